@@ -1,0 +1,37 @@
+"""The descents: one least-squares problem, written for each array library.
+
+Importing this package loads NumPy and nothing else; a library is imported
+when one of its backends is opened.
+
+>>> from backends import generate, open_backend
+>>> problem = generate(100)
+>>> descent = open_backend("numpy").place(problem, learning_rate=0.001)
+>>> w = descent.run([0.0], steps=100)
+"""
+
+from backends.catalogue import open_backend
+from backends.interface import (
+    Backend,
+    BackendError,
+    Descent,
+    DescentbenchError,
+    DeviceError,
+    MissingLibraryError,
+    ProblemError,
+)
+from backends.problem import Problem, generate
+from backends.reference import Reference
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Descent",
+    "DescentbenchError",
+    "DeviceError",
+    "MissingLibraryError",
+    "Problem",
+    "ProblemError",
+    "Reference",
+    "generate",
+    "open_backend",
+]

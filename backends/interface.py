@@ -1,0 +1,108 @@
+"""The contract between a backend and everything that runs, times or picks it.
+
+A backend is written against two small protocols, `Backend` and `Descent`; a
+library's file offers them to the catalogue through `LibraryModule`. Nothing
+needs to be inherited: mypy checks the shape, ``tests/test_contract.py`` the
+behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from backends.problem import Problem
+
+Weights = NDArray[np.float64]
+"""w at the boundary: always float64 of shape (d,), whatever the data's dtype."""
+
+
+class DescentbenchError(Exception):
+    """A mistake a user can mend: one line that says what, where and what to do."""
+
+
+class ProblemError(DescentbenchError):
+    """The data cannot be used as they are."""
+
+
+class BackendError(DescentbenchError):
+    """No such backend, or it cannot run here."""
+
+
+class MissingLibraryError(BackendError):
+    """The backend's library is not installed, or does not import."""
+
+
+class DeviceError(BackendError):
+    """The device that was asked for is not there."""
+
+
+class Descent(Protocol):
+    """A problem placed on a device, ready to descend.
+
+    The data's dtype governs X, y and the products with them. w is float64
+    between steps and at this boundary: it costs nothing (d values against
+    n·d), and a float32 w would stop moving once a step is smaller than half
+    its last bit. Every backend does so, so that all do the same work.
+    """
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        """Take `steps` steps from `w`, shape (d,); return when the device has finished.
+
+        Another number of steps must not compile anything anew.
+        """
+        ...
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        """Return the unscaled sums over these rows, ``xᵀ(x·w − y)``, shape (d,).
+
+        2/n times this is the gradient of the loss; shards add theirs up.
+        """
+        ...
+
+    def loss(self, w: ArrayLike) -> float:
+        """Return ``mean((x·w − y)²)`` over these rows."""
+        ...
+
+
+class Backend(Protocol):
+    """A library, a technique and a device: a way to run the descent."""
+
+    @property
+    def name(self) -> str:
+        """Canonical name, ``library[:technique][@device]``."""
+        ...
+
+    def place(self, problem: Problem, learning_rate: float) -> Descent:
+        """Put the problem on the device in the layout that the technique wants.
+
+        Returns when the transfer has finished. The problem is not modified.
+        """
+        ...
+
+    def peak_device_bytes(self) -> int | None:
+        """Most device memory held so far in this process; None on the host."""
+        ...
+
+
+Place = Callable[["Problem", float, str], Descent]
+"""``place(problem, learning_rate, device)``: a technique's class, as a rule."""
+
+
+class LibraryModule(Protocol):
+    """What a library's file offers; importing it imports the library."""
+
+    TECHNIQUES: Mapping[str, Place]
+    """Technique → its `Descent` class; the plain one has the empty name."""
+
+    def devices(self, technique: str) -> Mapping[str, str]:
+        """Device names the library can enumerate → why not ("" = usable)."""
+        ...
+
+    def peak_device_bytes(self, device: str) -> int | None:
+        """Most memory held so far on `device`; None for the host."""
+        ...

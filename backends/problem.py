@@ -1,0 +1,183 @@
+"""The problem that every backend solves: data, and the float64 answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from backends.interface import ProblemError
+from backends.reference import Reference
+
+Array = NDArray[np.floating[Any]]
+
+DTYPES = ("float32", "float64")
+
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+"""Largest relative error of w, against the reference, that counts as right."""
+
+_CHECK_ROWS = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Rows X and targets y of a least-squares fit ``ŷ = X·w``, without intercept.
+
+    Attributes
+    ----------
+    x : (n,) or (n, d) float32 or float64
+        Read-only view of the caller's array, never a copy.
+    y : (n,), of the same dtype
+    source : str
+        Where the rows come from, in a few words.
+
+    Raises
+    ------
+    ProblemError
+        Shapes or dtypes that do not fit, no rows, or a value that is not finite.
+    """
+
+    x: Array
+    y: Array
+    source: str = "arrays"
+
+    def __post_init__(self) -> None:
+        x, y = np.asarray(self.x), np.asarray(self.y)
+        if x.ndim not in (1, 2) or y.ndim != 1:
+            raise ProblemError(
+                f"x must be (n,) or (n, d) and y (n,), not {x.shape} and {y.shape}"
+            )
+        if len(x) != len(y):
+            raise ProblemError(f"x has {len(x)} rows but y has {len(y)}; they must match")
+        if x.size == 0:
+            raise ProblemError("the data have no rows; at least one is needed")
+        if x.dtype != y.dtype or x.dtype.name not in DTYPES:
+            raise ProblemError(
+                f"x and y must both be float32 or both float64, not {x.dtype} and {y.dtype}"
+            )
+        for name, values in (("x", x), ("y", y)):
+            _check_finite(name, values)
+            view = values.view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
+
+    @property
+    def rows(self) -> int:
+        """n."""
+        return len(self.y)
+
+    @property
+    def features(self) -> int:
+        """d; 1 for an x of shape (n,)."""
+        return 1 if self.x.ndim == 1 else self.x.shape[1]
+
+    @property
+    def dtype(self) -> str:
+        """``float32`` or ``float64``."""
+        return self.x.dtype.name
+
+    @property
+    def bytes_per_step(self) -> int:
+        """Bytes that a step must read at the least: X and y once."""
+        return step_bytes(self.rows, self.features, self.dtype)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The float64 answer, from one pass over the data."""
+        return Reference.of(self.x, self.y)
+
+
+def step_bytes(rows: int, features: int, dtype: str) -> int:
+    """Return n·(d + 1)·itemsize: what a full-batch step must read."""
+    return rows * (features + 1) * np.dtype(dtype).itemsize
+
+
+def make_problem(
+    x: ArrayLike, y: ArrayLike, dtype: DTypeLike = np.float32, source: str = "arrays"
+) -> Problem:
+    """Convert anything array-like to a `Problem` of the given dtype."""
+    try:
+        return Problem(np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype), source)
+    except (TypeError, ValueError) as error:
+        raise ProblemError(f"the data are not numbers: {error}") from None
+
+
+def _check_finite(name: str, values: Array) -> None:
+    for start in range(0, len(values), _CHECK_ROWS):
+        finite = np.isfinite(values[start : start + _CHECK_ROWS])
+        if not finite.all():
+            at = np.argwhere(~finite)[0]
+            row, column = start + int(at[0]), f", column {at[1] + 1}" if len(at) > 1 else ""
+            value = values[(row, *at[1:])]
+            raise ProblemError(
+                f"{name} holds {value} in row {row + 1}{column} (the first is row 1); "
+                "remove or replace it"
+            )
+
+
+def generate(
+    rows: int,
+    features: int = 1,
+    dtype: DTypeLike = np.float32,
+    seed: int = 0,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> Problem:
+    """Make rows `start` to `stop` of the synthetic problem of a given size.
+
+    One feature is the classic tutorial: ``x = 10·i/n`` and
+    ``y = 2x + 2·uniform(0, 1)``, so that n = 100 gives x = 0, 0.1 … 9.9 and
+    the same learning rate converges at any n. More features are uniform in
+    [0, 10/√d), which keeps ``mean(‖x‖²)``, hence the largest curvature, at
+    the classic value of about 33 for every d.
+
+    Any range of rows is bit-equal to that range of the whole: rows come in
+    blocks, each with a generator of its own, in row order.
+
+    Parameters
+    ----------
+    rows, features : int
+        n and d of the whole problem, at least 1.
+    dtype : {"float32", "float64"}
+    seed : int
+        Seeds noise, features and the true w.
+    start, stop : int
+        The range to make; the whole by default.
+    """
+    dtype = np.dtype(dtype)
+    stop = rows if stop is None else stop
+    if features < 1 or rows < 1:
+        raise ProblemError(f"rows and features must be at least 1, not {rows} and {features}")
+    if not 0 <= start < stop <= rows:
+        raise ProblemError(f"rows {start} to {stop} are not a range within 0 to {rows}")
+    if dtype.name not in DTYPES:
+        raise ProblemError(f"dtype must be float32 or float64, not {dtype}")
+
+    x = np.empty((stop - start, features), dtype)
+    y = np.empty(stop - start, dtype)
+    truth = 1.0 + 2.0 * np.random.default_rng([seed, features]).random(features)
+    block = max(1024, (1 << 16) // features)
+    for first in range(start - start % block, stop, block):
+        last = min(first + block, stop)
+        # The seed's third word keeps a block's stream apart from the truth's.
+        rng = np.random.default_rng([seed, features, 1 + first // block])
+        uniform = rng.random((last - first, features + (features > 1)), dtype.type)
+        skip = max(start - first, 0)
+        uniform, to = uniform[skip:], slice(max(first, start) - start, last - start)
+        noise = uniform[:, -1]
+        if features == 1:
+            line = 10.0 * np.arange(max(first, start), last) / rows
+            x[to, 0] = line
+            y[to] = 2.0 * line + 2.0 * noise
+        else:
+            xb = uniform[:, :-1] * dtype.type(10.0 / np.sqrt(features))
+            x[to] = xb
+            # Row sums, not a matrix product: BLAS rounds a row by its neighbours.
+            y[to] = (xb * truth).sum(axis=1) + 2.0 * noise
+    return Problem(
+        x[:, 0] if features == 1 else x, y, f"synthetic, {rows} × {features}, seed {seed}"
+    )

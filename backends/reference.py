@@ -1,0 +1,116 @@
+"""The float64 answer that every backend is checked against.
+
+One pass over the data gives the Gram matrix; everything else — the minimum,
+the k-th iterate, the loss, the largest stable learning rate — follows from
+its eigenvectors, without taking a single step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float64 = NDArray[np.float64]
+
+_BLOCK_BYTES = 8 << 20  # float64 copy of one block of rows
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Second moments of the rows, float64, and what follows from them.
+
+    Attributes
+    ----------
+    gram : (d, d) float64
+        ``XᵀX/n``.
+    moment : (d,) float64
+        ``Xᵀy/n``.
+    y_square : float
+        ``mean(y²)``.
+    """
+
+    gram: Float64
+    moment: Float64
+    y_square: float
+
+    @classmethod
+    def of(cls, x: NDArray[np.floating], y: NDArray[np.floating]) -> Reference:
+        """Sum over the rows of `x`, shape (n,) or (n, d), and `y`, shape (n,)."""
+        n, d = x.shape[0], 1 if x.ndim == 1 else x.shape[1]
+        gram, moment, y_square = np.zeros((d, d)), np.zeros(d), 0.0
+        rows = max(1, _BLOCK_BYTES // (8 * (d + 1)))
+        for start in range(0, n, rows):
+            xb = x[start : start + rows].reshape(-1, d).astype(np.float64)
+            yb = y[start : start + rows].astype(np.float64)
+            gram += xb.T @ xb
+            moment += yb @ xb
+            y_square += float(yb @ yb)
+        return cls(gram / n, moment / n, y_square / n)
+
+    @cached_property
+    def _eigen(self) -> tuple[Float64, Float64]:
+        values, vectors = np.linalg.eigh(self.gram)
+        return np.maximum(values, 0.0), vectors  # a Gram matrix has none below 0
+
+    @property
+    def lipschitz(self) -> float:
+        """L, the largest curvature of the loss: ``2·λmax(XᵀX/n)``."""
+        return 2.0 * float(self._eigen[0][-1])
+
+    @property
+    def largest_stable_rate(self) -> float:
+        """2/L: gradient descent on a quadratic diverges beyond it."""
+        return 2.0 / self.lipschitz if self.lipschitz > 0 else np.inf
+
+    @cached_property
+    def solution(self) -> Float64:
+        """w*, the minimum; the one nearest to 0 where there are many."""
+        values, vectors = self._eigen
+        rank = values > values[-1] * len(values) * np.finfo(np.float64).eps
+        along = (vectors.T @ self.moment)[rank] / values[rank]
+        return np.asarray(vectors[:, rank] @ along)
+
+    def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Float64:
+        """Return w after `steps` steps from `w0`, in closed form.
+
+        Along an eigenvector of ``XᵀX/n`` with eigenvalue λ a step is the
+        affine map ``w ← a·w + 2·lr·c``, ``a = 1 − 2·lr·λ``, so that
+        ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``, with the limit ``2·lr·k·c`` at λ = 0.
+        """
+        values, vectors = self._eigen
+        a = 1.0 - 2.0 * learning_rate * values
+        with np.errstate(over="ignore", divide="ignore"):
+            power = a**steps
+            # 1 − aᵏ loses its digits where a is close to 1; expm1 keeps them.
+            gone = np.where(
+                a > 0.5,
+                -np.expm1(steps * np.log1p(-np.minimum(1.0 - a, 0.5))),
+                1.0 - power,
+            )
+        limit = np.full_like(values, 2.0 * learning_rate * steps)
+        pull = np.divide(gone, values, out=limit, where=values > 0)
+        start = vectors.T @ np.asarray(w0, dtype=np.float64)
+        return np.asarray(vectors @ (power * start + pull * (vectors.T @ self.moment)))
+
+    def loss(self, w: ArrayLike) -> float:
+        """Return ``mean((X·w − y)²)``."""
+        w = np.asarray(w, dtype=np.float64)
+        return float(w @ self.gram @ w - 2.0 * self.moment @ w + self.y_square)
+
+    def gradient(self, w: ArrayLike) -> Float64:
+        """Return the gradient of the loss, ``2·(XᵀX·w − Xᵀy)/n``, shape (d,)."""
+        w = np.asarray(w, dtype=np.float64)
+        return 2.0 * (self.gram @ w - self.moment)
+
+
+def relative_error(w: ArrayLike, expected: ArrayLike) -> float:
+    """Return ``‖w − expected‖ / ‖expected‖`` (of w itself where expected is 0)."""
+    w, expected = np.asarray(w, dtype=np.float64), np.asarray(expected)
+    if w.shape != expected.shape:
+        return float("inf")
+    distance = float(np.linalg.norm(w - expected))
+    scale = float(np.linalg.norm(expected))
+    return distance / scale if scale > 0 else distance

@@ -1,0 +1,1 @@
+"""What measures the descents and decides between them."""

@@ -1,0 +1,64 @@
+"""``descentbench``: the command line.
+
+Commands are imported when they are called for, and array libraries later
+still: the number of threads must stand in the environment before NumPy loads.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import click
+
+COMMANDS = ("fit", "run", "backends")
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of `bench.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"bench.commands.{name}"), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Turn a mistake the user can mend into one line and exit code 2."""
+        from backends.interface import DescentbenchError
+
+        try:
+            return super().invoke(ctx)
+        except DescentbenchError as error:
+            raise Mistake(str(error)) from error
+
+
+class Mistake(click.ClickException):
+    """One line on stderr, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"descentbench: {self.message}", err=True)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="descentbench")
+def main() -> None:
+    """One gradient descent in four array libraries: checked, timed, and picked.
+
+    \b
+    Example:
+      descentbench fit --backend torch --predict 7 --plot fit.png
+    """
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document; stdout then holds nothing else."""
+    json.dump(value, sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
