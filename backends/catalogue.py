@@ -64,7 +64,9 @@ class Library:
 BUILT_IN = (
     Library("numpy", "backends.numpy", ("blocked",), install="pip install numpy"),
     Library("numba", "backends.numba", ("parallel",), install="pip install numba"),
-    Library("torch", "backends.torch", ("analytic", "compile", "graph"), install="pip install torch"),
+    Library(
+        "torch", "backends.torch", ("analytic", "compile", "graph"), install="pip install torch"
+    ),
     Library("jax", "backends.jax", ("loop",), install="pip install jax"),
 )
 

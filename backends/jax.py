@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +30,8 @@ gradient_of_loss = jax.grad(mean_squared_error)
 @jax.jit
 def step(w: jax.Array, x: jax.Array, y: jax.Array, learning_rate: float) -> jax.Array:
     """One step of gradient descent."""
-    return w - learning_rate * gradient_of_loss(w, x, y)
+    stepped: jax.Array = w - learning_rate * gradient_of_loss(w, x, y)
+    return stepped
 
 
 @jax.jit
@@ -39,11 +39,8 @@ def loop(
     w: jax.Array, x: jax.Array, y: jax.Array, learning_rate: float, steps: int
 ) -> jax.Array:
     """`steps` steps; their number is data, so it may change without compiling."""
-
-    def body(_: int, w: jax.Array) -> jax.Array:
-        return w - learning_rate * gradient_of_loss(w, x, y)
-
-    return lax.fori_loop(0, steps, body, w)
+    end: jax.Array = lax.fori_loop(0, steps, lambda _, w: step(w, x, y, learning_rate), w)
+    return end
 
 
 class PerStep:
@@ -51,8 +48,9 @@ class PerStep:
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = _devices()[device]
-        x = problem.x[:, 0] if problem.x.ndim == 2 and problem.features == 1 else problem.x
-        self.x, self.y = jax.block_until_ready(jax.device_put((x, problem.y), self.device))
+        self.x, self.y = jax.block_until_ready(
+            jax.device_put((problem.x, problem.y), self.device)
+        )
         self.learning_rate = learning_rate
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
@@ -69,7 +67,8 @@ class PerStep:
         return float(jax.jit(mean_squared_error)(self._put(w), self.x, self.y))
 
     def _put(self, w: ArrayLike) -> jax.Array:
-        return jax.device_put(np.asarray(w, dtype=np.float64), self.device)
+        placed: jax.Array = jax.device_put(np.asarray(w, dtype=np.float64), self.device)
+        return placed
 
 
 class Loop(PerStep):

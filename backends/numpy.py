@@ -15,8 +15,7 @@ class Plain:
     """The tutorial's listing: predict, derive the gradient by hand, update."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
-        x = problem.x[:, 0] if problem.x.ndim == 2 and problem.features == 1 else problem.x
-        self.x = np.ascontiguousarray(x)
+        self.x = np.ascontiguousarray(problem.x)
         self.y = np.ascontiguousarray(problem.y)
         self.learning_rate = learning_rate
 

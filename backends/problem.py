@@ -29,7 +29,8 @@ class Problem:
     Attributes
     ----------
     x : (n,) or (n, d) float32 or float64
-        Read-only view of the caller's array, never a copy.
+        Read-only view of the caller's array, never a copy; a single column,
+        (n, 1), becomes (n,).
     y : (n,), of the same dtype
     source : str
         Where the rows come from, in a few words.
@@ -58,6 +59,8 @@ class Problem:
             raise ProblemError(
                 f"x and y must both be float32 or both float64, not {x.dtype} and {y.dtype}"
             )
+        if x.ndim == 2 and x.shape[1] == 1:
+            x = x[:, 0]
         for name, values in (("x", x), ("y", y)):
             _check_finite(name, values)
             view = values.view()
@@ -111,7 +114,7 @@ def _check_finite(name: str, values: Array) -> None:
         if not finite.all():
             at = np.argwhere(~finite)[0]
             row, column = start + int(at[0]), f", column {at[1] + 1}" if len(at) > 1 else ""
-            value = values[(row, *at[1:])]
+            value = float(values[start:][tuple(at)])
             raise ProblemError(
                 f"{name} holds {value} in row {row + 1}{column} (the first is row 1); "
                 "remove or replace it"
@@ -178,6 +181,4 @@ def generate(
             x[to] = xb
             # Row sums, not a matrix product: BLAS rounds a row by its neighbours.
             y[to] = (xb * truth).sum(axis=1) + 2.0 * noise
-    return Problem(
-        x[:, 0] if features == 1 else x, y, f"synthetic, {rows} × {features}, seed {seed}"
-    )
+    return Problem(x, y, f"synthetic, {rows} × {features}, seed {seed}")

@@ -19,23 +19,31 @@ COMMANDS = ("fit", "run", "backends")
 class LazyGroup(click.Group):
     """A group whose commands are modules of `bench.commands`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Name them in the order in which one uses them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command's module."""
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"bench.commands.{name}"), name)
+        command: click.Command = getattr(
+            importlib.import_module(f"bench.commands.{name}"), name
+        )
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Turn a mistake the user can mend into one line and exit code 2."""
-        from backends.interface import DescentbenchError
-
         try:
             return super().invoke(ctx)
-        except DescentbenchError as error:
-            raise Mistake(str(error)) from error
+        except click.UsageError as error:
+            raise Mistake(f"{error.format_message()} (--help shows how)") from error
+        except Exception as error:
+            from backends.interface import DescentbenchError  # loads NumPy: not before threads
+
+            if isinstance(error, DescentbenchError):
+                raise Mistake(str(error)) from error
+            raise
 
 
 class Mistake(click.ClickException):
@@ -43,7 +51,8 @@ class Mistake(click.ClickException):
 
     exit_code = 2
 
-    def show(self, file: Any = None) -> None:
+    def show(self, file: Any = None) -> None:  # noqa: ARG002
+        """Print the line, without click's usage text."""
         click.echo(f"descentbench: {self.message}", err=True)
 
 

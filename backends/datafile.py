@@ -1,0 +1,357 @@
+"""Read a `Problem` from a file: ``.csv``, ``.npy``, ``.npz`` or ``.parquet``.
+
+A file is a table of named columns. Where it has no names (``.npy``, a CSV
+without a header) a column's name is its position: ``"0"``, ``"1"``, … The last
+column is y and all the others are x, unless told otherwise. Nothing in a file
+is ever run: pickled objects are refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import importlib
+import itertools
+import reprlib
+import warnings
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from backends.interface import DescentbenchError, MissingLibraryError, ProblemError
+from backends.problem import DTYPES, Array, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+Column = NDArray[Any]
+"""One column, (n,); an array of an ``.npz`` may hold several, (n, d)."""
+
+_BLOCK_ROWS = 4096
+_LISTED = 10
+
+
+def load(
+    path: str | Path,
+    x: Sequence[str] | None = None,
+    y: str | None = None,
+    dtype: str = "float32",
+) -> Problem:
+    """Read the columns `x` and `y` of a file; its suffix says the format.
+
+    Parameters
+    ----------
+    path : str or Path
+        In a ``.csv`` (UTF-8, commas) the first line is a header if any of its
+        cells is not a number.
+    x : sequence of str, optional
+        Columns by name. Default: all but y; in an ``.npz`` with the keys ``x``
+        and ``y``, ``x``.
+    y : str, optional
+        Default: the last column; in an ``.npz`` with both keys, ``y``.
+    dtype : str
+        ``float32`` or ``float64``; integers and other floats are converted.
+
+    Raises
+    ------
+    ProblemError
+        The file, a column or a value cannot be used.
+    MissingLibraryError
+        A ``.parquet`` without pyarrow.
+    """
+    path = Path(path)
+    if dtype not in DTYPES:
+        raise ProblemError(f"dtype must be {' or '.join(DTYPES)}, not {dtype}")
+    with _named_errors(path):
+        table = _open(path)
+        xs, y = _choose(table, x, y)
+        columns = table.read([*xs, y])
+        for name, values in columns.items():
+            _check(name, values, may_be_wide=name != y)
+            if len(values) != len(columns[y]):
+                raise ProblemError(
+                    f"column {name!r} has {len(values)} rows but {y!r} has {len(columns[y])}"
+                )
+        features = [column for name in xs for column in np.atleast_2d(columns[name].T)]
+        source = f"{path.name}: {y!r} from {_listing(xs)}"
+        return Problem(_stack(features, dtype), _stack([columns[y]], dtype)[:, 0], source)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Put the file's name before an error, and make any error one a user can read.
+
+    A damaged file makes NumPy, zipfile, zlib or Arrow raise or warn about
+    almost anything, so no shorter list of exceptions would do.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ProblemError as error:
+        raise ProblemError(f"{path}: {error}") from error
+    except DescentbenchError:
+        raise
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ProblemError(f"{path}: cannot be read as {path.suffix}: {first}") from error
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns that a file has, not yet read.
+
+    Attributes
+    ----------
+    names : list of str
+    read : callable
+        The columns of these names.
+    x, y
+        What to take by default; None: y is the last column, x all the others.
+    """
+
+    names: list[str]
+    read: Callable[[list[str]], Mapping[str, Column]]
+    x: list[str] | None = None
+    y: str | None = None
+
+
+def _open(path: Path) -> Table:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        raise ProblemError("is a directory, not a file")
+    if not path.exists():
+        raise ProblemError("there is no such file")
+    if suffix not in _FORMATS:
+        raise ProblemError(f"unknown suffix {suffix!r}; there are {', '.join(_FORMATS)}")
+    if path.stat().st_size == 0:
+        raise ProblemError("the file is empty")
+    return _FORMATS[suffix](path)
+
+
+def _choose(table: Table, x: Sequence[str] | None, y: str | None) -> tuple[list[str], str]:
+    """Return the names of x and of y: what was asked for, else the defaults."""
+    names = table.names
+    if len(names) < 2:
+        raise ProblemError(f"x and y need a column each; there is {_listing(names)}")
+    if y is None:
+        y = table.y or names[-1]
+    if x is None:
+        x = table.x or [name for name in names if name != y]
+    xs = [x] if isinstance(x, str) else list(x)  # a string is a sequence of strings, too
+    if not xs:
+        raise ProblemError("x needs at least one column")
+    if y in xs:
+        raise ProblemError(f"column {y!r} cannot be both x and y; choose another for one")
+
+    found, asked = Counter(names), Counter(xs)
+    for name in [*xs, y]:
+        if name not in found:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ProblemError(f"there is no column {name!r}, only {_listing(names)}{hint}")
+        if found[name] > 1:
+            raise ProblemError(f"{found[name]} columns are named {name!r}; rename them")
+        if asked[name] > 1:
+            raise ProblemError(f"x names column {name!r} {asked[name]} times; once is enough")
+    return xs, y
+
+
+def _listing(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return (", ".join(map(repr, names[:_LISTED])) or "none") + more
+
+
+def _check(name: str, values: Column, *, may_be_wide: bool) -> None:
+    if values.dtype.kind not in "iuf":
+        raise _not_numbers(name, values.dtype)
+    wide = may_be_wide and values.ndim == 2 and values.shape[1] > 0
+    if values.ndim != 1 and not wide:
+        raise ProblemError(
+            f"column {name!r} has shape {values.shape}; y must be (n,), x (n,) or (n, d)"
+        )
+
+
+def _not_numbers(name: str, kind: object) -> ProblemError:
+    return ProblemError(f"column {name!r} holds {kind}; only integers and floats can be used")
+
+
+def _stack(columns: Sequence[Column], dtype: str) -> Array:
+    """Copy columns side by side, (n, d), a block of rows at a time.
+
+    A block's rows stay in the cache while column after column is taken from
+    them, which matters where columns are strided views of a wide file.
+    """
+    rows = len(columns[0])
+    out: Array = np.empty((rows, len(columns)), dtype)
+    for start in range(0, rows, _BLOCK_ROWS):
+        block = [column[start : start + _BLOCK_ROWS] for column in columns]
+        try:
+            with np.errstate(over="raise", invalid="ignore"):
+                np.stack(block, axis=1, out=out[start : start + _BLOCK_ROWS])
+        except FloatingPointError:
+            values = np.stack(block, axis=1)
+            row, column = np.argwhere(np.abs(values) > np.finfo(dtype).max)[0]
+            raise ProblemError(
+                f"{values[row, column]} in row {start + row + 1} is too large for {dtype}"
+            ) from None
+    return out
+
+
+def _csv(path: Path) -> Table:
+    with _open_text(path) as file:
+        line, first = next(_records(file), (0, []))
+    if not first:
+        raise ProblemError("the file has only blank lines")
+    if all(map(_is_number, first)):
+        line, names = 0, [str(position) for position in range(len(first))]
+    else:
+        names = [cell.strip() for cell in first]
+
+    def read(wanted: list[str]) -> Mapping[str, Column]:
+        # One character of an unwanted cell is kept, whatever it holds: leaving
+        # the column out would also leave out the check for ragged rows.
+        kinds = [(f"{i}", "f8" if name in wanted else "U1") for i, name in enumerate(names)]
+        with _open_text(path) as file:
+            try:
+                rows = np.loadtxt(
+                    itertools.islice(file, line, None),
+                    dtype=kinds,
+                    delimiter=",",
+                    comments=None,
+                    quotechar='"',
+                    ndmin=1,
+                )
+            except UnicodeDecodeError:
+                raise
+            except ValueError:
+                _raise_first_fault(path, line, names, set(wanted))
+                raise
+        return {name: rows[f"{names.index(name)}"] for name in wanted}
+
+    return Table(names, read)
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            yield file
+        except UnicodeDecodeError:
+            _raise_not_utf8(path)
+            raise
+
+
+def _raise_not_utf8(path: Path) -> None:
+    """Find the line: a decoder's own position counts from where its buffer began."""
+    with path.open("rb") as file:
+        for line, text in enumerate(file, 1):
+            try:
+                text.decode()
+            except UnicodeDecodeError as error:
+                raise ProblemError(
+                    f"line {line} is not UTF-8 text (byte 0x{text[error.start]:02x}); "
+                    "save the file as UTF-8"
+                ) from None
+
+
+def _records(file: TextIO) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not blank, each with the line it ends on."""
+    reader = csv.reader(file)
+    for cells in reader:
+        if cells:
+            yield reader.line_num, cells
+
+
+def _is_number(cell: str) -> bool:
+    """Whether `numpy.loadtxt` takes it; `float` takes ``1_000`` and ``１`` as well."""
+    text = cell.strip()
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text.isascii() and "_" not in text
+
+
+def _raise_first_fault(path: Path, header: int, names: list[str], wanted: set[str]) -> None:
+    """Find what `numpy.loadtxt` could not read and say what an editor would show."""
+    with _open_text(path) as file:
+        rows = (record for record in _records(file) if record[0] > header)
+        for row, (line, cells) in enumerate(rows, 1):
+            if len(cells) != len(names):
+                raise ProblemError(
+                    f"line {line} has {len(cells)} cell(s), the first line has {len(names)}"
+                )
+            for name, cell in zip(names, cells, strict=True):
+                if name in wanted and not _is_number(cell):
+                    fault = f"{reprlib.repr(cell)} is not a number" if cell else "empty cell"
+                    raise ProblemError(f"line {line} (row {row}), column {name!r}: {fault}")
+
+
+def _npy(path: Path) -> Table:
+    data = open_memmap(path, mode="r")
+    if data.ndim != 2:
+        raise ProblemError(f"the array must be 2-D, rows × columns, not {data.shape}")
+    names = [str(position) for position in range(data.shape[1])]
+    return Table(names, lambda wanted: {name: data[:, int(name)] for name in wanted})
+
+
+def _npz(path: Path) -> Table:
+    def read(wanted: list[str]) -> Mapping[str, Column]:
+        with _archive(path) as arrays:
+            return {name: np.asarray(arrays[name]) for name in wanted}
+
+    with _archive(path) as arrays:
+        names = list(arrays.files)
+    if {"x", "y"} <= set(names):
+        return Table(names, read, ["x"], "y")
+    return Table(names, read)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[NpzFile]:
+    # numpy.load would take what is not a zip archive for a pickle, and says so.
+    with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
+        yield archive
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        types = importlib.import_module("pyarrow.types")
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise MissingLibraryError(
+            "reading .parquet needs pyarrow: pip install pyarrow"
+        ) from error
+
+    def read(wanted: list[str]) -> Mapping[str, Column]:
+        with parquet.ParquetFile(path) as file:
+            table = file.read(columns=wanted)
+        columns = {}
+        for name in wanted:
+            column = table.column(name)
+            if not (types.is_integer(column.type) or types.is_floating(column.type)):
+                raise _not_numbers(name, column.type)
+            if column.null_count:
+                row = np.argmax(column.is_null()) + 1
+                raise ProblemError(f"column {name!r} holds a null in row {row}; remove the row")
+            columns[name] = column.to_numpy()
+        return columns
+
+    with parquet.ParquetFile(path) as file:
+        return Table(list(file.schema_arrow.names), read)
+
+
+_FORMATS: Mapping[str, Callable[[Path], Table]] = {
+    ".csv": _csv,
+    ".npy": _npy,
+    ".npz": _npz,
+    ".parquet": _parquet,
+}

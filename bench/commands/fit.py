@@ -1,0 +1,255 @@
+"""``descentbench fit``: the tutorial's whole job, with any backend."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from bench.cli import Mistake, print_json
+from bench.commands.options import (
+    columns,
+    count,
+    count_or_0,
+    point,
+    positive,
+    rate,
+    start,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from backends.problem import Problem
+    from bench.fit import Epoch, Fit
+
+PATH = click.Path(path_type=Path)
+DTYPE = click.Choice(["float32", "float64"])
+
+EXAMPLES = """
+\b
+Examples:
+  descentbench fit --backend torch --predict 7 --plot fit.png
+  descentbench fit --data houses.csv --x area,rooms --y price --lr auto
+"""
+
+REASONS = {
+    "steps": "all steps taken",
+    "loss": "the loss is low enough",
+    "tolerance": "the gradient is small enough",
+}
+
+
+class Diverged(Mistake):
+    """The descent ran, and came to nothing."""
+
+    exit_code = 1
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--backend", default="numpy", show_default=True, help="LIBRARY[:TECHNIQUE][@DEVICE]"
+)
+@click.option("--device", help="The backend's device, such as cuda:0.  [default: cpu]")
+@click.option("--rows", type=count, help="Rows to generate.  [default: 100]")
+@click.option("--features", type=count, help="Features to generate.  [default: 1]")
+@click.option("--data", type=PATH, help="Take the rows from this file instead.")
+@click.option("--x", "x_columns", type=columns, help="The file's feature columns, with commas.")
+@click.option("--y", "y_column", metavar="COLUMN", help="The file's target column.")
+@click.option("--dtype", type=DTYPE, default="float32", show_default=True)
+@click.option(
+    "--steps",
+    "--iterations",
+    type=count_or_0,
+    metavar="COUNT",
+    default=100,
+    show_default=True,
+    help="Steps to take at most.",
+)
+@click.option(
+    "--learning-rate",
+    "--lr",
+    type=rate,
+    default=0.001,
+    show_default=True,
+    help="A number, or auto: 1/L, which always converges.",
+)
+@click.option(
+    "--every",
+    type=count,
+    default=20,
+    show_default=True,
+    help="Steps from one look at w and the loss to the next.",
+)
+@click.option("--w0", type=start, help="Where to start: numbers, or random.  [default: zeros]")
+@click.option(
+    "--seed",
+    type=count_or_0,
+    metavar="COUNT",
+    default=0,
+    show_default=True,
+    help="Seeds generated rows and a random start.",
+)
+@click.option("--until-loss", type=positive, help="Stop when a look finds the loss no higher.")
+@click.option(
+    "--tolerance",
+    type=positive,
+    help="Stop when a look finds the gradient's norm no higher than this times the first.",
+)
+@click.option(
+    "--predict", type=point, multiple=True, help="Predict y at this x; may be repeated."
+)
+@click.option("--plot", type=PATH, help="Draw the data and the fit into this file.")
+@click.option("--threads", type=count, help="CPU threads.  [default: all this process may use]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def fit(
+    backend: str,
+    device: str | None,
+    rows: int | None,
+    features: int | None,
+    data: Path | None,
+    x_columns: tuple[str, ...] | None,
+    y_column: str | None,
+    dtype: str,
+    steps: int,
+    learning_rate: float | Literal["auto"],
+    every: int,
+    w0: tuple[float, ...] | Literal["random"] | None,
+    seed: int,
+    until_loss: float | None,
+    tolerance: float | None,
+    predict: tuple[tuple[float, ...], ...],
+    plot: Path | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Fit ŷ = x·w by gradient descent, and predict.
+
+    Without --data the rows are the classic tutorial's: x = 0, 0.1 … 9.9 and
+    y = 2x + noise. A look at w and the loss comes after step 1, then --every
+    so many, and at the end.
+    """
+    from bench.threads import apply
+
+    apply(threads)  # before anything loads an array library
+
+    from backends.catalogue import open_backend
+    from bench.fit import DivergenceError, automatic_rate, descend
+
+    opened = open_backend(_with_device(backend, device))
+    if plot is not None:
+        from bench.plot import check, save_fit
+
+        check(plot)
+    if data is None:
+        if x_columns or y_column:
+            raise Mistake("--x and --y name columns of a file; add --data FILE")
+        problem = _generate(rows or 100, features or 1, dtype, seed)
+    else:
+        if rows or features:
+            raise Mistake("--rows and --features are for generated rows; leave out --data")
+        from backends.datafile import load
+
+        problem = load(data, x_columns, y_column, dtype)
+    for x in predict:
+        _check_length("--predict", x, problem)
+    try:
+        with _progress(steps) as on_epoch:
+            result = descend(
+                opened,
+                problem,
+                automatic_rate(problem) if learning_rate == "auto" else learning_rate,
+                steps=steps,
+                w0=_start(w0, problem, seed),
+                every=every,
+                until_loss=until_loss,
+                tolerance=tolerance,
+                predict=predict,
+                on_epoch=on_epoch,
+            )
+    except DivergenceError as error:
+        raise Diverged(str(error)) from error
+    if plot is not None:
+        save_fit(plot, problem, result)
+    if as_json:
+        print_json(asdict(result))
+    else:
+        _show(result, problem)
+
+
+def _with_device(backend: str, device: str | None) -> str:
+    if device is None:
+        return backend
+    if "@" in backend:
+        raise Mistake(f"--backend {backend} names a device already; leave out --device")
+    return f"{backend}@{device}"
+
+
+def _generate(rows: int, features: int, dtype: str, seed: int) -> Problem:
+    from backends.problem import generate
+
+    try:
+        return generate(rows, features, dtype, seed)
+    except (MemoryError, ValueError) as error:  # ValueError: beyond any address space
+        raise Mistake(f"{rows:g} rows × {features:g} features do not fit in memory") from error
+
+
+def _start(
+    w0: tuple[float, ...] | Literal["random"] | None, problem: Problem, seed: int
+) -> tuple[float, ...] | None:
+    if w0 == "random":
+        import numpy as np
+
+        return tuple(np.random.default_rng(seed).standard_normal(problem.features))
+    if w0 is not None:
+        _check_length("--w0", w0, problem)
+    return w0
+
+
+def _check_length(option: str, numbers: tuple[float, ...], problem: Problem) -> None:
+    if len(numbers) != problem.features:
+        raise Mistake(
+            f"{option} must have as many numbers as the data have features, "
+            f"{problem.features}, not {len(numbers)}"
+        )
+
+
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[Epoch], None]]:
+    """Show the epochs go by on stderr, if it is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Descending", total=steps)
+        yield lambda epoch: progress.update(task, completed=epoch.epoch)
+
+
+def _show(result: Fit, problem: Problem) -> None:
+    """Print the fit for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.fit import number_text, weights_text
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("epoch", "w", "loss"):
+        table.add_column(heading, justify="right")
+    for epoch in result.epochs:
+        table.add_row(str(epoch.epoch), weights_text(epoch.w), number_text(epoch.loss))
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"data: {problem.source}; n = {problem.rows}, d = {problem.features}")
+    console.print(
+        f"{result.backend}, {problem.dtype}, learning rate {result.learning_rate:.6g}\n"
+    )
+    console.print(table)
+    console.print(f"\nw = {weights_text(result.w)} and loss = {number_text(result.loss)}")
+    console.print(f"stopped at epoch {result.steps}: {REASONS[result.stopped]}")
+    for prediction in result.predictions:
+        x = ", ".join(f"{value:g}" for value in prediction.x)
+        console.print(f"prediction at x = {x}: {number_text(prediction.y)}")

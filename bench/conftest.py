@@ -1,0 +1,117 @@
+"""Options, rows and fixtures of the benchmarks."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends import catalogue
+from bench.machine import thread_pools
+from bench.row import READ, Row
+from bench.threads import apply
+
+THREADS = pytest.StashKey[int]()
+FAILURES = pytest.StashKey[dict[str, str]]()
+
+QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what ``descentbench run`` tells its children."""
+    group = parser.getgroup("descentbench")
+    group.addoption(
+        "--row",
+        action="append",
+        metavar="BACKEND/ROWSxFEATURES/DTYPE",
+        help="measure this row; may be given often, and is measured in that order "
+        "(default: every backend that runs here at a few sizes)",
+    )
+    group.addoption("--threads", type=int, help="threads for every library (default: all CPUs)")
+    group.addoption(
+        "--seconds", type=float, default=0.3, help="sampling time a row (default: %(default)s)"
+    )
+    group.addoption("--failures", type=Path, help="write the rows that failed here, as JSON")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bound the threads before any optional library is imported."""
+    config.stash[FAILURES] = {}
+    if config.getoption("benchmark_only"):
+        config.stash[THREADS] = apply(config.getoption("threads"))
+
+
+def rows_of(config: pytest.Config) -> list[Row]:
+    """Return the rows to measure, in the order of the command line."""
+    chosen = config.getoption("row")
+    if chosen:
+        return [Row.parse(text) for text in chosen]
+    names = [str(entry.name) for entry in catalogue.entries() if entry.available]
+    rows = [Row(b, n, d, "float32") for n, d in QUICK_SIZES for b in [*names, READ]]
+    random.Random(0).shuffle(rows)
+    return rows
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give `row` to the hot loop and the set-up, `yardstick` to the read."""
+    for fixture, wanted in (("row", False), ("yardstick", True)):
+        if fixture in metafunc.fixturenames:
+            rows = [r for r in rows_of(metafunc.config) if (r.backend == READ) is wanted]
+            metafunc.parametrize(fixture, rows, ids=str, scope="module")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the order of the rows across test functions: the yardstick among its backends."""
+    rows = rows_of(config)
+
+    here = [item for item in items if item.path.parent == Path(__file__).parent]
+    if len(here) == len(items):
+        items.sort(key=lambda item: (item.path, rows.index(_row(item))))
+
+
+def _row(item: pytest.Item) -> Row:
+    params: dict[str, Row] = item.callspec.params  # type: ignore[attr-defined]
+    return params["row"] if "row" in params else params["yardstick"]
+
+
+@pytest.fixture(scope="session")
+def threads(pytestconfig: pytest.Config) -> int:
+    """Threads that every library may use."""
+    return pytestconfig.stash[THREADS]
+
+
+@pytest.fixture(scope="session")
+def seconds(pytestconfig: pytest.Config) -> float:
+    """Sampling time a row."""
+    return float(pytestconfig.getoption("seconds"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember why a row failed, in one line."""
+    report = yield
+    if call.excinfo is not None and report.failed:
+        reason = call.excinfo.exconly(tryshort=True).strip().splitlines()[0]
+        item.config.stash[FAILURES].setdefault(str(_row(item)), reason)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the failures where the parent asked for them."""
+    path = session.config.getoption("failures")
+    if path:
+        path.write_text(json.dumps(session.config.stash[FAILURES]))
+
+
+def pytest_benchmark_update_machine_info(
+    config: pytest.Config, machine_info: dict[str, Any]
+) -> None:
+    """Record the thread pools that the libraries really started."""
+    machine_info["threads"] = config.stash[THREADS]
+    machine_info["thread_pools"] = thread_pools()

@@ -1,0 +1,233 @@
+"""Measure for real: a fresh process a library, in shuffled passes.
+
+Set-up is measured in a fresh process for every row, with cold compile caches,
+because only the first row of a process pays for the import and the compiler.
+The hot loop is measured in one process a library and pass; libraries, sizes
+and rows come in another order each pass, so that drift and neighbours hit
+all alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.machine import describe
+from bench.record import Measurement, Outcome, Record, RecordError
+from bench.row import Row
+from bench.threads import environment
+
+HERE = Path(__file__).parent
+
+CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+"""Where compilers keep what they compiled between processes."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One child: a benchmark file and the rows it measures, in order."""
+
+    name: str
+    suite: str
+    rows: tuple[str, ...]
+    cold: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run measures.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        Backends × sizes.
+    passes : int
+        Shuffled repetitions of the hot loop.
+    seconds : float
+        Sampling time of a row in a pass.
+    """
+
+    rows: tuple[Row, ...]
+    passes: int
+    seconds: float
+
+    def tasks(self) -> list[Task]:
+        """Return every child of the run; the same plan gives the same list."""
+        rng = random.Random(0)
+        setup = [Task(f"set-up {r}", "test_setup.py", (str(r),), cold=True) for r in self.rows]
+        rng.shuffle(setup)
+        return setup + [task for k in range(self.passes) for task in self._pass(k + 1, rng)]
+
+    def _pass(self, number: int, rng: random.Random) -> Iterator[Task]:
+        by_library: dict[str, list[Row]] = {}
+        for row in self.rows:
+            by_library.setdefault(row.library, []).append(row)
+        for library in rng.sample(sorted(by_library), len(by_library)):
+            order = [
+                row
+                for size in _shuffled({r.size for r in by_library[library]}, rng)
+                for row in _with_yardstick(by_library[library], size, rng)
+            ]
+            name = f"pass {number} of {self.passes}, {library}"
+            yield Task(name, "test_step.py", tuple(map(str, order)))
+
+
+def _shuffled(
+    sizes: set[tuple[int, int, str]], rng: random.Random
+) -> list[tuple[int, int, str]]:
+    return rng.sample(sorted(sizes), len(sizes))
+
+
+def _with_yardstick(
+    rows: list[Row], size: tuple[int, int, str], rng: random.Random
+) -> list[Row]:
+    chosen = sorted(r for r in rows if r.size == size)
+    return rng.sample([*chosen, chosen[0].yardstick], len(chosen) + 1)
+
+
+class Runner:
+    """Runs a plan's tasks one after the other and keeps what they give.
+
+    Parameters
+    ----------
+    plan : Plan
+    threads : int
+        For every library.
+    store : Path
+        Folder of the results.
+    timeout : float
+        Seconds after which a child is stopped.
+    """
+
+    def __init__(self, plan: Plan, threads: int, store: Path, timeout: float = 900.0) -> None:
+        self.plan, self.threads, self.store, self.timeout = plan, threads, store, timeout
+        request = {
+            "rows": [str(row) for row in plan.rows],
+            "passes": plan.passes,
+            "seconds": plan.seconds,
+        }
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        machine = describe(threads).as_dict()
+        self.record = Record(created, request, machine, code_version())
+        self.path = store / f"run-{created[:19].replace(':', '')}.json"
+        self._resume()
+
+    def _resume(self) -> None:
+        for path in sorted(self.store.glob("run-*.json"), reverse=True):
+            try:
+                found = Record.load(path)
+            except RecordError:
+                continue  # another version's, or damaged: not ours to continue
+            if not found.complete and found.continues(self.record):
+                self.path, self.record = path, found
+                return
+
+    def pending(self) -> list[Task]:
+        """Return the tasks that the record does not hold yet."""
+        return [task for task in self.plan.tasks() if task.name not in self.record.tasks]
+
+    def run(self, started: Callable[[Task], None], ended: Callable[[Task], None]) -> Record:
+        """Run what is pending; the record is saved after every task."""
+        with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
+            for task in self.pending():
+                started(task)
+                outcome = self._child(task, Path(scratch))
+                self.record = self.record.with_outcome(task.name, outcome)
+                self.record.save(self.path)
+                ended(task)
+        self.record = replace(self.record, complete=True)
+        self.record.save(self.path)
+        return self.record
+
+    def _child(self, task: Task, scratch: Path) -> Outcome:
+        caches = Path(tempfile.mkdtemp(dir=scratch)) if task.cold else scratch / "warm"
+        benchmarks, failures = caches / "benchmarks.json", caches / "failures.json"
+        for file in (benchmarks, failures):
+            file.unlink(missing_ok=True)
+        caches.mkdir(exist_ok=True)
+        command = [
+            *(sys.executable, "-m", "pytest", str(HERE / task.suite)),
+            *("-c", os.devnull, "--rootdir", str(HERE), "-p", "no:cacheprovider", "-q"),
+            *("--benchmark-only", "--benchmark-disable-gc", f"--benchmark-json={benchmarks}"),
+            *(f"--failures={failures}", f"--threads={self.threads}"),
+            *(f"--seconds={self.plan.seconds}", *(f"--row={row}" for row in task.rows)),
+        ]
+        settings = environment(self.threads) | {name: str(caches / name) for name in CACHES}
+        status, log = _call(command, os.environ | settings, self.timeout)
+        failed: dict[str, str] = json.loads(failures.read_text()) if failures.exists() else {}
+        found = _measurements(benchmarks) if benchmarks.exists() else Outcome()
+        if not failures.exists():
+            failed = dict.fromkeys(task.rows, self._died(task, status, log))
+            failed.pop(str(Row.parse(task.rows[0]).yardstick), None)
+        return replace(found, failures=failed)
+
+    def _died(self, task: Task, status: int | None, log: str) -> str:
+        """Keep the child's log and say in one line what became of it."""
+        path = self.path.with_suffix("") / f"{task.name.replace('/', ' ')}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(log)
+        if status is None:
+            return f"stopped after {self.timeout:g} s; see {path}"
+        end = (
+            f"was killed by {signal.Signals(-status).name}"
+            if status < 0
+            else f"ended with {status}"
+        )
+        return f"its process {end}; see {path}"
+
+
+def _call(command: list[str], env: dict[str, str], timeout: float) -> tuple[int | None, str]:
+    """Run a child in a process group of its own; None as status when it was too slow."""
+    child = subprocess.Popen(  # noqa: S603: the command is ours
+        command,
+        env=env,
+        cwd=HERE.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        log, _ = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        log, _ = child.communicate()
+        return None, log
+    except BaseException:  # Ctrl-C: the child and what it started end with us
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        raise
+    return child.returncode, log
+
+
+def _measurements(path: Path) -> Outcome:
+    """Read what pytest-benchmark wrote."""
+    raw = json.loads(path.read_text())
+
+    def measurement(benchmark: dict[str, Any]) -> Measurement:
+        info = benchmark["extra_info"]
+        kind, row, steps = info.pop("kind"), info.pop("row"), info.pop("steps", 1)
+        return Measurement(kind, row, tuple(benchmark["stats"]["data"]), steps, info)
+
+    pools = raw["machine_info"]["thread_pools"]
+    return Outcome(tuple(map(measurement, raw["benchmarks"])), {}, pools)
+
+
+def code_version() -> str:
+    """Hash the sources that a result depends on: a record never mixes two of them."""
+    digest = hashlib.sha256()
+    for path in sorted([*(HERE.parent / "backends").rglob("*.py"), *HERE.glob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,26 @@
+"""Read the kernel's small text files, any of which may not be there.
+
+Functions that read them take the root of the file system as an argument, so
+that a test can lay out a machine of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path("/")
+
+
+def read(path: Path) -> str:
+    """Return what stands in the file; nothing when it cannot be read."""
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def number(path: Path, key: str) -> int | None:
+    """Return the number in the line ``key 12`` or ``key: 12 kB``, in bytes if it has a unit."""
+    found = re.search(rf"^{key}:?\s+(\d+)( kB)?$", read(path), re.MULTILINE)
+    return int(found[1]) * (1024 if found[2] else 1) if found else None

@@ -1,0 +1,130 @@
+"""What a run leaves behind: every raw timing, and where it was taken.
+
+A record holds no statistics; `bench.summary` derives them. It is written
+after every child, whole or not at all, so that an interrupted run can go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from backends.interface import DescentbenchError
+
+SCHEMA = 1
+
+
+class RecordError(DescentbenchError):
+    """A result file that cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The rounds of one benchmark in one process.
+
+    Attributes
+    ----------
+    kind : str
+        ``import``, ``place``, ``first_call``, ``step`` or ``read``.
+    row : str
+        The `Row`, as text.
+    seconds : tuple of float
+        One a round.
+    steps : int
+        Steps (reads) in a round.
+    info : dict
+        What the benchmark noted: relative error, peak memory, bytes.
+    """
+
+    kind: str
+    row: str
+    seconds: tuple[float, ...]
+    steps: int = 1
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds_per_step(self) -> list[float]:
+        """Each round, divided by its steps."""
+        return [s / self.steps for s in self.seconds]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one child gave: its measurements, and the rows that failed and why."""
+
+    measurements: tuple[Measurement, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
+    thread_pools: Sequence[dict[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run: what was asked for, on which machine, and what each child gave."""
+
+    created: str
+    request: dict[str, Any]
+    machine: dict[str, Any]
+    code: str
+    tasks: dict[str, Outcome] = field(default_factory=dict)
+    complete: bool = False
+    schema: int = SCHEMA
+
+    def with_outcome(self, task: str, outcome: Outcome) -> Record:
+        """Return the record with one more child in it."""
+        return replace(self, tasks=self.tasks | {task: outcome})
+
+    def continues(self, other: Record) -> bool:
+        """Whether `other` asks the same of the same machine and code."""
+        mine, its = ((r.request, r.machine, r.code) for r in (self, other))
+        return mine == its
+
+    def save(self, path: Path) -> None:
+        """Write the record, atomically."""
+        write_atomically(path, json.dumps(asdict(self), indent=1, allow_nan=False))
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        """Read a record; RecordError when it is none, or of another schema."""
+        try:
+            raw = json.loads(path.read_text())
+        except OSError as error:
+            raise RecordError(f"cannot read {path}: {error.strerror}") from None
+        except ValueError as error:
+            raise RecordError(f"{path} is not a result file: {error}") from None
+        schema = raw.get("schema") if isinstance(raw, dict) else None
+        if schema != SCHEMA:
+            raise RecordError(f"{path} has schema {schema!r}; this version reads {SCHEMA}")
+        try:
+            tasks = {name: _outcome(value) for name, value in raw.pop("tasks").items()}
+            return cls(**raw, tasks=tasks)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise RecordError(f"{path} is damaged: {error}") from None
+
+
+def _outcome(raw: dict[str, Any]) -> Outcome:
+    measurements = tuple(
+        Measurement(**(m | {"seconds": tuple(m["seconds"])})) for m in raw["measurements"]
+    )
+    return Outcome(measurements, raw["failures"], raw["thread_pools"])
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old one or the new one, whole."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise RecordError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,70 @@
+"""What is measured: a backend at a size and dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from backends.catalogue import Name
+from backends.interface import BackendError, ProblemError
+from backends.problem import DTYPES, Problem, generate, step_bytes
+
+READ = "read"
+"""The yardstick's place in a row: reading the same bytes and nothing else."""
+
+
+@dataclass(frozen=True, order=True)
+class Row:
+    """One line of the table, as it is passed to a child: ``numba/1000000x32/float32``."""
+
+    backend: str
+    rows: int
+    features: int
+    dtype: str
+
+    @classmethod
+    def parse(cls, text: str) -> Row:
+        """Read what ``str(row)`` wrote."""
+        try:
+            backend, size, dtype = text.split("/")
+            rows, features = map(int, size.split("x"))
+        except ValueError:
+            raise BackendError(f"{text!r} is not BACKEND/ROWSxFEATURES/DTYPE") from None
+        if dtype not in DTYPES:
+            raise ProblemError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+        return cls(
+            backend if backend == READ else str(Name.parse(backend)), rows, features, dtype
+        )
+
+    def __str__(self) -> str:
+        return f"{self.backend}/{self.rows}x{self.features}/{self.dtype}"
+
+    @property
+    def library(self) -> str:
+        """The library of its backend."""
+        return Name.parse(self.backend).library
+
+    @property
+    def size(self) -> tuple[int, int, str]:
+        """What the data depend on: rows, features, dtype."""
+        return self.rows, self.features, self.dtype
+
+    @property
+    def problem(self) -> Problem:
+        """The synthetic data of this size."""
+        return _problem(*self.size)
+
+    @property
+    def bytes_per_step(self) -> int:
+        """Bytes that a step must read at the least."""
+        return step_bytes(self.rows, self.features, self.dtype)
+
+    @property
+    def yardstick(self) -> Row:
+        """The read of the same bytes."""
+        return Row(READ, *self.size)
+
+
+@lru_cache(maxsize=1)  # rows are ordered by size, and large data fit in memory once
+def _problem(rows: int, features: int, dtype: str) -> Problem:
+    return generate(rows, features, dtype)

@@ -1,0 +1,155 @@
+"""From raw timings to the figures of the table: medians, intervals, ratios."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from scipy.stats import quantile_test
+
+from bench.bandwidth import SMALLEST_BYTES
+from bench.record import Measurement, Record
+from bench.row import Row
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median and its 95 % confidence interval; None where there are too few samples."""
+
+    median: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, samples: list[float]) -> Interval:
+        """Take the interval between order statistics, as the binomial test gives it.
+
+        It needs no shape of the distribution, and covers what it claims from
+        seven samples on, where a percentile bootstrap of the median does not
+        (`scipy.stats.quantile_test`; Conover, Practical Nonparametric
+        Statistics, 1999, section 3.2).
+        """
+        centre = median(samples)
+        bounds = quantile_test(samples, q=centre, p=0.5).confidence_interval(0.95)
+        low, high = (None if math.isnan(b) else float(b) for b in (bounds.low, bounds.high))
+        return cls(centre, low, high)
+
+    @property
+    def spread(self) -> float | None:
+        """Half the interval's width, relative to the median."""
+        if self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / (2 * self.median)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table. Seconds, bytes, bytes/s; None = not measured."""
+
+    backend: str
+    rows: int
+    features: int
+    dtype: str
+    steps: int
+    threads: int
+    verified: bool
+    reason: str
+    relative_error: float | None
+    import_s: float | None
+    place_s: float | None
+    first_call_s: float | None
+    step_s: Interval | None
+    bytes_per_step: int
+    bandwidth_fraction: float | None
+    peak_bytes: int | None
+    peak_device_bytes: int | None
+
+    @property
+    def row(self) -> Row:
+        """What was measured."""
+        return Row(self.backend, self.rows, self.features, self.dtype)
+
+    @property
+    def gb_per_s(self) -> float | None:
+        """Bytes that a step must read, per second it takes, in 10⁹."""
+        return self.bytes_per_step / self.step_s.median / 1e9 if self.step_s else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of ``run --json``."""
+        return asdict(self) | {"gb_per_s": self.gb_per_s, "reason": self.reason or None}
+
+
+def summarise(record: Record) -> list[Result]:
+    """Return a `Result` for every row that was asked for, by size, fastest first."""
+    results = [_result(record, Row.parse(text)) for text in record.request["rows"]]
+
+    def order(result: Result) -> tuple[object, ...]:
+        seconds = result.step_s.median if result.step_s else math.inf
+        return (result.features, result.rows, result.dtype, seconds, result.backend)
+
+    return sorted(results, key=order)
+
+
+def _result(record: Record, row: Row) -> Result:
+    tasks = record.tasks.values()
+    mine = [m for task in tasks for m in task.measurements if m.row == str(row)]
+    reasons = [task.failures[str(row)] for task in tasks if str(row) in task.failures]
+    steps = [m for m in mine if m.kind == "step"]
+    verified = bool(steps) and not reasons
+    samples = [s for m in steps for s in m.seconds_per_step]
+
+    def once(kind: str) -> float | None:
+        return _middle(s for m in mine if m.kind == kind for s in m.seconds)
+
+    def worst(key: str) -> Any:
+        values = [m.info[key] for m in mine if m.info.get(key) is not None]
+        return max(values, default=None)
+
+    return Result(
+        backend=row.backend,
+        rows=row.rows,
+        features=row.features,
+        dtype=row.dtype,
+        steps=sum(m.steps * len(m.seconds) for m in steps),
+        threads=record.machine["threads"],
+        verified=verified,
+        reason="" if verified else next(iter(reasons), "not measured"),
+        relative_error=worst("relative_error"),
+        import_s=once("import"),
+        place_s=once("place"),
+        first_call_s=once("first_call"),
+        step_s=Interval.of(samples) if verified else None,
+        bytes_per_step=row.bytes_per_step,
+        bandwidth_fraction=_bandwidth_fraction(record, row) if verified else None,
+        peak_bytes=worst("peak_bytes"),
+        peak_device_bytes=worst("peak_device_bytes"),
+    )
+
+
+def _middle(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return median(found) if found else None
+
+
+def _bandwidth_fraction(record: Record, row: Row) -> float | None:
+    """Median over the passes of step's bytes/s ÷ the read's in the same process."""
+    if row.bytes_per_step < SMALLEST_BYTES or "@" in row.backend:
+        return None  # latency, not bandwidth; or a device whose memory is another
+
+    def rate(
+        measurements: Iterable[Measurement], of: Callable[[Measurement], int]
+    ) -> float | None:
+        return _middle(of(m) / s for m in measurements for s in m.seconds_per_step)
+
+    fractions = []
+    for task in record.tasks.values():
+        steps = [m for m in task.measurements if m.kind == "step" and m.row == str(row)]
+        reads = [m for m in task.measurements if m.row == str(row.yardstick)]
+        step = rate(steps, lambda _: row.bytes_per_step)
+        read = rate(reads, lambda m: int(m.info["bytes"]))
+        if step and read:
+            fractions.append(step / read)
+    return _middle(fractions)

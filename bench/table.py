@@ -1,0 +1,106 @@
+"""The results as tables for a terminal of 80 columns, one a size."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from backends.catalogue import Name
+from bench.summary import Interval, Result
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that keeps 80 columns where there is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 80, highlight=False)
+
+
+def seconds(value: float | None, digits: int = 3) -> str:
+    """Write a time with its unit: 1.23 ms."""
+    return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")), digits)
+
+
+def byte_count(value: float | None, digits: int = 3) -> str:
+    """Write a size with its unit: 1.23 GB (10⁹ bytes)."""
+    return _scaled(value, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits)
+
+
+def count(value: float) -> str:
+    """Write a whole number short where that loses nothing: 1e6, 1234."""
+    short = f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
+    return short if value >= 10_000 and float(short) == value else f"{value:,.0f}"
+
+
+def _scaled(value: float | None, units: tuple[tuple[float, str], ...], digits: int) -> str:
+    if value is None:
+        return "–"
+    # 999.7 ms rounds to 1 s, not to 1000 ms.
+    scale, unit = next((u for u in units if abs(value) >= 0.9995 * u[0]), units[-1])
+    number = value / scale
+    return f"{number:.{digits}g} {unit}" if number < 10**digits else f"{number:.0f} {unit}"
+
+
+def results_table(results: list[Result]) -> RenderableType:
+    """Return a table for every size, sorted by time a step, failures last."""
+    tables: list[RenderableType] = []
+    for (rows, features, dtype), group in groupby(results, key=lambda r: r.row.size):
+        tables.append(_size_table(rows, features, dtype, list(group)))
+    return Group(*tables)
+
+
+def _size_table(rows: int, features: int, dtype: str, results: list[Result]) -> RenderableType:
+    columns = "" if features == 1 else f" × {features} features"
+    title = (
+        f"{count(rows)} rows{columns}, {dtype}: {byte_count(results[0].bytes_per_step)} a step"
+    )
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("backend", no_wrap=True)
+    table.add_column("device", no_wrap=True)
+    table.add_column("first\ncall", justify="right", no_wrap=True)
+    table.add_column("place", justify="right", no_wrap=True)
+    table.add_column("a step", justify="right", no_wrap=True)
+    table.add_column("×\nnumpy", justify="right", no_wrap=True)
+    table.add_column("GB/s", justify="right", no_wrap=True)
+    table.add_column("of\nbw", justify="right", no_wrap=True)
+    table.add_column("peak\nmemory", justify="right", no_wrap=True)
+    table.add_column("rel.\nerror", justify="right", no_wrap=True)
+    plain = next((r.step_s for r in results if r.backend == "numpy"), None)
+    for result in results:
+        table.add_row(*_cells(result, plain))
+    notes = [Text(f"failed: {r.backend}: {r.reason}", "red") for r in results if not r.verified]
+    return Group(table, *notes, Text())
+
+
+def _cells(result: Result, plain: Interval | None) -> list[str]:
+    """Return a line of the table; `plain` is NumPy's step at the same size."""
+    name = Name.parse(result.backend)
+    cells = [str(Name(name.library, name.technique)), name.device]
+    if result.step_s is None:
+        return [*cells, "failed"]
+    return [
+        *cells,
+        seconds(result.first_call_s, 2),
+        seconds(result.place_s, 2),
+        f"{seconds(result.step_s.median)} {_percent(result.step_s.spread, '±')}",
+        "–" if plain is None else f"{plain.median / result.step_s.median:.2g}",
+        "–" if result.gb_per_s is None else f"{result.gb_per_s:.3g}",
+        _percent(result.bandwidth_fraction),
+        byte_count(result.peak_device_bytes or result.peak_bytes, 2),
+        "–" if result.relative_error is None else f"{result.relative_error:.0e}",
+    ]
+
+
+def _percent(value: float | None, sign: str = "") -> str:
+    return "–" if value is None else f"{sign}{value:.0%}"

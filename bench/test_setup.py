@@ -1,0 +1,77 @@
+"""Set-up: what a program pays once — import, place, first call.
+
+Each is a single round, because the second one is another thing. They mean
+what they say in a fresh process with one row, which is how ``descentbench
+run`` measures them; where the library was there already the import is skipped.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from backends import Backend, Descent, catalogue, open_backend
+from bench.memory import peak_rss_bytes
+from bench.row import Row
+from bench.verify import LEARNING_RATE, verify
+
+
+@dataclass
+class Stage:
+    """What the earlier stages of a row left for the later ones."""
+
+    backend: Backend | None = None
+    descent: Descent | None = None
+
+
+@pytest.fixture(scope="module")
+def stage(row: Row) -> Stage:  # noqa: ARG001: one a row
+    """Hand a row's backend from stage to stage; released before the next row."""
+    return Stage()
+
+
+def test_import(benchmark: BenchmarkFixture, row: Row) -> None:
+    """Import the library itself."""
+    library = catalogue.libraries()[catalogue.Name.parse(row.backend).library]
+    if library.imports in sys.modules:
+        pytest.skip(f"{library.imports} is imported already in this process")
+    benchmark.pedantic(importlib.import_module, (library.imports,), rounds=1)
+    benchmark.extra_info |= {"row": str(row), "kind": "import"}
+
+
+def test_place(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
+    """Open the device and put the data there, in the technique's layout."""
+    problem = row.problem
+
+    def place() -> None:
+        stage.backend = open_backend(row.backend)
+        stage.descent = stage.backend.place(problem, LEARNING_RATE)
+
+    benchmark.pedantic(place, rounds=1)
+    benchmark.extra_info |= {"row": str(row), "kind": "place"}
+
+
+def test_first_call(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
+    """Take the first step: compile, autotune, fill caches."""
+    if stage.backend is None or stage.descent is None:
+        pytest.fail("was not placed")
+    problem = row.problem
+    w0 = np.ones(row.features)
+    w = benchmark.pedantic(stage.descent.run, (w0, 1), rounds=1)
+    # Before the check: the reference is no part of what the backend needs.
+    memory = {
+        "peak_bytes": peak_rss_bytes(),
+        "peak_device_bytes": stage.backend.peak_device_bytes(),
+    }
+    error = verify(problem, w0, 1, w)
+    benchmark.extra_info |= {
+        "row": str(row),
+        "kind": "first_call",
+        "relative_error": error,
+        **memory,
+    }

@@ -1,0 +1,17 @@
+"""Plain ``pytest`` runs the tests, ``pytest --benchmark-only`` the benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what was not asked for, unless it was named."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return None
+    other = "tests" if config.getoption("benchmark_only") else "bench"
+    return collection_path == ROOT / other or None

@@ -1,0 +1,62 @@
+"""Sessions: ``nox -l`` is the menu."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "virtualenv"  # pip, because the constraints are pip's
+nox.options.sessions = ["tests", "lint"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str, extras: str = "all") -> None:
+    """Install the project and dependency groups at the versions that were tested."""
+    packages = nox.project.dependency_groups(PROJECT, *groups) if groups else ()
+    session.install("-c", "constraints.txt", "-e", f".[{extras}]", *packages)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure and print the table; arguments go to `descentbench run`."""
+    install(session)
+    session.run("descentbench", "run", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style (ruff) and types (mypy strict)."""
+    install(session, "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session(default=False)
+def minimums(session: nox.Session) -> None:
+    """Run the tests with the lowest versions that pyproject claims."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    claimed = [*PROJECT["project"]["dependencies"], *(r for e in extras.values() for r in e)]
+    lowest = [r.replace(">=", "==") for r in claimed if "[" not in r]
+    groups = nox.project.dependency_groups(PROJECT, "test")
+    session.install(*lowest, *groups)
+    session.install("--no-deps", "-e", ".")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def gpu(session: nox.Session) -> None:
+    """Run the GPU tests and benchmarks on this machine's CUDA devices."""
+    session.install(
+        "-e", ".[all]", "jax[cuda12]", *nox.project.dependency_groups(PROJECT, "test")
+    )
+    session.run("pytest", "-m", "gpu", *session.posargs)
+    session.run("descentbench", "run", "--backend", "*@cuda:*", "--store", "results")

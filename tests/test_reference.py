@@ -1,0 +1,79 @@
+"""The reference itself, against arithmetic that shares nothing with it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends import Problem, Reference, generate
+from backends.reference import relative_error
+
+
+def step_by_step(data: Problem, steps: int, rate: float, w: np.ndarray) -> np.ndarray:
+    """The definition, in extended precision."""
+    x = data.x.reshape(data.rows, -1).astype(np.longdouble)
+    y = data.y.astype(np.longdouble)
+    w = w.astype(np.longdouble)
+    for _ in range(steps):
+        w = w - np.longdouble(rate) * 2 / data.rows * (x.T @ (x @ w - y))
+    return w.astype(np.float64)
+
+
+@given(
+    rows=st.integers(1, 40),
+    features=st.integers(1, 8),
+    steps=st.integers(0, 50),
+    rate=st.floats(1e-6, 0.029),
+    seed=st.integers(0, 1000),
+)
+def test_iterate_is_the_definition(
+    rows: int, features: int, steps: int, rate: float, seed: int
+) -> None:
+    """Fewer rows than features leaves directions without curvature; they must stay put."""
+    data = generate(rows, features, np.float64, seed)
+    w0 = np.random.default_rng(seed).normal(size=features)
+    expected = step_by_step(data, steps, rate, w0)
+    assert relative_error(data.reference.iterate(steps, rate, w0), expected) < 1e-12
+
+
+def test_iterate_against_exact_fractions() -> None:
+    x, y = [Fraction(1), Fraction(2), Fraction(5)], [Fraction(3), Fraction(-1), Fraction(4)]
+    w, rate = Fraction(1, 2), Fraction(1, 64)
+    for _ in range(9):
+        w -= rate * 2 * sum((a * (a * w - b) for a, b in zip(x, y, strict=True))) / 3
+    reference = Reference.of(np.array([1.0, 2, 5]), np.array([3.0, -1, 4]))
+    assert reference.iterate(9, 1 / 64, [0.5])[0] == pytest.approx(float(w), rel=1e-15)
+
+
+def test_iterate_far_along_is_the_solution() -> None:
+    data = generate(500, 6, np.float64)
+    expected = np.linalg.lstsq(data.x, data.y, rcond=None)[0]
+    assert relative_error(data.reference.solution, expected) < 1e-12
+    assert relative_error(data.reference.iterate(10**6, 0.01, np.zeros(6)), expected) < 1e-12
+
+
+def test_beyond_the_largest_stable_rate_it_grows() -> None:
+    reference = generate(100).reference
+    away = reference.solution + 1
+    for factor, grows in ((0.99, False), (1.01, True)):
+        w = reference.iterate(100, factor * reference.largest_stable_rate, away)
+        assert bool(abs(w - reference.solution)[0] > 1) is grows
+
+
+def test_loss_and_gradient_are_the_definition() -> None:
+    data = generate(1000, 3, np.float64)
+    w = np.array([1.0, -2.0, 0.5])
+    residual = data.x @ w - data.y
+    assert data.reference.loss(w) == pytest.approx(np.mean(residual**2), rel=1e-12)
+    np.testing.assert_allclose(data.reference.gradient(w), 2 * data.x.T @ residual / 1000)
+
+
+def test_many_blocks_add_up_to_one() -> None:
+    """More rows than a block of the pass holds."""
+    data = generate(300_000, 7, np.float64)
+    np.testing.assert_allclose(data.reference.gram, data.x.T @ data.x / 300_000, rtol=1e-12)
+    np.testing.assert_allclose(data.reference.moment, data.x.T @ data.y / 300_000, rtol=1e-12)
