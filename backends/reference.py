@@ -103,7 +103,7 @@ class Reference:
     def gradient(self, w: ArrayLike) -> Float64:
         """Return the gradient of the loss, ``2·(XᵀX·w − Xᵀy)/n``, shape (d,)."""
         w = np.asarray(w, dtype=np.float64)
-        return 2.0 * (self.gram @ w - self.moment)
+        return np.asarray(2.0 * (self.gram @ w - self.moment))
 
 
 def relative_error(w: ArrayLike, expected: ArrayLike) -> float:

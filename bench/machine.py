@@ -156,7 +156,8 @@ def versions() -> dict[str, str]:
 
 def thread_pools() -> list[dict[str, Any]]:
     """Return the thread pools that this process's libraries really started."""
-    pools: list[dict[str, Any]] = threadpool_info()
+    # Where a library lies on this disk is nobody else's business.
+    pools = [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
     numba = sys.modules.get("numba")
     if numba is not None:
         try:

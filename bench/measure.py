@@ -189,7 +189,7 @@ class Runner:
 
 def _call(command: list[str], env: dict[str, str], timeout: float) -> tuple[int | None, str]:
     """Run a child in a process group of its own; None as status when it was too slow."""
-    child = subprocess.Popen(  # noqa: S603: the command is ours
+    child = subprocess.Popen(  # noqa: S603 the command is ours
         command,
         env=env,
         cwd=HERE.parent,

@@ -30,7 +30,7 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(row: Row) -> Stage:  # noqa: ARG001: one a row
+def stage(row: Row) -> Stage:  # noqa: ARG001 one a row
     """Hand a row's backend from stage to stage; released before the next row."""
     return Stage()
 

@@ -122,7 +122,7 @@ def test_cores_come_before_their_second_threads(
         folder = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/topology"
         folder.mkdir(parents=True)
         (folder / "thread_siblings_list").write_text(text + "\n")
-    assert spread({3, 1, 0, 2}, tmp_path) == order
+    assert spread([3, 1, 0, 2], tmp_path) == order
 
 
 # machine
@@ -205,7 +205,7 @@ def test_caches_are_those_that_hold_data(tmp_path: Path) -> None:
         ),
         ("echo 'No devices were found'", []),
         ("echo 'GPU, 1, 2'; exit 9", []),
-        ("exec sleep 30", []),
+        ("sleep 5; echo 'GPU, 1, 2'", []),
         (None, []),
     ],
     ids=["two", "none", "fails", "hangs", "missing"],
