@@ -16,8 +16,18 @@ from backends.problem import Array, Problem
 # that there is no NaN and no infinity.
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 
-BLOCK_BYTES = 1 << 15
-"""Float32 sums run over one block of rows, float64 sums over the blocks."""
+LINE_ROWS = COLUMN_ROWS = 4096
+BLOCK_BYTES = 1 << 18
+"""Sizes of the blocks: sums are in the data's dtype within, float64 across them."""
+
+MOST_COLUMNS = 8
+"""Most features that are laid out in columns."""
+
+WIDE = 64
+"""Features from which a row fills enough cache lines to be read as a stream."""
+
+SERIAL_BYTES = 1 << 18
+"""Data below it are faster with one thread: waking the others costs microseconds."""
 
 
 @njit(cache=True)
@@ -90,29 +100,128 @@ def _start(w: ArrayLike) -> Weights:
 
 
 @njit(cache=True, fastmath=VECTORISE)
-def add_rows(x, y, w, gradient):  # type: ignore[no-untyped-def]
-    """Add ``xᵀ(x·w − y)`` to `gradient`, eight rows at a time.
+def line_sum(x, y, w):  # type: ignore[no-untyped-def]
+    """Return ``Σ x·(x·w − y)`` of one feature, in the data's dtype."""
+    total = w * 0
+    for i in range(len(x)):
+        total += x[i] * (x[i] * w - y[i])
+    return total
 
-    Eight dot products share the loads of w; one sweep then adds all eight
-    rows to the gradient while they are still in the first-level cache.
+
+@njit(cache=True)
+def line_total(x, y, w):  # type: ignore[no-untyped-def]
+    """Return ``Σ x·(x·w − y)`` of one feature, float64 across blocks of rows."""
+    total, cast = 0.0, x.dtype.type(w)
+    for start in range(0, len(x), LINE_ROWS):
+        stop = min(start + LINE_ROWS, len(x))
+        total += line_sum(x[start:stop], y[start:stop], cast)
+    return total
+
+
+@njit(cache=True, fastmath=VECTORISE)
+def add_four(x0, x1, x2, x3, y, w, total):  # type: ignore[no-untyped-def]
+    """One sweep over four columns; weights, sums and residual stay in registers."""
+    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
+    s0 = s1 = s2 = s3 = w0 * 0
+    for i in range(len(y)):
+        residual = (x0[i] * w0 + x1[i] * w1) + (x2[i] * w2 + x3[i] * w3) - y[i]
+        s0 += x0[i] * residual
+        s1 += x1[i] * residual
+        s2 += x2[i] * residual
+        s3 += x3[i] * residual
+    total += np.array((s0, s1, s2, s3))[: len(total)]
+
+
+@njit(cache=True, fastmath=VECTORISE)
+def add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y, w, total):  # type: ignore[no-untyped-def]
+    """One sweep over eight columns; weights, sums and residual stay in registers."""
+    w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = w0 * 0
+    for i in range(len(y)):
+        first = (x0[i] * w0 + x1[i] * w1) + (x2[i] * w2 + x3[i] * w3)
+        second = (x4[i] * w4 + x5[i] * w5) + (x6[i] * w6 + x7[i] * w7)
+        residual = first + second - y[i]
+        s0 += x0[i] * residual
+        s1 += x1[i] * residual
+        s2 += x2[i] * residual
+        s3 += x3[i] * residual
+        s4 += x4[i] * residual
+        s5 += x5[i] * residual
+        s6 += x6[i] * residual
+        s7 += x7[i] * residual
+    total += np.array((s0, s1, s2, s3, s4, s5, s6, s7))[: len(total)]
+
+
+@njit(cache=True)
+def add_columns(x, y, w, total):  # type: ignore[no-untyped-def]
+    """Two to eight features, x of shape (blocks, d, rows): a block's columns side by side.
+
+    Columns that are missing to four or eight are one block of zeros, which
+    stays in the first-level cache and costs no memory traffic.
+    """
+    blocks, d, rows = x.shape
+    none = np.zeros(rows, x.dtype)
+    cast = np.zeros(8, x.dtype)
+    cast[:d] = w
+    for b in range(blocks):
+        x0, x1 = x[b, 0], x[b, 1]
+        x2 = x[b, 2] if d > 2 else none
+        x3 = x[b, 3] if d > 3 else none
+        if d <= 4:
+            add_four(x0, x1, x2, x3, y[b], cast, total)
+        else:
+            x4 = x[b, 4]
+            x5 = x[b, 5] if d > 5 else none
+            x6 = x[b, 6] if d > 6 else none
+            x7 = x[b, 7] if d > 7 else none
+            add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y[b], cast, total)
+
+
+@njit(cache=True, fastmath=VECTORISE)
+def dot(a, b):  # type: ignore[no-untyped-def]
+    """Return ``a·b``."""
+    total = a[0] * 0
+    for j in range(len(a)):
+        total += a[j] * b[j]
+    return total
+
+
+@njit(cache=True, fastmath=VECTORISE)
+def eight_dots(x0, x1, x2, x3, x4, x5, x6, x7, w):  # type: ignore[no-untyped-def]
+    """Return eight rows' dot products with w, whose loads they share."""
+    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = w[0] * 0
+    for j in range(len(w)):
+        r0 += x0[j] * w[j]
+        r1 += x1[j] * w[j]
+        r2 += x2[j] * w[j]
+        r3 += x3[j] * w[j]
+        r4 += x4[j] * w[j]
+        r5 += x5[j] * w[j]
+        r6 += x6[j] * w[j]
+        r7 += x7[j] * w[j]
+    return r0, r1, r2, r3, r4, r5, r6, r7
+
+
+@njit(cache=True, fastmath=VECTORISE)
+def add_block(x, y, w, gradient):  # type: ignore[no-untyped-def]
+    """Add ``xᵀ(x·w − y)`` to `gradient`, eight rows at a time, in the data's dtype.
+
+    One sweep adds eight rows to the gradient while they are still in the
+    cache, so that its loads and stores are shared by eight rows.
     """
     n, d = x.shape
-    zero = w[0] * 0
     i = 0
     while i + 8 <= n:
-        # Slices first: `x[i + 1, j]` in the loop would stop its vectorisation.
+        # Slices first: `x[i + 1, j]` in a loop would stop its vectorisation.
         x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
         x4, x5, x6, x7 = x[i + 4], x[i + 5], x[i + 6], x[i + 7]
-        r0, r1, r2, r3, r4, r5, r6, r7 = zero, zero, zero, zero, zero, zero, zero, zero
-        for j in range(d):
-            r0 += x0[j] * w[j]
-            r1 += x1[j] * w[j]
-            r2 += x2[j] * w[j]
-            r3 += x3[j] * w[j]
-            r4 += x4[j] * w[j]
-            r5 += x5[j] * w[j]
-            r6 += x6[j] * w[j]
-            r7 += x7[j] * w[j]
+        if d < WIDE:
+            r0, r1, r2, r3, r4, r5, r6, r7 = eight_dots(x0, x1, x2, x3, x4, x5, x6, x7, w)
+        else:
+            # One row after the other: eight streams within a few pages are
+            # more than the prefetcher follows.
+            r0, r1, r2, r3 = dot(x0, w), dot(x1, w), dot(x2, w), dot(x3, w)
+            r4, r5, r6, r7 = dot(x4, w), dot(x5, w), dot(x6, w), dot(x7, w)
         r0, r1, r2, r3 = r0 - y[i], r1 - y[i + 1], r2 - y[i + 2], r3 - y[i + 3]
         r4, r5, r6, r7 = r4 - y[i + 4], r5 - y[i + 5], r6 - y[i + 6], r7 - y[i + 7]
         for j in range(d):
@@ -122,82 +231,123 @@ def add_rows(x, y, w, gradient):  # type: ignore[no-untyped-def]
         i += 8
     while i < n:
         row = x[i]
-        residual = zero
-        for j in range(d):
-            residual += row[j] * w[j]
-        residual -= y[i]
+        residual = dot(row, w) - y[i]
         for j in range(d):
             gradient[j] += residual * row[j]
         i += 1
 
 
-@njit(cache=True, fastmath=VECTORISE)
-def add_line(x, y, w, gradient):  # type: ignore[no-untyped-def]
-    """Add ``Σ x·(x·w − y)`` to `gradient` for one feature, x of shape (n,)."""
-    w0 = w[0]
-    total = w0 * 0
-    for i in range(len(x)):
-        total += x[i] * (x[i] * w0 - y[i])
-    gradient[0] += total
-
-
 @njit(cache=True)
-def range_sums(x, y, w, total):  # type: ignore[no-untyped-def]
-    """Add ``xᵀ(x·w − y)`` to the float64 `total`, block by block of rows."""
+def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
+    """Many features, x of shape (n, d): blocks of rows."""
     n, d = x.shape
     rows = max(8, BLOCK_BYTES // (d * x.itemsize) // 8 * 8)
-    cast = w.astype(x.dtype)
     block = np.empty(d, x.dtype)
     for start in range(0, n, rows):
         block[:] = 0
-        if d == 1:
-            add_line(x[start : start + rows, 0], y[start : start + rows], cast, block)
-        else:
-            add_rows(x[start : start + rows], y[start : start + rows], cast, block)
+        add_block(x[start : start + rows], y[start : start + rows], w, block)
         total += block
 
 
 @njit(cache=True)
-def parallel_loop(x, y, w, learning_rate, steps, threads):  # type: ignore[no-untyped-def]
-    """Return w after `steps` steps, each with one range of rows a thread."""
-    n, d = x.shape
-    for _ in range(steps):
-        gradient = parallel_sums(x, y, w, threads)
-        for j in range(d):
-            w[j] -= learning_rate * 2.0 / n * gradient[j]
-    return w
+def add_sums(x, y, w, total):  # type: ignore[no-untyped-def]
+    """Add ``xᵀ(x·w − y)`` to the float64 `total`, (d,); x.ndim tells the layout."""
+    if x.ndim == 1:
+        total[0] += line_total(x, y, w[0])
+    elif x.ndim == 2:
+        add_rows(x, y, w.astype(x.dtype), total)
+    else:
+        add_columns(x, y, w.astype(x.dtype), total)
+
+
+@njit(cache=True)
+def serial_sums(x, y, w):  # type: ignore[no-untyped-def]
+    """Return ``xᵀ(x·w − y)``, shape (d,), by this thread alone."""
+    total = np.zeros(len(w))
+    add_sums(x, y, w, total)
+    return total
 
 
 @njit(cache=True, parallel=True)
 def parallel_sums(x, y, w, threads):  # type: ignore[no-untyped-def]
-    """Return ``xᵀ(x·w − y)``, shape (d,), float64, added up in thread order."""
-    n, d = x.shape
-    partial = np.zeros((threads, d))
+    """Return ``xᵀ(x·w − y)``, shape (d,): a range a thread, added up in their order."""
+    partial = np.zeros((threads, len(w)))
     for thread in prange(threads):
-        start, stop = thread * n // threads, (thread + 1) * n // threads
-        range_sums(x[start:stop], y[start:stop], w, partial[thread])
+        start, stop = thread * len(x) // threads, (thread + 1) * len(x) // threads
+        partial[thread] = serial_sums(x[start:stop], y[start:stop], w)
     return partial.sum(axis=0)
 
 
-class Parallel(Plain):
-    """One pass over the memory a step: blocked, vectorised, a row range a thread."""
+@njit(cache=True)
+def serial_descent(x, y, w, rate, steps):  # type: ignore[no-untyped-def]
+    """Return w after `steps` steps ``w ← w − rate·xᵀ(x·w − y)``, by this thread alone."""
+    for _ in range(steps):
+        if x.ndim == 1:
+            w[0] -= rate * line_total(x, y, w[0])  # no array is made on the way
+        else:
+            w -= rate * serial_sums(x, y, w)
+    return w
 
-    SERIAL_BYTES = 1 << 18  # below it, waking the threads costs more than it saves
+
+@njit(cache=True)
+def parallel_descent(x, y, w, rate, steps, threads):  # type: ignore[no-untyped-def]
+    """Return w after `steps` steps ``w ← w − rate·xᵀ(x·w − y)``, by all threads."""
+    for _ in range(steps):
+        w -= rate * parallel_sums(x, y, w, threads)
+    return w
+
+
+class Parallel(Plain):
+    """One pass over the memory a step: vectorised, blocked, a range of rows a thread.
+
+    The layout follows the shape. One feature is a line; two to eight are laid
+    out in blocks of columns, so that a vector holds one feature of many rows;
+    more stay in rows. Small data are left to one thread. Sums within a block
+    are in the data's dtype, those over blocks float64.
+    """
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        small = problem.bytes_per_step < self.SERIAL_BYTES
+        self.rate = 2 * learning_rate / problem.rows
+        small = problem.bytes_per_step < SERIAL_BYTES
         self.threads = 1 if small else numba.get_num_threads()
+        self.laid_out = self.x, self.y
+        if problem.features == 1:
+            self.laid_out = self.x[:, 0], self.y
+        elif problem.features <= MOST_COLUMNS:
+            self.laid_out = in_columns(self.x, self.y)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        result: Weights = parallel_loop(
-            self.x, self.y, _start(w), self.learning_rate, steps, self.threads
+        if self.threads == 1:
+            serial: Weights = serial_descent(*self.laid_out, _start(w), self.rate, steps)
+            return serial
+        result: Weights = parallel_descent(
+            *self.laid_out, _start(w), self.rate, steps, self.threads
         )
         return result
 
     def gradient(self, w: ArrayLike) -> Weights:
-        result: Weights = parallel_sums(self.x, self.y, _start(w), self.threads)
+        if self.threads == 1:
+            serial: Weights = serial_sums(*self.laid_out, _start(w))
+            return serial
+        result: Weights = parallel_sums(*self.laid_out, _start(w), self.threads)
         return result
+
+
+def in_columns(x: Array, y: Array) -> tuple[Array, Array]:
+    """Copy x, (n, d), to (blocks, d, rows) and y to (blocks, rows), padded with zeros.
+
+    A row of zeros has no residual, so it adds nothing to any sum.
+    """
+    n, d = x.shape
+    rows = min(COLUMN_ROWS, n)
+    blocks = -(-n // rows)
+    columns, targets = np.zeros((blocks, d, rows), x.dtype), np.zeros(blocks * rows, y.dtype)
+    targets[:n] = y
+    for b in range(blocks):
+        part = x[b * rows : (b + 1) * rows]
+        columns[b, :, : len(part)] = part.T
+    return _read_only(columns), _read_only(targets.reshape(blocks, rows))
 
 
 TECHNIQUES: Mapping[str, Place] = {"": Plain, "parallel": Parallel}
