@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
+from threadpoolctl import ThreadpoolController
 
 from backends.interface import Place, Weights
 from backends.problem import Array, Problem
@@ -45,36 +48,72 @@ class Plain:
 
 
 class Blocked(Plain):
-    """The same sums over blocks of rows that stay in cache, without temporaries.
+    """The same sums without large temporaries: blocks that stay in cache, on all threads.
 
-    A block's residual is written in place and used at once; the sums of a
-    block are BLAS products in the data's dtype, those over blocks float64.
+    NumPy releases the interpreter's lock, so each thread takes a range of the
+    blocks; BLAS is held to one thread meanwhile, as more would only wait for
+    each other on so little work. A block's sums are in the data's dtype,
+    those over blocks float64. Few features are laid out by column, because a
+    product along short rows is all overhead.
     """
 
-    BLOCK_BYTES = 1 << 16
+    LINE_BYTES = 1 << 18
+    BLOCK_BYTES = 1 << 20
+    MOST_COLUMNS = 16
+    SERIAL_BYTES = 1 << 21
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        row_bytes = problem.features * self.x.itemsize
-        self.rows = max(64, self.BLOCK_BYTES // row_bytes)
-        self.residual = np.empty(min(self.rows, problem.rows), self.x.dtype)
+        self.blas = ThreadpoolController().select(user_api="blas")
+        small = problem.bytes_per_step < self.SERIAL_BYTES
+        threads = (
+            1 if small else max((lib["num_threads"] for lib in self.blas.info()), default=1)
+        )
+        self.pool = ThreadPoolExecutor(threads)
+        limit = self.LINE_BYTES if self.x.ndim == 1 else self.BLOCK_BYTES
+        rows = max(64, limit // (problem.features * self.x.itemsize))
+        blocks = [slice(start, start + rows) for start in range(0, len(self.y), rows)]
+        self.shares = [blocks[i::threads] for i in range(threads)]
+        self.by_column = 2 <= problem.features <= self.MOST_COLUMNS
+        if self.by_column:
+            # Each block's columns side by side, (d, rows), one block after the other.
+            self.blocks = {b.start: np.ascontiguousarray(self.x[b].T) for b in blocks}
+        self.residual = [np.empty(min(rows, len(self.y)), self.x.dtype) for _ in self.shares]
 
     def _gradient_of_loss(self, w: Weights) -> Weights:
         return 2 / len(self.y) * self.gradient(w)
 
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        with self.blas.limit(limits=1):
+            return super().run(w, steps)
+
     def gradient(self, w: ArrayLike) -> Weights:
         w = np.asarray(w, dtype=np.float64)
         cast = w.astype(self.x.dtype)
-        total = np.zeros_like(w)
-        for start in range(0, len(self.y), self.rows):
-            xb, yb = self.x[start : start + self.rows], self.y[start : start + self.rows]
-            residual = self.residual[: len(yb)]
-            if xb.ndim == 1:
-                np.multiply(xb, cast[0], out=residual)
+        if len(self.shares) == 1:
+            return self._sums(cast, self.shares[0], self.residual[0])
+        sums = self.pool.map(partial(self._sums, cast), self.shares, self.residual)
+        return np.asarray(np.sum(list(sums), axis=0))
+
+    def _sums(self, w: Array, blocks: list[slice], buffer: Array) -> Weights:
+        """Return ``xᵀ(x·w − y)`` over some blocks, float64."""
+        total = np.zeros(len(w))
+        for block in blocks:
+            y = self.y[block]
+            residual = buffer[: len(y)]
+            if self.by_column:
+                x = self.blocks[block.start]
+                np.matmul(w, x, out=residual)
+                residual -= y
+                total += x @ residual
+                continue
+            x = self.x[block]
+            if x.ndim == 1:
+                np.multiply(x, w[0], out=residual)
             else:
-                np.matmul(xb, cast, out=residual)
-            residual -= yb
-            total += residual @ xb
+                np.matmul(x, w, out=residual)
+            residual -= y
+            total += residual @ x
         return total
 
 
