@@ -14,4 +14,4 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return None
     other = "tests" if config.getoption("benchmark_only") else "bench"
-    return collection_path == ROOT / other or None
+    return ROOT / other in collection_path.parents or None

@@ -14,7 +14,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from backends.interface import (
@@ -62,12 +62,15 @@ class Library:
 
 
 BUILT_IN = (
-    Library("numpy", "backends.numpy", ("blocked",), install="pip install numpy"),
-    Library("numba", "backends.numba", ("parallel",), install="pip install numba"),
+    Library("numpy", "backends.numpy", ("blocked", "gram"), install="pip install numpy"),
+    Library("numba", "backends.numba", ("parallel", "gram"), install="pip install numba"),
     Library(
-        "torch", "backends.torch", ("analytic", "compile", "graph"), install="pip install torch"
+        "torch",
+        "backends.torch",
+        ("analytic", "compile", "graph", "gram"),
+        install="pip install torch",
     ),
-    Library("jax", "backends.jax", ("loop",), install="pip install jax"),
+    Library("jax", "backends.jax", ("loop", "gram"), install="pip install jax"),
 )
 
 _registered: dict[str, Library] = {}
@@ -85,7 +88,17 @@ def unregister(name: str) -> None:
 
 @lru_cache(maxsize=1)
 def _from_entry_points() -> tuple[Library, ...]:
-    return tuple(entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP))
+    return tuple(map(_declared, entry_points(group=ENTRY_POINT_GROUP)))
+
+
+def _declared(entry: EntryPoint) -> Library:
+    try:
+        return cast(Library, entry.load())
+    except Exception as error:
+        raise BackendError(
+            f"the backends that an installed package declares as {entry.value!r} do not load "
+            f"({_first_line(error)}); mend the package or uninstall it"
+        ) from error
 
 
 def libraries() -> dict[str, Library]:
@@ -160,6 +173,14 @@ def _library_part(pattern: str) -> str:
     return head or "*"
 
 
+def _matches(name: Name, pattern: str) -> bool:
+    """Match the parts on either side of the @ apart: `str` leaves out ``@cpu``."""
+    backend, _, device = pattern.partition("@")
+    return fnmatch.fnmatch(
+        str(Name(name.library, name.technique)), backend or "*"
+    ) and fnmatch.fnmatch(name.device, device or "*")
+
+
 def _entries_of(library: Library) -> Iterator[Entry]:
     for technique in ("", *library.techniques):
         try:
@@ -189,7 +210,7 @@ def select(patterns: Iterable[str]) -> list[Name]:
             chosen[check(Name.parse(pattern))] = None
             continue
         found = [e.name for e in entries([pattern]) if e.available]
-        found = [name for name in found if fnmatch.fnmatch(str(name), pattern)]
+        found = [name for name in found if _matches(name, pattern)]
         if not found:
             raise BackendError(f"no backend that can run here matches {pattern!r}")
         chosen |= dict.fromkeys(found)
@@ -208,12 +229,15 @@ def load(library: Library) -> LibraryModule:
         raise MissingLibraryError(f"{library.name} is not installed: {library.install}")
     try:
         return cast(LibraryModule, importlib.import_module(library.module))
-    except ImportError as error:
-        first = (str(error) or type(error).__name__).splitlines()[0]
+    except Exception as error:  # an OSError where a shared library lacks, and what not
         raise MissingLibraryError(
-            f"{library.name} is installed but does not import ({first}); "
+            f"{library.name} is installed but does not import ({_first_line(error)}); "
             f"install it anew: {library.install}"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def check(name: Name) -> Name:

@@ -350,7 +350,104 @@ def in_columns(x: Array, y: Array) -> tuple[Array, Array]:
     return _read_only(columns), _read_only(targets.reshape(blocks, rows))
 
 
-TECHNIQUES: Mapping[str, Place] = {"": Plain, "parallel": Parallel}
+@njit(cache=True, fastmath=VECTORISE)
+def line_products(x, y):  # type: ignore[no-untyped-def]
+    """Return ``Σ x²``, ``Σ x·y`` and ``Σ y²`` of one feature, float64 throughout."""
+    xx = xy = yy = 0.0
+    for i in range(len(x)):
+        a, b = np.float64(x[i]), np.float64(y[i])
+        xx += a * a
+        xy += a * b
+        yy += b * b
+    return xx, xy, yy
+
+
+@njit(cache=True, parallel=True)
+def products(x, y, threads):  # type: ignore[no-untyped-def]
+    """Return the Gram matrix of x, (n, d), with y as one more column, float64, (d+1, d+1)."""
+    n, d = x.shape
+    partial = np.zeros((threads, d + 1, d + 1))
+    rows = max(8, BLOCK_BYTES // (8 * (d + 1)))
+    for thread in prange(threads):
+        start, stop = thread * n // threads, (thread + 1) * n // threads
+        for first in range(start, stop, rows):
+            last = min(first + rows, stop)
+            if d == 1:
+                xx, xy, yy = line_products(x[first:last].reshape(-1), y[first:last])
+                partial[thread] += np.array([[xx, xy], [xy, yy]])
+            else:
+                # Features as rows: a sum of products then runs along contiguous memory.
+                both = np.empty((d + 1, last - first))
+                for i in range(first, last):
+                    for j in range(d):
+                        both[j, i - first] = x[i, j]
+                    both[d, i - first] = y[i]
+                add_products(both, partial[thread])
+    return partial.sum(axis=0)
+
+
+@njit(cache=True, fastmath=VECTORISE)
+def add_products(columns, total):  # type: ignore[no-untyped-def]
+    """Add ``columns @ columnsᵀ`` to `total`, four columns a sweep, each pair once."""
+    d = len(columns)
+    for j in range(d):
+        c = columns[j]
+        k = 0
+        while k + 4 <= j + 1:
+            c0, c1, c2, c3 = columns[k], columns[k + 1], columns[k + 2], columns[k + 3]
+            s0 = s1 = s2 = s3 = 0.0
+            for i in range(len(c)):
+                s0 += c[i] * c0[i]
+                s1 += c[i] * c1[i]
+                s2 += c[i] * c2[i]
+                s3 += c[i] * c3[i]
+            total[j, k] += s0
+            total[j, k + 1] += s1
+            total[j, k + 2] += s2
+            total[j, k + 3] += s3
+            k += 4
+        while k <= j:
+            total[j, k] += dot(c, columns[k])
+            k += 1
+
+
+@njit(cache=True)
+def gram_descent(xtx, xty, w, rate, steps):  # type: ignore[no-untyped-def]
+    """Return w after `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
+    d = len(w)
+    slope = np.empty(d)
+    for _ in range(steps):
+        for j in range(d):
+            slope[j] = dot(xtx[j], w) - xty[j]
+        for j in range(d):
+            w[j] -= rate * slope[j]
+    return w
+
+
+class Gram:
+    """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); least squares only."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        placed = Plain(problem, learning_rate, device)
+        lower = products(placed.x, placed.y, numba.get_num_threads())
+        full = np.tril(lower) + np.tril(lower, -1).T
+        self.xtx, self.xty = np.ascontiguousarray(full[:-1, :-1]), full[:-1, -1].copy()
+        self.yty = float(full[-1, -1])
+        self.rows, self.rate = problem.rows, 2 * learning_rate / problem.rows
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        result: Weights = gram_descent(self.xtx, self.xty, _start(w), self.rate, steps)
+        return result
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return np.asarray(self.xtx @ np.asarray(w, dtype=np.float64) - self.xty)
+
+    def loss(self, w: ArrayLike) -> float:
+        w = np.asarray(w, dtype=np.float64)
+        return float(w @ self.xtx @ w - 2 * self.xty @ w + self.yty) / self.rows
+
+
+TECHNIQUES: Mapping[str, Place] = {"": Plain, "parallel": Parallel, "gram": Gram}
 
 
 def devices(technique: str) -> Mapping[str, str]:

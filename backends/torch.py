@@ -135,12 +135,49 @@ def autograd_step(w: Tensor, x: Tensor, y: Tensor, learning_rate: Tensor) -> Ten
     return w - learning_rate * gradient
 
 
+class Gram(Autograd):
+    """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); least squares only."""
+
+    CHUNK_ROWS = 1 << 13
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        super().__init__(problem, learning_rate, device)
+        d = problem.features
+        sums = torch.zeros((d + 1, d + 1), dtype=torch.float64, device=self.device)
+        with torch.inference_mode():
+            for x, y in self._split(self.CHUNK_ROWS if self.device.type == "cpu" else 1 << 20):
+                both = torch.empty((len(y), d + 1), dtype=torch.float64, device=self.device)
+                both[:, :-1], both[:, -1] = x.reshape(-1, d), y
+                sums.addmm_(both.T, both)
+        self.xtx, self.xty = sums[:-1, :-1].contiguous(), sums[:-1, -1].contiguous()
+        self.yty = float(sums[-1, -1])
+        del self.x, self.chunks  # the sums are all that a step needs
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        weights = self._start(w)
+        rate = 2 * self.learning_rate / len(self.y)
+        with torch.inference_mode():
+            offset = rate * self.xty
+            for _ in range(steps):
+                weights = torch.addmv(weights + offset, self.xtx, weights, alpha=-rate)
+        return _to_host(weights)
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return _to_host(torch.addmv(self.xty, self.xtx, self._start(w), beta=-1))
+
+    def loss(self, w: ArrayLike) -> float:
+        weights = self._start(w)
+        squares = weights @ self.xtx @ weights - 2 * self.xty @ weights + self.yty
+        return float(squares) / len(self.y)
+
+
 @cache
 def compiled_step() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
     """Compile `autograd_step`; not at import, since the compiler's own import is slow.
 
-    Rows are a dynamic size, so another n does not compile anew, and the
-    learning rate is a tensor, so another rate does not either.
+    Rows are a dynamic size and the learning rate is a tensor, so that another
+    n or rate does not compile anew; only where PyTorch starts to use several
+    threads, at some thousand rows, is there a second version.
     """
     return torch.compile(autograd_step, dynamic=True, fullgraph=True)
 
@@ -201,6 +238,7 @@ TECHNIQUES: Mapping[str, Place] = {
     "analytic": Analytic,
     "compile": Compiled,
     "graph": Graph,
+    "gram": Gram,
 }
 
 

@@ -117,10 +117,10 @@ class Runner:
             "passes": plan.passes,
             "seconds": plan.seconds,
         }
-        created = datetime.now(UTC).isoformat(timespec="seconds")
+        created = datetime.now(UTC).isoformat(timespec="milliseconds")
         machine = describe(threads).as_dict()
         self.record = Record(created, request, machine, code_version())
-        self.path = store / f"run-{created[:19].replace(':', '')}.json"
+        self.path = store / f"run-{created[:23].replace(':', '')}.json"
         self._resume()
 
     def _resume(self) -> None:
@@ -138,17 +138,23 @@ class Runner:
         return [task for task in self.plan.tasks() if task.name not in self.record.tasks]
 
     def run(self, started: Callable[[Task], None], ended: Callable[[Task], None]) -> Record:
-        """Run what is pending; the record is saved after every task."""
+        """Run what is pending; the record is saved before the first and after every task."""
+        self.record.save(self.path)
         with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
             for task in self.pending():
                 started(task)
-                outcome = self._child(task, Path(scratch))
+                outcome = self._child(self._without_failed(task), Path(scratch))
                 self.record = self.record.with_outcome(task.name, outcome)
                 self.record.save(self.path)
                 ended(task)
         self.record = replace(self.record, complete=True)
         self.record.save(self.path)
         return self.record
+
+    def _without_failed(self, task: Task) -> Task:
+        """Leave out rows that failed before: one that kills its process takes others along."""
+        failed = {row for outcome in self.record.tasks.values() for row in outcome.failures}
+        return replace(task, rows=tuple(row for row in task.rows if row not in failed))
 
     def _child(self, task: Task, scratch: Path) -> Outcome:
         caches = Path(tempfile.mkdtemp(dir=scratch)) if task.cold else scratch / "warm"
@@ -169,7 +175,6 @@ class Runner:
         found = _measurements(benchmarks) if benchmarks.exists() else Outcome()
         if not failures.exists():
             failed = dict.fromkeys(task.rows, self._died(task, status, log))
-            failed.pop(str(Row.parse(task.rows[0]).yardstick), None)
         return replace(found, failures=failed)
 
     def _died(self, task: Task, status: int | None, log: str) -> str:
@@ -222,7 +227,9 @@ def _measurements(path: Path) -> Outcome:
         return Measurement(kind, row, tuple(benchmark["stats"]["data"]), steps, info)
 
     pools = raw["machine_info"]["thread_pools"]
-    return Outcome(tuple(map(measurement, raw["benchmarks"])), {}, pools)
+    # A benchmark whose w was wrong in the end has timings, but never said what of.
+    sound = [b for b in raw["benchmarks"] if "kind" in b["extra_info"]]
+    return Outcome(tuple(map(measurement, sound)), {}, pools)
 
 
 def code_version() -> str:

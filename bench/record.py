@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +57,7 @@ class Outcome:
 
     measurements: tuple[Measurement, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
-    thread_pools: Sequence[dict[str, Any]] = ()
+    thread_pools: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -91,10 +89,10 @@ class Record:
     def load(cls, path: Path) -> Record:
         """Read a record; RecordError when it is none, or of another schema."""
         try:
-            raw = json.loads(path.read_text())
+            raw = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise RecordError(f"cannot read {path}: {error.strerror}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecordError(f"{path} is not a result file: {error}") from None
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if schema != SCHEMA:
@@ -117,11 +115,9 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that a reader sees the old one or the new one, whole."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}-{os.getpid()}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            temporary.write_text(text, encoding="utf-8")
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -30,8 +30,14 @@ def byte_count(value: float | None, digits: int = 3) -> str:
     return _scaled(value, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits)
 
 
+def figures(value: float, digits: int) -> str:
+    """Write so many significant digits, and more where the number is larger: 0.12, 123."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text else text
+
+
 def count(value: float) -> str:
-    """Write a whole number short where that loses nothing: 1e6, 1234."""
+    """Write a whole number short where that loses nothing: 1e6, 1,234."""
     short = f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
     return short if value >= 10_000 and float(short) == value else f"{value:,.0f}"
 
@@ -41,8 +47,7 @@ def _scaled(value: float | None, units: tuple[tuple[float, str], ...], digits: i
         return "–"
     # 999.7 ms rounds to 1 s, not to 1000 ms.
     scale, unit = next((u for u in units if abs(value) >= 0.9995 * u[0]), units[-1])
-    number = value / scale
-    return f"{number:.{digits}g} {unit}" if number < 10**digits else f"{number:.0f} {unit}"
+    return f"{figures(value / scale, digits)} {unit}"
 
 
 def results_table(results: list[Result]) -> RenderableType:
@@ -63,11 +68,12 @@ def _size_table(rows: int, features: int, dtype: str, results: list[Result]) -> 
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+        show_edge=False,
+        padding=0,
     )
-    table.add_column("backend", no_wrap=True)
-    table.add_column("device", no_wrap=True)
+    # Only these give way where the line would be too long; no figure is cut.
+    table.add_column("backend", overflow="fold")
+    table.add_column("device", overflow="fold")
     table.add_column("first\ncall", justify="right", no_wrap=True)
     table.add_column("place", justify="right", no_wrap=True)
     table.add_column("a step", justify="right", no_wrap=True)
@@ -94,8 +100,8 @@ def _cells(result: Result, plain: Interval | None) -> list[str]:
         seconds(result.first_call_s, 2),
         seconds(result.place_s, 2),
         f"{seconds(result.step_s.median)} {_percent(result.step_s.spread, '±')}",
-        "–" if plain is None else f"{plain.median / result.step_s.median:.2g}",
-        "–" if result.gb_per_s is None else f"{result.gb_per_s:.3g}",
+        "–" if plain is None else figures(plain.median / result.step_s.median, 2),
+        "–" if result.gb_per_s is None else figures(result.gb_per_s, 2),
         _percent(result.bandwidth_fraction),
         byte_count(result.peak_device_bytes or result.peak_bytes, 2),
         "–" if result.relative_error is None else f"{result.relative_error:.0e}",

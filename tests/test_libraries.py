@@ -1,0 +1,252 @@
+"""Each technique really uses its library: autograd derives, and a compiler compiles, once."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import Problem, catalogue, generate, open_backend
+from backends.catalogue import Name
+from backends.problem import TOLERANCE
+from backends.reference import relative_error
+
+RATE = 0.001
+
+NUMBA, JAX = (
+    [str(Name(name, technique)) for technique in ("", *catalogue.libraries()[name].techniques)]
+    for name in ("numba", "jax")
+)
+
+
+def fresh(library: str) -> ModuleType:
+    """Import a library's file once more, under another name: nothing is compiled in it yet."""
+    source = importlib.util.find_spec(f"backends.{library}")
+    assert source is not None
+    assert source.origin is not None
+    spec = importlib.util.spec_from_file_location(f"fresh_{library}", source.origin)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def descend(backend: str, problem: Problem, steps: int = 3, rate: float = RATE) -> np.ndarray:
+    return open_backend(backend).place(problem, rate).run(np.ones(problem.features), steps)
+
+
+# autograd
+
+
+def doubled(derive: Callable[..., Any]) -> Callable[..., Any]:
+    """Derive twice the function instead."""
+    return lambda function: derive(lambda *arguments: 2 * function(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [("torch", 2), ("torch:compile", 2), ("torch:analytic", 1), ("jax", 2), ("jax:loop", 2)],
+)
+@pytest.mark.parametrize("features", [1, 3])
+def test_the_gradient_is_the_librarys(
+    monkeypatch: pytest.MonkeyPatch, backend: str, expected: int, features: int
+) -> None:
+    """Where the library derives twice the loss, a step is twice as long; by hand it is not."""
+    library, _, technique = backend.partition(":")
+    pytest.importorskip(library)
+    if library == "torch":
+        import torch
+
+        backward = torch.Tensor.backward
+        monkeypatch.setattr(torch.Tensor, "backward", lambda loss: backward(2 * loss))
+        monkeypatch.setattr(torch.func, "grad", doubled(torch.func.grad))
+    else:
+        import jax
+
+        monkeypatch.setattr(jax, "grad", doubled(jax.grad))
+    problem, w0 = generate(100, features, "float64"), np.ones(features)
+    descent = fresh(library).TECHNIQUES[technique](problem, RATE, "cpu")
+    reference = problem.reference.iterate(5, expected * RATE, w0)
+    assert relative_error(descent.run(w0, 5), reference) <= TOLERANCE["float64"]
+
+
+def test_torch_calls_backward_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    backward, calls = torch.Tensor.backward, []
+
+    def spy(loss: Any) -> None:
+        calls.append(loss)
+        backward(loss)
+
+    monkeypatch.setattr(torch.Tensor, "backward", spy)
+    descend("torch", generate(100), steps=7)
+    assert len(calls) == 7
+
+
+# compilers
+
+
+@contextmanager
+def compiles_nothing(library: str, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail if anything is compiled inside."""
+    if library == "numba":
+        before = numba_signatures()
+        yield
+        assert numba_signatures() == before
+    elif library == "torch":
+        import torch
+
+        with torch.compiler.set_stance("fail_on_recompile"):
+            yield
+    else:
+        with jax_compilations(caplog) as compiled:
+            yield
+        assert compiled == []
+
+
+def numba_signatures() -> dict[str, list[Any]]:
+    """Return what every jitted function of the file has been compiled for."""
+    from numba.extending import is_jitted
+
+    from backends import numba
+
+    return {name: f.signatures for name, f in vars(numba).items() if is_jitted(f)}
+
+
+@contextmanager
+def jax_compilations(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """Collect JAX's log of what it compiles."""
+    import jax
+
+    compiled: list[str] = []
+    with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
+        caplog.clear()
+        yield compiled
+    compiled += [text for text in caplog.messages if text.startswith("Compiling")]
+
+
+@pytest.mark.parametrize("backend", [*NUMBA, "torch:compile", *JAX])
+@pytest.mark.parametrize("features", [1, 3])
+def test_other_steps_and_another_rate_compile_nothing(
+    backend: str, features: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = backend.partition(":")[0]
+    pytest.importorskip(library)
+    problem = generate(119, features)
+    descend(backend, problem, 10)
+    with compiles_nothing(library, caplog):
+        descend(backend, problem, 1000)
+        descend(backend, problem, 1, 0.002)
+
+
+@pytest.mark.parametrize("backend", [*NUMBA, "torch:compile"])
+@pytest.mark.parametrize("features", [1, 3])
+def test_another_number_of_rows_compiles_nothing(
+    backend: str, features: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = backend.partition(":")[0]
+    pytest.importorskip(library)
+    for rows in (100, 200_003):  # few rows may be summed by another kernel than many
+        descend(backend, generate(rows, features))
+    with compiles_nothing(library, caplog):
+        for rows in (2, 3, 1009, 4096, 4097, 300_007):
+            descend(backend, generate(rows, features))
+
+
+@pytest.mark.parametrize("backend", ["jax", "jax:loop"])
+def test_jax_compiles_for_a_new_shape(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log that shows no compilation elsewhere shows one here."""
+    pytest.importorskip("jax")
+    with jax_compilations(caplog) as compiled:
+        descend(backend, generate(len(backend) + 200))
+    assert compiled
+
+
+def test_torch_compiles_for_another_dtype() -> None:
+    """The stance that forbids to compile elsewhere forbids it here."""
+    torch = pytest.importorskip("torch")
+    problem = generate(100, 1, "float32")
+    descend("torch:compile", problem)
+    module = fresh("torch")
+    with torch.compiler.set_stance("fail_on_recompile"), pytest.raises(RuntimeError):
+        module.TECHNIQUES["compile"](problem, RATE, "cpu").run(np.ones(1), 1)
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_numba_compiles_in_nopython_mode_only(features: int) -> None:
+    pytest.importorskip("numba")
+    from numba.extending import is_jitted
+
+    from backends import numba
+
+    for technique in numba.TECHNIQUES:
+        descent = numba.TECHNIQUES[technique](generate(100, features), RATE, "cpu")
+        w = descent.run(np.zeros(features), 2)
+        descent.gradient(w)
+        descent.loss(w)
+    jitted = [f for f in vars(numba).values() if is_jitted(f)]
+    assert any(f.signatures for f in jitted)
+    for function in jitted:
+        assert function.nopython_signatures == [
+            function.overloads[s].signature for s in function.signatures
+        ]
+
+
+# devices and precision
+
+
+def python(code: str) -> list[str]:
+    """Run code in a fresh process and return the words it prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_opening_jax_is_what_switches_float64_on() -> None:
+    pytest.importorskip("jax")
+    code = (
+        "import jax, backends, bench; before = jax.config.jax_enable_x64; "
+        "backends.open_backend('jax'); print(before, jax.config.jax_enable_x64)"
+    )
+    assert python(code) == ["False", "True"]
+
+
+DEVICES = """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+import numpy as np
+from backends import catalogue, generate, open_backend
+from backends.reference import relative_error
+
+print(*(entry.name.device for entry in catalogue.entries(["jax"]) if not entry.name.technique))
+problem = generate(1009, 3, "float64")
+expected = problem.reference.iterate(10, 0.001, np.zeros(3))
+for technique in ("jax", "jax:loop"):
+    results = []
+    for number, device in enumerate(("cpu", "cpu:1")):
+        descent = open_backend(f"{technique}@{device}").place(problem, 0.001)
+        results.append(descent.run(np.zeros(3), 10))
+        results.append(descent.run(descent.run(np.zeros(3), 4), 6))
+        assert relative_error(results[-1], expected) <= 1e-12
+        assert abs(descent.loss(expected) / problem.reference.loss(expected) - 1) <= 1e-12
+        held = [array for array in jax.live_arrays() if array.nbytes >= problem.y.nbytes]
+        assert held
+        assert {d for array in held for d in array.devices()} == {jax.devices()[number]}
+        del descent, held
+    for result in results:
+        np.testing.assert_allclose(result, results[0], rtol=1e-13)
+"""
+
+
+def test_two_jax_devices_agree_and_each_holds_its_own_data() -> None:
+    pytest.importorskip("jax")
+    assert python(DEVICES) == ["cpu", "cpu:1"]

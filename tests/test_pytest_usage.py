@@ -1,0 +1,43 @@
+"""Plain ``pytest`` runs the tests, ``pytest --benchmark-only`` the benchmarks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def pytest(*arguments: str) -> list[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def files(listed: list[str]) -> set[str]:
+    """Return the files with the tests that would run."""
+    return {line.partition("::")[0] for line in listed if "::" in line}
+
+
+def test_plain_pytest_collects_every_test_and_no_benchmark() -> None:
+    listed = pytest("--collect-only")
+    assert files(listed) == {f"tests/{path.name}" for path in ROOT.glob("tests/test_*.py")}
+
+
+def test_benchmark_only_collects_every_benchmark_of_every_backend_and_no_test() -> None:
+    listed = pytest("--benchmark-only", "--collect-only")
+    assert files(listed) == {f"bench/{path.name}" for path in ROOT.glob("bench/test_*.py")}
+    for row in ("numpy/100x1/float32", "numpy:blocked/1000000x1/float32"):
+        assert f"bench/test_step.py::test_step[{row}]" in listed
+
+
+def test_benchmarks_run_in_the_process_that_is_asked() -> None:
+    rows = ("--row=numpy/100x1/float32", "--row=read/100x1/float32")
+    lines = pytest("--benchmark-only", "--seconds=0.01", *rows)
+    (outcome,) = [line for line in lines if " passed" in line]
+    assert "failed" not in outcome
+    table = " ".join(lines)
+    for name in ("test_step", "test_read", "test_place", "test_first_call", "test_end_to_end"):
+        assert name in table

@@ -1,0 +1,415 @@
+"""``descentbench run``: real runs of small sizes, with backends that fail in every way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from test_catalogue import declare, descentbench
+
+from bench import measure
+from bench.cli import main
+from bench.measure import Plan, Runner
+from bench.record import Outcome, Record
+from bench.row import READ, Row
+
+FAULTY = """
+import os, signal, sys, time
+from pathlib import Path
+
+from backends.catalogue import Library
+from backends.numpy import Plain, devices, peak_device_bytes
+
+LIBRARY = Library("{name}", "{name}", install="pip install {name}")
+
+
+class Faulty(Plain):
+    def run(self, w, steps):
+        w = super().run(w, steps)
+        {fault}
+        return w
+
+
+TECHNIQUES = {{"": Faulty}}
+"""
+
+INTERRUPTIBLE = """
+import signal
+from bench.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""The program, also where the tests themselves were told to ignore Ctrl-C."""
+
+SMALL = ("run", "--rows", 100, "--seconds", 0.01)
+
+
+def declare_faulty(folder: Path, **faults: str) -> None:
+    """Install backends that do this once they have descended."""
+    for name, fault in faults.items():
+        declare(folder, name, FAULTY.format(name=name, fault=fault))
+
+
+def chosen(*backends: str) -> list[str]:
+    return [word for backend in backends for word in ("--backend", backend)]
+
+
+def only_record(store: Path) -> Path:
+    (path,) = store.glob("*.json")
+    return path
+
+
+def finish_again(store: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Print the table of a record that lacks nothing but its end: nothing is measured anew."""
+    path = only_record(store)
+    replace(Record.load(path), complete=False).save(path)
+    return descentbench(store, *SMALL, *arguments, "--store", store)
+
+
+def processes_with(text: str) -> list[int]:
+    """Return the processes in whose environment the text stands."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if text.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:  # another user's, or gone
+            continue
+    return found
+
+
+# a run that goes well
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Return the folder and the JSON of a run."""
+    folder = tmp_path_factory.mktemp("good")
+    backends = chosen("numpy", "numpy:blocked")
+    done = descentbench(folder, *SMALL, *backends, "--passes", 2, "--store", folder, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return folder, document
+
+
+def test_json_has_the_agreed_fields(good: tuple[Path, dict[str, Any]]) -> None:
+    _, document = good
+    assert list(document) == ["schema", "machine", "results"]
+    assert document["machine"]["versions"]["numpy"]
+    assert {result["backend"] for result in document["results"]} == {"numpy", "numpy:blocked"}
+    for result in document["results"]:
+        assert {
+            *("backend", "rows", "features", "dtype", "steps", "threads", "verified"),
+            *("relative_error", "import_s", "place_s", "first_call_s", "step_s"),
+            *("gb_per_s", "bandwidth_fraction", "peak_bytes"),
+        } <= result.keys()
+        assert result["verified"] is True
+        assert result["reason"] is None
+        assert (result["rows"], result["features"], result["dtype"]) == (100, 1, "float32")
+        assert result["threads"] == document["machine"]["threads"]
+        assert 0 <= result["relative_error"] <= 1e-5
+        assert result["step_s"].keys() == {"median", "low", "high"}
+        step = result["step_s"]
+        assert 0 < step["low"] <= step["median"] <= step["high"]
+        assert step["median"] < result["first_call_s"]
+        assert result["gb_per_s"] == pytest.approx(800 / step["median"] / 1e9)
+        assert result["bandwidth_fraction"] is None
+        assert result["peak_bytes"] > 1e6
+
+
+def test_a_record_keeps_the_raw_timings_of_every_process(
+    good: tuple[Path, dict[str, Any]],
+) -> None:
+    folder, document = good
+    record = Record.load(only_record(folder))
+    assert record.complete
+    assert len(record.tasks) == 2 + 2  # two rows' set-up, two passes of one library
+    for result in document["results"]:
+        row = Row(result["backend"], 100, 1, "float32")
+        mine = [m for task in record.tasks.values() for m in task.measurements]
+        steps = [m for m in mine if m.row == str(row) and m.kind == "step"]
+        assert len(steps) == 2
+        assert sum(m.steps * len(m.seconds) for m in steps) == result["steps"]
+        assert [m.kind for m in mine if m.row == str(row.yardstick)] == ["read", "read"]
+
+
+def test_the_table_is_sorted_and_narrow(good: tuple[Path, dict[str, Any]]) -> None:
+    folder, document = good
+    done = finish_again(folder, *chosen("numpy", "numpy:blocked"), "--passes", 2)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Record.load(only_record(folder)).complete
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in done.stdout
+    shown = [line.split()[0] for line in lines if line.startswith("numpy")]
+    assert shown == [result["backend"] for result in document["results"]]
+    medians = [result["step_s"]["median"] for result in document["results"]]
+    assert medians == sorted(medians)
+
+
+# what a run consists of
+
+
+PLAN = Plan(
+    tuple(
+        Row(backend, rows, 1, "float32")
+        for rows in (100, 1000)
+        for backend in ("numpy", "numpy:blocked", "numba")
+    ),
+    passes=3,
+    seconds=0.01,
+)
+
+
+def test_a_plan_measures_every_row_in_every_pass_beside_its_yardstick() -> None:
+    tasks = PLAN.tasks()
+    assert tasks == PLAN.tasks()
+    assert len({task.name for task in tasks}) == len(tasks)
+    setup = [task for task in tasks if task.cold]
+    assert sorted(task.rows for task in setup) == sorted((str(row),) for row in PLAN.rows)
+    passes = [task for task in tasks if not task.cold]
+    assert len(passes) == 3 * 2
+    for task in passes:
+        rows = [Row.parse(text) for text in task.rows]
+        for size in {row.size for row in rows}:
+            assert Row(READ, *size) in rows
+        assert len({row.library for row in rows if row.backend != READ}) == 1
+        places = [row.size for row in rows]
+        assert places == sorted(places, key=places.index)  # a size's rows are together
+    measured = [text for task in passes for text in task.rows]
+    assert all(measured.count(str(row)) == 3 for row in PLAN.rows)
+    assert len({task.rows for task in passes}) > 2  # shuffled
+
+
+def interrupted(store: Path, threads: int = 2) -> Record:
+    """Leave the record of a run of which two tasks are done."""
+    runner = Runner(PLAN, threads, store)
+    record = runner.record
+    for task in PLAN.tasks()[:2]:
+        record = record.with_outcome(task.name, Outcome(failures={"row": "a mark"}))
+    record.save(runner.path)
+    return record
+
+
+def test_only_what_is_pending_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Runner(PLAN, 2, tmp_path).pending() == PLAN.tasks()
+    record = interrupted(tmp_path)
+    runner = Runner(PLAN, 2, tmp_path)
+    assert runner.path == only_record(tmp_path)
+    assert runner.record == record
+    assert runner.pending() == PLAN.tasks()[2:]
+
+    ran = []
+    monkeypatch.setattr(
+        Runner, "_child", lambda self, task, scratch: ran.append(task) or Outcome()
+    )
+    done = runner.run(started=lambda task: None, ended=lambda task: None)
+    assert ran == PLAN.tasks()[2:]
+    assert done.complete
+    assert done == Record.load(only_record(tmp_path))
+    assert record.tasks.items() <= done.tasks.items()
+    assert (
+        Runner(PLAN, 2, tmp_path).pending() == PLAN.tasks()
+    )  # a complete one is not continued
+
+
+@pytest.mark.parametrize("other", ["threads", "plan", "code", "machine", "damaged"])
+def test_another_runs_record_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    record = interrupted(tmp_path)
+    path = only_record(tmp_path)
+    plan, threads = PLAN, 2
+    if other == "threads":
+        threads = 1
+    elif other == "plan":
+        plan = replace(PLAN, passes=2)
+    elif other == "code":
+        monkeypatch.setattr(measure, "code_version", lambda: "another")
+    elif other == "machine":
+        replace(record, machine=record.machine | {"cpu": "another"}).save(path)
+    else:
+        path.write_bytes(path.read_bytes()[:-20])
+    before = path.read_bytes()
+    runner = Runner(plan, threads, tmp_path)
+    assert runner.pending() == plan.tasks()
+    assert path.read_bytes() == before
+
+
+# runs that go wrong
+
+
+FAULTS = {
+    "wrong": "w = w + 1",
+    "drifting": "w = w + (steps > 3)",  # right while it is tried, wrong while it is timed
+    "raising": "raise RuntimeError('out of luck\\nand of much else')",
+    "dying": "os.kill(os.getpid(), signal.SIGKILL)",
+}
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
+    """Return the folder, and the results by backend, of a run with every fault and NumPy."""
+    folder = tmp_path_factory.mktemp("bad")
+    declare_faulty(folder, **FAULTS)
+    backends = chosen("numpy", *FAULTS)
+    done = descentbench(folder, *SMALL, *backends, "--passes", 1, "--store", folder, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    return folder, {row["backend"]: row for row in json.loads(done.stdout)["results"]}
+
+
+def test_every_fault_fails_its_own_row_and_no_other(
+    bad: tuple[Path, dict[str, dict[str, Any]]],
+) -> None:
+    _, results = bad
+    assert results.keys() == {"numpy", *FAULTS}
+    assert results.pop("numpy")["verified"] is True
+    for result in results.values():
+        assert result["verified"] is False
+        assert result["step_s"] is result["gb_per_s"] is None
+        assert len(result["reason"].splitlines()) == 1
+
+
+@pytest.mark.parametrize("backend", ["wrong", "drifting"])
+def test_a_wrong_w_is_shown_beside_the_reference(
+    bad: tuple[Path, dict[str, dict[str, Any]]], backend: str
+) -> None:
+    found = re.search(r"w\[0\] = (\S+) but the reference is (\S+) ", bad[1][backend]["reason"])
+    assert found
+    assert float(found[1]) == pytest.approx(float(found[2]) + 1)
+
+
+def test_an_exception_is_named(bad: tuple[Path, dict[str, dict[str, Any]]]) -> None:
+    assert bad[1]["raising"]["reason"] == "RuntimeError: out of luck"
+
+
+def test_the_log_of_a_process_that_died_is_kept(
+    bad: tuple[Path, dict[str, dict[str, Any]]],
+) -> None:
+    folder, results = bad
+    said, _, log = results["dying"]["reason"].partition("; see ")
+    assert said == "its process was killed by SIGKILL"
+    assert Path(log).is_file()
+    tasks = Record.load(only_record(folder)).tasks.values()
+    # Its set-up; the passes then leave it out, for the others in their process.
+    assert sum("dying/100x1/float32" in task.failures for task in tasks) == 1
+
+
+def test_the_table_shows_failures_last_and_says_why(
+    bad: tuple[Path, dict[str, dict[str, Any]]],
+) -> None:
+    folder, _ = bad
+    done = finish_again(folder, *chosen("numpy", *FAULTS), "--passes", 1)
+    assert (done.returncode, done.stderr) == (1, "")
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    first, *others = [line.split() for line in lines if " cpu " in line]
+    assert first[0] == "numpy"
+    assert others == [[name, "cpu", "failed"] for name in sorted(FAULTS)]
+    assert "failed: raising: RuntimeError: out of luck" in lines
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_backend_that_hangs_is_stopped(tmp_path: Path) -> None:
+    declare_faulty(tmp_path, hanging="time.sleep(600)")
+    backends = chosen("hanging")
+    stop = ("--passes", 1, "--timeout", 2)
+    done = descentbench(tmp_path, *SMALL, *backends, *stop, "--store", tmp_path, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    (result,) = json.loads(done.stdout)["results"]
+    said, _, log = result["reason"].partition("; see ")
+    assert said == "stopped after 2 s"
+    assert Path(log).is_file()
+    assert processes_with(str(tmp_path)) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_run_that_was_interrupted_goes_on(tmp_path: Path) -> None:
+    """It hangs where the hot loop begins, until a file allows it to go on."""
+    reached, allowed = tmp_path / "reached", tmp_path / "allowed"
+    declare_faulty(
+        tmp_path,
+        slow=f"if 'test_step' in str(sys.argv) and not Path({str(allowed)!r}).exists(): "
+        f"Path({str(reached)!r}).touch(); time.sleep(600)",
+    )
+    command = (*SMALL, *chosen("slow"), "--passes", 1, "--store", tmp_path)
+    run = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *map(str, command)],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with run:
+        deadline = time.monotonic() + 60
+        while not reached.exists() and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        stdout, stderr = run.communicate(timeout=60)
+    assert (run.returncode, stdout) == (130, "")
+    assert "interrupted: 1 of 2 parts" in stderr
+    assert "Traceback" not in stderr
+    assert processes_with(str(tmp_path)) == []
+    path = only_record(tmp_path)
+    before = Record.load(path)
+    assert not before.complete
+    ((setup, outcome),) = before.tasks.items()
+
+    allowed.touch()
+    done = descentbench(tmp_path, *command, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["results"][0]["verified"] is True
+    assert only_record(tmp_path) == path
+    after = Record.load(path)
+    assert after.complete
+    assert len(after.tasks) == 2
+    assert after.tasks[setup] == outcome
+
+
+# bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--backend", "nunpy"], "did you mean 'numpy'?"),
+        (["--backend", "xyz*"], "no backend that can run here matches 'xyz*'"),
+        (["--backend", "numpy@cuda:99"], "has no device 'cuda:99' here; there is: cpu"),
+        (["--backend", "numpy", "--device", "cuda:99"], "no backend runs on cuda:99 here"),
+        (["--rows", "1.5"], "'1.5' is not a whole number"),
+        (["--rows", "-1"], "'-1'"),
+        (["--features", "0"], "'0'"),
+        (["--dtype", "float16"], "'float16'"),
+        (["--passes", "0"], "'--passes'"),
+        (["--seconds", "nan"], "'nan'"),
+        (["--timeout", "0"], "'--timeout'"),
+        (["--threads", "0"], "'--threads'"),
+        (["--threads", "1000000"], "--threads 1000000: this process may use"),
+        (["numpy"], "numpy"),
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(main, ["run", *arguments, "--store", str(tmp_path)])
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert words in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_has_an_example() -> None:
+    result = CliRunner().invoke(main, ["run", "--help"])
+    assert result.exit_code == 0
+    assert "descentbench run --rows 1e8" in result.stdout
