@@ -30,6 +30,9 @@ from backends.problem import Problem
 
 ENTRY_POINT_GROUP = "descentbench.backends"
 
+GRAM = "gram"
+"""The technique, in any library, that replaces the data by XᵀX and Xᵀy: least squares only."""
+
 
 @dataclass(frozen=True)
 class Library:
@@ -124,6 +127,11 @@ class Name:
         if library not in known or technique not in ("", *known[library].techniques):
             raise BackendError(_unknown(rest))
         return cls(library, technique, device or "cpu")
+
+    @property
+    def least_squares_only(self) -> bool:
+        """Whether the technique would not work with another loss."""
+        return self.technique == GRAM
 
     def __str__(self) -> str:
         technique = f":{self.technique}" if self.technique else ""

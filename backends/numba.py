@@ -129,7 +129,10 @@ def add_four(x0, x1, x2, x3, y, w, total):  # type: ignore[no-untyped-def]
         s1 += x1[i] * residual
         s2 += x2[i] * residual
         s3 += x3[i] * residual
-    total += np.array((s0, s1, s2, s3))[: len(total)]
+    total[0] += s0
+    total[1] += s1
+    total[2] += s2
+    total[3] += s3
 
 
 @njit(cache=True, fastmath=VECTORISE)
@@ -149,7 +152,14 @@ def add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y, w, total):  # type: ignore[no-u
         s5 += x5[i] * residual
         s6 += x6[i] * residual
         s7 += x7[i] * residual
-    total += np.array((s0, s1, s2, s3, s4, s5, s6, s7))[: len(total)]
+    total[0] += s0
+    total[1] += s1
+    total[2] += s2
+    total[3] += s3
+    total[4] += s4
+    total[5] += s5
+    total[6] += s6
+    total[7] += s7
 
 
 @njit(cache=True)
@@ -161,20 +171,23 @@ def add_columns(x, y, w, total):  # type: ignore[no-untyped-def]
     """
     blocks, d, rows = x.shape
     none = np.zeros(rows, x.dtype)
-    cast = np.zeros(8, x.dtype)
-    cast[:d] = w
+    weights, sums = np.zeros(8, x.dtype), np.zeros(8)
+    for j in range(d):
+        weights[j] = w[j]
     for b in range(blocks):
         x0, x1 = x[b, 0], x[b, 1]
         x2 = x[b, 2] if d > 2 else none
         x3 = x[b, 3] if d > 3 else none
         if d <= 4:
-            add_four(x0, x1, x2, x3, y[b], cast, total)
+            add_four(x0, x1, x2, x3, y[b], weights, sums)
         else:
             x4 = x[b, 4]
             x5 = x[b, 5] if d > 5 else none
             x6 = x[b, 6] if d > 6 else none
             x7 = x[b, 7] if d > 7 else none
-            add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y[b], cast, total)
+            add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y[b], weights, sums)
+    for j in range(d):
+        total[j] += sums[j]
 
 
 @njit(cache=True, fastmath=VECTORISE)
@@ -242,11 +255,11 @@ def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
     """Many features, x of shape (n, d): blocks of rows."""
     n, d = x.shape
     rows = max(8, BLOCK_BYTES // (d * x.itemsize) // 8 * 8)
-    block = np.empty(d, x.dtype)
     for start in range(0, n, rows):
-        block[:] = 0
+        block = np.zeros(d, x.dtype)
         add_block(x[start : start + rows], y[start : start + rows], w, block)
-        total += block
+        for j in range(d):
+            total[j] += block[j]
 
 
 @njit(cache=True)
@@ -268,14 +281,23 @@ def serial_sums(x, y, w):  # type: ignore[no-untyped-def]
     return total
 
 
+@njit(cache=True)
+def in_order(partial):  # type: ignore[no-untyped-def]
+    """Return the sum over the first axis; numpy's own takes seconds to compile."""
+    total = np.zeros_like(partial[0])
+    for part in partial:
+        total += part
+    return total
+
+
 @njit(cache=True, parallel=True)
 def parallel_sums(x, y, w, threads):  # type: ignore[no-untyped-def]
     """Return ``xᵀ(x·w − y)``, shape (d,): a range a thread, added up in their order."""
     partial = np.zeros((threads, len(w)))
     for thread in prange(threads):
         start, stop = thread * len(x) // threads, (thread + 1) * len(x) // threads
-        partial[thread] = serial_sums(x[start:stop], y[start:stop], w)
-    return partial.sum(axis=0)
+        add_sums(x[start:stop], y[start:stop], w, partial[thread])
+    return in_order(partial)
 
 
 @njit(cache=True)
@@ -362,28 +384,37 @@ def line_products(x, y):  # type: ignore[no-untyped-def]
     return xx, xy, yy
 
 
-@njit(cache=True, parallel=True)
-def products(x, y, threads):  # type: ignore[no-untyped-def]
-    """Return the Gram matrix of x, (n, d), with y as one more column, float64, (d+1, d+1)."""
+@njit(cache=True)
+def add_gram(x, y, total):  # type: ignore[no-untyped-def]
+    """Add the lower half of the Gram matrix of x, (n, d), with y as one more column."""
     n, d = x.shape
-    partial = np.zeros((threads, d + 1, d + 1))
     rows = max(8, BLOCK_BYTES // (8 * (d + 1)))
+    for start in range(0, n, rows):
+        block, targets = x[start : start + rows], y[start : start + rows]
+        if d == 1:
+            xx, xy, yy = line_products(block.reshape(-1), targets)
+            total[0, 0] += xx
+            total[1, 0] += xy
+            total[1, 1] += yy
+        else:
+            # Features as rows: a sum of products then runs along contiguous memory.
+            columns = np.empty((d + 1, len(targets)))
+            for i in range(len(targets)):
+                for j in range(d):
+                    columns[j, i] = block[i, j]
+                columns[d, i] = targets[i]
+            add_products(columns, total)
+
+
+@njit(cache=True, parallel=True)
+def parallel_products(x, y, threads):  # type: ignore[no-untyped-def]
+    """Return the Gram matrix that `add_gram` sums, float64: a range of rows a thread."""
+    d = x.shape[1]
+    partial = np.zeros((threads, d + 1, d + 1))
     for thread in prange(threads):
-        start, stop = thread * n // threads, (thread + 1) * n // threads
-        for first in range(start, stop, rows):
-            last = min(first + rows, stop)
-            if d == 1:
-                xx, xy, yy = line_products(x[first:last].reshape(-1), y[first:last])
-                partial[thread] += np.array([[xx, xy], [xy, yy]])
-            else:
-                # Features as rows: a sum of products then runs along contiguous memory.
-                both = np.empty((d + 1, last - first))
-                for i in range(first, last):
-                    for j in range(d):
-                        both[j, i - first] = x[i, j]
-                    both[d, i - first] = y[i]
-                add_products(both, partial[thread])
-    return partial.sum(axis=0)
+        start, stop = thread * len(x) // threads, (thread + 1) * len(x) // threads
+        add_gram(x[start:stop], y[start:stop], partial[thread])
+    return in_order(partial)
 
 
 @njit(cache=True, fastmath=VECTORISE)
@@ -429,7 +460,7 @@ class Gram:
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         placed = Plain(problem, learning_rate, device)
-        lower = products(placed.x, placed.y, numba.get_num_threads())
+        lower = parallel_products(placed.x, placed.y, numba.get_num_threads())
         full = np.tril(lower) + np.tril(lower, -1).T
         self.xtx, self.xty = np.ascontiguousarray(full[:-1, :-1]), full[:-1, -1].copy()
         self.yty = float(full[-1, -1])

@@ -10,6 +10,7 @@ from typing import Any
 
 from scipy.stats import quantile_test
 
+from backends.catalogue import Name
 from bench.bandwidth import SMALLEST_BYTES
 from bench.record import Measurement, Record
 from bench.row import Row
@@ -75,20 +76,35 @@ class Result:
     @property
     def gb_per_s(self) -> float | None:
         """Bytes that a step must read, per second it takes, in 10⁹."""
-        return self.bytes_per_step / self.step_s.median / 1e9 if self.step_s else None
+        if self.step_s is None or self.least_squares_only:
+            return None  # a step of XᵀX and Xᵀy reads no row
+        return self.bytes_per_step / self.step_s.median / 1e9
+
+    @property
+    def least_squares_only(self) -> bool:
+        """Whether the technique would not work with another loss."""
+        return Name.parse(self.backend).least_squares_only
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of ``run --json``."""
-        return asdict(self) | {"gb_per_s": self.gb_per_s, "reason": self.reason or None}
+        return asdict(self) | {
+            "gb_per_s": self.gb_per_s,
+            "least_squares_only": self.least_squares_only,
+            "reason": self.reason or None,
+        }
 
 
 def summarise(record: Record) -> list[Result]:
-    """Return a `Result` for every row that was asked for, by size, fastest first."""
+    """Return a `Result` for every row that was asked for, by size, fastest first.
+
+    Techniques for least squares only come after the others of their size.
+    """
     results = [_result(record, Row.parse(text)) for text in record.request["rows"]]
 
     def order(result: Result) -> tuple[object, ...]:
         seconds = result.step_s.median if result.step_s else math.inf
-        return (result.features, result.rows, result.dtype, seconds, result.backend)
+        size = (result.features, result.rows, result.dtype)
+        return (*size, result.least_squares_only, seconds, result.backend)
 
     return sorted(results, key=order)
 
@@ -136,8 +152,9 @@ def _middle(values: Iterable[float]) -> float | None:
 
 def _bandwidth_fraction(record: Record, row: Row) -> float | None:
     """Median over the passes of step's bytes/s ÷ the read's in the same process."""
-    if row.bytes_per_step < SMALLEST_BYTES or "@" in row.backend:
-        return None  # latency, not bandwidth; or a device whose memory is another
+    name = Name.parse(row.backend)
+    if row.bytes_per_step < SMALLEST_BYTES or name.device != "cpu" or name.least_squares_only:
+        return None  # it waits for latency, reads another memory, or does not read at all
 
     def rate(
         measurements: Iterable[Measurement], of: Callable[[Measurement], int]

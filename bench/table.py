@@ -13,6 +13,8 @@ from rich.text import Text
 from backends.catalogue import Name
 from bench.summary import Interval, Result
 
+GRAM_NOTE = "gram: for least squares only; reads the data once (place), then steps cost O(d²)"
+
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that keeps 80 columns where there is no terminal."""
@@ -83,9 +85,13 @@ def _size_table(rows: int, features: int, dtype: str, results: list[Result]) -> 
     table.add_column("peak\nmemory", justify="right", no_wrap=True)
     table.add_column("rel.\nerror", justify="right", no_wrap=True)
     plain = next((r.step_s for r in results if r.backend == "numpy"), None)
-    for result in results:
-        table.add_row(*_cells(result, plain))
+    for result, following in zip(results, [*results[1:], None], strict=True):
+        loops_end = following is not None and following.least_squares_only
+        loops_end = loops_end and not result.least_squares_only
+        table.add_row(*_cells(result, plain), end_section=loops_end)
     notes = [Text(f"failed: {r.backend}: {r.reason}", "red") for r in results if not r.verified]
+    if any(r.least_squares_only for r in results):
+        notes.append(Text(GRAM_NOTE, "dim"))
     return Group(table, *notes, Text())
 
 
