@@ -26,6 +26,9 @@ MOST_COLUMNS = 8
 WIDE = 64
 """Features from which a row fills enough cache lines to be read as a stream."""
 
+NARROW_BYTES, WIDE_BYTES = 32, 128
+"""What a vectorised loop takes at a time: a vector where there are several sums, else four."""
+
 SERIAL_BYTES = 1 << 18
 """Data below it are faster with one thread: waking the others costs microseconds."""
 
@@ -102,7 +105,7 @@ def _start(w: ArrayLike) -> Weights:
 @njit(cache=True, fastmath=VECTORISE)
 def line_sum(x, y, w):  # type: ignore[no-untyped-def]
     """Return ``Σ x·(x·w − y)`` of one feature, in the data's dtype."""
-    total = w * 0
+    total = x.dtype.type(0)
     for i in range(len(x)):
         total += x[i] * (x[i] * w - y[i])
     return total
@@ -122,7 +125,7 @@ def line_total(x, y, w):  # type: ignore[no-untyped-def]
 def add_four(x0, x1, x2, x3, y, w, total):  # type: ignore[no-untyped-def]
     """One sweep over four columns; weights, sums and residual stay in registers."""
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
-    s0 = s1 = s2 = s3 = w0 * 0
+    s0 = s1 = s2 = s3 = w.dtype.type(0)
     for i in range(len(y)):
         residual = (x0[i] * w0 + x1[i] * w1) + (x2[i] * w2 + x3[i] * w3) - y[i]
         s0 += x0[i] * residual
@@ -139,7 +142,7 @@ def add_four(x0, x1, x2, x3, y, w, total):  # type: ignore[no-untyped-def]
 def add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y, w, total):  # type: ignore[no-untyped-def]
     """One sweep over eight columns; weights, sums and residual stay in registers."""
     w0, w1, w2, w3, w4, w5, w6, w7 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = w0 * 0
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = w.dtype.type(0)
     for i in range(len(y)):
         first = (x0[i] * w0 + x1[i] * w1) + (x2[i] * w2 + x3[i] * w3)
         second = (x4[i] * w4 + x5[i] * w5) + (x6[i] * w6 + x7[i] * w7)
@@ -193,73 +196,91 @@ def add_columns(x, y, w, total):  # type: ignore[no-untyped-def]
 @njit(cache=True, fastmath=VECTORISE)
 def dot(a, b):  # type: ignore[no-untyped-def]
     """Return ``a·b``."""
-    total = a[0] * 0
+    total = a.dtype.type(0)
     for j in range(len(a)):
         total += a[j] * b[j]
     return total
 
 
 @njit(cache=True, fastmath=VECTORISE)
-def eight_dots(x0, x1, x2, x3, x4, x5, x6, x7, w):  # type: ignore[no-untyped-def]
-    """Return eight rows' dot products with w, whose loads they share."""
-    r0 = r1 = r2 = r3 = r4 = r5 = r6 = r7 = w[0] * 0
-    for j in range(len(w)):
-        r0 += x0[j] * w[j]
-        r1 += x1[j] * w[j]
-        r2 += x2[j] * w[j]
-        r3 += x3[j] * w[j]
-        r4 += x4[j] * w[j]
-        r5 += x5[j] * w[j]
-        r6 += x6[j] * w[j]
-        r7 += x7[j] * w[j]
-    return r0, r1, r2, r3, r4, r5, r6, r7
+def add_narrow_rows(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+    """Four rows at a time: their dot products share the loads of w."""
+    width = len(w)
+    for i in range(start, stop - 3, 4):
+        # Slices first: `flat[k + j]` in a loop would stop its vectorisation.
+        x0 = flat[i * d : i * d + width]
+        x1 = flat[(i + 1) * d : (i + 1) * d + width]
+        x2 = flat[(i + 2) * d : (i + 2) * d + width]
+        x3 = flat[(i + 3) * d : (i + 3) * d + width]
+        r0 = r1 = r2 = r3 = w.dtype.type(0)
+        for j in range(width):
+            r0 += x0[j] * w[j]
+            r1 += x1[j] * w[j]
+            r2 += x2[j] * w[j]
+            r3 += x3[j] * w[j]
+        r0, r1, r2, r3 = r0 - y[i], r1 - y[i + 1], r2 - y[i + 2], r3 - y[i + 3]
+        for j in range(width):
+            gradient[j] += (r0 * x0[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j])
 
 
 @njit(cache=True, fastmath=VECTORISE)
-def add_block(x, y, w, gradient):  # type: ignore[no-untyped-def]
-    """Add ``xᵀ(x·w − y)`` to `gradient`, eight rows at a time, in the data's dtype.
+def add_wide_rows(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+    """Eight rows at a time, but read one after the other.
 
-    One sweep adds eight rows to the gradient while they are still in the
-    cache, so that its loads and stores are shared by eight rows.
+    Eight streams within a few pages are more than a prefetcher follows; the
+    sweep that adds all eight to the gradient finds them in the cache.
     """
-    n, d = x.shape
-    i = 0
-    while i + 8 <= n:
-        # Slices first: `x[i + 1, j]` in a loop would stop its vectorisation.
-        x0, x1, x2, x3 = x[i], x[i + 1], x[i + 2], x[i + 3]
-        x4, x5, x6, x7 = x[i + 4], x[i + 5], x[i + 6], x[i + 7]
-        if d < WIDE:
-            r0, r1, r2, r3, r4, r5, r6, r7 = eight_dots(x0, x1, x2, x3, x4, x5, x6, x7, w)
-        else:
-            # One row after the other: eight streams within a few pages are
-            # more than the prefetcher follows.
-            r0, r1, r2, r3 = dot(x0, w), dot(x1, w), dot(x2, w), dot(x3, w)
-            r4, r5, r6, r7 = dot(x4, w), dot(x5, w), dot(x6, w), dot(x7, w)
-        r0, r1, r2, r3 = r0 - y[i], r1 - y[i + 1], r2 - y[i + 2], r3 - y[i + 3]
-        r4, r5, r6, r7 = r4 - y[i + 4], r5 - y[i + 5], r6 - y[i + 6], r7 - y[i + 7]
-        for j in range(d):
+    width = len(w)
+    for i in range(start, stop - 7, 8):
+        x0 = flat[i * d : i * d + width]
+        x1 = flat[(i + 1) * d : (i + 1) * d + width]
+        x2 = flat[(i + 2) * d : (i + 2) * d + width]
+        x3 = flat[(i + 3) * d : (i + 3) * d + width]
+        x4 = flat[(i + 4) * d : (i + 4) * d + width]
+        x5 = flat[(i + 5) * d : (i + 5) * d + width]
+        x6 = flat[(i + 6) * d : (i + 6) * d + width]
+        x7 = flat[(i + 7) * d : (i + 7) * d + width]
+        r0, r1 = dot(x0, w) - y[i], dot(x1, w) - y[i + 1]
+        r2, r3 = dot(x2, w) - y[i + 2], dot(x3, w) - y[i + 3]
+        r4, r5 = dot(x4, w) - y[i + 4], dot(x5, w) - y[i + 5]
+        r6, r7 = dot(x6, w) - y[i + 6], dot(x7, w) - y[i + 7]
+        for j in range(width):
             first = (r0 * x0[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j])
             second = (r4 * x4[j] + r5 * x5[j]) + (r6 * x6[j] + r7 * x7[j])
             gradient[j] += first + second
-        i += 8
-    while i < n:
-        row = x[i]
-        residual = dot(row, w) - y[i]
-        for j in range(d):
-            gradient[j] += residual * row[j]
-        i += 1
 
 
 @njit(cache=True)
 def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
-    """Many features, x of shape (n, d): blocks of rows."""
+    """Many features, x of shape (n, d): blocks of rows.
+
+    A row is read to the next multiple of the vector's width, that is into the
+    row behind it, with weights of zero there: no element is left to a scalar
+    loop. The last rows, which have none behind them, go one by one.
+    """
     n, d = x.shape
+    flat = x.reshape(n * d)
+    lanes = (NARROW_BYTES if d < WIDE else WIDE_BYTES) // x.itemsize
+    width = -(-d // lanes) * lanes
+    weights = np.zeros(width, x.dtype)
+    for j in range(d):
+        weights[j] = w[j]
+    together = 4 if d < WIDE else 8
+    whole = max(0, n - width // d) // together * together
     rows = max(8, BLOCK_BYTES // (d * x.itemsize) // 8 * 8)
-    for start in range(0, n, rows):
-        block = np.zeros(d, x.dtype)
-        add_block(x[start : start + rows], y[start : start + rows], w, block)
+    for start in range(0, whole, rows):
+        stop = min(start + rows, whole)
+        block = np.zeros(width, x.dtype)
+        if d < WIDE:
+            add_narrow_rows(flat, d, y, weights, block, start, stop)
+        else:
+            add_wide_rows(flat, d, y, weights, block, start, stop)
         for j in range(d):
             total[j] += block[j]
+    for i in range(whole, n):
+        residual = dot(x[i], w) - y[i]
+        for j in range(d):
+            total[j] += residual * x[i, j]
 
 
 @njit(cache=True)
