@@ -16,7 +16,7 @@ from backends.problem import Array, Problem
 # that there is no NaN and no infinity.
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 
-LINE_ROWS = COLUMN_ROWS = 4096
+LINE_ROWS = COLUMN_ROWS = 8192
 BLOCK_BYTES = 1 << 18
 """Sizes of the blocks: sums are in the data's dtype within, float64 across them."""
 
