@@ -12,11 +12,13 @@ import pytest
 
 from backends import catalogue
 from bench.machine import thread_pools
-from bench.row import READ, Row
+from bench.row import NATIVE, READ, YARDSTICKS, Row
 from bench.threads import apply
 
 THREADS = pytest.StashKey[int]()
 FAILURES = pytest.StashKey[dict[str, str]]()
+
+ROW_FIXTURES = ("row", "yardstick", "native")
 
 QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
 
@@ -33,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--threads", type=int, help="threads for every library (default: all CPUs)")
     group.addoption(
-        "--seconds", type=float, default=0.3, help="sampling time a row (default: %(default)s)"
+        "--seconds", type=float, default=0.2, help="sampling time a row (default: %(default)s)"
     )
     group.addoption("--failures", type=Path, help="write the rows that failed here, as JSON")
 
@@ -51,17 +53,21 @@ def rows_of(config: pytest.Config) -> list[Row]:
     if chosen:
         return [Row.parse(text) for text in chosen]
     names = [str(entry.name) for entry in catalogue.entries() if entry.available]
-    rows = [Row(b, n, d, "float32") for n, d in QUICK_SIZES for b in [*names, READ]]
+    rows = [Row(b, n, d, "float32") for n, d in QUICK_SIZES for b in [*names, *YARDSTICKS]]
     random.Random(0).shuffle(rows)
     return rows
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give `row` to the hot loop and the set-up, `yardstick` to the read."""
-    for fixture, wanted in (("row", False), ("yardstick", True)):
+    """Give every test the rows of its kind: `row` is a backend, the others are yardsticks."""
+    for fixture in ROW_FIXTURES:
         if fixture in metafunc.fixturenames:
-            rows = [r for r in rows_of(metafunc.config) if (r.backend == READ) is wanted]
+            rows = [row for row in rows_of(metafunc.config) if _fixture(row) == fixture]
             metafunc.parametrize(fixture, rows, ids=str, scope="module")
+
+
+def _fixture(row: Row) -> str:
+    return {READ: "yardstick", NATIVE: "native"}.get(row.backend, "row")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -80,7 +86,7 @@ def _position(item: pytest.Item, rows: list[Row]) -> int:
 
 def _row(item: pytest.Item) -> Row:
     params: dict[str, Row] = item.callspec.params  # type: ignore[attr-defined]
-    return params["row"] if "row" in params else params["yardstick"]
+    return next(params[fixture] for fixture in ROW_FIXTURES if fixture in params)
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +113,7 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(trylast=True)  # after the timings are saved: a child that has this is done
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the failures where the parent asked for them."""
     path = session.config.getoption("failures")

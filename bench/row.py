@@ -9,8 +9,10 @@ from backends.catalogue import Name
 from backends.interface import BackendError, ProblemError
 from backends.problem import DTYPES, Problem, generate, step_bytes
 
-READ = "read"
-"""The yardstick's place in a row: reading the same bytes and nothing else."""
+READ, NATIVE = "read", "c"
+"""A yardstick's place in a row: reading the same bytes and nothing else, and `bench.native`."""
+
+YARDSTICKS = (READ, NATIVE)
 
 
 @dataclass(frozen=True, order=True)
@@ -32,9 +34,9 @@ class Row:
             raise BackendError(f"{text!r} is not BACKEND/ROWSxFEATURES/DTYPE") from None
         if dtype not in DTYPES:
             raise ProblemError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
-        return cls(
-            backend if backend == READ else str(Name.parse(backend)), rows, features, dtype
-        )
+        if backend not in YARDSTICKS:
+            backend = str(Name.parse(backend))
+        return cls(backend, rows, features, dtype)
 
     def __str__(self) -> str:
         return f"{self.backend}/{self.rows}x{self.features}/{self.dtype}"

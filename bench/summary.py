@@ -151,10 +151,16 @@ def _middle(values: Iterable[float]) -> float | None:
 
 
 def _bandwidth_fraction(record: Record, row: Row) -> float | None:
-    """Median over the passes of step's bytes/s ÷ the read's in the same process."""
     name = Name.parse(row.backend)
-    if row.bytes_per_step < SMALLEST_BYTES or name.device != "cpu" or name.least_squares_only:
-        return None  # it waits for latency, reads another memory, or does not read at all
+    if name.device != "cpu" or name.least_squares_only:
+        return None  # it reads another memory, or does not read at all
+    return read_fraction(record, row)
+
+
+def read_fraction(record: Record, row: Row) -> float | None:
+    """Median over the passes of step's bytes/s ÷ the read's in the same process."""
+    if row.bytes_per_step < SMALLEST_BYTES:
+        return None  # it waits for latency
 
     def rate(
         measurements: Iterable[Measurement], of: Callable[[Measurement], int]

@@ -105,14 +105,15 @@ def _cells(result: Result, plain: Interval | None) -> list[str]:
         *cells,
         seconds(result.first_call_s, 2),
         seconds(result.place_s, 2),
-        f"{seconds(result.step_s.median)} {_percent(result.step_s.spread, '±')}",
+        f"{seconds(result.step_s.median)} {percent(result.step_s.spread, '±')}",
         "–" if plain is None else figures(plain.median / result.step_s.median, 2),
         "–" if result.gb_per_s is None else figures(result.gb_per_s, 2),
-        _percent(result.bandwidth_fraction),
+        percent(result.bandwidth_fraction),
         byte_count(result.peak_device_bytes or result.peak_bytes, 2),
         "–" if result.relative_error is None else f"{result.relative_error:.0e}",
     ]
 
 
-def _percent(value: float | None, sign: str = "") -> str:
+def percent(value: float | None, sign: str = "") -> str:
+    """Write a share: 97%."""
     return "–" if value is None else f"{sign}{value:.0%}"

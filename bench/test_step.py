@@ -1,21 +1,26 @@
 """The hot loop: seconds a step, once everything is compiled and in place.
 
-The rows come in the order of the command line, so that the read of the same
-bytes is measured among the backends it is the yardstick of.
+The rows come in the order of the command line, so that the yardsticks are
+measured among the backends that they are held against.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from backends import Descent, open_backend
+from backends import open_backend
+from backends.interface import Weights
 from bench.bandwidth import Reader
+from bench.native import Kernel, NativeError
 from bench.row import Row
-from bench.verify import LEARNING_RATE, verify, verify_run
+from bench.verify import LEARNING_RATE, verify
+
+Run = Callable[[Weights, int], Weights]
 
 ROUND_SECONDS = 0.02
 """Steps are chosen so that a round is long against the call around it."""
@@ -24,22 +29,37 @@ FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 
 
 def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float) -> None:
+    """Time a backend."""
+    descent = open_backend(row.backend).place(row.problem, LEARNING_RATE)
+    time_steps(benchmark, row, descent.run, seconds)
+
+
+def test_native(benchmark: BenchmarkFixture, native: Row, threads: int, seconds: float) -> None:
+    """Time the same descent in C."""
+    try:
+        kernel = Kernel(native.problem, LEARNING_RATE, threads)
+    except NativeError as error:
+        pytest.skip(str(error))
+    time_steps(benchmark, native, kernel.run, seconds)
+
+
+def time_steps(benchmark: BenchmarkFixture, row: Row, run: Run, seconds: float) -> None:
     """Time `steps` steps a round, from another start each round."""
     problem = row.problem
-    descent = open_backend(row.backend).place(problem, LEARNING_RATE)
     rng = np.random.default_rng(0)
-    verify_run(problem, descent, rng.random(row.features), steps=3)
+    start = rng.random(row.features)
+    verify(problem, start, 3, run(start, 3))
 
-    steps, round_seconds = steps_per_round(descent, rng.random(row.features))
+    steps, round_seconds = steps_per_round(run, rng.random(row.features))
     rounds = int(np.clip(seconds / round_seconds, FEWEST_ROUNDS, MOST_ROUNDS))
-    last: list[NDArray[np.float64]] = []
+    last: list[Weights] = []
 
-    def start() -> tuple[tuple[NDArray[np.float64]], dict[str, object]]:
+    def another() -> tuple[tuple[Weights], dict[str, object]]:
         last[:] = [rng.random(row.features)]
         return (last[0],), {}
 
     w = benchmark.pedantic(
-        lambda w0: descent.run(w0, steps), setup=start, rounds=rounds, warmup_rounds=1
+        lambda w0: run(w0, steps), setup=another, rounds=rounds, warmup_rounds=1
     )
     benchmark.extra_info |= {
         "row": str(row),
@@ -49,12 +69,12 @@ def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float) -> None:
     }
 
 
-def steps_per_round(descent: Descent, w: NDArray[np.float64]) -> tuple[int, float]:
+def steps_per_round(run: Run, w: Weights) -> tuple[int, float]:
     """Return how many steps fill a round, and the seconds they take."""
     steps = 1
     while True:
         began = time.perf_counter()  # chooses a count; nothing of it is reported
-        descent.run(w, steps)
+        run(w, steps)
         taken = max(time.perf_counter() - began, 1e-7)
         if taken >= ROUND_SECONDS / 2:
             return steps, taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from backends.interface import Descent, Weights
+from backends.interface import Weights
 from backends.problem import TOLERANCE, Problem
 from backends.reference import relative_error
 
@@ -38,8 +38,3 @@ def verify(
             f"{expected[0]:.9g} (relative error {error:.1e})"
         )
     return error
-
-
-def verify_run(problem: Problem, descent: Descent, w0: ArrayLike, steps: int) -> float:
-    """Run `steps` steps from `w0` and return the relative error, as `verify` does."""
-    return verify(problem, w0, steps, descent.run(w0, steps))

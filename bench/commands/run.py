@@ -52,7 +52,7 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
 @click.option(
     "--seconds",
     type=positive,
-    default=0.3,
+    default=0.2,
     show_default=True,
     help="Sampling time a row in a pass.",
 )
@@ -75,6 +75,11 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     show_default=True,
     help="Folder of the results.",
 )
+@click.option(
+    "--limit",
+    is_flag=True,
+    help="Show how far each library's best is from what the machine can do, at other sizes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
 def run(
     backend: tuple[str, ...],
@@ -87,6 +92,7 @@ def run(
     timeout: float,
     threads: int | None,
     store: Path,
+    limit: bool,
     as_json: bool,
 ) -> None:
     """Measure the backends and print a table, fastest first.
@@ -99,28 +105,51 @@ def run(
     Examples:
       descentbench run
       descentbench run --rows 1e8 --features 1 --backend numba --backend jax:loop
+      descentbench run --limit
     """
     from bench.threads import apply
 
     threads = apply(threads)
     from backends import catalogue
+    from bench.headroom import GRID
     from bench.measure import Plan, Runner
-    from bench.row import Row
+    from bench.row import READ, Row
 
     if rows or features:
         sizes = [(n, d) for d in features or (1,) for n in rows or (1_000_000,)]
     else:
-        sizes = list(DEFAULT_SIZES)
+        sizes = list(GRID if limit else DEFAULT_SIZES)
     names = catalogue.select(backend or ("*",))
     if device:
         names = [name for name in names if name.device in device]
         if not names:
             raise click.UsageError(f"no backend runs on {', '.join(device)} here")
+    if limit:
+        names = [name for name in names if not name.least_squares_only]
+        if not names:
+            raise click.UsageError("--limit is about steps that read the data; gram's do not")
     plan = Plan(
-        tuple(Row(str(name), n, d, dtype) for n, d in sizes for name in names), passes, seconds
+        tuple(Row(str(name), n, d, dtype) for n, d in sizes for name in names),
+        passes,
+        seconds,
+        _yardsticks() if limit else (READ,),
+        setup=not limit,
     )
     record = _measure(Runner(plan, threads, store, timeout))
-    _show(record, as_json)
+    _show(record, limit, as_json)
+
+
+def _yardsticks() -> tuple[str, ...]:
+    """Name what a limit is made of here; say on stderr why the C kernel is missing."""
+    from bench.native import NativeError, build
+    from bench.row import NATIVE, READ
+
+    try:
+        build()
+    except NativeError as error:
+        click.echo(f"descentbench: no C kernel beside the backends: {error}", err=True)
+        return (READ,)
+    return READ, NATIVE
 
 
 def _measure(runner: Runner) -> Record:
@@ -154,16 +183,19 @@ def _measure(runner: Runner) -> Record:
             sys.exit(130)
 
 
-def _show(record: Record, as_json: bool) -> None:
+def _show(record: Record, limit: bool, as_json: bool) -> None:
+    from bench.headroom import headroom_table, limits
     from bench.summary import summarise
     from bench.table import console, results_table
 
-    results = summarise(record)
+    results, bounds = summarise(record), limits(record) if limit else []
     if as_json:
         rows = [result.as_dict() for result in results]
-        print_json({"schema": record.schema, "machine": record.machine, "results": rows})
+        document = {"schema": record.schema, "machine": record.machine, "results": rows}
+        if limit:
+            document["limit"] = [bound.as_dict() for bound in bounds]
+        print_json(document)
     else:
-        out = console()
-        out.print(results_table(results))
-    if not all(result.verified for result in results):
+        console().print(headroom_table(results, bounds) if limit else results_table(results))
+    if not all(result.verified for result in results) or any(b.failure for b in bounds):
         sys.exit(1)
