@@ -6,6 +6,7 @@ import nox
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "virtualenv"  # pip, because the constraints are pip's
+nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")

@@ -250,3 +250,16 @@ for technique in ("jax", "jax:loop"):
 def test_two_jax_devices_agree_and_each_holds_its_own_data() -> None:
     pytest.importorskip("jax")
     assert python(DEVICES) == ["cpu", "cpu:1"]
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_what_a_cuda_graph_records_is_a_step(features: int) -> None:
+    """Recording needs CUDA; what is recorded does not."""
+    pytest.importorskip("torch")
+    module = catalogue.load(catalogue.libraries()["torch"])
+    data = generate(200, features, np.float32)
+    descent: Any = module.TECHNIQUES["graph"](data, 0.001, "cpu")
+    for _ in range(7):
+        descent._step()
+    expected = data.reference.iterate(7, 0.001, np.zeros(features))
+    assert relative_error(descent.weights.numpy(), expected) <= 1e-5

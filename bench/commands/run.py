@@ -24,7 +24,7 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     "-b",
     multiple=True,
     metavar="NAME",
-    help="Name or pattern such as 'torch*'; may be given often.  [default: all]",
+    help="Name or pattern such as 'torch*'; may be given often.  [default: all but gram]",
 )
 @click.option(
     "--device",
@@ -124,7 +124,7 @@ def run(
         names = [name for name in names if name.device in device]
         if not names:
             raise click.UsageError(f"no backend runs on {', '.join(device)} here")
-    if limit:
+    if limit or not backend:
         names = [name for name in names if not name.least_squares_only]
         if not names:
             raise click.UsageError("--limit is about steps that read the data; gram's do not")
