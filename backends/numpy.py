@@ -57,10 +57,15 @@ class Plain:
         return 2 / len(self.y) * total
 
 
+def most_threads(blas: ThreadpoolController) -> int:
+    """Return the threads that NumPy's BLAS was given: those that we may use in its place."""
+    return max((library["num_threads"] for library in blas.info()), default=1)
+
+
 class Blocked(Plain):
     """The same sums without large temporaries: blocks that stay in cache, on all threads.
 
-    NumPy releases the interpreter's lock, so each thread takes a range of the
+    NumPy releases the interpreter's lock, so each thread takes a share of the
     blocks; BLAS is held to one thread meanwhile, as more would only wait for
     each other on so little work. A block's sums are in the data's dtype,
     those over blocks float64. Few features are laid out by column, because a
@@ -76,9 +81,7 @@ class Blocked(Plain):
         super().__init__(problem, learning_rate, device)
         self.blas = ThreadpoolController().select(user_api="blas")
         small = problem.bytes_per_step < self.SERIAL_BYTES
-        threads = (
-            1 if small else max((lib["num_threads"] for lib in self.blas.info()), default=1)
-        )
+        threads = 1 if small else most_threads(self.blas)
         self.pool = ThreadPoolExecutor(threads)
         limit = self.LINE_BYTES if self.x.ndim == 1 else self.BLOCK_BYTES
         rows = max(64, limit // (problem.features * self.x.itemsize))
@@ -154,7 +157,7 @@ class Gram:
             return np.asarray(both.T @ both)
 
         blas = ThreadpoolController().select(user_api="blas")
-        threads = max((library["num_threads"] for library in blas.info()), default=1)
+        threads = most_threads(blas)
         total = np.zeros((problem.features + 1, problem.features + 1))
         with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
             for part in pool.map(block, starts):
