@@ -32,6 +32,13 @@ def bench(session: nox.Session) -> None:
     session.run("descentbench", "run", *session.posargs)
 
 
+@nox.session(name="pick-check", default=False)
+def pick_check(session: nox.Session) -> None:
+    """Ask for two dozen picks, then measure every backend and say what each pick cost."""
+    install(session)
+    session.run("python", "-m", "bench.check")
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style (ruff) and types (mypy strict)."""

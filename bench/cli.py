@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-COMMANDS = ("fit", "run", "backends")
+COMMANDS = ("fit", "run", "pick", "backends")
 
 
 class LazyGroup(click.Group):

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine import describe
-from bench.native import SOURCE as NATIVE_SOURCE
 from bench.record import Measurement, Outcome, Record, RecordError
 from bench.row import READ, YARDSTICKS, Row
 from bench.threads import environment
@@ -151,9 +151,13 @@ class Runner:
         """Run what is pending; the record is saved before the first and after every task."""
         self.record.save(self.path)
         with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
+            children = Children(
+                *(self.threads, self.plan.seconds, Path(scratch)),
+                *(self.path.with_suffix(""), self.timeout),
+            )
             for task in self.pending():
                 started(task)
-                outcome = self._child(self._without_failed(task), Path(scratch))
+                outcome = children.run(self._without_failed(task))
                 self.record = self.record.with_outcome(task.name, outcome)
                 self.record.save(self.path)
                 ended(task)
@@ -166,24 +170,53 @@ class Runner:
         failed = {row for outcome in self.record.tasks.values() for row in outcome.failures}
         return replace(task, rows=tuple(row for row in task.rows if row not in failed))
 
-    def _child(self, task: Task, scratch: Path) -> Outcome:
-        caches = Path(tempfile.mkdtemp(dir=scratch)) if task.cold else scratch / "warm"
+
+@dataclass(frozen=True)
+class Children:
+    """Runs tasks in processes of their own.
+
+    Attributes
+    ----------
+    threads : int
+        For every library.
+    seconds : float
+        Sampling time of a row.
+    scratch : Path
+        A folder for what children write; compiled code is kept there between them.
+    logs : Path
+        Where the output of a child that died is kept.
+    timeout : float
+        Seconds after which a child is stopped.
+    """
+
+    threads: int
+    seconds: float
+    scratch: Path
+    logs: Path
+    timeout: float
+
+    def run(self, task: Task) -> Outcome:
+        """Run one task; a child that dies is an outcome, too."""
+        warm = self.scratch / "warm"
+        caches = Path(tempfile.mkdtemp(dir=self.scratch)) if task.cold else warm
         benchmarks, failures = caches / "benchmarks.json", caches / "failures.json"
+        caches.mkdir(exist_ok=True)
         for file in (benchmarks, failures):
             file.unlink(missing_ok=True)
-        caches.mkdir(exist_ok=True)
         command = [
             *(sys.executable, "-m", "pytest", str(HERE / task.suite)),
             *("-c", os.devnull, "--rootdir", str(HERE), "-p", "no:cacheprovider", "-q"),
             *("-p", "pytest_benchmark.plugin"),
             *("--benchmark-only", "--benchmark-disable-gc", f"--benchmark-json={benchmarks}"),
             *(f"--failures={failures}", f"--threads={self.threads}"),
-            *(f"--seconds={self.plan.seconds}", *(f"--row={row}" for row in task.rows)),
+            *(f"--seconds={self.seconds}", *(f"--row={row}" for row in task.rows)),
         ]
         settings = environment(self.threads) | {name: str(caches / name) for name in CACHES}
         # What else happens to be installed would be imported by every child.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         status, log = _call(command, os.environ | settings, self.timeout)
+        if task.cold:  # what it compiled saves the hot loop's children the time
+            shutil.copytree(caches, warm, dirs_exist_ok=True)
         if failures.exists():  # the last thing that a child writes
             failed: dict[str, str] = json.loads(failures.read_text())
             found = _measurements(benchmarks) if benchmarks.exists() else Outcome()
@@ -194,7 +227,7 @@ class Runner:
 
     def _died(self, task: Task, status: int | None, log: str) -> str:
         """Keep the child's log and say in one line what became of it."""
-        path = self.path.with_suffix("") / f"{task.name.replace('/', ' ')}.log"
+        path = self.logs / f"{task.name.replace('/', ' ')}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(log)
         if status is None:
@@ -247,10 +280,25 @@ def _measurements(path: Path) -> Outcome:
     return Outcome(tuple(map(measurement, sound)), {}, pools)
 
 
+SOURCES = (
+    *("conftest.py", "test_setup.py", "test_step.py", "measure.py"),
+    *(
+        "bandwidth.py",
+        "memory.py",
+        "native.py",
+        "native.c",
+        "row.py",
+        "threads.py",
+        "verify.py",
+    ),
+)
+"""What a timing depends on beside the backends; how it is judged or shown is not in it."""
+
+
 def code_version() -> str:
     """Hash the sources that a result depends on: a record never mixes two of them."""
     digest = hashlib.sha256()
-    sources = [*(HERE.parent / "backends").rglob("*.py"), *HERE.glob("*.py"), NATIVE_SOURCE]
+    sources = [*(HERE.parent / "backends").rglob("*.py"), *(HERE / name for name in SOURCES)]
     for path in sorted(sources):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,18 @@ def reset_peak(root: Path = ROOT) -> bool:
     except OSError:
         return False
     return True
+
+
+def settle(root: Path = ROOT) -> int | None:
+    """Give freed memory back, let the peak start anew and return what is held now, in bytes.
+
+    None where the peak cannot be reset: what comes after cannot be told from
+    what was before.
+    """
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc's own
+        ctypes.CDLL(None).malloc_trim(0)
+    return number(root / "proc/self/status", "VmRSS") if reset_peak(root) else None
 
 
 def peak_rss_bytes(root: Path = ROOT) -> int:

@@ -29,7 +29,9 @@ def seconds(value: float | None, digits: int = 3) -> str:
 
 def byte_count(value: float | None, digits: int = 3) -> str:
     """Write a size with its unit: 1.23 GB (10⁹ bytes)."""
-    return _scaled(value, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits)
+    return _scaled(
+        value, ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits
+    )
 
 
 def figures(value: float, digits: int) -> str:

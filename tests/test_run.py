@@ -19,7 +19,7 @@ from test_catalogue import declare, descentbench
 
 from bench import measure
 from bench.cli import main
-from bench.measure import Plan, Runner
+from bench.measure import Children, Plan, Runner
 from bench.record import Outcome, Record
 from bench.row import READ, Row
 
@@ -211,9 +211,7 @@ def test_only_what_is_pending_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert runner.pending() == PLAN.tasks()[2:]
 
     ran = []
-    monkeypatch.setattr(
-        Runner, "_child", lambda self, task, scratch: ran.append(task) or Outcome()
-    )
+    monkeypatch.setattr(Children, "run", lambda self, task: ran.append(task) or Outcome())
     done = runner.run(started=lambda task: None, ended=lambda task: None)
     assert ran == PLAN.tasks()[2:]
     assert done.complete

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Literal
 
 import click
@@ -31,6 +32,16 @@ def positive(text: str) -> float:
     if number is None or number <= 0:
         raise click.BadParameter(f"{text!r} is not a finite number above 0")
     return number
+
+
+def byte_size(text: str) -> int:
+    """Read a size such as 64GB (10⁹ bytes), 512MiB (2²⁰) or a number of bytes."""
+    parts = re.fullmatch(r"\s*([0-9.e+]+)\s*([kMGT]?)(i?)B?\s*", text, re.IGNORECASE)
+    number = _finite(parts[1]) if parts else None
+    if parts is None or number is None or number <= 0:
+        raise click.BadParameter(f"{text!r} is not a size such as 64GB")
+    power = " kmgt".index(parts[2].lower() or " ")
+    return int(number * (1024 if parts[3] else 1000) ** power)
 
 
 def rate(text: str) -> float | Literal["auto"]:

@@ -1,0 +1,248 @@
+"""``descentbench pick``: which backend for these data, on this machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli import print_json
+from bench.commands.options import byte_size, columns, count, positive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.explore import Explorer
+
+
+@click.command()
+@click.option("--rows", "-n", type=count, help="Rows, such as 1e9.")
+@click.option("--features", type=count, help="Features.  [default: 1]")
+@click.option(
+    "--iterations", "-k", type=count, default="1000", show_default=True, help="Steps to take."
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    default="float32",
+    show_default=True,
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take rows and features from this file; a step's time depends on no value in it.",
+)
+@click.option("--x", "x_columns", type=columns, metavar="COL,…", help="Columns of X.")
+@click.option("--y", "y_column", metavar="COL", help="Column of y.")
+@click.option(
+    "--backend",
+    "-b",
+    multiple=True,
+    default=("*",),
+    metavar="NAME",
+    help="Name or pattern to choose from; may be given often.  [default: all]",
+)
+@click.option(
+    "--device",
+    "-d",
+    multiple=True,
+    metavar="DEVICE",
+    help="Only on this device; may be given often.",
+)
+@click.option(
+    "--loop-only",
+    is_flag=True,
+    help="Leave out gram, which works with least squares alone.",
+)
+@click.option(
+    "--memory", type=byte_size, help="May use so much, such as 64GB.  [default: what is free]"
+)
+@click.option(
+    "--budget",
+    type=positive,
+    default="60",
+    show_default=True,
+    help="Seconds to measure, at the most.",
+)
+@click.option("--fresh", is_flag=True, help="Measure anew instead of from the store.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Measure held-out sizes, too, and print how far off the predictions were.",
+)
+@click.option(
+    "--threads",
+    type=count,
+    help="Threads for every library.  [default: the CPUs this process may use]",
+)
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path(".benchmarks"),
+    show_default=True,
+    help="Folder of the results.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the answer.")
+def pick(
+    rows: int | None,
+    features: int | None,
+    iterations: int,
+    dtype: str,
+    data: Path | None,
+    x_columns: tuple[str, ...] | None,
+    y_column: str | None,
+    backend: tuple[str, ...],
+    device: tuple[str, ...],
+    loop_only: bool,
+    memory: int | None,
+    budget: float,
+    fresh: bool,
+    verify: bool,
+    threads: int | None,
+    store: Path,
+    as_json: bool,
+) -> None:
+    """Say which backend to use for so many rows, features and iterations.
+
+    Measures a ladder of sizes here, within the budget, and predicts what your
+    descent takes; what was measured before is reused. Rows may be more than
+    this machine holds: then the answer is an extrapolation, and says so.
+
+    \b
+    Examples:
+      descentbench pick --rows 1e7 --iterations 1000
+      descentbench pick --rows 1e9 --features 32 --iterations 100 --loop-only
+      descentbench pick --data houses.csv --x area,rooms --y price
+    """
+    from bench.threads import apply
+
+    threads = apply(threads)
+    if data is not None:
+        if rows or features:
+            raise click.UsageError("--data has rows and features of its own")
+        rows, features = _shape(data, x_columns, y_column, dtype)
+    if rows is None:
+        raise click.UsageError("--rows is missing: for how many? (or --data FILE)")
+
+    from backends import catalogue
+    from bench.explore import Explorer
+    from bench.limits import available_bytes
+    from bench.machine import describe
+    from bench.measure import code_version
+    from bench.pick import Request
+    from bench.store import alike
+
+    names = catalogue.select(backend)
+    if device:
+        names = [name for name in names if name.device in device]
+        if not names:
+            raise click.UsageError(f"no backend runs on {', '.join(device)} here")
+    if loop_only:
+        names = [name for name in names if not name.least_squares_only]
+        if not names:
+            raise click.UsageError("--loop-only leaves nothing to choose from")
+    machine, code = describe(threads), code_version()
+    host = min(memory or sys.maxsize, available_bytes())
+    gpus = {
+        f"cuda:{i}": gpu.memory_bytes for i, gpu in enumerate(machine.gpus) if gpu.memory_bytes
+    }
+    request = Request(
+        rows, features or 1, iterations, dtype, {"cpu": memory or host, **gpus}, loop_only
+    )
+    known = [] if fresh else alike(store, machine.as_dict(), code)
+    explorer = Explorer(
+        request,
+        [str(name) for name in names],
+        threads,
+        machine.as_dict(),
+        code,
+        store,
+        known,
+        budget,
+    )
+    ended = _explore(explorer)
+    _answer(explorer, ended, verify, as_json)
+
+
+def _shape(
+    data: Path, x_columns: tuple[str, ...] | None, y_column: str | None, dtype: str
+) -> tuple[int, int]:
+    from backends.datafile import load
+
+    problem = load(data, x_columns, y_column, dtype)
+    return problem.rows, problem.features
+
+
+def _explore(explorer: Explorer) -> str:
+    """Measure under a progress bar on stderr; return why it ended early, if it did."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from bench.table import console
+
+    err = console(stderr=True)
+    layout = TextColumn("measuring"), BarColumn(bar_width=20), TextColumn("{task.description}")
+    with Progress(
+        *layout, console=err, transient=True, disable=not err.is_terminal
+    ) as progress:
+        bar = progress.add_task("", total=1.0)
+        explorer.report = _reporter(progress.update, bar)
+        try:
+            explorer.run()
+        except KeyboardInterrupt:
+            return "Interrupted: this is the answer from what had been measured by then."
+    return ""
+
+
+def _reporter(update: Callable[..., None], bar: object) -> Callable[[str, float], None]:
+    return lambda what, share: update(bar, completed=share, description=what)
+
+
+def _answer(explorer: Explorer, ended: str, verify: bool, as_json: bool) -> None:
+    from bench.answer import answer_page, notes, sentence
+    from bench.pick import recommend
+    from bench.store import age, fractions
+    from bench.table import console
+
+    models = list(explorer.models.values())
+    used = [*explorer.known, explorer.record]
+    shares = fractions(used, explorer.request.features, explorer.request.dtype)
+    answer = recommend(models, explorer.request, explorer.unmeasured(), shares)
+    remarks = notes(answer, age(explorer.known, explorer.record), explorer.dropped, ended)
+    checked = None
+    if verify and answer.pick:
+        from bench.check import measure_held_out
+
+        checked = measure_held_out(explorer)
+    if as_json:
+        request = explorer.record.request["pick"] | {
+            "memory_bytes": dict(explorer.request.memory_bytes),
+            "loop_only": explorer.request.loop_only,
+        }
+        print_json(
+            {
+                "schema": explorer.record.schema,
+                "machine": dict(explorer.machine),
+                "request": request,
+                "pick": answer.pick,
+                "loop_pick": answer.loop_pick,
+                "tied": list(answer.tied),
+                "fits": answer.fits,
+                "why": " ".join([sentence(answer), *remarks]),
+                "backends": [c.as_dict() for c in answer.candidates],
+                "crossovers": [x.as_dict() for x in answer.crossovers],
+                "verification": checked.as_dict() if checked else None,
+            }
+        )
+    else:
+        out = console()
+        out.print(answer_page(answer, remarks))
+        if checked:
+            out.print(checked.page())
+    failed = any(m.observations.failure for m in models)
+    if ended:
+        sys.exit(130)
+    if failed or answer.pick is None or (checked and not checked.good):
+        sys.exit(1)

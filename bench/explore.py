@@ -1,0 +1,375 @@
+"""Measure what decides a request, within a budget of seconds.
+
+Cheap sizes come first. After every child the models are fitted anew, and a
+backend that cannot win any more, however well it did at larger sizes, is
+dropped (successive elimination). What time is left goes to the sizes next to
+the target and to the backends that are still in the race.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from backends.catalogue import Name
+from backends.problem import step_bytes
+from bench.bandwidth import SMALLEST_BYTES
+from bench.measure import Children, Task
+from bench.model import CostModel, Observations
+from bench.pick import Request, plainness
+from bench.record import Outcome, Record
+from bench.row import READ, Row
+from bench.store import import_seconds, observations
+
+SCOUT_ROWS = 10_000
+"""Set-up is looked at here first."""
+
+SECONDS = 0.1
+"""Sampling time of a row."""
+
+MEMORY_REGIME_BYTES = 200_000_000
+"""The ladder of sizes ends with the first that is larger: straight from there on."""
+
+WIDEST = 0.4
+"""Where every contender's total is known to ±40 %, the answer comes from the store."""
+
+DECIDED = 0.15
+"""With one contender left and its total known to ±15 %, measuring ends before the budget."""
+
+PASSES = 5
+"""Processes in which a contender's step is measured at the sizes next to the target."""
+
+CAUTION = 6
+"""Times the data, that a backend of which nothing is known may need."""
+
+BYTES_A_SECOND = 1.5e8
+"""At which a child makes its data and the reference; it only schedules."""
+
+
+@dataclass
+class Explorer:
+    """Measures for one request.
+
+    Parameters
+    ----------
+    request : Request
+    names : sequence of str
+        Backends that run here.
+    threads : int
+    machine : dict
+    code : str
+        `bench.measure.code_version`.
+    store : Path
+    known : sequence of Record
+        What was measured here before.
+    budget : float
+        Seconds.
+    report : callable
+        Is told what comes next, before each child.
+    """
+
+    request: Request
+    names: Sequence[str]
+    threads: int
+    machine: Mapping[str, Any]
+    code: str
+    store: Path
+    known: Sequence[Record]
+    budget: float
+    report: Callable[[str, float], None] = lambda _what, _share: None
+    dropped: dict[str, str] = field(default_factory=dict)
+    late: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        created = datetime.now(UTC).isoformat(timespec="milliseconds")
+        request = {
+            "rows": [],
+            "pick": {
+                "rows": self.request.rows,
+                "features": self.request.features,
+                "iterations": self.request.iterations,
+                "dtype": self.request.dtype,
+                "budget": self.budget,
+            },
+        }
+        self.record = Record(created, request, dict(self.machine), self.code)
+        self.path = self.store / f"pick-{created[:23].replace(':', '')}.json"
+        self.began = time.monotonic()
+        self.took: dict[str, float] = {}
+        cache = self.machine["caches"]
+        self.cache_bytes = max(cache.values(), default=32 << 20)
+        self._fit()
+
+    # -- what is known ------------------------------------------------------
+
+    @property
+    def records(self) -> list[Record]:
+        """Earlier records and this one's."""
+        return [*self.known, self.record]
+
+    @property
+    def left(self) -> float:
+        """Seconds of the budget that are left."""
+        return self.budget - (time.monotonic() - self.began)
+
+    def _fit(self) -> None:
+        """Fit all models to what is there now."""
+        of = observations(self.records, self.request.features, self.request.dtype)
+        imports = import_seconds(self.records)
+        self.models = {}
+        for name in self.names:
+            seen = of.get(name, Observations())
+            if not seen.imports and (known := imports.get(Name.parse(name).library)):
+                seen = replace(seen, imports=(known,))
+            self.models[name] = CostModel(
+                name, seen, self.request.features, self.request.dtype, self.cache_bytes
+            )
+        self._drop()
+
+    def _drop(self) -> None:
+        """Name those that cannot win any more."""
+        n, k = self.request.rows, self.request.iterations
+        complete = [m for m in self.models.values() if m.complete]
+        if not complete:
+            return
+        self.dropped = {}
+        loops = [m for m in complete if not _for_least_squares(m)]
+        for model in self.models.values():
+            # Someone's own loss may not be least squares: the loops race among themselves.
+            rivals = complete if _for_least_squares(model) else loops
+            if not rivals or model.observations.failure:
+                continue
+            best = min(rivals, key=lambda m: m.total(n, k).high)
+            most = best.total(n, k).high
+            if model.complete:
+                if model.total(n, k).low > most:
+                    self.dropped[model.backend] = f"slower than {best.backend} at any rate"
+            elif self._least_s(model) > most:
+                library = Name.parse(model.backend).library
+                self.dropped[model.backend] = (
+                    f"setting {library} up alone takes longer than all with {best.backend}"
+                )
+
+    def _least_s(self, model: CostModel) -> float:
+        """Return what the total cannot be below, of a backend whose steps were not measured."""
+        seen = model.observations
+        parts = [min(seen.imports, default=0.0)]
+        parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
+        return 0.8 * sum(parts)
+
+    @property
+    def live(self) -> list[str]:
+        """Backends that may win, in the catalogue's order; failed ones may not."""
+        return [
+            name
+            for name, model in self.models.items()
+            if name not in self.dropped and not model.observations.failure
+        ]
+
+    @property
+    def settled(self) -> bool:
+        """Whether what is known answers the request, so that nothing need be measured."""
+        n, k = self.request.rows, self.request.iterations
+        models = [self.models[name] for name in self.live]
+        if not models or not all(m.complete for m in models):
+            return False
+        return all(m.total(n, k).spread <= WIDEST for m in models) or self._beyond(models)
+
+    @property
+    def decided(self) -> bool:
+        """Whether at most one loop and one gram are left, and known well."""
+        n, k = self.request.rows, self.request.iterations
+        groups: dict[bool, list[CostModel]] = {True: [], False: []}
+        for model in (self.models[name] for name in self.live):
+            groups[_for_least_squares(model)].append(model)
+        return all(
+            len(models) <= 1
+            and all(m.complete and m.total(n, k).spread <= DECIDED for m in models)
+            for models in groups.values()
+        )
+
+    def _beyond(self, models: list[CostModel]) -> bool:
+        """Whether larger sizes cannot be measured here, so that it will not get better."""
+        largest = self.sizes()[-1]
+        return all(m.largest >= largest for m in models)
+
+    # -- what to measure ------------------------------------------------------
+
+    def sizes(self) -> list[int]:
+        """Return the ladder: half a decade a rung, until data are read from memory.
+
+        The target is a rung, too, where its data are not too large for the
+        memory and the budget.
+        """
+        features, dtype = self.request.features, self.request.dtype
+
+        def size(rows: int) -> int:
+            return step_bytes(rows, features, dtype)
+
+        memory = self.request.memory_bytes["cpu"] / CAUTION
+        most = min(memory, self.budget * BYTES_A_SECOND / 6)
+        rungs, rows, k = [], 100, 4
+        while size(rows) <= most:
+            rungs.append(rows)
+            if size(rows) >= MEMORY_REGIME_BYTES:
+                break
+            k += 1
+            rows = (10 if k % 2 == 0 else 30) * 10 ** (k // 2 - 1)
+        if size(self.request.rows) <= most:
+            rungs.append(self.request.rows)
+        return sorted(set(rungs)) or [self.request.rows]
+
+    def run(self) -> Record:
+        """Measure until the request is decided or the budget is spent."""
+        if self.settled:
+            return self.record
+        with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
+            for task in self._tasks():
+                if self.left <= 0:
+                    break
+                children = Children(
+                    *(self.threads, SECONDS, Path(scratch), self.path.with_suffix("")),
+                    timeout=max(2.0, self.left + 0.1 * self.budget),
+                )
+                self.report(task.name, 1 - self.left / self.budget)
+                began = time.monotonic()
+                outcome = children.run(task)
+                taken = time.monotonic() - began
+                if taken >= children.timeout:  # the budget's fault, not the backend's
+                    for row in task.rows:
+                        self.late[Row.parse(row).backend] = (
+                            f"the budget ended {taken:.0f} s into measuring it"
+                        )
+                    break
+                self._learn(task, outcome, taken)
+        if self.record.tasks:
+            self.record = replace(self.record, complete=True)
+            self.record.save(self.path)
+        return self.record
+
+    def _learn(self, task: Task, outcome: Outcome, taken: float) -> None:
+        rows = [r for r in task.rows if not r.startswith(READ + "/")]
+        asked = [*self.record.request["rows"]]
+        asked += [r for r in rows if r not in asked]
+        self.record = replace(self.record, request=self.record.request | {"rows": asked})
+        self.record = self.record.with_outcome(task.name, outcome)
+        self.record.save(self.path)
+        for row in rows:
+            self.took[f"{task.suite} {Name.parse(Row.parse(row).backend).library}"] = taken
+        self._fit()
+
+    def _tasks(self) -> Iterator[Task]:
+        """Yield one task after the other, each chosen by what is known by then."""
+        sizes = self.sizes()
+        scout = min(SCOUT_ROWS, sizes[-1])
+        yield from self._setups(scout, "set-up")
+        small = [n for n in sizes if self._bytes(n) < self.cache_bytes / 4]
+        large = [n for n in sizes if self._bytes(n) >= self.cache_bytes / 4]
+        yield from self._steps(small[::2] or sizes[:1], "small sizes")
+        yield from self._steps([sizes[-1]], "the largest size")
+        near = _nearest(sizes, self.request.rows)
+        yield from self._setups(near, "set-up at the size", again=True)
+        yield from self._steps(large, "sizes")
+        yield from self._steps(small, "sizes")
+        for k in range(2, PASSES + 1):
+            if self.decided:
+                return
+            close = sorted(sizes, key=lambda n: abs(math.log(n / self.request.rows)))[:2]
+            yield from self._steps(sorted(close), f"pass {k}", passes=k)
+            if k <= 3:
+                yield from self._setups(near, f"set-up, pass {k}", again=True, passes=k)
+
+    def _setups(
+        self, rows: int, what: str, *, again: bool = False, passes: int = 1
+    ) -> Iterator[Task]:
+        """Set every live backend up in a process of its own, the libraries in turn."""
+        turn: dict[str, int] = {}
+        order: list[tuple[int, int, str]] = []
+        for name in sorted(self.models, key=plainness):
+            library = Name.parse(name).library
+            turn[library] = turn.get(library, 0) + 1
+            order.append((turn[library], len(order), name))
+        for _, _, name in sorted(order):
+            if name not in self.live:
+                continue
+            seen = self.models[name].observations.place
+            done = sum(s.rows == rows for s in seen) if again else len(seen)
+            if done >= passes or not self._room([name], [rows], "test_setup.py"):
+                continue
+            row = self._row(name, rows)
+            yield Task(f"{what} {row}", "test_setup.py", (row,), cold=True)
+
+    def _steps(self, sizes: Sequence[int], what: str, passes: int = 1) -> Iterator[Task]:
+        """Measure steps of live backends that lack some of these sizes, a library a child."""
+        for library in dict.fromkeys(Name.parse(name).library for name in self.names):
+            rows: list[str] = []
+            for n in sizes:
+                lack = [
+                    name
+                    for name in self.live
+                    if Name.parse(name).library == library
+                    and self.models[name].observations.place
+                    and sum(s.rows == n for s in self.models[name].observations.step) < passes
+                    and self._fits(name, n)
+                ]
+                if lack and self._room(lack, [n], "test_step.py"):
+                    rows += [self._row(name, n) for name in lack]
+                    if self._bytes(n) >= SMALLEST_BYTES:
+                        rows.append(self._row(READ, n))
+            if rows:
+                yield Task(f"{what}, {library}", "test_step.py", tuple(rows))
+
+    def _room(self, names: Sequence[str], sizes: Sequence[int], suite: str) -> bool:
+        """Whether the budget seems to allow it; a guess from what like children took."""
+        library = Name.parse(names[0]).library
+        start = min(self.took.get(f"test_setup.py {library}", 1.0), 4.0)
+        work = sum(self._bytes(n) / BYTES_A_SECOND for n in sizes)
+        each = 0.0
+        for name in names:
+            model = self.models[name]
+            for n in sizes:
+                step = model.step_s(n) if model.observations.step else 0.0
+                each += max(SECONDS, 10 * step) + 0.05
+        return start + work + (each if suite == "test_step.py" else 0.0) <= self.left
+
+    def _fits(self, name: str, rows: int) -> bool:
+        """Whether a size may be tried; of what is not known, the worst is assumed."""
+        needs = self.models[name].peak_bytes(rows)
+        if needs is None:
+            needs = CAUTION * self._bytes(rows)
+        device = Name.parse(name).device
+        memory = self.request.memory_bytes
+        return 1.2 * needs <= memory.get(device, memory["cpu"])
+
+    def _bytes(self, rows: int) -> int:
+        return step_bytes(rows, self.request.features, self.request.dtype)
+
+    def _row(self, name: str, rows: int) -> str:
+        return str(Row(name, rows, self.request.features, self.request.dtype))
+
+    def unmeasured(self) -> dict[str, str]:
+        """Say of every backend without a total why it has none."""
+        reasons = {}
+        for name, model in self.models.items():
+            if not model.complete:
+                reasons[name] = (
+                    (f"failed: {why}" if (why := model.observations.failure) else "")
+                    or self.dropped.get(name)
+                    or self.late.get(name)
+                    or "the budget ended before its turn"
+                )
+        return reasons
+
+
+def _nearest(sizes: Sequence[int], rows: int) -> int:
+    return min(sizes, key=lambda n: abs(math.log(n / rows)))
+
+
+def _for_least_squares(model: CostModel) -> bool:
+    return Name.parse(model.backend).least_squares_only

@@ -1,0 +1,301 @@
+"""The cost model: what a backend needs for n rows and K iterations, and how sure that is.
+
+A total is import + place + first call + K · step, each learnt from
+measurements at the user's own features and dtype:
+
+- **step(n)**: a monotone curve through the measured sizes, so that it follows
+  the caches; straight beyond the largest, once its latency is taken off.
+- **place(n)**: a constant and a cost a row, fitted on relative error; the cost
+  a row is learnt from placing again, too, in the processes that time the steps.
+- **first call(n)**: one step, and an overhead (compiling) that depends on the
+  kind of size, hence that of the measured size next to it.
+- **memory(n)**: what the process holds with few rows, the data, and what the
+  backend adds to them a row.
+
+Each has a spread, from the differences between processes; a total's interval
+comes from draws of all of them. The draws are the same in every call, and no
+sum depends on the order of the measurements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import median
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression, nnls
+
+from backends.problem import step_bytes
+
+Floats = NDArray[np.float64]
+
+COVERAGE = 0.90
+"""Of the intervals."""
+
+DRAWS = 2000
+
+STEP_SPREAD, SETUP_SPREAD = 0.08, 0.15
+"""Relative spread between processes where too few were measured to tell: 8 %, 15 %."""
+
+PRIOR_COUNT = 4
+"""How many measurements the two above are worth."""
+
+BETWEEN = 0.15
+"""Relative error a decade away from the next measured size, inside the measured range."""
+
+BEYOND, BEYOND_IN_CACHE = 0.12, 0.5
+"""The same a decade beyond the largest: of data in memory, and still in the caches."""
+
+SLOWEST_COPY = 1e9
+"""Bytes a second, at which data are placed at the worst, as long as nothing is known."""
+
+IN_MEMORY = 4
+"""Data of so many times the last cache are read from memory."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A figure at a number of rows: seconds, or bytes."""
+
+    rows: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What was measured of a backend at one number of features and dtype.
+
+    Attributes
+    ----------
+    imports : tuple of float
+        Seconds, one a fresh process of its library.
+    place, first_call : tuple of Sample
+        Seconds, in a fresh process with cold compile caches.
+    place_again : tuple of Sample
+        Seconds, in a process that had placed the data before.
+    step : tuple of Sample
+        Seconds a step: the median of one process.
+    peak_bytes : tuple of Sample
+        Most memory of a fresh process that placed and took a step.
+    added_bytes : tuple of Sample
+        What placing and stepping added to a process that held the data.
+    failure : str
+        Why a row of it failed.
+    """
+
+    imports: tuple[float, ...] = ()
+    place: tuple[Sample, ...] = ()
+    place_again: tuple[Sample, ...] = ()
+    first_call: tuple[Sample, ...] = ()
+    step: tuple[Sample, ...] = ()
+    peak_bytes: tuple[Sample, ...] = ()
+    added_bytes: tuple[Sample, ...] = ()
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A prediction and its interval of `COVERAGE`."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def spread(self) -> float:
+        """Half the interval's width, relative to the median."""
+        return (self.high - self.low) / (2 * self.median)
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Predictions for one backend; call only what its observations allow (`complete`).
+
+    Parameters
+    ----------
+    backend : str
+    observations : Observations
+    features : int
+    dtype : str
+    cache_bytes : int
+        The last cache's size.
+    """
+
+    backend: str
+    observations: Observations
+    features: int
+    dtype: str
+    cache_bytes: int = 32 << 20
+    _draws: Floats = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Of its own for each backend: two backends' errors are not the same error.
+        draws = np.random.default_rng(crc32(self.backend.encode())).standard_normal((4, DRAWS))
+        object.__setattr__(self, "_draws", draws)
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is enough for a total."""
+        seen = self.observations
+        return bool(seen.step and seen.place and seen.first_call) and not seen.failure
+
+    @property
+    def import_s(self) -> float:
+        """The library's import; 0 for NumPy, which every backend imports anyway."""
+        return median(self.observations.imports or (0.0,))
+
+    @cached_property
+    def _steps(self) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """Sizes, monotone medians and counts of the measured steps."""
+        rows, groups = _by_rows(self.observations.step)
+        counts = np.array([len(g) for g in groups])
+        log = isotonic_regression(np.log([median(g) for g in groups]), weights=counts).x
+        return rows, np.asarray(np.exp(log)), counts
+
+    @property
+    def largest(self) -> int:
+        """Most rows whose step was measured; 0 if none."""
+        return max((s.rows for s in self.observations.step), default=0)
+
+    def step_s(self, rows: float) -> float:
+        """Return the seconds of a step."""
+        sizes, seconds, _ = self._steps
+        if rows <= sizes[-1]:
+            return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))
+        latency = min(seconds[0], 0.9 * seconds[-1])
+        return float(latency + (seconds[-1] - latency) * rows / sizes[-1])
+
+    @cached_property
+    def _place(self) -> tuple[float, float]:
+        first, again = self.observations.place, self.observations.place_again
+        at = [(1.0, 0.0, s.rows, s.value) for s in first]
+        at += [(0.0, 1.0, s.rows, s.value) for s in again]
+        equations = np.array(sorted(at))
+        seconds = np.maximum(equations[:, 3:], 1e-9)
+        constant, _, a_row = nnls(equations[:, :3] / seconds, np.ones(len(at)))[0]
+        if not again:
+            # One small size says nothing about a row; all of it may be opening the device.
+            smallest = min(s.value for s in first)
+            a_row = min(a_row, self._bytes(1) / SLOWEST_COPY)
+            constant = max(0.0, smallest - a_row * min(s.rows for s in first))
+        return float(constant), float(a_row)
+
+    def place_s(self, rows: float) -> float:
+        """Return the seconds of placing the data."""
+        constant, a_row = self._place
+        return constant + a_row * rows
+
+    @cached_property
+    def _overheads(self) -> tuple[Floats, Floats]:
+        rows, groups = _by_rows(self.observations.first_call)
+        beyond_step = [
+            max(0.0, median(g) - self.step_s(n)) for n, g in zip(rows, groups, strict=True)
+        ]
+        return rows, np.asarray(isotonic_regression(beyond_step).x)
+
+    def first_call_s(self, rows: float) -> float:
+        """Return the seconds of the first step."""
+        sizes, overheads = self._overheads
+        nearest = np.abs(np.log(sizes) - math.log(rows)).argmin()
+        return float(overheads[nearest]) + self.step_s(rows)
+
+    def setup_s(self, rows: float) -> float:
+        """Return import + place + first call."""
+        return self.import_s + self.place_s(rows) + self.first_call_s(rows)
+
+    def total_s(self, rows: float, iterations: float) -> float:
+        """Return the seconds of the whole descent; grows with rows and iterations."""
+        return self.setup_s(rows) + iterations * self.step_s(rows)
+
+    def totals(self, rows: float, iterations: float) -> Floats:
+        """Return draws of the total, (`DRAWS`,), the same way in every call."""
+        z_import, z_place, z_first, z_step = self._draws
+        return np.asarray(
+            self.import_s * np.exp(self._setup_sigma(rows) * z_import)
+            + self.place_s(rows) * np.exp(self._setup_sigma(rows) * z_place)
+            + self.first_call_s(rows) * np.exp(self._setup_sigma(rows) * z_first)
+            + iterations * self.step_s(rows) * np.exp(self._step_sigma(rows) * z_step)
+        )
+
+    def total(self, rows: float, iterations: float) -> Range:
+        """Return the total and its interval, seconds."""
+        return _range(self.total_s(rows, iterations), self.totals(rows, iterations))
+
+    def step(self, rows: float) -> Range:
+        """Return a step and its interval, seconds."""
+        seconds = self.step_s(rows)
+        return _range(seconds, seconds * np.exp(self._step_sigma(rows) * self._draws[3]))
+
+    def peak_bytes(self, rows: float) -> float | None:
+        """Return the most memory that the process, or the device, will hold.
+
+        None if nothing tells. An allocator of a device counts its own, from nothing.
+        """
+        seen = self.observations
+        if not seen.peak_bytes:
+            return None
+        if not seen.added_bytes:
+            most = max(seen.peak_bytes, key=lambda s: (s.rows, s.value))
+            return most.value * max(1.0, rows / most.rows)
+        first = min(seen.peak_bytes, key=lambda s: (s.rows, s.value))
+        base = first.value - self._bytes(first.rows)
+        largest = max(s.rows for s in seen.added_bytes)
+        a_row = median(s.value for s in seen.added_bytes if s.rows == largest) / largest
+        return base + self._bytes(rows) + a_row * rows
+
+    def _bytes(self, rows: float) -> int:
+        return step_bytes(int(rows), self.features, self.dtype)
+
+    @cached_property
+    def _spreads(self) -> tuple[float, float]:
+        seen = self.observations
+        setup = [*_by_rows(seen.place)[1], *_by_rows(seen.first_call)[1], list(seen.imports)]
+        return _pooled(_by_rows(seen.step)[1], STEP_SPREAD), _pooled(setup, SETUP_SPREAD)
+
+    def _step_sigma(self, rows: float) -> float:
+        sizes, _, counts = self._steps
+        distances = np.abs(np.log10(rows / sizes))
+        nearest, away = counts[distances.argmin()], float(distances.min())
+        spread = self._spreads[0] * math.sqrt(1 + 1 / nearest)
+        if rows <= sizes[-1]:
+            return math.hypot(spread, BETWEEN * away)
+        in_memory = self._bytes(sizes[-1]) >= IN_MEMORY * self.cache_bytes
+        return math.hypot(spread, (BEYOND if in_memory else BEYOND_IN_CACHE) * away)
+
+    def _setup_sigma(self, rows: float) -> float:
+        sizes, _ = self._overheads
+        away = float(np.abs(np.log10(rows / sizes)).min())
+        return math.hypot(self._spreads[1], BETWEEN * min(away, 2.0))
+
+
+def _by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
+    """Group the values by size, both in ascending order."""
+    groups: dict[int, list[float]] = {}
+    for sample in sorted(samples, key=lambda s: (s.rows, s.value)):
+        groups.setdefault(sample.rows, []).append(sample.value)
+    return np.array(list(groups), dtype=float), list(groups.values())
+
+
+def _pooled(groups: Iterable[Sequence[float]], prior: float) -> float:
+    """Return the standard deviation of the logarithms within the groups.
+
+    The prior counts as `PRIOR_COUNT` measurements (the mean of the scaled
+    inverse-χ² posterior's scale; Gelman et al., Bayesian Data Analysis, 2.6).
+    """
+    squares, count = PRIOR_COUNT * prior**2, PRIOR_COUNT
+    for group in groups:
+        logs = np.log(sorted(group))
+        if len(logs) > 1:
+            squares += float(((logs - logs.mean()) ** 2).sum())
+            count += len(logs) - 1
+    return math.sqrt(squares / count)
+
+
+def _range(centre: float, draws: Floats) -> Range:
+    low, high = np.quantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return Range(centre, min(centre, float(low)), max(centre, float(high)))

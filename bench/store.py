@@ -1,0 +1,128 @@
+"""What earlier runs measured here: the store that `run` and `pick` share.
+
+Only records of the same machine, versions, threads and code count; a
+measurement taken elsewhere would be another machine's truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from backends.catalogue import Name
+from bench.model import Observations, Sample
+from bench.record import Measurement, Record, RecordError
+from bench.row import YARDSTICKS, Row
+from bench.summary import read_fraction
+
+
+def alike(store: Path, machine: dict[str, Any], code: str) -> list[Record]:
+    """Return the store's records that were taken here as it is now, oldest first."""
+    found = []
+    for path in [*store.glob("run-*.json"), *store.glob("pick-*.json")]:
+        try:
+            record = Record.load(path)
+        except RecordError:
+            continue  # another version's, or damaged: nothing to learn from
+        if record.machine == machine and record.code == code:
+            found.append(record)
+    return sorted(found, key=lambda record: record.created)
+
+
+def measurements(records: Iterable[Record]) -> Iterator[tuple[Row, Measurement]]:
+    """Yield every backend's measurements whose w was right, yardsticks left out."""
+    for record in records:
+        for outcome in record.tasks.values():
+            for m in outcome.measurements:
+                row = Row.parse(m.row)
+                if row.backend not in YARDSTICKS and m.row not in outcome.failures:
+                    yield row, m
+
+
+def failures(records: Iterable[Record]) -> dict[Row, str]:
+    """Return why rows failed."""
+    return {
+        Row.parse(row): why
+        for record in records
+        for outcome in record.tasks.values()
+        for row, why in outcome.failures.items()
+        if not row.startswith(tuple(f"{y}/" for y in YARDSTICKS))
+    }
+
+
+def observations(
+    records: Iterable[Record], features: int, dtype: str
+) -> dict[str, Observations]:
+    """Sort what the records hold of these features and dtype by backend."""
+    records = list(records)
+    imports: dict[str, list[float]] = {}
+    samples: dict[str, dict[str, list[Sample]]] = {}
+    for row, m in measurements(records):
+        if m.kind == "import":
+            imports.setdefault(row.library, []).append(m.seconds[0])
+        if (row.features, row.dtype) != (features, dtype):
+            continue
+        of = samples.setdefault(row.backend, {})
+        of.setdefault(m.kind, []).append(Sample(row.rows, median(m.seconds_per_step)))
+        peak = m.info.get("peak_device_bytes") or m.info.get("peak_bytes")
+        figures = {
+            "peak_bytes": peak,
+            "added_bytes": m.info.get("added_bytes"),
+            "place_again": m.info.get("place_again_s"),
+        }
+        for name, value in figures.items():
+            if value is not None:
+                of.setdefault(name, []).append(Sample(row.rows, value))
+    wrong = {
+        row.backend: why
+        for row, why in failures(records).items()
+        if (row.features, row.dtype) == (features, dtype)
+    }
+    fields = ("place", "place_again", "first_call", "step", "peak_bytes", "added_bytes")
+    return {
+        backend: Observations(
+            imports=tuple(imports.get(Name.parse(backend).library, ())),
+            failure=wrong.get(backend, ""),
+            **{name: tuple(samples.get(backend, {}).get(name, ())) for name in fields},
+        )
+        for backend in samples.keys() | wrong.keys()
+    }
+
+
+def import_seconds(records: Iterable[Record]) -> dict[str, float]:
+    """Return the median import time of every library that was imported."""
+    found: dict[str, list[float]] = {}
+    for row, m in measurements(records):
+        if m.kind == "import":
+            found.setdefault(row.library, []).append(m.seconds[0])
+    return {library: median(seconds) for library, seconds in found.items()}
+
+
+def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str, float | None]:
+    """Return each backend's share of the read bandwidth, at its largest measured size."""
+    largest: dict[str, tuple[int, float]] = {}
+    for record in records:
+        for row in {Row.parse(text) for text in record.request["rows"]}:
+            if (row.features, row.dtype) != (features, dtype):
+                continue
+            if (name := Name.parse(row.backend)).device != "cpu" or name.least_squares_only:
+                continue  # it reads another memory, or does not read at all
+            share = read_fraction(record, row)
+            if share is not None and row.rows >= largest.get(row.backend, (0, 0.0))[0]:
+                largest[row.backend] = row.rows, share
+    return {backend: share for backend, (_, share) in largest.items()}
+
+
+def age(known: Iterable[Record], measured: Record) -> str:
+    """Say how old the measurements are that were not taken just now."""
+    created = [datetime.fromisoformat(record.created) for record in known if record.tasks]
+    if not created:
+        return ""
+    hours = (datetime.now(UTC) - min(created)).total_seconds() / 3600
+    old = f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.0f} h" if hours < 48 else ""
+    old = old or f"{hours / 24:.0f} days"
+    some = "Some measurements are" if measured.tasks else "From measurements"
+    return f"{some} up to {old} old (--fresh measures anew)."
