@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from bench.explore import Explorer
     from bench.model import CostModel
+    from bench.pick import Answer
     from bench.summary import Result
 
 HELD_OUT = 3
@@ -329,7 +330,7 @@ def main(budget: float = 60.0) -> None:
     machine, code = describe(threads).as_dict(), code_version()
     requests = [(n, d, k) for d, sizes in SIZES.items() for n in sizes for k in ITERATIONS]
     order = np.random.default_rng(0).permutation(len(requests))
-    answers: dict[tuple[int, int, int], tuple[Explorer, str]] = {}
+    answers: dict[tuple[int, int, int], tuple[Explorer, Answer]] = {}
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
         store = Path(folder)
         for i in order:
@@ -343,7 +344,7 @@ def main(budget: float = 60.0) -> None:
             taken = time.monotonic() - began
             print(f"{requests[i]}: {answer.pick} in {taken:.1f} s", file=sys.stderr, flush=True)  # noqa: T201
             if answer.pick:
-                answers[requests[i]] = explorer, answer.pick
+                answers[requests[i]] = explorer, answer
         some, _ = next(iter(answers.values()))
         rows_of = [
             (name, n, d, "float32")
@@ -357,20 +358,28 @@ def main(budget: float = 60.0) -> None:
 
 
 def compare(
-    answers: Mapping[tuple[int, int, int], tuple[Explorer, str]], results: Sequence[Result]
+    answers: Mapping[tuple[int, int, int], tuple[Explorer, Answer]], results: Sequence[Result]
 ) -> Check:
-    """Hold every request's pick and predictions against the measurements."""
-    outcomes, predictions = [], []
+    """Hold every request's picks and predictions against the measurements.
+
+    There are two picks where the first is for least squares only: the best loop
+    is judged among the loops.
+    """
+    outcomes: list[Outcome] = []
+    predictions: list[Prediction] = []
     memory: dict[tuple[str, int, int], tuple[str, int, int, float, float]] = {}
-    for (rows, features, iterations), (explorer, pick) in sorted(answers.items()):
+    for (rows, features, iterations), (explorer, answer) in answers.items():
         at = [r for r in results if (r.rows, r.features) == (rows, features)]
         models = [m for m in explorer.models.values() if m.complete]
-        if outcome := judge(pick, rows, features, iterations, at):
-            outcomes.append(outcome)
+        loops = [r for r in at if not r.least_squares_only]
+        for pick, among in ((answer.pick, at), (answer.loop_pick, loops)):
+            if pick and (outcome := judge(pick, rows, features, iterations, among)):
+                outcomes.append(outcome)
         live = [m for m in models if m.backend not in explorer.dropped]
         predictions += hold(live, at, [iterations])
         memory |= {line[:3]: line for line in _memory(models, at)}
-    return Check(tuple(predictions), tuple(outcomes), tuple(memory.values()))
+    unique = sorted(set(outcomes), key=lambda o: (o.features, o.rows, o.iterations, o.pick))
+    return Check(tuple(predictions), tuple(unique), tuple(memory.values()))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ the target and to the backends that are still in the race.
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,6 +73,11 @@ class Explorer:
         Seconds.
     report : callable
         Is told what comes next, before each child.
+    may_use : int
+        Bytes of the host that measuring may take; the request's memory may be another
+        machine's.
+    asked : dict
+        How the names were chosen; it stands in the record.
     """
 
     request: Request
@@ -83,6 +89,8 @@ class Explorer:
     known: Sequence[Record]
     budget: float
     report: Callable[[str, float], None] = lambda _what, _share: None
+    may_use: int = sys.maxsize
+    asked: dict[str, list[str]] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     late: dict[str, str] = field(default_factory=dict)
 
@@ -96,6 +104,9 @@ class Explorer:
                 "iterations": self.request.iterations,
                 "dtype": self.request.dtype,
                 "budget": self.budget,
+                "loop_only": self.request.loop_only,
+                "names": list(self.names),
+                **self.asked,
             },
         }
         self.record = Record(created, request, dict(self.machine), self.code)
@@ -212,8 +223,7 @@ class Explorer:
         def size(rows: int) -> int:
             return step_bytes(rows, features, dtype)
 
-        memory = self.request.memory_bytes["cpu"] / CAUTION
-        most = min(memory, self.budget * BYTES_A_SECOND / 6)
+        most = min(self._memory("cpu") / CAUTION, self.budget * BYTES_A_SECOND / 6)
         rungs, rows, k = [], 100, 4
         while size(rows) <= most:
             rungs.append(rows)
@@ -343,9 +353,15 @@ class Explorer:
         needs = self.models[name].peak_bytes(rows)
         if needs is None:
             needs = CAUTION * self._bytes(rows)
-        device = Name.parse(name).device
+        return 1.2 * needs <= self._memory(Name.parse(name).device)
+
+    def _memory(self, device: str) -> int:
+        """Return what may be used of a device's memory here; the host's where it has none."""
         memory = self.request.memory_bytes
-        return 1.2 * needs <= memory.get(device, memory["cpu"])
+        return memory[device] if device in memory.keys() - {"cpu"} else self._host()
+
+    def _host(self) -> int:
+        return min(self.request.memory_bytes["cpu"], self.may_use)
 
     def _bytes(self, rows: int) -> int:
         return step_bytes(rows, self.request.features, self.request.dtype)

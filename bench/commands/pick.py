@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bench.explore import Explorer
+    from bench.record import Record
 
 
 @click.command()
@@ -135,36 +136,63 @@ def pick(
     from bench.pick import Request
     from bench.store import alike
 
-    names = catalogue.select(backend)
-    if device:
-        names = [name for name in names if name.device in device]
-        if not names:
-            raise click.UsageError(f"no backend runs on {', '.join(device)} here")
-    if loop_only:
-        names = [name for name in names if not name.least_squares_only]
-        if not names:
-            raise click.UsageError("--loop-only leaves nothing to choose from")
     machine, code = describe(threads), code_version()
-    host = min(memory or sys.maxsize, available_bytes())
     gpus = {
         f"cuda:{i}": gpu.memory_bytes for i, gpu in enumerate(machine.gpus) if gpu.memory_bytes
     }
     request = Request(
-        rows, features or 1, iterations, dtype, {"cpu": memory or host, **gpus}, loop_only
+        rows,
+        features or 1,
+        iterations,
+        dtype,
+        {"cpu": memory or available_bytes(), **gpus},
+        loop_only,
     )
     known = [] if fresh else alike(store, machine.as_dict(), code)
+    asked = {
+        "backends": list(backend),
+        "devices": list(device),
+        "libraries": sorted(catalogue.libraries()),
+    }
     explorer = Explorer(
         request,
-        [str(name) for name in names],
+        _names(known, asked, loop_only),
         threads,
         machine.as_dict(),
         code,
         store,
         known,
         budget,
+        may_use=available_bytes(),
+        asked=asked,
     )
     ended = _explore(explorer)
     _answer(explorer, ended, verify, as_json)
+
+
+def _names(known: list[Record], asked: dict[str, list[str]], loop_only: bool) -> list[str]:
+    """Return the backends to choose from: those of an earlier pick that chose alike.
+
+    To find out what runs here imports every library, which takes seconds; that
+    machine, versions and code are the same is known of such a pick.
+    """
+    from backends import catalogue
+
+    for record in known:
+        earlier = record.request.get("pick", {})
+        if {**asked, "loop_only": loop_only}.items() <= earlier.items():
+            return list(earlier["names"])
+    devices = asked["devices"]
+    names = catalogue.select(asked["backends"])
+    if devices:
+        names = [name for name in names if name.device in devices]
+        if not names:
+            raise click.UsageError(f"no backend runs on {', '.join(devices)} here")
+    if loop_only:
+        names = [name for name in names if not name.least_squares_only]
+        if not names:
+            raise click.UsageError("--loop-only leaves nothing to choose from")
+    return [str(name) for name in names]
 
 
 def _shape(
@@ -219,7 +247,6 @@ def _answer(explorer: Explorer, ended: str, verify: bool, as_json: bool) -> None
     if as_json:
         request = explorer.record.request["pick"] | {
             "memory_bytes": dict(explorer.request.memory_bytes),
-            "loop_only": explorer.request.loop_only,
         }
         print_json(
             {
