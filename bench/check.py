@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,9 @@ SIZES = {
 """Rows of the program's requests, by features."""
 
 ITERATIONS = (1, 100, 10_000)
+
+BEYOND = 4, 100_000_000
+"""Features and rows ten times beyond the ladder's end, where the data fill gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Check:
     predictions: tuple[Prediction, ...]
     outcomes: tuple[Outcome, ...]
     memory: tuple[tuple[str, int, int, float, float], ...] = ()
+    beyond: tuple[Prediction, ...] = ()
 
     @property
     def regret(self) -> float:
@@ -136,7 +140,23 @@ class Check:
             "90 % intervals."
         )
         return Group(
-            Text(), Text(line, "bold"), self._picks(), Text(), self._errors(), self._memory()
+            *(Text(), Text(line, "bold"), self._picks(), Text(), self._errors()),
+            *(self._memory(), self._beyond()),
+        )
+
+    def _beyond(self) -> RenderableType:
+        from rich.text import Text
+
+        from bench.table import count, percent
+
+        if not self.beyond:
+            return Text()
+        errors = [p.error for p in self.beyond]
+        worst = max(self.beyond, key=lambda p: p.error)
+        return Text(
+            f"\nTen times beyond the largest measured size ({count(worst.rows)} × "
+            f"{worst.features}): over {len(errors)} totals the median error is "
+            f"{percent(median(errors))}, the worst {percent(worst.error)} ({worst.backend})."
         )
 
     def _picks(self) -> RenderableType:
@@ -354,7 +374,30 @@ def main(budget: float = 60.0) -> None:
         ]
         some.report = lambda what, share: print(f"{share:4.0%} {what}", file=sys.stderr)  # noqa: T201
         results = measure(some, rows_of)
-    console().print(compare(answers, results).page())
+        check = compare(answers, results)
+        check = replace(check, beyond=tuple(_beyond(answers)))
+    console().print(check.page())
+    sys.exit(0 if check.good else 1)
+
+
+def _beyond(
+    answers: Mapping[tuple[int, int, int], tuple[Explorer, Answer]],
+) -> list[Prediction]:
+    """Measure what was still in the race, and not measured, at `BEYOND`; hold it to that."""
+    features, rows = BEYOND
+    explorers = [e for (_, d, _), (e, _) in answers.items() if d == features]
+    explorer = max(explorers, key=lambda e: (e.request.rows, e.request.iterations))
+    models = [
+        m
+        for m in explorer.models.values()
+        if m.complete
+        and rows / 12 <= m.largest <= rows / 9
+        and m.backend not in explorer.dropped
+    ]
+    if not models:
+        return []
+    results = measure(explorer, [(m.backend, rows, features, m.dtype) for m in models])
+    return hold(models, results, [100, 10_000])
 
 
 def compare(

@@ -40,6 +40,9 @@ MEMORY_REGIME_BYTES = 200_000_000
 WIDEST = 0.4
 """Where every contender's total is known to ±40 %, the answer comes from the store."""
 
+BRIEF = 0.3
+"""Share of the total above which the set-up must be measured near the target, too."""
+
 DECIDED = 0.15
 """With one contender left and its total known to ±15 %, measuring ends before the budget."""
 
@@ -190,6 +193,11 @@ class Explorer:
         models = [self.models[name] for name in self.live]
         if not models or not all(m.complete for m in models):
             return False
+        near = _nearest(self.sizes(), n)
+        for m in models:
+            brief = m.place_s(n) + m.first_call_s(n) > BRIEF * m.total_s(n, k)
+            if brief and not m.setup_known(n) and not _measured(m, near):
+                return False
         return all(m.total(n, k).spread <= WIDEST for m in models) or self._beyond(models)
 
     @property
@@ -385,6 +393,10 @@ class Explorer:
 
 def _nearest(sizes: Sequence[int], rows: int) -> int:
     return min(sizes, key=lambda n: abs(math.log(n / rows)))
+
+
+def _measured(model: CostModel, rows: int) -> bool:
+    return any(s.rows == rows for s in model.observations.place)
 
 
 def _for_least_squares(model: CostModel) -> bool:

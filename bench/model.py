@@ -39,8 +39,8 @@ COVERAGE = 0.90
 
 DRAWS = 2000
 
-STEP_SPREAD, SETUP_SPREAD = 0.08, 0.15
-"""Relative spread between processes where too few were measured to tell: 8 %, 15 %."""
+STEP_SPREAD, SETUP_SPREAD = 0.10, 0.20
+"""Relative spread between processes where too few were measured to tell: 10 %, 20 %."""
 
 PRIOR_COUNT = 4
 """How many measurements the two above are worth."""
@@ -50,6 +50,9 @@ BETWEEN = 0.15
 
 BEYOND, BEYOND_IN_CACHE = 0.12, 0.5
 """The same a decade beyond the largest: of data in memory, and still in the caches."""
+
+NEAR = 0.5
+"""Decades within which a set-up says something of another size."""
 
 SLOWEST_COPY = 1e9
 """Bytes a second, at which data are placed at the worst, as long as nothing is known."""
@@ -266,6 +269,15 @@ class CostModel:
             return math.hypot(spread, BETWEEN * away)
         in_memory = self._bytes(sizes[-1]) >= IN_MEMORY * self.cache_bytes
         return math.hypot(spread, (BEYOND if in_memory else BEYOND_IN_CACHE) * away)
+
+    def setup_known(self, rows: float) -> bool:
+        """Whether the set-up was measured near enough, for the share that it has of a step.
+
+        Where a descent is few steps, placing and touching the data for the first
+        time decide; half a decade away they are another matter.
+        """
+        sizes, _ = self._overheads
+        return float(np.abs(np.log10(rows / sizes)).min()) <= NEAR
 
     def _setup_sigma(self, rows: float) -> float:
         sizes, _ = self._overheads
