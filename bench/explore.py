@@ -293,8 +293,8 @@ class Explorer:
         yield from self._steps([sizes[-1]], "the largest size")
         near = _nearest(sizes, self.request.rows)
         yield from self._setups(near, "set-up at the size", again=True)
-        yield from self._steps(large, "sizes")
-        yield from self._steps(small, "sizes")
+        yield from self._steps(large, "large sizes")
+        yield from self._steps(small, "sizes between")
         for k in range(2, PASSES + 1):
             if self.decided:
                 return
@@ -318,7 +318,9 @@ class Explorer:
                 continue
             seen = self.models[name].observations.place
             done = sum(s.rows == rows for s in seen) if again else len(seen)
-            if done >= passes or not self._room([name], [rows], "test_setup.py"):
+            if done >= passes or not self._fits(name, rows):
+                continue
+            if not self._room([name], [rows], "test_setup.py"):
                 continue
             row = self._row(name, rows)
             yield Task(f"{what} {row}", "test_setup.py", (row,), cold=True)

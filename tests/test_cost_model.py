@@ -1,0 +1,152 @@
+"""The cost model: it recovers known costs, grows as it must, and heeds no order."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.model import CostModel, Observations, Sample
+
+SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 30_000_000)
+
+
+def observed(
+    *,
+    import_s: float = 0.5,
+    place: tuple[float, float] = (1e-3, 1e-9),
+    overhead: float = 0.2,
+    step: tuple[float, float] = (1e-5, 3e-10),
+    sizes: tuple[int, ...] = SIZES,
+    noise: float = 0.0,
+    seed: int = 0,
+    base: float = 60e6,
+    added: float = 4.0,
+) -> Observations:
+    """Measure a machine whose costs are these laws, in three processes a size."""
+    rng = np.random.default_rng(seed)
+
+    def noisy(value: float) -> float:
+        return float(value * np.exp(noise * rng.standard_normal()))
+
+    def step_s(n: int) -> float:
+        return step[0] + step[1] * n
+
+    setups = (10_000, sizes[-1])
+    return Observations(
+        imports=tuple(noisy(import_s) for _ in range(3)),
+        place=tuple(Sample(n, noisy(place[0] + place[1] * n)) for n in setups),
+        place_again=tuple(Sample(n, noisy(1e-5 + place[1] * n)) for n in sizes),
+        first_call=tuple(Sample(n, noisy(overhead + step_s(n))) for n in setups),
+        step=tuple(Sample(n, noisy(step_s(n))) for n in sizes for _ in range(3)),
+        peak_bytes=tuple(Sample(n, base + (8 + added) * n) for n in setups),
+        added_bytes=tuple(Sample(n, added * n) for n in sizes),
+    )
+
+
+def model(seen: Observations | None = None, backend: str = "numpy") -> CostModel:
+    return CostModel(backend, seen or observed(), 1, "float32")
+
+
+noisy_models = st.builds(
+    lambda seed, noise: model(observed(seed=seed, noise=noise)),
+    st.integers(0, 10_000),
+    st.floats(0, 0.3),
+)
+rows = st.integers(100, 10**11)
+iterations = st.integers(1, 10**6)
+
+
+@given(noisy_models, rows, st.floats(1, 100), iterations)
+def test_totals_grow_with_rows_and_iterations(
+    m: CostModel, n: int, factor: float, k: int
+) -> None:
+    assert m.total_s(n * factor, k) >= m.total_s(n, k) * (1 - 1e-12)
+    assert m.total_s(n, k + 1) > m.total_s(n, k)
+    total = m.total(n, k)
+    assert total.low <= total.median <= total.high
+
+
+@given(st.integers(0, 10_000), rows, iterations, st.randoms(use_true_random=False))
+def test_the_order_of_measurements_does_not_matter(
+    seed: int, n: int, k: int, shuffle: random.Random
+) -> None:
+    seen = observed(seed=seed, noise=0.1)
+    fields = ("imports", "place", "place_again", "first_call", "step", "peak_bytes")
+    other = replace(
+        seen, **{f: tuple(shuffle.sample(v := getattr(seen, f), len(v))) for f in fields}
+    )
+    assert model(seen).total(n, k) == model(other).total(n, k)
+    assert model(seen).peak_bytes(n) == model(other).peak_bytes(n)
+
+
+@pytest.mark.parametrize("n", [100, 5_000, 10_000_000, 300_000_000])
+@pytest.mark.parametrize("k", [1, 1_000])
+def test_a_known_cost_is_recovered_ten_times_beyond_too(n: int, k: int) -> None:
+    truth = 0.5 + 1e-3 + 1e-9 * n + 0.2 + (k + 1) * (1e-5 + 3e-10 * n)
+    assert model().total_s(n, k) == pytest.approx(truth, rel=0.06)
+    inside = 0
+    for seed in range(40):
+        total = model(observed(seed=seed, noise=0.08)).total(n, k)
+        inside += total.low <= truth <= total.high
+    assert inside >= 32
+
+
+def test_a_step_is_straight_beyond_the_largest_size() -> None:
+    m = model(observed(step=(1e-3, 1e-9)))
+    latency = m.step_s(100)
+    far = m.step_s(10**9) - latency
+    assert m.step_s(2 * 10**9) - latency == pytest.approx(2 * far)
+
+
+def test_a_cache_is_followed_not_smoothed_away() -> None:
+    steps = {100: 1e-6, 10_000: 1e-5, 100_000: 5e-5, 1_000_000: 4e-3, 10_000_000: 4e-2}
+    seen = replace(observed(), step=tuple(Sample(n, s) for n, s in steps.items()))
+    for n, s in steps.items():
+        assert model(seen).step_s(n) == pytest.approx(s)
+
+
+def test_a_dip_is_noise() -> None:
+    seen = replace(
+        observed(), step=(Sample(100, 2e-5), Sample(1000, 1e-5), Sample(10**4, 4e-5))
+    )
+    m = model(seen)
+    assert m.step_s(100) == pytest.approx(m.step_s(1000)) == pytest.approx(math.sqrt(2) * 1e-5)
+
+
+def test_the_interval_is_wider_far_from_what_was_measured() -> None:
+    m = model()
+    at, beyond, far = (m.step(n).spread for n in (30_000_000, 10**8, 10**10))
+    assert at < beyond < far
+    in_cache = model(observed(sizes=SIZES[:4]))
+    assert in_cache.step(1_000_000).spread > m.step(300_000_000).spread
+
+
+def test_one_small_placing_says_nothing_about_a_row() -> None:
+    seen = replace(observed(), place=(Sample(10_000, 5e-3),), place_again=())
+    assert model(seen).place_s(10**8) < 2.0  # not 10⁴ times 5 ms
+    assert model(seen).place_s(10_000) == pytest.approx(5e-3, rel=0.05)
+
+
+def test_more_processes_narrow_the_interval() -> None:
+    once = replace(observed(), step=tuple(Sample(n, 1e-5 + 3e-10 * n) for n in SIZES))
+    assert model().step(10_000).spread < model(once).step(10_000).spread
+
+
+def test_memory_is_the_process_the_data_and_what_is_added() -> None:
+    assert model().peak_bytes(50_000_000) == pytest.approx(60e6 + 12 * 50e6, rel=0.01)
+    device = replace(observed(), added_bytes=())
+    assert model(device).peak_bytes(60_000_000) == pytest.approx(2 * (60e6 + 12 * 30e6))
+    assert model(replace(observed(), peak_bytes=())).peak_bytes(100) is None
+
+
+def test_what_failed_or_lacks_a_part_is_not_complete() -> None:
+    assert model().complete
+    assert not model(replace(observed(), failure="w is wrong")).complete
+    assert not model(replace(observed(), step=())).complete
+    assert not model(replace(observed(), place=())).complete

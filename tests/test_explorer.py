@@ -1,0 +1,215 @@
+"""Measuring within a budget, on a machine whose costs and clock are made up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backends.problem import step_bytes
+from bench import explore
+from bench.explore import Explorer
+from bench.measure import Children, Task
+from bench.pick import Request, recommend
+from bench.record import Measurement, Outcome, Record
+from bench.row import READ, Row
+from bench.store import age, alike, observations
+
+COSTS = {  # import, place, overhead, latency, a row
+    "numpy": (0.0, 1e-3, 1e-4, 5e-6, 2e-9),
+    "numpy:blocked": (0.0, 2e-3, 1e-4, 8e-6, 4e-10),
+    "numba:parallel": (0.2, 5e-3, 2.0, 1e-6, 1e-10),
+    "torch": (1.0, 5e-3, 0.05, 8e-5, 6e-9),
+    "jax:loop": (0.5, 1e-2, 0.1, 1e-6, 2e-10),
+    "numpy:gram": (0.0, 2e-3, 1e-5, 3e-8, 0.0),
+}
+MACHINE = {"cpu": "made up", "caches": {"L3": 32 << 20}}
+
+
+class World:
+    """A clock that only children move, and what they cost."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.tasks = 0.0, list[Task]()
+        self.stop_after: int | None = None
+        monkeypatch.setattr(explore.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(Children, "run", lambda children, task: self.run(task))
+
+    def run(self, task: Task) -> Outcome:
+        if self.stop_after is not None and len(self.tasks) >= self.stop_after:
+            raise KeyboardInterrupt
+        self.tasks.append(task)
+        found: list[Measurement] = []
+        self.now += 0.5
+        for row in map(Row.parse, task.rows):
+            if row.backend == READ:
+                info = {"bytes": row.bytes_per_step}
+                found.append(Measurement("read", str(row), (row.rows * 4e-10,), 1, info))
+                continue
+            imports, place, overhead, latency, a_row = COSTS[row.backend]
+            step = latency + a_row * row.rows
+            place += row.rows * 1e-9
+            self.now += row.rows * 3e-8 + 0.1
+            if task.suite == "test_setup.py":
+                self.now += imports + overhead
+                memory = {"peak_bytes": 60_000_000 + 12 * row.rows}
+                found += [Measurement("import", str(row), (imports,))] if imports else []
+                found.append(Measurement("place", str(row), (place,)))
+                found.append(Measurement("first_call", str(row), (overhead + step,), 1, memory))
+            else:
+                info = {"added_bytes": 4 * row.rows, "place_again_s": place}
+                found.append(Measurement("step", str(row), (step,) * 5, 1, info))
+        return Outcome(tuple(found))
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+Ask = Callable[..., Explorer]
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Ask:
+    def explorer(rows: int = 3_000_000, k: int = 1000, budget: float = 60.0) -> Explorer:
+        request = Request(rows, 1, k, "float32", {"cpu": 20 * 10**9})
+        known = alike(tmp_path, MACHINE, "code")
+        return Explorer(
+            *(request, list(COSTS), 2, MACHINE, "code", tmp_path, known, budget),
+        )
+
+    return explorer
+
+
+def pick(explorer: Explorer) -> tuple[str | None, str | None]:
+    models = list(explorer.models.values())
+    answer = recommend(models, explorer.request, explorer.unmeasured())
+    return answer.pick, answer.loop_pick
+
+
+def best(rows: int, k: int, *, loops: bool) -> str:
+    def total(backend: str) -> float:
+        imports, place, overhead, latency, a_row = COSTS[backend]
+        return imports + place + 1e-9 * rows + overhead + (k + 1) * (latency + a_row * rows)
+
+    return min((b for b in COSTS if not (loops and b.endswith("gram"))), key=total)
+
+
+@pytest.mark.parametrize("rows", [100, 10_000, 3_000_000, 1_000_000_000])
+@pytest.mark.parametrize("k", [1, 1000, 100_000])
+def test_the_pick_is_the_best_and_the_budget_holds(
+    world: World, ask: Ask, rows: int, k: int
+) -> None:
+    explorer = ask(rows, k)
+    explorer.run()
+    picked, loop = pick(explorer)
+    assert loop is not None
+    times = {
+        b: COSTS[b][0]
+        + COSTS[b][1]
+        + COSTS[b][2]
+        + (k + 1) * (COSTS[b][3] + COSTS[b][4] * rows)
+        for b in COSTS
+    }
+    assert times[loop] <= 1.06 * times[best(rows, k, loops=True)]
+    assert picked in COSTS
+    assert world.now <= 1.2 * 60
+
+
+def test_twice_the_budget_does_not_change_a_clear_answer(
+    world: World, ask: Ask, tmp_path: Path
+) -> None:
+    first = ask(budget=40.0)
+    first.run()
+    for path in tmp_path.glob("*.json"):
+        path.unlink()
+    second = ask(budget=80.0)
+    second.run()
+    assert pick(first) == pick(second)
+
+
+def test_the_hopeless_are_dropped_with_a_reason(world: World, ask: Ask) -> None:
+    explorer = ask(100, 1)
+    explorer.run()
+    assert "setting torch up alone takes longer than all with" in explorer.dropped["torch"]
+    assert not any("torch/" in row for task in world.tasks[2:] for row in task.rows)
+
+
+def test_another_question_is_answered_from_the_store(world: World, ask: Ask) -> None:
+    ask(10_000_000, 1000).run()
+    before = len(world.tasks)
+    other = ask(5_000_000, 2000)
+    other.run()
+    assert len(world.tasks) == before
+    assert pick(other)[1] == best(5_000_000, 2000, loops=True)
+    assert "0 min old" in age(other.known, other.record)
+
+
+def test_what_was_interrupted_is_kept(world: World, ask: Ask, tmp_path: Path) -> None:
+    world.stop_after = 7
+    explorer = ask()
+    with pytest.raises(KeyboardInterrupt):
+        explorer.run()
+    (record,) = alike(tmp_path, MACHINE, "code")
+    assert len(record.tasks) == 7
+    assert not record.complete
+    assert pick(explorer)[0] is None or pick(explorer)[0] in COSTS
+    world.stop_after = None
+    ask().run()
+    setups = [r for t in world.tasks for r in t.rows if t.name.startswith("set-up numpy/")]
+    assert len(setups) == 1  # not measured again
+
+
+def test_no_measurement_overwrites_another(world: World, ask: Ask) -> None:
+    explorer = ask()
+    explorer.run()
+    assert len({task.name for task in world.tasks}) == len(world.tasks)
+    assert len(explorer.record.tasks) == len(world.tasks)
+
+
+def test_a_size_beyond_the_memory_is_never_tried(world: World, tmp_path: Path) -> None:
+    memory = 300_000_000
+    request = Request(10**9, 1, 100, "float32", {"cpu": memory})
+    explorer = Explorer(request, list(COSTS), 2, MACHINE, "code", tmp_path, [], 60.0)
+    explorer.run()
+    assert world.tasks
+    for task in world.tasks:
+        for row in map(Row.parse, task.rows):
+            assert step_bytes(*row.size) * 1.5 <= memory
+    assert pick(explorer)[1] is not None
+
+
+def test_someone_elses_memory_is_not_taken_here(world: World, tmp_path: Path) -> None:
+    request = Request(10**8, 1, 100, "float32", {"cpu": 10**12})
+    explorer = Explorer(
+        *(request, list(COSTS), 2, MACHINE, "code", tmp_path, [], 60.0), may_use=10**8
+    )
+    assert step_bytes(explorer.sizes()[-1], 1, "float32") <= 10**8
+
+
+def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> None:
+    def record(**more: object) -> Record:
+        row = "numpy/100x1/float32"
+        good = Measurement("step", row, (2.0, 1.0, 3.0), 2, {"added_bytes": 8})
+        other = Measurement("step", "numpy/100x2/float32", (9.0,))
+        wrong = Measurement("step", "torch/100x1/float32", (9.0,))
+        read = Measurement("read", "read/100x1/float32", (9.0,), 1, {"bytes": 800})
+        task = Outcome((good, other, wrong, read), {"torch/100x1/float32": "w is wrong"})
+        whole = Record("2026-01-01T00:00:00.000+00:00", {"rows": [row]}, MACHINE, "code")
+        return replace(whole, tasks={"t": task}, **more)  # type: ignore[arg-type]
+
+    record().save(tmp_path / "run-1.json")
+    record(code="older").save(tmp_path / "run-2.json")
+    record(machine={"cpu": "another"}).save(tmp_path / "pick-3.json")
+    (tmp_path / "run-4.json").write_text("{")
+    found = alike(tmp_path, MACHINE, "code")
+    assert len(found) == 1
+    seen = observations(found, 1, "float32")
+    assert [s.value for s in seen["numpy"].step] == [1.0]
+    assert seen["torch"].failure == "w is wrong"
+    assert not seen["torch"].step
+    assert "read" not in seen
+    assert "days old" in age(found, found[0])

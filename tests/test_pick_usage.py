@@ -1,0 +1,90 @@
+"""``descentbench pick`` as a user calls it, measuring for real at small sizes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bench.cli import main
+from bench.measure import Children
+
+SMALL = ("pick", "--backend", "numpy", "--backend", "numpy:blocked", "--budget", "8")
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_an_answer_and_then_another_from_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = "--store", tmp_path
+    first = call(*SMALL, "--rows", 20_000, "--iterations", 50, *store)
+    assert first.exit_code == 0, first.output
+    assert first.stdout.startswith("Use numpy")
+    assert max(map(len, first.stdout.splitlines())) <= 80
+
+    monkeypatch.setattr(Children, "run", lambda *_: pytest.fail("was measured again"))
+    second = call(*SMALL, "--rows", 30_000, "--iterations", 60, *store, "--json")
+    assert second.exit_code == 0, second.output
+    answer = json.loads(second.stdout)
+    expected = {"schema", "machine", "request", "pick", "tied", "why", "backends"}
+    assert expected | {"crossovers", "verification"} <= answer.keys()
+    assert answer["request"]["rows"] == 30_000
+    assert "min old" in answer["why"]
+    for line in answer["backends"]:
+        total = line["total_s"]
+        assert total["low"] <= total["median"] <= total["high"]
+        setup = line["import_s"] + line["place_s"] + line["first_call_s"]
+        assert line["setup_s"] == pytest.approx(setup)
+        step = line["step_s"]["median"]
+        assert total["median"] == pytest.approx(line["setup_s"] + 60 * step)
+
+    nothing_fits = call(*SMALL, "--rows", 1e13, *store, "--memory", "64GB")
+    assert nothing_fits.stdout.startswith("No backend holds 1e13 rows")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--rows is missing"),
+        (("--rows", "0"), "'0' is not a whole number of at least 1"),
+        (("--rows", "9", "--budget", "0"), "'0' is not a finite number above 0"),
+        (("--rows", "9", "--memory", "much"), "'much' is not a size such as 64GB"),
+        (("--rows", "9", "--backend", "nunpy"), "did you mean 'numpy'?"),
+        (("--data", "no.csv"), "no.csv"),
+        (("--data", "no.csv", "--rows", "9"), "--data has rows and features of its own"),
+        (("--rows", "9", "--backend", "numpy:gram", "--loop-only"), "leaves nothing"),
+        (("--rows", "9", "--backend", "numpy", "--device", "cuda:9"), "no backend runs on"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    result = call("pick", *arguments, "--store", tmp_path)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_gives_the_shape(tmp_path: Path) -> None:
+    data = tmp_path / "houses.csv"
+    data.write_text("a,b,y\n" + "".join(f"{i},{i % 7},{2 * i}\n" for i in range(500)))
+    result = call(
+        *SMALL, "--data", data, "--x", "a,b", "--y", "y", "--store", tmp_path / "s", "--json"
+    )
+    assert result.exit_code == 0, result.output
+    request = json.loads(result.stdout)["request"]
+    assert (request["rows"], request["features"]) == (500, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64GB", 64 * 10**9), ("512MiB", 512 << 20), ("1e6", 10**6), ("2 TB", 2 * 10**12)],
+)
+def test_sizes(text: str, size: int) -> None:
+    from bench.commands.options import byte_size
+
+    assert byte_size(text) == size
