@@ -22,7 +22,7 @@ from backends.catalogue import Name
 from backends.problem import step_bytes
 from bench.bandwidth import SMALLEST_BYTES
 from bench.measure import Children, Task
-from bench.model import CostModel, Observations
+from bench.model import CostModel, Observations, machine_spreads
 from bench.pick import Request, plainness
 from bench.record import Outcome, Record
 from bench.row import READ, Row
@@ -136,13 +136,15 @@ class Explorer:
         """Fit all models to what is there now."""
         of = observations(self.records, self.request.features, self.request.dtype)
         imports = import_seconds(self.records)
+        spreads = machine_spreads(of.values())
         self.models = {}
         for name in self.names:
             seen = of.get(name, Observations())
             if not seen.imports and (known := imports.get(Name.parse(name).library)):
                 seen = replace(seen, imports=(known,))
             self.models[name] = CostModel(
-                name, seen, self.request.features, self.request.dtype, self.cache_bytes
+                *(name, seen, self.request.features, self.request.dtype, self.cache_bytes),
+                spreads,
             )
         self._drop()
 

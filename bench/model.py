@@ -39,8 +39,8 @@ COVERAGE = 0.90
 
 DRAWS = 2000
 
-STEP_SPREAD, SETUP_SPREAD = 0.10, 0.20
-"""Relative spread between processes where too few were measured to tell: 10 %, 20 %."""
+STEP_SPREAD, SETUP_SPREAD = 0.15, 0.20
+"""Relative spread between processes where too few were measured to tell: 15 %, 20 %."""
 
 PRIOR_COUNT = 4
 """How many measurements the two above are worth."""
@@ -127,6 +127,8 @@ class CostModel:
     dtype : str
     cache_bytes : int
         The last cache's size.
+    spreads : tuple of float
+        This machine's spread of steps and of set-ups, see `machine_spreads`.
     """
 
     backend: str
@@ -134,6 +136,7 @@ class CostModel:
     features: int
     dtype: str
     cache_bytes: int = 32 << 20
+    spreads: tuple[float, float] = (STEP_SPREAD, SETUP_SPREAD)
     _draws: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -256,9 +259,7 @@ class CostModel:
 
     @cached_property
     def _spreads(self) -> tuple[float, float]:
-        seen = self.observations
-        setup = [*_by_rows(seen.place)[1], *_by_rows(seen.first_call)[1], list(seen.imports)]
-        return _pooled(_by_rows(seen.step)[1], STEP_SPREAD), _pooled(setup, SETUP_SPREAD)
+        return _spreads_of([self.observations], self.spreads)
 
     def _step_sigma(self, rows: float) -> float:
         sizes, _, counts = self._steps
@@ -285,6 +286,26 @@ class CostModel:
         return math.hypot(self._spreads[1], BETWEEN * min(away, 2.0))
 
 
+def machine_spreads(observations: Iterable[Observations]) -> tuple[float, float]:
+    """Return the relative spread between processes of steps and of set-ups, over all backends.
+
+    What a neighbour or the scheduler does to one backend it does to all; a
+    backend that was measured once borrows from the others.
+    """
+    return _spreads_of(observations, (STEP_SPREAD, SETUP_SPREAD))
+
+
+def _spreads_of(
+    observations: Iterable[Observations], prior: tuple[float, float]
+) -> tuple[float, float]:
+    steps: list[list[float]] = []
+    setups: list[list[float]] = []
+    for seen in observations:
+        steps += _by_rows(seen.step)[1]
+        setups += [*_by_rows(seen.place)[1], *_by_rows(seen.first_call)[1], list(seen.imports)]
+    return _pooled(steps, prior[0]), _pooled(setups, prior[1])
+
+
 def _by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
     """Group the values by size, both in ascending order."""
     groups: dict[int, list[float]] = {}
@@ -300,7 +321,7 @@ def _pooled(groups: Iterable[Sequence[float]], prior: float) -> float:
     inverse-χ² posterior's scale; Gelman et al., Bayesian Data Analysis, 2.6).
     """
     squares, count = PRIOR_COUNT * prior**2, PRIOR_COUNT
-    for group in groups:
+    for group in sorted(map(list, groups)):  # a sum's last digit depends on the order
         logs = np.log(sorted(group))
         if len(logs) > 1:
             squares += float(((logs - logs.mean()) ** 2).sum())
