@@ -108,8 +108,8 @@ def test_seconds_to_two_digits(value: float, text: str) -> None:
         (999_700, "1 MB"),
         (52_428_800, "52.4 MB"),
         (1.5e9, "1.5 GB"),
-        (999.7e9, "1000 GB"),
-        (1.2345e13, "12345 GB"),
+        (999.7e9, "1 TB"),
+        (1.2345e13, "12.3 TB"),
     ],
 )
 def test_byte_count(value: float | None, text: str) -> None:
