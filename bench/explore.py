@@ -141,7 +141,7 @@ class Explorer:
         for name in self.names:
             seen = of.get(name, Observations())
             if not seen.imports and (known := imports.get(Name.parse(name).library)):
-                seen = replace(seen, imports=(known,))
+                seen = replace(seen, imports=tuple(known))
             self.models[name] = CostModel(
                 *(name, seen, self.request.features, self.request.dtype, self.cache_bytes),
                 spreads,

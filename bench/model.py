@@ -272,10 +272,10 @@ class CostModel:
         return math.hypot(spread, (BEYOND if in_memory else BEYOND_IN_CACHE) * away)
 
     def setup_known(self, rows: float) -> bool:
-        """Whether the set-up was measured near enough, for the share that it has of a step.
+        """Whether the set-up was measured within `NEAR` of this size.
 
         Where a descent is few steps, placing and touching the data for the first
-        time decide; half a decade away they are another matter.
+        time decide, and far away they are another matter.
         """
         sizes, _ = self._overheads
         return float(np.abs(np.log10(rows / sizes)).min()) <= NEAR

@@ -58,11 +58,9 @@ def observations(
 ) -> dict[str, Observations]:
     """Sort what the records hold of these features and dtype by backend."""
     records = list(records)
-    imports: dict[str, list[float]] = {}
+    imports = import_seconds(records)
     samples: dict[str, dict[str, list[Sample]]] = {}
     for row, m in measurements(records):
-        if m.kind == "import":
-            imports.setdefault(row.library, []).append(m.seconds[0])
         if (row.features, row.dtype) != (features, dtype):
             continue
         of = samples.setdefault(row.backend, {})
@@ -92,13 +90,13 @@ def observations(
     }
 
 
-def import_seconds(records: Iterable[Record]) -> dict[str, float]:
-    """Return the median import time of every library that was imported."""
+def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
+    """Return the import times of every library, one a fresh process."""
     found: dict[str, list[float]] = {}
     for row, m in measurements(records):
         if m.kind == "import":
             found.setdefault(row.library, []).append(m.seconds[0])
-    return {library: median(seconds) for library, seconds in found.items()}
+    return found
 
 
 def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str, float | None]:
