@@ -11,6 +11,16 @@ from numpy.typing import ArrayLike
 
 from backends.interface import Place, Weights
 from backends.problem import Array, Problem
+from backends.vectors import (
+    LINE_BYTES,
+    VECTOR_BYTES,
+    load,
+    multiply_add,
+    prefetch,
+    spread,
+    store,
+    sum_lanes,
+)
 
 # What a vectorised sum needs, and no more: `fastmath=True` would also assume
 # that there is no NaN and no infinity.
@@ -23,11 +33,14 @@ BLOCK_BYTES = 1 << 18
 MOST_COLUMNS = 8
 """Most features that are laid out in columns."""
 
-WIDE = 64
-"""Features from which a row fills enough cache lines to be read as a stream."""
+FAR_BYTES = 6 << 20
+"""A thread's rows are read as if from memory when there are so many of them."""
 
-NARROW_BYTES, WIDE_BYTES = 32, 128
-"""What a vectorised loop takes at a time: a vector where there are several sums, else four."""
+FOURS_BYTES, PAIRS_BYTES = 128, 512
+"""Long rows from which four side by side, then pairs one after the other, are the fastest."""
+
+AHEAD_LINES = 128
+"""How far ahead memory is asked for: half and double of it are slower, or no faster."""
 
 SERIAL_BYTES = 1 << 18
 """Data below it are faster with one thread: waking the others costs microseconds."""
@@ -203,8 +216,8 @@ def dot(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=VECTORISE)
-def add_narrow_rows(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
-    """Four rows at a time: their dot products share the loads of w."""
+def add_cached(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+    """Four short rows, or rows in the caches: their dot products share the loads of w."""
     width = len(w)
     for i in range(start, stop - 3, 4):
         # Slices first: `flat[k + j]` in a loop would stop its vectorisation.
@@ -223,58 +236,108 @@ def add_narrow_rows(flat, d, y, w, gradient, start, stop):  # type: ignore[no-un
             gradient[j] += (r0 * x0[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j])
 
 
-@njit(cache=True, fastmath=VECTORISE)
-def add_wide_rows(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
-    """Eight rows at a time, but read one after the other.
+@njit(cache=True)
+def add_fours(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+    """Four rows side by side; they share the loads of w and of the gradient.
 
-    Eight streams within a few pages are more than a prefetcher follows; the
-    sweep that adds all eight to the gradient finds them in the cache.
+    The hardware follows one stream, not four within a page: the lines are
+    asked for in order, some kilobytes ahead.
     """
-    width = len(w)
-    for i in range(start, stop - 7, 8):
-        x0 = flat[i * d : i * d + width]
-        x1 = flat[(i + 1) * d : (i + 1) * d + width]
-        x2 = flat[(i + 2) * d : (i + 2) * d + width]
-        x3 = flat[(i + 3) * d : (i + 3) * d + width]
-        x4 = flat[(i + 4) * d : (i + 4) * d + width]
-        x5 = flat[(i + 5) * d : (i + 5) * d + width]
-        x6 = flat[(i + 6) * d : (i + 6) * d + width]
-        x7 = flat[(i + 7) * d : (i + 7) * d + width]
-        r0, r1 = dot(x0, w) - y[i], dot(x1, w) - y[i + 1]
-        r2, r3 = dot(x2, w) - y[i + 2], dot(x3, w) - y[i + 3]
-        r4, r5 = dot(x4, w) - y[i + 4], dot(x5, w) - y[i + 5]
-        r6, r7 = dot(x6, w) - y[i + 6], dot(x7, w) - y[i + 7]
-        for j in range(width):
-            first = (r0 * x0[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j])
-            second = (r4 * x4[j] + r5 * x5[j]) + (r6 * x6[j] + r7 * x7[j])
-            gradient[j] += first + second
+    lanes, line = VECTOR_BYTES // flat.itemsize, LINE_BYTES // flat.itemsize
+    vectors, lines = len(w) // lanes, 4 * d // line + 1
+    none = spread(w.dtype.type(0))
+    for four in range((stop - start) // 4):
+        i = start + 4 * four
+        x0 = i * d
+        x1, x2, x3 = x0 + d, x0 + 2 * d, x0 + 3 * d
+        for k in range(lines):
+            prefetch(flat, x0 + (AHEAD_LINES + k) * line)
+        s0 = s1 = s2 = s3 = none
+        for k in range(vectors):
+            j = k * lanes
+            weights = load(w, j)
+            s0 = multiply_add(load(flat, x0 + j), weights, s0)
+            s1 = multiply_add(load(flat, x1 + j), weights, s1)
+            s2 = multiply_add(load(flat, x2 + j), weights, s2)
+            s3 = multiply_add(load(flat, x3 + j), weights, s3)
+        r0, r1 = spread(sum_lanes(s0) - y[i]), spread(sum_lanes(s1) - y[i + 1])
+        r2, r3 = spread(sum_lanes(s2) - y[i + 2]), spread(sum_lanes(s3) - y[i + 3])
+        for k in range(vectors):
+            j = k * lanes
+            g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
+            g = multiply_add(load(flat, x1 + j), r1, g)
+            g = multiply_add(load(flat, x2 + j), r2, g)
+            store(gradient, j, multiply_add(load(flat, x3 + j), r3, g))
+
+
+@njit(cache=True)
+def dot_ahead(flat, x, w, ahead):  # type: ignore[no-untyped-def]
+    """Return ``flat[x : x + len(w)]·w``, asking for one line where two are read."""
+    lanes, line = VECTOR_BYTES // flat.itemsize, LINE_BYTES // flat.itemsize
+    s0 = s1 = s2 = s3 = spread(w.dtype.type(0))
+    for k in range(len(w) // (4 * lanes)):
+        j = 4 * k * lanes
+        prefetch(flat, ahead + k * line)
+        s0 = multiply_add(load(flat, x + j), load(w, j), s0)
+        s1 = multiply_add(load(flat, x + j + lanes), load(w, j + lanes), s1)
+        s2 = multiply_add(load(flat, x + j + 2 * lanes), load(w, j + 2 * lanes), s2)
+        s3 = multiply_add(load(flat, x + j + 3 * lanes), load(w, j + 3 * lanes), s3)
+    one = spread(w.dtype.type(1))
+    return sum_lanes(multiply_add(s0, one, s1)) + sum_lanes(multiply_add(s2, one, s3))
+
+
+@njit(cache=True)
+def add_pairs(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+    """Two rows, one after the other, then both from the cache to the gradient.
+
+    Memory must not rest meanwhile, so half of the lines of the rows to come
+    are asked for in the dot products and half in the sweep.
+    """
+    lanes, line = VECTOR_BYTES // flat.itemsize, LINE_BYTES // flat.itemsize
+    quads = len(w) // (4 * lanes)
+    for pair in range((stop - start) // 2):
+        i = start + 2 * pair
+        x0, x1 = i * d, (i + 1) * d
+        ahead = x1 + AHEAD_LINES * line
+        r0 = spread(dot_ahead(flat, x0, w, ahead) - y[i])
+        ahead += quads * line
+        r1 = spread(dot_ahead(flat, x1, w, ahead) - y[i + 1])
+        ahead += quads * line
+        for k in range(2 * quads):
+            j = 2 * k * lanes
+            prefetch(flat, ahead + k * line)
+            g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
+            h = multiply_add(load(flat, x0 + j + lanes), r0, load(gradient, j + lanes))
+            store(gradient, j, multiply_add(load(flat, x1 + j), r1, g))
+            store(gradient, j + lanes, multiply_add(load(flat, x1 + j + lanes), r1, h))
 
 
 @njit(cache=True)
 def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
     """Many features, x of shape (n, d): blocks of rows.
 
-    A row is read to the next multiple of the vector's width, that is into the
-    row behind it, with weights of zero there: no element is left to a scalar
-    loop. The last rows, which have none behind them, go one by one.
+    A row is read to the next multiple of what a loop takes at a time, that is
+    into the row behind it, with weights of zero there: no element is left to a
+    scalar loop. The last rows, which have none behind them, go one by one.
     """
     n, d = x.shape
-    flat = x.reshape(n * d)
-    lanes = (NARROW_BYTES if d < WIDE else WIDE_BYTES) // x.itemsize
+    flat, row_bytes = x.reshape(n * d), d * x.itemsize
+    lanes = (4 if row_bytes >= PAIRS_BYTES else 1) * VECTOR_BYTES // x.itemsize
     width = -(-d // lanes) * lanes
     weights = np.zeros(width, x.dtype)
     for j in range(d):
         weights[j] = w[j]
-    together = 4 if d < WIDE else 8
-    whole = max(0, n - width // d) // together * together
-    rows = max(8, BLOCK_BYTES // (d * x.itemsize) // 8 * 8)
+    whole = max(0, n - width // d) // 4 * 4
+    rows = max(4, BLOCK_BYTES // row_bytes // 4 * 4)
     for start in range(0, whole, rows):
         stop = min(start + rows, whole)
         block = np.zeros(width, x.dtype)
-        if d < WIDE:
-            add_narrow_rows(flat, d, y, weights, block, start, stop)
+        if x.nbytes < FAR_BYTES or row_bytes < FOURS_BYTES:
+            add_cached(flat, d, y, weights, block, start, stop)
+        elif row_bytes < PAIRS_BYTES:
+            add_fours(flat, d, y, weights, block, start, stop)
         else:
-            add_wide_rows(flat, d, y, weights, block, start, stop)
+            add_pairs(flat, d, y, weights, block, start, stop)
         for j in range(d):
             total[j] += block[j]
     for i in range(whole, n):

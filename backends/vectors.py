@@ -1,0 +1,135 @@
+"""SIMD vectors for loops compiled by Numba: loads, stores, products, prefetches.
+
+LLVM turns a plain loop into vector code by itself, but not one that also
+prefetches, and not with a sum for each of several rows that share a load.
+Where a loop must be just so, it is written with these. A `Vector` is 32 bytes
+of one dtype; LLVM splits it where the processor's registers are shorter.
+
+No function checks a bound. What `prefetch` is told may lie anywhere: the
+processor ignores addresses that are not there.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+VECTOR_BYTES = 32
+"""Of 64-byte vectors nearly every load would touch two cache lines: rows are seldom aligned."""
+
+LINE_BYTES = 64
+"""What memory hands over at a time."""
+
+INDEX, BYTE = ir.IntType(32), ir.IntType(8)
+
+
+class Vector(types.Type):
+    """The type of `VECTOR_BYTES` of a dtype, float32 or float64."""
+
+    def __init__(self, dtype: types.Type) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Vector({dtype})")
+
+
+@register_model(Vector)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Any) -> None:
+        element = manager.lookup(vector.dtype).get_value_type()
+        lanes = VECTOR_BYTES * 8 // vector.dtype.bitwidth
+        super().__init__(manager, vector, ir.VectorType(element, lanes))
+
+
+def _address(context, builder, array, place, target):
+    """Return where ``array[index]`` is, the two being the `place`, as a pointer to `target`."""
+    value, index = place
+    data = context.make_array(array)(context, builder, value).data
+    return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
+
+
+@intrinsic
+def load(_, array, index):
+    """Return the vector that begins at ``array[index]``; the array is contiguous."""
+
+    def generate(context, builder, signature, arguments):
+        vector = context.get_value_type(signature.return_type)
+        address = _address(context, builder, array, arguments, vector)
+        return builder.load(address, align=array.dtype.bitwidth // 8)
+
+    return Vector(array.dtype)(array, types.intp), generate
+
+
+@intrinsic
+def store(_, array, index, vector):
+    """Write the vector to the places from ``array[index]`` on; the array is contiguous."""
+
+    def generate(context, builder, signature, arguments):
+        *place, value = arguments
+        address = _address(context, builder, array, place, value.type)
+        builder.store(value, address, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, vector), generate
+
+
+@intrinsic
+def prefetch(_, array, index):
+    """Ask for the cache line that holds ``array[index]``, without waiting for it."""
+
+    def generate(context, builder, signature, arguments):
+        address = _address(context, builder, array, arguments, BYTE)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, INDEX, INDEX, INDEX])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        to_read, keep, data = INDEX(0), INDEX(3), INDEX(1)
+        builder.call(function, [address, to_read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
+def spread(_, value):
+    """Return a vector of the same value in every lane."""
+
+    def generate(context, builder, signature, arguments):
+        vector = context.get_value_type(signature.return_type)
+        unset = ir.Constant(vector, ir.Undefined)
+        first = builder.insert_element(unset, arguments[0], INDEX(0))
+        everywhere = ir.Constant(ir.VectorType(INDEX, vector.count), None)
+        return builder.shuffle_vector(first, unset, everywhere)
+
+    return Vector(value)(value), generate
+
+
+@intrinsic
+def multiply_add(_, a, b, c):
+    """Return ``a·b + c``, lane by lane; rounded once where the processor can."""
+
+    def generate(context, builder, signature, arguments):
+        vector = arguments[0].type
+        kind = ir.FunctionType(vector, [vector] * 3)
+        name = f"llvm.fmuladd.v{vector.count}f{a.dtype.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, arguments)
+
+    return a(a, b, c), generate
+
+
+@intrinsic
+def sum_lanes(_, vector):
+    """Return the sum of the lanes, added up in pairs."""
+
+    def generate(context, builder, signature, arguments):
+        (value,) = arguments
+        element = value.type.element
+        kind = ir.FunctionType(element, [element, value.type])
+        name = f"llvm.vector.reduce.fadd.v{value.type.count}f{vector.dtype.bitwidth}"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, [element(0.0), value], fastmath=("reassoc",))
+
+    return vector.dtype(vector), generate

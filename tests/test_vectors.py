@@ -1,0 +1,81 @@
+"""The kernels of numba:parallel that are written in vectors, and the vectors themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends.problem import Array, Problem
+
+pytest.importorskip("numba")
+
+from numba import get_num_threads, njit
+
+from backends import vectors
+from backends.numba import FAR_BYTES, Parallel
+
+DTYPES = ["float32", "float64"]
+
+
+@njit
+def through_vectors(a: Array, b: Array, out: Array) -> float:
+    """Write ``a·b + out`` to `out`, a vector a time, and return the last vector's sum."""
+    lanes, last = vectors.VECTOR_BYTES // a.itemsize, a.dtype.type(0)
+    for k in range(len(a) // lanes):
+        j = k * lanes
+        vectors.prefetch(a, j + 1_000_000)  # far outside: nothing may happen
+        sums = vectors.multiply_add(
+            vectors.load(a, j), vectors.load(b, j), vectors.load(out, j)
+        )
+        vectors.store(out, j, sums)
+        last = vectors.sum_lanes(sums)
+    return last
+
+
+@njit
+def spread_out(value: float, out: Array) -> None:
+    vectors.store(out, 0, vectors.spread(value))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("offset", [0, 1, 3])
+def test_vectors_do_what_numpy_does(dtype: str, offset: int) -> None:
+    rng = np.random.default_rng(offset)
+    a, b, out = rng.integers(-9, 9, (3, 64 + offset)).astype(dtype)[:, offset:]
+    lanes = vectors.VECTOR_BYTES // a.itemsize
+    expected = a * b + out
+    assert through_vectors(a, b, out) == expected[-lanes:].sum()
+    np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_value_is_spread_to_every_lane_and_no_further(dtype: str) -> None:
+    out = np.zeros(32, dtype)
+    spread_out(np.dtype(dtype).type(2.5), out)
+    lanes = vectors.VECTOR_BYTES // out.itemsize
+    np.testing.assert_array_equal(out, [2.5] * lanes + [0.0] * (32 - lanes))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "features", [9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 500, 1001]
+)
+@pytest.mark.parametrize("more", [1, 2, 3])
+def test_rows_of_every_length_that_come_from_memory(
+    dtype: str, features: int, more: int
+) -> None:
+    """More than `FAR_BYTES` a thread; the last rows, which no group takes, stand out."""
+    a_row = features * np.dtype(dtype).itemsize
+    rows = int(1.1 * FAR_BYTES * get_num_threads() / a_row) // 4 * 4 + more
+    rng = np.random.default_rng(features)
+    x = rng.standard_normal((rows + 1, features), dtype=dtype)
+    x[rows] = np.nan  # whoever reads behind the last row will know
+    x = x[:rows]
+    y = rng.standard_normal(rows, dtype=dtype)
+    y[-more:] = 1e4
+    w = rng.standard_normal(features)
+    got = Parallel(Problem(x, y), 1e-3, "cpu").gradient(w)
+    exact = x.astype(np.float64)
+    expected = exact.T @ (exact @ w - y)
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * abs(expected).max())
