@@ -20,16 +20,23 @@ jax.config.update("jax_enable_x64", True)
 BLOCK_ROWS = 8192
 
 
-def mean_squared_error(w: jax.Array, x: jax.Array, y: jax.Array, rows: int) -> jax.Array:
-    """The loss of `rows` rows, laid out as `in_blocks` does, in the data's dtype.
+MOST_COLUMNS = 8
 
-    Every block has a copy of w of its own, cast to the data's dtype; so the
-    gradient of a block is summed in that dtype, and those of all blocks in
-    w's float64. XLA's product alone sums row after row, which at 10⁶ float32
-    rows is wrong in the fifth digit.
+Data = jax.Array | tuple[jax.Array, ...]
+"""X as blocks of rows, (blocks, rows, d), or as columns of (n,)."""
+
+
+def mean_squared_error(w: jax.Array, x: Data, y: jax.Array, rows: int) -> jax.Array:
+    """The loss of `rows` rows, laid out as `laid_out` does, in the data's dtype.
+
+    Columns are element-wise work, which XLA fuses with its sums. Every block
+    has a copy of w of its own, cast to the data's dtype; so the gradient of a
+    block is summed in that dtype, and those of all blocks in w's float64.
+    XLA's product alone sums row after row, which at 10⁶ float32 rows is wrong
+    in the fifth digit.
     """
-    if x.ndim == 1:
-        prediction = x * w.astype(x.dtype)
+    if isinstance(x, tuple):
+        prediction = sum(c * w[j].astype(c.dtype) for j, c in enumerate(x))
     else:
         copies = jnp.broadcast_to(w, (len(x), len(w))).astype(x.dtype)
         prediction = jnp.einsum("brd,bd->br", x, copies)
@@ -42,8 +49,6 @@ def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
 
     A row of zeros has no residual: it adds nothing to the loss.
     """
-    if x.ndim == 1:
-        return x, y
     blocks = -(-len(y) // BLOCK_ROWS)
     rows = -(-len(y) // blocks)
     padding = blocks * rows - len(y)
@@ -52,13 +57,20 @@ def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
     return x.reshape(blocks, rows, -1), y.reshape(blocks, rows)
 
 
+def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
+    """Return few features as columns, for a loss of element-wise work; many in blocks."""
+    x, y = problem.x, problem.y
+    if problem.features > MOST_COLUMNS:
+        return in_blocks(x, y)
+    columns = x.reshape(problem.rows, problem.features).T
+    return tuple(np.ascontiguousarray(column) for column in columns), y
+
+
 gradient_of_loss = jax.grad(mean_squared_error)
 
 
 @jax.jit
-def step(
-    w: jax.Array, x: jax.Array, y: jax.Array, rows: int, learning_rate: float
-) -> jax.Array:
+def step(w: jax.Array, x: Data, y: jax.Array, rows: int, learning_rate: float) -> jax.Array:
     """One step of gradient descent."""
     stepped: jax.Array = w - learning_rate * gradient_of_loss(w, x, y, rows)
     return stepped
@@ -66,7 +78,7 @@ def step(
 
 @jax.jit
 def loop(
-    w: jax.Array, x: jax.Array, y: jax.Array, rows: int, learning_rate: float, steps: int
+    w: jax.Array, x: Data, y: jax.Array, rows: int, learning_rate: float, steps: int
 ) -> jax.Array:
     """`steps` steps; their number is data, so it may change without compiling."""
 
@@ -84,8 +96,7 @@ class PerStep:
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = _devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
-        arrays = in_blocks(problem.x, problem.y)
-        self.x, self.y = jax.block_until_ready(jax.device_put(arrays, self.device))
+        self.x, self.y = jax.block_until_ready(jax.device_put(laid_out(problem), self.device))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         on_device = self._put(w)
@@ -116,9 +127,6 @@ class Loop(PerStep):
 @jax.jit
 def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return XᵀX, Xᵀy and yᵀy over blocks, in float64, one block after the other."""
-    if x.ndim == 1:
-        x, y = x[None, :, None], y[None]
-
     Sums = tuple[jax.Array, jax.Array, jax.Array]
 
     def add(total: Sums, block: tuple[jax.Array, jax.Array]) -> tuple[Sums, None]:
@@ -144,9 +152,11 @@ class Gram(PerStep):
     """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); least squares only."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
-        super().__init__(problem, learning_rate, device)
-        self.xtx, self.xty, self.yty = jax.block_until_ready(block_products(self.x, self.y))
-        del self.x, self.y  # the sums are all that a step needs
+        self.device = _devices()[device]
+        self.rows, self.learning_rate = problem.rows, learning_rate
+        blocks = in_blocks(problem.x.reshape(problem.rows, -1), problem.y)
+        sums = block_products(*jax.device_put(blocks, self.device))
+        self.xtx, self.xty, self.yty = jax.block_until_ready(sums)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         rate = 2 * self.learning_rate / self.rows

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from threading import Barrier
 
 import numpy as np
 import torch
@@ -85,16 +87,55 @@ def _to_host(w: Tensor) -> Weights:
     return w.detach().cpu().numpy()
 
 
+@cache
+def single_threaded(threads: int) -> ThreadPoolExecutor:
+    """Return a pool of so many threads within which PyTorch takes no further ones.
+
+    ``set_num_threads`` holds for the thread that calls it and for all that
+    start later, so the number is put back once the pool's have started.
+    """
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    all_started = Barrier(threads)
+    list(pool.map(lambda _: all_started.wait(), range(threads)))
+    torch.set_num_threads(before)
+    return pool
+
+
+Chunks = list[tuple[Tensor, Tensor]]
+
+
+def in_shares(chunks: Chunks) -> list[Chunks]:
+    """Deal the chunks out to as many threads as PyTorch may use."""
+    threads = min(torch.get_num_threads(), len(chunks))
+    return [chunks[i::threads] for i in range(threads)]
+
+
 class Analytic(Autograd):
-    """The gradient derived by hand, over chunks whose residual stays in cache."""
+    """The gradient derived by hand, over chunks that stay in cache.
+
+    On the CPU one feature is element-wise work, which PyTorch shares among its
+    threads where it is long. Several are products along a short axis, which it
+    does not: there each thread takes a share of the chunks. Few features are
+    laid out by column, because a product along short rows is all overhead.
+    """
+
+    LINE_ROWS = 1 << 18
+    CHUNK_BYTES = 1 << 21
+    MOST_COLUMNS = 16
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        if self.device.type == "cpu":
-            # One feature is element-wise work, which PyTorch shares among its
-            # threads only when it is long; more is a product, which MKL shares.
-            self.chunks = self._split(1 << 18 if self.x.ndim == 1 else 1 << 13)
-        self.residual = torch.empty_like(self.chunks[0][1])
+        self.shares = [self.chunks]
+        if self.device.type == "cpu" and self.x.ndim == 1:
+            self.shares = [self._split(self.LINE_ROWS)]
+        elif self.device.type == "cpu":
+            a_row = problem.features * self.x.itemsize
+            chunks = self._split(max(64, self.CHUNK_BYTES // a_row))
+            if problem.features <= self.MOST_COLUMNS:
+                chunks = [(x.T.contiguous().T, y) for x, y in chunks]
+            self.shares = in_shares(chunks)
+        self.residuals = [torch.empty_like(chunks[0][1]) for chunks in self.shares]
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
@@ -110,14 +151,23 @@ class Analytic(Autograd):
 
     def _sums(self, w: Tensor) -> Tensor:
         cast = w.to(self.x.dtype)
-        total = torch.zeros_like(w)
-        for x, y in self.chunks:
-            negative = self.residual[: len(y)]  # y − x·w
+        if len(self.shares) == 1:
+            return self._sums_of(cast, self.shares[0], self.residuals[0])
+        pool = single_threaded(len(self.shares))
+        sums = pool.map(partial(self._sums_of, cast), self.shares, self.residuals)
+        return torch.stack(list(sums)).sum(0)
+
+    @torch.inference_mode()
+    def _sums_of(self, w: Tensor, chunks: Chunks, buffer: Tensor) -> Tensor:
+        """Return ``xᵀ(x·w − y)`` over some chunks, float64."""
+        total = torch.zeros(len(w), dtype=torch.float64, device=self.device)
+        for x, y in chunks:
+            negative = buffer[: len(y)]  # y − x·w
             if x.ndim == 1:
-                torch.addcmul(y, x, cast, value=-1, out=negative)
+                torch.addcmul(y, x, w, value=-1, out=negative)
                 total -= torch.dot(negative, x)
             else:
-                torch.addmv(y, x, cast, alpha=-1, out=negative)
+                torch.addmv(y, x, w, alpha=-1, out=negative)
                 total -= torch.mv(x.T, negative)
         return total
 
@@ -142,16 +192,27 @@ class Gram(Autograd):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        d = problem.features
-        sums = torch.zeros((d + 1, d + 1), dtype=torch.float64, device=self.device)
-        with torch.inference_mode():
-            for x, y in self._split(self.CHUNK_ROWS if self.device.type == "cpu" else 1 << 20):
-                both = torch.empty((len(y), d + 1), dtype=torch.float64, device=self.device)
-                both[:, :-1], both[:, -1] = x.reshape(-1, d), y
-                sums.addmm_(both.T, both)
+        if self.device.type == "cpu":
+            shares = in_shares(self._split(self.CHUNK_ROWS))
+            parts = single_threaded(len(shares)).map(self._products, shares)
+            sums = torch.stack(list(parts)).sum(0)
+        else:
+            sums = self._products(self._split(1 << 20))
         self.xtx, self.xty = sums[:-1, :-1].contiguous(), sums[:-1, -1].contiguous()
         self.yty = float(sums[-1, -1])
         del self.x, self.chunks  # the sums are all that a step needs
+
+    @torch.inference_mode()
+    def _products(self, chunks: Chunks) -> Tensor:
+        """Return the Gram matrix of some chunks with y as one more column, float64."""
+        d = 1 if self.x.ndim == 1 else self.x.shape[1]
+        sums = torch.zeros((d + 1, d + 1), dtype=torch.float64, device=self.device)
+        for x, y in chunks:
+            # By column: a sum of products then runs along contiguous memory.
+            both = torch.empty((d + 1, len(y)), dtype=torch.float64, device=self.device)
+            both[:-1], both[-1] = x.reshape(len(y), d).T, y
+            sums.addmm_(both, both.T)
+        return sums
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)

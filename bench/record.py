@@ -28,7 +28,7 @@ class Measurement:
     Attributes
     ----------
     kind : str
-        ``import``, ``place``, ``first_call``, ``step`` or ``read``.
+        ``import``, ``place``, ``first_call``, ``new_shape``, ``step`` or ``read``.
     row : str
         The `Row`, as text.
     seconds : tuple of float

@@ -62,6 +62,7 @@ class Result:
     import_s: float | None
     place_s: float | None
     first_call_s: float | None
+    new_shape_s: float | None
     step_s: Interval | None
     bytes_per_step: int
     bandwidth_fraction: float | None
@@ -137,6 +138,7 @@ def _result(record: Record, row: Row) -> Result:
         import_s=once("import"),
         place_s=once("place"),
         first_call_s=once("first_call"),
+        new_shape_s=once("new_shape"),
         step_s=Interval.of(samples) if verified else None,
         bytes_per_step=row.bytes_per_step,
         bandwidth_fraction=_bandwidth_fraction(record, row) if verified else None,

@@ -10,7 +10,6 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from backends.catalogue import Name
 from bench.summary import Interval, Result
 
 GRAM_NOTE = "gram: for least squares only; reads the data once (place), then steps cost O(d²)"
@@ -75,10 +74,10 @@ def _size_table(rows: int, features: int, dtype: str, results: list[Result]) -> 
         show_edge=False,
         padding=0,
     )
-    # Only these give way where the line would be too long; no figure is cut.
+    # Only this gives way where the line would be too long; no figure is cut.
     table.add_column("backend", overflow="fold")
-    table.add_column("device", overflow="fold")
     table.add_column("first\ncall", justify="right", no_wrap=True)
+    table.add_column("new\nshape", justify="right", no_wrap=True)
     table.add_column("place", justify="right", no_wrap=True)
     table.add_column("a step", justify="right", no_wrap=True)
     table.add_column("×\nnumpy", justify="right", no_wrap=True)
@@ -99,13 +98,12 @@ def _size_table(rows: int, features: int, dtype: str, results: list[Result]) -> 
 
 def _cells(result: Result, plain: Interval | None) -> list[str]:
     """Return a line of the table; `plain` is NumPy's step at the same size."""
-    name = Name.parse(result.backend)
-    cells = [str(Name(name.library, name.technique)), name.device]
     if result.step_s is None:
-        return [*cells, "failed"]
+        return [result.backend, "failed"]
     return [
-        *cells,
+        result.backend,
         seconds(result.first_call_s, 2),
+        seconds(result.new_shape_s, 2),
         seconds(result.place_s, 2),
         f"{seconds(result.step_s.median)} {percent(result.step_s.spread, '±')}",
         "–" if plain is None else figures(plain.median / result.step_s.median, 2),

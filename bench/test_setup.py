@@ -1,4 +1,4 @@
-"""Set-up: what a program pays once — import, place, first call.
+"""Set-up: what a program pays once — import, place, first call — and for a new shape.
 
 Each is a single round, because the second one is another thing. They mean
 what they say in a fresh process with one row, which is how ``descentbench
@@ -16,6 +16,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import Backend, Descent, catalogue, open_backend
+from backends.problem import Problem
 from bench.memory import peak_rss_bytes
 from bench.row import Row
 from bench.verify import LEARNING_RATE, verify
@@ -74,4 +75,21 @@ def test_first_call(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None
         "kind": "first_call",
         "relative_error": error,
         **memory,
+    }
+
+
+def test_new_shape(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
+    """Place one row less and take a step: some libraries compile anew for every shape."""
+    if stage.backend is None or stage.descent is None:
+        pytest.fail("was not placed")
+    if row.rows == 1:
+        pytest.skip("there is no smaller shape")
+    backend, stage.descent = stage.backend, None
+    problem = Problem(row.problem.x[:-1], row.problem.y[:-1])
+    w0 = np.ones(row.features)
+    w = benchmark.pedantic(lambda: backend.place(problem, LEARNING_RATE).run(w0, 1), rounds=1)
+    benchmark.extra_info |= {
+        "row": str(row),
+        "kind": "new_shape",
+        "relative_error": verify(problem, w0, 1, w),
     }

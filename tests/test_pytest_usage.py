@@ -39,5 +39,6 @@ def test_benchmarks_run_in_the_process_that_is_asked() -> None:
     (outcome,) = [line for line in lines if " passed" in line]
     assert "failed" not in outcome
     table = " ".join(lines)
-    for name in ("test_step", "test_read", "test_place", "test_first_call", "test_end_to_end"):
+    names = ("test_step", "test_read", "test_place", "test_first_call", "test_new_shape")
+    for name in (*names, "test_end_to_end"):
         assert name in table

@@ -84,6 +84,7 @@ def test_medians_and_steps() -> None:
                 (0.125,),
                 info={"relative_error": 3e-7, "peak_bytes": 70, "peak_device_bytes": None},
             ),
+            Measurement("new_shape", NUMPY, (0.0625,)),
         ),
         outcome(step(NUMPY, 1.0, 3.0, steps=10, error=1e-7)),
         outcome(step(NUMPY, 40.0, 100.0, steps=20, error=2e-7)),
@@ -101,6 +102,7 @@ def test_medians_and_steps() -> None:
         import_s=0.5,
         place_s=0.25,
         first_call_s=0.125,
+        new_shape_s=0.0625,
         step_s=Interval(median([0.1, 0.3, 2.0, 5.0]), None, None),
         bytes_per_step=STEP_BYTES,
         bandwidth_fraction=None,
@@ -114,7 +116,7 @@ def test_json_has_the_agreed_fields() -> None:
     fields = one([NUMPY], outcome(step(NUMPY, *map(float, range(1, 8))), read(1.0))).as_dict()
     assert {
         *("backend", "rows", "features", "dtype", "steps", "threads", "verified"),
-        *("relative_error", "import_s", "place_s", "first_call_s", "step_s"),
+        *("relative_error", "import_s", "place_s", "first_call_s", "new_shape_s", "step_s"),
         *("gb_per_s", "bandwidth_fraction", "peak_bytes"),
     } <= fields.keys()
     assert fields["step_s"] == {"median": 4.0, "low": 1.0, "high": 7.0}
