@@ -290,6 +290,7 @@ SOURCES = (
         "row.py",
         "threads.py",
         "verify.py",
+        "waiting.py",
     ),
 )
 """What a timing depends on beside the backends; how it is judged or shown is not in it."""

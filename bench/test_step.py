@@ -20,6 +20,7 @@ from bench.memory import peak_rss_bytes, settle
 from bench.native import Kernel, NativeError
 from bench.row import Row
 from bench.verify import LEARNING_RATE, verify
+from bench.waiting import Waiting, warm_up
 
 Run = Callable[[Weights, int], Weights]
 
@@ -67,13 +68,14 @@ def time_steps(benchmark: BenchmarkFixture, row: Row, run: Run, seconds: float) 
         last[:] = [rng.random(row.features)]
         return (last[0],), {}
 
-    w = benchmark.pedantic(
-        lambda w0: run(w0, steps), setup=another, rounds=rounds, warmup_rounds=1
-    )
+    warm_up(lambda: run(start, steps))
+    waiting = Waiting()
+    w = benchmark.pedantic(lambda w0: run(w0, steps), setup=another, rounds=rounds)
     benchmark.extra_info |= {
         "row": str(row),
         "kind": "step",
         "steps": steps,
+        "waiting": waiting.share(),
         "relative_error": verify(problem, last[0], steps, w),
     }
 
@@ -95,11 +97,14 @@ def test_read(
 ) -> None:
     """Time reading the bytes of a step, all threads together."""
     reader = Reader(yardstick.bytes_per_step, threads)
-    benchmark.pedantic(reader, rounds=max(FEWEST_ROUNDS, int(seconds / 0.02)), warmup_rounds=1)
-    reader.close()
+    warm_up(reader)
+    waiting = Waiting()
+    benchmark.pedantic(reader, rounds=max(FEWEST_ROUNDS, int(seconds / 0.02)))
     benchmark.extra_info |= {
         "row": str(yardstick),
         "kind": "read",
         "steps": reader.passes,
         "bytes": reader.nbytes,
+        "waiting": waiting.share(),
     }
+    reader.close()
