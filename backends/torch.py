@@ -94,10 +94,17 @@ def single_threaded(threads: int) -> ThreadPoolExecutor:
     ``set_num_threads`` holds for the thread that calls it and for all that
     start later, so the number is put back once the pool's have started.
     """
-    before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    all_started = Barrier(threads)
-    list(pool.map(lambda _: all_started.wait(), range(threads)))
+    before, all_started = torch.get_num_threads(), Barrier(threads + 1)
+
+    def hold() -> None:
+        torch.get_num_threads()  # a thread's first call takes over the common number
+        torch.set_num_threads(1)
+        all_started.wait()
+
+    pool = ThreadPoolExecutor(threads, initializer=hold)
+    for _ in range(threads):
+        pool.submit(int)
+    all_started.wait()
     torch.set_num_threads(before)
     return pool
 
@@ -154,10 +161,10 @@ class Analytic(Autograd):
         if len(self.shares) == 1:
             return self._sums_of(cast, self.shares[0], self.residuals[0])
         pool = single_threaded(len(self.shares))
-        sums = pool.map(partial(self._sums_of, cast), self.shares, self.residuals)
+        sums_of = torch.inference_mode()(partial(self._sums_of, cast))  # a thread's own mode
+        sums = pool.map(sums_of, self.shares, self.residuals)
         return torch.stack(list(sums)).sum(0)
 
-    @torch.inference_mode()
     def _sums_of(self, w: Tensor, chunks: Chunks, buffer: Tensor) -> Tensor:
         """Return ``xᵀ(x·w − y)`` over some chunks, float64."""
         total = torch.zeros(len(w), dtype=torch.float64, device=self.device)

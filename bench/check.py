@@ -152,11 +152,13 @@ class Check:
         if not self.beyond:
             return Text()
         errors = [p.error for p in self.beyond]
+        low = sum(p.predicted_s < p.measured_s for p in self.beyond)
         worst = max(self.beyond, key=lambda p: p.error)
         return Text(
             f"\nTen times beyond the largest measured size ({count(worst.rows)} × "
             f"{worst.features}): over {len(errors)} totals the median error is "
-            f"{percent(median(errors))}, the worst {percent(worst.error)} ({worst.backend})."
+            f"{percent(median(errors))}, the worst {percent(worst.error)} ({worst.backend}); "
+            f"{low} were predicted too low."
         )
 
     def _picks(self) -> RenderableType:

@@ -92,6 +92,38 @@ def test_torch_calls_backward_once_a_step(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(calls) == 7
 
 
+def test_torchs_shares_take_one_thread_each_and_leave_the_others_as_they_were() -> None:
+    """A thread takes over the common number of threads at its first call, not at its start."""
+    torch = pytest.importorskip("torch")
+    from backends.torch import single_threaded
+
+    before = torch.get_num_threads()
+    pool = single_threaded(2)
+
+    def threads_within(_: int) -> int:
+        (torch.ones(1 << 20) + 1).sum()
+        return int(torch.get_num_threads())
+
+    assert list(pool.map(threads_within, range(8))) == [1] * 8
+    assert torch.get_num_threads() == before
+
+
+def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten chunks for two threads, by column and by row, the last one short."""
+    pytest.importorskip("torch")
+    from backends.torch import Analytic
+
+    for features in (3, 20):
+        problem = generate(9999, features)
+        monkeypatch.setattr(Analytic, "CHUNK_BYTES", 1000 * features * 4)
+        descent = Analytic(problem, RATE, "cpu")
+        assert sum(len(chunks) for chunks in descent.shares) == 10
+        w0 = np.linspace(-1, 1, features)
+        np.testing.assert_allclose(
+            descent.gradient(w0), problem.reference.gradient(w0) * 9999 / 2, rtol=1e-4
+        )
+
+
 # compilers
 
 
