@@ -225,6 +225,16 @@ def select(patterns: Iterable[str]) -> list[Name]:
     return list(chosen)
 
 
+def unavailable(patterns: Iterable[str]) -> dict[str, str]:
+    """Return the backends that the patterns name and that cannot run here, with the reasons."""
+    patterns = list(patterns)
+    return {
+        str(entry.name): entry.reason
+        for entry in entries(patterns)
+        if not entry.available and any(_matches(entry.name, p) for p in patterns)
+    }
+
+
 def load(library: Library) -> LibraryModule:
     """Import a library's file.
 

@@ -81,6 +81,8 @@ class Explorer:
         machine's.
     asked : dict
         How the names were chosen; it stands in the record.
+    missing : dict
+        Backends that cannot run here, and why; it stands there, too.
     """
 
     request: Request
@@ -94,6 +96,7 @@ class Explorer:
     report: Callable[[str, float], None] = lambda _what, _share: None
     may_use: int = sys.maxsize
     asked: dict[str, list[str]] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
     late: dict[str, str] = field(default_factory=dict)
 
@@ -109,6 +112,7 @@ class Explorer:
                 "budget": self.budget,
                 "loop_only": self.request.loop_only,
                 "names": list(self.names),
+                "missing": dict(self.missing),
                 **self.asked,
             },
         }
@@ -383,7 +387,7 @@ class Explorer:
 
     def unmeasured(self) -> dict[str, str]:
         """Say of every backend without a total why it has none."""
-        reasons = {}
+        reasons = dict(self.missing)
         for name, model in self.models.items():
             if not model.complete:
                 reasons[name] = (

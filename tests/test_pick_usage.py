@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+
+from backends import catalogue
+from backends.catalogue import Library
 from click.testing import CliRunner, Result
 
 from bench.cli import main
@@ -45,6 +48,26 @@ def test_an_answer_and_then_another_from_the_store(
 
     nothing_fits = call(*SMALL, "--rows", 1e13, *store, "--memory", "64GB")
     assert nothing_fits.stdout.startswith("No backend holds 1e13 rows")
+
+
+def test_what_cannot_run_here_is_named_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the store, too, where nothing is imported to find it out again."""
+    request = ("pick", "--backend", "n*[yd]", "--budget", 3, "--rows", 1000, "--store", tmp_path)
+    catalogue.register(Library("npad", "a_module_that_is_nowhere"))
+    try:
+        first = call(*request, "--json")
+        monkeypatch.setattr(catalogue, "entries", lambda *_: pytest.fail("looked again"))
+        second = call(*request, "--json")
+    finally:
+        catalogue.unregister("npad")
+    for result in (first, second):
+        lines = {line["backend"]: line for line in json.loads(result.stdout)["backends"]}
+        assert lines.keys() == {"numpy", "numpy:blocked", "npad"}
+        assert lines["npad"]["available"] is False
+        assert "a_module_that_is_nowhere" in lines["npad"]["reason"]
+        assert lines["npad"]["total_s"] is None
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,10 @@ def pick(
         "devices": list(device),
         "libraries": sorted(catalogue.libraries()),
     }
+    names, missing = _names(known, asked, loop_only)
     explorer = Explorer(
         request,
-        _names(known, asked, loop_only),
+        names,
         threads,
         machine.as_dict(),
         code,
@@ -165,26 +166,34 @@ def pick(
         budget,
         may_use=available_bytes(),
         asked=asked,
+        missing=missing,
     )
     ended = _explore(explorer)
     _answer(explorer, ended, verify, as_json)
 
 
-def _names(known: list[Record], asked: dict[str, list[str]], loop_only: bool) -> list[str]:
-    """Return the backends to choose from: those of an earlier pick that chose alike.
+def _names(
+    known: list[Record], asked: dict[str, list[str]], loop_only: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Return the backends to choose from, and why others cannot run here.
+
+    They are those of an earlier pick that chose alike, if there is one.
 
     To find out what runs here imports every library, which takes seconds; that
     machine, versions and code are the same is known of such a pick.
     """
     from backends import catalogue
+    from backends.catalogue import Name
 
     for record in known:
         earlier = record.request.get("pick", {})
         if {**asked, "loop_only": loop_only}.items() <= earlier.items():
-            return list(earlier["names"])
+            return list(earlier["names"]), dict(earlier.get("missing", {}))
     devices = asked["devices"]
     names = catalogue.select(asked["backends"])
+    missing = catalogue.unavailable(asked["backends"])
     if devices:
+        missing = {b: why for b, why in missing.items() if Name.parse(b).device in devices}
         names = [name for name in names if name.device in devices]
         if not names:
             raise click.UsageError(f"no backend runs on {', '.join(devices)} here")
@@ -192,7 +201,8 @@ def _names(known: list[Record], asked: dict[str, list[str]], loop_only: bool) ->
         names = [name for name in names if not name.least_squares_only]
         if not names:
             raise click.UsageError("--loop-only leaves nothing to choose from")
-    return [str(name) for name in names]
+        missing = {b: why for b, why in missing.items() if not Name.parse(b).least_squares_only}
+    return [str(name) for name in names], missing
 
 
 def _shape(
