@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 from backends import catalogue
 from backends.catalogue import Library
-from click.testing import CliRunner, Result
-
 from bench.cli import main
 from bench.measure import Children
 
@@ -54,7 +53,17 @@ def test_what_cannot_run_here_is_named_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the store, too, where nothing is imported to find it out again."""
-    request = ("pick", "--backend", "n*[yd]", "--budget", 3, "--rows", 1000, "--store", tmp_path)
+    request = (
+        "pick",
+        "--backend",
+        "n*[yd]",
+        "--budget",
+        3,
+        "--rows",
+        1000,
+        "--store",
+        tmp_path,
+    )
     catalogue.register(Library("npad", "a_module_that_is_nowhere"))
     try:
         first = call(*request, "--json")
