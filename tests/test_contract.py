@@ -70,6 +70,14 @@ def test_any_number_of_rows(backend: str, rows: int) -> None:
 
 
 @every_backend
+def test_a_thousand_steps_on_a_million_rows(backend: str) -> None:
+    """Errors of float32 sums neither grow with the rows nor add up over the steps."""
+    data = problem(1_000_000, 1, "float32")
+    w = place(backend, data).run(np.zeros(1), 1000)
+    assert relative_error(w, data.reference.iterate(1000, RATE, np.zeros(1))) <= 1e-6
+
+
+@every_backend
 @pytest.mark.parametrize("features", [1, 7])
 def test_runs_add_up_and_repeat(backend: str, features: int) -> None:
     descent = place(backend, problem(1009, features, "float32"))
