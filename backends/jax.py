@@ -18,9 +18,10 @@ jax.config.update("jax_enable_x64", True)
 
 
 BLOCK_ROWS = 8192
-
+"""Of a block, where features are many."""
 
 MOST_COLUMNS = 8
+"""Most features that are laid out in columns."""
 
 Data = jax.Array | tuple[jax.Array, ...]
 """X as blocks of rows, (blocks, rows, d), or as columns of (n,)."""

@@ -28,7 +28,8 @@ def test_end_to_end(benchmark: BenchmarkFixture, row: Row, threads: int) -> None
     """Place and descend; the library is imported and has compiled."""
     problem = row.problem
     backend = open_backend(row.backend)
-    steps = GRAM_STEPS if Name.parse(row.backend).least_squares_only else LOOP_STEPS
+    name = Name.parse(row.backend)
+    steps = GRAM_STEPS if name.least_squares_only else LOOP_STEPS
     w0 = np.zeros(row.features)
     reader = Reader(row.bytes_per_step, threads)
     reads: list[float] = []
@@ -51,6 +52,8 @@ def test_end_to_end(benchmark: BenchmarkFixture, row: Row, threads: int) -> None
         "steps": steps,
         "relative_error": verify(problem, w0, steps, w),
     }
-    if row.bytes_per_step >= SMALLEST_BYTES and benchmark.stats is not None:
+    # Another device reads another memory; few bytes wait for latency.
+    held_to_reads = name.device == "cpu" and row.bytes_per_step >= SMALLEST_BYTES
+    if held_to_reads and benchmark.stats is not None:
         passes = benchmark.stats.stats.median / median(reads)
         benchmark.extra_info["passes"] = round(passes, 2)
