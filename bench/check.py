@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bench.explore import Explorer
     from bench.model import CostModel
     from bench.pick import Answer
+    from bench.record import Record
     from bench.summary import Result
 
 HELD_OUT = 3
@@ -50,8 +51,11 @@ SIZES = {
 
 ITERATIONS = (1, 100, 10_000)
 
-BEYOND = 4, 100_000_000
+BEYOND = 4, 300_000_000
 """Features and rows ten times beyond the ladder's end, where the data fill gigabytes."""
+
+LEARNT = 10_000, 1_000_000
+"""Rows that are learnt from for it, beside the ladder's end."""
 
 
 @dataclass(frozen=True)
@@ -273,8 +277,9 @@ def measure_held_out(explorer: Explorer) -> Check:
     same request gives the same sizes.
     """
     from backends.problem import step_bytes
-    from bench.explore import CAUTION
+    from bench.model import CAUTION
     from bench.pick import choose
+    from bench.summary import summarise
 
     request = explorer.request
     models = [m for m in explorer.models.values() if m.complete]
@@ -288,10 +293,8 @@ def measure_held_out(explorer: Explorer) -> Check:
         if n not in seen:
             sizes.append(n)
     sizes.sort()
-    results = measure(
-        explorer,
-        [(m.backend, n, request.features, request.dtype) for n in sizes for m in models],
-    )
+    rows_of = [(m.backend, n, request.features, request.dtype) for n in sizes for m in models]
+    results = summarise(measure(explorer, rows_of))
     outcomes = []
     for n in sizes:
         pick, _ = choose(models, n, request.iterations)
@@ -306,21 +309,19 @@ def measure_held_out(explorer: Explorer) -> Check:
     )
 
 
-def measure(explorer: Explorer, rows: Sequence[tuple[str, int, int, str]]) -> list[Result]:
+def measure(explorer: Explorer, rows: Sequence[tuple[str, int, int, str]]) -> Record:
     """Measure rows in one interleaved run; what a `pick` may learn from later, too."""
     from bench.measure import Plan, Runner
     from bench.row import Row
-    from bench.summary import summarise
 
     plan = Plan(tuple(Row(*row) for row in rows), PASSES, 0.1)
     runner = Runner(plan, explorer.threads, explorer.store)
     total = len(plan.tasks())
     done = iter(range(total + 1))
-    record = runner.run(
+    return runner.run(
         started=lambda task: explorer.report(f"check, {task.name}", next(done) / total),
         ended=lambda _: None,
     )
-    return summarise(record)
 
 
 def _memory(
@@ -346,6 +347,7 @@ def main(budget: float = 60.0) -> None:
     from bench.measure import code_version
     from bench.pick import Request, recommend
     from bench.store import alike
+    from bench.summary import summarise
     from bench.table import console
 
     names = [str(name) for name in catalogue.select(("*@cpu",))]
@@ -375,7 +377,7 @@ def main(budget: float = 60.0) -> None:
             for name in names
         ]
         some.report = lambda what, share: print(f"{share:4.0%} {what}", file=sys.stderr)  # noqa: T201
-        results = measure(some, rows_of)
+        results = summarise(measure(some, rows_of))
         check = compare(answers, results)
         check = replace(check, beyond=tuple(_beyond(answers)))
     console().print(check.page())
@@ -385,21 +387,31 @@ def main(budget: float = 60.0) -> None:
 def _beyond(
     answers: Mapping[tuple[int, int, int], tuple[Explorer, Answer]],
 ) -> list[Prediction]:
-    """Measure what was still in the race, and not measured, at `BEYOND`; hold it to that."""
+    """Learn from sizes up to a tenth of `BEYOND` and hold it to that, in one interleaved run.
+
+    Of what was still in the race at the largest request. Side by side, because
+    on a shared machine the memory's pace drifts by more than what is looked for.
+    """
+    from bench.model import CostModel
+    from bench.store import observations
+    from bench.summary import summarise
+
     features, rows = BEYOND
     explorers = [e for (_, d, _), (e, _) in answers.items() if d == features]
     explorer = max(explorers, key=lambda e: (e.request.rows, e.request.iterations))
+    names = [m.backend for m in explorer.models.values() if m.complete]
+    names = [name for name in names if name not in explorer.dropped]
+    sizes = [*LEARNT, rows // 10, rows]
+    record = measure(
+        explorer, [(name, n, features, "float32") for name in names for n in sizes]
+    )
+    learnt = observations([record], features, "float32")
     models = [
-        m
-        for m in explorer.models.values()
-        if m.complete
-        and rows / 12 <= m.largest <= rows / 9
-        and m.backend not in explorer.dropped
+        CostModel(name, seen.up_to(rows // 10), features, "float32", explorer.cache_bytes)
+        for name, seen in learnt.items()
     ]
-    if not models:
-        return []
-    results = measure(explorer, [(m.backend, rows, features, m.dtype) for m in models])
-    return hold(models, results, [100, 10_000])
+    there = [r for r in summarise(record) if r.rows == rows]
+    return hold(models, there, ITERATIONS[1:])
 
 
 def compare(

@@ -22,7 +22,7 @@ from backends.catalogue import Name
 from backends.problem import step_bytes
 from bench.bandwidth import SMALLEST_BYTES
 from bench.measure import Children, Task
-from bench.model import CostModel, Observations, machine_spreads
+from bench.model import CAUTION, IN_MEMORY, CostModel, Observations, machine_spreads
 from bench.pick import Request, plainness
 from bench.record import Outcome, Record
 from bench.row import READ, Row
@@ -35,7 +35,13 @@ SECONDS = 0.1
 """Sampling time of a row."""
 
 MEMORY_REGIME_BYTES = 200_000_000
-"""The ladder of sizes ends with the first that is larger: straight from there on."""
+"""The ladder ends with the first size that is larger, and that no cache holds: straight on."""
+
+FAR = 3
+"""Where the target is so many times beyond that end, contenders climb one rung more.
+
+At the end a seventh of the data may still come from a cache of 32 MB.
+"""
 
 WIDEST = 0.4
 """Where every contender's total is known to ±40 %, the answer comes from the store."""
@@ -48,9 +54,6 @@ DECIDED = 0.15
 
 PASSES = 5
 """Processes in which a contender's step is measured at the sizes next to the target."""
-
-CAUTION = 6
-"""Times the data, that a backend of which nothing is known may need."""
 
 BYTES_A_SECOND = 1.5e8
 """At which a child makes its data and the reference; it only schedules."""
@@ -229,8 +232,8 @@ class Explorer:
     def sizes(self) -> list[int]:
         """Return the ladder: half a decade a rung, until data are read from memory.
 
-        The target is a rung, too, where its data are not too large for the
-        memory and the budget.
+        A target far beyond has one rung more. The target is a rung, too, where
+        its data are not too large for the memory and the budget.
         """
         features, dtype = self.request.features, self.request.dtype
 
@@ -238,10 +241,11 @@ class Explorer:
             return step_bytes(rows, features, dtype)
 
         most = min(self._memory("cpu") / CAUTION, self.budget * BYTES_A_SECOND / 6)
+        far = size(self.request.rows) >= FAR * self._regime
         rungs, rows, k = [], 100, 4
         while size(rows) <= most:
             rungs.append(rows)
-            if size(rows) >= MEMORY_REGIME_BYTES:
+            if size(rows) >= (FAR if far else 1) * self._regime:
                 break
             k += 1
             rows = (10 if k % 2 == 0 else 30) * 10 ** (k // 2 - 1)
@@ -296,7 +300,9 @@ class Explorer:
         small = [n for n in sizes if self._bytes(n) < self.cache_bytes / 4]
         large = [n for n in sizes if self._bytes(n) >= self.cache_bytes / 4]
         yield from self._steps(small[::2] or sizes[:1], "small sizes")
-        yield from self._steps([sizes[-1]], "the largest size")
+        # Beyond it go only those that have not been dropped by then.
+        end = [n for n in sizes if self._bytes(n) < FAR * self._regime] or sizes
+        yield from self._steps(end[-1:], "a large size")
         near = _nearest(sizes, self.request.rows)
         yield from self._setups(near, "set-up at the size", again=True)
         yield from self._steps(large, "large sizes")
@@ -375,6 +381,11 @@ class Explorer:
         """Return what may be used of a device's memory here; the host's where it has none."""
         memory = self.request.memory_bytes
         return memory[device] if device in memory.keys() - {"cpu"} else self._host()
+
+    @property
+    def _regime(self) -> int:
+        """Bytes from which data are read from memory."""
+        return max(MEMORY_REGIME_BYTES, IN_MEMORY * self.cache_bytes)
 
     def _host(self) -> int:
         return min(self.request.memory_bytes["cpu"], self.may_use)

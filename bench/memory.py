@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import mmap
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bench.limits import available_bytes
 from bench.procfs import ROOT, number
 
 if TYPE_CHECKING:
@@ -33,6 +37,36 @@ def settle(root: Path = ROOT) -> int | None:
     with contextlib.suppress(OSError, AttributeError):  # glibc's own
         ctypes.CDLL(None).malloc_trim(0)
     return number(root / "proc/self/status", "VmRSS") if reset_peak(root) else None
+
+
+def provide(nbytes: int, root: Path = ROOT) -> bool:
+    """Touch so much memory and give it back, so that the system has it at hand.
+
+    A virtual machine gets its memory from its host when a page is touched for the
+    first time, which takes up to 40 times as long as to fault it in again. Whoever
+    came first would pay for all who come later.
+
+    Parameters
+    ----------
+    nbytes : int
+        At most half of what is available is touched.
+
+    Returns
+    -------
+    bool
+        False, and nothing done, where the peak could not start anew afterwards.
+    """
+    nbytes = min(nbytes, available_bytes() // 2)
+    if nbytes < mmap.PAGESIZE or not reset_peak(root):
+        return False
+    with mmap.mmap(-1, nbytes) as pages:  # the allocator would change its habits
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a kernel without them
+                pages.madvise(mmap.MADV_HUGEPAGE)
+        view = np.frombuffer(pages, np.uint8)
+        view[:: mmap.PAGESIZE] = 1
+        del view
+    return reset_peak(root)
 
 
 def peak_rss_bytes(root: Path = ROOT) -> int:

@@ -9,8 +9,8 @@ measurements at the user's own features and dtype:
   a row is learnt from placing again, too, in the processes that time the steps.
 - **first call(n)**: one step, and an overhead (compiling) that depends on the
   kind of size, hence that of the measured size next to it.
-- **memory(n)**: what the process holds with few rows, the data, and what the
-  backend adds to them a row.
+- **memory(n)**: the peaks of fresh processes, on straight lines; beyond them the
+  data, and what the backend adds to them a row.
 
 Each has a spread, from the differences between processes; a total's interval
 comes from draws of all of them. The draws are the same in every call, and no
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import median
 from zlib import crc32
@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, nnls
 
+from backends.catalogue import Name
 from backends.problem import step_bytes
 
 Floats = NDArray[np.float64]
@@ -59,6 +60,9 @@ NEAR = 0.5
 
 SLOWEST_COPY = 1e9
 """Bytes a second, at which data are placed at the worst, as long as nothing is known."""
+
+CAUTION = 6
+"""Times the data, that a backend of which nothing is known may need."""
 
 IN_MEMORY = 4
 """Data of so many times the last cache are read from memory."""
@@ -102,6 +106,22 @@ class Observations:
     peak_bytes: tuple[Sample, ...] = ()
     added_bytes: tuple[Sample, ...] = ()
     failure: str = ""
+
+    def up_to(self, rows: int) -> Observations:
+        """Return what was seen of no more rows."""
+
+        def small(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+            return tuple(s for s in samples if s.rows <= rows)
+
+        return replace(
+            self,
+            place=small(self.place),
+            place_again=small(self.place_again),
+            first_call=small(self.first_call),
+            step=small(self.step),
+            peak_bytes=small(self.peak_bytes),
+            added_bytes=small(self.added_bytes),
+        )
 
 
 @dataclass(frozen=True)
@@ -246,17 +266,28 @@ class CostModel:
 
         None if nothing tells. An allocator of a device counts its own, from nothing.
         """
-        seen = self.observations
-        if not seen.peak_bytes:
+        if not self.observations.peak_bytes:
             return None
-        if not seen.added_bytes:
-            most = max(seen.peak_bytes, key=lambda s: (s.rows, s.value))
-            return most.value * max(1.0, rows / most.rows)
-        first = min(seen.peak_bytes, key=lambda s: (s.rows, s.value))
-        base = first.value - self._bytes(first.rows)
-        largest = max(s.rows for s in seen.added_bytes)
-        a_row = median(s.value for s in seen.added_bytes if s.rows == largest) / largest
-        return base + self._bytes(rows) + a_row * rows
+        sizes, groups = _by_rows(self.observations.peak_bytes)
+        peaks = np.maximum.accumulate([median(g) for g in groups])
+        if sizes[0] < rows < sizes[-1]:
+            return float(np.interp(rows, sizes, peaks))
+        end = 0 if rows <= sizes[0] else -1
+        away = rows - sizes[end]
+        return float(max(0.0, peaks[end] + away * self._bytes_a_row))
+
+    @property
+    def _bytes_a_row(self) -> float:
+        """Bytes that a row more takes: its data, and what placing and stepping add."""
+        added = self.observations.added_bytes
+        if added:
+            largest = max(s.rows for s in added)
+            here = median(s.value for s in added if s.rows == largest)
+            return self._bytes(1) + here / largest
+        if Name.parse(self.backend).device == "cpu":
+            return CAUTION * self._bytes(1)
+        most = max(self.observations.peak_bytes, key=lambda s: (s.rows, s.value))
+        return most.value / most.rows
 
     def _bytes(self, rows: float) -> int:
         return step_bytes(int(rows), self.features, self.dtype)

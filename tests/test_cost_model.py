@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.model import CostModel, Observations, Sample
+from bench.model import CAUTION, CostModel, Observations, Sample
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 30_000_000)
 
@@ -140,9 +140,25 @@ def test_more_processes_narrow_the_interval() -> None:
 
 def test_memory_is_the_process_the_data_and_what_is_added() -> None:
     assert model().peak_bytes(50_000_000) == pytest.approx(60e6 + 12 * 50e6, rel=0.01)
-    device = replace(observed(), added_bytes=())
-    assert model(device).peak_bytes(60_000_000) == pytest.approx(2 * (60e6 + 12 * 30e6))
     assert model(replace(observed(), peak_bytes=())).peak_bytes(100) is None
+
+
+def test_memory_follows_what_fresh_processes_held() -> None:
+    """A compiler's own memory is there at 10⁴ rows and hidden by the data at 10⁶."""
+    seen = (Sample(10_000, 250e6), Sample(1_000_000, 300e6))
+    added = tuple(Sample(n, 100.0 * n) for n in (10_000, 1_000_000))
+    of = model(replace(observed(), peak_bytes=seen, added_bytes=added))
+    assert of.peak_bytes(1_000_000) == 300e6
+    assert of.peak_bytes(505_000) == pytest.approx(275e6)
+    assert of.peak_bytes(2_000_000) == pytest.approx(300e6 + 108e6)
+    assert of.peak_bytes(100) == pytest.approx(250e6, rel=0.01)
+
+
+def test_of_unknown_memory_the_host_takes_some_times_the_data_a_device_all_a_row() -> None:
+    seen = replace(observed(), added_bytes=(), peak_bytes=(Sample(10_000, 60e6),))
+    assert model(seen).peak_bytes(10_010_000) == pytest.approx(60e6 + CAUTION * 8 * 10**7)
+    device = model(seen, "torch@cuda:0")
+    assert device.peak_bytes(60_000) == pytest.approx(6 * 60e6)
 
 
 def test_what_failed_or_lacks_a_part_is_not_complete() -> None:

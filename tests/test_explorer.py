@@ -182,6 +182,24 @@ def test_a_size_beyond_the_memory_is_never_tried(world: World, tmp_path: Path) -
     assert pick(explorer)[1] is not None
 
 
+def test_contenders_climb_further_where_the_target_is_far(world: World, ask: Ask) -> None:
+    explorer = ask(10**9, 1000)
+    explorer.run()
+    tried: dict[str, int] = {}
+    for row in (Row.parse(text) for task in world.tasks for text in task.rows):
+        tried[row.backend] = max(tried.get(row.backend, 0), row.rows)
+    assert tried["numba:parallel"] == 10**8
+    assert tried["torch"] <= 3 * 10**7
+    assert ask(10**8 // 2, 1000).sizes()[-2:] == [3 * 10**7, 5 * 10**7]
+
+
+def test_no_cache_holds_the_largest_rung(tmp_path: Path) -> None:
+    machine = {"cpu": "made up", "caches": {"L3": 384 << 20}}
+    request = Request(10**12, 1, 100, "float32", {"cpu": 10**12})
+    explorer = Explorer(request, list(COSTS), 2, machine, "code", tmp_path, [], 600.0)
+    assert step_bytes(explorer.sizes()[-1], 1, "float32") >= 4 * (384 << 20)
+
+
 def test_someone_elses_memory_is_not_taken_here(world: World, tmp_path: Path) -> None:
     request = Request(10**8, 1, 100, "float32", {"cpu": 10**12})
     explorer = Explorer(

@@ -247,6 +247,26 @@ print(before, during, after, peak_rss_bytes())
     assert reset == pytest.approx(before, abs=20 * MB)
 
 
+@linux
+def test_provided_memory_is_given_back_and_not_in_the_peak() -> None:
+    code = f"""
+from bench.memory import peak_rss_bytes, provide
+from bench.procfs import ROOT, number
+faults = lambda: int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[7])
+before, touched = peak_rss_bytes(), faults()
+assert provide({300 * MB})
+print(before, peak_rss_bytes(), number(ROOT / "proc/self/status", "VmRSS"), faults() - touched)
+"""
+    before, peak, held, faults = map(int, python(code).split())
+    assert peak < before + 20 * MB
+    assert held < before + 20 * MB
+    assert faults > 100  # one a huge page at the least
+
+
+def test_without_a_reset_no_memory_is_provided(tmp_path: Path) -> None:
+    assert memory.provide(100 * MB, tmp_path) is False
+
+
 def test_without_proc_there_is_no_reset_but_a_peak(tmp_path: Path) -> None:
     assert memory.reset_peak(tmp_path) is False
     peak = memory.peak_rss_bytes(tmp_path)
