@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-COMMANDS = ("fit", "run", "pick", "backends")
+COMMANDS = ("fit", "run", "pick", "report", "compare", "plot", "backends")
 
 
 class LazyGroup(click.Group):

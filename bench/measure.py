@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,10 @@ from bench.record import Measurement, Outcome, Record, RecordError
 from bench.row import READ, YARDSTICKS, Row
 from bench.threads import environment
 
-HERE = Path(__file__).parent
+TREE = Path(__file__).parents[1]
+"""This checkout."""
+
+GIT_SECONDS = 20.0
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 """Where compilers keep what they compiled between processes."""
@@ -116,10 +119,24 @@ class Runner:
         Folder of the results.
     timeout : float
         Seconds after which a child is stopped.
+    name : str
+        What the result is called.
+    tree : Path, optional
+        Another checkout of the project, to be measured instead of this one.
     """
 
-    def __init__(self, plan: Plan, threads: int, store: Path, timeout: float = 900.0) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        threads: int,
+        store: Path,
+        timeout: float = 900.0,
+        *,
+        name: str = "",
+        tree: Path = TREE,
+    ) -> None:
         self.plan, self.threads, self.store, self.timeout = plan, threads, store, timeout
+        self.tree = tree
         request = {
             "rows": [str(row) for row in plan.rows],
             "passes": plan.passes,
@@ -129,8 +146,11 @@ class Runner:
         }
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
         machine = describe(threads).as_dict()
-        self.record = Record(created, request, machine, code_version())
-        self.path = store / f"run-{created[:23].replace(':', '')}.json"
+        self.record = Record(
+            *(created, request, machine, code_version(tree)), name=name, revision=revision(tree)
+        )
+        other = "" if tree == TREE else "-against"
+        self.path = store / f"run-{created[:23].replace(':', '')}{other}.json"
         self._resume()
 
     def _resume(self) -> None:
@@ -149,26 +169,47 @@ class Runner:
 
     def run(self, started: Callable[[Task], None], ended: Callable[[Task], None]) -> Record:
         """Run what is pending; the record is saved before the first and after every task."""
+        return side_by_side([self], started, ended)[0]
+
+    def take(self, task: Task, scratch: Path) -> None:
+        """Run one task and save what it gave."""
+        children = Children(
+            *(self.threads, self.plan.seconds, scratch),
+            *(self.path.with_suffix(""), self.timeout, self.tree),
+        )
+        outcome = children.run(self._without_failed(task))
+        self.record = self.record.with_outcome(task.name, outcome)
         self.record.save(self.path)
-        with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
-            children = Children(
-                *(self.threads, self.plan.seconds, Path(scratch)),
-                *(self.path.with_suffix(""), self.timeout),
-            )
-            for task in self.pending():
-                started(task)
-                outcome = children.run(self._without_failed(task))
-                self.record = self.record.with_outcome(task.name, outcome)
-                self.record.save(self.path)
-                ended(task)
-        self.record = replace(self.record, complete=True)
-        self.record.save(self.path)
-        return self.record
 
     def _without_failed(self, task: Task) -> Task:
         """Leave out rows that failed before: one that kills its process takes others along."""
         failed = {row for outcome in self.record.tasks.values() for row in outcome.failures}
         return replace(task, rows=tuple(row for row in task.rows if row not in failed))
+
+
+def side_by_side(
+    runners: Sequence[Runner], started: Callable[[Task], None], ended: Callable[[Task], None]
+) -> list[Record]:
+    """Run the pending tasks of one plan for every runner in turn, each first as often as last.
+
+    What happens to the machine meanwhile happens to all of them.
+    """
+    for runner in runners:
+        runner.record.save(runner.path)
+    with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
+        for k, task in enumerate(runners[0].plan.tasks()):
+            for runner in (runners, runners[::-1])[k % 2]:
+                if task.name in runner.record.tasks:
+                    continue
+                started(task)
+                own = Path(scratch) / str(runners.index(runner))
+                own.mkdir(exist_ok=True)
+                runner.take(task, own)
+                ended(task)
+    for runner in runners:
+        runner.record = replace(runner.record, complete=True)
+        runner.record.save(runner.path)
+    return [runner.record for runner in runners]
 
 
 @dataclass(frozen=True)
@@ -187,6 +228,8 @@ class Children:
         Where the output of a child that died is kept.
     timeout : float
         Seconds after which a child is stopped.
+    tree : Path
+        The checkout whose benchmarks run.
     """
 
     threads: int
@@ -194,6 +237,7 @@ class Children:
     scratch: Path
     logs: Path
     timeout: float
+    tree: Path = TREE
 
     def run(self, task: Task) -> Outcome:
         """Run one task; a child that dies is an outcome, too."""
@@ -204,8 +248,9 @@ class Children:
         for file in (benchmarks, failures):
             file.unlink(missing_ok=True)
         command = [
-            *(sys.executable, "-m", "pytest", str(HERE / task.suite)),
-            *("-c", os.devnull, "--rootdir", str(HERE), "-p", "no:cacheprovider", "-q"),
+            *(sys.executable, "-m", "pytest", str(self.tree / "bench" / task.suite)),
+            *("-c", os.devnull, "--rootdir", str(self.tree / "bench")),
+            *("-p", "no:cacheprovider", "-q"),
             *("-p", "pytest_benchmark.plugin"),
             *("--benchmark-only", "--benchmark-disable-gc", f"--benchmark-json={benchmarks}"),
             *(f"--failures={failures}", f"--threads={self.threads}"),
@@ -214,7 +259,7 @@ class Children:
         settings = environment(self.threads) | {name: str(caches / name) for name in CACHES}
         # What else happens to be installed would be imported by every child.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        status, log = _call(command, os.environ | settings, self.timeout)
+        status, log = _call(command, os.environ | settings, self.timeout, self.tree)
         if task.cold:  # what it compiled saves the hot loop's children the time
             shutil.copytree(caches, warm, dirs_exist_ok=True)
         if failures.exists():  # the last thing that a child writes
@@ -240,12 +285,14 @@ class Children:
         return f"its process {end}; see {path}"
 
 
-def _call(command: list[str], env: dict[str, str], timeout: float) -> tuple[int | None, str]:
+def _call(
+    command: list[str], env: dict[str, str], timeout: float, folder: Path
+) -> tuple[int | None, str]:
     """Run a child in a process group of its own; None as status when it was too slow."""
     child = subprocess.Popen(  # noqa: S603 the command is ours
         command,
         env=env,
-        cwd=HERE.parent,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -296,10 +343,31 @@ SOURCES = (
 """What a timing depends on beside the backends; how it is judged or shown is not in it."""
 
 
-def code_version() -> str:
+def code_version(tree: Path = TREE) -> str:
     """Hash the sources that a result depends on: a record never mixes two of them."""
     digest = hashlib.sha256()
-    sources = [*(HERE.parent / "backends").rglob("*.py"), *(HERE / name for name in SOURCES)]
+    sources = [*(tree / "backends").rglob("*.py"), *(tree / "bench" / name for name in SOURCES)]
     for path in sorted(sources):
-        digest.update(path.read_bytes())
+        if path.exists():  # another checkout may be older
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def revision(tree: Path = TREE) -> str:
+    """Return the checkout's git revision, ``-dirty`` if files have changed; or nothing."""
+    git = shutil.which("git")
+    if git is None or not (tree / ".git").exists():
+        return ""
+    found = []
+    for question in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):
+        answer = subprocess.run(  # noqa: S603 (the arguments are ours)
+            [git, "-C", str(tree), *question],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=GIT_SECONDS,
+        )
+        if answer.returncode:
+            return ""
+        found.append(answer.stdout.strip())
+    return found[0] + ("-dirty" if found[1] else "")

@@ -15,6 +15,9 @@ measurements at the user's own features and dtype:
 Each has a spread, from the differences between processes; a total's interval
 comes from draws of all of them. The draws are the same in every call, and no
 sum depends on the order of the measurements.
+
+The report's calculator (``report/model.js``) computes the same from
+`CostModel.as_dict`: what changes here changes there.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import median
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -40,8 +44,6 @@ COVERAGE = 0.90
 
 DRAWS = 2000
 
-TAIL = 4
-"""Degrees of freedom of the draws: of a few processes, one is often far off (Student's t)."""
 
 STEP_SPREAD, SETUP_SPREAD = 0.15, 0.20
 """Relative spread between processes where too few were measured to tell: 15 %, 20 %."""
@@ -54,6 +56,9 @@ BETWEEN = 0.15
 
 BEYOND, BEYOND_IN_CACHE = 0.12, 0.5
 """The same a decade beyond the largest: of data in memory, and still in the caches."""
+
+FARTHEST = 2.0
+"""Decades beyond which a set-up's error grows no more."""
 
 NEAR = 0.5
 """Decades within which a set-up says something of another size."""
@@ -164,9 +169,8 @@ class CostModel:
 
     def __post_init__(self) -> None:
         # Of its own for each backend: two backends' errors are not the same error.
-        rng = np.random.default_rng(crc32(self.backend.encode()))
-        draws = rng.standard_t(TAIL, (4, DRAWS))
-        object.__setattr__(self, "_draws", draws)
+        uniform = uniforms(crc32(self.backend.encode()), 4 * DRAWS)
+        object.__setattr__(self, "_draws", student_t4(uniform).reshape(4, DRAWS))
 
     @property
     def complete(self) -> bool:
@@ -266,15 +270,22 @@ class CostModel:
 
         None if nothing tells. An allocator of a device counts its own, from nothing.
         """
-        if not self.observations.peak_bytes:
+        if self._peaks is None:
             return None
-        sizes, groups = _by_rows(self.observations.peak_bytes)
-        peaks = np.maximum.accumulate([median(g) for g in groups])
+        sizes, peaks = self._peaks
         if sizes[0] < rows < sizes[-1]:
             return float(np.interp(rows, sizes, peaks))
         end = 0 if rows <= sizes[0] else -1
         away = rows - sizes[end]
         return float(max(0.0, peaks[end] + away * self._bytes_a_row))
+
+    @cached_property
+    def _peaks(self) -> tuple[Floats, Floats] | None:
+        """Sizes, and the most that fresh processes held; it grows with the rows."""
+        if not self.observations.peak_bytes:
+            return None
+        sizes, groups = _by_rows(self.observations.peak_bytes)
+        return sizes, np.asarray(np.maximum.accumulate([median(g) for g in groups]))
 
     @property
     def _bytes_a_row(self) -> float:
@@ -303,8 +314,12 @@ class CostModel:
         spread = self._spreads[0] * math.sqrt(1 + 1 / nearest)
         if rows <= sizes[-1]:
             return math.hypot(spread, BETWEEN * away)
-        in_memory = self._bytes(sizes[-1]) >= IN_MEMORY * self.cache_bytes
-        return math.hypot(spread, (BEYOND if in_memory else BEYOND_IN_CACHE) * away)
+        return math.hypot(spread, (BEYOND if self._in_memory else BEYOND_IN_CACHE) * away)
+
+    @property
+    def _in_memory(self) -> bool:
+        """Whether the largest measured data were read from memory."""
+        return self._bytes(self._steps[0][-1]) >= IN_MEMORY * self.cache_bytes
 
     def setup_known(self, rows: float) -> bool:
         """Whether the set-up was measured within `NEAR` of this size.
@@ -318,7 +333,52 @@ class CostModel:
     def _setup_sigma(self, rows: float) -> float:
         sizes, _ = self._overheads
         away = float(np.abs(np.log10(rows / sizes)).min())
-        return math.hypot(self._spreads[1], BETWEEN * min(away, 2.0))
+        return math.hypot(self._spreads[1], BETWEEN * min(away, FARTHEST))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `total` and `peak_bytes` are computed from, for the report's page."""
+        rows, seconds, counts = self._steps
+        at, overheads = self._overheads
+        constant, a_row = self._place
+        peaks = self._peaks
+        return {
+            "backend": self.backend,
+            "seed": crc32(self.backend.encode()),
+            "import_s": self.import_s,
+            "place": {"constant": constant, "a_row": a_row},
+            "steps": {
+                "rows": rows.tolist(),
+                "seconds": seconds.tolist(),
+                "counts": counts.tolist(),
+            },
+            "overheads": {"rows": at.tolist(), "seconds": overheads.tolist()},
+            "spreads": list(self._spreads),
+            "beyond": BEYOND if self._in_memory else BEYOND_IN_CACHE,
+            "peaks": peaks and {"rows": peaks[0].tolist(), "bytes": peaks[1].tolist()},
+            "bytes_a_row": self._bytes_a_row if peaks else None,
+        }
+
+
+def uniforms(seed: int, count: int) -> Floats:
+    """Return numbers in (0, 1) that a page's script can draw, too, bit by bit.
+
+    Mulberry32, a counter through an integer hash; for draws, not for secrets.
+    """
+    a = np.uint32(seed) + np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)
+    t = (a ^ (a >> 15)) * (a | 1)
+    t = (t + (t ^ (t >> 7)) * (t | 61)) ^ t
+    return np.asarray(((t ^ (t >> 14)) + 0.5) / 2.0**32)
+
+
+def student_t4(uniform: Floats) -> Floats:
+    """Return the quantiles of Student's t with four degrees of freedom.
+
+    Heavier tails than the normal's: of a few processes, one is often far off. In
+    closed form (Shaw, Sampling Student's T distribution, J. Comput. Finance 9(4), 2006).
+    """
+    alpha = np.sqrt(4 * uniform * (1 - uniform))
+    q = np.cos(np.arccos(alpha) / 3) / alpha
+    return np.asarray(np.sign(uniform - 0.5) * 2 * np.sqrt(q - 1))
 
 
 def machine_spreads(observations: Iterable[Observations]) -> tuple[float, float]:

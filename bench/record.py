@@ -62,7 +62,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Record:
-    """A run: what was asked for, on which machine, and what each child gave."""
+    """A run: what was asked for, on which machine, and what each child gave.
+
+    Attributes
+    ----------
+    created : str
+        ISO 8601, UTC.
+    request, machine : dict
+    code : str
+        `bench.measure.code_version`.
+    name : str
+        What ``run --name`` called it.
+    revision : str
+        The git revision of the code, with ``-dirty`` where files had changed.
+    """
 
     created: str
     request: dict[str, Any]
@@ -71,6 +84,8 @@ class Record:
     tasks: dict[str, Outcome] = field(default_factory=dict)
     complete: bool = False
     schema: int = SCHEMA
+    name: str = ""
+    revision: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
         """Return the record with one more child in it."""
@@ -83,7 +98,8 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write the record, atomically."""
-        write_atomically(path, json.dumps(asdict(self), indent=1, allow_nan=False))
+        document = asdict(self) | {"benchmarks": pytest_benchmarks(self)}
+        write_atomically(path, json.dumps(document, indent=1, allow_nan=False))
 
     @classmethod
     def load(cls, path: Path) -> Record:
@@ -98,10 +114,36 @@ class Record:
         if schema != SCHEMA:
             raise RecordError(f"{path} has schema {schema!r}; this version reads {SCHEMA}")
         try:
+            raw.pop("benchmarks", None)  # for another program; all of it is in the tasks
             tasks = {name: _outcome(value) for name, value in raw.pop("tasks").items()}
             return cls(**raw, tasks=tasks)
         except (AttributeError, KeyError, TypeError) as error:
             raise RecordError(f"{path} is damaged: {error}") from None
+
+
+def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
+    """Return the steps as pytest-benchmark saves them: its ``compare`` then reads our files."""
+    from pytest_benchmark.stats import Stats
+
+    rows: dict[str, Any] = {}
+    for outcome in record.tasks.values():
+        for m in outcome.measurements:
+            if m.kind == "step" and m.row not in outcome.failures:
+                of = rows.setdefault(m.row, Stats())
+                for seconds in m.seconds_per_step:
+                    of.update(seconds)
+    return [
+        {
+            "group": None,
+            "name": row,
+            "fullname": f"bench/test_step.py::test_step[{row}]",
+            "params": None,
+            "param": row,
+            "extra_info": {},
+            "stats": stats.as_dict() | {"iterations": 1},
+        }
+        for row, stats in rows.items()
+    ]
 
 
 def _outcome(raw: dict[str, Any]) -> Outcome:

@@ -15,6 +15,9 @@ from bench.bandwidth import SMALLEST_BYTES
 from bench.record import Measurement, Record
 from bench.row import Row
 
+NOT_MEASURED = "not measured"
+"""Reason of a row that was asked for, and neither timed nor failed."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -133,7 +136,7 @@ def _result(record: Record, row: Row) -> Result:
         steps=sum(m.steps * len(m.seconds) for m in steps),
         threads=record.machine["threads"],
         verified=verified,
-        reason="" if verified else next(iter(reasons), "not measured"),
+        reason="" if verified else next(iter(reasons), NOT_MEASURED),
         relative_error=worst("relative_error"),
         import_s=once("import"),
         place_s=once("place"),

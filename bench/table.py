@@ -10,9 +10,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench.formats import markdown_text
 from bench.summary import Interval, Result
 
 GRAM_NOTE = "gram: for least squares only; reads the data once (place), then steps cost O(d²)"
+
+HEADINGS = (
+    *("backend", "first\ncall", "new\nshape", "place", "a step", "×\nnumpy", "GB/s", "of\nbw"),
+    *("peak\nmemory", "rel.\nerror"),
+)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -56,18 +62,40 @@ def _scaled(value: float | None, units: tuple[tuple[float, str], ...], digits: i
 def results_table(results: list[Result]) -> RenderableType:
     """Return a table for every size, sorted by time a step, failures last."""
     tables: list[RenderableType] = []
-    for (rows, features, dtype), group in groupby(results, key=lambda r: r.row.size):
-        tables.append(_size_table(rows, features, dtype, list(group)))
+    for _, group in groupby(results, key=lambda r: r.row.size):
+        tables.append(_size_table(list(group)))
     return Group(*tables)
 
 
-def _size_table(rows: int, features: int, dtype: str, results: list[Result]) -> RenderableType:
-    columns = "" if features == 1 else f" × {features} features"
-    title = (
-        f"{count(rows)} rows{columns}, {dtype}: {byte_count(results[0].bytes_per_step)} a step"
-    )
+def results_markdown(results: list[Result]) -> str:
+    """Return the same tables in Markdown."""
+    parts = []
+    headings = [heading.replace("\n", " ") for heading in HEADINGS]
+    for _, group in groupby(results, key=lambda r: r.row.size):
+        of_size = list(group)
+        plain = _plain(of_size)
+        cells = [_cells(r, plain) for r in of_size if r.verified]
+        parts.append(f"**{_title(of_size[0])}**\n\n{markdown_text(headings, cells)}")
+        parts += [f"failed: {r.backend}: {r.reason}\n" for r in of_size if not r.verified]
+    if any(r.least_squares_only for r in results):
+        parts.append(f"{GRAM_NOTE}\n")
+    return "\n".join(parts)
+
+
+def _title(result: Result) -> str:
+    columns = "" if result.features == 1 else f" × {result.features} features"
+    size = f"{count(result.rows)} rows{columns}, {result.dtype}"
+    return f"{size}: {byte_count(result.bytes_per_step)} a step"
+
+
+def _plain(results: list[Result]) -> Interval | None:
+    """Return the step of plain NumPy, which the others are held against."""
+    return next((r.step_s for r in results if r.backend == "numpy"), None)
+
+
+def _size_table(results: list[Result]) -> RenderableType:
     table = Table(
-        title=title,
+        title=_title(results[0]),
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
@@ -75,17 +103,10 @@ def _size_table(rows: int, features: int, dtype: str, results: list[Result]) -> 
         padding=0,
     )
     # Only this gives way where the line would be too long; no figure is cut.
-    table.add_column("backend", overflow="fold")
-    table.add_column("first\ncall", justify="right", no_wrap=True)
-    table.add_column("new\nshape", justify="right", no_wrap=True)
-    table.add_column("place", justify="right", no_wrap=True)
-    table.add_column("a step", justify="right", no_wrap=True)
-    table.add_column("×\nnumpy", justify="right", no_wrap=True)
-    table.add_column("GB/s", justify="right", no_wrap=True)
-    table.add_column("of\nbw", justify="right", no_wrap=True)
-    table.add_column("peak\nmemory", justify="right", no_wrap=True)
-    table.add_column("rel.\nerror", justify="right", no_wrap=True)
-    plain = next((r.step_s for r in results if r.backend == "numpy"), None)
+    table.add_column(HEADINGS[0], overflow="fold")
+    for heading in HEADINGS[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    plain = _plain(results)
     for result, following in zip(results, [*results[1:], None], strict=True):
         loops_end = following is not None and following.least_squares_only
         loops_end = loops_end and not result.least_squares_only

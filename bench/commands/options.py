@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
-from typing import Literal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import click
 
@@ -32,6 +35,14 @@ def positive(text: str) -> float:
     if number is None or number <= 0:
         raise click.BadParameter(f"{text!r} is not a finite number above 0")
     return number
+
+
+def share(text: str) -> float:
+    """Read a share: ``10%``, or 0.1."""
+    number = _finite(text.removesuffix("%"))
+    if number is None or number < 0:
+        raise click.BadParameter(f"{text!r} is not a share such as 10%")
+    return number / 100 if text.endswith("%") else number
 
 
 def byte_size(text: str) -> int:
@@ -74,3 +85,34 @@ def _finite(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=Path(".benchmarks"),
+    show_default=True,
+    help="Folder of the results.",
+)
+
+
+Format = Literal["table", "markdown", "csv", "json"]
+
+
+def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--format`` and ``--json``; the command gets one `output_format`."""
+
+    @click.option(
+        "--format",
+        "output_format",
+        type=click.Choice(get_args(Format)),
+        default="table",
+        show_default=True,
+        help="How to print.",
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, as_json: bool, output_format: Format, **kwargs: Any) -> Any:
+        return command(*args, output_format="json" if as_json else output_format, **kwargs)
+
+    return wrapped

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import print_json
-from bench.commands.options import count, positive
+from bench.commands.options import Format, count, format_options, positive, store_option
 
 if TYPE_CHECKING:
     from bench.measure import Runner
@@ -68,19 +68,20 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     type=count,
     help="Threads for every library.  [default: the CPUs this process may use]",
 )
+@store_option
+@click.option("--name", default="", help="Call the result so, for 'compare' and 'report'.")
 @click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    default=Path(".benchmarks"),
-    show_default=True,
-    help="Folder of the results.",
+    "--against",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="TREE",
+    help="Measure another checkout of descentbench in turn with this one, and compare.",
 )
 @click.option(
     "--limit",
     is_flag=True,
     help="Show how far each library's best is from what the machine can do, at other sizes.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
+@format_options
 def run(
     backend: tuple[str, ...],
     device: tuple[str, ...],
@@ -92,8 +93,10 @@ def run(
     timeout: float,
     threads: int | None,
     store: Path,
+    name: str,
+    against: Path | None,
     limit: bool,
-    as_json: bool,
+    output_format: Format,
 ) -> None:
     """Measure the backends and print a table, fastest first.
 
@@ -135,8 +138,15 @@ def run(
         _yardsticks() if limit else (READ,),
         setup=not limit,
     )
-    record = _measure(Runner(plan, threads, store, timeout))
-    _show(record, limit, as_json)
+    runners = [Runner(plan, threads, store, timeout, name=name)]
+    if against is not None:
+        runners.append(Runner(plan, threads, store, timeout, tree=against.resolve()))
+    records = _measure(runners)
+    _show(records[0], limit, output_format)
+    if against is not None:
+        from bench.commands.compare import show
+
+        show(records[1], records[0], "table" if output_format == "table" else None)
 
 
 def _yardsticks() -> tuple[str, ...]:
@@ -152,10 +162,11 @@ def _yardsticks() -> tuple[str, ...]:
     return READ, NATIVE
 
 
-def _measure(runner: Runner) -> Record:
-    """Run the plan under a progress bar on stderr."""
+def _measure(runners: list[Runner]) -> list[Record]:
+    """Run the plan in every tree, in turn, under a progress bar on stderr."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from bench.measure import side_by_side
     from bench.table import console
 
     columns = (
@@ -165,36 +176,44 @@ def _measure(runner: Runner) -> Record:
         TextColumn("{task.description}"),
     )
     err = console(stderr=True)
-    tasks = runner.plan.tasks()
-    done = len(tasks) - len(runner.pending())
+    total = sum(len(runner.plan.tasks()) for runner in runners)
+
+    def done() -> int:
+        return total - sum(len(runner.pending()) for runner in runners)
+
     with Progress(
         *columns, console=err, transient=True, disable=not err.is_terminal
     ) as progress:
-        bar = progress.add_task("", total=len(tasks), completed=done)
+        bar = progress.add_task("", total=total, completed=done())
         try:
-            return runner.run(
+            return side_by_side(
+                runners,
                 started=lambda task: progress.update(bar, description=task.name),
                 ended=lambda _: progress.advance(bar),
             )
         except KeyboardInterrupt:
-            done = len(tasks) - len(runner.pending())
-            err.print(f"interrupted: {done} of {len(tasks)} parts are in {runner.path};")
+            err.print(f"interrupted: {done()} of {total} parts are in {runners[0].path};")
             err.print("the same command goes on from there")
             sys.exit(130)
 
 
-def _show(record: Record, limit: bool, as_json: bool) -> None:
+def _show(record: Record, limit: bool, output_format: Format) -> None:
+    from bench.formats import results_csv
     from bench.headroom import headroom_table, limits
     from bench.summary import summarise
-    from bench.table import console, results_table
+    from bench.table import console, results_markdown, results_table
 
     results, bounds = summarise(record), limits(record) if limit else []
-    if as_json:
+    if output_format == "json":
         rows = [result.as_dict() for result in results]
         document = {"schema": record.schema, "machine": record.machine, "results": rows}
         if limit:
             document["limit"] = [bound.as_dict() for bound in bounds]
         print_json(document)
+    elif output_format == "csv":
+        click.echo(results_csv(results), nl=False)
+    elif output_format == "markdown":
+        click.echo(results_markdown(results), nl=False)
     else:
         console().print(headroom_table(results, bounds) if limit else results_table(results))
     if not all(result.verified for result in results) or any(b.failure for b in bounds):

@@ -1,0 +1,55 @@
+"""``descentbench plot``: the figures as files, for a paper or a slide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.commands.options import store_option
+
+
+@click.command()
+@click.argument("results", nargs=-1, metavar="[RESULT]…")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("plots"),
+    show_default=True,
+    help="Folder of the figures.",
+)
+@click.option(
+    "--format",
+    "-f",
+    "formats",
+    multiple=True,
+    type=click.Choice(["svg", "png", "pdf"]),
+    default=("svg",),
+    help="May be given often.  [default: svg]",
+)
+@store_option
+def plot(results: tuple[str, ...], output: Path, formats: tuple[str, ...], store: Path) -> None:
+    """Draw the main figures at the width of a column.
+
+    Scaling, share of the bandwidth, where the time goes, and a map of the
+    fastest backend, for every number of features and dtype that was measured.
+    RESULT is what 'report' takes; of several machines the newest is drawn.
+
+    \b
+    Examples:
+      descentbench plot
+      descentbench plot laptop.json -o figures --format png --format svg
+    """
+    from bench.figures import save_all
+    from bench.report.source import sources
+    from bench.saved import find
+
+    found = [saved for what in results or [str(store)] for saved in find(what, store)]
+    newest, *others = sources({saved.path: saved for saved in found}.values())
+    for path in save_all(newest, output, formats):
+        click.echo(path)
+    if others:
+        click.echo(
+            f"drawn: {newest.label}; left out: {', '.join(s.label for s in others)}", err=True
+        )

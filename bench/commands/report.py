@@ -1,0 +1,41 @@
+"""``descentbench report``: one page of what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bench.commands.options import store_option
+
+
+@click.command()
+@click.argument("results", nargs=-1, metavar="[RESULT]…")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page.",
+)
+@store_option
+def report(results: tuple[str, ...], output: Path, store: Path) -> None:
+    """Write a page of results: what to use, a calculator, figures, all numbers.
+
+    RESULT is a file, a folder, a name that 'run --name' gave, or a git
+    revision; by default all of the store. Several machines stand side by side.
+    The page is one file and loads nothing from anywhere.
+
+    \b
+    Examples:
+      descentbench report
+      descentbench report laptop.json server.json -o machines.html
+    """
+    from bench.report.page import write
+    from bench.report.source import sources
+    from bench.saved import find
+
+    found = [saved for what in results or [str(store)] for saved in find(what, store)]
+    write(output, sources({saved.path: saved for saved in found}.values()))
+    click.echo(f"report: {output.resolve()}")

@@ -1,0 +1,268 @@
+"""Faster, slower, the same, or can't tell: two runs held against each other.
+
+What varies is the process: its samples share memory layout, placement and
+neighbours, so a pass of a row counts as one observation, the logarithm of its
+median. Few passes make a poor variance; it is drawn towards what the other
+rows show, as is done for thousands of genes with three samples each: the
+moderated t of Smyth (Statistical Applications in Genetics and Molecular
+Biology 3(1), 2004), here against a difference that matters (McCarthy & Smyth,
+Bioinformatics 25(6), 2009), with Holm's correction for many comparisons.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import digamma, polygamma
+from scipy.stats import t as student
+
+from bench.machine import identity
+from bench.record import Record, RecordError
+from bench.row import Row
+from bench.summary import summarise
+
+Verdict = Literal["faster", "slower", "same", "can't tell", "failed"]
+
+LEVEL = 0.05
+"""Of all verdicts of a comparison together: so often one is wrong where nothing changed."""
+
+MATTERS = 0.02
+"""A change has to be larger than 2 % to be called one."""
+
+SAME = 0.05
+"""Where the whole interval lies within ±5 %, nothing changed that one would notice."""
+
+FEWEST_PASSES = 2
+"""Of each run; one says nothing of its own spread."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row in both runs.
+
+    Attributes
+    ----------
+    old_s, new_s : float or None
+        Seconds a step: the geometric mean of the passes' medians.
+    ratio, low, high : float or None
+        New over old, and its interval of 95 %.
+    p : float or None
+        Holm's, of a change beyond `MATTERS`.
+    reason : str
+        Why it can't be told, or failed.
+    """
+
+    row: Row
+    verdict: Verdict
+    old_s: float | None = None
+    new_s: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of ``compare --json``."""
+        return {
+            **asdict(self.row),
+            **asdict(self),
+            "row": str(self.row),
+            "reason": self.reason or None,
+        }
+
+
+def passes(record: Record) -> dict[Row, list[float]]:
+    """Return, for every row that was right, the median seconds a step of each process."""
+    right = {result.row for result in summarise(record) if result.verified}
+    found: dict[Row, list[float]] = {}
+    for outcome in record.tasks.values():
+        for m in outcome.measurements:
+            if m.kind == "step" and (row := Row.parse(m.row)) in right:
+                found.setdefault(row, []).append(median(m.seconds_per_step))
+    return found
+
+
+def differences(old: Record, new: Record) -> list[str]:
+    """Say what makes two records unlike: machine, schema, what they measured."""
+    found = []
+    if identity(old.machine) != identity(new.machine):
+        found.append("they are of different machines, or numbers of threads")
+    kinds = [{Row.parse(r).dtype for r in record.request["rows"]} for record in (old, new)]
+    if not kinds[0] & kinds[1]:
+        a, b = (", ".join(sorted(kind)) for kind in kinds)
+        found.append(f"they are of different dtypes, {a} and {b}")
+    if old.request.get("seconds") != new.request.get("seconds"):
+        found.append("they sampled each row for different times")
+    return found
+
+
+def compare(old: Record, new: Record) -> list[Comparison]:
+    """Compare all rows that both records hold, in the order of the table.
+
+    Raises
+    ------
+    RecordError
+        They have no row in common.
+    """
+    before, after = passes(old), passes(new)
+    failed = {r.row: r.reason for r in summarise(new) if not r.verified}
+    asked = [Row.parse(text) for text in old.request["rows"]]
+    rows = [row for row in asked if row in before and (row in after or row in failed)]
+    if not rows:
+        raise RecordError("the two results have no row in common: nothing to compare")
+    pairs = {row: (np.log(before[row]), np.log(after[row])) for row in rows if row in after}
+    found = judge(pairs)
+    lost = {
+        row: Comparison(row, "failed", reason=failed[row]) for row in rows if row not in after
+    }
+    return [(found | lost)[row] for row in sorted(rows, key=_order)]
+
+
+def judge(pairs: Mapping[Row, tuple[Floats, Floats]]) -> dict[Row, Comparison]:
+    """Judge rows by the logarithms of their passes' seconds, old and new, together."""
+    enough = {r: p for r, p in pairs.items() if min(map(len, p)) >= FEWEST_PASSES}
+    found = {
+        row: Comparison(
+            row,
+            "can't tell",
+            old_s=_typical(old),
+            new_s=_typical(new),
+            ratio=_typical(new) / _typical(old),
+            reason=f"needs {FEWEST_PASSES} passes or more in both",
+        )
+        for row, (old, new) in pairs.items()
+        if row not in enough
+    }
+    if not enough:
+        return found
+    rows, shifts, errors, freedom = _moderated(enough)
+    beyond = np.abs(shifts) - math.log1p(MATTERS)
+    # Both tails of "not beyond ±MATTERS": the nearer border is what counts.
+    p_each = student.sf(beyond / errors, freedom) + student.sf(
+        (np.abs(shifts) + math.log1p(MATTERS)) / errors, freedom
+    )
+    holm = _holm(np.minimum(p_each, 1.0))
+    reach = student.ppf(0.975, freedom) * errors
+    for row, shift, width, p in zip(rows, shifts, reach, holm, strict=True):
+        low, high = math.exp(shift - width), math.exp(shift + width)
+        verdict: Verdict = "can't tell"
+        if p < LEVEL:
+            verdict = "slower" if shift > 0 else "faster"
+        elif low >= 1 / (1 + SAME) and high <= 1 + SAME:
+            verdict = "same"
+        old, new = enough[row]
+        found[row] = Comparison(
+            row,
+            verdict,
+            old_s=_typical(old),
+            new_s=_typical(new),
+            ratio=math.exp(shift),
+            low=low,
+            high=high,
+            p=float(p),
+        )
+    return found
+
+
+def _typical(logs: Floats) -> float:
+    """Return the geometric mean over the passes, seconds."""
+    return float(np.exp(logs.mean()))
+
+
+def _moderated(
+    pairs: Mapping[Row, tuple[Floats, Floats]],
+) -> tuple[list[Row], Floats, Floats, Floats]:
+    """Return rows, shifts of the mean, their moderated standard errors and freedom."""
+    rows = list(pairs)
+    shifts = np.array([new.mean() - old.mean() for old, new in pairs.values()])
+    freedom = np.array([len(old) + len(new) - 2.0 for old, new in pairs.values()])
+    squares = np.array(
+        [sum(((x - x.mean()) ** 2).sum() for x in pair) for pair in pairs.values()]
+    )
+    variance = np.maximum(squares / freedom, 1e-12)  # a clock's last digit
+    scale = np.array([1 / len(old) + 1 / len(new) for old, new in pairs.values()])
+    prior, prior_freedom = _prior(variance, freedom)
+    if math.isinf(prior_freedom):
+        pooled = np.full_like(variance, prior)
+    else:
+        pooled = (prior_freedom * prior + freedom * variance) / (prior_freedom + freedom)
+    # No more freedom than all rows have together.
+    total = np.minimum(freedom + prior_freedom, freedom.sum())
+    return rows, shifts, np.sqrt(pooled * scale), total
+
+
+def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
+    """Return the variance that all rows are drawn to, and how many degrees it is worth.
+
+    Smyth 2004, section 6.2: the logarithms' mean and variance, matched to those
+    of a scaled F distribution.
+    """
+    if len(variance) < 3:
+        return 1.0, 0.0
+    e = np.log(variance) - digamma(freedom / 2) + np.log(freedom / 2)
+    excess = float(e.var(ddof=1) - polygamma(1, freedom / 2).mean())
+    if excess <= 0:  # no more different from each other than chance makes them
+        return float(np.exp(e.mean())), math.inf
+    half = _trigamma_inverse(excess)
+    return float(np.exp(e.mean() + digamma(half) - np.log(half))), 2 * half
+
+
+def _trigamma_inverse(value: float) -> float:
+    """Solve ``polygamma(1, x) = value`` by Newton's method on 1/trigamma (Smyth's appendix)."""
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(polygamma(2, x))
+        x += step
+        if abs(step) < 1e-9 * x:
+            break
+    return x
+
+
+def _holm(p: Floats) -> Floats:
+    """Return Holm's step-down adjusted p (Scandinavian Journal of Statistics 6, 1979)."""
+    order = np.argsort(p)
+    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    found = np.empty_like(p)
+    found[order] = np.minimum(adjusted, 1.0)
+    return found
+
+
+def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
+    """Return those that are slower for certain, and by more than `limit` (0.1: 10 %)."""
+    return [
+        c
+        for c in comparisons
+        if c.verdict == "failed"
+        or (c.verdict == "slower" and c.ratio is not None and c.ratio > 1 + limit)
+    ]
+
+
+def versions_changed(old: Record, new: Record) -> list[str]:
+    """Name the packages whose versions differ: ``torch 2.12 → 2.13``."""
+    before, after = old.machine["versions"], new.machine["versions"]
+    return [
+        f"{name} {before.get(name, 'missing')} → {after.get(name, 'missing')}"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+
+
+def tally(comparisons: Sequence[Comparison]) -> str:
+    """Count the verdicts in a line."""
+    order: tuple[Verdict, ...] = ("slower", "faster", "same", "can't tell", "failed")
+    counts = {v: sum(c.verdict == v for c in comparisons) for v in order}
+    return ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+
+
+def _order(row: Row) -> tuple[object, ...]:
+    return row.features, row.rows, row.dtype, row.backend

@@ -1,0 +1,187 @@
+"use strict";
+// The cost model and the choice, as in bench/model.py and bench/pick.py: the same
+// measurements, the same draws, the same answer. tests/test_page.py holds them together.
+
+class CostModel {
+  constructor(data, shape, constants) {
+    Object.assign(this, data);
+    this.rowBytes = shape.row_bytes;
+    this.constants = constants;
+    this.cached = null;
+  }
+
+  get draws() {
+    if (!this.cached) {
+      const { draws } = this.constants;
+      const all = studentT4(uniforms(this.seed, 4 * draws));
+      this.cached = [0, 1, 2, 3].map((i) => all.subarray(i * draws, (i + 1) * draws));
+    }
+    return this.cached;
+  }
+
+  get largest() {
+    return this.steps.rows.at(-1);
+  }
+
+  step(rows) {
+    const { rows: sizes, seconds } = this.steps;
+    const last = sizes.length - 1;
+    if (rows <= sizes[last]) {
+      return Math.exp(interpolate(Math.log(rows), sizes.map(Math.log), seconds.map(Math.log)));
+    }
+    const latency = Math.min(seconds[0], 0.9 * seconds[last]);
+    return latency + ((seconds[last] - latency) * rows) / sizes[last];
+  }
+
+  placing(rows) {
+    return this.place.constant + this.place.a_row * rows;
+  }
+
+  firstCall(rows) {
+    const away = this.overheads.rows.map((n) => Math.abs(Math.log(n) - Math.log(rows)));
+    return this.overheads.seconds[away.indexOf(Math.min(...away))] + this.step(rows);
+  }
+
+  setup(rows) {
+    return this.import_s + this.placing(rows) + this.firstCall(rows);
+  }
+
+  total(rows, iterations) {
+    return this.setup(rows) + iterations * this.step(rows);
+  }
+
+  stepSigma(rows) {
+    const { rows: sizes, counts } = this.steps;
+    const away = sizes.map((n) => Math.abs(Math.log10(rows / n)));
+    const least = Math.min(...away);
+    const spread = this.spreads[0] * Math.sqrt(1 + 1 / counts[away.indexOf(least)]);
+    const beyond = rows <= sizes.at(-1) ? this.constants.between : this.beyond;
+    return Math.hypot(spread, beyond * least);
+  }
+
+  setupSigma(rows) {
+    const away = Math.min(...this.overheads.rows.map((n) => Math.abs(Math.log10(rows / n))));
+    return Math.hypot(this.spreads[1], this.constants.between * Math.min(away, this.constants.farthest));
+  }
+
+  totals(rows, iterations, count = this.constants.draws) {
+    const [ofImport, ofPlace, ofFirst, ofStep] = this.draws;
+    const setup = this.setupSigma(rows);
+    const stepping = this.stepSigma(rows);
+    const [place, first, steps] = [this.placing(rows), this.firstCall(rows), iterations * this.step(rows)];
+    const found = new Float64Array(count);
+    for (let i = 0; i < count; i += 1) {
+      found[i] =
+        this.import_s * Math.exp(setup * ofImport[i]) +
+        place * Math.exp(setup * ofPlace[i]) +
+        first * Math.exp(setup * ofFirst[i]) +
+        steps * Math.exp(stepping * ofStep[i]);
+    }
+    return found;
+  }
+
+  interval(rows, iterations) {
+    const centre = this.total(rows, iterations);
+    const draws = this.totals(rows, iterations).sort();
+    const tail = (1 - this.constants.coverage) / 2;
+    return {
+      median: centre,
+      low: Math.min(centre, quantile(draws, tail)),
+      high: Math.max(centre, quantile(draws, 1 - tail)),
+    };
+  }
+
+  peakBytes(rows) {
+    if (!this.peaks) return null;
+    const { rows: sizes, bytes } = this.peaks;
+    if (sizes[0] < rows && rows < sizes.at(-1)) return interpolate(rows, sizes, bytes);
+    const end = rows <= sizes[0] ? 0 : sizes.length - 1;
+    return Math.max(0, bytes[end] + (rows - sizes[end]) * this.bytes_a_row);
+  }
+}
+
+function uniforms(seed, count) {
+  const found = new Float64Array(count);
+  for (let i = 1; i <= count; i += 1) {
+    const a = (seed + Math.imul(i, 0x6d2b79f5)) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), a | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    found[i - 1] = (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
+  }
+  return found;
+}
+
+function studentT4(uniform) {
+  return uniform.map((u) => {
+    const alpha = Math.sqrt(4 * u * (1 - u));
+    const q = Math.cos(Math.acos(alpha) / 3) / alpha;
+    return Math.sign(u - 0.5) * 2 * Math.sqrt(q - 1);
+  });
+}
+
+function interpolate(x, xs, ys) {
+  if (x <= xs[0]) return ys[0];
+  for (let i = 1; i < xs.length; i += 1) {
+    if (x <= xs[i]) return ys[i - 1] + ((ys[i] - ys[i - 1]) * (x - xs[i - 1])) / (xs[i] - xs[i - 1]);
+  }
+  return ys.at(-1);
+}
+
+function quantile(sorted, share) {
+  const at = share * (sorted.length - 1);
+  const below = Math.floor(at);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
+}
+
+// The pick, and what can't be told apart from it; models come the plainest first.
+function choose(models, rows, iterations, constants, draws = constants.draws) {
+  if (!models.length) return { pick: null, tied: [] };
+  const totals = models.map((m) => m.total(rows, iterations));
+  const least = Math.min(...totals);
+  const best = totals.indexOf(least);
+  const fastest = models[best].totals(rows, iterations, draws);
+  const ties = models.filter((model, i) => {
+    if (i === best) return true;
+    const other = model.totals(rows, iterations, draws);
+    let wins = 0;
+    for (let k = 0; k < draws; k += 1) wins += fastest[k] < other[k];
+    return wins / draws < constants.coverage;
+  });
+  const picked = ties.find((m) => m.total(rows, iterations) <= constants.tie * least);
+  return { pick: picked.backend, tied: ties.filter((m) => m !== picked).map((m) => m.backend) };
+}
+
+function breakEven(model, simplest, rows) {
+  const more = model.setup(rows) - simplest.setup(rows);
+  const gain = simplest.step(rows) - model.step(rows);
+  if (more <= 0) return gain >= 0 ? 0 : null;
+  return gain > 0 ? more / gain : null;
+}
+
+// An answer to a request: {rows, iterations, memory: {device: bytes}, loopOnly}.
+function recommend(models, request, constants) {
+  const { rows, iterations } = request;
+  const lines = models.map((model) => {
+    const needs = model.peakBytes(rows);
+    const most = request.memory[model.device] ?? request.memory.cpu;
+    return {
+      backend: model.backend,
+      model,
+      fits: needs === null ? null : needs <= most,
+      needs,
+      setup: model.setup(rows),
+      step: model.step(rows),
+      total: model.interval(rows, iterations),
+      breakEven: breakEven(model, models[0], rows),
+    };
+  });
+  const eligible = lines.filter((line) => !(request.loopOnly && line.model.least_squares_only));
+  const fitting = eligible.filter((line) => line.fits !== false);
+  const among = (fitting.length ? fitting : eligible).map((line) => line.model);
+  const { pick, tied } = choose(among, rows, iterations, constants);
+  const loops = among.filter((model) => !model.least_squares_only);
+  const loopPick = choose(loops, rows, iterations, constants).pick;
+  lines.sort((a, b) => a.total.median - b.total.median);
+  return { pick, tied, loopPick, fits: fitting.length > 0, lines };
+}

@@ -1,0 +1,83 @@
+"""Put the page together: one file that asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from backends.interface import DescentbenchError, MissingLibraryError
+from bench.record import RecordError, write_atomically
+from bench.report.content import content
+from bench.report.source import Source
+
+HERE = files("bench.report")
+
+
+class ReportError(DescentbenchError):
+    """There is nothing to show, or the page cannot be written there."""
+
+
+def write(path: Path, found: Sequence[Source]) -> None:
+    """Write the page of these sources, atomically.
+
+    Raises
+    ------
+    MissingLibraryError
+        No jinja2 or plotly.
+    ReportError
+    """
+    if not any(source.results for source in found):
+        raise ReportError("these results hold no timings: 'descentbench run' takes some")
+    try:
+        write_atomically(path, render(content(found)))
+    except RecordError as error:
+        raise ReportError(str(error)) from None
+
+
+def render(data: dict[str, Any]) -> str:
+    """Return the page that shows `data`, as `content` gives it."""
+    try:
+        from jinja2 import Environment
+    except ImportError as error:
+        raise _missing("jinja2") from error
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_part("page.html.j2")).render(
+        data=data,
+        json=script_json(data),
+        plotly=_plotly(),
+        css=_part("page.css"),
+        model=_part("model.js"),
+        script=_part("page.js"),
+    )
+
+
+def _part(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def script_json(value: Any) -> str:
+    """Write JSON that may stand in a script element: nothing in it ends the element."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@lru_cache(maxsize=1)
+def _plotly() -> str:
+    """Return plotly's script, gzipped and in base64: a third of its size, and still offline."""
+    try:
+        source = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    except (ImportError, OSError) as error:
+        raise _missing("plotly") from error
+    return base64.b64encode(gzip.compress(source, 9, mtime=0)).decode("ascii")
+
+
+def _missing(library: str) -> MissingLibraryError:
+    return MissingLibraryError(
+        f"a report needs {library}, which is not installed: pip install {library}"
+    )

@@ -1,0 +1,237 @@
+"""Two runs: what is called a change, what is not, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from made_up import COSTS, LAPTOP, SERVER, record
+from scipy import stats
+
+from bench import compare as module
+from bench.cli import main
+from bench.compare import compare, judge, slower_than
+from bench.record import Record
+from bench.row import Row
+
+SIZES = [(10_000, 1), (1_000_000, 1), (1_000_000, 32)]
+
+
+def pair(seed: int, slower: float = 1.0, **more: object) -> tuple[Record, Record]:
+    factors = {"torch": slower}
+    old = record(sizes=SIZES, seed=2 * seed, **more)  # type: ignore[arg-type]
+    new = record(sizes=SIZES, seed=2 * seed + 1, factors=factors, **more)  # type: ignore[arg-type]
+    return old, new
+
+
+@pytest.mark.parametrize("passes", [3, 5])
+def test_the_same_code_is_flagged_no_more_often_than_claimed(passes: int) -> None:
+    """200 pairs, each of 21 rows whose processes differ by 3 %."""
+    flagged = [
+        any(
+            c.verdict in ("faster", "slower")
+            for c in compare(*pair(s, passes=passes, spread=0.03))
+        )
+        for s in range(200)
+    ]
+    assert np.mean(flagged) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_a_tenth_is_found_and_nothing_else() -> None:
+    right = 0
+    for seed in range(20):
+        found = {
+            c.row.backend
+            for c in compare(*pair(seed, 1.1, passes=5))
+            if c.verdict in ("faster", "slower")
+        }
+        right += found == {"torch"}
+    assert right >= 18
+
+
+def test_the_interval_covers_the_ratio_as_often_as_it_claims() -> None:
+    found = [c for s in range(100) for c in compare(*pair(s, 1.3, spread=0.05))]
+    covered = [
+        c.low <= (1.3 if c.row.backend == "torch" else 1.0) <= c.high
+        for c in found
+        if c.low is not None and c.high is not None
+    ]
+    assert 0.93 <= np.mean(covered) <= 0.98
+
+
+def test_a_noisy_row_can_not_be_told_and_a_steady_one_is_the_same() -> None:
+    rows = [Row("numpy", n, 1, "float32") for n in range(1, 9)]
+    rng = np.random.default_rng(0)
+    spreads = [0.3, *[0.003] * 7]
+    pairs = {
+        row: (rng.normal(0, s, 5), rng.normal(0, s, 5))
+        for row, s in zip(rows, spreads, strict=True)
+    }
+    verdicts = [c.verdict for c in judge(pairs).values()]
+    assert verdicts == ["can't tell", *["same"] * 7]
+
+
+def test_with_equal_variances_it_is_the_pooled_t_test() -> None:
+    """Where all rows have one variance, the prior takes over: an ordinary t of many degrees."""
+    rng = np.random.default_rng(1)
+    rows = [Row("numpy", n, 1, "float32") for n in range(1, 41)]
+    pairs = {row: (rng.normal(0, 0.02, 6), rng.normal(0, 0.02, 6)) for row in rows}
+    first = judge(pairs)[rows[0]]
+    (old, new), width = pairs[rows[0]], np.log(first.high or 0) - np.log(first.ratio or 0)
+    assert np.log(first.ratio or 0) == pytest.approx(new.mean() - old.mean())
+    expected = stats.norm.ppf(0.975) * 0.02 * np.sqrt(2 / 6)
+    assert width == pytest.approx(expected, rel=0.15)
+
+
+def test_a_change_below_two_percent_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = pair(0, 1.015, spread=1e-4)
+    assert {c.verdict for c in compare(old, new)} == {"same"}
+    monkeypatch.setattr(module, "MATTERS", 0.0)
+    assert "slower" in {c.verdict for c in compare(old, new)}
+
+
+def test_one_pass_tells_nothing() -> None:
+    found = compare(*pair(0, 3.0, passes=1))
+    assert {c.verdict for c in found} == {"can't tell"}
+    assert all("needs 2 passes" in c.reason for c in found)
+
+
+def test_holm_is_holm() -> None:
+    p = np.array([0.04, 0.01, 0.03, 0.5])
+    # By hand: 4·0.01, then 3·0.03, then 2·0.04 < 0.09, then 0.5.
+    assert module._holm(p) == pytest.approx([0.09, 0.04, 0.09, 0.5])
+
+
+def test_what_fails_now_is_worse_than_slower() -> None:
+    old, _ = pair(0)
+    new = record(sizes=SIZES, seed=5, failed={"torch/10000x1/float32": "w is wrong"})
+    (failed,) = [c for c in compare(old, new) if c.verdict == "failed"]
+    assert failed.reason == "w is wrong"
+    assert slower_than([failed], 0.1) == [failed]
+
+
+# the command
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    for name, result in {
+        "run-1": record(sizes=SIZES, seed=0, name="before", revision="1" * 40, passes=5),
+        "run-2": record(
+            sizes=SIZES,
+            seed=1,
+            name="after",
+            revision="2" * 40 + "-dirty",
+            created="2026-11-21T10:00:00.000+00:00",
+            factors={"torch": 1.3},
+            passes=5,
+        ),
+        "run-3": record(SERVER, sizes=SIZES, name="elsewhere"),
+        "run-4": record(sizes=SIZES, dtype="float64", name="double"),
+        "run-5": record(sizes=[(7, 1)], name="others"),
+    }.items():
+        result.save(tmp_path / f"{name}.json")
+    return tmp_path
+
+
+def call(store: Path, *arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, ["compare", "--store", str(store), *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    "names", [("before", "after"), ("1111111", "2222222"), ("run-1", "run-2")]
+)
+def test_results_are_found_by_name_revision_and_file(
+    store: Path, names: tuple[str, str]
+) -> None:
+    code, out, _ = call(store, *names)
+    assert code == 0
+    assert out.count("▲ slower") == 3
+    assert all("torch" in line for line in out.splitlines() if "slower" in line and "▲" in line)
+    assert "3 slower" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_fail_slower_is_for_ci(store: Path) -> None:
+    assert call(store, "before", "after", "--fail-slower", "10%")[0] == 1
+    assert call(store, "before", "after", "--fail-slower", "0.5")[0] == 0
+    assert call(store, "after", "before", "--fail-slower", "10%")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        ("elsewhere", "different machines"),
+        ("double", "different dtypes, float32 and float64"),
+        ("others", "no row in common"),
+        ("before", "the same result"),
+        ("nothing", "no result 'nothing'"),
+    ],
+)
+def test_unlike_results_are_refused_in_a_line(store: Path, new: str, says: str) -> None:
+    code, out, err = call(store, "before", new)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+
+
+def test_force_compares_other_machines(store: Path) -> None:
+    code, out, _ = call(store, "before", "elsewhere", "--force")
+    assert code == 0
+    assert "different machines" in out
+
+
+def test_a_record_of_another_schema_is_refused(store: Path) -> None:
+    path = store / "old.json"
+    path.write_text(json.dumps({"schema": -1}))
+    code, _, err = call(store, str(path), "after")
+    assert code == 2
+    assert "schema -1" in err
+
+
+@pytest.mark.parametrize("bad", ["x%", "-1%", "nan"])
+def test_a_share_is_a_share(store: Path, bad: str) -> None:
+    code, _, err = call(store, "before", "after", "--fail-slower", bad)
+    assert code == 2
+    assert "not a share" in err
+
+
+def test_the_formats_say_the_same(store: Path) -> None:
+    document = json.loads(call(store, "before", "after", "--json")[1])
+    rows = document["comparisons"]
+    assert len(rows) == len(COSTS) * len(SIZES)
+    assert document["old"]["name"] == "before"
+    slow = [r for r in rows if r["verdict"] == "slower"]
+    assert {r["backend"] for r in slow} == {"torch"}
+    assert all(r["ratio"] == pytest.approx(1.3, abs=0.1) for r in slow)
+    csv_lines = call(store, "before", "after", "--format", "csv")[1].splitlines()
+    assert len(csv_lines) == len(rows) + 1
+    assert sum(",slower," in line for line in csv_lines) == 3
+    markdown = call(store, "before", "after", "--format", "markdown")[1]
+    assert markdown.count("▲ slower") == 3
+    assert markdown.startswith("| backend | verdict |")
+
+
+def test_changed_versions_are_named(tmp_path: Path) -> None:
+    newer = LAPTOP | {"versions": {"numpy": "2.5.0", "torch": "2.13.0"}}
+    record(sizes=SIZES, name="old").save(tmp_path / "run-1.json")
+    record(newer, sizes=SIZES, name="new", seed=1).save(tmp_path / "run-2.json")
+    assert "numpy 2.4.0 → 2.5.0" in call(tmp_path, "old", "new")[1]
+
+
+def test_pytest_benchmark_compares_our_files(store: Path) -> None:
+    program = [sys.executable, "-c", "from pytest_benchmark.cli import main; main()"]
+    done = subprocess.run(
+        [*program, "compare", str(store / "run-1.json"), str(store / "run-2.json")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "torch/10000x1/float32" in done.stdout
+    assert "Median" in done.stdout
