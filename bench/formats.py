@@ -14,7 +14,7 @@ RESULT_COLUMNS = (
     *("gb_per_s", "bandwidth_fraction", "import_s", "place_s", "first_call_s", "new_shape_s"),
     *("peak_bytes", "relative_error", "threads", "verified", "reason"),
 )
-"""Of the report's CSV, too, after the machine."""
+"""Of the report's CSV, too, before the machine."""
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
@@ -31,7 +31,7 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> 
 def markdown_text(
     headings: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1
 ) -> str:
-    """Return a table in Markdown: the first `words` columns to the left, the rest to the right."""
+    """Return a table in Markdown; figures, right of the first `words` columns, to the right."""
     rule = [":--" if i < words else "--:" for i in range(len(headings))]
     lines = [_line(headings), _line(rule), *map(_line, rows)]
     return "\n".join(lines) + "\n"

@@ -229,10 +229,10 @@ def test_the_download_is_the_data(watched: Watched, found: list[Source]) -> None
 def test_a_heading_sorts(watched: Watched) -> None:
     page = watched.page
     body = "document.querySelectorAll('#results tbody tr')"
-    steps = f"() => [...{body}].map(row => row.cells[2].textContent)"
-    page.click("#results th:nth-child(3) button")
+    steps = f"() => [...{body}].map(row => row.cells[1].textContent)"
+    page.click("#results th:nth-child(2) button")
     up = page.evaluate(steps)
-    page.click("#results th:nth-child(3) button")
+    page.click("#results th:nth-child(2) button")
     assert [float(n.replace(",", "")) for n in up] == sorted(
         float(n.replace(",", "")) for n in up
     )

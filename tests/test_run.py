@@ -234,7 +234,7 @@ def test_another_runs_record_is_left_alone(
     elif other == "plan":
         plan = replace(PLAN, passes=2)
     elif other == "code":
-        monkeypatch.setattr(measure, "code_version", lambda: "another")
+        monkeypatch.setattr(measure, "code_version", lambda *_: "another")
     elif other == "machine":
         replace(record, machine=record.machine | {"cpu": "another"}).save(path)
     else:

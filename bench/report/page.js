@@ -22,6 +22,7 @@ function scaled(value, units) {
 
 const seconds = (value) => scaled(value, SECONDS);
 const byteCount = (value) => scaled(value, BYTES);
+const kibibytes = (value) => (value < 2 ** 20 ? `${figures(value / 1024)} KiB` : `${figures(value / 2 ** 20)} MiB`);
 
 function count(value) {
   const short = Number(value).toExponential(0).replace("e+", "e");
@@ -30,7 +31,12 @@ function count(value) {
 
 const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(100 * value)}%`);
 const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
-const spread = ({ median, low, high }) => `${seconds(median)} (${seconds(low)}–${seconds(high)})`;
+
+function spread({ median, low, high }) {
+  const [from, to] = [seconds(low), seconds(high)];
+  const short = from.split(" ")[1] === to.split(" ")[1] ? from.split(" ")[0] : from;
+  return `${seconds(median)} (${short}–${to})`;
+}
 
 // Labels may come from a result file; plotly would read tags in them.
 const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
@@ -155,7 +161,7 @@ function theme() {
   return { paper: of("paper"), ink: of("ink"), soft: of("soft"), line: of("line") };
 }
 
-function layout(more) {
+function layout(more, narrow) {
   const { paper, ink, soft, line } = theme();
   const axis = { gridcolor: line, zerolinecolor: line, linecolor: soft, tickcolor: soft, automargin: true, exponentformat: "power" };
   const { xaxis = {}, yaxis = {}, ...rest } = more;
@@ -164,7 +170,7 @@ function layout(more) {
     plot_bgcolor: paper,
     font: { color: ink, size: 13, family: "system-ui, DejaVu Sans, sans-serif" },
     margin: { l: 60, r: 16, t: 16, b: 50 },
-    legend: { orientation: "h", y: -0.22, yanchor: "top", x: 0 },
+    legend: { orientation: "h", y: narrow ? -0.36 : -0.22, yanchor: "top", x: 0, traceorder: "normal" },
     hoverlabel: { namelength: -1 },
     ...rest,
     xaxis: { ...axis, ...xaxis },
@@ -176,7 +182,7 @@ const CONFIG = { responsive: true, displaylogo: false, modeBarButtonsToRemove: [
 const drawn = new Map();
 
 function draw(node, traces, more) {
-  const job = Plotly.react(node, traces, layout(more), CONFIG);
+  const job = Plotly.react(node, traces, layout(more, node.clientWidth < 420), CONFIG);
   drawn.set(node, job);
   return job;
 }
@@ -244,7 +250,7 @@ const FIGURES = {
     const rowBytes = results.length ? results[0].bytes_per_step / results[0].rows : 1;
     return draw(node, traces, {
       xaxis: { type: "log", title: { text: "rows" }, dtick: 1 },
-      yaxis: { type: "log", title: { text: "seconds a step" } },
+      yaxis: { type: "log", title: { text: "seconds a step" }, dtick: 1 },
       ...caches(source, rowBytes),
     });
   },
@@ -271,18 +277,17 @@ const FIGURES = {
     const rows = Number(element("cost-rows").value);
     const iterations = Number(element("cost-iterations").value);
     const parts = [
-      ["import", (r) => r.import_s ?? 0, "#56B4E9", ""],
+      ["import", (r) => r.import_s ?? 0, "#56B4E9", "."],
       ["place", (r) => r.place_s ?? 0, "#E69F00", "/"],
       ["first call", (r) => r.first_call_s ?? 0, "#D55E00", "x"],
-      [`${count(iterations)} steps`, (r) => iterations * r.step_s.median, "#0072B2", "."],
+      [`${count(iterations)} steps`, (r) => iterations * r.step_s.median, "#0072B2", ""],
     ];
     const total = (r) => parts.reduce((sum, [, of]) => sum + of(r), 0);
     const results = shown(source).filter((r) => r.rows === rows && r.first_call_s !== null);
     results.sort((a, b) => total(b) - total(a));
-    const { ink } = theme();
     const traces = parts.map(([name, of, color, shape]) => ({
       type: "bar", orientation: "h", name, y: results.map((r) => plain(r.backend)), x: results.map(of),
-      marker: { color, pattern: { shape, fgcolor: "#ffffff", size: 6, solidity: 0.25 }, line: { color: ink, width: 0.5 } },
+      marker: { color, pattern: { shape, fillmode: "overlay", fgcolor: "#ffffff", fgopacity: 0.9, size: 7, solidity: 0.2 }, line: { width: 0 } },
       customdata: results.map((r) => seconds(of(r))), hovertemplate: "%{customdata}",
     }));
     return draw(node, traces, {
@@ -308,8 +313,8 @@ const FIGURES = {
       });
     });
     return draw(node, traces, {
-      xaxis: { type: "log", title: { text: "seconds since the program began" } },
-      yaxis: { type: "log", title: { text: "loss above its minimum" } },
+      xaxis: { type: "log", title: { text: "seconds since the program began" }, dtick: 1 },
+      yaxis: { type: "log", title: { text: "loss above its minimum" }, dtick: 2 },
     });
   },
 
@@ -330,7 +335,7 @@ const FIGURES = {
     const limits = unique(worst.map((r) => r.dtype)).map((dtype) => [dtype, DATA.tolerance[dtype]]);
     const { ink } = theme();
     return draw(node, traces, {
-      xaxis: { type: "log", title: { text: "relative error" }, dtick: 2 },
+      xaxis: { type: "log", title: { text: "relative error" }, dtick: limits.length > 1 ? 4 : 1 },
       yaxis: { type: "category" },
       shapes: limits.map(([, at]) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: ink, dash: "dash", width: 1.5 } })),
       annotations: limits.map(([dtype, at]) => ({ x: Math.log10(at), y: 1, yref: "paper", yanchor: "bottom", xanchor: "right", text: `${dtype}: limit`, showarrow: false, font: { size: 11 } })),
@@ -353,12 +358,8 @@ const FIGURES = {
     const z = cells.map((lane) => lane.map((c) => (c ? backends.indexOf(c.pick) : null)));
     const x = rows.map(Math.log10);
     const y = over === "features" ? lanes.map((lane) => lane.name) : lanes.map((lane) => Math.log10(lane.name));
-    const last = Math.max(1, backends.length - 1);
-    const colours = backends.flatMap((b, i) => {
-      const colour = shade(b, backends);
-      const low = (i - 0.5) / last;
-      return [[Math.max(0, low), colour], [Math.min(1, low + 1 / last), colour]];
-    });
+    const of = Math.max(1, backends.length);
+    const colours = backends.flatMap((b, i) => [[i / of, shade(b, backends)], [(i + 1) / of, shade(b, backends)]]);
     const { ink, paper } = theme();
     const ties = { x: [], y: [] };
     cells.forEach((lane, i) => lane.forEach((c, j) => {
@@ -369,7 +370,7 @@ const FIGURES = {
     }));
     const traces = [
       {
-        type: "heatmap", x, y, z, zmin: 0, zmax: last, showscale: false, colorscale: colours, xgap: 0.5, ygap: 0.5,
+        type: "heatmap", x, y, z, zmin: -0.5, zmax: of - 0.5, showscale: false, colorscale: colours, xgap: 0.5, ygap: 0.5,
         customdata: cells.map((lane, i) => lane.map((c, j) => (c ? `${count(Number(rows[j].toPrecision(2)))} rows, ${plural(lanes[i].iterations, "iteration")}: ${plain(c.pick)}, ${seconds(c.total)}${c.tied ? `<br>about like ${plain(c.tied)}` : ""}` : ""))),
         hovertemplate: "%{customdata}<extra></extra>",
       },
@@ -481,7 +482,6 @@ function startFigures() {
 // -- the table --------------------------------------------------------------------
 
 const COLUMNS = [
-  ["machine", (r, s) => s.label, String],
   ["backend", (r) => r.backend, String],
   ["rows", (r) => r.rows, count],
   ["features", (r) => r.features, count],
@@ -500,7 +500,10 @@ const COLUMNS = [
   ["threads", (r) => r.threads, String],
   ["verified", (r) => r.verified, (v) => (v ? "yes" : "no")],
   ["reason", (r) => r.reason, (v) => v ?? ""],
+  ["machine", (r, s) => s.label, String],
 ];
+
+const VERIFIED = COLUMNS.findIndex(([name]) => name === "verified");
 
 function records() {
   return DATA.sources.flatMap((s) => s.results.map((r) => COLUMNS.map(([, of]) => of(r, s))));
@@ -510,7 +513,7 @@ function startTable() {
   const rows = records();
   const body = make("tbody");
   const show = () => body.replaceChildren(...rows.map((cells) => {
-    const row = make("tr", undefined, { class: cells[17] ? "" : "failed" });
+    const row = make("tr", undefined, { class: cells[VERIFIED] ? "" : "failed" });
     cells.forEach((value, i) => row.append(make("td", COLUMNS[i][2](value), { class: typeof value === "number" ? "number" : "" })));
     return row;
   }));
@@ -551,7 +554,9 @@ function download() {
 // -- start ------------------------------------------------------------------------
 
 async function loadPlotly() {
-  const packed = Uint8Array.from(atob(element("plotly").textContent), (c) => c.charCodeAt(0));
+  const text = atob(element("plotly").textContent);
+  const packed = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i += 1) packed[i] = text.charCodeAt(i);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = make("script", await new Response(stream).text());
   document.head.append(script);
@@ -560,6 +565,7 @@ async function loadPlotly() {
 async function start() {
   for (const node of document.querySelectorAll("[data-seconds]")) node.textContent = seconds(node.dataset.seconds === "" ? null : Number(node.dataset.seconds));
   for (const node of document.querySelectorAll("[data-bytes]")) node.textContent = byteCount(Number(node.dataset.bytes));
+  for (const node of document.querySelectorAll("[data-cache]")) node.textContent = kibibytes(Number(node.dataset.cache));
   for (const node of document.querySelectorAll("[data-count]")) node.textContent = count(Number(node.dataset.count));
   startCalculator();
   startTable();
