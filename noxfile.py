@@ -27,9 +27,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure and print the table; arguments go to `descentbench run`."""
+    """Measure, print the table and write the report; arguments go to `descentbench run`."""
     install(session)
-    session.run("descentbench", "run", *session.posargs)
+    session.run("descentbench", "run", "--report", "report.html", *session.posargs)
 
 
 @nox.session(name="pick-check", default=False)
@@ -37,6 +37,20 @@ def pick_check(session: nox.Session) -> None:
     """Ask for two dozen picks, then measure every backend and say what each pick cost."""
     install(session)
     session.run("python", "-m", "bench.check")
+
+
+@nox.session(name="compare-check", default=False)
+def compare_check(session: nox.Session) -> None:
+    """Compare the same code with itself, and with a slower copy; count wrong verdicts."""
+    install(session)
+    session.run("python", "-m", "bench.compare_check", *session.posargs)
+
+
+@nox.session(default=False)
+def pictures(session: nox.Session) -> None:
+    """Draw the README's pictures anew from the results in `results/`."""
+    install(session, extras="plot")
+    session.run("descentbench", "plot", "results", "--output", "docs/pictures")
 
 
 @nox.session

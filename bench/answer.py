@@ -10,9 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from backends.catalogue import Name
+from bench.formats import markdown_text
 from bench.model import Range
 from bench.pick import Answer, Candidate
 from bench.table import byte_count, count, figures, percent, seconds
+
+HEADINGS = "backend", "memory", "set-up", "a step", "total (90 %)", "pays\nfrom", "of\nbw"
 
 MARGIN = 0.95
 """A step that is not at least 5 % shorter is not said to pay off."""
@@ -186,14 +189,28 @@ def _table(answer: Answer) -> Table:
         show_edge=False,
         padding=0,
     )
-    table.add_column("backend", overflow="fold", min_width=16)
-    for heading in ("memory", "set-up", "a step", "total (90 %)", "pays\nfrom", "of\nbw"):
+    table.add_column(HEADINGS[0], overflow="fold", min_width=16)
+    for heading in HEADINGS[1:]:
         table.add_column(heading, justify="right", no_wrap=True)
-    lines = [c for c in answer.candidates if c.total_s is not None]
-    for line in lines:
-        mark = " ◂" if line.backend == answer.pick else ""
-        table.add_row(f"{line.backend}{mark}", *_cells(line))
+    for line in _lines(answer):
+        table.add_row(*line)
     return table
+
+
+def answer_markdown(answer: Answer, remarks: Sequence[str]) -> str:
+    """Return the sentence, the table and the remarks in Markdown."""
+    headings = [heading.replace("\n", " ") for heading in HEADINGS]
+    parts = [f"**{sentence(answer)}**\n", markdown_text(headings, _lines(answer))]
+    return "\n".join([*parts, *(f"{remark}\n" for remark in remarks)])
+
+
+def _lines(answer: Answer) -> list[list[str]]:
+    """Return the cells of every backend that has a total."""
+    return [
+        [f"{line.backend} ◂" if line.backend == answer.pick else line.backend, *_cells(line)]
+        for line in answer.candidates
+        if line.total_s is not None
+    ]
 
 
 def _cells(line: Candidate) -> list[str]:

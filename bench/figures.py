@@ -18,6 +18,7 @@ from bench.table import byte_count, count, seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from bench.report.source import Shape, Source
     from bench.summary import Result
@@ -88,24 +89,22 @@ def save(
         if not draw(figure.add_subplot(), source, shape):
             return
         for kind in formats:
-            path = stem.with_name(f"{stem.name}.{kind}")
-            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            undated = (
-                {"Date": None}
-                if kind == "svg"
-                else {"CreationDate": None}
-                if kind == "pdf"
-                else {}
-            )
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(partial, format=kind, dpi=300, metadata=undated)
-                partial.replace(path)
-            except OSError as error:
-                raise FigureError(f"cannot write {path}: {error.strerror or error}") from error
-            finally:
-                partial.unlink(missing_ok=True)
-            yield path
+            yield _write(figure, stem.with_name(f"{stem.name}.{kind}"), kind)
+
+
+def _write(figure: Figure, path: Path, kind: str) -> Path:
+    """Write atomically, and the same bytes for the same figure."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            figure.savefig(partial, format=kind, dpi=300, metadata=undated)
+            return partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise FigureError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _by_backend(source: Source, shape: Shape) -> dict[str, list[Result]]:

@@ -38,7 +38,7 @@ def find(what: str, store: Path) -> list[Saved]:
     path = Path(what)
     if path.is_file():
         return [Saved(path, Record.load(path))]
-    if path.is_dir():
+    if path.is_dir() or path == store:
         found = folder(path)
         if not found:
             raise RecordError(f"{path} has no results: 'descentbench run' makes some")

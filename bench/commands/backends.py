@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import print_json
+from bench.commands.options import Format, format_options
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from backends.catalogue import Entry
 
+HEADINGS = "backend", "device", "available", "reason"
 
 EXAMPLE = """
 \b
@@ -23,15 +25,21 @@ Example:
 
 
 @click.command(epilog=EXAMPLE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the table.")
-def backends(as_json: bool) -> None:
+@format_options
+def backends(output_format: Format) -> None:
     """List the backends, and why those that cannot run here cannot."""
     from backends import catalogue
+    from bench.formats import csv_text, markdown_text
     from bench.table import console
 
     entries = catalogue.entries()
-    if as_json:
+    if output_format == "json":
         print_json([_fields(entry) for entry in entries])
+    elif output_format == "csv":
+        click.echo(csv_text([_fields(entry) for entry in entries]), nl=False)
+    elif output_format == "markdown":
+        rows = [_cells(entry) for entry in entries]
+        click.echo(markdown_text(HEADINGS, rows, words=len(HEADINGS)), nl=False)
     else:
         console().print(_table(entries))
 
@@ -47,18 +55,24 @@ def _fields(entry: Entry) -> dict[str, str | bool | None]:
     }
 
 
+def _cells(entry: Entry) -> list[str]:
+    available = "yes" if entry.available else "no"
+    return [str(entry.name), entry.name.device, available, entry.reason]
+
+
 def _table(entries: list[Entry]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("backend", "device", "available"):
+    for heading in HEADINGS[:-1]:
         table.add_column(heading, no_wrap=True)
-    table.add_column("reason", overflow="fold")
+    table.add_column(HEADINGS[-1], overflow="fold")
     for _, group in groupby(entries, key=lambda entry: entry.name.library):
         for entry in group:
-            available = Text("yes", "green") if entry.available else Text("no", "red")
-            table.add_row(str(entry.name), entry.name.device, available, Text(entry.reason))
+            name, device, available, reason = _cells(entry)
+            style = "green" if entry.available else "red"
+            table.add_row(name, device, Text(available, style), Text(reason))
         table.add_section()
     return table

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import print_json
-from bench.commands.options import byte_size, columns, count, positive
+from bench.commands.options import (
+    Format,
+    byte_size,
+    columns,
+    count,
+    format_options,
+    positive,
+    store_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,14 +87,8 @@ if TYPE_CHECKING:
     type=count,
     help="Threads for every library.  [default: the CPUs this process may use]",
 )
-@click.option(
-    "--store",
-    type=click.Path(path_type=Path),
-    default=Path(".benchmarks"),
-    show_default=True,
-    help="Folder of the results.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of the answer.")
+@store_option
+@format_options
 def pick(
     rows: int | None,
     features: int | None,
@@ -104,7 +106,7 @@ def pick(
     verify: bool,
     threads: int | None,
     store: Path,
-    as_json: bool,
+    output_format: Format,
 ) -> None:
     """Say which backend to use for so many rows, features and iterations.
 
@@ -169,7 +171,7 @@ def pick(
         missing=missing,
     )
     ended = _explore(explorer)
-    _answer(explorer, ended, verify, as_json)
+    _answer(explorer, ended, verify, output_format)
 
 
 def _names(
@@ -221,12 +223,16 @@ def _explore(explorer: Explorer) -> str:
     from bench.table import console
 
     err = console(stderr=True)
-    layout = TextColumn("measuring"), BarColumn(bar_width=20), TextColumn("{task.description}")
+    layout = (
+        *(TextColumn("measuring"), BarColumn(bar_width=20)),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.description}"),
+    )
     with Progress(
         *layout, console=err, transient=True, disable=not err.is_terminal
     ) as progress:
-        bar = progress.add_task("", total=1.0)
-        explorer.report = _reporter(progress.update, bar)
+        bar = progress.add_task("", total=1.0, left="")
+        explorer.report = _reporter(progress.update, bar, explorer.budget)
         try:
             explorer.run()
         except KeyboardInterrupt:
@@ -234,12 +240,19 @@ def _explore(explorer: Explorer) -> str:
     return ""
 
 
-def _reporter(update: Callable[..., None], bar: object) -> Callable[[str, float], None]:
-    return lambda what, share: update(bar, completed=share, description=what)
+def _reporter(
+    update: Callable[..., None], bar: object, budget: float
+) -> Callable[[str, float], None]:
+    def report(what: str, share: float) -> None:
+        left = f"at most {max(0.0, (1 - share) * budget):.0f} s left"
+        update(bar, completed=share, description=what, left=left)
+
+    return report
 
 
-def _answer(explorer: Explorer, ended: str, verify: bool, as_json: bool) -> None:
-    from bench.answer import answer_page, notes, sentence
+def _answer(explorer: Explorer, ended: str, verify: bool, output_format: Format) -> None:
+    from bench.answer import answer_markdown, answer_page, notes, sentence
+    from bench.formats import csv_text, flat
     from bench.pick import recommend
     from bench.store import age, fractions
     from bench.table import console
@@ -254,7 +267,7 @@ def _answer(explorer: Explorer, ended: str, verify: bool, as_json: bool) -> None
         from bench.check import measure_held_out
 
         checked = measure_held_out(explorer)
-    if as_json:
+    if output_format == "json":
         request = explorer.record.request["pick"] | {
             "memory_bytes": dict(explorer.request.memory_bytes),
         }
@@ -273,6 +286,10 @@ def _answer(explorer: Explorer, ended: str, verify: bool, as_json: bool) -> None
                 "verification": checked.as_dict() if checked else None,
             }
         )
+    elif output_format == "csv":
+        click.echo(csv_text([flat(c.as_dict()) for c in answer.candidates]), nl=False)
+    elif output_format == "markdown":
+        click.echo(answer_markdown(answer, remarks), nl=False)
     else:
         out = console()
         out.print(answer_page(answer, remarks))

@@ -77,6 +77,13 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     help="Measure another checkout of descentbench in turn with this one, and compare.",
 )
 @click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the page of all results in the store, too; see 'descentbench report'.",
+)
+@click.option(
     "--limit",
     is_flag=True,
     help="Show how far each library's best is from what the machine can do, at other sizes.",
@@ -95,6 +102,7 @@ def run(
     store: Path,
     name: str,
     against: Path | None,
+    page: Path | None,
     limit: bool,
     output_format: Format,
 ) -> None:
@@ -118,6 +126,10 @@ def run(
     from bench.measure import Plan, Runner
     from bench.row import READ, Row
 
+    if page is not None:
+        from bench.report.page import check
+
+        check(page)
     if rows or features:
         sizes = [(n, d) for d in features or (1,) for n in rows or (1_000_000,)]
     else:
@@ -140,13 +152,23 @@ def run(
     )
     runners = [Runner(plan, threads, store, timeout, name=name)]
     if against is not None:
-        runners.append(Runner(plan, threads, store, timeout, tree=against.resolve()))
+        name = name and f"{name}-against"
+        runners.append(Runner(plan, threads, store, timeout, name=name, tree=against.resolve()))
     records = _measure(runners)
-    _show(records[0], limit, output_format)
+    right = _show(records[0], limit, output_format)
     if against is not None:
         from bench.commands.compare import show
 
         show(records[1], records[0], "table" if output_format == "table" else None)
+    if page is not None:
+        from bench.report.page import write
+        from bench.report.source import sources
+        from bench.saved import find
+
+        write(page, sources(find(str(store), store)))
+        click.echo(f"report: {page.resolve()}", err=True)
+    if not right:
+        sys.exit(1)
 
 
 def _yardsticks() -> tuple[str, ...]:
@@ -197,7 +219,8 @@ def _measure(runners: list[Runner]) -> list[Record]:
             sys.exit(130)
 
 
-def _show(record: Record, limit: bool, output_format: Format) -> None:
+def _show(record: Record, limit: bool, output_format: Format) -> bool:
+    """Print the results; return whether every row was right."""
     from bench.formats import results_csv
     from bench.headroom import headroom_table, limits
     from bench.summary import summarise
@@ -216,5 +239,4 @@ def _show(record: Record, limit: bool, output_format: Format) -> None:
         click.echo(results_markdown(results), nl=False)
     else:
         console().print(headroom_table(results, bounds) if limit else results_table(results))
-    if not all(result.verified for result in results) or any(b.failure for b in bounds):
-        sys.exit(1)
+    return all(result.verified for result in results) and not any(b.failure for b in bounds)

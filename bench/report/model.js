@@ -3,11 +3,15 @@
 // measurements, the same draws, the same answer. tests/test_page.py holds them together.
 
 class CostModel {
+  static made = 0;
+
   constructor(data, shape, constants) {
     Object.assign(this, data);
     this.rowBytes = shape.row_bytes;
     this.constants = constants;
     this.cached = null;
+    this.id = CostModel.made;
+    CostModel.made += 1;
   }
 
   get draws() {

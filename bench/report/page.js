@@ -392,7 +392,7 @@ const CELLS = new Map();
 
 function cell(models, rows, iterations) {
   if (!models.length) return null;
-  const key = [models[0].seed, models.map((m) => m.backend).join(), DATA.sources.findIndex((s) => s.models.some((m) => m.made?.includes(models[0]))), models[0].rowBytes, rows, iterations].join();
+  const key = [...models.map((m) => m.id), rows, iterations].join();
   if (!CELLS.has(key)) {
     const totals = models.map((m) => m.total(rows, iterations));
     const near = models.filter((_, i) => totals[i] <= 4 * Math.min(...totals)); // the others cannot tie
@@ -454,7 +454,8 @@ function startFigures() {
     for (const source of DATA.sources) {
       const figure = make("figure");
       if (DATA.sources.length > 1) figure.append(make("figcaption", source.label));
-      figure.append(make("div", undefined, { class: "plot" }));
+      const title = grid.closest("section").querySelector("h2").textContent;
+      figure.append(make("div", undefined, { class: "plot", role: "img", "aria-label": `${title}, ${source.label}` }));
       grid.append(figure);
     }
   }

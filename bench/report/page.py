@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
@@ -21,6 +22,25 @@ HERE = files("bench.report")
 
 class ReportError(DescentbenchError):
     """There is nothing to show, or the page cannot be written there."""
+
+
+def check(path: Path) -> None:
+    """Raise now what would otherwise be found out after measuring.
+
+    Raises
+    ------
+    MissingLibraryError
+        No jinja2 or plotly.
+    ReportError
+        No such folder, or not one that can be written.
+    """
+    try:
+        import jinja2  # noqa: F401
+    except ImportError as error:
+        raise _missing("jinja2") from error
+    _plotly()
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ReportError(f"cannot write {path}: not a file in a folder that can be written")
 
 
 def write(path: Path, found: Sequence[Source]) -> None:

@@ -1,0 +1,129 @@
+"""Count the wrong verdicts of `compare`, on runs taken here (``nox -s compare-check``).
+
+Two runs of the same code, taken side by side, must not differ. Then one
+backend of the second, another each time, is made a tenth slower, and it alone
+must be found.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import cycle
+from pathlib import Path
+
+import click
+
+from bench.compare import Comparison, compare, tally
+from bench.measure import Plan, Runner, side_by_side
+from bench.record import Outcome, Record
+from bench.row import READ, Row
+from bench.threads import apply
+
+BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "torch:analytic", "jax:loop"
+
+ROWS = 10_000, 1_000_000
+
+PASSES = 5
+
+SECONDS = 0.1
+
+SLOWER = 1.10
+
+RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
+"""Shares of the repeats that have to be right: 19 and 18 of 20."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One pair of runs: what was flagged as it was, and with one backend slowed down."""
+
+    flagged: tuple[Comparison, ...]
+    slowed: str
+    found: tuple[Comparison, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether exactly the slowed backend was found, and as slower."""
+        return {(c.row.backend, c.verdict) for c in self.found} == {(self.slowed, "slower")}
+
+
+def flagged(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
+    """Return what is called a change."""
+    return tuple(c for c in comparisons if c.verdict in ("faster", "slower"))
+
+
+def slow_down(record: Record, backend: str, factor: float) -> Record:
+    """Return the record as if each of the backend's steps had taken `factor` as long."""
+
+    def slowed(outcome: Outcome) -> Outcome:
+        return replace(
+            outcome,
+            measurements=tuple(
+                replace(m, seconds=tuple(factor * s for s in m.seconds))
+                if m.kind == "step" and Row.parse(m.row).backend == backend
+                else m
+                for m in outcome.measurements
+            ),
+        )
+
+    return replace(record, tasks={name: slowed(o) for name, o in record.tasks.items()})
+
+
+def judge(old: Record, new: Record, slowed: str) -> Repeat:
+    """Compare a pair, as it is and slowed down."""
+    return Repeat(
+        flagged(compare(old, new)),
+        slowed,
+        flagged(compare(old, slow_down(new, slowed, SLOWER))),
+    )
+
+
+def take_pair(threads: int) -> tuple[Record, Record]:
+    """Measure the same code twice, side by side."""
+    rows = tuple(Row(backend, n, 1, "float32") for n in ROWS for backend in BACKENDS)
+    plan = Plan(rows, PASSES, SECONDS, (READ,), setup=False)
+    with tempfile.TemporaryDirectory(prefix="descentbench-compare-") as folder:
+        runners = [Runner(plan, threads, Path(folder) / side) for side in ("old", "new")]
+        old, new = side_by_side(runners, lambda _: None, lambda _: None)
+    return old, new
+
+
+def check(
+    repeats: int, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
+) -> list[Repeat]:
+    """Take pairs and judge them, one after the other."""
+    found = []
+    for k, slowed in zip(range(repeats), cycle(BACKENDS), strict=False):
+        old, new = pair()
+        repeat = judge(old, new, slowed)
+        found.append(repeat)
+        say(
+            f"{k + 1}: the same code: {tally(compare(old, new))}; "
+            f"{slowed} 10 % slower: {'found, alone' if repeat.right else _names(repeat.found)}"
+        )
+    return found
+
+
+def _names(found: tuple[Comparison, ...]) -> str:
+    return ", ".join(f"{c.row.backend} {c.verdict}" for c in found) or "nothing found"
+
+
+@click.command()
+@click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True)
+def main(repeats: int) -> None:
+    """Count the wrong verdicts of `compare`; exit 1 when there are too many."""
+    threads = apply()
+    found = check(repeats, lambda: take_pair(threads), click.echo)
+    same = sum(not r.flagged for r in found)
+    slower = sum(r.right for r in found)
+    click.echo(f"The same code: nothing flagged in {same} of {repeats}.")
+    click.echo(f"One backend 10 % slower: exactly it flagged in {slower} of {repeats}.")
+    good = same >= RIGHT_SAME * repeats and slower >= RIGHT_SLOWER * repeats
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
