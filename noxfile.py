@@ -50,7 +50,8 @@ def compare_check(session: nox.Session) -> None:
 def pictures(session: nox.Session) -> None:
     """Draw the README's pictures anew from the results in `results/`."""
     install(session, extras="plot")
-    session.run("descentbench", "plot", "results", "--output", "docs/pictures")
+    figures = ("--figure", "scaling", "--figure", "map")
+    session.run("descentbench", "plot", "results", "--output", "docs/pictures", *figures)
 
 
 @nox.session

@@ -42,7 +42,11 @@ SETTINGS: dict[str, Any] = {
 
 COST_ITERATIONS = 1000
 
-PARTS = (("import", "#56B4E9", ""), ("place", "#E69F00", "//"), ("first call", "#D55E00", "xx"))
+PARTS = (
+    ("import", "#56B4E9", ".."),
+    ("place", "#E69F00", "//"),
+    ("first call", "#D55E00", "xx"),
+)
 """Of a total, before the steps: name, colour, hatch."""
 
 
@@ -54,8 +58,10 @@ Draw = Callable[["Axes", "Source", "Shape"], bool]
 """Draws on the axes; False where there is nothing to draw."""
 
 
-def save_all(source: Source, folder: Path, formats: Sequence[str]) -> Iterator[Path]:
-    """Write every figure of every shape in every format; yield the paths.
+def save_all(
+    source: Source, folder: Path, formats: Sequence[str], names: Sequence[str] = ()
+) -> Iterator[Path]:
+    """Write figures (all, or those named) of every shape in every format; yield the paths.
 
     Raises
     ------
@@ -67,7 +73,8 @@ def save_all(source: Source, folder: Path, formats: Sequence[str]) -> Iterator[P
     if not shapes:
         raise FigureError("these results hold no timings: 'descentbench run' takes some")
     for shape in shapes:
-        for name, draw in FIGURES.items():
+        for name in names or FIGURES:
+            draw = FIGURES[name]
             yield from save(
                 source, shape, draw, folder / f"{name}-{shape[0]}-{shape[1]}", formats
             )
@@ -208,7 +215,7 @@ def cost(axes: Axes, source: Source, shape: Shape) -> bool:
     bars = sorted((r for r in whole if r.rows == rows), key=lambda r: -sum(parts(r)))
     left = np.zeros(len(bars))
     names = [r.backend for r in bars]
-    last = (f"{count(COST_ITERATIONS)} steps", "#0072B2", "..")
+    last = (f"{count(COST_ITERATIONS)} steps", "#0072B2", "")
     for i, (name, colour, hatch) in enumerate((*PARTS, last)):
         width = np.array([parts(r)[i] for r in bars])
         axes.barh(
@@ -257,13 +264,14 @@ def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
             alpha=alpha,
             shading="nearest",
             zorder=1 + i / 100,
+            rasterized=True,  # hundreds of cells are smaller as a picture
         )
         at = np.argwhere(mask > 0)
         middle = at[np.abs(at - at.mean(axis=0)).sum(axis=1).argmin()]
         axes.annotate(
             backend,
             (rows[middle[1]], iterations[middle[0]]),
-            ha="center",
+            ha="left" if middle[1] < 4 else "right" if middle[1] > len(rows) - 5 else "center",
             va="center",
             fontsize=6.5,
             zorder=5,

@@ -47,7 +47,7 @@ def plot(results: tuple[str, ...], output: Path, formats: tuple[str, ...], store
 
     found = [saved for what in results or [str(store)] for saved in find(what, store)]
     newest, *others = sources({saved.path: saved for saved in found}.values())
-    for path in save_all(newest, output, formats):
+    for path in save_all(newest, output, formats, names):
         click.echo(path)
     if others:
         click.echo(
