@@ -28,8 +28,21 @@ from bench.commands.options import store_option
     default=("svg",),
     help="May be given often.  [default: svg]",
 )
+@click.option(
+    "--figure",
+    "names",
+    multiple=True,
+    type=click.Choice(["scaling", "bandwidth", "cost", "map"]),
+    help="Only this one; may be given often.  [default: all]",
+)
 @store_option
-def plot(results: tuple[str, ...], output: Path, formats: tuple[str, ...], store: Path) -> None:
+def plot(
+    results: tuple[str, ...],
+    output: Path,
+    formats: tuple[str, ...],
+    names: tuple[str, ...],
+    store: Path,
+) -> None:
     """Draw the main figures at the width of a column.
 
     Scaling, share of the bandwidth, where the time goes, and a map of the
