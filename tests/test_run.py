@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -411,3 +412,61 @@ def test_help_has_an_example() -> None:
     result = CliRunner().invoke(main, ["run", "--help"])
     assert result.exit_code == 0
     assert "descentbench run --rows 1e8" in result.stdout
+
+
+# other trees, names, formats
+
+
+def test_another_checkout_is_measured_in_turn_and_compared(tmp_path: Path) -> None:
+    other, store = tmp_path / "other", tmp_path / "store"
+    for package in ("backends", "bench"):
+        shutil.copytree(measure.TREE / package, other / package)
+    mark = "\n__import__('pathlib').Path(__file__).with_suffix('.ran').touch()\n"
+    kernel = other / "backends" / "numpy.py"
+    kernel.write_text(kernel.read_text(encoding="utf-8") + mark, encoding="utf-8")
+
+    asked = (*SMALL, *chosen("numpy"), "--passes", 2, "--name", "new", "--against", other)
+    done = descentbench(tmp_path, *asked, "--store", store)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert kernel.with_suffix(".ran").exists()
+    records = {record.name: record for record in map(Record.load, store.glob("run-*.json"))}
+    assert records.keys() == {"new", "new-against"}
+    assert records["new"].code == measure.code_version()
+    assert records["new-against"].code == measure.code_version(other) != records["new"].code
+    assert "new ÷" in done.stdout
+
+
+def test_a_tree_without_git_has_no_revision(tmp_path: Path) -> None:
+    assert measure.revision(tmp_path) == ""
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_the_revision_says_whether_files_had_changed(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=t", "-c", "user.email=t@t.invalid")
+        call = ["git", "-C", str(tmp_path), *who, *words]
+        return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-q", "-m", "a")
+    assert measure.revision(tmp_path) == git("rev-parse", "HEAD")
+    (tmp_path / "a").write_text("2")
+    assert measure.revision(tmp_path) == git("rev-parse", "HEAD") + "-dirty"
+
+
+def test_a_run_can_end_with_its_report(tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    page = tmp_path / "page.html"
+    asked = (*SMALL, *chosen("numpy"), "--passes", 1, "--store", tmp_path, "--report", page)
+    done = descentbench(tmp_path, *asked, "--format", "csv")
+    assert done.returncode == 0
+    assert done.stderr == f"report: {page}\n"
+    assert done.stdout.startswith("backend,rows,features,dtype,step_s,")
+    assert page.stat().st_size > 1_000_000
+    nowhere = tmp_path / "no" / "page.html"
+    done = descentbench(tmp_path, *SMALL, "--report", nowhere)
+    assert done.returncode == 2
+    assert "cannot write" in done.stderr
+    assert not (tmp_path / ".benchmarks").exists()  # it was said before anything was measured
