@@ -2,7 +2,8 @@
 
 What varies is the process: its samples share memory layout, placement and
 neighbours, so a pass of a row counts as one observation, the logarithm of its
-median. Few passes make a poor variance; it is drawn towards what the other
+median. Runs that were taken in turn are compared pass by pass. Few passes make
+a poor variance; it is drawn towards what the other
 rows show, as is done for thousands of genes with three samples each: the
 moderated t of Smyth (Statistical Applications in Genetics and Molecular
 Biology 3(1), 2004), here against a difference that matters (McCarthy & Smyth,
@@ -80,14 +81,14 @@ class Comparison:
         }
 
 
-def passes(record: Record) -> dict[Row, list[float]]:
-    """Return, for every row that was right, the median seconds a step of each process."""
+def passes(record: Record) -> dict[Row, dict[str, float]]:
+    """Return, for every row that was right, the median seconds a step in each process."""
     right = {result.row for result in summarise(record) if result.verified}
-    found: dict[Row, list[float]] = {}
-    for outcome in record.tasks.values():
+    found: dict[Row, dict[str, float]] = {}
+    for task, outcome in record.tasks.items():
         for m in outcome.measurements:
             if m.kind == "step" and (row := Row.parse(m.row)) in right:
-                found.setdefault(row, []).append(median(m.seconds_per_step))
+                found.setdefault(row, {})[task] = median(m.seconds_per_step)
     return found
 
 
@@ -119,16 +120,30 @@ def compare(old: Record, new: Record) -> list[Comparison]:
     rows = [row for row in asked if row in before and (row in after or row in failed)]
     if not rows:
         raise RecordError("the two results have no row in common: nothing to compare")
-    pairs = {row: (np.log(before[row]), np.log(after[row])) for row in rows if row in after}
-    found = judge(pairs)
+    beside = bool(old.beside) and old.beside == new.beside
+    pairs = {}
+    for row in (row for row in rows if row in after):
+        a, b = before[row], after[row]
+        both = [task for task in a if task in b] if beside else []
+        pairs[row] = (
+            np.log([a[task] for task in both or a]),
+            np.log([b[task] for task in both or b]),
+        )
+    found = judge(pairs, paired=beside)
     lost = {
         row: Comparison(row, "failed", reason=failed[row]) for row in rows if row not in after
     }
     return [(found | lost)[row] for row in sorted(rows, key=_order)]
 
 
-def judge(pairs: Mapping[Row, tuple[Floats, Floats]]) -> dict[Row, Comparison]:
-    """Judge rows by the logarithms of their passes' seconds, old and new, together."""
+def judge(
+    pairs: Mapping[Row, tuple[Floats, Floats]], *, paired: bool = False
+) -> dict[Row, Comparison]:
+    """Judge rows by the logarithms of their passes' seconds, old and new, together.
+
+    Where the passes were taken in turn, each is held against the one beside it:
+    a machine that is slow for a minute is slow for both.
+    """
     enough = {r: p for r, p in pairs.items() if min(map(len, p)) >= FEWEST_PASSES}
     found = {
         row: Comparison(
@@ -144,7 +159,7 @@ def judge(pairs: Mapping[Row, tuple[Floats, Floats]]) -> dict[Row, Comparison]:
     }
     if not enough:
         return found
-    rows, shifts, errors, freedom = _moderated(enough)
+    rows, shifts, errors, freedom = _moderated(enough, paired)
     beyond = np.abs(shifts) - math.log1p(MATTERS)
     # Both tails of "not beyond ±MATTERS": the nearer border is what counts.
     p_each = student.sf(beyond / errors, freedom) + student.sf(
@@ -179,17 +194,17 @@ def _typical(logs: Floats) -> float:
 
 
 def _moderated(
-    pairs: Mapping[Row, tuple[Floats, Floats]],
+    pairs: Mapping[Row, tuple[Floats, Floats]], paired: bool
 ) -> tuple[list[Row], Floats, Floats, Floats]:
     """Return rows, shifts of the mean, their moderated standard errors and freedom."""
     rows = list(pairs)
     shifts = np.array([new.mean() - old.mean() for old, new in pairs.values()])
-    freedom = np.array([len(old) + len(new) - 2.0 for old, new in pairs.values()])
-    squares = np.array(
-        [sum(((x - x.mean()) ** 2).sum() for x in pair) for pair in pairs.values()]
-    )
+    samples: list[tuple[Floats, ...]]
+    samples = [(new - old,) if paired else (old, new) for old, new in pairs.values()]
+    freedom = np.array([sum(len(x) - 1.0 for x in of) for of in samples])
+    squares = np.array([sum(((x - x.mean()) ** 2).sum() for x in of) for of in samples])
     variance = np.maximum(squares / freedom, 1e-12)  # a clock's last digit
-    scale = np.array([1 / len(old) + 1 / len(new) for old, new in pairs.values()])
+    scale = np.array([sum(1 / len(x) for x in of) for of in samples])
     prior, prior_freedom = _prior(variance, freedom)
     if math.isinf(prior_freedom):
         pooled = np.full_like(variance, prior)

@@ -195,6 +195,8 @@ def side_by_side(
     What happens to the machine meanwhile happens to all of them.
     """
     for runner in runners:
+        if len(runners) > 1:
+            runner.record = replace(runner.record, beside=runners[0].record.created)
         runner.record.save(runner.path)
     with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
         for k, task in enumerate(runners[0].plan.tasks()):

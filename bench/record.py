@@ -75,6 +75,8 @@ class Record:
         What ``run --name`` called it.
     revision : str
         The git revision of the code, with ``-dirty`` where files had changed.
+    beside : str
+        Shared by records that were taken in turn, task by task.
     """
 
     created: str
@@ -86,6 +88,7 @@ class Record:
     schema: int = SCHEMA
     name: str = ""
     revision: str = ""
+    beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
         """Return the record with one more child in it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,27 @@ def test_a_change_below_two_percent_is_none(monkeypatch: pytest.MonkeyPatch) -> 
     assert {c.verdict for c in compare(old, new)} == {"same"}
     monkeypatch.setattr(module, "MATTERS", 0.0)
     assert "slower" in {c.verdict for c in compare(old, new)}
+
+
+def test_runs_taken_in_turn_are_compared_pass_by_pass() -> None:
+    """Both are slow in the same passes; seen red without pairing: nothing is found."""
+    rng = np.random.default_rng(2)
+    rows = [Row("numpy", n, 1, "float32") for n in range(1, 9)]
+    pairs = {}
+    for row in rows:
+        state = rng.choice([0.0, 0.4], 6)
+        own = rng.normal(0, 0.01, (2, 6))
+        pairs[row] = (state + own[0], state + own[1] + (0.1 if row is rows[0] else 0.0))
+    assert judge(pairs)[rows[0]].verdict == "can't tell"
+    first, *others = (judge(pairs, paired=True)[row].verdict for row in rows)
+    assert first == "slower"
+    assert {*others} <= {"same", "can't tell"}
+
+    together = [replace(r, beside="now") for r in pair(0, 1.1, passes=4)]
+    apart = [replace(r, beside=k) for r, k in zip(together, "ab", strict=True)]
+    (a, *_), (b, *_) = compare(*together), compare(*apart)
+    assert a.ratio == pytest.approx(b.ratio)
+    assert a.low != pytest.approx(b.low)
 
 
 def test_one_pass_tells_nothing() -> None:

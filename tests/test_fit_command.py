@@ -250,3 +250,12 @@ def test_fails_as_a_program(arguments: list[str], code: int) -> None:
     bad = program(*arguments)
     assert (bad.returncode, bad.stdout) == (code, "")
     assert len(bad.stderr.splitlines()) == 1
+
+
+def test_epochs_come_as_csv_and_markdown() -> None:
+    heading, *lines = fit("--features", 2, "--steps", 3, "--format", "csv").stdout.splitlines()
+    assert heading == "epoch,w1,w2,loss"
+    assert [line.split(",")[0] for line in lines] == ["1", "3"]
+    assert all(len(line.split(",")) == 4 for line in lines)
+    table = fit("--format", "markdown").stdout
+    assert table.startswith("| epoch | w | loss |\n| --: | --: | --: |\n| 1 | 0.141 |")

@@ -433,6 +433,7 @@ def test_another_checkout_is_measured_in_turn_and_compared(tmp_path: Path) -> No
     assert records.keys() == {"new", "new-against"}
     assert records["new"].code == measure.code_version()
     assert records["new-against"].code == measure.code_version(other) != records["new"].code
+    assert records["new"].beside == records["new-against"].beside != ""
     assert "new ÷" in done.stdout
 
 

@@ -11,9 +11,11 @@ import click
 
 from bench.cli import Mistake, print_json
 from bench.commands.options import (
+    Format,
     columns,
     count,
     count_or_0,
+    format_options,
     point,
     positive,
     rate,
@@ -104,7 +106,7 @@ class Diverged(Mistake):
 )
 @click.option("--plot", type=PATH, help="Draw the data and the fit into this file.")
 @click.option("--threads", type=count, help="CPU threads.  [default: all this process may use]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@format_options
 def fit(
     backend: str,
     device: str | None,
@@ -124,7 +126,7 @@ def fit(
     predict: tuple[tuple[float, ...], ...],
     plot: Path | None,
     threads: int | None,
-    as_json: bool,
+    output_format: Format,
 ) -> None:
     """Fit ŷ = x·w by gradient descent, and predict.
 
@@ -174,8 +176,12 @@ def fit(
         raise Diverged(str(error)) from error
     if plot is not None:
         save_fit(plot, problem, result)
-    if as_json:
+    if output_format == "json":
         print_json(asdict(result))
+    elif output_format == "csv":
+        click.echo(_csv(result), nl=False)
+    elif output_format == "markdown":
+        click.echo(_markdown(result), nl=False)
     else:
         _show(result, problem)
 
@@ -229,6 +235,32 @@ def _progress(steps: int) -> Iterator[Callable[[Epoch], None]]:
         yield lambda epoch: progress.update(task, completed=epoch.epoch)
 
 
+HEADINGS = "epoch", "w", "loss"
+
+
+def _rows(result: Fit) -> list[tuple[str, str, str]]:
+    from bench.fit import number_text, weights_text
+
+    return [(str(e.epoch), weights_text(e.w), number_text(e.loss)) for e in result.epochs]
+
+
+def _csv(result: Fit) -> str:
+    """Return the epochs, a column for each weight: w1, w2, …; numbers in full."""
+    from bench.formats import csv_text
+
+    rows = []
+    for epoch in result.epochs:
+        weights = {f"w{i + 1}": w for i, w in enumerate(epoch.w)}
+        rows.append({"epoch": epoch.epoch, **weights, "loss": epoch.loss})
+    return csv_text(rows, ["epoch", *(f"w{i + 1}" for i in range(len(result.w))), "loss"])
+
+
+def _markdown(result: Fit) -> str:
+    from bench.formats import markdown_text
+
+    return markdown_text(HEADINGS, _rows(result), words=0)
+
+
 def _show(result: Fit, problem: Problem) -> None:
     """Print the fit for people."""
     from rich.console import Console
@@ -237,10 +269,10 @@ def _show(result: Fit, problem: Problem) -> None:
     from bench.fit import number_text, weights_text
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("epoch", "w", "loss"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right")
-    for epoch in result.epochs:
-        table.add_row(str(epoch.epoch), weights_text(epoch.w), number_text(epoch.loss))
+    for row in _rows(result):
+        table.add_row(*row)
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"data: {problem.source}; n = {problem.rows}, d = {problem.features}")
