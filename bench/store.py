@@ -14,22 +14,16 @@ from typing import Any
 
 from backends.catalogue import Name
 from bench.model import Observations, Sample
-from bench.record import Measurement, Record, RecordError
+from bench.record import Measurement, Record
 from bench.row import YARDSTICKS, Row
+from bench.saved import folder
 from bench.summary import read_fraction
 
 
 def alike(store: Path, machine: dict[str, Any], code: str) -> list[Record]:
     """Return the store's records that were taken here as it is now, oldest first."""
-    found = []
-    for path in [*store.glob("run-*.json"), *store.glob("pick-*.json")]:
-        try:
-            record = Record.load(path)
-        except RecordError:
-            continue  # another version's, or damaged: nothing to learn from
-        if record.machine == machine and record.code == code:
-            found.append(record)
-    return sorted(found, key=lambda record: record.created)
+    records = (saved.record for saved in folder(store))
+    return [r for r in records if r.machine == machine and r.code == code]
 
 
 def measurements(records: Iterable[Record]) -> Iterator[tuple[Row, Measurement]]:
