@@ -50,6 +50,8 @@ class Library:
         The library's own import name.
     install : str
         The line that installs it.
+    distributed : bool
+        Whether its backends run in other processes, on a `Source` as on a `Problem`.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Library:
     techniques: tuple[str, ...] = ()
     needs: str = ""
     install: str = ""
+    distributed: bool = False
 
     @property
     def imports(self) -> str:
@@ -74,6 +77,14 @@ BUILT_IN = (
         install="pip install torch",
     ),
     Library("jax", "backends.jax", ("loop", "gram"), install="pip install jax"),
+    Library(
+        "dask",
+        "backends.dask",
+        ("numpy", "numba", "torch", "jax"),
+        needs="distributed",
+        install="pip install 'dask[array,distributed]'",
+        distributed=True,
+    ),
 )
 
 _registered: dict[str, Library] = {}
@@ -127,6 +138,11 @@ class Name:
         if library not in known or technique not in ("", *known[library].techniques):
             raise BackendError(_unknown(rest))
         return cls(library, technique, device or "cpu")
+
+    @property
+    def distributed(self) -> bool:
+        """Whether it runs on the workers of a cluster."""
+        return libraries()[self.library].distributed
 
     @property
     def least_squares_only(self) -> bool:

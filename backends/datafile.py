@@ -1,4 +1,4 @@
-"""Read a `Problem` from a file: ``.csv``, ``.npy``, ``.npz`` or ``.parquet``.
+"""Rows from a file: ``.csv``, ``.npy``, ``.npz`` or ``.parquet``.
 
 A file is a table of named columns. Where it has no names (``.npy``, a CSV
 without a header) a column's name is its position: ``"0"``, ``"1"``, … The last
@@ -9,24 +9,23 @@ is ever run: pickled objects are refused.
 from __future__ import annotations
 
 import csv
-import difflib
-import importlib
 import itertools
 import reprlib
 import warnings
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from backends.interface import DescentbenchError, MissingLibraryError, ProblemError
+from backends.columns import choose, listing, named_errors, not_numbers
+from backends.filesource import npy_source, parquet_files, parquet_source
+from backends.interface import ProblemError
 from backends.problem import DTYPES, Array, Problem
+from backends.source import InMemory, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +34,6 @@ Column = NDArray[Any]
 """One column, (n,); an array of an ``.npz`` may hold several, (n, d)."""
 
 _BLOCK_ROWS = 4096
-_LISTED = 10
 
 
 def load(
@@ -44,13 +42,27 @@ def load(
     y: str | None = None,
     dtype: str = "float32",
 ) -> Problem:
-    """Read the columns `x` and `y` of a file; its suffix says the format.
+    """Read the columns `x` and `y` of a file into memory; see `open_source`."""
+    path = Path(path)
+    with named_errors(path):
+        return open_source(path, x, y, dtype).load()
+
+
+def open_source(
+    path: str | Path,
+    x: Sequence[str] | None = None,
+    y: str | None = None,
+    dtype: str = "float32",
+) -> Source:
+    """Open the columns `x` and `y` of a file; its suffix says the format.
 
     Parameters
     ----------
     path : str or Path
-        In a ``.csv`` (UTF-8, commas) the first line is a header if any of its
-        cells is not a number.
+        A ``.npy`` of rows × columns, a ``.parquet``, or a directory or pattern of
+        ``.parquet`` files: these are read when their rows are needed. A ``.csv``
+        or ``.npz`` is read now, as a whole. In a ``.csv`` (UTF-8, commas) the
+        first line is a header if any of its cells is not a number.
     x : sequence of str, optional
         Columns by name. Default: all but y; in an ``.npz`` with the keys ``x``
         and ``y``, ``x``.
@@ -64,44 +76,46 @@ def load(
     ProblemError
         The file, a column or a value cannot be used.
     MissingLibraryError
-        A ``.parquet`` without pyarrow.
+        Parquet without pyarrow.
     """
     path = Path(path)
     if dtype not in DTYPES:
         raise ProblemError(f"dtype must be {' or '.join(DTYPES)}, not {dtype}")
-    with _named_errors(path):
-        table = _open(path)
-        xs, y = _choose(table, x, y)
-        columns = table.read([*xs, y])
-        for name, values in columns.items():
-            _check(name, values, may_be_wide=name != y)
-            if len(values) != len(columns[y]):
-                raise ProblemError(
-                    f"column {name!r} has {len(values)} rows but {y!r} has {len(columns[y])}"
-                )
-        features = [column for name in xs for column in np.atleast_2d(columns[name].T)]
-        source = f"{path.name}: {y!r} from {_listing(xs)}"
-        return Problem(_stack(features, dtype), _stack([columns[y]], dtype)[:, 0], source)
+    with named_errors(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is damaged, the error says enough
+        if files := parquet_files(path):
+            return parquet_source(path, files, x, y, dtype)
+        suffix = _suffix(path)
+        if suffix == ".npy":
+            return npy_source(path, x, y, dtype)
+        return InMemory.of(_problem(path, _TABLES[suffix](path), x, y, dtype))
 
 
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Put the file's name before an error, and make any error one a user can read.
+def _suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise ProblemError("there is no such file")
+    if suffix not in SUFFIXES:
+        raise ProblemError(f"unknown suffix {suffix!r}; there are {', '.join(SUFFIXES)}")
+    if path.stat().st_size == 0:
+        raise ProblemError("the file is empty")
+    return suffix
 
-    A damaged file makes NumPy, zipfile, zlib or Arrow raise or warn about
-    almost anything, so no shorter list of exceptions would do.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ProblemError as error:
-        raise ProblemError(f"{path}: {error}") from error
-    except DescentbenchError:
-        raise
-    except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ProblemError(f"{path}: cannot be read as {path.suffix}: {first}") from error
+
+def _problem(
+    path: Path, table: Table, x: Sequence[str] | None, y: str | None, dtype: str
+) -> Problem:
+    xs, y = choose(table.names, x or table.x, y or table.y)
+    columns = table.read([*xs, y])
+    for name, values in columns.items():
+        _check(name, values, may_be_wide=name != y)
+        if len(values) != len(columns[y]):
+            raise ProblemError(
+                f"column {name!r} has {len(values)} rows but {y!r} has {len(columns[y])}"
+            )
+    features = [column for name in xs for column in np.atleast_2d(columns[name].T)]
+    source = f"{path.name}: {y!r} from {listing(xs)}"
+    return Problem(_stack(features, dtype), _stack([columns[y]], dtype)[:, 0], source)
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ class Table:
     read : callable
         The columns of these names.
     x, y
-        What to take by default; None: y is the last column, x all the others.
+        What to take by default; None: see `choose`.
     """
 
     names: list[str]
@@ -123,64 +137,14 @@ class Table:
     y: str | None = None
 
 
-def _open(path: Path) -> Table:
-    suffix = path.suffix.lower()
-    if path.is_dir():
-        raise ProblemError("is a directory, not a file")
-    if not path.exists():
-        raise ProblemError("there is no such file")
-    if suffix not in _FORMATS:
-        raise ProblemError(f"unknown suffix {suffix!r}; there are {', '.join(_FORMATS)}")
-    if path.stat().st_size == 0:
-        raise ProblemError("the file is empty")
-    return _FORMATS[suffix](path)
-
-
-def _choose(table: Table, x: Sequence[str] | None, y: str | None) -> tuple[list[str], str]:
-    """Return the names of x and of y: what was asked for, else the defaults."""
-    names = table.names
-    if len(names) < 2:
-        raise ProblemError(f"x and y need a column each; there is {_listing(names)}")
-    if y is None:
-        y = table.y or names[-1]
-    if x is None:
-        x = table.x or [name for name in names if name != y]
-    xs = [x] if isinstance(x, str) else list(x)  # a string is a sequence of strings, too
-    if not xs:
-        raise ProblemError("x needs at least one column")
-    if y in xs:
-        raise ProblemError(f"column {y!r} cannot be both x and y; choose another for one")
-
-    found, asked = Counter(names), Counter(xs)
-    for name in [*xs, y]:
-        if name not in found:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ProblemError(f"there is no column {name!r}, only {_listing(names)}{hint}")
-        if found[name] > 1:
-            raise ProblemError(f"{found[name]} columns are named {name!r}; rename them")
-        if asked[name] > 1:
-            raise ProblemError(f"x names column {name!r} {asked[name]} times; once is enough")
-    return xs, y
-
-
-def _listing(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return (", ".join(map(repr, names[:_LISTED])) or "none") + more
-
-
 def _check(name: str, values: Column, *, may_be_wide: bool) -> None:
     if values.dtype.kind not in "iuf":
-        raise _not_numbers(name, values.dtype)
+        raise not_numbers(name, values.dtype)
     wide = may_be_wide and values.ndim == 2 and values.shape[1] > 0
     if values.ndim != 1 and not wide:
         raise ProblemError(
             f"column {name!r} has shape {values.shape}; y must be (n,), x (n,) or (n, d)"
         )
-
-
-def _not_numbers(name: str, kind: object) -> ProblemError:
-    return ProblemError(f"column {name!r} holds {kind}; only integers and floats can be used")
 
 
 def _stack(columns: Sequence[Column], dtype: str) -> Array:
@@ -295,14 +259,6 @@ def _raise_first_fault(path: Path, header: int, names: list[str], wanted: set[st
                     raise ProblemError(f"line {line} (row {row}), column {name!r}: {fault}")
 
 
-def _npy(path: Path) -> Table:
-    data = open_memmap(path, mode="r")
-    if data.ndim != 2:
-        raise ProblemError(f"the array must be 2-D, rows × columns, not {data.shape}")
-    names = [str(position) for position in range(data.shape[1])]
-    return Table(names, lambda wanted: {name: data[:, int(name)] for name in wanted})
-
-
 def _npz(path: Path) -> Table:
     def read(wanted: list[str]) -> Mapping[str, Column]:
         with _archive(path) as arrays:
@@ -322,36 +278,6 @@ def _archive(path: Path) -> Iterator[NpzFile]:
         yield archive
 
 
-def _parquet(path: Path) -> Table:
-    try:
-        types = importlib.import_module("pyarrow.types")
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise MissingLibraryError(
-            "reading .parquet needs pyarrow: pip install pyarrow"
-        ) from error
+_TABLES: Mapping[str, Callable[[Path], Table]] = {".csv": _csv, ".npz": _npz}
 
-    def read(wanted: list[str]) -> Mapping[str, Column]:
-        with parquet.ParquetFile(path) as file:
-            table = file.read(columns=wanted)
-        columns = {}
-        for name in wanted:
-            column = table.column(name)
-            if not (types.is_integer(column.type) or types.is_floating(column.type)):
-                raise _not_numbers(name, column.type)
-            if column.null_count:
-                row = np.argmax(column.is_null()) + 1
-                raise ProblemError(f"column {name!r} holds a null in row {row}; remove the row")
-            columns[name] = column.to_numpy()
-        return columns
-
-    with parquet.ParquetFile(path) as file:
-        return Table(list(file.schema_arrow.names), read)
-
-
-_FORMATS: Mapping[str, Callable[[Path], Table]] = {
-    ".csv": _csv,
-    ".npy": _npy,
-    ".npz": _npz,
-    ".parquet": _parquet,
-}
+SUFFIXES = (".csv", ".npy", ".npz", ".parquet")

@@ -69,6 +69,14 @@ class Descent(Protocol):
         ...
 
 
+class GramDescent(Descent, Protocol):
+    """A descent of a ``gram`` technique: it holds sums that stand for the rows."""
+
+    def moments(self) -> tuple[Weights, Weights, float]:
+        """Return ``XᵀX``, (d, d), ``Xᵀy``, (d,), and ``yᵀy``, float64; blocks add theirs up."""
+        ...
+
+
 class Backend(Protocol):
     """A library, a technique and a device: a way to run the descent."""
 

@@ -163,6 +163,9 @@ class Gram(PerStep):
         rate = 2 * self.learning_rate / self.rows
         return np.array(gram_loop(self._put(w), self.xtx, self.xty, rate, steps))
 
+    def moments(self) -> tuple[Weights, Weights, float]:
+        return np.array(self.xtx), np.array(self.xty), float(self.yty)
+
     def gradient(self, w: ArrayLike) -> Weights:
         return np.array(self.xtx @ self._put(w) - self.xty)
 

@@ -554,6 +554,9 @@ class Gram:
         result: Weights = gram_descent(self.xtx, self.xty, _start(w), self.rate, steps)
         return result
 
+    def moments(self) -> tuple[Weights, Weights, float]:
+        return self.xtx, self.xty, self.yty
+
     def gradient(self, w: ArrayLike) -> Weights:
         return np.asarray(self.xtx @ np.asarray(w, dtype=np.float64) - self.xty)
 

@@ -197,6 +197,9 @@ class Gram:
             w -= self.rate * (self.xtx @ w - self.xty)
         return w
 
+    def moments(self) -> tuple[Weights, Weights, float]:
+        return self.xtx, self.xty, self.yty
+
     def gradient(self, w: ArrayLike) -> Weights:
         return np.asarray(self.xtx @ np.asarray(w, dtype=np.float64) - self.xty)
 

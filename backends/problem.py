@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from backends.interface import ProblemError
 from backends.reference import Reference
+
+if TYPE_CHECKING:
+    from backends.source import Source
 
 Array = NDArray[np.floating[Any]]
 
@@ -34,6 +37,10 @@ class Problem:
     y : (n,), of the same dtype
     source : str
         Where the rows come from, in a few words.
+    known_finite : bool
+        Whether the caller knows that every value is finite; else all are looked at.
+    origin : Source, optional
+        The recipe by which another process can make the same rows.
 
     Raises
     ------
@@ -44,8 +51,10 @@ class Problem:
     x: Array
     y: Array
     source: str = "arrays"
+    known_finite: InitVar[bool] = False
+    origin: Source | None = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, known_finite: bool) -> None:
         x, y = np.asarray(self.x), np.asarray(self.y)
         if x.ndim not in (1, 2) or y.ndim != 1:
             raise ProblemError(
@@ -61,8 +70,9 @@ class Problem:
             )
         if x.ndim == 2 and x.shape[1] == 1:
             x = x[:, 0]
+        if not known_finite:
+            check_finite(x, y)
         for name, values in (("x", x), ("y", y)):
-            _check_finite(name, values)
             view = values.view()
             view.flags.writeable = False
             object.__setattr__(self, name, view)
@@ -108,17 +118,32 @@ def make_problem(
         raise ProblemError(f"the data are not numbers: {error}") from None
 
 
-def _check_finite(name: str, values: Array) -> None:
+def check_finite(x: Array, y: Array, first_row: int = 0) -> None:
+    """Raise ProblemError where a value is not finite; rows are counted from `first_row`."""
+    for name, values in (("x", x), ("y", y)):
+        _check_finite(name, values, first_row)
+
+
+def _check_finite(name: str, values: Array, first_row: int) -> None:
     for start in range(0, len(values), _CHECK_ROWS):
         finite = np.isfinite(values[start : start + _CHECK_ROWS])
         if not finite.all():
             at = np.argwhere(~finite)[0]
-            row, column = start + int(at[0]), f", column {at[1] + 1}" if len(at) > 1 else ""
+            row = first_row + start + int(at[0]) + 1
+            column = f", column {at[1] + 1}" if len(at) > 1 else ""
             value = float(values[start:][tuple(at)])
             raise ProblemError(
-                f"{name} holds {value} in row {row + 1}{column} (the first is row 1); "
+                f"{name} holds {value} in row {row}{column} (the first is row 1); "
                 "remove or replace it"
             )
+
+
+def check_shape(rows: int, features: int, dtype: str) -> None:
+    """Raise ProblemError where there are no rows or features, or the dtype is another one."""
+    if features < 1 or rows < 1:
+        raise ProblemError(f"rows and features must be at least 1, not {rows} and {features}")
+    if dtype not in DTYPES:
+        raise ProblemError(f"dtype must be float32 or float64, not {dtype}")
 
 
 def generate(
@@ -153,12 +178,9 @@ def generate(
     """
     dtype = np.dtype(dtype)
     stop = rows if stop is None else stop
-    if features < 1 or rows < 1:
-        raise ProblemError(f"rows and features must be at least 1, not {rows} and {features}")
+    check_shape(rows, features, dtype.name)
     if not 0 <= start < stop <= rows:
         raise ProblemError(f"rows {start} to {stop} are not a range within 0 to {rows}")
-    if dtype.name not in DTYPES:
-        raise ProblemError(f"dtype must be float32 or float64, not {dtype}")
 
     x = np.empty((stop - start, features), dtype)
     y = np.empty(stop - start, dtype)
@@ -182,4 +204,4 @@ def generate(
             np.multiply(uniform[:, :-1], 10.0 / np.sqrt(features), out=x[to])
             # Row sums, not a matrix product: BLAS rounds a row by its neighbours.
             y[to] = (x[to] * truth).sum(axis=1) + 2.0 * noise
-    return Problem(x, y, f"synthetic, {rows} × {features}, seed {seed}")
+    return Problem(x, y, f"synthetic, {rows} × {features}, seed {seed}", known_finite=True)

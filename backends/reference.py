@@ -7,6 +7,7 @@ its eigenvectors, without taking a single step.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,16 +40,26 @@ class Reference:
     @classmethod
     def of(cls, x: NDArray[np.floating], y: NDArray[np.floating]) -> Reference:
         """Sum over the rows of `x`, shape (n,) or (n, d), and `y`, shape (n,)."""
-        n, d = x.shape[0], 1 if x.ndim == 1 else x.shape[1]
-        gram, moment, y_square = np.zeros((d, d)), np.zeros(d), 0.0
-        rows = max(1, _BLOCK_BYTES // (8 * (d + 1)))
-        for start in range(0, n, rows):
-            xb = x[start : start + rows].reshape(-1, d).astype(np.float64)
-            yb = y[start : start + rows].astype(np.float64)
-            gram += xb.T @ xb
-            moment += yb @ xb
-            y_square += float(yb @ yb)
-        return cls(gram / n, moment / n, y_square / n)
+        return cls.of_blocks([(x, y)], len(y))
+
+    @classmethod
+    def of_blocks(
+        cls, blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]], rows: int
+    ) -> Reference:
+        """Sum over blocks of rows, `rows` in all; rows of zeros beyond them add nothing."""
+        gram: Float64 | float = 0.0
+        moment: Float64 | float = 0.0
+        y_square = 0.0
+        for x, y in blocks:
+            d = 1 if x.ndim == 1 else x.shape[1]
+            length = max(1, _BLOCK_BYTES // (8 * (d + 1)))
+            for start in range(0, len(y), length):
+                xb = x[start : start + length].reshape(-1, d).astype(np.float64)
+                yb = y[start : start + length].astype(np.float64)
+                gram = gram + xb.T @ xb
+                moment = moment + yb @ xb
+                y_square += float(yb @ yb)
+        return cls(np.asarray(gram / rows), np.asarray(moment / rows), y_square / rows)
 
     @cached_property
     def _eigen(self) -> tuple[Float64, Float64]:

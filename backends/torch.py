@@ -230,6 +230,9 @@ class Gram(Autograd):
                 weights = torch.addmv(weights + offset, self.xtx, weights, alpha=-rate)
         return _to_host(weights)
 
+    def moments(self) -> tuple[Weights, Weights, float]:
+        return _to_host(self.xtx), _to_host(self.xty), self.yty
+
     def gradient(self, w: ArrayLike) -> Weights:
         return _to_host(torch.addmv(self.xty, self.xtx, self._start(w), beta=-1))
 

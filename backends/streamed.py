@@ -1,0 +1,201 @@
+"""A descent over rows that are read anew for every step, block by block, by any backend.
+
+Where the data do not fit in memory, a step is a pass over the file: read a
+block, place it, add its gradient to the sum; the next block is read meanwhile.
+The kernels are the backends' own. A ``gram`` technique makes one pass in all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backends.catalogue import Name
+from backends.interface import Backend, Descent, GramDescent, ProblemError, Weights
+from backends.problem import step_bytes
+from backends.reference import Reference
+from backends.source import BLOCK_BYTES, Block, Source
+
+IN_MEMORY = 4
+"""Times X and y that a backend may hold beside them: layouts, temporaries of autograd."""
+
+BLOCKS_HELD = 2 + IN_MEMORY
+"""Blocks in memory: one that is read, one that is computed with, and what that takes."""
+
+SMALLEST_BLOCK = 1 << 20
+"""Shorter blocks would spend their time on being placed."""
+
+
+def place(
+    backend: Backend,
+    source: Source,
+    learning_rate: float,
+    memory_bytes: int,
+    start: int = 0,
+    stop: int | None = None,
+) -> Descent:
+    """Place rows `start` to `stop` of a source: in memory where they fit, else streamed.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        What may be held beyond what the process holds now.
+
+    Raises
+    ------
+    ProblemError
+        The rows cannot be used, or the memory is too little for any block.
+    """
+    stop = source.rows if stop is None else stop
+    needed = (stop - start) * step_bytes(1, source.features, source.dtype)
+    if (1 + IN_MEMORY) * needed <= memory_bytes:
+        return backend.place(source.load(start, stop), learning_rate)
+    block_bytes = min(BLOCK_BYTES, memory_bytes // BLOCKS_HELD)
+    if block_bytes < SMALLEST_BLOCK:
+        raise ProblemError(
+            f"{max(0, memory_bytes) / 1e6:.0f} MB of memory are too little to stream with; "
+            f"{BLOCKS_HELD * SMALLEST_BLOCK / 1e6:.0f} MB are the least"
+        )
+    kind = StreamedGram if Name.parse(backend.name).least_squares_only else Streamed
+    return kind(backend, source, learning_rate, block_bytes, start, stop)
+
+
+class Streamed:
+    """Every step reads the rows once; so does the loss, and the gradient comes with it.
+
+    Parameters
+    ----------
+    backend : Backend
+        Places a block and sums over it.
+    source : Source
+    learning_rate : float
+    block_bytes : int
+        Of X and y in a block, at the most.
+    start, stop : int
+        The source's rows that are meant; all by default.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        source: Source,
+        learning_rate: float,
+        block_bytes: int = BLOCK_BYTES,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> None:
+        self.backend, self.source, self.learning_rate = backend, source, learning_rate
+        self.block_bytes, self.start = block_bytes, start
+        self.stop = source.rows if stop is None else stop
+        self.rows = self.stop - start
+        self._looked: tuple[Weights, Weights, float] | None = None
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w = np.array(w, dtype=np.float64)
+        rate = 2 * self.learning_rate / self.rows
+        for _ in range(steps):
+            seen = self._seen(w)
+            w -= rate * (seen[0] if seen else self._sums(w, with_loss=False)[0])
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return self._look(w)[0].copy()
+
+    def loss(self, w: ArrayLike) -> float:
+        return self._look(w)[1]
+
+    def seconds_a_pass(self, most_blocks: int = 4) -> float:
+        """Estimate what a pass takes from a few blocks, after one that may compile."""
+        blocks = self._blocks()
+        w = np.zeros(self.source.features)
+        self._sums_of(next(blocks), w)
+        began, taken = time.perf_counter(), 0
+        for block in islice(blocks, most_blocks):
+            self._sums_of(block, w)
+            taken += len(block.y)
+        if not taken:
+            return self._seconds_of_one_block(w)
+        return (time.perf_counter() - began) / taken * self.rows
+
+    def _seconds_of_one_block(self, w: Weights) -> float:
+        began = time.perf_counter()
+        self._sums(w, with_loss=False)
+        return time.perf_counter() - began
+
+    def _look(self, w: ArrayLike) -> tuple[Weights, float]:
+        """Return the gradient's sums and the loss at `w`, remembered for the next step."""
+        w = np.array(w, dtype=np.float64)
+        seen = self._seen(w)
+        if seen is None:
+            seen = self._sums(w, with_loss=True)
+            self._looked = (w, *seen)
+        return seen
+
+    def _seen(self, w: Weights) -> tuple[Weights, float] | None:
+        if self._looked is None or not np.array_equal(self._looked[0], w):
+            return None
+        return self._looked[1:]
+
+    def _sums(self, w: Weights, *, with_loss: bool) -> tuple[Weights, float]:
+        """Return ``xᵀ(x·w − y)`` and the loss (0 unless asked for), from one pass."""
+        gradient, squares = np.zeros(len(w)), 0.0
+        for block in self._blocks():
+            part, square = self._sums_of(block, w, with_loss=with_loss)
+            gradient += part
+            squares += square
+        return gradient, squares / self.rows
+
+    def _sums_of(
+        self, block: Block, w: Weights, *, with_loss: bool = False
+    ) -> tuple[Weights, float]:
+        descent = self.backend.place(block.problem(), self.learning_rate)
+        gradient = descent.gradient(w)
+        if not np.isfinite(gradient).all():  # cheaper than to look at every value
+            block.check()
+        return gradient, descent.loss(w) * len(block.y) if with_loss else 0.0
+
+    def _blocks(self) -> Iterator[Block]:
+        return self.source.blocks(self.block_bytes, self.start, self.stop)
+
+
+class StreamedGram:
+    """One pass for XᵀX and Xᵀy; then every iterate is at hand in closed form."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        source: Source,
+        learning_rate: float,
+        block_bytes: int = BLOCK_BYTES,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> None:
+        stop = source.rows if stop is None else stop
+        self.rows, self.learning_rate = stop - start, learning_rate
+        d = source.features
+        xtx, xty, yty = np.zeros((d, d)), np.zeros(d), 0.0
+        for block in source.blocks(block_bytes, start, stop):
+            placed = cast(GramDescent, backend.place(block.problem(), learning_rate))
+            parts = placed.moments()
+            if not all(np.isfinite(part).all() for part in parts):
+                block.check()
+            xtx, xty, yty = xtx + parts[0], xty + parts[1], yty + parts[2]
+        self.sums = Reference(xtx / self.rows, xty / self.rows, yty / self.rows)
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        return self.sums.iterate(steps, self.learning_rate, w)
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return self.rows / 2 * self.sums.gradient(w)
+
+    def loss(self, w: ArrayLike) -> float:
+        return self.sums.loss(w)
+
+    def moments(self) -> tuple[Weights, Weights, float]:
+        n = self.rows
+        return n * self.sums.gram, n * self.sums.moment, n * self.sums.y_square
