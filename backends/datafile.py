@@ -105,7 +105,7 @@ def _suffix(path: Path) -> str:
 def _problem(
     path: Path, table: Table, x: Sequence[str] | None, y: str | None, dtype: str
 ) -> Problem:
-    xs, y = choose(table.names, x or table.x, y or table.y)
+    xs, y = choose(table.names, table.x if x is None else x, table.y if y is None else y)
     columns = table.read([*xs, y])
     for name, values in columns.items():
         _check(name, values, may_be_wide=name != y)

@@ -22,6 +22,9 @@ DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 """Largest relative error of w, against the reference, that counts as right."""
 
+MOST_BYTES = 1 << 63
+"""Beyond any address, in memory or in a file."""
+
 _CHECK_ROWS = 1 << 20
 
 
@@ -144,6 +147,10 @@ def check_shape(rows: int, features: int, dtype: str) -> None:
         raise ProblemError(f"rows and features must be at least 1, not {rows} and {features}")
     if dtype not in DTYPES:
         raise ProblemError(f"dtype must be float32 or float64, not {dtype}")
+    if step_bytes(rows, features, dtype) >= MOST_BYTES:
+        raise ProblemError(
+            f"{rows:g} rows × {features:g} features are more than any file holds"
+        )
 
 
 def generate(

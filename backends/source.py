@@ -255,6 +255,8 @@ def convert(values: NDArray[Any], into: Array, first_row: int) -> None:
 class Generated(Source):
     """The synthetic rows of `backends.problem.generate`, made when they are read."""
 
+    features: int = 1
+    dtype: str = "float32"
     seed: int = 0
 
     @property

@@ -8,16 +8,17 @@ The kernels are the backends' own. A ``gram`` technique makes one pass in all.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.catalogue import Name
 from backends.interface import Backend, Descent, GramDescent, ProblemError, Weights
-from backends.problem import step_bytes
+from backends.problem import Problem, step_bytes
 from backends.reference import Reference
 from backends.source import BLOCK_BYTES, Block, Source
 
@@ -56,13 +57,58 @@ def place(
     if (1 + IN_MEMORY) * needed <= memory_bytes:
         return backend.place(source.load(start, stop), learning_rate)
     block_bytes = min(BLOCK_BYTES, memory_bytes // BLOCKS_HELD)
-    if block_bytes < SMALLEST_BLOCK:
+    least = max(SMALLEST_BLOCK, step_bytes(1, source.features, source.dtype))
+    if block_bytes < least:
         raise ProblemError(
-            f"{max(0, memory_bytes) / 1e6:.0f} MB of memory are too little to stream with; "
-            f"{BLOCKS_HELD * SMALLEST_BLOCK / 1e6:.0f} MB are the least"
+            f"{max(0, memory_bytes) / 1e6:.0f} MB of memory, beside what is held already, are "
+            f"too little to stream with; {BLOCKS_HELD * least / 1e6:.0f} MB are the least"
         )
     kind = StreamedGram if Name.parse(backend.name).least_squares_only else Streamed
     return kind(backend, source, learning_rate, block_bytes, start, stop)
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A backend with a limit on its memory: rows that do not fit are streamed.
+
+    Attributes
+    ----------
+    backend : Backend
+    memory_bytes : int
+        What may be held beyond what the process holds now.
+    announce : callable
+        Is given a descent that will be streamed, before it is asked for anything.
+    """
+
+    backend: Backend
+    memory_bytes: int
+    announce: Callable[[Streamed], None] = lambda _: None
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
+
+    def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
+        """Place a problem, or a source: workers of a cluster open it for themselves."""
+        if isinstance(problem, Problem):
+            return self.backend.place(problem, learning_rate)
+        if Name.parse(self.name).distributed:
+            return cast(SourceBackend, self.backend).place(problem, learning_rate)
+        descent = place(self.backend, problem, learning_rate, self.memory_bytes)
+        if isinstance(descent, Streamed):
+            self.announce(descent)
+        return descent
+
+    def peak_device_bytes(self) -> int | None:
+        return self.backend.peak_device_bytes()
+
+
+class SourceBackend(Backend, Protocol):
+    """A backend of a distributed library, which needs no rows in this process."""
+
+    def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
+        """Let the workers open their rows."""
+        ...
 
 
 class Streamed:
@@ -154,7 +200,8 @@ class Streamed:
         self, block: Block, w: Weights, *, with_loss: bool = False
     ) -> tuple[Weights, float]:
         descent = self.backend.place(block.problem(), self.learning_rate)
-        gradient = descent.gradient(w)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
+            gradient = descent.gradient(w)
         if not np.isfinite(gradient).all():  # cheaper than to look at every value
             block.check()
         return gradient, descent.loss(w) * len(block.y) if with_loss else 0.0
@@ -180,7 +227,8 @@ class StreamedGram:
         d = source.features
         xtx, xty, yty = np.zeros((d, d)), np.zeros(d), 0.0
         for block in source.blocks(block_bytes, start, stop):
-            placed = cast(GramDescent, backend.place(block.problem(), learning_rate))
+            with np.errstate(over="ignore", invalid="ignore"):
+                placed = cast(GramDescent, backend.place(block.problem(), learning_rate))
             parts = placed.moments()
             if not all(np.isfinite(part).all() for part in parts):
                 block.check()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from backends.interface import Backend, Descent, Weights
+    from backends.interface import Descent, Weights
     from backends.problem import Problem
+    from backends.source import Source
 
 Stopped = Literal["steps", "loss", "tolerance"]
 
@@ -30,6 +31,23 @@ GROWTH = 1e-5
 
 MOST_SHOWN = 4
 """People see no more weights than this; the JSON has them all."""
+
+
+Rows = TypeVar("Rows", bound="Problem | Source")
+AnyRows = TypeVar("AnyRows", bound="Problem | Source", contravariant=True)
+
+
+class Places(Protocol[AnyRows]):
+    """A backend, or what stands for one, that can place these rows."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        ...
+
+    def place(self, problem: AnyRows, learning_rate: float) -> Descent:
+        """Make the rows ready to descend."""
+        ...
 
 
 class DivergenceError(Exception):
@@ -67,7 +85,7 @@ class Fit:
     predictions: tuple[Prediction, ...]
 
 
-def automatic_rate(problem: Problem) -> float:
+def automatic_rate(problem: Problem | Source) -> float:
     """Return 1/L, half of the largest stable rate: it converges and is never far from best.
 
     Raises
@@ -83,12 +101,13 @@ def automatic_rate(problem: Problem) -> float:
 
 
 def descend(
-    backend: Backend,
-    problem: Problem,
+    backend: Places[Rows],
+    problem: Rows,
     learning_rate: float,
     *,
     steps: int = 100,
     w0: ArrayLike | None = None,
+    done: int = 0,
     every: int = 20,
     until_loss: float | None = None,
     tolerance: float | None = None,
@@ -101,6 +120,8 @@ def descend(
     ----------
     w0 : (d,), optional
         Zeros by default.
+    done : int
+        Steps of the `steps` that were taken before; `w0` is the w after them.
     until_loss : float, optional
         Stop at the first look that finds the loss no higher.
     tolerance : float, optional
@@ -129,7 +150,7 @@ def descend(
     # A descent that diverges overflows on its way: that is an error below, no warning.
     with np.errstate(over="ignore", invalid="ignore"):
         enough = None if tolerance is None else tolerance * slope(start)
-        for epoch in _looks(descent, start, steps, every):
+        for epoch in _looks(descent, start, steps, every, done):
             epochs.append(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
@@ -155,11 +176,12 @@ def descend(
     )
 
 
-def _looks(descent: Descent, w: Weights, steps: int, every: int) -> Iterator[Epoch]:
-    """Yield the start, then epochs 1, 1 + every, … and the last."""
-    yield Epoch(0, tuple(w.tolist()), descent.loss(w))
-    done = 0
+def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
+    """Yield the start, then epochs 1, 1 + every, … and the last, those done left out."""
+    yield Epoch(done, tuple(w.tolist()), descent.loss(w))
     for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
+        if epoch <= done:
+            continue
         w = descent.run(w, epoch - done)
         done = epoch
         yield Epoch(epoch, tuple(w.tolist()), descent.loss(w))
@@ -173,7 +195,7 @@ def _predict(x: Sequence[float], w: Sequence[float]) -> Prediction:
 
 
 def _raise_if_diverging(
-    epoch: Epoch, lowest: float, problem: Problem, learning_rate: float
+    epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float
 ) -> None:
     """Growth alone is no proof: below 2/L it is rounding, near the minimum."""
     finite = math.isfinite(epoch.loss)

@@ -36,7 +36,7 @@ def settle(root: Path = ROOT) -> int | None:
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # glibc's own
         ctypes.CDLL(None).malloc_trim(0)
-    return number(root / "proc/self/status", "VmRSS") if reset_peak(root) else None
+    return rss_bytes(root) if reset_peak(root) else None
 
 
 def provide(nbytes: int, root: Path = ROOT) -> bool:
@@ -67,6 +67,11 @@ def provide(nbytes: int, root: Path = ROOT) -> bool:
         view[:: mmap.PAGESIZE] = 1
         del view
     return reset_peak(root)
+
+
+def rss_bytes(root: Path = ROOT) -> int:
+    """Return the resident memory now; 0 where nothing tells."""
+    return number(root / "proc/self/status", "VmRSS") or 0
 
 
 def peak_rss_bytes(root: Path = ROOT) -> int:

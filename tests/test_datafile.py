@@ -470,7 +470,7 @@ class TestAnyFormat:
     def test_a_directory(self, suffix, tmp_path):
         folder = tmp_path / f"data{suffix}"
         folder.mkdir()
-        assert refusal(folder) == "is a directory, not a file"
+        assert refusal(folder) == "is a directory without any .parquet file"
 
     def test_an_empty_file(self, suffix, tmp_path):
         assert refusal(text(tmp_path, "", f"data{suffix}")) == "the file is empty"

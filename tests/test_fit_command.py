@@ -135,7 +135,7 @@ def test_divergence_names_the_largest_stable_rate(rate: float) -> None:
         (["--rows", "0"], "'--rows'"),
         (["--rows", "many"], "'many'"),
         (["--rows", "inf"], "'inf'"),
-        (["--rows", "1e30"], "do not fit in memory"),
+        (["--rows", "1e30"], "more than any file holds"),
         (["--features", "0"], "'--features'"),
         (["--steps", "-1"], "'--steps'"),
         (["--every", "0"], "'--every'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,8 @@ import click
 from bench.cli import Mistake, print_json
 from bench.commands.options import (
     Format,
+    byte_size,
+    cluster_options,
     columns,
     count,
     count_or_0,
@@ -25,7 +28,8 @@ from bench.commands.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from backends.problem import Problem
+    from backends.source import Source
+    from backends.streamed import Streamed
     from bench.fit import Epoch, Fit
 
 PATH = click.Path(path_type=Path)
@@ -36,6 +40,8 @@ EXAMPLES = """
 Examples:
   descentbench fit --backend torch --predict 7 --plot fit.png
   descentbench fit --data houses.csv --x area,rooms --y price --lr auto
+  descentbench fit --data 'parts/*.parquet' --backend numba:parallel --memory 8GB
+  descentbench fit --rows 1e9 --backend dask:numba --scheduler tcp://head:8786
 """
 
 REASONS = {
@@ -58,7 +64,11 @@ class Diverged(Mistake):
 @click.option("--device", help="The backend's device, such as cuda:0.  [default: cpu]")
 @click.option("--rows", type=count, help="Rows to generate.  [default: 100]")
 @click.option("--features", type=count, help="Features to generate.  [default: 1]")
-@click.option("--data", type=PATH, help="Take the rows from this file instead.")
+@click.option(
+    "--data",
+    type=PATH,
+    help="Take the rows from this file instead; Parquet may be a directory, or a pattern.",
+)
 @click.option("--x", "x_columns", type=columns, help="The file's feature columns, with commas.")
 @click.option("--y", "y_column", metavar="COLUMN", help="The file's target column.")
 @click.option("--dtype", type=DTYPE, default="float32", show_default=True)
@@ -106,6 +116,15 @@ class Diverged(Mistake):
 )
 @click.option("--plot", type=PATH, help="Draw the data and the fit into this file.")
 @click.option("--threads", type=count, help="CPU threads.  [default: all this process may use]")
+@click.option(
+    "--memory",
+    type=byte_size,
+    help="Hold no more than so much, such as 8GB; what does not fit is read anew every step.  "
+    "[default: half of what is free]",
+)
+@click.option("--checkpoint", type=PATH, help="Keep w in this file, after every look.")
+@click.option("--resume", type=PATH, help="Go on from this checkpoint, and keep it up to date.")
+@cluster_options
 @format_options
 def fit(
     backend: str,
@@ -126,6 +145,9 @@ def fit(
     predict: tuple[tuple[float, ...], ...],
     plot: Path | None,
     threads: int | None,
+    memory: int | None,
+    checkpoint: Path | None,
+    resume: Path | None,
     output_format: Format,
 ) -> None:
     """Fit ŷ = x·w by gradient descent, and predict.
@@ -139,43 +161,52 @@ def fit(
     apply(threads)  # before anything loads an array library
 
     from backends.catalogue import open_backend
+    from backends.interface import DescentbenchError
+    from backends.streamed import Bounded
+    from bench.checkpoint import Track
     from bench.fit import DivergenceError, automatic_rate, descend
+    from bench.plot import MOST_POINTS
 
     opened = open_backend(_with_device(backend, device))
     if plot is not None:
         from bench.plot import check, save_fit
 
         check(plot)
-    if data is None:
-        if x_columns or y_column:
-            raise Mistake("--x and --y name columns of a file; add --data FILE")
-        problem = _generate(rows or 100, features or 1, dtype, seed)
-    else:
-        if rows or features:
-            raise Mistake("--rows and --features are for generated rows; leave out --data")
-        from backends.datafile import load
-
-        problem = load(data, x_columns, y_column, dtype)
+    source = _source(rows, features, data, x_columns, y_column, dtype, seed)
     for x in predict:
-        _check_length("--predict", x, problem)
+        _check_length("--predict", x, source)
+    step = automatic_rate(source) if learning_rate == "auto" else learning_rate
+    track = Track(source, step, _start(w0, source, seed), checkpoint, resume)
+    bounded = Bounded(opened, _room(memory), lambda streamed: _announce(streamed, steps))
     try:
-        with _progress(steps) as on_epoch:
+        with _progress(steps) as show:
+
+            def seen(epoch: Epoch) -> None:
+                track.keep(epoch)
+                show(epoch)
+
             result = descend(
-                opened,
-                problem,
-                automatic_rate(problem) if learning_rate == "auto" else learning_rate,
+                bounded,
+                source,
+                step,
                 steps=steps,
-                w0=_start(w0, problem, seed),
+                w0=track.at.w,
+                done=track.at.steps,
                 every=every,
                 until_loss=until_loss,
                 tolerance=tolerance,
                 predict=predict,
-                on_epoch=on_epoch,
+                on_epoch=seen,
             )
     except DivergenceError as error:
         raise Diverged(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo(f"descentbench: interrupted{track.told()}", err=True)
+        sys.exit(130)
+    except DescentbenchError as error:
+        raise Mistake(f"{error}{track.told()}") from error
     if plot is not None:
-        save_fit(plot, problem, result)
+        save_fit(plot, source.sample(MOST_POINTS), result)
     if output_format == "json":
         print_json(asdict(result))
     elif output_format == "csv":
@@ -183,7 +214,7 @@ def fit(
     elif output_format == "markdown":
         click.echo(_markdown(result), nl=False)
     else:
-        _show(result, problem)
+        _show(result, source)
 
 
 def _with_device(backend: str, device: str | None) -> str:
@@ -194,17 +225,57 @@ def _with_device(backend: str, device: str | None) -> str:
     return f"{backend}@{device}"
 
 
-def _generate(rows: int, features: int, dtype: str, seed: int) -> Problem:
-    from backends.problem import generate
+def _source(
+    rows: int | None,
+    features: int | None,
+    data: Path | None,
+    x_columns: tuple[str, ...] | None,
+    y_column: str | None,
+    dtype: str,
+    seed: int,
+) -> Source:
+    """Return the rows to generate, or those of the file."""
+    if data is None:
+        from backends.source import Generated
 
-    try:
-        return generate(rows, features, dtype, seed)
-    except (MemoryError, ValueError) as error:  # ValueError: beyond any address space
-        raise Mistake(f"{rows:g} rows × {features:g} features do not fit in memory") from error
+        if x_columns or y_column:
+            raise Mistake("--x and --y name columns of a file; add --data FILE")
+        return Generated(rows or 100, features or 1, dtype, seed)
+    if rows or features:
+        raise Mistake("--rows and --features are for generated rows; leave out --data")
+    from backends.datafile import open_source
+
+    return open_source(data, x_columns, y_column, dtype)
+
+
+def _room(memory: int | None) -> int:
+    """Return the bytes that rows may take beside what this process holds."""
+    from bench.limits import available_bytes
+    from bench.memory import rss_bytes
+
+    return available_bytes() // 2 if memory is None else memory - rss_bytes()
+
+
+def _announce(streamed: Streamed, steps: int) -> None:
+    """Say beforehand that every step reads the rows anew, and how long that takes."""
+    from bench.answer import duration
+    from bench.table import byte_count, count
+
+    a_pass = streamed.seconds_a_pass()
+    passes = (
+        steps + 1
+    )  # a look takes the gradient of the next step along; the last one is extra
+    size = byte_count(streamed.source.bytes_per_step, 2)
+    click.echo(
+        f"{size} of rows are more than the memory allows: every step reads them anew. "
+        f"A pass takes about {duration(a_pass)}, {count(passes)} of them about "
+        f"{duration(passes * a_pass)}; a gram backend, such as numpy:gram, needs one.",
+        err=True,
+    )
 
 
 def _start(
-    w0: tuple[float, ...] | Literal["random"] | None, problem: Problem, seed: int
+    w0: tuple[float, ...] | Literal["random"] | None, problem: Source, seed: int
 ) -> tuple[float, ...] | None:
     if w0 == "random":
         import numpy as np
@@ -215,7 +286,7 @@ def _start(
     return w0
 
 
-def _check_length(option: str, numbers: tuple[float, ...], problem: Problem) -> None:
+def _check_length(option: str, numbers: tuple[float, ...], problem: Source) -> None:
     if len(numbers) != problem.features:
         raise Mistake(
             f"{option} must have as many numbers as the data have features, "
@@ -261,7 +332,7 @@ def _markdown(result: Fit) -> str:
     return markdown_text(HEADINGS, _rows(result), words=0)
 
 
-def _show(result: Fit, problem: Problem) -> None:
+def _show(result: Fit, problem: Source) -> None:
     """Print the fit for people."""
     from rich.console import Console
     from rich.table import Table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -114,5 +115,32 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def wrapped(*args: Any, as_json: bool, output_format: Format, **kwargs: Any) -> Any:
         return command(*args, output_format="json" if as_json else output_format, **kwargs)
+
+    return wrapped
+
+
+def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--scheduler`` and ``--workers``; the ``dask`` backends read the environment."""
+
+    @click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Of the Dask cluster for dask backends, such as tcp://host:8786.  "
+        "[default: workers on this machine]",
+    )
+    @click.option(
+        "--workers",
+        type=count,
+        help="Of that cluster on this machine.  [default: one a CPU, or 4]",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, scheduler: str | None, workers: int | None, **kwargs: Any) -> Any:
+        if scheduler and workers:
+            raise click.UsageError("--workers is for this machine; leave out --scheduler")
+        if scheduler:
+            os.environ["DASK_SCHEDULER_ADDRESS"] = scheduler
+        if workers:
+            os.environ["DESCENTBENCH_WORKERS"] = str(workers)
+        return command(*args, **kwargs)
 
     return wrapped

@@ -1,0 +1,121 @@
+"""A descent over blocks comes to the same w as one in memory, for every backend."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends import ProblemError, catalogue, open_backend
+from backends.catalogue import Name
+from backends.problem import TOLERANCE
+from backends.reference import relative_error
+from backends.source import BLOCK_BYTES, Generated
+from backends.streamed import BLOCKS_HELD, Bounded, Streamed, StreamedGram, place
+
+RATE = 0.001
+ROWS = 20_011
+
+BACKENDS = [
+    str(e.name)
+    for e in catalogue.entries()
+    if e.available and e.name.device == "cpu" and not e.name.distributed
+]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("features", "dtype"), [(1, "float32"), (7, "float64")])
+def test_blocks_come_to_the_same_w(backend: str, features: int, dtype: str) -> None:
+    source = Generated(ROWS, features, dtype)
+    kind = StreamedGram if Name.parse(backend).least_squares_only else Streamed
+    descent = kind(open_backend(backend), source, RATE, source.bytes_per_step // 5)
+    w0 = np.linspace(-1, 1, features)
+    for steps in (0, 1, 20):
+        w = descent.run(w0, steps)
+        expected = source.reference.iterate(steps, RATE, w0)
+        assert relative_error(w, expected) <= TOLERANCE[dtype], steps
+    w = descent.run(w0, 3)
+    gradient = descent.gradient(w) * 2 / ROWS
+    assert gradient == pytest.approx(source.reference.gradient(w), rel=1e-4, abs=1e-4)
+    assert descent.loss(w) == pytest.approx(source.reference.loss(w), rel=1e-5)
+
+
+def test_a_part_of_the_rows_is_a_descent_of_its_own() -> None:
+    source = Generated(ROWS, 3, "float64")
+    part = Streamed(open_backend("numpy"), source, RATE, 100_000, start=5000, stop=9001)
+    alone = source.load(5000, 9001)
+    assert relative_error(
+        part.run(np.zeros(3), 10), alone.reference.iterate(10, RATE, np.zeros(3))
+    ) < 1e-12  # fmt: skip
+
+
+class Counting(Generated):
+    """Counts its passes."""
+
+    passes = 0
+
+    def pieces(self, start, stop):
+        Counting.passes += 1
+        yield from super().pieces(start, stop)
+
+
+def test_a_look_and_the_step_after_it_share_a_pass() -> None:
+    source, Counting.passes = Counting(ROWS), 0
+    descent = Streamed(open_backend("numpy"), source, RATE, 40_000)
+    w = np.zeros(1)
+    for steps in (1, 20):
+        descent.loss(w)
+        descent.gradient(w)
+        w = descent.run(w, steps)
+    assert Counting.passes == 21
+
+
+def test_gram_makes_one_pass() -> None:
+    source, Counting.passes = Counting(ROWS), 0
+    descent = StreamedGram(open_backend("numpy:gram"), source, RATE, 40_000)
+    descent.loss(descent.run(np.zeros(1), 1000))
+    assert Counting.passes == 1
+
+
+def test_what_fits_is_placed_and_what_does_not_is_streamed() -> None:
+    source, numpy = Generated(ROWS), open_backend("numpy")
+    assert not isinstance(place(numpy, source, RATE, 10**9), Streamed)
+    least = BLOCKS_HELD << 20
+    large = Generated(10**9)
+    streamed = place(numpy, large, RATE, least)
+    assert isinstance(streamed, Streamed)
+    assert streamed.block_bytes == 1 << 20
+    roomy = place(numpy, large, RATE, 4 * 10**9)
+    assert isinstance(roomy, Streamed)
+    assert roomy.block_bytes == BLOCK_BYTES
+    with pytest.raises(ProblemError, match="too little to stream with; 6 MB are the least"):
+        place(numpy, large, RATE, least - 1)
+
+
+def test_a_streamed_descent_is_announced_before_it_reads() -> None:
+    told: list[Streamed] = []
+    bounded = Bounded(open_backend("numpy"), BLOCKS_HELD << 20, told.append)
+    descent = bounded.place(Generated(10**9), RATE)
+    assert told == [descent]
+    Bounded(open_backend("numpy"), 10**9, told.append).place(Generated(100), RATE)
+    assert len(told) == 1
+
+
+def test_a_value_that_is_not_finite_is_found_by_the_sums(tmp_path) -> None:
+    from backends.datafile import open_source
+
+    rows = np.random.default_rng(0).normal(size=(5000, 3))
+    rows[4321, 2] = np.inf
+    np.save(tmp_path / "rows.npy", rows)
+    source = open_source(tmp_path / "rows.npy")
+    descent = Streamed(open_backend("numpy"), source, RATE, 20_000)
+    with pytest.raises(ProblemError, match=r"y holds inf in row 4322"):
+        descent.run(np.zeros(2), 1)
+    with pytest.raises(ProblemError, match=r"y holds inf in row 4322"):
+        StreamedGram(open_backend("numpy:gram"), source, RATE, 20_000)
+
+
+def test_the_time_of_a_pass_is_estimated_from_few_blocks() -> None:
+    Counting.passes = 0
+    descent = Streamed(open_backend("numpy"), Counting(10**9), RATE, 1 << 20)
+    assert 0 < descent.seconds_a_pass() < 3600
+    assert Counting.passes == 1
