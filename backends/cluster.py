@@ -37,10 +37,10 @@ MOST_WORKERS = 4
 CONNECT_SECONDS = 10.0
 """For the scheduler to answer, and then for a first worker to be there."""
 
-RESTART_SECONDS = 20.0
+RESTART_SECONDS = 10.0
 """For workers to come back, after one was lost, before all is given up."""
 
-ENOUGH_SECONDS = 6.0
+ENOUGH_SECONDS = 5.0
 """For as many workers as before; a nanny starts another within about two."""
 
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -230,7 +230,10 @@ class Ranks:
 
     def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
         """Start a call of every rank, then wait for all."""
-        calls = {address: call(rank) for address, rank in ranks.items()}
+        try:
+            calls = {address: call(rank) for address, rank in ranks.items()}
+        except RuntimeError as error:  # Dask's, of an actor that is known to be lost
+            raise WorkerLostError(str(error)) from error
         return list(results(self.client, calls).values())
 
 
