@@ -46,6 +46,13 @@ def compare_check(session: nox.Session) -> None:
     session.run("python", "-m", "bench.compare_check", *session.posargs)
 
 
+@nox.session(name="scale-check", default=False)
+def scale_check(session: nox.Session) -> None:
+    """Hold streaming against reading a file once, and a cluster against plain processes."""
+    install(session)
+    session.run("python", "-m", "bench.scale_check", *session.posargs)
+
+
 @nox.session(default=False)
 def pictures(session: nox.Session) -> None:
     """Draw the README's pictures anew from the results in `results/`."""
@@ -68,7 +75,7 @@ def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject claims."""
     extras = PROJECT["project"]["optional-dependencies"]
     claimed = [*PROJECT["project"]["dependencies"], *(r for e in extras.values() for r in e)]
-    lowest = [r.replace(">=", "==") for r in claimed if "[" not in r]
+    lowest = [r.replace(">=", "==") for r in claimed if "descentbench[" not in r]
     groups = nox.project.dependency_groups(PROJECT, "test")
     session.install(*lowest, *groups)
     session.install("--no-deps", "-e", ".")

@@ -20,6 +20,8 @@ def backends() -> list[object]:
     """Every backend that the catalogue knows; one that cannot run is a skip with its reason."""
     params = []
     for entry in catalogue.entries():
+        if entry.name.distributed:  # test_cluster.py asks the same of it, of several workers
+            continue
         marks = [pytest.mark.gpu] if entry.name.device.startswith("cuda") else []
         if not entry.available:
             marks.append(pytest.mark.skip(reason=f"{entry.name}: {entry.reason}"))

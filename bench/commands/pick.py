@@ -22,7 +22,10 @@ from bench.commands.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backends.source import Source
     from bench.explore import Explorer
+    from bench.machines import Machines
+    from bench.pick import Answer
     from bench.record import Record
 
 
@@ -123,10 +126,14 @@ def pick(
     from bench.threads import apply
 
     threads = apply(threads)
+    source: Source | None = None
     if data is not None:
         if rows or features:
             raise click.UsageError("--data has rows and features of its own")
-        rows, features = _shape(data, x_columns, y_column, dtype)
+        from backends.datafile import open_source
+
+        source = open_source(data, x_columns, y_column, dtype)
+        rows, features = source.rows, source.features
     if rows is None:
         raise click.UsageError("--rows is missing: for how many? (or --data FILE)")
 
@@ -171,7 +178,7 @@ def pick(
         missing=missing,
     )
     ended = _explore(explorer)
-    _answer(explorer, ended, verify, output_format)
+    _answer(explorer, ended, verify, output_format, source)
 
 
 def _names(
@@ -194,6 +201,9 @@ def _names(
     devices = asked["devices"]
     names = catalogue.select(asked["backends"])
     missing = catalogue.unavailable(asked["backends"])
+    if asked["backends"] == ["*"]:  # on one machine they can but lose; see bench.machines
+        names = [name for name in names if not name.distributed]
+        missing = {b: why for b, why in missing.items() if not Name.parse(b).distributed}
     if devices:
         missing = {b: why for b, why in missing.items() if Name.parse(b).device in devices}
         names = [name for name in names if name.device in devices]
@@ -205,15 +215,6 @@ def _names(
             raise click.UsageError("--loop-only leaves nothing to choose from")
         missing = {b: why for b, why in missing.items() if not Name.parse(b).least_squares_only}
     return [str(name) for name in names], missing
-
-
-def _shape(
-    data: Path, x_columns: tuple[str, ...] | None, y_column: str | None, dtype: str
-) -> tuple[int, int]:
-    from backends.datafile import load
-
-    problem = load(data, x_columns, y_column, dtype)
-    return problem.rows, problem.features
 
 
 def _explore(explorer: Explorer) -> str:
@@ -250,9 +251,54 @@ def _reporter(
     return report
 
 
-def _answer(explorer: Explorer, ended: str, verify: bool, output_format: Format) -> None:
+def _machines(explorer: Explorer, answer: Answer) -> Machines | None:
+    """Return what several machines would take, where one is not enough or takes long."""
+    from backends import catalogue
+    from bench import machines
+
+    if answer.loop_pick is None:
+        return None
+    model, request = explorer.models[answer.loop_pick], explorer.request
+    usable = any(entry.available for entry in catalogue.entries([machines.KERNEL]))
+    if not usable or not machines.wanted(model, request, fits=answer.fits):
+        return None
+    machines.measure_exchange(explorer)
+    exchange = machines.exchange_s(explorer.records, request)
+    return None if exchange is None else machines.across(model, request, exchange)
+
+
+def _streamed(explorer: Explorer, answer: Answer, source: Source | None) -> str:
+    """Say what it takes to read the rows anew for every step, where they do not fit."""
+    from backends import open_backend
+    from backends.streamed import Streamed
+    from bench.answer import duration, plural
+    from bench.verify import LEARNING_RATE
+
+    if source is None or answer.loop_pick is None:
+        return (
+            "Here it can be done by reading the rows anew for every step: 'descentbench fit "
+            "--data FILE' does so, and 'pick --data FILE' says how long that takes."
+        )
+    backend = open_backend(answer.loop_pick)
+    a_pass = Streamed(backend, source, LEARNING_RATE).seconds_a_pass()
+    iterations = explorer.request.iterations
+    return (
+        f"Here, reading the file anew for every step, {backend.name} takes about "
+        f"{duration(a_pass)} a pass: {plural(iterations, 'iteration')} in "
+        f"{duration(iterations * a_pass)} (descentbench fit --data). A gram backend needs one."
+    )
+
+
+def _answer(
+    explorer: Explorer,
+    ended: str,
+    verify: bool,
+    output_format: Format,
+    source: Source | None,
+) -> None:
     from bench.answer import answer_markdown, answer_page, notes, sentence
     from bench.formats import csv_text, flat
+    from bench.machines import sentences
     from bench.pick import recommend
     from bench.store import age, fractions
     from bench.table import console
@@ -262,6 +308,11 @@ def _answer(explorer: Explorer, ended: str, verify: bool, output_format: Format)
     shares = fractions(used, explorer.request.features, explorer.request.dtype)
     answer = recommend(models, explorer.request, explorer.unmeasured(), shares)
     remarks = notes(answer, age(explorer.known, explorer.record), explorer.dropped, ended)
+    if answer.pick and not answer.fits and not ended:
+        remarks.append(_streamed(explorer, answer, source))
+    several = None if ended else _machines(explorer, answer)
+    if several:
+        remarks += sentences(several, explorer.request)
     checked = None
     if verify and answer.pick:
         from bench.check import measure_held_out
@@ -283,6 +334,7 @@ def _answer(explorer: Explorer, ended: str, verify: bool, output_format: Format)
                 "why": " ".join([sentence(answer), *remarks]),
                 "backends": [c.as_dict() for c in answer.candidates],
                 "crossovers": [x.as_dict() for x in answer.crossovers],
+                "machines": several.as_dict() if several else None,
                 "verification": checked.as_dict() if checked else None,
             }
         )

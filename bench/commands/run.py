@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import print_json
-from bench.commands.options import Format, count, format_options, positive, store_option
+from bench.commands.options import (
+    Format,
+    cluster_options,
+    count,
+    format_options,
+    positive,
+    store_option,
+)
 
 if TYPE_CHECKING:
     from bench.measure import Runner
@@ -24,7 +31,8 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     "-b",
     multiple=True,
     metavar="NAME",
-    help="Name or pattern such as 'torch*'; may be given often.  [default: all but gram]",
+    help="Name or pattern such as 'torch*'; may be given often.  "
+    "[default: all but gram and dask]",
 )
 @click.option(
     "--device",
@@ -88,6 +96,7 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     is_flag=True,
     help="Show how far each library's best is from what the machine can do, at other sizes.",
 )
+@cluster_options
 @format_options
 def run(
     backend: tuple[str, ...],
@@ -140,9 +149,11 @@ def run(
         if not names:
             raise click.UsageError(f"no backend runs on {', '.join(device)} here")
     if limit or not backend:
-        names = [name for name in names if not name.least_squares_only]
+        names = [name for name in names if not (name.least_squares_only or name.distributed)]
         if not names:
-            raise click.UsageError("--limit is about steps that read the data; gram's do not")
+            raise click.UsageError(
+                "--limit is about steps that read the data here; gram's and dask's do not"
+            )
     plan = Plan(
         tuple(Row(str(name), n, d, dtype) for n, d in sizes for name in names),
         passes,

@@ -1,0 +1,304 @@
+"""What streaming and a cluster cost beside the bare work (``nox -s scale-check``).
+
+Each figure is a ratio of two sides measured in turn: a pass over a file against
+reading it once, a step of Dask's workers against the same step of two plain
+processes, twice the rows on two workers against half of them on one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from backends import open_backend
+from backends.datafile import open_source
+from backends.interface import Descent
+from backends.source import BLOCK_BYTES, Generated, Source
+from backends.streamed import Streamed
+from bench.threads import apply
+from bench.verify import LEARNING_RATE
+
+BACKEND = "numba:parallel"
+
+ROUNDS = 9
+
+SPEED, EFFICIENCY, OVERHEAD = 0.8, 0.9, 1.3
+"""Of reading once and of one worker's pace, at the least; of plain steps, at the most."""
+
+SMALL = Generated(1000, 32)
+"""Rows whose sums take no time: a step is what surrounds it."""
+
+STEPS = 300
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Two sides, measured in turn, seconds."""
+
+    what: str
+    mine: list[float]
+    other: list[float]
+    bound: float
+    least: bool
+
+    @property
+    def ratio(self) -> float:
+        """The rounds' median: other ÷ mine where more of it is better, else mine ÷ other."""
+        pairs = zip(self.mine, self.other, strict=True)
+        return median(o / m if self.least else m / o for m, o in pairs)
+
+    @property
+    def good(self) -> bool:
+        """Whether the ratio keeps its bound."""
+        return self.ratio >= self.bound if self.least else self.ratio <= self.bound
+
+    def __str__(self) -> str:
+        mine, other = (f"{1e3 * median(side):.3g} ms" for side in (self.mine, self.other))
+        wanted = f"{'≥' if self.least else '≤'} {self.bound:g}"
+        return f"{self.what}: {mine} against {other}: {self.ratio:.2f} ({wanted} wanted)"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Time one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def in_turn(
+    what: str,
+    mine: Callable[[], object],
+    other: Callable[[], object],
+    bound: float,
+    *,
+    least: bool,
+) -> Finding:
+    """Time both sides, one after the other, after a round that warms them up."""
+    mine(), other()
+    rounds = [(seconds(mine), seconds(other)) for _ in range(ROUNDS)]
+    return Finding(what, [r[0] for r in rounds], [r[1] for r in rounds], bound, least)
+
+
+# Files
+
+
+def write_npy(folder: Path, source: Source) -> Path:
+    """Write rows as an array of features and target."""
+    path = folder / "rows.npy"
+    shape = source.rows, source.features + 1
+    rows = open_memmap(path, mode="w+", dtype=source.dtype, shape=shape)
+    for block in source.blocks():
+        held = rows[block.start : block.start + len(block.y)]
+        held[:, :-1] = block.x.reshape(len(block.y), -1)[: len(held)]
+        held[:, -1] = block.y[: len(held)]
+    rows.flush()
+    return path
+
+
+def write_parquet(folder: Path, source: Source) -> Path:
+    """Write the same rows as columns, uncompressed as random floats are."""
+    pa, parquet = _pyarrow()
+
+    path = folder / "rows.parquet"
+    names = [*(f"x{j}" for j in range(source.features)), "y"]
+    schema = pa.schema([(name, pa.from_numpy_dtype(source.dtype)) for name in names])
+    plain = {"compression": "none", "use_dictionary": False}
+    with parquet.ParquetWriter(path, schema, **plain) as writer:
+        for block in source.blocks():
+            held = min(len(block.y), source.rows - block.start)
+            x = block.x.reshape(len(block.y), -1)
+            columns = [*x[:held].T, block.y[:held]]
+            writer.write_table(pa.table(list(map(np.ascontiguousarray, columns)), schema))
+    return path
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    return import_module("pyarrow"), import_module("pyarrow.parquet")
+
+
+def read_npy(path: Path) -> None:
+    """Read a mapped array once, block by block, into memory that is used again."""
+    rows = np.load(path, mmap_mode="r")
+    length = BLOCK_BYTES // rows[:1].nbytes
+    into = np.empty((length, rows.shape[1]), rows.dtype)
+    for start in range(0, len(rows), length):
+        part = rows[start : start + length]
+        np.copyto(into[: len(part)], part)
+
+
+def read_parquet(path: Path) -> None:
+    """Decode every batch once, with pyarrow's own threads."""
+    _, parquet = _pyarrow()
+    with parquet.ParquetFile(path) as file:
+        for _ in file.iter_batches():
+            pass
+
+
+FORMATS: dict[str, tuple[Callable[[Path, Source], Path], Callable[[Path], None]]] = {
+    "npy": (write_npy, read_npy),
+    "parquet": (write_parquet, read_parquet),
+}
+
+
+def streaming(kind: str, source: Source, folder: Path) -> Finding:
+    """Hold a step over a file against reading it once, both from a warm file cache."""
+    write, read = FORMATS[kind]
+    path = write(folder, source)
+    descent = Streamed(open_backend(BACKEND), open_source(path), LEARNING_RATE)
+    start = np.ones(source.features)
+    what = f"{kind}, {source.rows:g} × {source.features}: a step against a read"
+    found = in_turn(what, lambda: descent.run(start, 1), lambda: read(path), SPEED, least=True)
+    path.unlink()
+    return found
+
+
+# Workers
+
+
+@contextmanager
+def workers(count: int) -> Iterator[None]:
+    """Let the ``dask`` backends use so many workers of one thread each."""
+    import os
+
+    from distributed import LocalCluster
+
+    from backends import cluster
+
+    local: Any = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+    os.environ[cluster.SCHEDULER] = local.scheduler_address
+    try:
+        yield
+    finally:
+        cluster.close()
+        del os.environ[cluster.SCHEDULER]
+        local.close()
+
+
+def plain_rank(number: int, port: int, orders: Connection) -> None:
+    """Descend as one of two processes of PyTorch's own, whenever told to."""
+    import torch
+    from torch import distributed as dist
+
+    torch.set_num_threads(1)
+    address = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group("gloo", init_method=address, rank=number, world_size=2)
+    half = SMALL.rows // 2
+    mine = SMALL.load(number * half, (number + 1) * half)
+    descent = open_backend("numpy:blocked").place(mine, LEARNING_RATE)
+    w = np.zeros(SMALL.features)
+    while steps := orders.recv():
+        for _ in range(steps):
+            sums = torch.from_numpy(descent.gradient(w))
+            dist.all_reduce(sums)
+            w = w - 2 * LEARNING_RATE / SMALL.rows * sums.numpy()
+        orders.send(w)
+    dist.destroy_process_group()
+
+
+@contextmanager
+def plain_ranks() -> Iterator[Callable[[int], None]]:
+    """Start two processes without Dask; yield what lets them take steps."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn = multiprocessing.get_context("spawn")
+    pipes = [spawn.Pipe() for _ in range(2)]
+    ranks = [
+        spawn.Process(target=plain_rank, args=(k, port, theirs))
+        for k, (_, theirs) in enumerate(pipes)
+    ]
+    for rank in ranks:
+        rank.start()
+
+    def run(steps: int) -> None:
+        for ours, _ in pipes:
+            ours.send(steps)
+        for ours, _ in pipes:
+            ours.recv()
+
+    yield run
+    for ours, _ in pipes:
+        ours.send(0)
+    for rank in ranks:
+        rank.join()
+
+
+def overhead() -> Finding:
+    """Hold a step of two Dask workers against one of two plain processes."""
+    with workers(2), plain_ranks() as plain:
+        descent = open_backend("dask:numpy").place(SMALL.load(), LEARNING_RATE)
+        start = np.zeros(SMALL.features)
+        return in_turn(
+            f"{STEPS} steps of 2 workers against 2 plain processes",
+            lambda: descent.run(start, STEPS),
+            lambda: plain(STEPS),
+            OVERHEAD,
+            least=False,
+        )
+
+
+def weak_scaling(rows: int, features: int) -> Finding:
+    """Hold n rows on one worker against 2·n on two; a thread each, placed in turn."""
+    sides: list[list[float]] = [[], []]
+    steps = 20
+    for _ in range(3):
+        for count in (2, 1):
+            with workers(count):
+                source = Generated(count * rows, features)
+                descent: Descent = open_backend("dask:numba").place(
+                    source.load(), LEARNING_RATE
+                )
+                descent.run(np.zeros(features), steps)
+                runs = [
+                    seconds(lambda d=descent: d.run(np.zeros(features), steps)) / steps  # type: ignore[misc]
+                    for _ in range(3)
+                ]
+                sides[count - 1].append(median(runs))
+    what = f"{2 * rows:g} × {features} on 2 workers against {rows:g} on 1: pace of a worker"
+    return Finding(what, sides[1], sides[0], EFFICIENCY, least=True)
+
+
+@click.command()
+@click.option(
+    "--size", type=float, default=1.5e9, show_default=True, help="Bytes of the files."
+)
+@click.option("--only", type=click.Choice(["files", "workers"]), help="One half.")
+def main(size: float, only: str | None) -> None:
+    """Print what streaming and a cluster cost; exit 1 where that is too much."""
+    apply()
+    found = []
+
+    def note(finding: Finding) -> None:
+        found.append(finding)
+        click.echo(finding)
+
+    if only != "workers":
+        with tempfile.TemporaryDirectory(prefix="descentbench-") as folder:
+            for kind in FORMATS:
+                for features in (1, 32):
+                    rows = int(size / 4 / (features + 1))
+                    note(streaming(kind, Generated(rows, features), Path(folder)))
+    if only != "files":
+        note(overhead())
+        note(weak_scaling(1_000_000, 32))
+    sys.exit(0 if all(finding.good for finding in found) else 1)
+
+
+if __name__ == "__main__":
+    main()
