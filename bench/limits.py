@@ -52,6 +52,11 @@ def available_bytes(root: Path = ROOT) -> int:
     return max(0, min([_physical_bytes() if machine is None else machine, *free]))
 
 
+def out_of_memory_kills(root: Path = ROOT) -> int:
+    """Return how many processes the kernel killed as memory ran out; 0 if it does not say."""
+    return number(root / "proc/vmstat", "oom_kill") or 0
+
+
 def _physical_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

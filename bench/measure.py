@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -24,6 +25,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.child import RUNNING, Watch, call
+from bench.limits import out_of_memory_kills
 from bench.machine import describe
 from bench.record import Measurement, Outcome, Record, RecordError
 from bench.row import READ, YARDSTICKS, Row
@@ -33,6 +36,9 @@ TREE = Path(__file__).parents[1]
 """This checkout."""
 
 GIT_SECONDS = 20.0
+
+ENDED = (0, 1)
+"""Exit codes of pytest after which it has run all tests, whether or not they failed."""
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 """Where compilers keep what they compiled between processes."""
@@ -118,7 +124,7 @@ class Runner:
     store : Path
         Folder of the results.
     timeout : float
-        Seconds after which a child is stopped.
+        Seconds after which a row is given up.
     name : str
         What the result is called.
     tree : Path, optional
@@ -177,7 +183,8 @@ class Runner:
             *(self.threads, self.plan.seconds, scratch),
             *(self.path.with_suffix(""), self.timeout, self.tree),
         )
-        outcome = children.run(self._without_failed(task))
+        task = self._without_failed(task)
+        outcome = children.run(task) if _backends(task) else Outcome()
         self.record = self.record.with_outcome(task.name, outcome)
         self.record.save(self.path)
 
@@ -229,9 +236,11 @@ class Children:
     logs : Path
         Where the output of a child that died is kept.
     timeout : float
-        Seconds after which a child is stopped.
+        Seconds after which a row is given up.
     tree : Path
         The checkout whose benchmarks run.
+    budget : float
+        Seconds for a whole task.
     """
 
     threads: int
@@ -240,14 +249,16 @@ class Children:
     logs: Path
     timeout: float
     tree: Path = TREE
+    budget: float = math.inf
 
     def run(self, task: Task) -> Outcome:
-        """Run one task; a child that dies is an outcome, too."""
+        """Run one task; of a child that dies, the rows that did no harm run once more."""
         warm = self.scratch / "warm"
         caches = Path(tempfile.mkdtemp(dir=self.scratch)) if task.cold else warm
         benchmarks, failures = caches / "benchmarks.json", caches / "failures.json"
+        log, running = caches / "log", failures.with_name(RUNNING)
         caches.mkdir(exist_ok=True)
-        for file in (benchmarks, failures):
+        for file in (benchmarks, failures, running):
             file.unlink(missing_ok=True)
         command = [
             *(sys.executable, "-m", "pytest", str(self.tree / "bench" / task.suite)),
@@ -261,57 +272,49 @@ class Children:
         settings = environment(self.threads) | {name: str(caches / name) for name in CACHES}
         # What else happens to be installed would be imported by every child.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        status, log = _call(command, os.environ | settings, self.timeout, self.tree)
+        watch, kills = Watch(running, self.timeout, self.budget), out_of_memory_kills()
+        status = call(command, os.environ | settings, self.tree, log, watch)
         if task.cold:  # what it compiled saves the hot loop's children the time
             shutil.copytree(caches, warm, dirs_exist_ok=True)
-        if failures.exists():  # the last thing that a child writes
-            failed: dict[str, str] = json.loads(failures.read_text())
+        if status in ENDED and failures.exists():  # the last thing that a child writes
+            failed: dict[str, str] = json.loads(failures.read_text(encoding="utf-8"))
             found = _measurements(benchmarks) if benchmarks.exists() else Outcome()
             return replace(found, failures=failed)
-        # Which row it was nobody knows; a yardstick must stay in the tasks to come.
-        lost = [row for row in task.rows if Row.parse(row).backend not in YARDSTICKS]
-        return Outcome(failures=dict.fromkeys(lost, self._died(task, status, log)))
+        watch.look()  # it may have come further since
+        why = self._died(status, watch, out_of_memory_kills() > kills)
+        return self._without(watch, task, f"{why}; see {self._keep(log, task, watch.row)}")
 
-    def _died(self, task: Task, status: int | None, log: str) -> str:
-        """Keep the child's log and say in one line what became of it."""
-        path = self.logs / f"{task.name.replace('/', ' ')}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(log)
+    def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
+        """Run what is left of a task whose child died; say why of the row that it died of."""
+        rest = replace(task, rows=tuple(row for row in task.rows if row != watch.row))
+        left = self.budget - watch.seconds
+        if len(rest.rows) == len(task.rows) or left <= 0:
+            # Which row it was nobody knows; a yardstick must stay in the tasks to come.
+            return Outcome(failures=dict.fromkeys(_backends(task), why))
+        others = replace(self, budget=left).run(rest) if _backends(rest) else Outcome()
+        return replace(others, failures=others.failures | {watch.row: why})
+
+    def _died(self, status: int | None, watch: Watch, out_of_memory: bool) -> str:
+        """Say in a few words what became of a child."""
         if status is None:
-            return f"stopped after {self.timeout:g} s; see {path}"
-        end = (
-            f"was killed by {signal.Signals(-status).name}"
-            if status < 0
-            else f"ended with {status}"
-        )
-        return f"its process {end}; see {path}"
+            return f"stopped after {min(self.timeout, watch.seconds):.3g} s"
+        if status >= 0:
+            return f"its process ended with {status}"
+        memory = ": memory ran out" if out_of_memory else ""
+        return f"its process was killed by {signal.Signals(-status).name}{memory}"
+
+    def _keep(self, log: Path, task: Task, row: str) -> Path:
+        """Keep a child's log beside the results, named for the row that it died of."""
+        name = task.name if row in task.name else ", ".join(filter(None, (task.name, row)))
+        path = self.logs / f"{name.replace('/', ' ')}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(log, path)
+        return path
 
 
-def _call(
-    command: list[str], env: dict[str, str], timeout: float, folder: Path
-) -> tuple[int | None, str]:
-    """Run a child in a process group of its own; None as status when it was too slow."""
-    child = subprocess.Popen(  # noqa: S603 the command is ours
-        command,
-        env=env,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        log, _ = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        log, _ = child.communicate()
-        return None, log
-    except BaseException:  # Ctrl-C: the child and what it started end with us
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        raise
-    return child.returncode, log
+def _backends(task: Task) -> list[str]:
+    """Return a task's rows, yardsticks left out."""
+    return [row for row in task.rows if Row.parse(row).backend not in YARDSTICKS]
 
 
 def _measurements(path: Path) -> Outcome:
@@ -330,7 +333,7 @@ def _measurements(path: Path) -> Outcome:
 
 
 SOURCES = (
-    *("conftest.py", "test_setup.py", "test_step.py", "measure.py"),
+    *("child.py", "conftest.py", "test_setup.py", "test_step.py", "measure.py"),
     *(
         "bandwidth.py",
         "memory.py",
