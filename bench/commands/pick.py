@@ -263,7 +263,7 @@ def _answer(explorer: Explorer, ended: str, verify: bool, output_format: Format)
     answer = recommend(models, explorer.request, explorer.unmeasured(), shares)
     remarks = notes(answer, age(explorer.known, explorer.record), explorer.dropped, ended)
     checked = None
-    if verify and answer.pick:
+    if verify and answer.pick and not ended:
         from bench.check import measure_held_out
 
         checked = measure_held_out(explorer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import print_json
+from bench.cli import exit_code, print_json
 from bench.commands.options import Format, count, format_options, positive, store_option
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     type=positive,
     default=900.0,
     show_default=True,
-    help="Seconds after which a child is stopped.",
+    help="Seconds after which a row is given up, in each process.",
 )
 @click.option(
     "--threads",
@@ -123,6 +123,7 @@ def run(
     threads = apply(threads)
     from backends import catalogue
     from bench.headroom import GRID
+    from bench.lock import hold
     from bench.measure import Plan, Runner
     from bench.row import READ, Row
 
@@ -150,11 +151,12 @@ def run(
         _yardsticks() if limit else (READ,),
         setup=not limit,
     )
-    runners = [Runner(plan, threads, store, timeout, name=name)]
-    if against is not None:
-        name = name and f"{name}-against"
-        runners.append(Runner(plan, threads, store, timeout, name=name, tree=against.resolve()))
-    records = _measure(runners)
+    with hold(store):
+        runners = [Runner(plan, threads, store, timeout, name=name)]
+        if against is not None:
+            name, tree = name and f"{name}-against", against.resolve()
+            runners.append(Runner(plan, threads, store, timeout, name=name, tree=tree))
+        records = _measure(runners)
     right = _show(records[0], limit, output_format)
     if against is not None:
         from bench.commands.compare import show
@@ -213,10 +215,10 @@ def _measure(runners: list[Runner]) -> list[Record]:
                 started=lambda task: progress.update(bar, description=task.name),
                 ended=lambda _: progress.advance(bar),
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             err.print(f"interrupted: {done()} of {total} parts are in {runners[0].path};")
             err.print("the same command goes on from there")
-            sys.exit(130)
+            sys.exit(exit_code(interrupt))
 
 
 def _show(record: Record, limit: bool, output_format: Format) -> bool:
