@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,9 @@ READ, NATIVE = "read", "c"
 """A yardstick's place in a row: reading the same bytes and nothing else, and `bench.native`."""
 
 YARDSTICKS = (READ, NATIVE)
+
+MOST = 10**15
+"""Rows or features: more no machine has, and their bytes fit a float."""
 
 
 @dataclass(frozen=True, order=True)
@@ -31,7 +35,9 @@ class Row:
             backend, size, dtype = text.split("/")
             rows, features = map(int, size.split("x"))
         except ValueError:
-            raise BackendError(f"{text!r} is not BACKEND/ROWSxFEATURES/DTYPE") from None
+            rows = features = 0
+        if not (1 <= rows <= MOST and 1 <= features <= MOST):
+            raise BackendError(f"{reprlib.repr(text)} is not BACKEND/ROWSxFEATURES/DTYPE")
         if dtype not in DTYPES:
             raise ProblemError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
         if backend not in YARDSTICKS:
