@@ -76,6 +76,15 @@ def minimums(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Try 10 000 hostile inputs of every kind; arguments go to pytest."""
+    install(session, "test")
+    session.run(
+        "pytest", "tests/test_hostile.py", *session.posargs, env={"FUZZ_CASES": "10000"}
+    )
+
+
+@nox.session(default=False)
 def gpu(session: nox.Session) -> None:
     """Run the GPU tests and benchmarks on this machine's CUDA devices."""
     session.install(

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Column = NDArray[Any]
 """One column, (n,); an array of an ``.npz`` may hold several, (n, d)."""
 
+NO_ROWS = "the data have no rows; at least one is needed"
+
 _BLOCK_ROWS = 4096
 _LISTED = 10
 
@@ -79,6 +81,8 @@ def load(
                 raise ProblemError(
                     f"column {name!r} has {len(values)} rows but {y!r} has {len(columns[y])}"
                 )
+        if not len(columns[y]):
+            raise ProblemError(NO_ROWS)
         features = [column for name in xs for column in np.atleast_2d(columns[name].T)]
         source = f"{path.name}: {y!r} from {_listing(xs)}"
         return Problem(_stack(features, dtype), _stack([columns[y]], dtype)[:, 0], source)
@@ -299,6 +303,8 @@ def _npy(path: Path) -> Table:
     data = open_memmap(path, mode="r")
     if data.ndim != 2:
         raise ProblemError(f"the array must be 2-D, rows × columns, not {data.shape}")
+    if not len(data):  # without rows a few bytes may claim any number of columns
+        raise ProblemError(NO_ROWS)
     names = [str(position) for position in range(data.shape[1])]
     return Table(names, lambda wanted: {name: data[:, int(name)] for name in wanted})
 
