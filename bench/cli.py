@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-COMMANDS = ("fit", "run", "pick", "report", "compare", "plot", "backends")
+COMMANDS = ("fit", "run", "pick", "report", "compare", "plot", "backends", "doctor")
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
 """What a shutdown, a batch system or a terminal that closes sends."""

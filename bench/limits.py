@@ -40,6 +40,12 @@ def cpu_quota(root: Path = ROOT) -> float:
     return tightest
 
 
+def throttled_periods(root: Path = ROOT) -> int:
+    """Return how many periods so far ended early for this process's control groups."""
+    counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
+    return max(filter(None, counts), default=0)
+
+
 def memory_bytes(root: Path = ROOT) -> int:
     """Return the memory in all: the machine's or the control groups', the less."""
     return min([_physical_bytes(), *(limit for _, limit in _memory_limits(root))])
