@@ -28,6 +28,7 @@ from typing import Any
 from bench.child import RUNNING, Watch, call
 from bench.limits import out_of_memory_kills
 from bench.machine import describe
+from bench.noise import Noise
 from bench.record import Measurement, Outcome, Record, RecordError
 from bench.row import READ, YARDSTICKS, Row
 from bench.threads import environment
@@ -184,7 +185,9 @@ class Runner:
             *(self.path.with_suffix(""), self.timeout, self.tree),
         )
         task = self._without_failed(task)
+        noise = Noise()
         outcome = children.run(task) if _backends(task) else Outcome()
+        outcome = replace(outcome, noise=noise.seen())
         self.record = self.record.with_outcome(task.name, outcome)
         self.record.save(self.path)
 

@@ -58,6 +58,9 @@ SHAPE = {
             "measurements": [MEASUREMENT],
             "failures": {str: str},
             "thread_pools": [dict],
+            Optional("noise"): {
+                Optional(kind): float for kind in ("throttled", "swapped", "others", "stolen")
+            },
         }
     },
     "complete": bool,
@@ -105,11 +108,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one child gave: its measurements, and the rows that failed and why."""
+    """What one child gave: its measurements, the rows that failed and why, and the noise."""
 
     measurements: tuple[Measurement, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
     thread_pools: list[dict[str, Any]] = field(default_factory=list)
+    noise: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,7 @@ def _outcome(raw: dict[str, Any]) -> Outcome:
     measurements = tuple(
         Measurement(**(m | {"seconds": tuple(m["seconds"])})) for m in raw["measurements"]
     )
-    return Outcome(measurements, raw["failures"], raw["thread_pools"])
+    return Outcome(measurements, raw["failures"], raw["thread_pools"], raw.get("noise", {}))
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -225,13 +225,16 @@ def _show(record: Record, limit: bool, output_format: Format) -> bool:
     """Print the results; return whether every row was right."""
     from bench.formats import results_csv
     from bench.headroom import headroom_table, limits
+    from bench.noise import noticed
     from bench.summary import summarise
     from bench.table import console, results_markdown, results_table
 
     results, bounds = summarise(record), limits(record) if limit else []
+    disturbed = noticed(task.noise for task in record.tasks.values())
     if output_format == "json":
         rows = [result.as_dict() for result in results]
         document = {"schema": record.schema, "machine": record.machine, "results": rows}
+        document["noise"] = disturbed
         if limit:
             document["limit"] = [bound.as_dict() for bound in bounds]
         print_json(document)
@@ -241,4 +244,6 @@ def _show(record: Record, limit: bool, output_format: Format) -> bool:
         click.echo(results_markdown(results), nl=False)
     else:
         console().print(headroom_table(results, bounds) if limit else results_table(results))
+        for line in disturbed:
+            console().print(f"noise: {line}", style="yellow")
     return all(result.verified for result in results) and not any(b.failure for b in bounds)
