@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from bench.machine import describe
 from bench.noise import Noise
 from bench.record import Measurement, Outcome, Record, RecordError
 from bench.row import READ, YARDSTICKS, Row
+from bench.summary import summarise
 from bench.threads import environment
 
 TREE = Path(__file__).parents[1]
@@ -71,6 +72,8 @@ class Plan:
         What is measured at every size beside the backends, in every process.
     setup : bool
         Whether the set-up is measured, too.
+    more : int
+        Further passes, at most, of rows whose time is unstable after all others.
     """
 
     rows: tuple[Row, ...]
@@ -78,6 +81,7 @@ class Plan:
     seconds: float
     yardsticks: tuple[str, ...] = (READ,)
     setup: bool = True
+    more: int = 0
 
     def tasks(self) -> list[Task]:
         """Return every child of the run; the same plan gives the same list."""
@@ -85,11 +89,17 @@ class Plan:
         rows = self.rows if self.setup else ()
         setup = [Task(f"set-up {r}", "test_setup.py", (str(r),), cold=True) for r in rows]
         rng.shuffle(setup)
-        return setup + [task for k in range(self.passes) for task in self._pass(k + 1, rng)]
+        passes = [f"pass {k + 1} of {self.passes}" for k in range(self.passes)]
+        return setup + [task for name in passes for task in self._pass(name, self.rows, rng)]
 
-    def _pass(self, number: int, rng: random.Random) -> Iterator[Task]:
+    def further(self, number: int, rows: set[Row]) -> list[Task]:
+        """Return one more pass, of these rows."""
+        some = [row for row in self.rows if row in rows]
+        return list(self._pass(f"further pass {number}", some, random.Random(number)))
+
+    def _pass(self, called: str, rows: Iterable[Row], rng: random.Random) -> Iterator[Task]:
         by_library: dict[str, list[Row]] = {}
-        for row in self.rows:
+        for row in rows:
             by_library.setdefault(row.library, []).append(row)
         for library in rng.sample(sorted(by_library), len(by_library)):
             order = [
@@ -97,8 +107,7 @@ class Plan:
                 for size in _shuffled({r.size for r in by_library[library]}, rng)
                 for row in self._of_size(size, by_library[library], rng)
             ]
-            name = f"pass {number} of {self.passes}, {library}"
-            yield Task(name, "test_step.py", tuple(map(str, order)))
+            yield Task(f"{called}, {library}", "test_step.py", tuple(map(str, order)))
 
     def _of_size(
         self, size: tuple[int, int, str], rows: list[Row], rng: random.Random
@@ -150,6 +159,7 @@ class Runner:
             "seconds": plan.seconds,
             "yardsticks": list(plan.yardsticks),
             "setup": plan.setup,
+            "more": plan.more,
         }
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
         machine = describe(threads).as_dict()
@@ -209,7 +219,7 @@ def side_by_side(
             runner.record = replace(runner.record, beside=runners[0].record.created)
         runner.record.save(runner.path)
     with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
-        for k, task in enumerate(runners[0].plan.tasks()):
+        for k, task in enumerate(_tasks(runners)):
             for runner in (runners, runners[::-1])[k % 2]:
                 if task.name in runner.record.tasks:
                     continue
@@ -222,6 +232,15 @@ def side_by_side(
         runner.record = replace(runner.record, complete=True)
         runner.record.save(runner.path)
     return [runner.record for runner in runners]
+
+
+def _tasks(runners: Sequence[Runner]) -> Iterator[Task]:
+    """Yield the plan's tasks, and then further passes of what is not stable by then."""
+    plan = runners[0].plan
+    yield from plan.tasks()
+    for number in range(1, plan.more + 1):
+        results = [result for runner in runners for result in summarise(runner.record)]
+        yield from plan.further(number, {r.row for r in results if r.unstable})
 
 
 @dataclass(frozen=True)

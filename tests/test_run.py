@@ -20,8 +20,8 @@ from test_catalogue import declare, descentbench
 
 from bench import measure
 from bench.cli import main
-from bench.measure import Children, Plan, Runner
-from bench.record import Outcome, Record
+from bench.measure import Children, Plan, Runner, Task
+from bench.record import Measurement, Outcome, Record
 from bench.row import READ, Row
 
 FAULTY = """
@@ -53,7 +53,7 @@ main()
 """
 """The program, also where the tests themselves were told to ignore Ctrl-C."""
 
-SMALL = ("run", "--rows", 100, "--seconds", 0.01)
+SMALL = ("run", "--rows", 100, "--seconds", 0.01, "--more", 0)
 
 
 def declare_faulty(folder: Path, **faults: str) -> None:
@@ -223,6 +223,39 @@ def test_only_what_is_pending_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (
         Runner(PLAN, 2, tmp_path).pending() == PLAN.tasks()
     )  # a complete one is not continued
+
+
+@pytest.mark.parametrize("more", [0, 1, 5])
+def test_what_is_unstable_is_measured_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """One row is shaky at first, another always; a third is steady."""
+    shaky, never, steady = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
+
+    def measure_task(self: Children, task: Task) -> Outcome:
+        calm = task.name.startswith("further")
+        spread = {shaky: 0.001 if calm else 0.5, never: 0.5, steady: 0.001}
+        return Outcome(
+            tuple(
+                Measurement("step", row, tuple(1 + spread[row] * (k % 2) for k in range(9)))
+                for row in task.rows
+                if row in spread
+            )
+        )
+
+    monkeypatch.setattr(Children, "run", measure_task)
+    rows = tuple(Row.parse(row) for row in (shaky, never, steady))
+    plan = Plan(rows, 1, 0.01, setup=False, more=more)
+    done = Runner(plan, 2, tmp_path).run(started=lambda _: None, ended=lambda _: None)
+    further = [name for name in done.tasks if name.startswith("further")]
+    of = {
+        row: [n for n in further for m in done.tasks[n].measurements if m.row == row]
+        for row in (shaky, never, steady)
+    }
+    assert of[steady] == []
+    assert of[never] == [f"further pass {k + 1}, numba" for k in range(more)]
+    assert of[shaky] == [f"further pass {k + 1}, numpy" for k in range(min(more, 1))]
+    assert all("read/100x1/float32" in task.rows for task in plan.further(1, {rows[0]}))
 
 
 @pytest.mark.parametrize("other", ["threads", "plan", "code", "machine", "damaged"])

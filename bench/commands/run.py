@@ -12,7 +12,7 @@ from bench.cli import exit_code, print_json
 from bench.commands.options import Format, count, format_options, positive, store_option
 
 if TYPE_CHECKING:
-    from bench.measure import Runner
+    from bench.measure import Runner, Task
     from bench.record import Record
 
 DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
@@ -48,6 +48,13 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     default=3,
     show_default=True,
     help="Shuffled repetitions of the hot loop.",
+)
+@click.option(
+    "--more",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Further passes, at most, of rows that are still unstable (beyond ±10 %).",
 )
 @click.option(
     "--seconds",
@@ -96,6 +103,7 @@ def run(
     features: tuple[int, ...],
     dtype: str,
     passes: int,
+    more: int,
     seconds: float,
     timeout: float,
     threads: int | None,
@@ -150,6 +158,7 @@ def run(
         seconds,
         _yardsticks() if limit else (READ,),
         setup=not limit,
+        more=more,
     )
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]
@@ -209,10 +218,15 @@ def _measure(runners: list[Runner]) -> list[Record]:
         *columns, console=err, transient=True, disable=not err.is_terminal
     ) as progress:
         bar = progress.add_task("", total=total, completed=done())
+
+        def started(task: Task) -> None:
+            further = progress.tasks[bar].completed + 1 - total
+            progress.update(bar, description=task.name, total=total + max(0, further))
+
         try:
             return side_by_side(
                 runners,
-                started=lambda task: progress.update(bar, description=task.name),
+                started=started,
                 ended=lambda _: progress.advance(bar),
             )
         except KeyboardInterrupt as interrupt:
