@@ -46,7 +46,8 @@ class LazyGroup(click.Group):
             with interruptible():
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
-            raise Interrupted(exit_code(interrupt)) from interrupt
+            click.echo("descentbench: interrupted", err=True)
+            sys.exit(exit_code(interrupt))
         except click.UsageError as error:
             raise Mistake(f"{error.format_message()} (--help shows how)") from error
         except Exception as error:
@@ -104,14 +105,6 @@ class Mistake(click.ClickException):
     def show(self, file: Any = None) -> None:  # noqa: ARG002
         """Print the line, without click's usage text."""
         click.echo(f"descentbench: {self.message}", err=True)
-
-
-class Interrupted(Mistake):
-    """Told to end; there was nothing to save."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__("interrupted")
-        self.exit_code = code
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

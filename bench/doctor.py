@@ -227,12 +227,11 @@ def library_findings(library: Library) -> Iterator[Finding]:
         yield Finding(library.name, found, "bad", f"install it anew: {library.install}")
         return
     if done.returncode:
-        why = (
-            done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
-        )[-1]
+        lines = done.stderr.strip().splitlines()
+        why = lines[-1] if lines else f"its process ended with {done.returncode}"
         missing = f"not installed: {library.install}" in why
-        what = "not installed" if missing else why
-        yield Finding(library.name, what, "note" if missing else "bad", library.install)
+        found = "not installed" if missing else why
+        yield Finding(library.name, found, "note" if missing else "bad", library.install)
         return
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     yield from judge(library, told)

@@ -39,8 +39,8 @@ TREE = Path(__file__).parents[1]
 
 GIT_SECONDS = 20.0
 
-ENDED = (0, 1)
-"""Exit codes of pytest after which it has run all tests, whether or not they failed."""
+INTERRUPTED = 2
+"""Exit code of pytest after which it has left tests out."""
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 """Where compilers keep what they compiled between processes."""
@@ -298,7 +298,7 @@ class Children:
         status = call(command, os.environ | settings, self.tree, log, watch)
         if task.cold:  # what it compiled saves the hot loop's children the time
             shutil.copytree(caches, warm, dirs_exist_ok=True)
-        if status in ENDED and failures.exists():  # the last thing that a child writes
+        if status != INTERRUPTED and failures.exists():  # the last thing that a child writes
             failed: dict[str, str] = json.loads(failures.read_text(encoding="utf-8"))
             found = _measurements(benchmarks) if benchmarks.exists() else Outcome()
             return replace(found, failures=failed)

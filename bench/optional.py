@@ -17,6 +17,7 @@ def need(module: str, purpose: str) -> None:
     """
     library = module.partition(".")[0]
     try:
+        importlib.import_module(library)
         importlib.import_module(module)
     except Exception as error:  # an OSError where a shared library lacks, and what not
         if isinstance(error, ModuleNotFoundError) and error.name == library:

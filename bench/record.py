@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.interface import DescentbenchError
-from bench.row import Row
+from bench.row import check_row
 from bench.shape import Optional, Positive, check
 
 SCHEMA = 1
@@ -187,10 +187,8 @@ class Record:
             tasks = {name: _outcome(value) for name, value in raw.pop("tasks").items()}
             record = cls(**raw, tasks=tasks)
             _check_words(record)
-        except (TypeError, ValueError) as error:
+        except (DescentbenchError, TypeError, ValueError) as error:
             raise RecordError(f"{path} is damaged: {error}") from None
-        except DescentbenchError as error:  # a backend that is not installed here, say
-            raise RecordError(f"{path} cannot be used: {error}") from None
         return record
 
 
@@ -209,7 +207,7 @@ def _check_words(record: Record) -> None:
             if not m.seconds or (m.kind == "read" and "bytes" not in m.info):
                 raise RecordError(f"a {m.kind!r} of {m.row} lacks its figures")
     for row in rows:
-        Row.parse(row)
+        check_row(row)
 
 
 def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:

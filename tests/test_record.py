@@ -28,7 +28,7 @@ OBJECTS = st.dictionaries(st.text(), JSON, max_size=3)
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]))
 ROWS = st.builds(
     Row,
-    st.sampled_from(["numpy", "numpy:blocked", "torch@cuda:0", "read", "c"]),
+    st.sampled_from(["numpy", "numpy:blocked", "torch@cuda:0", "not:known", "read", "c"]),
     st.integers(1, 10**12),
     st.integers(1, 10**6),
     st.sampled_from(["float32", "float64"]),
@@ -152,7 +152,7 @@ IN_SETUP = f"tasks.set-up {ROW}"
         ("request.rows", ["numpy/-100x1/float32"], "'numpy/-100x1/float32' is not BACKEND/"),
         ("request.rows", ["numpy/1e400x1/float32"], "is not BACKEND/"),
         ("request.rows", [f"numpy/{10**400}x1/float32"], "is not BACKEND/"),
-        ("request.rows", ["tiny/100x1/float32"], "unknown backend 'tiny'"),
+        ("request.rows", ["numpy/100x1/float16"], "not 'float16'"),
         ("machine.threads", True, "machine.threads cannot be True"),
         ("machine.caches", {"L1": "48 kB"}, "machine.caches.L1 cannot be '48 kB'"),
         ("machine.gpus", [{}], "machine.gpus[0] has no 'name'"),
