@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from test_catalogue import HIDE, declare, descentbench
 from test_limits import lay_out, v2
 
 from backends import catalogue
-from bench import doctor
+from bench import doctor, threads
+from bench.cli import main
 from bench.doctor import Finding, disk, judge, memory, overrides, processor
 
 GOVERNOR = "sys/devices/system/cpu/cpu{}/cpufreq/scaling_governor"
@@ -113,7 +115,7 @@ def test_threads_and_blas_are_judged() -> None:
         assert of(found, "numba's threads") == [(level, level == "bad")]
 
 
-def test_the_page_and_its_json(tmp_path: Path) -> None:
+def test_libraries_that_are_hidden_broken_or_die(tmp_path: Path) -> None:
     """With Numba and JAX hidden, PyTorch broken, and a library whose process dies."""
     hide = HIDE.format(hidden=("numba", "jax", "matplotlib"))
     (tmp_path / "sitecustomize.py").write_text(hide)
@@ -138,8 +140,20 @@ def test_the_page_and_its_json(tmp_path: Path) -> None:
     assert found["dying"]["mend"] == "pip install dying"
     assert found["matplotlib"]["mend"] == "pip install matplotlib"
 
-    done = descentbench(tmp_path, "doctor", "--store", tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "✗ torch: " in done.stdout
-    assert "· numba: not installed\n    pip install numba\n" in done.stdout
-    assert " to mend (✗), " in done.stdout
+
+def test_the_page_counts_what_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        Finding("torch", "does not import", "bad", "pip install torch"),
+        Finding("swap", "1 kB are swapped out", "note", "swapoff -a"),
+        Finding("memory", "all is free"),
+    ]
+    monkeypatch.setattr(doctor, "examine", lambda store: found)
+    monkeypatch.setattr(threads, "apply", lambda: 1)
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        *("✗ torch: does not import", "    pip install torch"),
+        *("· swap: 1 kB are swapped out", "    swapoff -a"),
+        *("✓ memory: all is free", ""),
+        "1 to mend (✗), 1 to know of (·)",
+    ]
