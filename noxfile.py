@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
@@ -80,6 +83,65 @@ def minimums(session: nox.Session) -> None:
     session.install(*lowest, *groups)
     session.install("--no-deps", "-e", ".")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Try 10 000 hostile inputs of every kind; arguments go to pytest."""
+    install(session, "test")
+    session.run(
+        "pytest", "tests/test_hostile.py", *session.posargs, env={"FUZZ_CASES": "10000"}
+    )
+
+
+MUTATED = {
+    "backends/reference.py": "tests/test_reference.py",
+    "backends/numpy.py": "tests/test_contract.py tests/test_libraries.py -k numpy",
+    "bench/model.py": "tests/test_cost_model.py",
+    "bench/pick.py": "tests/test_recommend.py",
+}
+"""A module, and the tests that must notice a change in it."""
+
+COSMIC_RAY = """
+[cosmic-ray]
+module-path = "{module}"
+timeout = 60.0
+excluded-modules = []
+test-command = "python -m pytest -x -q -p no:cacheprovider {tests}"
+
+[cosmic-ray.distributor]
+name = "local"
+
+[cosmic-ray.filters.operators-filter]
+# `int | None` is a type, which nothing computes; decorators make data classes and properties.
+exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*", "core/RemoveDecorator"]
+"""
+
+
+@nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Make every small change to some modules and show those that no test notices.
+
+    Arguments are modules (default: all that have tests named for it).
+    """
+    install(session, "test", "mutation", extras="report")
+    copy = Path(session.create_tmp()).resolve() / "copy"  # which is changed in place
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for name in ("backends", "bench", "tests"):
+        shutil.copytree(name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(name, copy)
+    session.chdir(copy)
+    # A module changed twice in a second would be run from the first change's bytecode.
+    session.env["PYTHONDONTWRITEBYTECODE"] = "1"
+    for module in session.posargs or MUTATED:
+        config, found = copy / "cosmic-ray.toml", copy / "found.sqlite"
+        config.write_text(COSMIC_RAY.format(module=module, tests=MUTATED[module]))
+        session.run("cosmic-ray", "init", "--force", str(config), str(found))
+        session.run("cr-filter-operators", str(found), str(config))
+        session.run("cosmic-ray", "exec", str(config), str(found))
+        session.run("cr-report", "--surviving-only", "--show-diff", str(found))
 
 
 @nox.session(default=False)

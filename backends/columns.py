@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+NO_ROWS = "the data have no rows; at least one is needed"
+
 _LISTED = 10
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from backends.columns import choose, listing, named_errors, not_numbers
+from backends.columns import NO_ROWS, choose, listing, named_errors, not_numbers
 from backends.filesource import npy_source, parquet_files, parquet_source
 from backends.interface import ProblemError
 from backends.problem import DTYPES, Array, Problem
@@ -113,6 +113,8 @@ def _problem(
             raise ProblemError(
                 f"column {name!r} has {len(values)} rows but {y!r} has {len(columns[y])}"
             )
+    if not len(columns[y]):
+        raise ProblemError(NO_ROWS)
     features = [column for name in xs for column in np.atleast_2d(columns[name].T)]
     source = f"{path.name}: {y!r} from {listing(xs)}"
     return Problem(_stack(features, dtype), _stack([columns[y]], dtype)[:, 0], source)

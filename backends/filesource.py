@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from backends.columns import choose, listing, named_errors, not_numbers
+from backends.columns import NO_ROWS, choose, listing, named_errors, not_numbers
 from backends.interface import MissingLibraryError, ProblemError
 from backends.source import Piece, Source
 
@@ -31,10 +31,10 @@ def npy_source(path: Path, x: Sequence[str] | None, y: str | None, dtype: str) -
     data = open_memmap(path, mode="r")
     if data.ndim != 2:
         raise ProblemError(f"the array must be 2-D, rows × columns, not {data.shape}")
+    _check_rows(len(data))  # without rows a few bytes may claim any number of columns
     xs, target = choose([str(position) for position in range(data.shape[1])], x, y)
     if data.dtype.kind not in "iuf":
         raise not_numbers(xs[0], data.dtype)
-    _check_rows(len(data))
     columns = tuple(map(int, xs))
     return NpySource(len(data), len(xs), dtype, path.absolute(), columns, int(target))
 
@@ -97,7 +97,7 @@ def _columns(rows: NDArray[Any], x: tuple[int, ...]) -> list[NDArray[Any]]:
 
 def _check_rows(rows: int) -> None:
     if rows == 0:
-        raise ProblemError("the data have no rows; at least one is needed")
+        raise ProblemError(NO_ROWS)
 
 
 def parquet_files(path: Path) -> list[Path]:

@@ -92,15 +92,12 @@ class Reference:
         ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``, with the limit ``2·lr·k·c`` at λ = 0.
         """
         values, vectors = self._eigen
-        a = 1.0 - 2.0 * learning_rate * values
+        shrink = 2.0 * learning_rate * values  # a = 1 − shrink would round its digits away
+        slow = shrink < 0.5
         with np.errstate(over="ignore", divide="ignore"):
-            power = a**steps
-            # 1 − aᵏ loses its digits where a is close to 1; expm1 keeps them.
-            gone = np.where(
-                a > 0.5,
-                -np.expm1(steps * np.log1p(-np.minimum(1.0 - a, 0.5))),
-                1.0 - power,
-            )
+            log = steps * np.log1p(-np.minimum(shrink, 0.5))
+            power = np.where(slow, np.exp(log), (1.0 - shrink) ** steps)
+            gone = np.where(slow, -np.expm1(log), 1.0 - power)
         limit = np.full_like(values, 2.0 * learning_rate * steps)
         pull = np.divide(gone, values, out=limit, where=values > 0)
         start = vectors.T @ np.asarray(w0, dtype=np.float64)

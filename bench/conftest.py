@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from backends import catalogue
+from bench.child import RUNNING, end_with_parent
 from bench.machine import thread_pools
+from bench.record import write_atomically
 from bench.row import NATIVE, READ, YARDSTICKS, Row
 from bench.threads import apply
 
@@ -42,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Bound the threads before any optional library is imported."""
+    end_with_parent()
     config.stash[FAILURES] = {}
     if config.getoption("benchmark_only"):
         config.stash[THREADS] = apply(config.getoption("threads"))
@@ -102,6 +105,13 @@ def seconds(pytestconfig: pytest.Config) -> float:
     return float(pytestconfig.getoption("seconds"))
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Say which row comes next, to be found where this process dies of it."""
+    path = item.config.getoption("failures")
+    if path:
+        path.with_name(RUNNING).write_text(str(_row(item)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -119,7 +129,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the failures where the parent asked for them."""
     path = session.config.getoption("failures")
     if path:
-        path.write_text(json.dumps(session.config.stash[FAILURES]))
+        write_atomically(path, json.dumps(session.config.stash[FAILURES]))
 
 
 def pytest_benchmark_update_machine_info(

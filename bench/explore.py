@@ -261,15 +261,16 @@ class Explorer:
             for task in self._tasks():
                 if self.left <= 0:
                     break
+                left = max(2.0, self.left + 0.1 * self.budget)
                 children = Children(
-                    *(self.threads, SECONDS, Path(scratch), self.path.with_suffix("")),
-                    timeout=max(2.0, self.left + 0.1 * self.budget),
+                    *(self.threads, SECONDS, Path(scratch), self.path.with_suffix(""), left),
+                    budget=left,
                 )
                 self.report(task.name, 1 - self.left / self.budget)
                 began = time.monotonic()
                 outcome = children.run(task)
                 taken = time.monotonic() - began
-                if taken >= children.timeout:  # the budget's fault, not the backend's
+                if taken >= children.budget:  # the budget's fault, not the backend's
                     for row in task.rows:
                         self.late[Row.parse(row).backend] = (
                             f"the budget ended {taken:.0f} s into measuring it"

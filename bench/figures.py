@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backends.interface import DescentbenchError, MissingLibraryError
+from backends.interface import DescentbenchError
 from backends.problem import step_bytes
 from bench.answer import plural
+from bench.optional import need
 from bench.pick import choose
 from bench.style import Style, styles
 from bench.table import byte_count, count, seconds
@@ -84,13 +85,10 @@ def save(
     source: Source, shape: Shape, draw: Draw, stem: Path, formats: Sequence[str]
 ) -> Iterator[Path]:
     """Write one figure; nothing where there is nothing to draw."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingLibraryError(
-            "figures need matplotlib, which is not installed: pip install matplotlib"
-        ) from error
+    need("matplotlib.figure", "a figure")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]  # its keys are a Literal
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         if not draw(figure.add_subplot(), source, shape):

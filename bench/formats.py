@@ -18,14 +18,25 @@ RESULT_COLUMNS = (
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
-    """Return CSV (RFC 4180) with a heading; numbers in full, nothing for None."""
-    rows = list(rows)
+    """Return CSV (RFC 4180) with a heading; numbers in full, nothing for None.
+
+    Text that a spreadsheet would compute gets an apostrophe, as its users write it.
+    """
+    rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
     columns = columns or (list(rows[0]) if rows else [])
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
+
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula (OWASP: CSV injection)."""
+
+
+def _inert(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def markdown_text(

@@ -40,6 +40,12 @@ def cpu_quota(root: Path = ROOT) -> float:
     return tightest
 
 
+def throttled_periods(root: Path = ROOT) -> int:
+    """Return how many periods so far ended early for this process's control groups."""
+    counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
+    return max(filter(None, counts), default=0)
+
+
 def memory_bytes(root: Path = ROOT) -> int:
     """Return the memory in all: the machine's or the control groups', the less."""
     return min([_physical_bytes(), *(limit for _, limit in _memory_limits(root))])
@@ -50,6 +56,11 @@ def available_bytes(root: Path = ROOT) -> int:
     free = [limit - _used_bytes(group) for group, limit in _memory_limits(root)]
     machine = number(root / "proc/meminfo", "MemAvailable")
     return max(0, min([_physical_bytes() if machine is None else machine, *free]))
+
+
+def out_of_memory_kills(root: Path = ROOT) -> int:
+    """Return how many processes the kernel killed as memory ran out; 0 if it does not say."""
+    return number(root / "proc/vmstat", "oom_kill") or 0
 
 
 def _physical_bytes() -> int:

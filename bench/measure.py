@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -18,21 +19,28 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.child import RUNNING, Watch, call
+from bench.limits import out_of_memory_kills
 from bench.machine import describe
+from bench.noise import Noise
 from bench.record import Measurement, Outcome, Record, RecordError
 from bench.row import READ, YARDSTICKS, Row
+from bench.summary import summarise
 from bench.threads import environment
 
 TREE = Path(__file__).parents[1]
 """This checkout."""
 
 GIT_SECONDS = 20.0
+
+INTERRUPTED = 2
+"""Exit code of pytest after which it has left tests out."""
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 """Where compilers keep what they compiled between processes."""
@@ -64,6 +72,8 @@ class Plan:
         What is measured at every size beside the backends, in every process.
     setup : bool
         Whether the set-up is measured, too.
+    more : int
+        Further passes, at most, of rows whose time is unstable after all others.
     """
 
     rows: tuple[Row, ...]
@@ -71,6 +81,7 @@ class Plan:
     seconds: float
     yardsticks: tuple[str, ...] = (READ,)
     setup: bool = True
+    more: int = 0
 
     def tasks(self) -> list[Task]:
         """Return every child of the run; the same plan gives the same list."""
@@ -78,11 +89,17 @@ class Plan:
         rows = self.rows if self.setup else ()
         setup = [Task(f"set-up {r}", "test_setup.py", (str(r),), cold=True) for r in rows]
         rng.shuffle(setup)
-        return setup + [task for k in range(self.passes) for task in self._pass(k + 1, rng)]
+        passes = [f"pass {k + 1} of {self.passes}" for k in range(self.passes)]
+        return setup + [task for name in passes for task in self._pass(name, self.rows, rng)]
 
-    def _pass(self, number: int, rng: random.Random) -> Iterator[Task]:
+    def further(self, number: int, rows: set[Row]) -> list[Task]:
+        """Return one more pass, of these rows."""
+        some = [row for row in self.rows if row in rows]
+        return list(self._pass(f"further pass {number}", some, random.Random(number)))
+
+    def _pass(self, called: str, rows: Iterable[Row], rng: random.Random) -> Iterator[Task]:
         by_library: dict[str, list[Row]] = {}
-        for row in self.rows:
+        for row in rows:
             by_library.setdefault(row.library, []).append(row)
         for library in rng.sample(sorted(by_library), len(by_library)):
             order = [
@@ -90,8 +107,7 @@ class Plan:
                 for size in _shuffled({r.size for r in by_library[library]}, rng)
                 for row in self._of_size(size, by_library[library], rng)
             ]
-            name = f"pass {number} of {self.passes}, {library}"
-            yield Task(name, "test_step.py", tuple(map(str, order)))
+            yield Task(f"{called}, {library}", "test_step.py", tuple(map(str, order)))
 
     def _of_size(
         self, size: tuple[int, int, str], rows: list[Row], rng: random.Random
@@ -118,7 +134,7 @@ class Runner:
     store : Path
         Folder of the results.
     timeout : float
-        Seconds after which a child is stopped.
+        Seconds after which a row is given up.
     name : str
         What the result is called.
     tree : Path, optional
@@ -143,6 +159,7 @@ class Runner:
             "seconds": plan.seconds,
             "yardsticks": list(plan.yardsticks),
             "setup": plan.setup,
+            "more": plan.more,
         }
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
         machine = describe(threads).as_dict()
@@ -177,7 +194,10 @@ class Runner:
             *(self.threads, self.plan.seconds, scratch),
             *(self.path.with_suffix(""), self.timeout, self.tree),
         )
-        outcome = children.run(self._without_failed(task))
+        task = self._without_failed(task)
+        noise = Noise()
+        outcome = children.run(task) if _backends(task) else Outcome()
+        outcome = replace(outcome, noise=noise.seen())
         self.record = self.record.with_outcome(task.name, outcome)
         self.record.save(self.path)
 
@@ -199,7 +219,7 @@ def side_by_side(
             runner.record = replace(runner.record, beside=runners[0].record.created)
         runner.record.save(runner.path)
     with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
-        for k, task in enumerate(runners[0].plan.tasks()):
+        for k, task in enumerate(_tasks(runners)):
             for runner in (runners, runners[::-1])[k % 2]:
                 if task.name in runner.record.tasks:
                     continue
@@ -212,6 +232,15 @@ def side_by_side(
         runner.record = replace(runner.record, complete=True)
         runner.record.save(runner.path)
     return [runner.record for runner in runners]
+
+
+def _tasks(runners: Sequence[Runner]) -> Iterator[Task]:
+    """Yield the plan's tasks, and then further passes of what is not stable by then."""
+    plan = runners[0].plan
+    yield from plan.tasks()
+    for number in range(1, plan.more + 1):
+        results = [result for runner in runners for result in summarise(runner.record)]
+        yield from plan.further(number, {r.row for r in results if r.unstable})
 
 
 @dataclass(frozen=True)
@@ -229,9 +258,11 @@ class Children:
     logs : Path
         Where the output of a child that died is kept.
     timeout : float
-        Seconds after which a child is stopped.
+        Seconds after which a row is given up.
     tree : Path
         The checkout whose benchmarks run.
+    budget : float
+        Seconds for a whole task.
     """
 
     threads: int
@@ -240,14 +271,16 @@ class Children:
     logs: Path
     timeout: float
     tree: Path = TREE
+    budget: float = math.inf
 
     def run(self, task: Task) -> Outcome:
-        """Run one task; a child that dies is an outcome, too."""
+        """Run one task; of a child that dies, the rows that did no harm run once more."""
         warm = self.scratch / "warm"
         caches = Path(tempfile.mkdtemp(dir=self.scratch)) if task.cold else warm
         benchmarks, failures = caches / "benchmarks.json", caches / "failures.json"
+        log, running = caches / "log", failures.with_name(RUNNING)
         caches.mkdir(exist_ok=True)
-        for file in (benchmarks, failures):
+        for file in (benchmarks, failures, running):
             file.unlink(missing_ok=True)
         command = [
             *(sys.executable, "-m", "pytest", str(self.tree / "bench" / task.suite)),
@@ -261,57 +294,49 @@ class Children:
         settings = environment(self.threads) | {name: str(caches / name) for name in CACHES}
         # What else happens to be installed would be imported by every child.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        status, log = _call(command, os.environ | settings, self.timeout, self.tree)
+        watch, kills = Watch(running, self.timeout, self.budget), out_of_memory_kills()
+        status = call(command, os.environ | settings, self.tree, log, watch)
         if task.cold:  # what it compiled saves the hot loop's children the time
             shutil.copytree(caches, warm, dirs_exist_ok=True)
-        if failures.exists():  # the last thing that a child writes
-            failed: dict[str, str] = json.loads(failures.read_text())
+        if status != INTERRUPTED and failures.exists():  # the last thing that a child writes
+            failed: dict[str, str] = json.loads(failures.read_text(encoding="utf-8"))
             found = _measurements(benchmarks) if benchmarks.exists() else Outcome()
             return replace(found, failures=failed)
-        # Which row it was nobody knows; a yardstick must stay in the tasks to come.
-        lost = [row for row in task.rows if Row.parse(row).backend not in YARDSTICKS]
-        return Outcome(failures=dict.fromkeys(lost, self._died(task, status, log)))
+        watch.look()  # it may have come further since
+        why = self._died(status, watch, out_of_memory_kills() > kills)
+        return self._without(watch, task, f"{why}; see {self._keep(log, task, watch.row)}")
 
-    def _died(self, task: Task, status: int | None, log: str) -> str:
-        """Keep the child's log and say in one line what became of it."""
-        path = self.logs / f"{task.name.replace('/', ' ')}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(log)
+    def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
+        """Run what is left of a task whose child died; say why of the row that it died of."""
+        rest = replace(task, rows=tuple(row for row in task.rows if row != watch.row))
+        left = self.budget - watch.seconds
+        if len(rest.rows) == len(task.rows) or left <= 0:
+            # Which row it was nobody knows; a yardstick must stay in the tasks to come.
+            return Outcome(failures=dict.fromkeys(_backends(task), why))
+        others = replace(self, budget=left).run(rest) if _backends(rest) else Outcome()
+        return replace(others, failures=others.failures | {watch.row: why})
+
+    def _died(self, status: int | None, watch: Watch, out_of_memory: bool) -> str:
+        """Say in a few words what became of a child."""
         if status is None:
-            return f"stopped after {self.timeout:g} s; see {path}"
-        end = (
-            f"was killed by {signal.Signals(-status).name}"
-            if status < 0
-            else f"ended with {status}"
-        )
-        return f"its process {end}; see {path}"
+            return f"stopped after {min(self.timeout, watch.seconds):.3g} s"
+        if status >= 0:
+            return f"its process ended with {status}"
+        memory = ": memory ran out" if out_of_memory else ""
+        return f"its process was killed by {signal.Signals(-status).name}{memory}"
+
+    def _keep(self, log: Path, task: Task, row: str) -> Path:
+        """Keep a child's log beside the results, named for the row that it died of."""
+        name = task.name if row in task.name else ", ".join(filter(None, (task.name, row)))
+        path = self.logs / f"{name.replace('/', ' ')}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(log, path)
+        return path
 
 
-def _call(
-    command: list[str], env: dict[str, str], timeout: float, folder: Path
-) -> tuple[int | None, str]:
-    """Run a child in a process group of its own; None as status when it was too slow."""
-    child = subprocess.Popen(  # noqa: S603 the command is ours
-        command,
-        env=env,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        log, _ = child.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        log, _ = child.communicate()
-        return None, log
-    except BaseException:  # Ctrl-C: the child and what it started end with us
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        raise
-    return child.returncode, log
+def _backends(task: Task) -> list[str]:
+    """Return a task's rows, yardsticks left out."""
+    return [row for row in task.rows if Row.parse(row).backend not in YARDSTICKS]
 
 
 def _measurements(path: Path) -> Outcome:
@@ -330,7 +355,7 @@ def _measurements(path: Path) -> Outcome:
 
 
 SOURCES = (
-    *("conftest.py", "test_setup.py", "test_step.py", "measure.py"),
+    *("child.py", "conftest.py", "test_setup.py", "test_step.py", "measure.py"),
     *(
         "bandwidth.py",
         "memory.py",

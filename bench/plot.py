@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.interface import DescentbenchError, MissingLibraryError
+from backends.interface import DescentbenchError
 from bench.fit import number_text, weights_text
+from bench.optional import need
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,12 +37,9 @@ def check(path: Path) -> None:
     PlotError
         No such folder, or a suffix that no format has.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingLibraryError(
-            "a plot needs matplotlib, which is not installed: pip install matplotlib"
-        ) from error
+    need("matplotlib.figure", "a plot")
+    from matplotlib.figure import Figure
+
     formats = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in formats:
         raise PlotError(

@@ -9,12 +9,67 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from backends.interface import DescentbenchError
+from bench.row import check_row
+from bench.shape import Optional, Positive, check
 
 SCHEMA = 1
+
+MEASUREMENT = {
+    "kind": str,
+    "row": str,
+    "seconds": [Positive],
+    "steps": Positive,
+    "info": {
+        Optional("bytes"): Positive,
+        Optional("relative_error"): (float, None),
+        Optional("peak_bytes"): (int, None),
+        Optional("peak_device_bytes"): (int, None),
+        Optional("added_bytes"): (int, None),
+        Optional("place_again_s"): (float, None),
+        Optional("waiting"): (float, None),
+    },
+}
+
+SHAPE = {
+    "created": str,
+    "request": {
+        "rows": [str],
+        Optional("pick"): {"names": [str], Optional("missing"): {str: str}},
+    },
+    "machine": {
+        "cpu": str,
+        "cpus": int,
+        "memory_bytes": int,
+        "caches": {str: int},
+        "os": str,
+        "python": str,
+        "gpus": [{"name": str, "memory_bytes": (int, None), "driver": str}],
+        "versions": {str: str},
+        "threads": int,
+    },
+    "code": str,
+    "tasks": {
+        str: {
+            "measurements": [MEASUREMENT],
+            "failures": {str: str},
+            "thread_pools": [dict],
+            Optional("noise"): {
+                Optional(kind): float for kind in ("throttled", "swapped", "others", "stolen")
+            },
+        }
+    },
+    "complete": bool,
+    "schema": int,
+    Optional("name"): str,
+    Optional("revision"): str,
+    Optional("beside"): str,
+}
+"""What must be right in a file, so that nothing that reads a record need doubt it."""
 
 
 class RecordError(DescentbenchError):
@@ -53,11 +108,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one child gave: its measurements, and the rows that failed and why."""
+    """What one child gave: its measurements, the rows that failed and why, and the noise."""
 
     measurements: tuple[Measurement, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
     thread_pools: list[dict[str, Any]] = field(default_factory=list)
+    noise: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +147,9 @@ class Record:
     beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
-        """Return the record with one more child in it."""
+        """Return the record with one more child in it, whose reasons are fit for a line."""
+        reasons = {row: printable(why) for row, why in outcome.failures.items()}
+        outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
 
     def continues(self, other: Record) -> bool:
@@ -106,9 +164,16 @@ class Record:
 
     @classmethod
     def load(cls, path: Path) -> Record:
-        """Read a record; RecordError when it is none, or of another schema."""
+        """Read a record.
+
+        Raises
+        ------
+        RecordError
+            It cannot be read, is of another schema, or anything in it is not what
+            a run writes.
+        """
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         except OSError as error:
             raise RecordError(f"cannot read {path}: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
@@ -118,10 +183,31 @@ class Record:
             raise RecordError(f"{path} has schema {schema!r}; this version reads {SCHEMA}")
         try:
             raw.pop("benchmarks", None)  # for another program; all of it is in the tasks
+            check(raw, SHAPE)
             tasks = {name: _outcome(value) for name, value in raw.pop("tasks").items()}
-            return cls(**raw, tasks=tasks)
-        except (AttributeError, KeyError, TypeError) as error:
+            record = cls(**raw, tasks=tasks)
+            _check_words(record)
+        except (DescentbenchError, TypeError, ValueError) as error:
             raise RecordError(f"{path} is damaged: {error}") from None
+        return record
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _check_words(record: Record) -> None:
+    """Raise where a text does not say what it must: a time, or a row."""
+    if datetime.fromisoformat(record.created).tzinfo is None:
+        raise RecordError(f"created has no time zone: {record.created!r}")
+    rows = {*record.request["rows"]}
+    for outcome in record.tasks.values():
+        rows |= outcome.failures.keys() | {m.row for m in outcome.measurements}
+        for m in outcome.measurements:
+            if not m.seconds or (m.kind == "read" and "bytes" not in m.info):
+                raise RecordError(f"a {m.kind!r} of {m.row} lacks its figures")
+    for row in rows:
+        check_row(row)
 
 
 def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
@@ -149,11 +235,16 @@ def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
     ]
 
 
+def printable(text: str) -> str:
+    """Put a sign in the place of what would move the cursor, or cannot be encoded."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _outcome(raw: dict[str, Any]) -> Outcome:
     measurements = tuple(
         Measurement(**(m | {"seconds": tuple(m["seconds"])})) for m in raw["measurements"]
     )
-    return Outcome(measurements, raw["failures"], raw["thread_pools"])
+    return Outcome(measurements, raw["failures"], raw["thread_pools"], raw.get("noise", {}))
 
 
 def write_atomically(path: Path, text: str) -> None:

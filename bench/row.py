@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,9 @@ READ, NATIVE = "read", "c"
 """A yardstick's place in a row: reading the same bytes and nothing else, and `bench.native`."""
 
 YARDSTICKS = (READ, NATIVE)
+
+MOST = 10**15
+"""Rows or features: more no machine has, and their bytes fit a float."""
 
 
 @dataclass(frozen=True, order=True)
@@ -27,13 +31,7 @@ class Row:
     @classmethod
     def parse(cls, text: str) -> Row:
         """Read what ``str(row)`` wrote."""
-        try:
-            backend, size, dtype = text.split("/")
-            rows, features = map(int, size.split("x"))
-        except ValueError:
-            raise BackendError(f"{text!r} is not BACKEND/ROWSxFEATURES/DTYPE") from None
-        if dtype not in DTYPES:
-            raise ProblemError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+        backend, rows, features, dtype = _parts(text)
         if backend not in YARDSTICKS:
             backend = str(Name.parse(backend))
         return cls(backend, rows, features, dtype)
@@ -65,6 +63,24 @@ class Row:
     def yardstick(self) -> Row:
         """The read of the same bytes."""
         return Row(READ, *self.size)
+
+
+def check_row(text: str) -> None:
+    """Raise where the text is no row; its backend may be another machine's."""
+    _parts(text)
+
+
+def _parts(text: str) -> tuple[str, int, int, str]:
+    try:
+        backend, size, dtype = text.split("/")
+        rows, features = map(int, size.split("x"))
+    except ValueError:
+        rows = features = 0
+    if not (1 <= rows <= MOST and 1 <= features <= MOST):
+        raise BackendError(f"{reprlib.repr(text)} is not BACKEND/ROWSxFEATURES/DTYPE")
+    if dtype not in DTYPES:
+        raise ProblemError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    return backend, rows, features, dtype
 
 
 @lru_cache(maxsize=1)  # rows are ordered by size, and large data fit in memory once

@@ -15,6 +15,9 @@ from bench.bandwidth import SMALLEST_BYTES
 from bench.record import Measurement, Record
 from bench.row import Row
 
+UNSTABLE = 0.1
+"""Half an interval, relative to the median, beyond which a time is called unstable."""
+
 NOT_MEASURED = "not measured"
 """Reason of a row that was asked for, and neither timed nor failed."""
 
@@ -85,6 +88,12 @@ class Result:
         return self.bytes_per_step / self.step_s.median / 1e9
 
     @property
+    def unstable(self) -> bool:
+        """Whether the samples are too few, or lie too far apart, to go by their median."""
+        spread = self.step_s.spread if self.step_s else 0.0
+        return spread is None or spread > UNSTABLE
+
+    @property
     def least_squares_only(self) -> bool:
         """Whether the technique would not work with another loss."""
         return Name.parse(self.backend).least_squares_only
@@ -93,6 +102,7 @@ class Result:
         """Return the fields of ``run --json``."""
         return asdict(self) | {
             "gb_per_s": self.gb_per_s,
+            "unstable": self.unstable,
             "least_squares_only": self.least_squares_only,
             "reason": self.reason or None,
         }

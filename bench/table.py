@@ -77,9 +77,22 @@ def results_markdown(results: list[Result]) -> str:
         cells = [_cells(r, plain) for r in of_size if r.verified]
         parts.append(f"**{_title(of_size[0])}**\n\n{markdown_text(headings, cells)}")
         parts += [f"failed: {r.backend}: {r.reason}\n" for r in of_size if not r.verified]
+        parts += [f"{text}\n" for text in _unstable(of_size)]
     if any(r.least_squares_only for r in results):
         parts.append(f"{GRAM_NOTE}\n")
     return "\n".join(parts)
+
+
+def _unstable(results: list[Result]) -> list[str]:
+    """Name in a line the rows whose time is not to be relied on, if there are any."""
+    found = []
+    for result in results:
+        if result.unstable and result.step_s:
+            spread = result.step_s.spread
+            found.append(
+                f"{result.backend} {percent(spread, '±') if spread else '(few samples)'}"
+            )
+    return [f"unstable: {', '.join(found)}"] if found else []
 
 
 def _title(result: Result) -> str:
@@ -112,6 +125,7 @@ def _size_table(results: list[Result]) -> RenderableType:
         loops_end = loops_end and not result.least_squares_only
         table.add_row(*_cells(result, plain), end_section=loops_end)
     notes = [Text(f"failed: {r.backend}: {r.reason}", "red") for r in results if not r.verified]
+    notes += [Text(text, "yellow") for text in _unstable(results)]
     if any(r.least_squares_only for r in results):
         notes.append(Text(GRAM_NOTE, "dim"))
     return Group(table, *notes, Text())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import open_backend
 from backends.interface import Weights
+from backends.problem import Problem
 from bench.bandwidth import Reader
 from bench.memory import peak_rss_bytes, settle
 from bench.native import Kernel, NativeError
 from bench.row import Row
-from bench.verify import LEARNING_RATE, verify
+from bench.verify import LEARNING_RATE, slow_rate, verify
 from bench.waiting import Waiting, warm_up
 
 Run = Callable[[Weights, int], Weights]
@@ -27,41 +29,67 @@ Run = Callable[[Weights, int], Weights]
 ROUND_SECONDS = 0.02
 """Steps are chosen so that a round is long against the call around it."""
 
+MOST_STEPS = 10**9
+"""Of a round: as many as 20 ps a step would take; whoever is faster does not work."""
+
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 
 
 def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float) -> None:
     """Time a backend; note what it holds beside the data."""
     backend, problem = open_backend(row.backend), row.problem
-    backend.place(problem, LEARNING_RATE).run(np.zeros(row.features), 1)  # compiles
+    pace = Pace.of(backend.place(problem, LEARNING_RATE).run, problem)
     held = settle()
     began = time.perf_counter()
-    descent = backend.place(problem, LEARNING_RATE)
+    descent = backend.place(problem, slow_rate(problem, pace.steps))
     benchmark.extra_info["place_again_s"] = time.perf_counter() - began  # for the cost model
     descent.run(np.zeros(row.features), 1)
     if held is not None and backend.peak_device_bytes() is None:
         benchmark.extra_info["added_bytes"] = max(0, peak_rss_bytes() - held)
-    time_steps(benchmark, row, descent.run, seconds)
+    time_steps(benchmark, row, descent.run, pace, seconds)
 
 
 def test_native(benchmark: BenchmarkFixture, native: Row, threads: int, seconds: float) -> None:
     """Time the same descent in C."""
+    problem = native.problem
     try:
-        kernel = Kernel(native.problem, LEARNING_RATE, threads)
+        pace = Pace.of(Kernel(problem, LEARNING_RATE, threads).run, problem)
+        kernel = Kernel(problem, slow_rate(problem, pace.steps), threads)
     except NativeError as error:
         pytest.skip(str(error))
-    time_steps(benchmark, native, kernel.run, seconds)
+    time_steps(benchmark, native, kernel.run, pace, seconds)
 
 
-def time_steps(benchmark: BenchmarkFixture, row: Row, run: Run, seconds: float) -> None:
-    """Time `steps` steps a round, from another start each round."""
-    problem = row.problem
+@dataclass(frozen=True)
+class Pace:
+    """How many steps fill a round, and the seconds they take."""
+
+    steps: int
+    seconds: float
+
+    @classmethod
+    def of(cls, run: Run, problem: Problem) -> Pace:
+        """Try a descent at `LEARNING_RATE`: it compiles, and is wrong or right."""
+        start = np.random.default_rng(1).random(problem.features)
+        verify(problem, start, 3, run(start, 3))
+        steps = 1
+        while True:
+            began = time.perf_counter()  # chooses a count; nothing of it is reported
+            run(start, steps)
+            taken = max(time.perf_counter() - began, 1e-7)
+            if taken >= ROUND_SECONDS / 2 or steps >= MOST_STEPS:
+                return cls(steps, taken)
+            steps = int(steps * np.clip(ROUND_SECONDS / taken, 2, 100))
+
+
+def time_steps(
+    benchmark: BenchmarkFixture, row: Row, run: Run, pace: Pace, seconds: float
+) -> None:
+    """Time rounds of steps at `slow_rate`, each from another start; the last must be right."""
+    problem, steps = row.problem, pace.steps
     rng = np.random.default_rng(0)
     start = rng.random(row.features)
-    verify(problem, start, 3, run(start, 3))
-
-    steps, round_seconds = steps_per_round(run, rng.random(row.features))
-    rounds = int(np.clip(seconds / round_seconds, FEWEST_ROUNDS, MOST_ROUNDS))
+    rounds = int(np.clip(seconds / pace.seconds, FEWEST_ROUNDS, MOST_ROUNDS))
     last: list[Weights] = []
 
     def another() -> tuple[tuple[Weights], dict[str, object]]:
@@ -71,25 +99,14 @@ def time_steps(benchmark: BenchmarkFixture, row: Row, run: Run, seconds: float) 
     warm_up(lambda: run(start, steps))
     waiting = Waiting()
     w = benchmark.pedantic(lambda w0: run(w0, steps), setup=another, rounds=rounds)
+    rate = slow_rate(problem, steps)
     benchmark.extra_info |= {
         "row": str(row),
         "kind": "step",
         "steps": steps,
         "waiting": waiting.share(),
-        "relative_error": verify(problem, last[0], steps, w),
+        "relative_error": verify(problem, last[0], steps, w, rate),
     }
-
-
-def steps_per_round(run: Run, w: Weights) -> tuple[int, float]:
-    """Return how many steps fill a round, and the seconds they take."""
-    steps = 1
-    while True:
-        began = time.perf_counter()  # chooses a count; nothing of it is reported
-        run(w, steps)
-        taken = max(time.perf_counter() - began, 1e-7)
-        if taken >= ROUND_SECONDS / 2:
-            return steps, taken
-        steps = int(steps * np.clip(ROUND_SECONDS / taken, 2, 100))
 
 
 def test_read(

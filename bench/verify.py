@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.interface import Weights
@@ -10,6 +11,15 @@ from backends.reference import relative_error
 
 LEARNING_RATE = 0.001
 """The tutorial's; the synthetic data are scaled so that it is stable at every size."""
+
+
+def slow_rate(problem: Problem, steps: int) -> float:
+    """Return a learning rate at which `steps` steps go two thirds of the way.
+
+    At the usual one w stands still after a few hundred steps, wherever it
+    started: whether a thousand more were taken could not be told from it.
+    """
+    return min(LEARNING_RATE, problem.reference.largest_stable_rate / (2 * steps))
 
 
 class WrongResultError(Exception):
@@ -28,13 +38,25 @@ def verify(
     Raises
     ------
     WrongResultError
-        With both values, when it exceeds the tolerance of the problem's dtype.
+        When it exceeds the tolerance of the problem's dtype, with both values; or
+        when `w` is anything but float64 of shape (d,).
     """
+    _check_kind(w, problem.features)
     expected = problem.reference.iterate(steps, learning_rate, w0)
     error = relative_error(w, expected)
     if not error <= TOLERANCE[problem.dtype]:  # NaN is an error, too
         raise WrongResultError(
-            f"after {steps} steps w[0] = {w.flat[0]:.9g} but the reference is "
+            f"after {steps} steps w[0] = {w[0]:.9g} but the reference is "
             f"{expected[0]:.9g} (relative error {error:.1e})"
         )
     return error
+
+
+def _check_kind(w: object, features: int) -> None:
+    """Refuse what the contract does not promise: its digits would not be what they seem."""
+    if not isinstance(w, np.ndarray):
+        raise WrongResultError(f"w is of type {type(w).__name__}, not a NumPy array")
+    if w.dtype != np.float64 or w.shape != (features,):
+        raise WrongResultError(
+            f"w is {w.dtype} of shape {w.shape}, not float64 of shape ({features},)"
+        )

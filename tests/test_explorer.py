@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from made_up import LAPTOP
 
 from backends.problem import step_bytes
 from bench import explore
@@ -25,7 +26,7 @@ COSTS = {  # import, place, overhead, latency, a row
     "jax:loop": (0.5, 1e-2, 0.1, 1e-6, 2e-10),
     "numpy:gram": (0.0, 2e-3, 1e-5, 3e-8, 0.0),
 }
-MACHINE = {"cpu": "made up", "caches": {"L3": 32 << 20}}
+MACHINE = LAPTOP | {"cpu": "made up", "caches": {"L3": 32 << 20}}
 
 
 class World:

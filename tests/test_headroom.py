@@ -200,7 +200,7 @@ def test_a_limit_is_measured(tmp_path: Path) -> None:
     done = descentbench(tmp_path, *LIMIT, *SHORT, "--store", tmp_path, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
-    assert list(document) == ["schema", "machine", "results", "limit"]
+    assert list(document) == ["schema", "machine", "results", "noise", "limit"]
     assert {r["backend"] for r in document["results"]} == {"numpy", "numpy:blocked"}
     (bound,) = document["limit"]
     assert (bound["rows"], bound["features"], bound["dtype"]) == (1000, 1, "float32")
@@ -247,7 +247,12 @@ def test_a_limit_of_what_does_not_read_is_refused(tmp_path: Path) -> None:
 def test_a_process_that_dies_takes_no_yardstick_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "_call", lambda *_: (-9, "its last words"))
+    def die(*call: object) -> int:
+        log: Path = call[3]
+        log.write_text("its last words")
+        return -9
+
+    monkeypatch.setattr(measure, "call", die)
     row = Row("numpy", 1000, 1, "float32")
     plan = Plan((row,), 2, 0.01, (READ, NATIVE), setup=False)
     done = Runner(plan, 1, tmp_path).run(started=lambda _: None, ended=lambda _: None)

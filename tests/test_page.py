@@ -46,6 +46,10 @@ BYTES = 2_500_000
 
 EVIL = "</script><script>window.evil=1</script><img src=x onerror=window.evil=1>"
 
+BREAKING_OUT = (
+    '"\'`--><a href="javascript:window.evil=1">x</a><img src=x onerror=window.evil=1>'
+)
+
 
 @pytest.fixture(scope="module")
 def found() -> list[Source]:
@@ -272,14 +276,19 @@ def test_words_from_a_file_are_words(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen red: with ``| safe`` on the label, and with json.dumps for script_json."""
-    machine = LAPTOP | {"cpu": EVIL, "os": EVIL, "versions": {EVIL: EVIL}}
+    gpu = {"name": BREAKING_OUT, "memory_bytes": 1, "driver": BREAKING_OUT}
+    machine = LAPTOP | {"cpu": EVIL, "os": EVIL, "versions": {EVIL: EVIL}, "gpus": [gpu]}
+    machine |= {"python": BREAKING_OUT, "caches": {EVIL: 1 << 20, BREAKING_OUT: 2 << 20}}
     failed = {"numpy/100x1/float32": EVIL}
-    evil = record(machine, failed=failed, revision=EVIL, sizes=[(100, 1), (1000, 1)])
+    words = {"revision": EVIL, "code": BREAKING_OUT, "name": EVIL}
+    evil = record(machine, failed=failed, sizes=[(100, 1), (1000, 1)], **words)
     path = tmp_path / "evil.html"
     write(path, sources([Saved(Path("x.json"), evil), Saved(Path("y.json"), record())]))
     watched = Watched(browser, path)
     assert watched.page.evaluate("window.evil") is None
-    assert watched.page.locator("img").count() == 0
+    assert watched.page.locator("img, a[href^=javascript]").count() == 0
+    assert watched.requests == [path.as_uri()]
+    assert watched.complaints == []
     assert EVIL in watched.page.inner_text("#results")
 
 

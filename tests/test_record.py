@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_up import LAPTOP
 
 from bench.record import SCHEMA, Measurement, Outcome, Record, RecordError, write_atomically
+from bench.row import Row
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
@@ -22,34 +25,42 @@ JSON = st.recursive(
     max_leaves=5,
 )
 OBJECTS = st.dictionaries(st.text(), JSON, max_size=3)
+WORDS = st.text(st.characters(exclude_categories=["C", "Z"]))
+ROWS = st.builds(
+    Row,
+    st.sampled_from(["numpy", "numpy:blocked", "torch@cuda:0", "not:known", "read", "c"]),
+    st.integers(1, 10**12),
+    st.integers(1, 10**6),
+    st.sampled_from(["float32", "float64"]),
+).map(str)
 MEASUREMENTS = st.builds(
     Measurement,
-    st.text(),
-    st.text(),
-    st.lists(NUMBERS).map(tuple),
+    WORDS.filter(lambda kind: kind != "read"),
+    ROWS,
+    st.lists(st.floats(1e-12, 1e9), min_size=1).map(tuple),
     st.integers(1, 10**9),
-    OBJECTS,
+    OBJECTS.map(lambda info: {f"more {name}": value for name, value in info.items()}),
 )
 OUTCOMES = st.builds(
     Outcome,
     st.lists(MEASUREMENTS, max_size=2).map(tuple),
-    st.dictionaries(st.text(), st.text(), max_size=2),
+    st.dictionaries(ROWS, WORDS, max_size=2),
     st.lists(OBJECTS, max_size=2),
 )
 RECORDS = st.builds(
     Record,
-    st.text(),
-    OBJECTS,
-    OBJECTS,
-    st.text(),
-    st.dictionaries(st.text(), OUTCOMES, max_size=2),
+    st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
+    st.builds(lambda rows, more: more | {"rows": rows}, st.lists(ROWS), OBJECTS),
+    OBJECTS.map(lambda more: more | LAPTOP),
+    WORDS,
+    st.dictionaries(WORDS, OUTCOMES, max_size=2),
     st.booleans(),
 )
 
 RECORD = Record(
     created="2030-01-01T00:00:00+00:00",
     request={"rows": ["numpy/100x1/float32"], "passes": 1},
-    machine={"cpu": "a processor", "threads": 2},
+    machine=LAPTOP,
     code="0123456789ab",
     tasks={
         "set-up numpy/100x1/float32": Outcome(
@@ -90,7 +101,7 @@ def test_a_record_is_read_as_it_was_written(record: Record) -> None:
 
 
 def test_an_outcome_is_added_to_a_copy() -> None:
-    outcome = Outcome(failures={"row": "why"})
+    outcome = Outcome(failures={ROW: "why"})
     more = RECORD.with_outcome("another", outcome)
     assert more.tasks == RECORD.tasks | {"another": outcome}
     assert "another" not in RECORD.tasks
@@ -121,6 +132,71 @@ def test_no_other_value_in_a_field_raises_anything_else(
     raw[data.draw(st.sampled_from([*raw, "unknown"]))] = data.draw(JSON)
     with suppress(RecordError):  # the field may hold anything
         load_text(json.dumps(raw).encode())
+
+
+ROW = "numpy/100x1/float32"
+IN_SETUP = f"tasks.set-up {ROW}"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("created", "yesterday", "'yesterday'"),
+        ("created", "2030-01-01T00:00:00", "no time zone"),
+        ("created", 7, "created cannot be 7"),
+        ("code", "\x1b[2J", "code cannot be '\\x1b[2J'"),
+        ("complete", 1, "complete cannot be 1"),
+        ("request", [], "request cannot be []"),
+        ("request.rows", ROW, f"request.rows cannot be '{ROW}'"),
+        ("request.rows", [ROW, None], "request.rows[1] cannot be None"),
+        ("request.rows", ["numpy/-100x1/float32"], "'numpy/-100x1/float32' is not BACKEND/"),
+        ("request.rows", ["numpy/1e400x1/float32"], "is not BACKEND/"),
+        ("request.rows", [f"numpy/{10**400}x1/float32"], "is not BACKEND/"),
+        ("request.rows", ["numpy/100x1/float16"], "not 'float16'"),
+        ("machine.threads", True, "machine.threads cannot be True"),
+        ("machine.caches", {"L1": "48 kB"}, "machine.caches.L1 cannot be '48 kB'"),
+        ("machine.gpus", [{}], "machine.gpus[0] has no 'name'"),
+        ("machine", {}, "machine has no 'cpu'"),
+        (f"{IN_SETUP}.measurements", {}, "measurements cannot be {}"),
+        (f"{IN_SETUP}.measurements.0.seconds", [0.25, 0.0], ".seconds[1] cannot be 0.0"),
+        (f"{IN_SETUP}.measurements.0.seconds", [], "lacks its figures"),
+        (f"{IN_SETUP}.measurements.0.seconds", ["0.25"], ".seconds[0] cannot be '0.25'"),
+        (f"{IN_SETUP}.measurements.0.seconds", [1e999], "Infinity is no number of JSON"),
+        (f"{IN_SETUP}.measurements.0.steps", 0, "[0].steps cannot be 0"),
+        (f"{IN_SETUP}.measurements.0.kind", "read", "a 'read' of numpy/100x1/float32 lacks"),
+        (f"{IN_SETUP}.measurements.0.row", "numpy", "'numpy' is not BACKEND/"),
+        (f"{IN_SETUP}.measurements.0.info", None, "[0].info cannot be None"),
+        (f"{IN_SETUP}.measurements.0.info.peak_bytes", "7 MB", "peak_bytes cannot be '7 MB'"),
+        (f"{IN_SETUP}.failures", {ROW: {}}, f"failures.{ROW} cannot be {{}}"),
+        (f"{IN_SETUP}.thread_pools", [7], "thread_pools[0] cannot be 7"),
+        (f"{IN_SETUP}", "x" * 1000, "cannot be 'xxx"),
+    ],
+)
+def test_what_is_wrong_deep_inside_is_named(
+    written: bytes, tmp_path: Path, path: str, value: object, words: str
+) -> None:
+    raw = json.loads(written)
+    inner: Any = raw
+    *steps, last = path.replace(ROW, "ROW").split(".")
+    for step in steps:
+        inner = inner[int(step) if isinstance(inner, list) else step.replace("ROW", ROW)]
+    inner[last.replace("ROW", ROW)] = value
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(raw))
+    with pytest.raises(RecordError) as error:
+        Record.load(file)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"{file} ")
+    assert words in line
+    assert len(line) < len(str(file)) + 250
+
+
+def test_a_reason_is_made_fit_for_a_line() -> None:
+    why = "red \x1b[31m, a \udcff path,\nand a line"
+    more = RECORD.with_outcome("another", Outcome(failures={ROW: why}))
+    (reason,) = more.tasks["another"].failures.values()
+    assert reason == "red \ufffd[31m, a \ufffd path,\ufffdand a line"
+    assert reload(more) == more
 
 
 @pytest.mark.parametrize("schema", [SCHEMA + 1, 0, None, str(SCHEMA), [SCHEMA]])

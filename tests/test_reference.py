@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 import numpy as np
@@ -47,6 +48,17 @@ def test_iterate_against_exact_fractions() -> None:
         w -= rate * 2 * sum((a * (a * w - b) for a, b in zip(x, y, strict=True))) / 3
     reference = Reference.of(np.array([1.0, 2, 5]), np.array([3.0, -1, 4]))
     assert reference.iterate(9, 1 / 64, [0.5])[0] == pytest.approx(float(w), rel=1e-15)
+
+
+def test_many_tiny_steps_keep_their_digits() -> None:
+    """Where 1 − shrink rounds: seen red with aᵏ computed from a."""
+    rate, steps, x, target, w0 = 1e-9, 10**6, 3, 2, 0.5
+    with localcontext(prec=40):
+        left = (1 - 2 * Decimal(rate) * x**2) ** steps
+        expected = target + (Decimal(w0) - target) * left
+    reference = Reference.of(np.array([float(x)]), np.array([float(x * target)]))
+    found = reference.iterate(steps, rate, [w0])[0]
+    assert found == pytest.approx(float(expected), rel=1e-14)
 
 
 def test_iterate_far_along_is_the_solution() -> None:

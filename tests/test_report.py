@@ -137,6 +137,13 @@ def test_csv_quotes_what_needs_it() -> None:
     text = csv_text([{"a": 'x,"y"\n', "b": None}])
     assert text == 'a,b\r\n"x,""y""\n",\r\n'
     assert csv_text([]) == "\r\n"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_csv_holds_no_formula(text: str) -> None:
+    """A reason comes from an exception's message, which may be anything."""
+    (line,) = csv.DictReader(io.StringIO(csv_text([{"text": text, "number": -1}]), newline=""))
+    assert line == {"text": f"'{text}", "number": "-1"}
     assert flat({"s": {"median": 1, "low": 0, "high": 2}, "n": 3}) == {
         "s": 1,
         "s_low": 0,

@@ -20,8 +20,8 @@ from test_catalogue import declare, descentbench
 
 from bench import measure
 from bench.cli import main
-from bench.measure import Children, Plan, Runner
-from bench.record import Outcome, Record
+from bench.measure import Children, Plan, Runner, Task
+from bench.record import Measurement, Outcome, Record
 from bench.row import READ, Row
 
 FAULTY = """
@@ -53,7 +53,7 @@ main()
 """
 """The program, also where the tests themselves were told to ignore Ctrl-C."""
 
-SMALL = ("run", "--rows", 100, "--seconds", 0.01)
+SMALL = ("run", "--rows", 100, "--seconds", 0.01, "--more", 0)
 
 
 def declare_faulty(folder: Path, **faults: str) -> None:
@@ -106,7 +106,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 
 def test_json_has_the_agreed_fields(good: tuple[Path, dict[str, Any]]) -> None:
     _, document = good
-    assert list(document) == ["schema", "machine", "results"]
+    assert list(document) == ["schema", "machine", "results", "noise"]
     assert document["machine"]["versions"]["numpy"]
     assert {result["backend"] for result in document["results"]} == {"numpy", "numpy:blocked"}
     for result in document["results"]:
@@ -198,7 +198,9 @@ def interrupted(store: Path, threads: int = 2) -> Record:
     runner = Runner(PLAN, threads, store)
     record = runner.record
     for task in PLAN.tasks()[:2]:
-        record = record.with_outcome(task.name, Outcome(failures={"row": "a mark"}))
+        record = record.with_outcome(
+            task.name, Outcome(failures={"numpy/7x1/float32": "a mark"})
+        )
     record.save(runner.path)
     return record
 
@@ -221,6 +223,39 @@ def test_only_what_is_pending_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (
         Runner(PLAN, 2, tmp_path).pending() == PLAN.tasks()
     )  # a complete one is not continued
+
+
+@pytest.mark.parametrize("more", [0, 1, 5])
+def test_what_is_unstable_is_measured_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    """One row is shaky at first, another always; a third is steady."""
+    shaky, never, steady = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
+
+    def measure_task(self: Children, task: Task) -> Outcome:
+        calm = task.name.startswith("further")
+        spread = {shaky: 0.001 if calm else 0.5, never: 0.5, steady: 0.001}
+        return Outcome(
+            tuple(
+                Measurement("step", row, tuple(1 + spread[row] * (k % 2) for k in range(9)))
+                for row in task.rows
+                if row in spread
+            )
+        )
+
+    monkeypatch.setattr(Children, "run", measure_task)
+    rows = tuple(Row.parse(row) for row in (shaky, never, steady))
+    plan = Plan(rows, 1, 0.01, setup=False, more=more)
+    done = Runner(plan, 2, tmp_path).run(started=lambda _: None, ended=lambda _: None)
+    further = [name for name in done.tasks if name.startswith("further")]
+    of = {
+        row: [n for n in further for m in done.tasks[n].measurements if m.row == row]
+        for row in (shaky, never, steady)
+    }
+    assert of[steady] == []
+    assert of[never] == [f"further pass {k + 1}, numba" for k in range(more)]
+    assert of[shaky] == [f"further pass {k + 1}, numpy" for k in range(min(more, 1))]
+    assert all("read/100x1/float32" in task.rows for task in plan.further(1, {rows[0]}))
 
 
 @pytest.mark.parametrize("other", ["threads", "plan", "code", "machine", "damaged"])
@@ -254,15 +289,53 @@ FAULTS = {
     "drifting": "w = w + (steps > 3)",  # right while it is tried, wrong while it is timed
     "raising": "raise RuntimeError('out of luck\\nand of much else')",
     "dying": "os.kill(os.getpid(), signal.SIGKILL)",
+    "leaving": "os._exit(0)",
+    "interrupting": "raise KeyboardInterrupt",
+    "narrow": "w = w.astype('float32')",
+    "undefined": "w = w * float('nan')",
 }
+
+LOUD = """
+        os.write(1, bytes(range(256)) * 999)
+        os.system('head -c 9999 /dev/urandom >&2')
+        import atexit
+        atexit.register(os.abort)
+"""
+
+PARTLY = """
+import os, signal, sys, time
+
+from backends.catalogue import Library
+from backends.numpy import Plain, devices, peak_device_bytes
+
+LIBRARY = Library("partly", "partly", ("deadly", "hanging"), install="pip install partly")
+
+
+class Deadly(Plain):
+    def run(self, w, steps):
+        if "test_step" in str(sys.argv):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(w, steps)
+
+
+class Hanging(Plain):
+    def run(self, w, steps):
+        if "test_step" in str(sys.argv):
+            time.sleep(600)
+        return super().run(w, steps)
+
+
+TECHNIQUES = {"": Plain, "deadly": Deadly, "hanging": Hanging}
+"""
+"""Two of its techniques get through the set-up, and take the hot loop's process along."""
 
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
     """Return the folder, and the results by backend, of a run with every fault and NumPy."""
     folder = tmp_path_factory.mktemp("bad")
-    declare_faulty(folder, **FAULTS)
-    backends = chosen("numpy", *FAULTS)
+    declare_faulty(folder, **FAULTS, loud=LOUD)
+    backends = chosen("numpy", "loud", *FAULTS)
     done = descentbench(folder, *SMALL, *backends, "--passes", 1, "--store", folder, "--json")
     assert (done.returncode, done.stderr) == (1, "")
     return folder, {row["backend"]: row for row in json.loads(done.stdout)["results"]}
@@ -272,9 +345,10 @@ def test_every_fault_fails_its_own_row_and_no_other(
     bad: tuple[Path, dict[str, dict[str, Any]]],
 ) -> None:
     _, results = bad
-    assert results.keys() == {"numpy", *FAULTS}
-    assert results.pop("numpy")["verified"] is True
-    for result in results.values():
+    assert results.keys() == {"numpy", "loud", *FAULTS}
+    assert results["numpy"]["verified"] is True
+    assert results["loud"]["verified"] is True  # whatever it prints, and however it goes
+    for result in (results[fault] for fault in FAULTS):
         assert result["verified"] is False
         assert result["step_s"] is result["gb_per_s"] is None
         assert len(result["reason"].splitlines()) == 1
@@ -293,6 +367,47 @@ def test_an_exception_is_named(bad: tuple[Path, dict[str, dict[str, Any]]]) -> N
     assert bad[1]["raising"]["reason"] == "RuntimeError: out of luck"
 
 
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("leaving", "its process ended with 0; see "),
+        ("interrupting", "its process ended with "),  # 2, or 1 by pytest-benchmark's own fault
+        ("narrow", "w is float32 of shape (1,), not float64 of shape (1,)"),
+        ("undefined", "w[0] = nan but the reference is "),
+    ],
+)
+def test_what_else_can_go_wrong_is_named(
+    bad: tuple[Path, dict[str, dict[str, Any]]], backend: str, words: str
+) -> None:
+    assert words in bad[1][backend]["reason"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_of_a_process_that_died_the_other_rows_are_measured(tmp_path: Path) -> None:
+    declare(tmp_path, "partly", PARTLY)
+    rows = chosen("partly", "partly:deadly", "partly:hanging")
+    stop = ("--passes", 2, "--timeout", 8, "--store", tmp_path)
+    done = descentbench(tmp_path, *SMALL, *rows, *stop, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    results = {row["backend"]: row for row in json.loads(done.stdout)["results"]}
+    assert results["partly"]["verified"] is True
+    reasons = {b: results[b]["reason"].partition("; see ") for b in results if b != "partly"}
+    assert reasons["partly:deadly"][0] == "its process was killed by SIGKILL"
+    assert reasons["partly:hanging"][0] == "stopped after 8 s"
+    logs = [Path(log) for _, _, log in reasons.values()]
+    assert all(log.is_file() for log in logs)
+    assert len(set(logs)) == 2
+    tasks = Record.load(only_record(tmp_path)).tasks
+    sampled = [
+        name
+        for name, task in tasks.items()
+        for m in task.measurements
+        if (m.kind, m.row) == ("step", "partly/100x1/float32")
+    ]
+    assert sampled == ["pass 1 of 2, partly", "pass 2 of 2, partly"]
+    assert processes_with(str(tmp_path)) == []
+
+
 def test_the_log_of_a_process_that_died_is_kept(
     bad: tuple[Path, dict[str, dict[str, Any]]],
 ) -> None:
@@ -309,7 +424,7 @@ def test_the_table_shows_failures_last_and_says_why(
     bad: tuple[Path, dict[str, dict[str, Any]]],
 ) -> None:
     folder, _ = bad
-    done = finish_again(folder, *chosen("numpy", *FAULTS), "--passes", 1)
+    done = finish_again(folder, *chosen("numpy", "loud", *FAULTS), "--passes", 1)
     assert (done.returncode, done.stderr) == (1, "")
     lines = done.stdout.splitlines()
     assert max(map(len, lines)) <= 80

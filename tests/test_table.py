@@ -13,7 +13,7 @@ from rich.console import Console
 from backends import catalogue
 from backends.catalogue import Library
 from bench.summary import Interval, Result
-from bench.table import byte_count, count, results_table, seconds
+from bench.table import byte_count, count, results_markdown, results_table, seconds
 
 RESULT = Result(
     backend="numpy",
@@ -215,3 +215,16 @@ def test_what_was_not_measured_is_a_dash() -> None:
     )
     (line,) = [line for line in lines(bare) if line.startswith("numpy")]
     assert " ".join(line.split()) == "numpy – – – 8 µs ±10% 1 0.1 – – –"
+
+
+def test_what_is_unstable_is_named_below() -> None:
+    """From ±10 % on, or where the samples are too few for an interval."""
+    steady = replace(RESULT, step_s=Interval(10.0, 9.1, 10.9))
+    wide = replace(RESULT, backend="numba", step_s=Interval(10.0, 8.0, 12.6))
+    few = replace(RESULT, backend="torch", step_s=Interval(10.0, None, None))
+    assert (steady.unstable, wide.unstable, few.unstable) == (False, True, True)
+    assert wide.as_dict()["unstable"] is True
+    assert "unstable: numba ±23%, torch (few samples)" in lines(steady, wide, few)
+    assert "unstable: numba ±23%, torch (few samples)" in results_markdown([steady, wide, few])
+    assert "unstable" not in "".join([*lines(steady), results_markdown([steady])])
+    assert not FAILED.unstable

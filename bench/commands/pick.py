@@ -314,7 +314,7 @@ def _answer(
     if several:
         remarks += sentences(several, explorer.request)
     checked = None
-    if verify and answer.pick:
+    if verify and answer.pick and not ended:
         from bench.check import measure_held_out
 
         checked = measure_held_out(explorer)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import print_json
+from bench.cli import exit_code, print_json
 from bench.commands.options import (
     Format,
     cluster_options,
@@ -19,7 +19,7 @@ from bench.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from bench.measure import Runner
+    from bench.measure import Runner, Task
     from bench.record import Record
 
 DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
@@ -58,6 +58,13 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     help="Shuffled repetitions of the hot loop.",
 )
 @click.option(
+    "--more",
+    type=click.IntRange(min=0),
+    default=2,
+    show_default=True,
+    help="Further passes, at most, of rows that are still unstable (beyond ±10 %).",
+)
+@click.option(
     "--seconds",
     type=positive,
     default=0.2,
@@ -69,7 +76,7 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     type=positive,
     default=900.0,
     show_default=True,
-    help="Seconds after which a child is stopped.",
+    help="Seconds after which a row is given up, in each process.",
 )
 @click.option(
     "--threads",
@@ -105,6 +112,7 @@ def run(
     features: tuple[int, ...],
     dtype: str,
     passes: int,
+    more: int,
     seconds: float,
     timeout: float,
     threads: int | None,
@@ -132,6 +140,7 @@ def run(
     threads = apply(threads)
     from backends import catalogue
     from bench.headroom import GRID
+    from bench.lock import hold
     from bench.measure import Plan, Runner
     from bench.row import READ, Row
 
@@ -160,12 +169,14 @@ def run(
         seconds,
         _yardsticks() if limit else (READ,),
         setup=not limit,
+        more=more,
     )
-    runners = [Runner(plan, threads, store, timeout, name=name)]
-    if against is not None:
-        name = name and f"{name}-against"
-        runners.append(Runner(plan, threads, store, timeout, name=name, tree=against.resolve()))
-    records = _measure(runners)
+    with hold(store):
+        runners = [Runner(plan, threads, store, timeout, name=name)]
+        if against is not None:
+            name, tree = name and f"{name}-against", against.resolve()
+            runners.append(Runner(plan, threads, store, timeout, name=name, tree=tree))
+        records = _measure(runners)
     right = _show(records[0], limit, output_format)
     if against is not None:
         from bench.commands.compare import show
@@ -218,29 +229,37 @@ def _measure(runners: list[Runner]) -> list[Record]:
         *columns, console=err, transient=True, disable=not err.is_terminal
     ) as progress:
         bar = progress.add_task("", total=total, completed=done())
+
+        def started(task: Task) -> None:
+            further = progress.tasks[bar].completed + 1 - total
+            progress.update(bar, description=task.name, total=total + max(0, further))
+
         try:
             return side_by_side(
                 runners,
-                started=lambda task: progress.update(bar, description=task.name),
+                started=started,
                 ended=lambda _: progress.advance(bar),
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             err.print(f"interrupted: {done()} of {total} parts are in {runners[0].path};")
             err.print("the same command goes on from there")
-            sys.exit(130)
+            sys.exit(exit_code(interrupt))
 
 
 def _show(record: Record, limit: bool, output_format: Format) -> bool:
     """Print the results; return whether every row was right."""
     from bench.formats import results_csv
     from bench.headroom import headroom_table, limits
+    from bench.noise import noticed
     from bench.summary import summarise
     from bench.table import console, results_markdown, results_table
 
     results, bounds = summarise(record), limits(record) if limit else []
+    disturbed = noticed(task.noise for task in record.tasks.values())
     if output_format == "json":
         rows = [result.as_dict() for result in results]
         document = {"schema": record.schema, "machine": record.machine, "results": rows}
+        document["noise"] = disturbed
         if limit:
             document["limit"] = [bound.as_dict() for bound in bounds]
         print_json(document)
@@ -250,4 +269,6 @@ def _show(record: Record, limit: bool, output_format: Format) -> bool:
         click.echo(results_markdown(results), nl=False)
     else:
         console().print(headroom_table(results, bounds) if limit else results_table(results))
+        for line in disturbed:
+            console().print(f"noise: {line}", style="yellow")
     return all(result.verified for result in results) and not any(b.failure for b in bounds)

@@ -542,7 +542,8 @@ function startTable() {
 
 function download() {
   const quoted = (value) => {
-    const text = value === null || value === undefined ? "" : String(value);
+    const formula = typeof value === "string" && /^[=+\-@\t\r]/.test(value); // to a spreadsheet
+    const text = value === null || value === undefined ? "" : `${formula ? "'" : ""}${value}`;
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = [COLUMNS.map(([name]) => name), ...records()].map((cells) => cells.map(quoted).join(","));

@@ -12,12 +12,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from backends.interface import DescentbenchError, MissingLibraryError
+from backends.interface import DescentbenchError
+from bench.optional import need
 from bench.record import RecordError, write_atomically
 from bench.report.content import content
 from bench.report.source import Source
 
 HERE = files("bench.report")
+
+PURPOSE = "a report"
 
 
 class ReportError(DescentbenchError):
@@ -34,10 +37,7 @@ def check(path: Path) -> None:
     ReportError
         No such folder, or not one that can be written.
     """
-    try:
-        import jinja2  # noqa: F401
-    except ImportError as error:
-        raise _missing("jinja2") from error
+    need("jinja2", PURPOSE)
     _plotly()
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise ReportError(f"cannot write {path}: not a file in a folder that can be written")
@@ -62,10 +62,9 @@ def write(path: Path, found: Sequence[Source]) -> None:
 
 def render(data: dict[str, Any]) -> str:
     """Return the page that shows `data`, as `content` gives it."""
-    try:
-        from jinja2 import Environment
-    except ImportError as error:
-        raise _missing("jinja2") from error
+    need("jinja2", PURPOSE)
+    from jinja2 import Environment
+
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_part("page.html.j2")).render(
         data=data,
@@ -90,14 +89,6 @@ def script_json(value: Any) -> str:
 @lru_cache(maxsize=1)
 def _plotly() -> str:
     """Return plotly's script, gzipped and in base64: a third of its size, and still offline."""
-    try:
-        source = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-    except (ImportError, OSError) as error:
-        raise _missing("plotly") from error
+    need("plotly", PURPOSE)
+    source = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
     return base64.b64encode(gzip.compress(source, 9, mtime=0)).decode("ascii")
-
-
-def _missing(library: str) -> MissingLibraryError:
-    return MissingLibraryError(
-        f"a report needs {library}, which is not installed: pip install {library}"
-    )

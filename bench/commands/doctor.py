@@ -1,0 +1,55 @@
+"""``descentbench doctor``: what this machine offers, and what distorts results here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli import print_json
+from bench.commands.options import store_option
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from bench.doctor import Finding
+
+MARKS = {"good": ("✓", "green"), "note": ("·", "yellow"), "bad": ("✗", "red")}
+
+
+@click.command()
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(store: Path, as_json: bool) -> None:
+    """Say what this machine offers, what would distort results, and how to mend it.
+
+    \b
+    Example:
+      descentbench doctor
+    """
+    from bench.threads import apply
+
+    apply()
+    from bench.doctor import examine
+    from bench.table import console
+
+    if as_json:
+        print_json([finding.as_dict() for finding in examine(store)])
+        return
+    out = console()
+    counts = dict.fromkeys(MARKS, 0)
+    for finding in examine(store):
+        counts[finding.level] += 1
+        out.print(_line(finding), soft_wrap=True)
+    out.print(f"\n{counts['bad']} to mend (✗), {counts['note']} to know of (·)")
+
+
+def _line(finding: Finding) -> Text:
+    from rich.text import Text
+
+    mark, colour = MARKS[finding.level]
+    line = Text.assemble((mark, colour), f" {finding.topic}: ", (finding.found, "bold"))
+    if finding.mend:
+        line.append(f"\n    {finding.mend}", "dim")
+    return line

@@ -1,0 +1,275 @@
+"""What this machine offers, and what would distort a measurement here."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from backends.catalogue import Library, Name, libraries, load, open_backend
+from backends.problem import generate
+from bench.limits import (
+    affinity,
+    available_bytes,
+    cpu_count,
+    cpu_quota,
+    memory_bytes,
+    throttled_periods,
+)
+from bench.machine import cpu_model, gpus, thread_pools
+from bench.native import COMPILERS
+from bench.procfs import ROOT, number, read
+from bench.table import byte_count
+from bench.verify import LEARNING_RATE
+
+Level = Literal["good", "note", "bad"]
+
+OVERRIDES = (
+    *("OPENBLAS_CORETYPE", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE", "NPY_DISABLE_CPU_FEATURES"),
+    *("OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"),
+    *("KMP_BLOCKTIME", "NUMBA_DISABLE_JIT", "NUMBA_OPT", "NUMBA_CPU_NAME"),
+    *("NUMBA_CPU_FEATURES", "NUMBA_THREADING_LAYER", "NUMBA_BOUNDSCHECK"),
+    *("TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE", "XLA_FLAGS", "JAX_PLATFORMS"),
+    *("JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING"),
+    *("LD_PRELOAD", "PYTHONMALLOC", "PYTHONDEVMODE"),
+)
+"""Variables that change how fast a library is; the numbers of threads are set anyway."""
+
+EXTRAS = {
+    "pyarrow": "Parquet files",
+    "matplotlib": "plot, and fit --plot",
+    "plotly": "report",
+    "jinja2": "report",
+}
+
+LIBRARY_SECONDS = 120.0
+
+BUSY = 0.25
+"""Of the CPUs, on average over a minute: above it others would be in the way."""
+
+LITTLE_DISK = 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's page.
+
+    Attributes
+    ----------
+    topic : str
+    found : str
+    level : {"good", "note", "bad"}
+        bad distorts results here and now; a note may.
+    mend : str
+        What to do about it.
+    """
+
+    topic: str
+    found: str
+    level: Level = "good"
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of ``doctor --json``."""
+        return asdict(self)
+
+
+def examine(store: Path, root: Path = ROOT) -> Iterator[Finding]:
+    """Look at the machine, then at every library in a process of its own."""
+    yield from processor(root)
+    yield from memory(root)
+    yield from overrides(os.environ)
+    yield disk(store)
+    yield compiler()
+    yield from graphics()
+    for library in libraries().values():
+        yield from library_findings(library)
+    for module, use in EXTRAS.items():
+        if importlib.util.find_spec(module) is None:
+            yield Finding(module, f"not installed: no {use}", "note", f"pip install {module}")
+
+
+def processor(root: Path = ROOT) -> Iterator[Finding]:
+    """Look at CPUs, quota, frequency, and who else is busy."""
+    cpus, may_use = os.cpu_count() or 1, cpu_count(root)
+    yield Finding("processor", f"{cpu_model(root)}: {may_use} of {cpus} CPUs may be used")
+    if (quota := cpu_quota(root)) < len(affinity()):
+        yield Finding(
+            "CPU quota",
+            f"a control group allows {quota:g} of {len(affinity())} CPUs",
+            "note",
+            "give the container whole CPUs (a cpuset) rather than a share of their time",
+        )
+    if periods := throttled_periods(root):
+        yield Finding(
+            "CPU quota",
+            f"{periods} times so far, a control group stopped its processes",
+            "note",
+            "raise the container's CPU limit, or measure with fewer --threads",
+        )
+    yield _governor(root)
+    load = os.getloadavg()[0]
+    busy = load > BUSY * may_use
+    mend = "end what else is running, and wait a minute" if busy else ""
+    yield Finding("load", f"{load:.2g} on {may_use} CPUs", "bad" if busy else "good", mend)
+    fields = read(root / "proc/stat").partition("\n")[0].split()[1:]
+    stolen, total = (int(fields[7]), sum(map(int, fields))) if len(fields) > 7 else (0, 0)
+    if stolen > 0.01 * total:
+        yield Finding(
+            "virtual machine",
+            f"{stolen / total:.0%} of its time so far went to its neighbours",
+            "note",
+            "take more passes, or a machine of its own",
+        )
+
+
+def _governor(root: Path) -> Finding:
+    paths = root.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_governor")
+    found = sorted({read(path) for path in paths} - {""})
+    if not found:
+        return Finding(
+            "frequency", "the governor is not shown here, as in most virtual machines"
+        )
+    if found == ["performance"]:
+        return Finding("frequency", "governor performance")
+    return Finding(
+        "frequency",
+        f"governor {', '.join(found)}",
+        "bad",
+        "cpupower frequency-set -g performance (as root)",
+    )
+
+
+def memory(root: Path = ROOT) -> Iterator[Finding]:
+    """Look at memory, swap and huge pages."""
+    total, free = memory_bytes(root), available_bytes(root)
+    short = free < total / 10
+    yield Finding(
+        "memory",
+        f"{byte_count(free)} of {byte_count(total)} are free",
+        "bad" if short else "good",
+        "end what else holds memory" if short else "",
+    )
+    swap = [number(root / "proc/meminfo", key) or 0 for key in ("SwapTotal", "SwapFree")]
+    if used := swap[0] - swap[1]:
+        mend = "swapoff -a && swapon -a (as root), or restart what was swapped out"
+        yield Finding("swap", f"{byte_count(used)} are swapped out", "note", mend)
+    else:
+        yield Finding("swap", "nothing is swapped out")
+    pages = read(root / "sys/kernel/mm/transparent_hugepage/enabled")
+    if "[never]" in pages:
+        mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled (as root)"
+        yield Finding("huge pages", "never: large data cost more to address", "note", mend)
+    elif pages:
+        yield Finding("huge pages", pages.partition("[")[2].partition("]")[0])
+
+
+def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Name variables that make a library another one than its users have."""
+    for name in OVERRIDES:
+        if name in environment:
+            found = f"{name}={environment[name]}"
+            yield Finding("environment", found, "note", f"unset {name}, unless you mean it")
+
+
+def disk(store: Path) -> Finding:
+    """Look for room for results."""
+    folder = next(
+        parent for parent in (store.absolute(), *store.absolute().parents) if parent.exists()
+    )
+    free = shutil.disk_usage(folder).free
+    if not os.access(folder, os.W_OK):
+        return Finding("results", f"{folder} is read-only", "bad", "choose another --store")
+    if free < LITTLE_DISK:
+        return Finding("results", f"{byte_count(free)} free in {folder}", "bad", "make room")
+    return Finding("results", f"{byte_count(free)} free for them")
+
+
+def compiler() -> Finding:
+    """Look for what torch:compile and the C yardstick need."""
+    found = [name for name in (*COMPILERS, "c++", "g++", "clang++") if shutil.which(name)]
+    if any("+" in name for name in found):
+        return Finding("compiler", ", ".join(found))
+    uses = "torch:compile on the CPU and run --limit"
+    missing = f"no C++ compiler, which {uses} need"
+    return Finding("compiler", missing, "note", "apt-get install g++, or your system's")
+
+
+def graphics() -> Iterator[Finding]:
+    """Look at GPUs and their memory."""
+    for gpu in gpus():
+        size = f", {byte_count(gpu.memory_bytes)}" if gpu.memory_bytes else ""
+        yield Finding("GPU", f"{gpu.name}{size}, driver {gpu.driver}")
+
+
+def library_findings(library: Library) -> Iterator[Finding]:
+    """Look at a library as a measurement's process sees it."""
+    code = f"from bench.doctor import tell; tell({library.name!r})"
+    try:
+        done = subprocess.run(  # noqa: S603 (the code is ours)
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=LIBRARY_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        found = f"did not take a step in {LIBRARY_SECONDS:g} s"
+        yield Finding(library.name, found, "bad", f"install it anew: {library.install}")
+        return
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        why = lines[-1] if lines else f"its process ended with {done.returncode}"
+        missing = f"not installed: {library.install}" in why
+        found = "not installed" if missing else why
+        yield Finding(library.name, found, "note" if missing else "bad", library.install)
+        return
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    yield from judge(library, told)
+
+
+def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Say what `tell` told, and what is wrong with it."""
+    yield Finding(library.name, f"{told['version']} on {', '.join(told['devices'])}")
+    pools = {pool["user_api"]: pool for pool in told["pools"]}
+    if layer := pools.get("numba"):
+        slow = layer["internal_api"] == "workqueue"
+        yield Finding(
+            f"{library.name}'s threads",
+            f"{layer['num_threads']} of {layer['internal_api']}"
+            + (", which is slow and not thread-safe" if slow else ""),
+            "bad" if slow else "good",
+            "apt-get install libgomp1, or pip install tbb" if slow else "",
+        )
+    if library.name != "numpy":
+        return  # what others load beside it is NumPy's, too
+    if blas := pools.get("blas"):
+        core = f" for {blas['architecture']}" if blas.get("architecture") else ""
+        found = f"{blas['internal_api']}{core}, {blas['num_threads']} threads"
+        yield Finding("numpy's BLAS", found)
+    else:
+        mend = "install NumPy from PyPI or conda-forge, which bring OpenBLAS"
+        yield Finding("numpy's BLAS", "none that is known: products may be slow", "bad", mend)
+
+
+def tell(name: str) -> None:
+    """Print a library's version, devices and thread pools as JSON, after a step of it."""
+    from bench.threads import apply
+
+    apply()
+    library = libraries()[name]
+    devices = [device for device, why in load(library).devices("").items() if not why]
+    technique = "parallel" if "parallel" in library.techniques else ""
+    problem = generate(1_000_000)  # fewer rows would be left to one thread
+    open_backend(Name(name, technique)).place(problem, LEARNING_RATE).run([0.0], 1)
+    version = str(getattr(sys.modules[library.imports], "__version__", ""))
+    print(json.dumps({"version": version, "devices": devices, "pools": thread_pools()}))  # noqa: T201

@@ -1,0 +1,46 @@
+"""One run at a time in a store: two would slow each other down, and both be wrong."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.record import RecordError
+
+NAME = ".lock"
+
+
+@contextmanager
+def hold(store: Path) -> Iterator[None]:
+    """Keep other runs out of a store; the kernel lets go of it however this process ends.
+
+    Raises
+    ------
+    RecordError
+        Another run holds it, and which; or the folder cannot be written to.
+    """
+    path = store / NAME
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise RecordError(f"cannot write {path}: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another run"
+            raise RecordError(
+                f"{store} is in use by {holder}: wait for it, or choose another --store"
+            ) from None
+        file.truncate(0)
+        since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+        file.write(f"process {os.getpid()} since {since}")
+        file.flush()
+        yield
+        file.truncate(0)

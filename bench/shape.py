@@ -1,0 +1,87 @@
+"""Whether what was read from JSON is what the program relies on.
+
+A shape is written like the value: a type, ``[shape]`` for a list, ``{type:
+shape}`` for an object with any names, ``{"name": shape}`` for one with these
+names and perhaps others, and a tuple of shapes for any of them.
+"""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from typing import Any
+
+
+class Positive:
+    """The shape of a finite number above 0."""
+
+
+class Optional:
+    """Marks a name of an object that may be missing."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class ShapeError(ValueError):
+    """Where a value differs from its shape, in a few words."""
+
+
+def check(value: Any, shape: Any, where: str = "") -> None:
+    """Raise ShapeError where the value is another; text must be printable."""
+    if isinstance(shape, tuple):
+        if not any(_has(value, one) for one in shape):
+            raise _wrong(value, where)
+    elif isinstance(shape, list):
+        _need(isinstance(value, list), value, where)
+        for i, item in enumerate(value):
+            check(item, shape[0], f"{where}[{i}]")
+    elif isinstance(shape, dict):
+        _need(isinstance(value, dict), value, where)
+        _check_object(value, shape, where)
+    else:
+        _need(_is(value, shape), value, where)
+
+
+def _check_object(value: dict[str, Any], shape: dict[Any, Any], where: str) -> None:
+    for name, inner in shape.items():
+        if name is str:
+            for key, item in value.items():
+                check(key, str, f"a name in {where or 'it'}")
+                check(item, inner, f"{where}.{key}".lstrip("."))
+        elif isinstance(name, Optional):
+            if name.name in value:
+                check(value[name.name], inner, f"{where}.{name.name}".lstrip("."))
+        elif name not in value:
+            raise ShapeError(f"{where or 'it'} has no {name!r}")
+        else:
+            check(value[name], inner, f"{where}.{name}".lstrip("."))
+
+
+def _has(value: Any, shape: Any) -> bool:
+    try:
+        check(value, shape)
+    except ShapeError:
+        return False
+    return True
+
+
+def _is(value: Any, shape: type | None) -> bool:
+    if shape is None:
+        return value is None
+    if shape in (int, float, Positive):
+        kinds = int if shape is int else (int, float)
+        number = isinstance(value, kinds) and not isinstance(value, bool)
+        return number and math.isfinite(value) and (shape is not Positive or value > 0)
+    if shape is str:
+        return isinstance(value, str) and value.isprintable()
+    return isinstance(value, shape)
+
+
+def _need(right: bool, value: Any, where: str) -> None:
+    if not right:
+        raise _wrong(value, where)
+
+
+def _wrong(value: Any, where: str) -> ShapeError:
+    return ShapeError(f"{where or 'it'} cannot be {reprlib.repr(value)}")

@@ -1,0 +1,152 @@
+"""Runs that are told to end, or killed, at any moment: nothing stays but what was saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_catalogue import descentbench
+from test_child import left_over, wait_until
+from test_run import INTERRUPTIBLE, SMALL, chosen, declare_faulty
+
+from bench.lock import NAME, hold
+from bench.record import Record, RecordError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+RUN = (*SMALL, *chosen("numpy", "numpy:blocked"), "--passes", 2, "--store", "store")
+
+SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def start(folder: Path, *arguments: object, **streams: int) -> subprocess.Popen[bytes]:
+    """Start the program in a folder, whose packages it sees."""
+    return subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder), "MARK": str(folder)},
+        **streams,
+    )
+
+
+def records(store: Path) -> list[Record]:
+    """Read every record; one that is damaged raises."""
+    return [Record.load(path) for path in store.glob("*.json")]
+
+
+@pytest.mark.parametrize("moment", [0.0, 1.3])
+@pytest.mark.parametrize("number", [*SIGNALS, signal.SIGKILL], ids=lambda n: n.name)
+def test_at_any_moment_the_store_is_whole_and_nobody_stays(
+    tmp_path: Path, number: signal.Signals, moment: float
+) -> None:
+    store = tmp_path / "store"
+    with start(tmp_path, *RUN, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        wait_until(lambda: (store / NAME).exists() or run.poll() is not None)
+        time.sleep(moment)
+        run.send_signal(number)
+        stdout, stderr = run.communicate(timeout=60)
+    wait_until(lambda: not left_over(tmp_path))
+    for record in records(store):
+        assert not record.complete
+    with hold(store):  # the lock went with its holder
+        pass
+    assert stdout == b""
+    if number == signal.SIGKILL:
+        assert run.returncode == -number
+    else:
+        assert run.returncode == 128 + number
+        assert b"interrupted" in stderr
+        assert b"Traceback" not in stderr
+
+
+def test_after_a_kill_a_run_goes_on(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+
+    def tasks() -> int:
+        return sum(len(record.tasks) for record in records(store))
+
+    with start(tmp_path, *RUN, stdout=subprocess.DEVNULL) as run:
+        wait_until(lambda: tasks() == 1 or run.poll() is not None)
+        run.kill()
+    (before,) = records(store)
+    done = descentbench(tmp_path, *RUN[:-1], store, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(row["verified"] for row in json.loads(done.stdout)["results"])
+    (after,) = records(store)
+    assert after.complete
+    assert len(after.tasks) == 4
+    assert before.tasks.items() <= after.tasks.items()
+
+
+def test_the_terminal_is_restored(tmp_path: Path) -> None:
+    """The progress bar hides the cursor; seen red with SIGTERM left to its default."""
+    declare_faulty(tmp_path, slow=f"Path({str(tmp_path / 'up')!r}).touch(); time.sleep(600)")
+    ours, its = pty.openpty()
+    arguments = (*SMALL, *chosen("slow"), "--store", "store")
+    with start(tmp_path, *arguments, stdin=its, stdout=its, stderr=its) as run:
+        os.close(its)
+        wait_until(lambda: (tmp_path / "up").exists() or run.poll() is not None)
+        run.send_signal(signal.SIGTERM)
+        screen = b""
+        while piece := _read(ours):
+            screen += piece
+    os.close(ours)
+    assert run.returncode == 128 + signal.SIGTERM
+    wait_until(lambda: not left_over(tmp_path))
+    assert screen.count(HIDE_CURSOR) >= 1
+    assert screen.rindex(SHOW_CURSOR) > screen.rindex(HIDE_CURSOR)
+    assert b"interrupted: 0 of 4 parts are in" in screen
+    assert b"the same command goes on from there" in screen
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # nobody has the other end open any more
+        return b""
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
+def test_any_command_ends_in_a_line(tmp_path: Path, number: signal.Signals) -> None:
+    up = tmp_path / "up"
+    declare_faulty(tmp_path, slow=f"Path({str(up)!r}).touch(); time.sleep(600)")
+    with start(tmp_path, "fit", "--backend", "slow", stderr=subprocess.PIPE) as fit:
+        wait_until(lambda: up.exists() or fit.poll() is not None)
+        fit.send_signal(number)
+        _, stderr = fit.communicate(timeout=60)
+    assert (fit.returncode, stderr) == (128 + number, b"descentbench: interrupted\n")
+
+
+# two at once
+
+
+def test_a_second_run_says_who_holds_the_store(tmp_path: Path) -> None:
+    with hold(tmp_path):
+        done = descentbench(tmp_path, *RUN[:-1], tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert f"{tmp_path} is in use by process {os.getpid()} since " in line
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_a_store_is_let_go(tmp_path: Path) -> None:
+    for _ in range(2):
+        store = tmp_path / "store"
+        refused = pytest.raises(RecordError, match="is in use by")
+        with hold(store), refused, hold(store):
+            pytest.fail("two hold it")
+
+
+def test_a_store_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RecordError, match="cannot write"), hold(tmp_path / "file" / "store"):
+        pytest.fail("there is none")
