@@ -82,7 +82,7 @@ BUILT_IN = (
         "backends.dask",
         ("numpy", "numba", "torch", "jax"),
         needs="distributed",
-        install="pip install 'dask[array,distributed]'",
+        install="pip install distributed 'dask[array]'",
         distributed=True,
     ),
 )

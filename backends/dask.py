@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from itertools import count, islice
 from typing import Any, ClassVar, TypeVar
 
@@ -20,7 +21,7 @@ import numpy as np
 from dask.delayed import delayed
 from numpy.typing import ArrayLike
 
-from backends.catalogue import Name
+from backends.catalogue import Name, libraries
 from backends.cluster import (
     SCHEDULER,
     Worker,
@@ -246,16 +247,15 @@ TECHNIQUES: Mapping[str, Place] = {"": Arrays} | {name: _technique(name) for nam
 
 def devices(technique: str) -> Mapping[str, str]:
     """The workers' CPUs; with PyTorch, a GPU a worker."""
-    found = {"cpu": ""}
-    if technique == "torch" and (os.environ.get(SCHEDULER) or _has_gpu()):
-        found["cuda:0"] = ""
-    return found
-
-
-def _has_gpu() -> bool:
+    kernel = libraries()[technique or "numpy"]
+    if find_spec(kernel.imports) is None:
+        return {"cpu": f"{kernel.name} is not installed: {kernel.install}"}
+    if technique != "torch":
+        return {"cpu": ""}
     import torch
 
-    return torch.cuda.is_available()
+    gpus = torch.cuda.is_available() or SCHEDULER in os.environ
+    return {"cpu": ""} | ({"cuda:0": ""} if gpus else {})
 
 
 def peak_device_bytes(device: str) -> int | None:

@@ -82,7 +82,7 @@ PathFinder.find_spec = find_spec
 """
 """A ``sitecustomize`` under which every Python process lacks some libraries."""
 
-HIDDEN = ("numba", "torch", "jax")
+HIDDEN = ("numba", "torch", "jax", "distributed")
 
 Register = Callable[[str, str], Library]
 

@@ -16,6 +16,7 @@ NEEDED = {  # what is asked for, and who asks
     "numba": (("fit", "--backend", "numba"), "numba"),
     "torch": (("fit", "--backend", "torch"), "torch"),
     "jax": (("fit", "--backend", "jax"), "jax"),
+    "distributed": (("fit", "--backend", "dask:numpy"), "dask"),
     "pyarrow": (("fit", "--data", "data.parquet"), "reading .parquet needs pyarrow"),
     "matplotlib": (("fit", "--plot", "fit.svg"), "a plot needs matplotlib"),
     "jinja2": (("report", "run.json"), "a report needs jinja2"),
@@ -53,14 +54,15 @@ def test_who_needs_it_says_so_in_a_line(
 
 @pytest.mark.parametrize("library", HIDDEN)
 def test_all_else_is_listed_and_works(tmp_path: Path, library: str, fault: str) -> None:
-    """The other two are hidden, too: they need not be imported for this."""
+    """The others are hidden, too: they need not be imported for this."""
     others = [name for name in HIDDEN if name != library]
     _spoil(tmp_path, library, fault, *others)
     done = descentbench(tmp_path, "backends", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     listed = json.loads(done.stdout)
     assert {row["library"] for row in listed if row["available"]} == {"numpy"}
-    reasons = [row["reason"] for row in listed if row["library"] == library]
+    name = {"distributed": "dask"}.get(library, library)
+    reasons = [row["reason"] for row in listed if row["library"] == name]
     assert reasons
     assert all(f"pip install {library}" in reason for reason in reasons)
 
