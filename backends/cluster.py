@@ -99,14 +99,14 @@ def _connect_to(address: str) -> Client:
 
 def _embedded() -> LocalCluster:
     """Start workers as processes of this machine, sharing its CPUs and its memory."""
-    workers = int(os.environ.get(WORKERS, min(CPU_COUNT, MOST_WORKERS)))
-    threads = max(1, CPU_COUNT // workers)
+    count = int(os.environ.get(WORKERS, min(CPU_COUNT, MOST_WORKERS)))
+    threads = max(1, CPU_COUNT // count)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is ours to tell
     # Dask would hold every library to one thread.
     environment = dict.fromkeys(COUNTS, str(threads))
     with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
         return LocalCluster(
-            n_workers=workers,
+            n_workers=count,
             threads_per_worker=threads,
             memory_limit=int(os.environ.get(MEMORY, 0)) or "auto",
             dashboard_address=None,
@@ -194,6 +194,9 @@ def results(client: Client, futures: dict[Worker, Any]) -> dict[Worker, Any]:
                 raise type(error)(f"worker {address}: {error}") from error
             except (OSError, RuntimeError) as error:  # RuntimeError: Dask's and gloo's
                 raise WorkerLostError(f"{address}: {_line(error)}") from error
+            except Exception as error:  # whatever a kernel raises there
+                kind = type(error).__name__
+                raise BackendError(f"worker {address}: {kind}: {_line(error)}") from error
     return found
 
 
