@@ -270,6 +270,14 @@ class Generated(Source):
             made = generate(self.rows, self.features, self.dtype, self.seed, **part)
             yield [made.x.reshape(-1, self.features)], made.y
 
+    def load(self, start: int = 0, stop: int | None = None) -> Problem:
+        """Make rows `start` to `stop`, all by default."""
+        shape = self.rows, self.features, self.dtype, self.seed
+        made = generate(*shape, start=start, stop=stop)
+        whole = made.rows == self.rows
+        origin = self if whole else None
+        return Problem(made.x, made.y, self.source, known_finite=True, origin=origin)
+
 
 @dataclass(frozen=True, eq=False)
 class InMemory(Source):

@@ -74,6 +74,14 @@ def rss_bytes(root: Path = ROOT) -> int:
     return number(root / "proc/self/status", "VmRSS") or 0
 
 
+def workers_peak_bytes(root: Path = ROOT) -> int:
+    """Return the sum of the peaks of this process's children and theirs."""
+    import psutil  # a distributed library's own dependency
+
+    children = psutil.Process().children(recursive=True)
+    return sum(number(root / f"proc/{c.pid}/status", "VmHWM") or 0 for c in children)
+
+
 def peak_rss_bytes(root: Path = ROOT) -> int:
     """Return the peak resident memory, since `reset_peak` or the process's start."""
     peak = number(root / "proc/self/status", "VmHWM")

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from backends.catalogue import Name
 from backends.interface import BackendError, ProblemError
-from backends.problem import DTYPES, Problem, generate, step_bytes
+from backends.problem import DTYPES, Problem, step_bytes
+from backends.source import Generated
 
 READ, NATIVE = "read", "c"
 """A yardstick's place in a row: reading the same bytes and nothing else, and `bench.native`."""
@@ -85,4 +86,4 @@ def _parts(text: str) -> tuple[str, int, int, str]:
 
 @lru_cache(maxsize=1)  # rows are ordered by size, and large data fit in memory once
 def _problem(rows: int, features: int, dtype: str) -> Problem:
-    return generate(rows, features, dtype)
+    return Generated(rows, features, dtype).load()  # workers of a cluster make their own
