@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,9 +66,15 @@ class Plain:
         return 2 / len(self.y) * total
 
 
-def most_threads(blas: ThreadpoolController) -> int:
+@cache
+def numpys_blas() -> ThreadpoolController:
+    """Return what bounds BLAS's threads; to find it among all that is loaded takes a while."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def most_threads() -> int:
     """Return the threads that NumPy's BLAS was given: those that we may use in its place."""
-    return max((library["num_threads"] for library in blas.info()), default=1)
+    return max((library["num_threads"] for library in numpys_blas().info()), default=1)
 
 
 class Blocked(Plain):
@@ -88,9 +94,8 @@ class Blocked(Plain):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        self.blas = ThreadpoolController().select(user_api="blas")
         small = problem.bytes_per_step < self.SERIAL_BYTES
-        threads = 1 if small else most_threads(self.blas)
+        threads = 1 if small else most_threads()
         self.pool = ThreadPoolExecutor(threads)
         limit = self.LINE_BYTES if self.x.ndim == 1 else self.BLOCK_BYTES
         rows = max(64, limit // (problem.features * self.x.itemsize))
@@ -106,7 +111,7 @@ class Blocked(Plain):
         return 2 / len(self.y) * self.gradient(w)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        with self.blas.limit(limits=1):
+        with numpys_blas().limit(limits=1):
             return super().run(w, steps)
 
     def gradient(self, w: ArrayLike) -> Weights:
@@ -176,7 +181,8 @@ def line_gram_of(x: Array, y: Array) -> Array:
         np.vecdot(ys[block], ys[block], out=yy[block])
     xx, xy, yy = sums.sum(axis=1, dtype=np.float64)
     rest = gram_of(x[whole:, None], y[whole:])
-    return np.asarray(rest + [[xx, xy], [xy, yy]])
+    rest += [[xx, xy], [xy, yy]]
+    return rest
 
 
 class Gram:
@@ -202,8 +208,7 @@ class Gram:
     def sums(self, problem: Problem) -> tuple[Weights, Weights, float]:
         """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, in float64."""
         d = problem.features
-        blas = ThreadpoolController().select(user_api="blas")
-        threads = most_threads(blas)
+        threads = most_threads()
         x, y, of = problem.x.reshape(problem.rows, d), problem.y, gram_of
         rows = max(64, self.BLOCK_BYTES // (8 * d))
         if d == 1 and problem.rows >= self.MANY_ROWS:
@@ -216,7 +221,7 @@ class Gram:
                 total += of(x[start : start + rows], y[start : start + rows])
             return total
 
-        with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        with numpys_blas().limit(limits=1), ThreadPoolExecutor(threads) as pool:
             parts = list(pool.map(share, (starts[i::threads] for i in range(threads))))
         total: Weights = np.sum(parts, axis=0)
         return total[:-1, :-1], total[:-1, -1], float(total[-1, -1])
