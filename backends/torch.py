@@ -202,11 +202,15 @@ def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
     product of matrices, made for large ones, is four times slower at d = 1.
     """
     n, d = x.shape
-    if d > FEW_COLUMNS:
-        both = scratch.view(n, d + 1)
-        both[:, :-1], both[:, -1] = x, y
-        return both.T @ both
-    columns, products = scratch.view(d + 1, n), scratch.new_empty((d + 1, d + 1))
+    products = scratch.new_empty((d + 1, d + 1))
+    if d > FEW_COLUMNS:  # y on its own: rows of an odd length are slower
+        rows, targets = scratch[: n * d].view(n, d), scratch[n * d :]
+        rows[:], targets[:] = x, y
+        products[:-1, :-1] = rows.T @ rows
+        products[-1, :-1] = products[:-1, -1] = targets @ rows
+        products[-1, -1] = targets @ targets
+        return products
+    columns = scratch.view(d + 1, n)
     columns[:-1], columns[-1] = x.T, y
     for j in range(d + 1):
         products[j, : j + 1] = products[: j + 1, j] = columns[: j + 1] @ columns[j]
