@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,9 @@ jax.config.update("jax_enable_x64", True)
 
 BLOCK_ROWS = 8192
 """Of a block, where features are many."""
+
+LINE_ROWS = 1 << 18
+"""Of a block of one feature in `line_sums`."""
 
 MOST_COLUMNS = 8
 """Most features that are laid out in columns."""
@@ -141,6 +145,41 @@ def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, ja
 
 
 @jax.jit
+def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
+    """Return Σ x², Σ x·y and Σ y² of one feature, float64, in one pass.
+
+    One reduction of all three: XLA runs three sums one after the other, and
+    each of them slower.
+    """
+    x, y = x.astype(jnp.float64), y.astype(jnp.float64)
+    zero = jnp.zeros(())
+    sums: tuple[jax.Array, ...] = lax.reduce(
+        (x * x, x * y, y * y),
+        (zero, zero, zero),
+        lambda one, other: tuple(a + b for a, b in zip(one, other, strict=True)),
+        (0,),
+    )
+    return sums
+
+
+def line_sums(x: Array, y: Array, device: jax.Device) -> tuple[jax.Array, ...]:
+    """Return XᵀX, (1, 1), Xᵀy, (1,), and yᵀy of one feature, float64.
+
+    The rows go to the device block by block: a copy of them all would cost
+    more than the sums, for the new memory that it needs. XLA sums in one
+    thread, so several hand it blocks.
+    """
+
+    def block(start: int) -> Array:
+        rows = slice(start, start + LINE_ROWS)
+        return np.array(line_products(*jax.device_put((x[rows], y[rows]), device)))
+
+    with ThreadPoolExecutor() as pool:
+        xx, xy, yy = np.sum(list(pool.map(block, range(0, len(y), LINE_ROWS))), axis=0)
+    return tuple(jax.device_put((np.array([[xx]]), np.array([xy]), yy), device))
+
+
+@jax.jit
 def gram_loop(
     w: jax.Array, xtx: jax.Array, xty: jax.Array, rate: float, steps: int
 ) -> jax.Array:
@@ -155,8 +194,10 @@ class Gram(PerStep):
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = _devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
-        blocks = in_blocks(problem.x.reshape(problem.rows, -1), problem.y)
-        sums = block_products(*jax.device_put(blocks, self.device))
+        if problem.features == 1:
+            sums = line_sums(problem.x.reshape(-1), problem.y, self.device)
+        else:
+            sums = block_products(*jax.device_put(in_blocks(problem.x, problem.y), self.device))
         self.xtx, self.xty, self.yty = jax.block_until_ready(sums)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:

@@ -39,7 +39,7 @@ FAR_BYTES = 6 << 20
 FOURS_BYTES, PAIRS_BYTES = 128, 512
 """Long rows from which four side by side, then pairs one after the other, are the fastest."""
 
-AHEAD_LINES = 128
+AHEAD_LINES = 256
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
 
 SERIAL_BYTES = 1 << 18

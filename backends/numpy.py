@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,12 @@ from backends.problem import Array, Problem
 
 FEW_COLUMNS = 8
 """Most features whose products are summed column by column in `gram_of`."""
+
+PIECE_ROWS = 256
+"""Rows of one feature that `line_gram_of` adds up in the data's dtype."""
+
+BLOCK_PIECES = 1 << 10
+"""Pieces of a block: 1 MB of float32 x and as much y."""
 
 
 class Plain:
@@ -60,9 +66,15 @@ class Plain:
         return 2 / len(self.y) * total
 
 
-def most_threads(blas: ThreadpoolController) -> int:
+@cache
+def numpys_blas() -> ThreadpoolController:
+    """Return what bounds BLAS's threads; to find it among all that is loaded takes a while."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def most_threads() -> int:
     """Return the threads that NumPy's BLAS was given: those that we may use in its place."""
-    return max((library["num_threads"] for library in blas.info()), default=1)
+    return max((library["num_threads"] for library in numpys_blas().info()), default=1)
 
 
 class Blocked(Plain):
@@ -82,9 +94,8 @@ class Blocked(Plain):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        self.blas = ThreadpoolController().select(user_api="blas")
         small = problem.bytes_per_step < self.SERIAL_BYTES
-        threads = 1 if small else most_threads(self.blas)
+        threads = 1 if small else most_threads()
         self.pool = ThreadPoolExecutor(threads)
         limit = self.LINE_BYTES if self.x.ndim == 1 else self.BLOCK_BYTES
         rows = max(64, limit // (problem.features * self.x.itemsize))
@@ -100,7 +111,7 @@ class Blocked(Plain):
         return 2 / len(self.y) * self.gradient(w)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        with self.blas.limit(limits=1):
+        with numpys_blas().limit(limits=1):
             return super().run(w, steps)
 
     def gradient(self, w: ArrayLike) -> Weights:
@@ -151,15 +162,43 @@ def gram_of(x: Array, y: Array) -> Array:
     return products
 
 
+def line_gram_of(x: Array, y: Array) -> Array:
+    """Return the same for one feature, x of shape (n,), without converting its values.
+
+    BLAS adds up short pieces in the data's dtype, many of them in one call;
+    their sums are added up in float64. A block is read from memory by the
+    first call and from the caches by the others; it is long because threads
+    wait for the interpreter's lock between calls.
+    """
+    count = len(y) // PIECE_ROWS
+    whole = count * PIECE_ROWS
+    xs, ys = x[:whole].reshape(-1, PIECE_ROWS), y[:whole].reshape(-1, PIECE_ROWS)
+    xx, xy, yy = sums = np.empty((3, count), x.dtype)
+    for start in range(0, count, BLOCK_PIECES):
+        block = slice(start, start + BLOCK_PIECES)
+        np.vecdot(xs[block], xs[block], out=xx[block])
+        np.vecdot(xs[block], ys[block], out=xy[block])
+        np.vecdot(ys[block], ys[block], out=yy[block])
+    xx, xy, yy = sums.sum(axis=1, dtype=np.float64)
+    rest = gram_of(x[whole:, None], y[whole:])
+    rest += [[xx, xy], [xy, yy]]
+    return rest
+
+
 class Gram:
     """One pass for XᵀX and Xᵀy, then steps that cost O(d²): ``w ← w − rate·(XᵀX·w − Xᵀy)``.
 
     It is least squares that makes the sums sufficient; no other loss has such
     a technique. Blocks are converted to float64 while they are in cache; of
     many features ``xᵀ @ x`` is BLAS's syrk, half the work of a product.
+
+    Of one feature and many rows, pieces of them are summed in the data's
+    dtype: their errors average out below those of a loop. Of several features
+    errors of XᵀX grow with its condition, those of a loop do not.
     """
 
     BLOCK_BYTES = 1 << 20
+    MANY_ROWS = 1 << 18
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.count = problem.rows
@@ -169,19 +208,20 @@ class Gram:
     def sums(self, problem: Problem) -> tuple[Weights, Weights, float]:
         """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, in float64."""
         d = problem.features
+        threads = most_threads()
+        x, y, of = problem.x.reshape(problem.rows, d), problem.y, gram_of
         rows = max(64, self.BLOCK_BYTES // (8 * d))
+        if d == 1 and problem.rows >= self.MANY_ROWS:
+            x, of, rows = x[:, 0], line_gram_of, -(-problem.rows // threads)
         starts = range(0, problem.rows, rows)
 
         def share(mine: range) -> Array:
             total = np.zeros((d + 1, d + 1))
             for start in mine:
-                x = problem.x[start : start + rows].reshape(-1, d)
-                total += gram_of(x, problem.y[start : start + rows])
+                total += of(x[start : start + rows], y[start : start + rows])
             return total
 
-        blas = ThreadpoolController().select(user_api="blas")
-        threads = most_threads(blas)
-        with blas.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        with numpys_blas().limit(limits=1), ThreadPoolExecutor(threads) as pool:
             parts = list(pool.map(share, (starts[i::threads] for i in range(threads))))
         total: Weights = np.sum(parts, axis=0)
         return total[:-1, :-1], total[:-1, -1], float(total[-1, -1])

@@ -17,6 +17,9 @@ from torch import Tensor
 from backends.interface import Place, Weights
 from backends.problem import Array, Problem
 
+FEW_COLUMNS = 8
+"""Most features whose products are summed column by column in `gram_of`."""
+
 
 def residual(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Return ``x·w − y`` in the data's dtype; w is cast, so its gradient is float64."""
@@ -192,15 +195,40 @@ def autograd_step(w: Tensor, x: Tensor, y: Tensor, learning_rate: Tensor) -> Ten
     return w - learning_rate * gradient
 
 
+def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
+    """Return the Gram matrix of x, (n, d), with y as one more column, in scratch's dtype.
+
+    `scratch` holds n·(d + 1) values. A few columns are multiplied one by one: a
+    product of matrices, made for large ones, is four times slower at d = 1.
+    """
+    n, d = x.shape
+    products = scratch.new_empty((d + 1, d + 1))
+    if d > FEW_COLUMNS:  # y on its own: rows of an odd length are slower
+        rows, targets = scratch[: n * d].view(n, d), scratch[n * d :]
+        rows[:], targets[:] = x, y
+        products[:-1, :-1] = rows.T @ rows
+        products[-1, :-1] = products[:-1, -1] = targets @ rows
+        products[-1, -1] = targets @ targets
+        return products
+    columns = scratch.view(d + 1, n)
+    columns[:-1], columns[-1] = x.T, y
+    for j in range(d + 1):
+        products[j, : j + 1] = products[: j + 1, j] = columns[: j + 1] @ columns[j]
+    return products
+
+
 class Gram(Autograd):
     """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); least squares only."""
 
-    CHUNK_ROWS = 1 << 13
+    LINE_BYTES = 1 << 22
+    CHUNK_BYTES = 1 << 20
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
         if self.device.type == "cpu":
-            shares = in_shares(self._split(self.CHUNK_ROWS))
+            few = problem.features <= FEW_COLUMNS
+            limit = self.LINE_BYTES if few else self.CHUNK_BYTES
+            shares = in_shares(self._split(max(64, limit // (8 * (problem.features + 1)))))
             parts = single_threaded(len(shares)).map(self._products, shares)
             sums = torch.stack(list(parts)).sum(0)
         else:
@@ -214,11 +242,10 @@ class Gram(Autograd):
         """Return the Gram matrix of some chunks with y as one more column, float64."""
         d = 1 if self.x.ndim == 1 else self.x.shape[1]
         sums = torch.zeros((d + 1, d + 1), dtype=torch.float64, device=self.device)
+        buffer = sums.new_empty(len(chunks[0][1]) * (d + 1))
         for x, y in chunks:
-            # By column: a sum of products then runs along contiguous memory.
-            both = torch.empty((d + 1, len(y)), dtype=torch.float64, device=self.device)
-            both[:-1], both[-1] = x.reshape(len(y), d).T, y
-            sums.addmm_(both, both.T)
+            scratch = buffer[: len(y) * (d + 1)]
+            sums += gram_of(x.reshape(len(y), d), y, scratch)
         return sums
 
     def run(self, w: ArrayLike, steps: int) -> Weights:

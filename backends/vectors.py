@@ -79,14 +79,18 @@ def store(_, array, index, vector):
 
 @intrinsic
 def prefetch(_, array, index):
-    """Ask for the cache line that holds ``array[index]``, without waiting for it."""
+    """Ask for the cache line that holds ``array[index]``, without waiting for it.
+
+    It comes to the second-level cache: in the first, long rows that are in use
+    would make way for those to come.
+    """
 
     def generate(context, builder, signature, arguments):
         address = _address(context, builder, array, arguments, BYTE)
         kind = ir.FunctionType(ir.VoidType(), [address.type, INDEX, INDEX, INDEX])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        to_read, keep, data = INDEX(0), INDEX(3), INDEX(1)
-        builder.call(function, [address, to_read, keep, data])
+        to_read, second_level, data = INDEX(0), INDEX(2), INDEX(1)
+        builder.call(function, [address, to_read, second_level, data])
         return context.get_dummy_value()
 
     return types.void(array, types.intp), generate

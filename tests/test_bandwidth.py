@@ -5,41 +5,46 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.bandwidth import WAYS, Reader, largest, sums, sums_of_halves
+from bench.bandwidth import WAYS, Reader, dots, largest, sums
 
-PAIR = 2 << 10
+PAIR = 2 << 11
 """Words in a chunk of both halves."""
 
 
 @pytest.mark.parametrize("length", [1, 1000, PAIR, 5 * PAIR, 5 * PAIR + 7])
 def test_every_way_reads_every_word_once_a_pass(length: int) -> None:
-    words = np.arange(length, dtype=np.int64) % 100
-    passes = 3
-    kept = length // PAIR * PAIR
-    for way, whole, of in (
-        (sums, words.sum(), length),
-        (sums_of_halves, words[:kept].sum(), kept),
+    whole = np.arange(length, dtype=np.int64) % 100
+    words, passes = whole.astype(np.float64), 3
+    first, second = words[: length // PAIR * PAIR].reshape(2, -1)
+    for way, data, expected, of in (
+        (sums, whole.view(np.float64), whole.sum(), length),
+        (largest, words, words.view(np.uint8).max(), length),
+        (dots, words, first @ second, 2 * len(first)),
     ):
-        work = way(words, passes)
+        work = way(data, passes)
         work()
         totals = work.results.reshape(passes, -1).sum(axis=1)
-        assert totals.tolist() == [whole] * passes
-        assert work.values.nbytes == 8 * passes * of
-    work = largest(words, passes)
-    work()
-    assert work.results.tolist() == [words.max()] * passes
-    assert work.values.nbytes == 8 * passes * length
+        assert totals.tolist() == [expected] * passes
+        assert work.nbytes == 8 * passes * of
+
+
+def test_the_dots_walk_both_halves_side_by_side() -> None:
+    """Pass after pass, chunk after chunk: the results lie in the order they are made in."""
+    first, second = dots(np.ones(6 * PAIR), 3).values
+    assert first.shape == second.shape == (3, 6, PAIR // 2)
+    assert first.strides == second.strides == (0, 8 * PAIR // 2, 8)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("nbytes", [800, 100_000, 3_000_000, 200_000_000])
 def test_a_reader_tells_what_it_reads(nbytes: int, threads: int) -> None:
+    """A call reads for as long as a round of steps lasts, not one pass."""
     reader = Reader(nbytes, threads)
     reader()
     reader.close()
     assert nbytes - 8 * PAIR * threads < reader.nbytes <= nbytes
     assert reader.nbytes > 0
-    assert reader.passes == max(1, 2**27 // nbytes)
+    assert reader.passes == (1024 if nbytes < 2**20 else 2**30 // nbytes)
 
 
 def test_a_reader_takes_the_way_that_was_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +52,7 @@ def test_a_reader_takes_the_way_that_was_fastest(monkeypatch: pytest.MonkeyPatch
         rates = iter([float(k % len(WAYS) == fastest) for k in range(100)])
         monkeypatch.setattr(Reader, "_try", lambda self, way, rates=rates: next(rates))
         reader = Reader(1_000_000, 1)
-        (work,), (expected,) = reader._way, [WAYS[fastest](np.ones(125_000, np.int64), 1)]
+        (work,), expected = reader._way, WAYS[fastest](np.ones(125_000), 1)
         reader.close()
         assert work.reduce == expected.reduce
-        assert work.values.shape[1:] == expected.values.shape[1:]
+        assert [v.shape[1:] for v in work.values] == [v.shape[1:] for v in expected.values]
