@@ -53,8 +53,7 @@ def place(
         The rows cannot be used, or the memory is too little for any block.
     """
     stop = source.rows if stop is None else stop
-    needed = (stop - start) * step_bytes(1, source.features, source.dtype)
-    if (1 + IN_MEMORY) * needed <= memory_bytes:
+    if fits(source, start, stop, memory_bytes):
         return backend.place(source.load(start, stop), learning_rate)
     block_bytes = min(BLOCK_BYTES, memory_bytes // BLOCKS_HELD)
     least = max(SMALLEST_BLOCK, step_bytes(1, source.features, source.dtype))
@@ -65,6 +64,12 @@ def place(
         )
     kind = StreamedGram if Name.parse(backend.name).least_squares_only else Streamed
     return kind(backend, source, learning_rate, block_bytes, start, stop)
+
+
+def fits(source: Source, start: int, stop: int, memory_bytes: int) -> bool:
+    """Whether rows `start` to `stop`, and what a backend needs besides, fit in memory."""
+    data = (stop - start) * step_bytes(1, source.features, source.dtype)
+    return (1 + IN_MEMORY) * data <= memory_bytes
 
 
 @dataclass(frozen=True)
@@ -211,7 +216,7 @@ class Streamed:
 
 
 class StreamedGram:
-    """One pass for XᵀX and Xᵀy; then every iterate is at hand in closed form."""
+    """One pass for XᵀX and Xᵀy; then steps that cost O(d²)."""
 
     def __init__(
         self,
@@ -236,7 +241,10 @@ class StreamedGram:
         self.sums = Reference(xtx / self.rows, xty / self.rows, yty / self.rows)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        return self.sums.iterate(steps, self.learning_rate, w)
+        w = np.array(w, dtype=np.float64)
+        for _ in range(steps):
+            w -= self.learning_rate * self.sums.gradient(w)
+        return w
 
     def gradient(self, w: ArrayLike) -> Weights:
         return self.rows / 2 * self.sums.gradient(w)

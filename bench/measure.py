@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.child import RUNNING, Watch, call
+from bench.filerows import FileRows
 from bench.limits import out_of_memory_kills
 from bench.machine import describe
 from bench.noise import Noise
@@ -74,6 +75,8 @@ class Plan:
         Whether the set-up is measured, too.
     more : int
         Further passes, at most, of rows whose time is unstable after all others.
+    data : FileRows, optional
+        A file's rows to measure with, instead of synthetic ones.
     """
 
     rows: tuple[Row, ...]
@@ -82,6 +85,7 @@ class Plan:
     yardsticks: tuple[str, ...] = (READ,)
     setup: bool = True
     more: int = 0
+    data: FileRows | None = None
 
     def tasks(self) -> list[Task]:
         """Return every child of the run; the same plan gives the same list."""
@@ -160,6 +164,7 @@ class Runner:
             "yardsticks": list(plan.yardsticks),
             "setup": plan.setup,
             "more": plan.more,
+            **({"data": plan.data.as_dict(plan.rows[0].dtype)} if plan.data else {}),
         }
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
         machine = describe(threads).as_dict()
@@ -193,6 +198,7 @@ class Runner:
         children = Children(
             *(self.threads, self.plan.seconds, scratch),
             *(self.path.with_suffix(""), self.timeout, self.tree),
+            data=self.plan.data,
         )
         task = self._without_failed(task)
         noise = Noise()
@@ -263,6 +269,8 @@ class Children:
         The checkout whose benchmarks run.
     budget : float
         Seconds for a whole task.
+    data : FileRows, optional
+        A file's rows to measure with, instead of synthetic ones.
     """
 
     threads: int
@@ -272,6 +280,7 @@ class Children:
     timeout: float
     tree: Path = TREE
     budget: float = math.inf
+    data: FileRows | None = None
 
     def run(self, task: Task) -> Outcome:
         """Run one task; of a child that dies, the rows that did no harm run once more."""
@@ -294,6 +303,7 @@ class Children:
         settings = environment(self.threads) | {name: str(caches / name) for name in CACHES}
         # What else happens to be installed would be imported by every child.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        settings |= self.data.environment() if self.data else {}
         watch, kills = Watch(running, self.timeout, self.budget), out_of_memory_kills()
         status = call(command, os.environ | settings, self.tree, log, watch)
         if task.cold:  # what it compiled saves the hot loop's children the time
@@ -358,6 +368,7 @@ SOURCES = (
     *("child.py", "conftest.py", "test_setup.py", "test_step.py", "measure.py"),
     *(
         "bandwidth.py",
+        "filerows.py",
         "memory.py",
         "native.py",
         "native.c",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import reprlib
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
-from backends.catalogue import Name
+from backends.catalogue import Name, open_backend
 from backends.interface import BackendError, ProblemError
 from backends.problem import DTYPES, Problem, step_bytes
-from backends.source import Generated
+from backends.source import Generated, Source
+from backends.streamed import SourceBackend
+from bench.filerows import FileRows, rows_of
 
 READ, NATIVE = "read", "c"
 """A yardstick's place in a row: reading the same bytes and nothing else, and `bench.native`."""
@@ -51,9 +54,22 @@ class Row:
         return self.rows, self.features, self.dtype
 
     @property
-    def problem(self) -> Problem:
+    def synthetic(self) -> Problem:
         """The synthetic data of this size."""
         return _problem(*self.size)
+
+    @property
+    def problem(self) -> Problem | Source:
+        """The rows of the file that is measured with; without one, `synthetic`."""
+        told = FileRows.told()
+        return self.synthetic if told is None else rows_of(told, self.dtype)
+
+    def open(self) -> SourceBackend:
+        """Import its library and return its backend, which can place its `problem`."""
+        told = FileRows.told()
+        if told is None:  # its problem is none but a `Problem`
+            return cast(SourceBackend, open_backend(self.backend))
+        return told.backend(self.backend)
 
     @property
     def bytes_per_step(self) -> int:

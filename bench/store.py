@@ -27,8 +27,11 @@ def alike(store: Path, machine: dict[str, Any], code: str) -> list[Record]:
 
 
 def measurements(records: Iterable[Record]) -> Iterator[tuple[Row, Measurement]]:
-    """Yield every backend's measurements whose w was right, yardsticks left out."""
-    for record in records:
+    """Yield every backend's measurements whose w was right, yardsticks left out.
+
+    Those of a file's rows are left out, too: they may have been read from it.
+    """
+    for record in (r for r in records if not r.request.get("data")):
         for outcome in record.tasks.values():
             for m in outcome.measurements:
                 row = Row.parse(m.row)

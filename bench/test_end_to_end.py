@@ -26,7 +26,7 @@ ROUNDS = 5
 
 def test_end_to_end(benchmark: BenchmarkFixture, row: Row, threads: int) -> None:
     """Place and descend; the library is imported and has compiled."""
-    problem = row.problem
+    problem = row.synthetic
     backend = open_backend(row.backend)
     name = Name.parse(row.backend)
     steps = GRAM_STEPS if name.least_squares_only else LOOP_STEPS

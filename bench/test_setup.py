@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from backends import Backend, Descent, catalogue, open_backend
+from backends import Descent, catalogue
 from backends.problem import Problem
+from backends.streamed import SourceBackend
 from bench.memory import peak_rss_bytes, provide, workers_peak_bytes
 from bench.row import Row
-from bench.verify import LEARNING_RATE, verify
+from bench.verify import usual_rate, verify
 
 PROVIDED = 3
 """Times the data: memory that is at hand before a backend takes its own."""
@@ -29,7 +30,7 @@ PROVIDED = 3
 class Stage:
     """What the earlier stages of a row left for the later ones."""
 
-    backend: Backend | None = None
+    backend: SourceBackend | None = None
     descent: Descent | None = None
 
 
@@ -51,11 +52,13 @@ def test_import(benchmark: BenchmarkFixture, row: Row) -> None:
 def test_place(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
     """Open the device and put the data there, in the technique's layout."""
     problem = row.problem
-    provide(PROVIDED * row.bytes_per_step)
+    rate = usual_rate(problem)
+    if isinstance(problem, Problem):  # else the rows are streamed
+        provide(PROVIDED * row.bytes_per_step)
 
     def place() -> None:
-        stage.backend = open_backend(row.backend)
-        stage.descent = stage.backend.place(problem, LEARNING_RATE)
+        stage.backend = row.open()
+        stage.descent = stage.backend.place(problem, rate)
 
     benchmark.pedantic(place, rounds=1)
     benchmark.extra_info |= {"row": str(row), "kind": "place"}
@@ -87,12 +90,13 @@ def test_new_shape(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
     """Place one row less and take a step: some libraries compile anew for every shape."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
-    if row.rows == 1:
-        pytest.skip("there is no smaller shape")
+    whole = row.problem
+    if row.rows == 1 or not isinstance(whole, Problem):
+        pytest.skip("there is no smaller shape, or all blocks have one")
     backend, stage.descent = stage.backend, None
-    problem = Problem(row.problem.x[:-1], row.problem.y[:-1])
-    w0 = np.ones(row.features)
-    w = benchmark.pedantic(lambda: backend.place(problem, LEARNING_RATE).run(w0, 1), rounds=1)
+    problem = Problem(whole.x[:-1], whole.y[:-1])
+    rate, w0 = usual_rate(problem), np.ones(row.features)
+    w = benchmark.pedantic(lambda: backend.place(problem, rate).run(w0, 1), rounds=1)
     benchmark.extra_info |= {
         "row": str(row),
         "kind": "new_shape",

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from backends import open_backend
 from backends.interface import Weights
 from backends.problem import Problem
+from backends.source import Source
 from bench.bandwidth import Reader
 from bench.memory import peak_rss_bytes, settle
 from bench.native import Kernel, NativeError
 from bench.row import Row
-from bench.verify import LEARNING_RATE, slow_rate, verify
+from bench.verify import LEARNING_RATE, slow_rate, usual_rate, verify
 from bench.waiting import Waiting, warm_up
 
 Run = Callable[[Weights, int], Weights]
@@ -37,8 +37,8 @@ FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 
 def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float) -> None:
     """Time a backend; note what it holds beside the data."""
-    backend, problem = open_backend(row.backend), row.problem
-    pace = Pace.of(backend.place(problem, LEARNING_RATE).run, problem)
+    backend, problem = row.open(), row.problem
+    pace = Pace.of(backend.place(problem, usual_rate(problem)).run, problem)
     held = settle()
     began = time.perf_counter()
     descent = backend.place(problem, slow_rate(problem, pace.steps))
@@ -51,7 +51,7 @@ def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float) -> None:
 
 def test_native(benchmark: BenchmarkFixture, native: Row, threads: int, seconds: float) -> None:
     """Time the same descent in C."""
-    problem = native.problem
+    problem = native.synthetic
     try:
         pace = Pace.of(Kernel(problem, LEARNING_RATE, threads).run, problem)
         kernel = Kernel(problem, slow_rate(problem, pace.steps), threads)
@@ -68,8 +68,8 @@ class Pace:
     seconds: float
 
     @classmethod
-    def of(cls, run: Run, problem: Problem) -> Pace:
-        """Try a descent at `LEARNING_RATE`: it compiles, and is wrong or right."""
+    def of(cls, run: Run, problem: Problem | Source) -> Pace:
+        """Try a descent at `usual_rate`: it compiles, and is wrong or right."""
         start = np.random.default_rng(1).random(problem.features)
         verify(problem, start, 3, run(start, 3))
         steps = 1

@@ -8,12 +8,18 @@ from numpy.typing import ArrayLike
 from backends.interface import Weights
 from backends.problem import TOLERANCE, Problem
 from backends.reference import relative_error
+from backends.source import Source
 
 LEARNING_RATE = 0.001
 """The tutorial's; the synthetic data are scaled so that it is stable at every size."""
 
 
-def slow_rate(problem: Problem, steps: int) -> float:
+def usual_rate(problem: Problem | Source) -> float:
+    """Return `LEARNING_RATE`, or less where a file's rows need it."""
+    return min(LEARNING_RATE, problem.reference.largest_stable_rate / 2)
+
+
+def slow_rate(problem: Problem | Source, steps: int) -> float:
     """Return a learning rate at which `steps` steps go two thirds of the way.
 
     At the usual one w stands still after a few hundred steps, wherever it
@@ -27,13 +33,18 @@ class WrongResultError(Exception):
 
 
 def verify(
-    problem: Problem,
+    problem: Problem | Source,
     w0: ArrayLike,
     steps: int,
     w: Weights,
-    learning_rate: float = LEARNING_RATE,
+    learning_rate: float | None = None,
 ) -> float:
     """Return the relative error of `w` after `steps` steps from `w0`.
+
+    Parameters
+    ----------
+    learning_rate : float, optional
+        `usual_rate` by default.
 
     Raises
     ------
@@ -42,7 +53,8 @@ def verify(
         when `w` is anything but float64 of shape (d,).
     """
     _check_kind(w, problem.features)
-    expected = problem.reference.iterate(steps, learning_rate, w0)
+    rate = usual_rate(problem) if learning_rate is None else learning_rate
+    expected = problem.reference.iterate(steps, rate, w0)
     error = relative_error(w, expected)
     if not error <= TOLERANCE[problem.dtype]:  # NaN is an error, too
         raise WrongResultError(

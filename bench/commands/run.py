@@ -11,7 +11,9 @@ import click
 from bench.cli import exit_code, print_json
 from bench.commands.options import (
     Format,
+    byte_size,
     cluster_options,
+    columns,
     count,
     format_options,
     positive,
@@ -19,6 +21,7 @@ from bench.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from bench.filerows import FileRows
     from bench.measure import Runner, Task
     from bench.record import Record
 
@@ -103,6 +106,19 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     is_flag=True,
     help="Show how far each library's best is from what the machine can do, at other sizes.",
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Measure with these rows; those that do not fit in memory are read anew every step.",
+)
+@click.option("--x", "x_columns", type=columns, metavar="COL,…", help="Columns of X.")
+@click.option("--y", "y_column", metavar="COL", help="Column of y.")
+@click.option(
+    "--memory",
+    type=byte_size,
+    help="A process may hold so much of --data, such as 8GB.  [default: half of what is free]",
+)
 @cluster_options
 @format_options
 def run(
@@ -121,6 +137,10 @@ def run(
     against: Path | None,
     page: Path | None,
     limit: bool,
+    data: Path | None,
+    x_columns: tuple[str, ...] | None,
+    y_column: str | None,
+    memory: int | None,
     output_format: Format,
 ) -> None:
     """Measure the backends and print a table, fastest first.
@@ -133,6 +153,7 @@ def run(
     Examples:
       descentbench run
       descentbench run --rows 1e8 --features 1 --backend numba --backend jax:loop
+      descentbench run --data 'parts/*.parquet' --y price --memory 8GB
       descentbench run --limit
     """
     from bench.threads import apply
@@ -142,13 +163,18 @@ def run(
     from bench.headroom import GRID
     from bench.lock import hold
     from bench.measure import Plan, Runner
-    from bench.row import READ, Row
+    from bench.row import Row
 
     if page is not None:
         from bench.report.page import check
 
         check(page)
-    if rows or features:
+    file_rows = None
+    if data is not None:
+        if rows or features or limit:
+            raise click.UsageError("--data has rows and features of its own")
+        file_rows, sizes = _file_rows(data, x_columns, y_column, memory, dtype)
+    elif rows or features:
         sizes = [(n, d) for d in features or (1,) for n in rows or (1_000_000,)]
     else:
         sizes = list(GRID if limit else DEFAULT_SIZES)
@@ -167,9 +193,10 @@ def run(
         tuple(Row(str(name), n, d, dtype) for n, d in sizes for name in names),
         passes,
         seconds,
-        _yardsticks() if limit else (READ,),
+        _yardsticks() if limit else _beside(file_rows, dtype),
         setup=not limit,
         more=more,
+        data=file_rows,
     )
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]
@@ -191,6 +218,28 @@ def run(
         click.echo(f"report: {page.resolve()}", err=True)
     if not right:
         sys.exit(1)
+
+
+def _file_rows(
+    data: Path, x: tuple[str, ...] | None, y: str | None, memory: int | None, dtype: str
+) -> tuple[FileRows, list[tuple[int, int]]]:
+    """Return the file's rows and their size."""
+    from bench.filerows import FileRows
+    from bench.limits import available_bytes
+
+    found = FileRows(str(data.absolute()), x, y, memory or available_bytes() // 2)
+    source = found.open(dtype)
+    return found, [(source.rows, source.features)]
+
+
+def _beside(file_rows: FileRows | None, dtype: str) -> tuple[str, ...]:
+    """Name the yardsticks of an ordinary run: none where the bytes do not fit in memory."""
+    from bench.row import READ
+
+    if file_rows is None or not file_rows.streamed(dtype):
+        return (READ,)
+    click.echo("descentbench: the rows do not fit: every step reads them anew", err=True)
+    return ()
 
 
 def _yardsticks() -> tuple[str, ...]:
