@@ -189,7 +189,7 @@ def test_a_plan_without_set_up_and_with_both_yardsticks() -> None:
 
 
 LIMIT = ("run", "--limit", "--rows", 1000, "--features", 1, *chosen("numpy", "numpy:blocked"))
-SHORT = ("--passes", 2, "--seconds", 0.01)
+SHORT = ("--more", 0, "--passes", 2, "--seconds", 0.01)
 
 
 def test_a_limit_is_measured(tmp_path: Path) -> None:

@@ -89,3 +89,24 @@ def test_many_blocks_add_up_to_one() -> None:
     data = generate(300_000, 7, np.float64)
     np.testing.assert_allclose(data.reference.gram, data.x.T @ data.x / 300_000, rtol=1e-12)
     np.testing.assert_allclose(data.reference.moment, data.x.T @ data.y / 300_000, rtol=1e-12)
+
+
+def test_columns_that_say_the_same_share_their_weight() -> None:
+    """The solution nearest to 0, of the many; a third column is nothing but zeros."""
+    x = np.linspace(1, 5, 50)
+    y = 6 * x
+    found = Reference.of(np.stack([x, x, 0 * x], axis=1), y).solution
+    np.testing.assert_allclose(found, [3, 3, 0], atol=1e-12)
+
+
+def test_data_of_zeros_are_stable_at_any_rate() -> None:
+    reference = Reference.of(np.zeros(3), np.ones(3))
+    assert reference.largest_stable_rate == np.inf
+    assert reference.solution == [0.0]
+
+
+def test_a_relative_error_is_of_the_expected() -> None:
+    assert relative_error([3.0, 4.0], [3.0, 3.0]) == 1 / np.sqrt(18)
+    assert relative_error([0.0, 0.5], [0.0, 0.0]) == 0.5
+    for shape in ((1,), (3,), (1, 2), ()):
+        assert relative_error(np.ones(shape), np.ones(2)) == np.inf

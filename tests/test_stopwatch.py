@@ -12,7 +12,6 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from types import ModuleType
 from typing import Any
 
@@ -240,10 +239,10 @@ def test_a_step_is_what_the_work_took(installed: Path, backend: str) -> None:
     measured = only(outcome, "step")
     runs = [note for note in notes if note["kind"] == "run"][-len(measured.seconds) :]
     assert {run["steps"] for run in runs} == {measured.steps}
-    own = [run["seconds"] / run["steps"] for run in runs]
-    assert median(measured.seconds_per_step) == pytest.approx(median(own), rel=CLOSE)
-    for a, b in zip(measured.seconds_per_step, own, strict=True):
-        assert a >= b  # nothing was left out
+    ratios = [a / run["seconds"] for a, run in zip(measured.seconds, runs, strict=True)]
+    assert min(ratios) >= 1  # nothing was left out
+    # Of a busy machine another program may take a round's end, but not every round's.
+    assert min(ratios) <= 1 + CLOSE
 
 
 def test_who_does_not_wait_is_no_result(installed: Path) -> None:

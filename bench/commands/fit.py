@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from bench.cli import Mistake, print_json
+from bench.cli import Mistake, exit_code, print_json
 from bench.commands.options import (
     Format,
     byte_size,
@@ -200,9 +200,9 @@ def fit(
             )
     except DivergenceError as error:
         raise Diverged(str(error)) from error
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         click.echo(f"descentbench: interrupted{track.told()}", err=True)
-        sys.exit(130)
+        sys.exit(exit_code(interrupt))
     except DescentbenchError as error:
         raise Mistake(f"{error}{track.told()}") from error
     if plot is not None:
