@@ -35,6 +35,7 @@ def call(
     folder: Path,
     log: Path,
     patience: Callable[[], bool],
+    descriptors: Sequence[int] = (),
 ) -> int | None:
     """Run a command in a process group of its own, and end the whole group with it.
 
@@ -49,6 +50,8 @@ def call(
         command has started.
     patience : callable
         Asked ten times a second: whether to go on waiting.
+    descriptors : sequence of int
+        Open files that it inherits.
 
     Returns
     -------
@@ -64,6 +67,7 @@ def call(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=tuple(descriptors),
         )
     try:
         while patience():

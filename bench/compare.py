@@ -2,12 +2,13 @@
 
 What varies is the process: its samples share memory layout, placement and
 neighbours, so a pass of a row counts as one observation, the logarithm of its
-median. Runs that were taken in turn are compared pass by pass. Few passes make
-a poor variance; it is drawn towards what the other
-rows show, as is done for thousands of genes with three samples each: the
-moderated t of Smyth (Statistical Applications in Genetics and Molecular
-Biology 3(1), 2004), here against a difference that matters (McCarthy & Smyth,
-Bioinformatics 25(6), 2009), with Holm's correction for many comparisons.
+median. Runs that were taken in turn are compared pass by pass and round by round,
+and a pass whose rounds disagree weighs less. Few passes make a poor variance; it
+is drawn towards what the other rows show, as is done for thousands of genes with
+three samples each: the moderated t of Smyth (Statistical Applications in Genetics
+and Molecular Biology 3(1), 2004), with weights (Law et al., Genome Biology 15:R29,
+2014), here against a difference that matters (McCarthy & Smyth, Bioinformatics
+25(6), 2009), with Holm's correction for many comparisons.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from scipy.special import digamma, polygamma
 from scipy.stats import t as student
 
 from bench.machine import identity
-from bench.record import Record, RecordError
+from bench.record import Measurement, Record, RecordError
 from bench.row import Row
 from bench.summary import summarise
 
@@ -39,6 +40,9 @@ MATTERS = 0.02
 SAME = 0.05
 """Where the whole interval lies within ±5 %, nothing changed that one would notice."""
 
+PROCESSES = 0.02
+"""What a pass may be off by however well its rounds agree: memory layout, placement."""
+
 FEWEST_PASSES = 2
 """Of each run; one says nothing of its own spread."""
 
@@ -52,7 +56,7 @@ class Comparison:
     Attributes
     ----------
     old_s, new_s : float or None
-        Seconds a step: the geometric mean of the passes' medians.
+        Seconds a step: the geometric mean of the passes' medians; old × ratio.
     ratio, low, high : float or None
         New over old, and its interval of 95 %.
     p : float or None
@@ -81,15 +85,70 @@ class Comparison:
         }
 
 
-def passes(record: Record) -> dict[Row, dict[str, float]]:
-    """Return, for every row that was right, the median seconds a step in each process."""
+def passes(record: Record) -> dict[Row, dict[str, Measurement]]:
+    """Return, for every row that was right, its steps in each process."""
     right = {result.row for result in summarise(record) if result.verified}
-    found: dict[Row, dict[str, float]] = {}
+    found: dict[Row, dict[str, Measurement]] = {}
     for task, outcome in record.tasks.items():
         for m in outcome.measurements:
             if m.kind == "step" and (row := Row.parse(m.row)) in right:
-                found.setdefault(row, {})[task] = median(m.seconds_per_step)
+                found.setdefault(row, {})[task] = m
     return found
+
+
+@dataclass(frozen=True)
+class Sides:
+    """One row's passes in both runs.
+
+    Attributes
+    ----------
+    old, new : array
+        Logarithms of seconds a step. Of passes that were taken in turn they belong
+        together: new is old and what the pass says of the difference.
+    errors : array or None
+        Of passes in turn, each difference's standard error, as its rounds tell.
+    """
+
+    old: Floats
+    new: Floats
+    errors: Floats | None = None
+
+    @classmethod
+    def apart(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
+        """Take all passes of two runs that know nothing of each other."""
+        a, b = ([median(m.seconds_per_step) for m in side.values()] for side in (old, new))
+        return cls(np.log(a), np.log(b))
+
+    @classmethod
+    def in_turn(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
+        """Take the passes that both have."""
+        both = [task for task in old if task in new]
+        a = np.log([median(old[task].seconds_per_step) for task in both])
+        shifts = np.array([shift(old[task], new[task]) for task in both]).reshape(-1, 2)
+        return cls(a, a + shifts[:, 0], shifts[:, 1])
+
+    @property
+    def samples(self) -> list[tuple[Floats, Floats]]:
+        """What varies, and how much each value of it weighs."""
+        if self.errors is None:
+            return [(side, np.ones_like(side)) for side in (self.new, self.old)]
+        return [(self.new - self.old, 1 / (1 + (self.errors / PROCESSES) ** 2))]
+
+
+def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
+    """Return the logarithm of new ÷ old in a pass, and its standard error.
+
+    Of rounds in turn, the median over the pairs. A core that is slow for a second is
+    slow for both rounds of a pair; where it changes between the two, that pair is
+    off, and the median heeds it little. Its error comes from the quartiles (the
+    normal's lie 1.35 σ apart). Of other rounds it is not known, and 0.
+    """
+    a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
+    if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):
+        return float(np.median(b) - np.median(a)), 0.0
+    low, middle, high = np.quantile(b - a, [0.25, 0.5, 0.75])
+    sigma = (high - low) / 1.35
+    return float(middle), float(math.sqrt(math.pi / 2 / len(a)) * sigma)
 
 
 def differences(old: Record, new: Record) -> list[str]:
@@ -121,45 +180,36 @@ def compare(old: Record, new: Record) -> list[Comparison]:
     if not rows:
         raise RecordError("the two results have no row in common: nothing to compare")
     beside = bool(old.beside) and old.beside == new.beside
-    pairs = {}
-    for row in (row for row in rows if row in after):
-        a, b = before[row], after[row]
-        both = [task for task in a if task in b] if beside else []
-        pairs[row] = (
-            np.log([a[task] for task in both or a]),
-            np.log([b[task] for task in both or b]),
-        )
-    found = judge(pairs, paired=beside)
+    sides = Sides.in_turn if beside else Sides.apart
+    found = judge({row: sides(before[row], after[row]) for row in rows if row in after})
     lost = {
         row: Comparison(row, "failed", reason=failed[row]) for row in rows if row not in after
     }
     return [(found | lost)[row] for row in sorted(rows, key=_order)]
 
 
-def judge(
-    pairs: Mapping[Row, tuple[Floats, Floats]], *, paired: bool = False
-) -> dict[Row, Comparison]:
-    """Judge rows by the logarithms of their passes' seconds, old and new, together.
+def judge(of: Mapping[Row, Sides]) -> dict[Row, Comparison]:
+    """Judge rows by their passes, together.
 
     Where the passes were taken in turn, each is held against the one beside it:
     a machine that is slow for a minute is slow for both.
     """
-    enough = {r: p for r, p in pairs.items() if min(map(len, p)) >= FEWEST_PASSES}
+    enough = {r: s for r, s in of.items() if min(len(s.old), len(s.new)) >= FEWEST_PASSES}
     found = {
         row: Comparison(
             row,
             "can't tell",
-            old_s=_typical(old),
-            new_s=_typical(new),
-            ratio=_typical(new) / _typical(old),
+            old_s=_typical(sides.old),
+            new_s=_typical(sides.new),
+            ratio=_typical(sides.new) / _typical(sides.old),
             reason=f"needs {FEWEST_PASSES} passes or more in both",
         )
-        for row, (old, new) in pairs.items()
+        for row, sides in of.items()
         if row not in enough
     }
     if not enough:
         return found
-    rows, shifts, errors, freedom = _moderated(enough, paired)
+    rows, shifts, errors, freedom = _moderated(enough)
     beyond = np.abs(shifts) - math.log1p(MATTERS)
     # Both tails of "not beyond ±MATTERS": the nearer border is what counts.
     p_each = student.sf(beyond / errors, freedom) + student.sf(
@@ -167,20 +217,20 @@ def judge(
     )
     holm = _holm(np.minimum(p_each, 1.0))
     reach = student.ppf(0.975, freedom) * errors
-    for row, shift, width, p in zip(rows, shifts, reach, holm, strict=True):
-        low, high = math.exp(shift - width), math.exp(shift + width)
+    for row, change, width, p in zip(rows, shifts, reach, holm, strict=True):
+        low, high = math.exp(change - width), math.exp(change + width)
         verdict: Verdict = "can't tell"
         if p < LEVEL:
-            verdict = "slower" if shift > 0 else "faster"
+            verdict = "slower" if change > 0 else "faster"
         elif low >= 1 / (1 + SAME) and high <= 1 + SAME:
             verdict = "same"
-        old, new = enough[row]
+        old_s = _typical(enough[row].old)
         found[row] = Comparison(
             row,
             verdict,
-            old_s=_typical(old),
-            new_s=_typical(new),
-            ratio=math.exp(shift),
+            old_s=old_s,
+            new_s=old_s * math.exp(change),
+            ratio=math.exp(change),
             low=low,
             high=high,
             p=float(p),
@@ -193,18 +243,20 @@ def _typical(logs: Floats) -> float:
     return float(np.exp(logs.mean()))
 
 
-def _moderated(
-    pairs: Mapping[Row, tuple[Floats, Floats]], paired: bool
-) -> tuple[list[Row], Floats, Floats, Floats]:
+def _moderated(of: Mapping[Row, Sides]) -> tuple[list[Row], Floats, Floats, Floats]:
     """Return rows, shifts of the mean, their moderated standard errors and freedom."""
-    rows = list(pairs)
-    shifts = np.array([new.mean() - old.mean() for old, new in pairs.values()])
-    samples: list[tuple[Floats, ...]]
-    samples = [(new - old,) if paired else (old, new) for old, new in pairs.values()]
-    freedom = np.array([sum(len(x) - 1.0 for x in of) for of in samples])
-    squares = np.array([sum(((x - x.mean()) ** 2).sum() for x in of) for of in samples])
+    samples = [sides.samples for sides in of.values()]
+    means = [[np.average(x, weights=w) for x, w in some] for some in samples]
+    shifts = np.array([m[0] - sum(m[1:]) for m in means])
+    freedom = np.array([sum(len(x) - 1.0 for x, _ in some) for some in samples])
+    squares = np.array(
+        [
+            sum((w * (x - m) ** 2).sum() for (x, w), m in zip(some, centre, strict=True))
+            for some, centre in zip(samples, means, strict=True)
+        ]
+    )
     variance = np.maximum(squares / freedom, 1e-12)  # a clock's last digit
-    scale = np.array([sum(1 / len(x) for x in of) for of in samples])
+    scale = np.array([sum(1 / w.sum() for _, w in some) for some in samples])
     prior, prior_freedom = _prior(variance, freedom)
     if math.isinf(prior_freedom):
         pooled = np.full_like(variance, prior)
@@ -212,7 +264,7 @@ def _moderated(
         pooled = (prior_freedom * prior + freedom * variance) / (prior_freedom + freedom)
     # No more freedom than all rows have together.
     total = np.minimum(freedom + prior_freedom, freedom.sum())
-    return rows, shifts, np.sqrt(pooled * scale), total
+    return list(of), shifts, np.sqrt(pooled * scale), total
 
 
 def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from bench.machine import thread_pools
 from bench.record import write_atomically
 from bench.row import NATIVE, READ, YARDSTICKS, Row
 from bench.threads import apply
+from bench.turns import Turns
 
 THREADS = pytest.StashKey[int]()
 FAILURES = pytest.StashKey[dict[str, str]]()
@@ -103,6 +104,12 @@ def threads(pytestconfig: pytest.Config) -> int:
 def seconds(pytestconfig: pytest.Config) -> float:
     """Sampling time a row."""
     return float(pytestconfig.getoption("seconds"))
+
+
+@pytest.fixture(scope="session")
+def turns() -> Turns:
+    """Who else measures these rows now; where we are second, our turn has come."""
+    return Turns.of()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -20,9 +20,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from bench.child import RUNNING, Watch, call
@@ -34,6 +36,7 @@ from bench.record import Measurement, Outcome, Record, RecordError
 from bench.row import READ, YARDSTICKS, Row
 from bench.summary import summarise
 from bench.threads import environment
+from bench.turns import Seat, seats
 
 TREE = Path(__file__).parents[1]
 """This checkout."""
@@ -193,17 +196,26 @@ class Runner:
         """Run what is pending; the record is saved before the first and after every task."""
         return side_by_side([self], started, ended)[0]
 
-    def take(self, task: Task, scratch: Path) -> None:
-        """Run one task and save what it gave."""
+    def measure(
+        self, task: Task, scratch: Path, seat: Seat | None = None, stop: Event | None = None
+    ) -> Outcome:
+        """Run one task."""
         children = Children(
             *(self.threads, self.plan.seconds, scratch),
             *(self.path.with_suffix(""), self.timeout, self.tree),
             data=self.plan.data,
+            seat=seat,
+            stop=stop or Event(),
         )
         task = self._without_failed(task)
-        noise = Noise()
-        outcome = children.run(task) if _backends(task) else Outcome()
-        outcome = replace(outcome, noise=noise.seen())
+        if _backends(task):
+            return children.run(task)
+        if seat:
+            seat.leave()
+        return Outcome()
+
+    def keep(self, task: Task, outcome: Outcome) -> None:
+        """Save what a task gave."""
         self.record = self.record.with_outcome(task.name, outcome)
         self.record.save(self.path)
 
@@ -216,24 +228,33 @@ class Runner:
 def side_by_side(
     runners: Sequence[Runner], started: Callable[[Task], None], ended: Callable[[Task], None]
 ) -> list[Record]:
-    """Run the pending tasks of one plan for every runner in turn, each first as often as last.
+    """Run the pending tasks of one plan for every runner, each first as often as last.
 
-    What happens to the machine meanwhile happens to all of them.
+    Two that lack the same steps are measured together, round by round in turn; what
+    happens to the machine meanwhile happens to both.
     """
     for runner in runners:
         if len(runners) > 1:
             runner.record = replace(runner.record, beside=runners[0].record.created)
         runner.record.save(runner.path)
-    with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="descentbench-") as folder:
+        scratch = {id(runner): Path(folder) / str(k) for k, runner in enumerate(runners)}
+        for path in scratch.values():
+            path.mkdir()
         for k, task in enumerate(_tasks(runners)):
-            for runner in (runners, runners[::-1])[k % 2]:
-                if task.name in runner.record.tasks:
-                    continue
+            pending = [
+                (runner, scratch[id(runner)])
+                for runner in (runners, runners[::-1])[k % 2]
+                if task.name not in runner.record.tasks
+            ]
+            together = (
+                [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
+            )
+            for some in together:
                 started(task)
-                own = Path(scratch) / str(runners.index(runner))
-                own.mkdir(exist_ok=True)
-                runner.take(task, own)
-                ended(task)
+                for (runner, _), outcome in zip(some, _measure(some, task), strict=True):
+                    runner.keep(task, outcome)
+                    ended(task)
     for runner in runners:
         runner.record = replace(runner.record, complete=True)
         runner.record.save(runner.path)
@@ -247,6 +268,31 @@ def _tasks(runners: Sequence[Runner]) -> Iterator[Task]:
     for number in range(1, plan.more + 1):
         results = [result for runner in runners for result in summarise(runner.record)]
         yield from plan.further(number, {r.row for r in results if r.unstable})
+
+
+def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
+    """Run a task for one runner, or for two together; note what disturbed it."""
+    noise = Noise()
+    if len(some) == 1:
+        outcomes = [runner.measure(task, scratch) for runner, scratch in some]
+    else:
+        outcomes = _in_turn(some, task)
+    seen = noise.seen()
+    return [replace(outcome, noise=seen) for outcome in outcomes]
+
+
+def _in_turn(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
+    """Run a task for two runners at the same time, each child with a seat of its own."""
+    stop = Event()
+    with ThreadPoolExecutor(len(some)) as pool:
+        outcomes = [
+            pool.submit(runner.measure, task, scratch, seat, stop)
+            for (runner, scratch), seat in zip(some, seats(), strict=True)
+        ]
+        try:
+            return [outcome.result() for outcome in outcomes]
+        finally:  # after Ctrl-C the children must not outlive us
+            stop.set()
 
 
 @dataclass(frozen=True)
@@ -271,6 +317,10 @@ class Children:
         Seconds for a whole task.
     data : FileRows, optional
         A file's rows to measure with, instead of synthetic ones.
+    seat : Seat, optional
+        Where a child takes turns with another.
+    stop : Event
+        Ends a running child.
     """
 
     threads: int
@@ -281,6 +331,8 @@ class Children:
     tree: Path = TREE
     budget: float = math.inf
     data: FileRows | None = None
+    seat: Seat | None = None
+    stop: Event = field(default_factory=Event)
 
     def run(self, task: Task) -> Outcome:
         """Run one task; of a child that dies, the rows that did no harm run once more."""
@@ -305,7 +357,7 @@ class Children:
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         settings |= self.data.environment() if self.data else {}
         watch, kills = Watch(running, self.timeout, self.budget), out_of_memory_kills()
-        status = call(command, os.environ | settings, self.tree, log, watch)
+        status = self._call(command, settings, log, watch)
         if task.cold:  # what it compiled saves the hot loop's children the time
             shutil.copytree(caches, warm, dirs_exist_ok=True)
         if status != INTERRUPTED and failures.exists():  # the last thing that a child writes
@@ -316,14 +368,33 @@ class Children:
         why = self._died(status, watch, out_of_memory_kills() > kills)
         return self._without(watch, task, f"{why}; see {self._keep(log, task, watch.row)}")
 
+    def _call(
+        self, command: list[str], settings: dict[str, str], log: Path, watch: Watch
+    ) -> int | None:
+        """Run a child, in turn with another where we have a seat."""
+
+        def patience() -> bool:
+            return watch() and not self.stop.is_set()
+
+        if self.seat is None:
+            return call(command, os.environ | settings, self.tree, log, patience)
+        settings = settings | self.seat.environment
+        descriptors = self.seat.descriptors
+        try:
+            return call(command, os.environ | settings, self.tree, log, patience, descriptors)
+        finally:
+            self.seat.leave()
+
     def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
         """Run what is left of a task whose child died; say why of the row that it died of."""
         rest = replace(task, rows=tuple(row for row in task.rows if row != watch.row))
         left = self.budget - watch.seconds
-        if len(rest.rows) == len(task.rows) or left <= 0:
+        if len(rest.rows) == len(task.rows) or left <= 0 or self.stop.is_set():
             # Which row it was nobody knows; a yardstick must stay in the tasks to come.
             return Outcome(failures=dict.fromkeys(_backends(task), why))
-        others = replace(self, budget=left).run(rest) if _backends(rest) else Outcome()
+        others = (
+            replace(self, budget=left, seat=None).run(rest) if _backends(rest) else Outcome()
+        )
         return replace(others, failures=others.failures | {watch.row: why})
 
     def _died(self, status: int | None, watch: Watch, out_of_memory: bool) -> str:
@@ -374,6 +445,7 @@ SOURCES = (
         "native.c",
         "row.py",
         "threads.py",
+        "turns.py",
         "verify.py",
         "waiting.py",
     ),

@@ -132,7 +132,7 @@ class Record:
     revision : str
         The git revision of the code, with ``-dirty`` where files had changed.
     beside : str
-        Shared by records that were taken in turn, task by task.
+        Shared by records that were taken in turn.
     """
 
     created: str

@@ -21,6 +21,7 @@ from bench.bandwidth import Reader
 from bench.memory import peak_rss_bytes, settle
 from bench.native import Kernel, NativeError
 from bench.row import Row
+from bench.turns import Turns, start_on
 from bench.verify import LEARNING_RATE, slow_rate, usual_rate, verify
 from bench.waiting import Waiting, warm_up
 
@@ -34,8 +35,11 @@ MOST_STEPS = 10**9
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 
+WARMING = 5
+"""A turn begins with a fifth of a round, untimed: the other left its data in the caches."""
 
-def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float) -> None:
+
+def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float, turns: Turns) -> None:
     """Time a backend; note what it holds beside the data."""
     backend, problem = row.open(), row.problem
     pace = Pace.of(backend.place(problem, usual_rate(problem)).run, problem)
@@ -46,10 +50,12 @@ def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float) -> None:
     descent.run(np.zeros(row.features), 1)
     if held is not None and backend.peak_device_bytes() is None:
         benchmark.extra_info["added_bytes"] = max(0, peak_rss_bytes() - held)
-    time_steps(benchmark, row, descent.run, pace, seconds)
+    time_steps(benchmark, row, descent.run, pace, seconds, turns)
 
 
-def test_native(benchmark: BenchmarkFixture, native: Row, threads: int, seconds: float) -> None:
+def test_native(
+    benchmark: BenchmarkFixture, native: Row, threads: int, seconds: float, turns: Turns
+) -> None:
     """Time the same descent in C."""
     problem = native.synthetic
     try:
@@ -57,7 +63,7 @@ def test_native(benchmark: BenchmarkFixture, native: Row, threads: int, seconds:
         kernel = Kernel(problem, slow_rate(problem, pace.steps), threads)
     except NativeError as error:
         pytest.skip(str(error))
-    time_steps(benchmark, native, kernel.run, pace, seconds)
+    time_steps(benchmark, native, kernel.run, pace, seconds, turns)
 
 
 @dataclass(frozen=True)
@@ -72,43 +78,68 @@ class Pace:
         """Try a descent at `usual_rate`: it compiles, and is wrong or right."""
         start = np.random.default_rng(1).random(problem.features)
         verify(problem, start, 3, run(start, 3))
-        steps = 1
-        while True:
+        warm_up(lambda: run(start, 1))
+
+        def taken(steps: int) -> float:
             began = time.perf_counter()  # chooses a count; nothing of it is reported
             run(start, steps)
-            taken = max(time.perf_counter() - began, 1e-7)
-            if taken >= ROUND_SECONDS / 2 or steps >= MOST_STEPS:
-                return cls(steps, taken)
-            steps = int(steps * np.clip(ROUND_SECONDS / taken, 2, 100))
+            return max(time.perf_counter() - began, 1e-7)
+
+        steps = 1
+        while True:
+            seconds = taken(steps)
+            if seconds >= ROUND_SECONDS / 2:
+                seconds = min(seconds, taken(steps))  # after a hiccup, a single step would do
+            if seconds >= ROUND_SECONDS / 2 or steps >= MOST_STEPS:
+                return cls(steps, seconds)
+            steps = int(steps * np.clip(ROUND_SECONDS / seconds, 2, 100))
+
+
+def processors_used(work: Callable[[], object]) -> float:
+    """Return how many processors were busy with it, on average."""
+    began, busy = time.perf_counter(), time.process_time()
+    work()
+    return (time.process_time() - busy) / (time.perf_counter() - began)
 
 
 def time_steps(
-    benchmark: BenchmarkFixture, row: Row, run: Run, pace: Pace, seconds: float
+    benchmark: BenchmarkFixture, row: Row, run: Run, pace: Pace, seconds: float, turns: Turns
 ) -> None:
     """Time rounds of steps at `slow_rate`, each from another start; the last must be right."""
-    problem, steps = row.problem, pace.steps
+    problem = row.problem
     rng = np.random.default_rng(0)
     start = rng.random(row.features)
     rounds = int(np.clip(seconds / pace.seconds, FEWEST_ROUNDS, MOST_ROUNDS))
-    last: list[Weights] = []
+    warm_up(lambda: run(start, pace.steps))
+    steps, rounds = turns.agree(str(row), pace.steps, rounds)
+    in_turn = not turns.alone
+    on_one = in_turn and processors_used(lambda: run(start, steps)) < 1.5
+    begun: list[Weights] = []
 
     def another() -> tuple[tuple[Weights], dict[str, object]]:
-        last[:] = [rng.random(row.features)]
-        return (last[0],), {}
+        if in_turn:
+            if begun:
+                turns.next()
+            if on_one:
+                start_on(len(begun))
+            warm_up(lambda: run(start, -(-steps // WARMING)))
+        begun.append(rng.random(row.features))
+        return (begun[-1],), {}
 
-    warm_up(lambda: run(start, steps))
     waiting = Waiting()
     w = benchmark.pedantic(lambda w0: run(w0, steps), setup=another, rounds=rounds)
-    rate = slow_rate(problem, steps)
+    rate = slow_rate(problem, pace.steps)
     benchmark.extra_info |= {
         "row": str(row),
         "kind": "step",
         "steps": steps,
+        "in_turn": in_turn,
         "waiting": waiting.share(),
-        "relative_error": verify(problem, last[0], steps, w, rate),
+        "relative_error": verify(problem, begun[-1], steps, w, rate),
     }
 
 
+@pytest.mark.usefixtures("turns")
 def test_read(
     benchmark: BenchmarkFixture, yardstick: Row, threads: int, seconds: float
 ) -> None:

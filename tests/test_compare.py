@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from made_up import COSTS, LAPTOP, SERVER, record
+from numpy.typing import NDArray
 from scipy import stats
 
 from bench import compare as module
 from bench.cli import main
-from bench.compare import compare, judge, slower_than
-from bench.record import Record
+from bench.compare import Sides, compare, judge, shift, slower_than
+from bench.record import Measurement, Record
 from bench.row import Row
 
 SIZES = [(10_000, 1), (1_000_000, 1), (1_000_000, 32)]
@@ -70,7 +71,7 @@ def test_a_noisy_row_can_not_be_told_and_a_steady_one_is_the_same() -> None:
     rng = np.random.default_rng(0)
     spreads = [0.3, *[0.003] * 7]
     pairs = {
-        row: (rng.normal(0, s, 5), rng.normal(0, s, 5))
+        row: Sides(rng.normal(0, s, 5), rng.normal(0, s, 5))
         for row, s in zip(rows, spreads, strict=True)
     }
     verdicts = [c.verdict for c in judge(pairs).values()]
@@ -81,10 +82,10 @@ def test_with_equal_variances_it_is_the_pooled_t_test() -> None:
     """Where all rows have one variance, the prior takes over: an ordinary t of many degrees."""
     rng = np.random.default_rng(1)
     rows = [Row("numpy", n, 1, "float32") for n in range(1, 41)]
-    pairs = {row: (rng.normal(0, 0.02, 6), rng.normal(0, 0.02, 6)) for row in rows}
-    first = judge(pairs)[rows[0]]
-    (old, new), width = pairs[rows[0]], np.log(first.high or 0) - np.log(first.ratio or 0)
-    assert np.log(first.ratio or 0) == pytest.approx(new.mean() - old.mean())
+    pairs = {row: Sides(rng.normal(0, 0.02, 6), rng.normal(0, 0.02, 6)) for row in rows}
+    first, of = judge(pairs)[rows[0]], pairs[rows[0]]
+    width = np.log(first.high or 0) - np.log(first.ratio or 0)
+    assert np.log(first.ratio or 0) == pytest.approx(of.new.mean() - of.old.mean())
     expected = stats.norm.ppf(0.975) * 0.02 * np.sqrt(2 / 6)
     assert width == pytest.approx(expected, rel=0.15)
 
@@ -105,16 +106,77 @@ def test_runs_taken_in_turn_are_compared_pass_by_pass() -> None:
         state = rng.choice([0.0, 0.4], 6)
         own = rng.normal(0, 0.01, (2, 6))
         pairs[row] = (state + own[0], state + own[1] + (0.1 if row is rows[0] else 0.0))
-    assert judge(pairs)[rows[0]].verdict == "can't tell"
-    first, *others = (judge(pairs, paired=True)[row].verdict for row in rows)
+    apart = {row: Sides(*pair) for row, pair in pairs.items()}
+    assert judge(apart)[rows[0]].verdict == "can't tell"
+    paired = {row: Sides(*pair, errors=np.zeros(6)) for row, pair in pairs.items()}
+    first, *others = (judge(paired)[row].verdict for row in rows)
     assert first == "slower"
     assert {*others} <= {"same", "can't tell"}
 
     together = [replace(r, beside="now") for r in pair(0, 1.1, passes=4)]
-    apart = [replace(r, beside=k) for r, k in zip(together, "ab", strict=True)]
-    (a, *_), (b, *_) = compare(*together), compare(*apart)
+    records = [replace(r, beside=k) for r, k in zip(together, "ab", strict=True)]
+    (a, *_), (b, *_) = compare(*together), compare(*records)
     assert a.ratio == pytest.approx(b.ratio)
     assert a.low != pytest.approx(b.low)
+
+
+def rounds(logs: NDArray[np.float64], *, in_turn: bool = True) -> Measurement:
+    seconds = tuple(map(float, np.exp(logs)))
+    return Measurement("step", "numpy/9x1/float32", seconds, 1, {"in_turn": in_turn})
+
+
+def test_rounds_in_turn_are_held_against_those_beside_them() -> None:
+    """A core is slow by half for a while: for both, but in the pair where it changes."""
+    slow = np.repeat([0.0, 0.5, 0.0], [4, 6, 4])
+    new = slow + 0.1
+    new[3] += 0.5
+    value, error = shift(rounds(slow), rounds(new))
+    assert value == pytest.approx(0.1)
+    assert error == pytest.approx(0.0)
+    noise = np.random.default_rng(3).normal(0, 0.1, (2000, 2, 14))
+    found = np.array([shift(rounds(slow + a), rounds(new + b)) for a, b in noise])
+    assert found[:, 0].std() == pytest.approx(np.median(found[:, 1]), rel=0.25)
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_rounds_without_turns_are_no_pairs(in_turn: bool) -> None:
+    """By pairs the first would be twice as slow; the second have not as many rounds."""
+    old = rounds(np.log([1.0, 2.0, 3.0, 4.0, 5.0]), in_turn=in_turn)
+    new = rounds(np.log([2.0, 3.0, 9.0] if in_turn else [2.0, 3.0, 1.0, 9.0, 10.0]))
+    assert shift(old, new) == (0.0, 0.0)
+
+
+def spoilt(seed: int, slower: float = 0.0) -> dict[Row, Sides]:
+    """Eight rows of four passes, of which a quarter fell on somebody else's work."""
+    rng = np.random.default_rng(seed)
+    of = {}
+    for k in range(8):
+        errors = np.where(rng.random(4) < 0.25, 0.2, 0.015)
+        old = rng.normal(0, 0.3, 4)
+        off = rng.normal(0, np.hypot(errors, 0.02))
+        new = old + off + (slower if k == 0 else 0.0)
+        estimated = errors * np.sqrt(rng.chisquare(9, 4) / 9)
+        of[Row("numpy", k + 1, 1, "float32")] = Sides(old, new, estimated)
+    return of
+
+
+def changed(of: dict[Row, Sides]) -> set[int]:
+    return {r.rows for r, c in judge(of).items() if c.verdict in ("faster", "slower")}
+
+
+def test_a_spoilt_pass_weighs_little() -> None:
+    found = [changed(spoilt(seed, 0.1)) for seed in range(100)]
+    assert sum(rows == {1} for rows in found) >= 85
+    alike = [
+        {r: Sides(s.old, s.new, np.zeros(4)) for r, s in spoilt(k, 0.1).items()}
+        for k in range(100)
+    ]
+    assert sum(changed(of) == {1} for of in alike) <= 50
+
+
+def test_weights_cry_no_wolf() -> None:
+    alarms = sum(bool(changed(spoilt(seed))) for seed in range(400))
+    assert alarms <= 400 * (0.05 + 2 * np.sqrt(0.05 * 0.95 / 400))
 
 
 def test_one_pass_tells_nothing() -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from bench.cli import main
 from bench.measure import Children, Plan, Runner, Task
 from bench.record import Measurement, Outcome, Record
 from bench.row import READ, Row
+from bench.turns import Seat
 
 FAULTY = """
 import os, signal, sys, time
@@ -549,7 +551,35 @@ def test_another_checkout_is_measured_in_turn_and_compared(tmp_path: Path) -> No
     assert records["new"].code == measure.code_version()
     assert records["new-against"].code == measure.code_version(other) != records["new"].code
     assert records["new"].beside == records["new-against"].beside != ""
+    steps = [
+        [m for t in r.tasks.values() for m in t.measurements if m.kind == "step"]
+        for r in records.values()
+    ]
+    assert all(m.info["in_turn"] for side in steps for m in side)
+    assert [(m.steps, len(m.seconds)) for m in steps[0]] == [
+        (m.steps, len(m.seconds)) for m in steps[1]
+    ]
     assert "new ÷" in done.stdout
+
+
+def test_an_interrupt_ends_both_sides() -> None:
+    """Seen red without the event: the one that measures is waited for."""
+    ended = []
+
+    class Interrupted:
+        def measure(self, _task: object, _folder: Path, seat: Seat, _stop: Event) -> None:
+            seat.leave()
+            raise KeyboardInterrupt
+
+    class Measuring:
+        def measure(self, _task: object, _folder: Path, seat: Seat, stop: Event) -> None:
+            seat.leave()
+            ended.append(stop.wait(20))
+
+    some: Any = [(Interrupted(), Path()), (Measuring(), Path())]
+    with pytest.raises(KeyboardInterrupt):
+        measure._measure(some, measure.Task("a task", "test_step.py", ()))
+    assert ended == [True]
 
 
 def test_a_tree_without_git_has_no_revision(tmp_path: Path) -> None:

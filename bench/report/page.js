@@ -165,6 +165,8 @@ function layout(more, narrow) {
   const { paper, ink, soft, line } = theme();
   const axis = { gridcolor: line, zerolinecolor: line, linecolor: soft, tickcolor: soft, automargin: true, exponentformat: "power" };
   const { xaxis = {}, yaxis = {}, ...rest } = more;
+  // The longest name of an axis must fit into a phone's figure.
+  const named = (given) => ({ ...axis, ...given, title: { ...given.title, font: { size: narrow ? 12 : 15 } } });
   return {
     paper_bgcolor: paper,
     plot_bgcolor: paper,
@@ -173,8 +175,8 @@ function layout(more, narrow) {
     legend: { orientation: "h", y: narrow ? -0.36 : -0.22, yanchor: "top", x: 0, traceorder: "normal" },
     hoverlabel: { namelength: -1 },
     ...rest,
-    xaxis: { ...axis, ...xaxis },
-    yaxis: { ...axis, ...yaxis },
+    xaxis: named(xaxis),
+    yaxis: named(yaxis),
   };
 }
 
