@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from backends.columns import NO_ROWS, choose, listing, named_errors, not_numbers
 from backends.interface import MissingLibraryError, ProblemError
-from backends.source import Piece, Source
+from backends.problem import Array
+from backends.source import Piece, Source, convert
 
 WINDOW_BYTES = 16 << 20
 """Of a file that are mapped at a time; mapped pages count as the process's memory."""
 
-BATCH_BYTES = 4 << 20
-"""Of Parquet columns that are decoded at a time: no more than a cache holds."""
+BATCH_BYTES = 16 << 20
+"""Of Parquet columns that are decoded at a time."""
 
 
 def npy_source(path: Path, x: Sequence[str] | None, y: str | None, dtype: str) -> NpySource:
@@ -189,12 +190,16 @@ class ParquetSource(Source):
         at = int(begins[groups[0]])
         size = max(1024, BATCH_BYTES // (4 * (self.features + 1)))
         names = [*self.x, self.y]
+        # Column after column, then rows from all of them: far faster than a column into rows.
+        columns: Array = np.empty((len(names), size), self.dtype)
         for batch in file.iter_batches(size, row_groups=groups, columns=names):
             low, high = max(start - at, 0), min(stop - at, batch.num_rows)
             if low < high:
                 part = batch.slice(low, high - low)
-                *x, y = (_numbers(part.column(name), name, at + low) for name in names)
-                yield [values[:, None] for values in x], y
+                for name, into in zip(names, columns, strict=True):
+                    numbers = _numbers(part.column(name), name, at + low)
+                    convert(numbers, into[: high - low], at + low)
+                yield [columns[:-1, : high - low].T], columns[-1, : high - low]
             at += batch.num_rows
 
 

@@ -33,8 +33,8 @@ from backends.reference import Reference
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
 """Some rows: X in parts of one or more columns, (m, k) each, and y, (m,), of any dtype."""
 
-COPY_BYTES = 1 << 20
-"""What a thread copies at a time: columns of so many rows stay in its cache."""
+COPY_BYTES = 4 << 20
+"""What a thread copies at a time."""
 
 BLOCK_BYTES = 64 << 20
 """Of X and y: long enough that placing a block costs little, and two are quickly filled."""
