@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import tempfile
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,12 @@ def over_workers(backend: str) -> str | None:
         if name.distributed and library in name.techniques:
             return str(Name(name.name, library))
     return None
+
+
+def installed() -> bool:
+    """Whether the exchange can be measured here."""
+    library = catalogue.libraries()[Name.parse(KERNEL).library]
+    return find_spec(library.imports) is not None
 
 
 def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:

@@ -21,6 +21,7 @@ ROWS, FEATURES = 1_000_000, 4
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rows of another scale than the synthetic ones: a learning rate of 0.001 diverges."""
     rows = 50 * np.random.default_rng(0).normal(size=(ROWS, FEATURES + 1))
+    rows[:, -1] += rows[:, :-1] @ [1, 2, 3, 4]
     path = tmp_path_factory.mktemp("data") / "rows.npy"
     np.save(path, rows.astype(np.float32))
     return path

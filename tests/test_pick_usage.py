@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from backends import catalogue
 from backends.catalogue import Library
+from bench import machines
 from bench.cli import main
 from bench.measure import Children
 
@@ -45,6 +46,7 @@ def test_an_answer_and_then_another_from_the_store(
         step = line["step_s"]["median"]
         assert total["median"] == pytest.approx(line["setup_s"] + 60 * step)
 
+    monkeypatch.setattr(machines, "measure_exchange", lambda _: None)
     nothing_fits = call(*SMALL, "--rows", 1e13, *store, "--memory", "64GB")
     assert nothing_fits.stdout.startswith("No backend holds 1e13 rows")
 

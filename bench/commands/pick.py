@@ -253,14 +253,12 @@ def _reporter(
 
 def _machines(explorer: Explorer, answer: Answer) -> Machines | None:
     """Return what several machines would take, where one is not enough or takes long."""
-    from backends import catalogue
     from bench import machines
 
     if answer.loop_pick is None:
         return None
     model, request = explorer.models[answer.loop_pick], explorer.request
-    usable = any(entry.available for entry in catalogue.entries([machines.KERNEL]))
-    if not usable or not machines.wanted(model, request, fits=answer.fits):
+    if not machines.wanted(model, request, fits=answer.fits) or not machines.installed():
         return None
     machines.measure_exchange(explorer)
     exchange = machines.exchange_s(explorer.records, request)
