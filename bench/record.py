@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.interface import DescentbenchError
-from bench.row import check_row
+from bench.row import READ, check_row
 from bench.shape import Optional, Positive, check
 
 SCHEMA = 1
@@ -204,8 +204,10 @@ def _check_words(record: Record) -> None:
     for outcome in record.tasks.values():
         rows |= outcome.failures.keys() | {m.row for m in outcome.measurements}
         for m in outcome.measurements:
-            if not m.seconds or (m.kind == "read" and "bytes" not in m.info):
+            if not m.seconds or (m.kind == READ and "bytes" not in m.info):
                 raise RecordError(f"a {m.kind!r} of {m.row} lacks its figures")
+            if (m.kind == READ) != m.row.startswith(f"{READ}/"):
+                raise RecordError(f"{m.row} is no row for a {m.kind!r}")
     for row in rows:
         check_row(row)
 

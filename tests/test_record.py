@@ -28,7 +28,7 @@ OBJECTS = st.dictionaries(st.text(), JSON, max_size=3)
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]))
 ROWS = st.builds(
     Row,
-    st.sampled_from(["numpy", "numpy:blocked", "torch@cuda:0", "not:known", "read", "c"]),
+    st.sampled_from(["numpy", "numpy:blocked", "torch@cuda:0", "not:known", "c"]),
     st.integers(1, 10**12),
     st.integers(1, 10**6),
     st.sampled_from(["float32", "float64"]),
@@ -165,6 +165,7 @@ IN_SETUP = f"tasks.set-up {ROW}"
         (f"{IN_SETUP}.measurements.0.steps", 0, "[0].steps cannot be 0"),
         (f"{IN_SETUP}.measurements.0.kind", "read", "a 'read' of numpy/100x1/float32 lacks"),
         (f"{IN_SETUP}.measurements.0.row", "numpy", "'numpy' is not BACKEND/"),
+        (f"{IN_SETUP}.measurements.0.row", "read/1x1/float32", "float32 is no row for a "),
         (f"{IN_SETUP}.measurements.0.info", None, "[0].info cannot be None"),
         (f"{IN_SETUP}.measurements.0.info.peak_bytes", "7 MB", "peak_bytes cannot be '7 MB'"),
         (f"{IN_SETUP}.failures", {ROW: {}}, f"failures.{ROW} cannot be {{}}"),
