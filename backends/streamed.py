@@ -23,9 +23,9 @@ from backends.reference import Reference
 from backends.source import BLOCK_BYTES, Block, Source
 
 IN_MEMORY = 4
-"""Times X and y that a backend may hold beside them: layouts, temporaries of autograd."""
+"""Times X and y that a backend holds in all; autograd with its temporaries needs the most."""
 
-BLOCKS_HELD = 2 + IN_MEMORY
+BLOCKS_HELD = 6
 """Blocks in memory: one that is read, one that is computed with, and what that takes."""
 
 SMALLEST_BLOCK = 1 << 20
@@ -69,7 +69,7 @@ def place(
 def fits(source: Source, start: int, stop: int, memory_bytes: int) -> bool:
     """Whether rows `start` to `stop`, and what a backend needs besides, fit in memory."""
     data = (stop - start) * step_bytes(1, source.features, source.dtype)
-    return (1 + IN_MEMORY) * data <= memory_bytes
+    return IN_MEMORY * data <= memory_bytes
 
 
 @dataclass(frozen=True)

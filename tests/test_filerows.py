@@ -14,7 +14,7 @@ from bench.filerows import FileRows
 from bench.record import Record
 from bench.store import measurements
 
-ROWS, FEATURES = 1_000_000, 4
+ROWS, FEATURES = 2_000_000, 4
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def run(store: Path, *arguments: object) -> Result:
     return CliRunner().invoke(main, ["run", *few, *map(str, arguments)])
 
 
-@pytest.mark.parametrize(("memory", "streamed"), [("1GB", False), ("90MB", True)])
+@pytest.mark.parametrize(("memory", "streamed"), [("1GB", False), ("110MB", True)])
 def test_rows_of_a_file_are_measured_and_checked(
     file: Path, tmp_path: Path, memory: str, streamed: bool
 ) -> None:

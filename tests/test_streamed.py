@@ -10,7 +10,14 @@ from backends.catalogue import Name
 from backends.problem import TOLERANCE
 from backends.reference import relative_error
 from backends.source import BLOCK_BYTES, Generated
-from backends.streamed import BLOCKS_HELD, Bounded, Streamed, StreamedGram, place
+from backends.streamed import (
+    BLOCKS_HELD,
+    Bounded,
+    Streamed,
+    StreamedGram,
+    fits,
+    place,
+)
 
 RATE = 0.001
 ROWS = 20_011
@@ -79,6 +86,9 @@ def test_gram_makes_one_pass() -> None:
 def test_what_fits_is_placed_and_what_does_not_is_streamed() -> None:
     source, numpy = Generated(ROWS), open_backend("numpy")
     assert not isinstance(place(numpy, source, RATE, 10**9), Streamed)
+    large_enough = Generated(2_000_000)
+    assert fits(large_enough, 0, 2_000_000, 4 * large_enough.bytes_per_step)
+    assert not fits(large_enough, 0, 2_000_000, 4 * large_enough.bytes_per_step - 1)
     least = BLOCKS_HELD << 20
     large = Generated(10**9)
     streamed = place(numpy, large, RATE, least)
