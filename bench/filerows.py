@@ -42,7 +42,10 @@ class FileRows:
     def told(cls) -> FileRows | None:
         """Return what this process was told; None: synthetic rows."""
         text = os.environ.get(VARIABLE)
-        return cls(**json.loads(text)) if text else None
+        if not text:
+            return None
+        told = json.loads(text)
+        return cls(**told | {"x": told["x"] and tuple(told["x"])})
 
     def environment(self) -> dict[str, str]:
         """Return what tells a child."""
@@ -54,8 +57,8 @@ class FileRows:
         return {"path": self.path, "x": x, "y": self.y, "streamed": self.streamed(dtype)}
 
     def open(self, dtype: str) -> Source:
-        """Open the file."""
-        return open_source(self.path, self.x, self.y, dtype)
+        """Open the file; once a process, as some formats are read whole."""
+        return _open(self, dtype)
 
     def streamed(self, dtype: str) -> bool:
         """Whether a child reads the rows anew for every step."""
@@ -68,6 +71,12 @@ class FileRows:
 
 
 @lru_cache(maxsize=1)
+def _open(rows: FileRows, dtype: str) -> Source:
+    return open_source(rows.path, rows.x, rows.y, dtype)
+
+
+@lru_cache(maxsize=1)
 def rows_of(rows: FileRows, dtype: str) -> Problem | Source:
     """Return the rows: in memory if they fit there."""
-    return rows.open(dtype) if rows.streamed(dtype) else rows.open(dtype).load()
+    source = rows.open(dtype)
+    return source if rows.streamed(dtype) else source.load()

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bench.cli import main
-from bench.filerows import FileRows
+from bench.filerows import FileRows, rows_of
 from bench.record import Record
 from bench.store import measurements
 
@@ -71,5 +71,6 @@ def test_a_child_is_told_by_its_environment(
     for name, value in rows.environment().items():
         monkeypatch.setenv(name, value)
     told = FileRows.told()
-    assert told is not None
+    assert told == rows
+    assert rows_of(told, "float32").features == 2
     assert told.open("float32").load().x[5] == pytest.approx(np.load(file)[5, [1, 0]])
