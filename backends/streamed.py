@@ -116,10 +116,11 @@ class SourceBackend(Backend, Protocol):
         ...
 
 
-class Streamed:
-    """Every step reads the rows once; so does the loss, and the gradient comes with it.
+@dataclass(eq=False)
+class _Blockwise:
+    """A backend that is handed one block of rows after the other.
 
-    Parameters
+    Attributes
     ----------
     backend : Backend
         Places a block and sums over it.
@@ -131,20 +132,26 @@ class Streamed:
         The source's rows that are meant; all by default.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        source: Source,
-        learning_rate: float,
-        block_bytes: int = BLOCK_BYTES,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> None:
-        self.backend, self.source, self.learning_rate = backend, source, learning_rate
-        self.block_bytes, self.start = block_bytes, start
-        self.stop = source.rows if stop is None else stop
-        self.rows = self.stop - start
-        self._looked: tuple[Weights, Weights, float] | None = None
+    backend: Backend
+    source: Source
+    learning_rate: float
+    block_bytes: int = BLOCK_BYTES
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many are meant."""
+        return (self.source.rows if self.stop is None else self.stop) - self.start
+
+    def _blocks(self) -> Iterator[Block]:
+        return self.source.blocks(self.block_bytes, self.start, self.stop)
+
+
+class Streamed(_Blockwise):
+    """Every step reads the rows once; so does the loss, and the gradient comes with it."""
+
+    _looked: tuple[Weights, Weights, float] | None = None  # w, and what was found there
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
@@ -211,30 +218,18 @@ class Streamed:
             block.check()
         return gradient, descent.loss(w) * len(block.y) if with_loss else 0.0
 
-    def _blocks(self) -> Iterator[Block]:
-        return self.source.blocks(self.block_bytes, self.start, self.stop)
 
-
-class StreamedGram:
+@dataclass(eq=False)
+class StreamedGram(_Blockwise):
     """One pass for XᵀX and Xᵀy; then steps that cost O(d²)."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        source: Source,
-        learning_rate: float,
-        block_bytes: int = BLOCK_BYTES,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> None:
-        stop = source.rows if stop is None else stop
-        self.rows, self.learning_rate = stop - start, learning_rate
-        d = source.features
+    def __post_init__(self) -> None:
+        d = self.source.features
         xtx, xty, yty = np.zeros((d, d)), np.zeros(d), 0.0
-        for block in source.blocks(block_bytes, start, stop):
+        for block in self._blocks():
             with np.errstate(over="ignore", invalid="ignore"):
-                placed = cast(GramDescent, backend.place(block.problem(), learning_rate))
-            parts = placed.moments()
+                at = self.backend.place(block.problem(), self.learning_rate)
+            parts = cast(GramDescent, at).moments()
             if not all(np.isfinite(part).all() for part in parts):
                 block.check()
             xtx, xty, yty = xtx + parts[0], xty + parts[1], yty + parts[2]

@@ -262,9 +262,7 @@ def _announce(streamed: Streamed, steps: int) -> None:
     from bench.table import byte_count, count
 
     a_pass = streamed.seconds_a_pass()
-    passes = (
-        steps + 1
-    )  # a look takes the gradient of the next step along; the last one is extra
+    passes = steps + 1  # a look is the pass of the step after it, but for the last
     size = byte_count(streamed.source.bytes_per_step, 2)
     click.echo(
         f"{size} of rows are more than the memory allows: every step reads them anew. "
