@@ -314,6 +314,7 @@ def measure(explorer: Explorer, rows: Sequence[tuple[str, int, int, str]]) -> Re
     from bench.measure import Plan, Runner
     from bench.row import Row
 
+    explorer.claim()
     plan = Plan(tuple(Row(*row) for row in rows), PASSES, 0.1)
     runner = Runner(plan, explorer.threads, explorer.store)
     total = len(plan.tasks())
