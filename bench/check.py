@@ -270,11 +270,11 @@ def judge(
     return Outcome(rows, features, iterations, pick, best, regret)
 
 
-def measure_held_out(explorer: Explorer) -> Check:
+def measure_held_out(explorer: Explorer) -> Check | None:
     """Measure all complete backends at sizes that no model saw, and hold the answers to it.
 
     Sizes are log-uniform up to what the memory and the budget allow; the
-    same request gives the same sizes.
+    same request gives the same sizes. None where no pick could be measured.
     """
     from backends.problem import step_bytes
     from bench.model import CAUTION
@@ -302,6 +302,8 @@ def measure_held_out(explorer: Explorer) -> Check:
         outcome = judge(pick, n, request.features, request.iterations, results)
         if outcome:
             outcomes.append(outcome)
+    if not outcomes:
+        return None
     return Check(
         tuple(hold(models, results, [request.iterations])),
         tuple(outcomes),

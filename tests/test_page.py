@@ -247,6 +247,18 @@ def test_a_heading_sorts(watched: Watched) -> None:
 
 
 @needs_browser
+def test_an_unstable_row_says_so_in_a_word(browser: Browser, tmp_path: Path) -> None:
+    shaky = sources([Saved(Path("x.json"), record(sizes=FEW, spread=0.15))])
+    expected = ["unstable" if r.unstable else "" for r in shaky[0].results]
+    assert {*expected} == {"unstable", ""}
+    write(tmp_path / "shaky.html", shaky)
+    page = Watched(browser, tmp_path / "shaky.html").page
+    headings = page.locator("#results th").all_inner_texts()
+    column = headings.index("unstable") + 1
+    assert page.locator(f"#results td:nth-child({column})").all_text_contents() == expected
+
+
+@needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_scrolls_sideways(browser: Browser, path: Path, scheme: str) -> None:
     size = {"width": 360, "height": 740}

@@ -23,7 +23,9 @@ SMALL = ("pick", "--backend", "numpy", "--memory", "400MB")
 
 
 def call(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments])
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
 
 
 def test_an_answer_and_then_another_from_the_store(
@@ -83,8 +85,10 @@ def test_nobody_else_measures_meanwhile(
 
     monkeypatch.setattr(Children, "run", run)
     monkeypatch.setattr(machines, "wanted", lambda *_, **__: measures == "exchange")
-    call(*request, *(["--verify"] if measures == "check" else []))
+    result = call(*request, *(["--verify"] if measures == "check" else []))
     assert tried
+    assert result.exit_code == (0 if measures == "exchange" else 1)
+    assert ("Nothing was checked" in result.stdout) is (measures == "check")
     with hold(tmp_path):
         pass
 

@@ -114,10 +114,12 @@ def show(
 
 def _reasons(found: Sequence[Comparison]) -> list[str]:
     """Say in a line each why rows failed or can't be told, and which they are."""
+    from bench.record import printable
+
     rows: dict[str, list[str]] = {}
     for c in found:
         if c.reason:
-            rows.setdefault(c.reason, []).append(str(c.row))
+            rows.setdefault(printable(c.reason), []).append(str(c.row))
     return [
         f"{reason}: {'all' if len(of) == len(found) else ', '.join(of)}"
         for reason, of in rows.items()
