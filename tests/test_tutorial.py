@@ -7,9 +7,7 @@ to the intervals below: data with a mean(x·y) inside must print the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -55,27 +53,6 @@ TORCH = Listing(
     mean_xy=(69.93819, 69.94059),
 )
 LISTINGS = pytest.mark.parametrize("listing", [NUMPY, TORCH], ids=["numpy", "torch"])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _a_worker_in_this_process() -> Iterator[None]:
-    """For dask backends; workers that are processes have tests in test_cluster.py."""
-    if find_spec("distributed") is None:
-        yield
-        return
-    from dask.system import CPU_COUNT
-    from distributed import LocalCluster
-
-    from backends import cluster
-
-    cluster.close()
-    one = LocalCluster(
-        n_workers=1, threads_per_worker=CPU_COUNT, processes=False, dashboard_address=None
-    )
-    with one, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(cluster.SCHEDULER, one.scheduler_address)
-        yield
-        cluster.close()
 
 
 @LISTINGS
