@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 from pathlib import Path
 
@@ -120,10 +121,16 @@ exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*", "core/RemoveDecorato
 
 @nox.session(default=False)
 def mutation(session: nox.Session) -> None:
-    """Make every small change to some modules and show those that no test notices.
+    """Make small changes to some modules and show those that no test notices.
 
-    Arguments are modules (default: all that have tests named for it).
+    Arguments are modules (default: all that have tests named for it), and `--sample N`
+    for N changes to each, drawn at random, instead of every one; `--seed` draws others.
     """
+    parser = argparse.ArgumentParser("nox -s mutation --")
+    parser.add_argument("modules", nargs="*")
+    parser.add_argument("--sample", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args(session.posargs)
     install(session, "test", "mutation", extras="report")
     copy = Path(session.create_tmp()).resolve() / "copy"  # which is changed in place
     shutil.rmtree(copy, ignore_errors=True)
@@ -135,13 +142,18 @@ def mutation(session: nox.Session) -> None:
     session.chdir(copy)
     # A module changed twice in a second would be run from the first change's bytecode.
     session.env["PYTHONDONTWRITEBYTECODE"] = "1"
-    for module in session.posargs or MUTATED:
+    mutants = ("python", "tests/mutants.py")
+    for module in asked.modules or MUTATED:
         config, found = copy / "cosmic-ray.toml", copy / "found.sqlite"
         config.write_text(COSMIC_RAY.format(module=module, tests=MUTATED[module]))
         session.run("cosmic-ray", "init", "--force", str(config), str(found))
         session.run("cr-filter-operators", str(found), str(config))
+        if asked.sample:
+            number = str(asked.sample)
+            session.run(*mutants, "sample", str(found), number, f"--seed={asked.seed}")
         session.run("cosmic-ray", "exec", str(config), str(found))
         session.run("cr-report", "--surviving-only", "--show-diff", str(found))
+        session.run(*mutants, "share", str(found))
 
 
 @nox.session(default=False)

@@ -270,11 +270,11 @@ def judge(
     return Outcome(rows, features, iterations, pick, best, regret)
 
 
-def measure_held_out(explorer: Explorer) -> Check:
+def measure_held_out(explorer: Explorer) -> Check | None:
     """Measure all complete backends at sizes that no model saw, and hold the answers to it.
 
     Sizes are log-uniform up to what the memory and the budget allow; the
-    same request gives the same sizes.
+    same request gives the same sizes. None where no pick could be measured.
     """
     from backends.problem import step_bytes
     from bench.model import CAUTION
@@ -302,6 +302,8 @@ def measure_held_out(explorer: Explorer) -> Check:
         outcome = judge(pick, n, request.features, request.iterations, results)
         if outcome:
             outcomes.append(outcome)
+    if not outcomes:
+        return None
     return Check(
         tuple(hold(models, results, [request.iterations])),
         tuple(outcomes),
@@ -314,6 +316,7 @@ def measure(explorer: Explorer, rows: Sequence[tuple[str, int, int, str]]) -> Re
     from bench.measure import Plan, Runner
     from bench.row import Row
 
+    explorer.claim()
     plan = Plan(tuple(Row(*row) for row in rows), PASSES, 0.1)
     runner = Runner(plan, explorer.threads, explorer.store)
     total = len(plan.tasks())

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from scipy.stats import t as student
 from bench.machine import identity
 from bench.record import Measurement, Record, RecordError
 from bench.row import Row
-from bench.summary import summarise
+from bench.summary import UNSTABLE, instability, summarise
 
 Verdict = Literal["faster", "slower", "same", "can't tell", "failed"]
 
@@ -85,9 +85,8 @@ class Comparison:
         }
 
 
-def passes(record: Record) -> dict[Row, dict[str, Measurement]]:
+def passes(record: Record, right: set[Row]) -> dict[Row, dict[str, Measurement]]:
     """Return, for every row that was right, its steps in each process."""
-    right = {result.row for result in summarise(record) if result.verified}
     found: dict[Row, dict[str, Measurement]] = {}
     for task, outcome in record.tasks.items():
         for m in outcome.measurements:
@@ -173,8 +172,12 @@ def compare(old: Record, new: Record) -> list[Comparison]:
     RecordError
         They have no row in common.
     """
-    before, after = passes(old), passes(new)
-    failed = {r.row: r.reason for r in summarise(new) if not r.verified}
+    was, now = ({r.row: r for r in summarise(record)} for record in (old, new))
+    before, after = (
+        passes(record, {row for row, result in results.items() if result.verified})
+        for record, results in ((old, was), (new, now))
+    )
+    failed = {row: result.reason for row, result in now.items() if not result.verified}
     asked = [Row.parse(text) for text in old.request["rows"]]
     rows = [row for row in asked if row in before and (row in after or row in failed)]
     if not rows:
@@ -182,10 +185,23 @@ def compare(old: Record, new: Record) -> list[Comparison]:
     beside = bool(old.beside) and old.beside == new.beside
     sides = Sides.in_turn if beside else Sides.apart
     found = judge({row: sides(before[row], after[row]) for row in rows if row in after})
+    if not beside:  # in turn, what shook both is not in the difference
+        found = {
+            row: _doubted(c, max(was[row].spread, now[row].spread)) for row, c in found.items()
+        }
     lost = {
         row: Comparison(row, "failed", reason=failed[row]) for row in rows if row not in after
     }
     return [(found | lost)[row] for row in sorted(rows, key=_order)]
+
+
+def _doubted(comparison: Comparison, spread: float) -> Comparison:
+    """Take a verdict back where a time is unstable by more than it changed."""
+    change = abs((comparison.ratio or 1.0) - 1)
+    if spread <= max(UNSTABLE, change):
+        return comparison
+    reason = comparison.reason or f"unstable {instability(spread)}"
+    return replace(comparison, verdict="can't tell", reason=reason)
 
 
 def judge(of: Mapping[Row, Sides]) -> dict[Row, Comparison]:

@@ -86,6 +86,8 @@ class Explorer:
         How the names were chosen; it stands in the record.
     missing : dict
         Backends that cannot run here, and why; it stands there, too.
+    claim : callable
+        Is called before anything is measured for the store.
     """
 
     request: Request
@@ -100,6 +102,7 @@ class Explorer:
     may_use: int = sys.maxsize
     asked: dict[str, list[str]] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    claim: Callable[[], None] = lambda: None
     dropped: dict[str, str] = field(default_factory=dict)
     late: dict[str, str] = field(default_factory=dict)
 
@@ -257,6 +260,7 @@ class Explorer:
         """Measure until the request is decided or the budget is spent."""
         if self.settled:
             return self.record
+        self.claim()
         with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
             for task in self._tasks():
                 if self.left <= 0:
@@ -268,7 +272,7 @@ class Explorer:
                 )
                 self.report(task.name, 1 - self.left / self.budget)
                 began = time.monotonic()
-                outcome = children.run(task)
+                outcome = children.watched(task)
                 taken = time.monotonic() - began
                 if taken >= children.budget:  # the budget's fault, not the backend's
                     for row in task.rows:

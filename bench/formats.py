@@ -11,7 +11,8 @@ from bench.summary import Result
 
 RESULT_COLUMNS = (
     *("backend", "rows", "features", "dtype", "step_s", "step_s_low", "step_s_high"),
-    *("gb_per_s", "bandwidth_fraction", "import_s", "place_s", "first_call_s", "new_shape_s"),
+    *("unstable", "gb_per_s", "bandwidth_fraction"),
+    *("import_s", "place_s", "first_call_s", "new_shape_s"),
     *("peak_bytes", "relative_error", "threads", "verified", "reason"),
 )
 """Of the report's CSV, too, before the machine."""

@@ -1,12 +1,13 @@
-"""One run at a time in a store: two would slow each other down, and both be wrong."""
+"""One measurement at a time in a store: two would slow each other down, and both be wrong."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from bench.record import RecordError
@@ -44,3 +45,14 @@ def hold(store: Path) -> Iterator[None]:
         file.flush()
         yield
         file.truncate(0)
+
+
+@contextmanager
+def hold_when_asked(store: Path) -> Iterator[Callable[[], None]]:
+    """Give a function that holds the store from its first call to the end of the block.
+
+    An answer out of what the store has already keeps nobody out, and needs no place
+    to write. The function raises what `hold` does.
+    """
+    with ExitStack() as until_the_end:
+        yield cache(lambda: until_the_end.enter_context(hold(store)))

@@ -110,13 +110,14 @@ def measure_exchange(explorer: Explorer) -> None:
     request = explorer.request
     if exchange_s(explorer.records, request) is not None:
         return
+    explorer.claim()
     row = str(_row(request))
     with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
         children = Children(
             *(explorer.threads, SECONDS, Path(scratch), explorer.path.with_suffix("")),
             timeout=60.0,
         )
-        outcome = children.run(Task("two workers", "test_step.py", (row,)))
+        outcome = children.watched(Task("two workers", "test_step.py", (row,)))
     explorer.record = explorer.record.with_outcome("two workers", outcome)
     explorer.record.save(explorer.path)
 

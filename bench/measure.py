@@ -334,6 +334,12 @@ class Children:
     seat: Seat | None = None
     stop: Event = field(default_factory=Event)
 
+    def watched(self, task: Task) -> Outcome:
+        """Run one task; note what disturbed it."""
+        noise = Noise()
+        outcome = self.run(task)
+        return replace(outcome, noise=noise.seen())
+
     def run(self, task: Task) -> Outcome:
         """Run one task; of a child that dies, the rows that did no harm run once more."""
         warm = self.scratch / "warm"

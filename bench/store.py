@@ -6,7 +6,7 @@ measurement taken elsewhere would be another machine's truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -37,6 +37,17 @@ def measurements(records: Iterable[Record]) -> Iterator[tuple[Row, Measurement]]
                 row = Row.parse(m.row)
                 if row.backend not in YARDSTICKS and m.row not in outcome.failures:
                     yield row, m
+
+
+def noises(
+    records: Iterable[Record], features: int, dtype: str
+) -> Iterator[Mapping[str, float]]:
+    """Yield what disturbed each process that measured these features and dtype."""
+    for record in records:
+        for outcome in record.tasks.values():
+            rows = (Row.parse(m.row) for m in outcome.measurements)
+            if any((row.features, row.dtype) == (features, dtype) for row in rows):
+                yield outcome.noise
 
 
 def failures(records: Iterable[Record]) -> dict[Row, str]:

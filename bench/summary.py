@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -39,10 +40,9 @@ class Interval:
         (`scipy.stats.quantile_test`; Conover, Practical Nonparametric
         Statistics, 1999, section 3.2).
         """
-        centre = median(samples)
-        bounds = quantile_test(samples, q=centre, p=0.5).confidence_interval(0.95)
-        low, high = (None if math.isnan(b) else float(b) for b in (bounds.low, bounds.high))
-        return cls(centre, low, high)
+        ordered = sorted(samples)
+        low, high = (None if r is None else ordered[r] for r in _ranks(len(ordered)))
+        return cls(median(ordered), low, high)
 
     @property
     def spread(self) -> float | None:
@@ -50,6 +50,14 @@ class Interval:
         if self.low is None or self.high is None:
             return None
         return (self.high - self.low) / (2 * self.median)
+
+
+@cache
+def _ranks(count: int) -> tuple[int | None, int | None]:
+    """Return which of so many ordered samples bound the median; they do not matter."""
+    bounds = quantile_test(range(count), p=0.5).confidence_interval(0.95)
+    low, high = (None if math.isnan(b) else int(b) for b in (bounds.low, bounds.high))
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -88,10 +96,16 @@ class Result:
         return self.bytes_per_step / self.step_s.median / 1e9
 
     @property
+    def spread(self) -> float:
+        """Half a step's interval, relative; infinite where the samples are too few for one."""
+        if self.step_s is None:
+            return 0.0
+        return math.inf if self.step_s.spread is None else self.step_s.spread
+
+    @property
     def unstable(self) -> bool:
         """Whether the samples are too few, or lie too far apart, to go by their median."""
-        spread = self.step_s.spread if self.step_s else 0.0
-        return spread is None or spread > UNSTABLE
+        return self.spread > UNSTABLE
 
     @property
     def least_squares_only(self) -> bool:
@@ -106,6 +120,11 @@ class Result:
             "least_squares_only": self.least_squares_only,
             "reason": self.reason or None,
         }
+
+
+def instability(spread: float) -> str:
+    """Write a `Result.spread`: ±23%."""
+    return "(few samples)" if math.isinf(spread) else f"±{spread:.0%}"
 
 
 def summarise(record: Record) -> list[Result]:
@@ -124,9 +143,9 @@ def summarise(record: Record) -> list[Result]:
 
 
 def _result(record: Record, row: Row) -> Result:
-    tasks = record.tasks.values()
-    mine = [m for task in tasks for m in task.measurements if m.row == str(row)]
-    reasons = [task.failures[str(row)] for task in tasks if str(row) in task.failures]
+    tasks, text = record.tasks.values(), str(row)
+    mine = [m for task in tasks for m in task.measurements if m.row == text]
+    reasons = [task.failures[text] for task in tasks if text in task.failures]
     steps = [m for m in mine if m.kind == "step"]
     verified = bool(steps) and not reasons
     samples = [s for m in steps for s in m.seconds_per_step]
@@ -182,10 +201,11 @@ def read_fraction(record: Record, row: Row) -> float | None:
     ) -> float | None:
         return _middle(of(m) / s for m in measurements for s in m.seconds_per_step)
 
+    text, yardstick = str(row), str(row.yardstick)
     fractions = []
     for task in record.tasks.values():
-        steps = [m for m in task.measurements if m.kind == "step" and m.row == str(row)]
-        reads = [m for m in task.measurements if m.row == str(row.yardstick)]
+        steps = [m for m in task.measurements if m.kind == "step" and m.row == text]
+        reads = [m for m in task.measurements if m.row == yardstick]
         step = rate(steps, lambda _: row.bytes_per_step)
         read = rate(reads, lambda m: int(m.info["bytes"]))
         if step and read:

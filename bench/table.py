@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.formats import markdown_text
-from bench.summary import Interval, Result
+from bench.summary import Interval, Result, instability
 
 GRAM_NOTE = "gram: for least squares only; reads the data once (place), then steps cost O(d²)"
 
@@ -85,13 +85,7 @@ def results_markdown(results: list[Result]) -> str:
 
 def _unstable(results: list[Result]) -> list[str]:
     """Name in a line the rows whose time is not to be relied on, if there are any."""
-    found = []
-    for result in results:
-        if result.unstable and result.step_s:
-            spread = result.step_s.spread
-            found.append(
-                f"{result.backend} {percent(spread, '±') if spread else '(few samples)'}"
-            )
+    found = [f"{r.backend} {instability(r.spread)}" for r in results if r.unstable]
     return [f"unstable: {', '.join(found)}"] if found else []
 
 

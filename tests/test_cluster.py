@@ -250,8 +250,11 @@ def test_when_all_workers_are_lost_it_stops(
         placed.run(np.ones(4), 100_000)
 
 
-def test_a_scheduler_that_goes_away_is_an_error(processes: Processes) -> None:
+def test_a_scheduler_that_goes_away_is_an_error(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     processes.add()
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2.0)  # a client tries to get it back
     placed = open_backend("dask:numpy").place(Generated(1000), RATE)
     processes.end()
     with pytest.raises(BackendError, match="the Dask scheduler is gone"):
@@ -282,7 +285,7 @@ def test_the_program_stops_with_a_checkpoint_and_goes_on_from_it(
     """The only worker is killed; another process resumes, with a backend of its own."""
     processes.add()
     kept = tmp_path / "w.json"
-    size = ["--rows", "200003", "--features", "4", "--dtype", "float64"]
+    size = ["--rows", "50003", "--features", "4", "--dtype", "float64"]
     fit = [sys.executable, "-m", "bench", "fit", *size, "--steps", "3000", "--every", "100"]
     running = subprocess.Popen(
         [
@@ -311,7 +314,7 @@ def test_the_program_stops_with_a_checkpoint_and_goes_on_from_it(
         check=True,
     )
     w = json.loads(ended.stdout)["w"]
-    source = Generated(200_003, 4, "float64")
+    source = Generated(50_003, 4, "float64")
     assert relative_error(w, source.reference.iterate(3000, RATE, np.zeros(4))) < 1e-12
 
 

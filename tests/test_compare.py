@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -179,6 +180,58 @@ def test_weights_cry_no_wolf() -> None:
     assert alarms <= 400 * (0.05 + 2 * np.sqrt(0.05 * 0.95 / 400))
 
 
+def resampled(of: Record, factors: Sequence[float]) -> Record:
+    """Give every pass these samples, relative to its first."""
+    tasks = {
+        name: replace(
+            outcome,
+            measurements=tuple(
+                replace(m, seconds=tuple(factor * m.seconds[0] for factor in factors))
+                for m in outcome.measurements
+            ),
+        )
+        for name, outcome in of.tasks.items()
+    }
+    return replace(of, tasks=tasks)
+
+
+ROUGH = (0.8, 0.8, 0.8, 1.0, 1.2, 1.2, 1.2)
+
+
+@pytest.mark.parametrize(
+    ("slower", "old", "new", "in_turn", "verdict"),
+    [
+        (1.15, [1] * 7, [1] * 7, False, "slower"),
+        (1.15, ROUGH, [1] * 7, False, "can't tell"),
+        (1.15, [1] * 7, ROUGH, False, "can't tell"),
+        (0.85, [1] * 7, ROUGH, False, "can't tell"),
+        (1.30, ROUGH, ROUGH, False, "slower"),
+        (0.70, ROUGH, ROUGH, False, "faster"),
+        (1.15, ROUGH, ROUGH, True, "slower"),
+        (3.00, [1], [1] * 7, False, "can't tell"),
+    ],
+)
+def test_a_change_within_what_is_unstable_can_not_be_told(
+    slower: float,
+    old: Sequence[float],
+    new: Sequence[float],
+    in_turn: bool,
+    verdict: str,
+) -> None:
+    """The passes' medians agree, and their samples are ±20 % apart; seen red without."""
+    records = [
+        replace(resampled(r, samples), beside="now" if in_turn else "")
+        for r, samples in zip(pair(0, slower, spread=1e-4), (old, new), strict=True)
+    ]
+    found = {c.row.backend: c for c in compare(*records)}
+    assert found["torch"].verdict == verdict
+    steady = old == new == [1] * 7
+    assert found["numpy"].verdict == ("same" if steady or in_turn else "can't tell")
+    if verdict == "can't tell":
+        what = "(few samples)" if len(old) == 1 else "±20%"
+        assert found["torch"].reason == f"unstable {what}"
+
+
 def test_one_pass_tells_nothing() -> None:
     found = compare(*pair(0, 3.0, passes=1))
     assert {c.verdict for c in found} == {"can't tell"}
@@ -263,6 +316,16 @@ def test_unlike_results_are_refused_in_a_line(store: Path, new: str, says: str) 
     code, out, err = call(store, "before", new)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert says in err
+
+
+def test_the_table_says_why_it_cannot_be_told(tmp_path: Path) -> None:
+    for name, samples in {"old": ROUGH, "new": [1] * 7}.items():
+        resampled(record(sizes=[(100, 1)], name=name), samples).save(
+            tmp_path / f"run-{name}.json"
+        )
+    code, out, _ = call(tmp_path, "old", "new")
+    assert code == 0
+    assert "\nunstable ±20%: all\n" in out
 
 
 def test_force_compares_other_machines(store: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
@@ -10,8 +11,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from bench.model import CAUTION, CostModel, Observations, Sample
+from bench.model import (
+    BETWEEN,
+    BEYOND,
+    CAUTION,
+    PRIOR_COUNT,
+    SETUP_SPREAD,
+    SLOWEST_COPY,
+    STEP_SPREAD,
+    CostModel,
+    Observations,
+    Sample,
+    student_t4,
+    uniforms,
+)
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 30_000_000)
 
@@ -97,6 +112,46 @@ def test_a_known_cost_is_recovered_ten_times_beyond_too(n: int, k: int) -> None:
     assert inside >= 32
 
 
+def test_an_interval_is_what_the_processes_and_the_distance_make_it() -> None:
+    """In closed form, of measurements without noise: what is left is the prior's share."""
+    m = model()  # three processes at each of seven sizes
+    spread = STEP_SPREAD * math.sqrt(PRIOR_COUNT / (PRIOR_COUNT + 7 * (3 - 1)))
+    own = spread * math.sqrt(1 + 1 / 3)
+    for n, away, a_decade in (
+        (10_000, 0.0, BETWEEN),
+        (30_000, math.log10(3), BETWEEN),
+        (300_000_000, 1.0, BEYOND),
+    ):
+        sigma = math.hypot(own, a_decade * away)
+        step = m.step(n)
+        for bound, quantile in ((step.low, 0.05), (step.high, 0.95)):
+            width = sigma * np.quantile(m._draws[3], quantile)
+            assert math.log(bound / step.median) == pytest.approx(width, rel=1e-3)
+
+
+def test_set_ups_have_a_spread_of_their_own() -> None:
+    """Two places and two first calls of one process each tell nothing, three imports do."""
+    total = model(observed(step=(1e-12, 0.0))).totals(10_000, 1)
+    sigma = SETUP_SPREAD * math.sqrt(PRIOR_COUNT / (PRIOR_COUNT + 3 - 1))
+    parts = (0.5, 1e-3 + 1e-5, 0.2) @ np.exp(sigma * model()._draws[:3])
+    assert total == pytest.approx(parts, rel=1e-3)
+
+
+def test_the_overhead_is_that_of_the_nearest_measured_size() -> None:
+    calls = (Sample(100, 1.0), Sample(10_000, 2.0), Sample(1_000_000, 4.0))
+    seen = replace(observed(step=(1e-9, 0.0)), first_call=calls)
+    for n, overhead in ((10, 1), (900, 1), (1_100, 2), (90_000, 2), (110_000, 4), (10**9, 4)):
+        assert model(seen).first_call_s(n) == pytest.approx(overhead)
+
+
+def test_what_a_page_gets_is_json_with_the_peaks_or_without() -> None:
+    whole = json.loads(json.dumps(model().as_dict()))
+    assert whole["peaks"] == {"rows": [10_000, 30_000_000], "bytes": [60.12e6, 420e6]}
+    assert whole["bytes_a_row"] == 12
+    bare = model(replace(observed(), peak_bytes=())).as_dict()
+    assert bare["peaks"] is bare["bytes_a_row"] is None
+
+
 def test_a_step_is_straight_beyond_the_largest_size() -> None:
     m = model(observed(step=(1e-3, 1e-9)))
     latency = m.step_s(100)
@@ -129,7 +184,8 @@ def test_the_interval_is_wider_far_from_what_was_measured() -> None:
 
 def test_one_small_placing_says_nothing_about_a_row() -> None:
     seen = replace(observed(), place=(Sample(10_000, 5e-3),), place_again=())
-    assert model(seen).place_s(10**8) < 2.0  # not 10⁴ times 5 ms
+    a_row = 8 / SLOWEST_COPY  # not 10⁴ times 5 ms for 10⁸ rows
+    assert model(seen).place_s(10**8) == pytest.approx(5e-3 + (10**8 - 10_000) * a_row)
     assert model(seen).place_s(10_000) == pytest.approx(5e-3, rel=0.05)
 
 
@@ -166,3 +222,21 @@ def test_what_failed_or_lacks_a_part_is_not_complete() -> None:
     assert not model(replace(observed(), failure="w is wrong")).complete
     assert not model(replace(observed(), step=())).complete
     assert not model(replace(observed(), place=())).complete
+
+
+# its draws, which a page makes, too
+
+
+def test_the_draws_are_students() -> None:
+    uniform = uniforms(12345, 100_000)
+    assert stats.kstest(uniform, "uniform").pvalue > 0.01
+    assert student_t4(uniform[:1000]) == pytest.approx(stats.t.ppf(uniform[:1000], 4), rel=1e-6)
+
+
+def test_mulberry32_by_hand() -> None:
+    """One number in Python's own integers."""
+    mask = 2**32 - 1
+    a = (7 + 0x6D2B79F5) & mask
+    t = ((a ^ a >> 15) * (a | 1)) & mask
+    t = ((t + ((t ^ t >> 7) * (t | 61) & mask)) & mask) ^ t
+    assert uniforms(7, 1)[0] == ((t ^ t >> 14) + 0.5) / 2**32

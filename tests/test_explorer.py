@@ -16,7 +16,7 @@ from bench.measure import Children, Task
 from bench.pick import Request, recommend
 from bench.record import Measurement, Outcome, Record
 from bench.row import READ, Row
-from bench.store import age, alike, observations
+from bench.store import age, alike, noises, observations
 
 COSTS = {  # import, place, overhead, latency, a row
     "numpy": (0.0, 1e-3, 1e-4, 5e-6, 2e-9),
@@ -232,3 +232,14 @@ def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> Non
     assert not seen["torch"].step
     assert "read" not in seen
     assert "days old" in age(found, found[0])
+
+
+def test_what_disturbed_is_of_the_same_features(tmp_path: Path) -> None:
+    rows = ["numpy/9x1/float32", "read/9x1/float32", "numpy/9x2/float32", "numpy/9x1/float64"]
+    tasks = {
+        row: Outcome((Measurement("step", row, (1.0,)),), noise={"swapped": float(k)})
+        for k, row in enumerate(rows)
+    }
+    record = Record("2026-01-01T00:00:00.000+00:00", {"rows": rows}, MACHINE, "code", tasks)
+    found = [noise["swapped"] for noise in noises([record], 1, "float32")]
+    assert found == [0, 1]

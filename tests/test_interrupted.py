@@ -16,7 +16,7 @@ from test_catalogue import descentbench
 from test_child import left_over, wait_until
 from test_run import INTERRUPTIBLE, SMALL, chosen, declare_faulty
 
-from bench.lock import NAME, hold
+from bench.lock import NAME, hold, hold_when_asked
 from bench.record import Record, RecordError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 RUN = (*SMALL, *chosen("numpy", "numpy:blocked"), "--passes", 2, "--store", "store")
 
 SHOW_CURSOR, HIDE_CURSOR = b"\x1b[?25h", b"\x1b[?25l"
+
+PICK = ("pick", "--rows", 1000, "--backend", "numpy", "--budget", 3, "--store", "store")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -130,9 +132,12 @@ def test_any_command_ends_in_a_line(tmp_path: Path, number: signal.Signals) -> N
 # two at once
 
 
-def test_a_second_run_says_who_holds_the_store(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [RUN, PICK], ids=["run", "pick"])
+def test_a_second_one_says_who_holds_the_store(
+    tmp_path: Path, command: tuple[object, ...]
+) -> None:
     with hold(tmp_path):
-        done = descentbench(tmp_path, *RUN[:-1], tmp_path)
+        done = descentbench(tmp_path, *command[:-1], tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert f"{tmp_path} is in use by process {os.getpid()} since " in line
@@ -145,6 +150,18 @@ def test_a_store_is_let_go(tmp_path: Path) -> None:
         refused = pytest.raises(RecordError, match="is in use by")
         with hold(store), refused, hold(store):
             pytest.fail("two hold it")
+
+
+def test_what_only_reads_a_store_does_not_hold_it(tmp_path: Path) -> None:
+    with hold_when_asked(tmp_path) as claim:
+        with hold(tmp_path), pytest.raises(RecordError, match="is in use by"):
+            claim()
+        for _ in range(2):
+            claim()
+        with pytest.raises(RecordError, match="is in use by"), hold(tmp_path):
+            pytest.fail("two hold it")
+    with hold(tmp_path):
+        pass
 
 
 def test_a_store_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_who_needs_it_says_so_in_a_line(
     _spoil(tmp_path, library, fault)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data.parquet").write_bytes(b"PAR1")
-    record().save(tmp_path / "run.json")
+    record(sizes=[(100, 1)]).save(tmp_path / "run.json")
     arguments, words = NEEDED[library]
     done = descentbench(tmp_path, *arguments)
     assert (done.returncode, done.stdout) == (2, "")

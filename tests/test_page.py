@@ -44,6 +44,9 @@ FIGURES = ("scaling", "map", "cost", "roofline", "convergence", "correctness")
 
 BYTES = 2_500_000
 
+FEW = [(100, 1), (1000, 1)]
+"""Sizes of which a page is made at once: it computes the convergence of each."""
+
 EVIL = "</script><script>window.evil=1</script><img src=x onerror=window.evil=1>"
 
 BREAKING_OUT = (
@@ -244,6 +247,18 @@ def test_a_heading_sorts(watched: Watched) -> None:
 
 
 @needs_browser
+def test_an_unstable_row_says_so_in_a_word(browser: Browser, tmp_path: Path) -> None:
+    shaky = sources([Saved(Path("x.json"), record(sizes=FEW, spread=0.15))])
+    expected = ["unstable" if r.unstable else "" for r in shaky[0].results]
+    assert {*expected} == {"unstable", ""}
+    write(tmp_path / "shaky.html", shaky)
+    page = Watched(browser, tmp_path / "shaky.html").page
+    headings = page.locator("#results th").all_inner_texts()
+    column = headings.index("unstable") + 1
+    assert page.locator(f"#results td:nth-child({column})").all_text_contents() == expected
+
+
+@needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_on_a_phone_nothing_scrolls_sideways(browser: Browser, path: Path, scheme: str) -> None:
     size = {"width": 360, "height": 740}
@@ -281,9 +296,10 @@ def test_words_from_a_file_are_words(
     machine |= {"python": BREAKING_OUT, "caches": {EVIL: 1 << 20, BREAKING_OUT: 2 << 20}}
     failed = {"numpy/100x1/float32": EVIL}
     words = {"revision": EVIL, "code": BREAKING_OUT, "name": EVIL}
-    evil = record(machine, failed=failed, sizes=[(100, 1), (1000, 1)], **words)
+    evil = record(machine, failed=failed, sizes=FEW, **words)
     path = tmp_path / "evil.html"
-    write(path, sources([Saved(Path("x.json"), evil), Saved(Path("y.json"), record())]))
+    good = record(sizes=FEW)
+    write(path, sources([Saved(Path("x.json"), evil), Saved(Path("y.json"), good)]))
     watched = Watched(browser, path)
     assert watched.page.evaluate("window.evil") is None
     assert watched.page.locator("img, a[href^=javascript]").count() == 0
@@ -293,9 +309,9 @@ def test_words_from_a_file_are_words(
 
 
 def test_results_without_set_up_still_make_a_page(tmp_path: Path) -> None:
-    whole = record()
+    whole = record(sizes=FEW)
     only = {name: task for name, task in whole.tasks.items() if name.startswith("pass")}
-    (source,) = sources([Saved(Path("x.json"), record(tasks=only))])
+    (source,) = sources([Saved(Path("x.json"), record(sizes=FEW, tasks=only))])
     assert source.models == {}
     assert json.loads(json.dumps(content([source])))["sources"][0]["picks"] == []
     assert render(content([source])).startswith("<!DOCTYPE html>")

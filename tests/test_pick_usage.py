@@ -1,4 +1,4 @@
-"""``descentbench pick`` as a user calls it, measuring for real at small sizes."""
+"""``descentbench pick`` as a user calls it: for real at small sizes, or with made-up costs."""
 
 from __future__ import annotations
 
@@ -7,37 +7,52 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from test_explorer import World
 
 from backends import catalogue
 from backends.catalogue import Library
-from bench import machines
+from bench import explore, machines
 from bench.cli import main
-from bench.measure import Children
+from bench.lock import hold
+from bench.measure import Children, Task
+from bench.noise import Noise
+from bench.record import Outcome, Record, RecordError
 
-SMALL = ("pick", "--backend", "numpy", "--backend", "numpy:blocked", "--budget", "8")
+SMALL = ("pick", "--backend", "numpy", "--memory", "400MB")
+"""The memory bounds the sizes that are measured, to what takes a second or two."""
 
 
 def call(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(a) for a in arguments])
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
 
 
 def test_an_answer_and_then_another_from_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Noise, "seen", lambda _: {"others": 0.5})
+    monkeypatch.setattr(explore, "PASSES", 1)
     store = "--store", tmp_path
     first = call(*SMALL, "--rows", 20_000, "--iterations", 50, *store)
     assert first.exit_code == 0, first.output
     assert first.stdout.startswith("Use numpy")
     assert max(map(len, first.stdout.splitlines())) <= 80
+    assert "noise: other programs took up to 50% of the CPUs in " in first.stdout
+    (record,) = map(Record.load, tmp_path.glob("pick-*.json"))
+    assert all(task.noise == {"others": 0.5} for task in record.tasks.values())
 
     monkeypatch.setattr(Children, "run", lambda *_: pytest.fail("was measured again"))
-    second = call(*SMALL, "--rows", 30_000, "--iterations", 60, *store, "--json")
+    with hold(tmp_path):  # by somebody else's run; nothing is written for this answer
+        second = call(*SMALL, "--rows", 30_000, "--iterations", 60, *store, "--json")
     assert second.exit_code == 0, second.output
     answer = json.loads(second.stdout)
     expected = {"schema", "machine", "request", "pick", "tied", "why", "backends"}
     assert expected | {"crossovers", "verification"} <= answer.keys()
     assert answer["request"]["rows"] == 30_000
     assert "min old" in answer["why"]
+    (noise,) = answer["noise"]
+    assert noise.startswith("other programs took up to 50% of the CPUs in ")
     for line in answer["backends"]:
         total = line["total_s"]
         assert total["low"] <= total["median"] <= total["high"]
@@ -47,25 +62,43 @@ def test_an_answer_and_then_another_from_the_store(
         assert total["median"] == pytest.approx(line["setup_s"] + 60 * step)
 
     monkeypatch.setattr(machines, "measure_exchange", lambda _: None)
-    nothing_fits = call(*SMALL, "--rows", 1e13, *store, "--memory", "64GB")
+    nothing_fits = call(*SMALL, "--rows", 1e13, *store)
     assert nothing_fits.stdout.startswith("No backend holds 1e13 rows")
+
+
+@pytest.mark.parametrize("measures", ["steps", "exchange", "check"])
+def test_nobody_else_measures_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measures: str
+) -> None:
+    """Seen red with each of the three claims left out."""
+    World(monkeypatch)
+    request = *SMALL, "--rows", 1000, "--store", tmp_path
+    if measures != "steps":
+        assert call(*request).exit_code == 0
+    tried = []
+
+    def run(children: Children, task: Task) -> Outcome:
+        tried.append(task)
+        with pytest.raises(RecordError, match="is in use by"), hold(tmp_path):
+            pass
+        return Outcome()
+
+    monkeypatch.setattr(Children, "run", run)
+    monkeypatch.setattr(machines, "wanted", lambda *_, **__: measures == "exchange")
+    result = call(*request, *(["--verify"] if measures == "check" else []))
+    assert tried
+    assert result.exit_code == (0 if measures == "exchange" else 1)
+    assert ("Nothing was checked" in result.stdout) is (measures == "check")
+    with hold(tmp_path):
+        pass
 
 
 def test_what_cannot_run_here_is_named_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the store, too, where nothing is imported to find it out again."""
-    request = (
-        "pick",
-        "--backend",
-        "n*[yd]",
-        "--budget",
-        3,
-        "--rows",
-        1000,
-        "--store",
-        tmp_path,
-    )
+    World(monkeypatch)
+    request = "pick", "--backend", "n*[yd]", "--rows", 1000, "--store", tmp_path
     catalogue.register(Library("npad", "a_module_that_is_nowhere"))
     try:
         first = call(*request, "--json")
@@ -103,7 +136,8 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_gives_the_shape(tmp_path: Path) -> None:
+def test_a_file_gives_the_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    World(monkeypatch)
     data = tmp_path / "houses.csv"
     data.write_text("a,b,y\n" + "".join(f"{i},{i % 7},{2 * i}\n" for i in range(500)))
     result = call(

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
+UNREAD = """
+import pytest
 
-def pytest(*arguments: str) -> list[str]:
+
+class Unread(pytest.Module):
+    def collect(self):
+        print(f"{self.path.parent.name}/{self.path.name}::")
+        return []
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return Unread.from_parent(parent, path=module_path)
+"""
+"""A plugin that names the files which would be collected, and imports none of them."""
+
+NO_TESTS = 5
+"""Pytest's exit code where it collected none."""
+
+
+def pytest(*arguments: str, folder: Path = ROOT, code: int = 0) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout.splitlines()
 
 
@@ -21,8 +41,9 @@ def files(listed: list[str]) -> set[str]:
     return {line.partition("::")[0] for line in listed if "::" in line}
 
 
-def test_plain_pytest_collects_every_test_and_no_benchmark() -> None:
-    listed = pytest("--collect-only")
+def test_plain_pytest_collects_every_test_and_no_benchmark(tmp_path: Path) -> None:
+    (tmp_path / "unread.py").write_text(UNREAD)
+    listed = pytest("--collect-only", "-s", "-p", "unread", folder=tmp_path, code=NO_TESTS)
     assert files(listed) == {f"tests/{path.name}" for path in ROOT.glob("tests/test_*.py")}
 
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 from test_cost_model import model, observed
 
 from bench.answer import duration, notes, plural, rounded, sentence, span
-from bench.model import CostModel, Range
-from bench.pick import Request, break_even, choose, crossovers, plainness, recommend
+from bench.model import COVERAGE, CostModel, Range
+from bench.pick import (
+    FEWEST_ROWS,
+    GRID_POINTS,
+    Request,
+    break_even,
+    choose,
+    crossovers,
+    plainness,
+    recommend,
+)
 
 PLENTY = {"cpu": 10**12}
 
@@ -53,6 +65,7 @@ def test_plainness() -> None:
     names = ["numpy:gram", "torch@cuda:0", "numba:parallel", "jax", "numpy"]
     plain_first = ["jax", "numpy", "torch@cuda:0", "numba:parallel", "numpy:gram"]
     assert sorted(names, key=lambda n: (plainness(n), n)) == plain_first
+    assert plainness("torch@axl:0") == plainness("torch@cuda:0")
 
 
 def test_break_even_is_the_set_ups_difference_over_the_steps() -> None:
@@ -72,6 +85,48 @@ def test_a_crossover_lies_where_the_totals_meet() -> None:
     assert ratio == pytest.approx(1, rel=0.1)
     assert crossovers([SLOW], ask()) == ()
     assert crossovers([SLOW, FAST], ask(rows=50)) == ()
+
+
+EARLY = (
+    costs("numpy", import_s=1e-3, overhead=0.0, step=(1e-5, 1e-7)),
+    costs("numba:parallel", import_s=1e-3, overhead=0.02, step=(1e-6, 1e-8)),
+)
+
+
+@pytest.mark.parametrize(
+    ("models", "rows", "open_ends"),
+    [
+        ((SLOW, FAST), 100_000_000, (False, False)),
+        ((SLOW, FAST), 2_800_000, (False, True)),
+        (EARLY, 100_000, (True, False)),
+    ],
+)
+def test_a_crossovers_bounds_are_where_it_is_certain(
+    models: tuple[CostModel, CostModel], rows: int, open_ends: tuple[bool, bool]
+) -> None:
+    """From the last size where it hardly ever wins to the first where it nearly always does.
+
+    Where there is no such size it is the smallest, or the largest, that was looked at.
+    """
+    before, after = models
+    (found,) = crossovers(models, ask(rows=rows))
+    grid = np.geomspace(FEWEST_ROWS, rows, GRID_POINTS)
+    wins = [np.mean(after.totals(n, 1000) < before.totals(n, 1000)) for n in grid]
+    faster = [after.total_s(n, 1000) < before.total_s(n, 1000) for n in grid]
+    first = faster.index(True)
+    assert found.rows == pytest.approx(math.sqrt(grid[first - 1] * grid[first]))
+    never = [n for n, share in zip(grid[:first], wins, strict=False) if share <= 1 - COVERAGE]
+    always = [n for n, share in zip(grid, wins, strict=True) if share >= COVERAGE]
+    assert (not never, not always) == open_ends
+    assert found.low == (max(never) if never else FEWEST_ROWS)
+    assert found.high == (min(always) if always else grid[-1])
+
+
+def test_an_answer_cannot_be_changed() -> None:
+    answer = recommend([SLOW, FAST], ask(rows=100_000_000), {})
+    for frozen in (answer, answer.request, answer.candidates[0], answer.crossovers[0]):
+        with pytest.raises(FrozenInstanceError):
+            frozen.rows = 1  # type: ignore[misc,union-attr]
 
 
 def test_what_does_not_fit_is_not_picked_while_something_does() -> None:

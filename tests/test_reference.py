@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
@@ -82,6 +83,26 @@ def test_loss_and_gradient_are_the_definition() -> None:
     residual = data.x @ w - data.y
     assert data.reference.loss(w) == pytest.approx(np.mean(residual**2), rel=1e-12)
     np.testing.assert_allclose(data.reference.gradient(w), 2 * data.x.T @ residual / 1000)
+
+
+def test_the_curvature_is_the_largest_of_any_direction() -> None:
+    """Columns that share no row: each is a direction of its own."""
+    x = np.kron(np.diag([1.0, 3.0, 2.0]), np.ones((4, 1)))
+    reference = Reference.of(x, np.zeros(12))
+    assert reference.lipschitz == pytest.approx(2 * 9 * 4 / 12)
+    assert reference.largest_stable_rate == pytest.approx(1 / 3)
+
+
+def test_the_pass_holds_no_more_than_two_blocks_of_eight_mebibytes() -> None:
+    """Of float64 copies, the last and the next, however many rows there are."""
+    data = generate(300_000, 7)
+    tracemalloc.start()
+    try:
+        Reference.of(data.x, data.y)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 8 << 20 < peak < 2 * (8 << 20)
 
 
 def test_many_blocks_add_up_to_one() -> None:

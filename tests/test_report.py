@@ -17,7 +17,7 @@ from bench.cli import main
 from bench.commands.options import Format
 from bench.compare_check import BACKENDS, judge, slow_down
 from bench.formats import csv_text, flat, markdown_text, results_csv
-from bench.model import CostModel, student_t4, uniforms
+from bench.model import CostModel
 from bench.record import Record, RecordError
 from bench.report.content import content
 from bench.report.source import sources
@@ -80,23 +80,6 @@ def test_the_page_holds_no_number_that_json_has_not() -> None:
 
 
 # draws that a page can make, too
-
-
-def test_the_draws_are_students() -> None:
-    from scipy import stats
-
-    uniform = uniforms(12345, 100_000)
-    assert stats.kstest(uniform, "uniform").pvalue > 0.01
-    assert student_t4(uniform[:1000]) == pytest.approx(stats.t.ppf(uniform[:1000], 4), rel=1e-6)
-
-
-def test_mulberry32_by_hand() -> None:
-    """One number in Python's own integers."""
-    mask = 2**32 - 1
-    a = (7 + 0x6D2B79F5) & mask
-    t = ((a ^ a >> 15) * (a | 1)) & mask
-    t = ((t + ((t ^ t >> 7) * (t | 61) & mask)) & mask) ^ t
-    assert uniforms(7, 1)[0] == ((t ^ t >> 14) + 0.5) / 2**32
 
 
 def test_two_backends_draw_apart() -> None:

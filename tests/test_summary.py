@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import quantile_test
 
 from bench.record import Measurement, Outcome, Record
 from bench.row import Row
@@ -56,6 +57,15 @@ def test_an_interval_covers_the_median_as_often_as_it_claims(samples: int) -> No
         min(row) < i.low and i.high < max(row) for row, i in zip(drawn, intervals, strict=True)
     ]
     assert all(inside) is (samples == 15)
+
+
+@pytest.mark.parametrize("samples", [1, 5, 6, 7, 20, 21, 200])
+def test_an_interval_is_the_binomial_tests(samples: int) -> None:
+    drawn = np.random.default_rng(1).lognormal(size=samples).tolist()
+    bounds = quantile_test(drawn, p=0.5).confidence_interval(0.95)
+    expected = [None if np.isnan(b) else b for b in (bounds.low, bounds.high)]
+    interval = Interval.of(drawn)
+    assert [interval.low, interval.high] == expected
 
 
 @given(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=30))

@@ -106,10 +106,24 @@ def show(
     elif output_format == "table":
         out = console()
         out.print(_table(found))
-        for line in [*unlike, *changed]:
-            out.print(line)
+        for line in [*_reasons(found), *unlike, *changed]:
+            out.print(line, markup=False)
         out.print(tally(found))
     return found
+
+
+def _reasons(found: Sequence[Comparison]) -> list[str]:
+    """Say in a line each why rows failed or can't be told, and which they are."""
+    from bench.record import printable
+
+    rows: dict[str, list[str]] = {}
+    for c in found:
+        if c.reason:
+            rows.setdefault(printable(c.reason), []).append(str(c.row))
+    return [
+        f"{reason}: {'all' if len(of) == len(found) else ', '.join(of)}"
+        for reason, of in rows.items()
+    ]
 
 
 def _side(record: Record) -> dict[str, str]:

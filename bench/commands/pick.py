@@ -140,6 +140,7 @@ def pick(
     from backends import catalogue
     from bench.explore import Explorer
     from bench.limits import available_bytes
+    from bench.lock import hold_when_asked
     from bench.machine import describe
     from bench.measure import code_version
     from bench.pick import Request
@@ -164,21 +165,23 @@ def pick(
         "libraries": sorted(catalogue.libraries()),
     }
     names, missing = _names(known, asked, loop_only)
-    explorer = Explorer(
-        request,
-        names,
-        threads,
-        machine.as_dict(),
-        code,
-        store,
-        known,
-        budget,
-        may_use=available_bytes(),
-        asked=asked,
-        missing=missing,
-    )
-    ended = _explore(explorer)
-    _answer(explorer, ended, verify, output_format, source)
+    with hold_when_asked(store) as claim:
+        explorer = Explorer(
+            request,
+            names,
+            threads,
+            machine.as_dict(),
+            code,
+            store,
+            known,
+            budget,
+            may_use=available_bytes(),
+            asked=asked,
+            missing=missing,
+            claim=claim,
+        )
+        ended = _explore(explorer)
+        _answer(explorer, ended, verify, output_format, source)
 
 
 def _names(
@@ -297,13 +300,14 @@ def _answer(
     from bench.answer import answer_markdown, answer_page, notes, sentence
     from bench.formats import csv_text, flat
     from bench.machines import sentences
+    from bench.noise import noticed
     from bench.pick import recommend
-    from bench.store import age, fractions
+    from bench.store import age, fractions, noises
     from bench.table import console
 
     models = list(explorer.models.values())
-    used = [*explorer.known, explorer.record]
-    shares = fractions(used, explorer.request.features, explorer.request.dtype)
+    shape = explorer.request.features, explorer.request.dtype
+    shares = fractions(explorer.records, *shape)
     answer = recommend(models, explorer.request, explorer.unmeasured(), shares)
     remarks = notes(answer, age(explorer.known, explorer.record), explorer.dropped, ended)
     if answer.pick and not answer.fits and not ended:
@@ -316,6 +320,9 @@ def _answer(
         from bench.check import measure_held_out
 
         checked = measure_held_out(explorer)
+        if checked is None:
+            remarks.append("Nothing was checked: every held-out size of the pick failed.")
+    disturbed = noticed(noises(explorer.records, *shape))
     if output_format == "json":
         request = explorer.record.request["pick"] | {
             "memory_bytes": dict(explorer.request.memory_bytes),
@@ -334,6 +341,7 @@ def _answer(
                 "crossovers": [x.as_dict() for x in answer.crossovers],
                 "machines": several.as_dict() if several else None,
                 "verification": checked.as_dict() if checked else None,
+                "noise": disturbed,
             }
         )
     elif output_format == "csv":
@@ -343,10 +351,12 @@ def _answer(
     else:
         out = console()
         out.print(answer_page(answer, remarks))
+        for line in disturbed:
+            out.print(f"noise: {line}", style="yellow")
         if checked:
             out.print(checked.page())
     failed = any(m.observations.failure for m in models)
     if ended:
         sys.exit(130)
-    if failed or answer.pick is None or (checked and not checked.good):
+    if failed or answer.pick is None or (verify and not (checked and checked.good)):
         sys.exit(1)

@@ -17,6 +17,7 @@ from bench.model import BETWEEN, COVERAGE, DRAWS, FARTHEST, CostModel
 from bench.pick import TIE, Answer, Request, recommend
 from bench.report.source import Shape, Source
 from bench.style import styles
+from bench.summary import UNSTABLE
 from bench.verify import LEARNING_RATE
 
 TYPICAL_ROWS = 1_000, 1_000_000, 1_000_000_000
@@ -43,6 +44,7 @@ def content(found: Sequence[Source]) -> dict[str, Any]:
             "between": BETWEEN,
             "farthest": FARTHEST,
             "tie": TIE,
+            "unstable": UNSTABLE,
         },
         "tolerance": TOLERANCE,
         "styles": {

@@ -242,11 +242,11 @@ const FIGURES = {
       });
       traces.push(line(backend, sized.map((r) => r.rows), sized.map((r) => r.step_s.median), {
         customdata: sized.map((r) => [
-          count(r.rows), seconds(r.step_s.median),
+          count(r.rows) + (r.unstable ? " rows, unstable" : " rows"), seconds(r.step_s.median),
           r.step_s.low === null ? "no interval" : `${seconds(r.step_s.low)}–${seconds(r.step_s.high)}`,
           r.gb_per_s === null ? "–" : figures(r.gb_per_s), percent(r.bandwidth_fraction),
         ]),
-        hovertemplate: "%{customdata[0]} rows: %{customdata[1]} (%{customdata[2]})<br>%{customdata[3]} GB/s, %{customdata[4]} of the bandwidth",
+        hovertemplate: "%{customdata[0]}: %{customdata[1]} (%{customdata[2]})<br>%{customdata[3]} GB/s, %{customdata[4]} of the bandwidth",
       }));
     }
     const rowBytes = results.length ? results[0].bytes_per_step / results[0].rows : 1;
@@ -492,6 +492,7 @@ const COLUMNS = [
   ["step_s", (r) => r.step_s?.median ?? null, seconds],
   ["step_s_low", (r) => r.step_s?.low ?? null, seconds],
   ["step_s_high", (r) => r.step_s?.high ?? null, seconds],
+  ["unstable", (r) => r.unstable, (v) => (v ? "unstable" : "")],
   ["gb_per_s", (r) => r.gb_per_s, (v) => (v === null ? "–" : figures(v))],
   ["bandwidth_fraction", (r) => r.bandwidth_fraction, percent],
   ["import_s", (r) => r.import_s, seconds],
@@ -506,7 +507,7 @@ const COLUMNS = [
   ["machine", (r, s) => s.label, String],
 ];
 
-const VERIFIED = COLUMNS.findIndex(([name]) => name === "verified");
+const [VERIFIED, UNSTABLE] = ["verified", "unstable"].map((wanted) => COLUMNS.findIndex(([name]) => name === wanted));
 
 function records() {
   return DATA.sources.flatMap((s) => s.results.map((r) => COLUMNS.map(([, of]) => of(r, s))));
@@ -516,7 +517,7 @@ function startTable() {
   const rows = records();
   const body = make("tbody");
   const show = () => body.replaceChildren(...rows.map((cells) => {
-    const row = make("tr", undefined, { class: cells[VERIFIED] ? "" : "failed" });
+    const row = make("tr", undefined, { class: !cells[VERIFIED] ? "failed" : cells[UNSTABLE] ? "unstable" : "" });
     cells.forEach((value, i) => row.append(make("td", COLUMNS[i][2](value), { class: typeof value === "number" ? "number" : "" })));
     return row;
   }));

@@ -37,10 +37,14 @@ def check(path: Path) -> None:
     ReportError
         No such folder, or not one that can be written.
     """
-    need("jinja2", PURPOSE)
-    _plotly()
+    _need_libraries()
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise ReportError(f"cannot write {path}: not a file in a folder that can be written")
+
+
+def _need_libraries() -> None:
+    need("jinja2", PURPOSE)
+    _plotly()
 
 
 def write(path: Path, found: Sequence[Source]) -> None:
@@ -54,6 +58,7 @@ def write(path: Path, found: Sequence[Source]) -> None:
     """
     if not any(source.results for source in found):
         raise ReportError("these results hold no timings: 'descentbench run' takes some")
+    _need_libraries()  # what the page shows takes seconds to compute
     try:
         write_atomically(path, render(content(found)))
     except RecordError as error:

@@ -1,0 +1,55 @@
+"""The mutants of one module in a session of Cosmic Ray: take a sample, count what was found.
+
+Called by ``nox -s mutation``, which installs Cosmic Ray.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import click
+from cosmic_ray.work_db import WorkDB, use_db
+from cosmic_ray.work_item import WorkerOutcome, WorkItem, WorkResult
+from scipy.stats import binomtest
+
+
+@click.group()
+def main() -> None:
+    """Work on a session's file."""
+
+
+@main.command()
+@click.argument("session", type=click.Path(path_type=Path, exists=True))
+@click.argument("count", type=click.IntRange(min=1))
+@click.option("--seed", default=0, show_default=True)
+def sample(session: Path, count: int, seed: int) -> None:
+    """Leave out all but COUNT mutants; the same seed draws the same."""
+    with use_db(session, WorkDB.Mode.open) as db:
+        mutants = sorted(db.pending_work_items, key=_place)
+        drawn = random.Random(seed).sample(mutants, min(count, len(mutants)))
+        rest = {mutant.job_id for mutant in mutants} - {mutant.job_id for mutant in drawn}
+        db.set_multiple_results(rest, WorkResult(WorkerOutcome.SKIPPED))
+
+
+def _place(mutant: WorkItem) -> list[tuple[str, int]]:
+    """Order mutants by what they are; their ids are other ones in every session."""
+    return [(mutation.operator_name, mutation.occurrence) for mutation in mutant.mutations]
+
+
+@main.command()
+@click.argument("session", type=click.Path(path_type=Path, exists=True))
+def share(session: Path) -> None:
+    """Print how many mutants the tests noticed, of those that were tried."""
+    with use_db(session, WorkDB.Mode.open) as db:
+        tried = [r for _, r in db.results if r.worker_outcome != WorkerOutcome.SKIPPED]
+    noticed = sum(result.is_killed for result in tried)
+    bounds = binomtest(noticed, len(tried)).proportion_ci(method="wilson")
+    click.echo(
+        f"{noticed} of {len(tried)} mutants were noticed: {noticed / len(tried):.0%}; "
+        f"where they are a sample, {bounds.low:.0%} to {bounds.high:.0%} with 95 % confidence"
+    )
+
+
+if __name__ == "__main__":
+    main()
