@@ -13,6 +13,7 @@ from backends.problem import step_bytes
 from bench import explore
 from bench.explore import Explorer
 from bench.measure import Children, Task
+from bench.model import Sample
 from bench.pick import Request, recommend
 from bench.record import Measurement, Outcome, Record
 from bench.row import READ, Row
@@ -59,8 +60,10 @@ class World:
                 found += [Measurement("import", str(row), (imports,))] if imports else []
                 found.append(Measurement("place", str(row), (place,)))
                 found.append(Measurement("first_call", str(row), (overhead + step,), 1, memory))
+                more = {"added_bytes": 4 * 10**6, "more_rows": 10**6}
+                found.append(Measurement("more_rows", str(row), (step,), 1, more))
             else:
-                info = {"added_bytes": 4 * row.rows, "place_again_s": place}
+                info = {"place_again_s": place}
                 found.append(Measurement("step", str(row), (step,) * 5, 1, info))
         return Outcome(tuple(found))
 
@@ -212,11 +215,12 @@ def test_someone_elses_memory_is_not_taken_here(world: World, tmp_path: Path) ->
 def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> None:
     def record(**more: object) -> Record:
         row = "numpy/100x1/float32"
-        good = Measurement("step", row, (2.0, 1.0, 3.0), 2, {"added_bytes": 8})
+        good = Measurement("step", row, (2.0, 1.0, 3.0), 2)
+        grown = Measurement("more_rows", row, (1.0,), 1, {"added_bytes": 8, "more_rows": 4})
         other = Measurement("step", "numpy/100x2/float32", (9.0,))
         wrong = Measurement("step", "torch/100x1/float32", (9.0,))
         read = Measurement("read", "read/100x1/float32", (9.0,), 1, {"bytes": 800})
-        task = Outcome((good, other, wrong, read), {"torch/100x1/float32": "w is wrong"})
+        task = Outcome((good, grown, other, wrong, read), {"torch/100x1/float32": "w is wrong"})
         whole = Record("2026-01-01T00:00:00.000+00:00", {"rows": [row]}, MACHINE, "code")
         return replace(whole, tasks={"t": task}, **more)  # type: ignore[arg-type]
 
@@ -231,4 +235,5 @@ def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> Non
     assert seen["torch"].failure == "w is wrong"
     assert not seen["torch"].step
     assert "read" not in seen
+    assert seen["numpy"].added_bytes == (Sample(4, 8),)
     assert "days old" in age(found, found[0])
