@@ -297,13 +297,14 @@ class Explorer:
         """Yield one task after the other, each chosen by what is known by then."""
         sizes = self.sizes()
         scout = min(SCOUT_ROWS, sizes[-1])
-        yield from self._setups(scout, "set-up")
         small = [n for n in sizes if self._bytes(n) < self.cache_bytes / 4]
         large = [n for n in sizes if self._bytes(n) >= self.cache_bytes / 4]
-        yield from self._steps(small[::2] or sizes[:1], "small sizes")
-        # Beyond it go only those that have not been dropped by then.
         end = [n for n in sizes if self._bytes(n) < FAR * self._regime] or sizes
-        yield from self._steps(end[-1:], "a large size")
+        for names in self._plainest_first():
+            yield from self._setups(scout, "set-up", names)
+            yield from self._steps(small[::2] or sizes[:1], "small sizes", names)
+            # Beyond it go only those that have not been dropped by then.
+            yield from self._steps(end[-1:], "a large size", names)
         near = _nearest(sizes, self.request.rows)
         yield from self._setups(near, "set-up at the size", again=True)
         yield from self._steps(large, "large sizes")
@@ -316,13 +317,29 @@ class Explorer:
             if k <= 3:
                 yield from self._setups(near, f"set-up, pass {k}", again=True, passes=k)
 
+    def _plainest_first(self) -> tuple[list[str], list[str]]:
+        """Return the first library's backends, and the others.
+
+        What the first take shows which others lose by their set-up alone, some
+        of which lasts longer than all the rest.
+        """
+        first = Name.parse(self.names[0]).library
+        mine = [name for name in self.names if Name.parse(name).library == first]
+        return mine, [name for name in self.names if name not in mine]
+
     def _setups(
-        self, rows: int, what: str, *, again: bool = False, passes: int = 1
+        self,
+        rows: int,
+        what: str,
+        among: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+        passes: int = 1,
     ) -> Iterator[Task]:
         """Set every live backend up in a process of its own, the libraries in turn."""
         turn: dict[str, int] = {}
         order: list[tuple[int, int, str]] = []
-        for name in sorted(self.models, key=plainness):
+        for name in sorted(self.names if among is None else among, key=plainness):
             library = Name.parse(name).library
             turn[library] = turn.get(library, 0) + 1
             order.append((turn[library], len(order), name))
@@ -338,9 +355,17 @@ class Explorer:
             row = self._row(name, rows)
             yield Task(f"{what} {row}", "test_setup.py", (row,), cold=True)
 
-    def _steps(self, sizes: Sequence[int], what: str, passes: int = 1) -> Iterator[Task]:
+    def _steps(
+        self,
+        sizes: Sequence[int],
+        what: str,
+        among: Sequence[str] | None = None,
+        *,
+        passes: int = 1,
+    ) -> Iterator[Task]:
         """Measure steps of live backends that lack some of these sizes, a library a child."""
-        for library in dict.fromkeys(Name.parse(name).library for name in self.names):
+        among = self.names if among is None else among
+        for library in dict.fromkeys(Name.parse(name).library for name in among):
             rows: list[str] = []
             for n in sizes:
                 lack = [

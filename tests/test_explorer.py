@@ -78,14 +78,20 @@ Ask = Callable[..., Explorer]
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Ask:
-    def explorer(rows: int = 3_000_000, k: int = 1000, budget: float = 60.0) -> Explorer:
-        request = Request(rows, 1, k, "float32", {"cpu": 20 * 10**9})
+    def explorer(
+        rows: int = 3_000_000, k: int = 1000, budget: float = 60.0, features: int = 1
+    ) -> Explorer:
+        request = Request(rows, features, k, "float32", {"cpu": 20 * 10**9})
         known = alike(tmp_path, MACHINE, "code")
         return Explorer(
             *(request, list(COSTS), 2, MACHINE, "code", tmp_path, known, budget),
         )
 
     return explorer
+
+
+def tasks_of(backend: str, world: World) -> list[Task]:
+    return [t for t in world.tasks if any(Row.parse(r).backend == backend for r in t.rows)]
 
 
 def pick(explorer: Explorer) -> tuple[str | None, str | None]:
@@ -139,7 +145,16 @@ def test_the_hopeless_are_dropped_with_a_reason(world: World, ask: Ask) -> None:
     explorer = ask(100, 1)
     explorer.run()
     assert "setting torch up alone takes longer than all with" in explorer.dropped["torch"]
-    assert not any("torch/" in row for task in world.tasks[2:] for row in task.rows)
+    assert [t.suite for t in tasks_of("torch", world)] == ["test_setup.py"]
+
+
+def test_what_an_import_alone_rules_out_is_not_set_up(world: World, ask: Ask) -> None:
+    """It is known from other features; numpy, which needs none, is measured first."""
+    ask(100, 1, features=2).run()
+    world.tasks.clear()
+    ask(100, 1).run()
+    assert tasks_of("numpy", world)
+    assert not tasks_of("torch", world)
 
 
 def test_another_question_is_answered_from_the_store(world: World, ask: Ask) -> None:
