@@ -4,7 +4,9 @@ A total is import + place + first call + K · step, each learnt from
 measurements at the user's own features and dtype:
 
 - **step(n)**: a monotone curve through the measured sizes, so that it follows
-  the caches; straight beyond the largest, once its latency is taken off.
+  the caches. Once the data are read from memory it is a straight line: its
+  latency, and the cost a row that all processes at all such sizes agree on.
+  A `gram`'s step reads no row, and costs the same everywhere.
 - **place(n)**: such a curve of placing again, in the processes that time the
   steps, and an overhead (opening the device) as below.
 - **first call(n)**: one step, and an overhead (compiling) that depends on the
@@ -150,34 +152,54 @@ class Curve:
     Attributes
     ----------
     rows, seconds : (k,) float64
-        Measured sizes, ascending, and their medians.
+        Measured sizes, ascending, and what is expected there.
     counts : (k,) int64
-        How many measurements they are of.
+        How many measurements there were.
+    a_row : float
+        Seconds of every row beyond the largest size.
     """
 
     rows: Floats
     seconds: Floats
     counts: NDArray[np.int64]
+    a_row: float
 
     @classmethod
-    def through(cls, samples: Iterable[Sample]) -> Curve:
-        """Return the monotone curve next to the medians of the sizes, on relative error."""
+    def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
+        """Return the monotone curve next to the medians of the sizes, on relative error.
+
+        From `straight` rows on, or the largest size, the medians are replaced by a
+        line: one process may read memory a quarter slower than the next, by the
+        pages it was given, and one size is not enough to tell.
+        """
         rows, groups = _by_rows(samples)
         counts = np.array([len(g) for g in groups])
-        log = isotonic_regression(np.log([median(g) for g in groups]), weights=counts).x
-        return cls(rows, np.asarray(np.exp(log)), counts)
+        medians = np.array([median(g) for g in groups])
+        far = rows >= min(straight, rows[-1])
+        latency = min(medians[0], 0.9 * medians[-1])
+        a_row = median(
+            max(0.0, value - latency) / n
+            for n, group in zip(rows[far], np.array(groups, object)[far], strict=True)
+            for value in group
+        )
+        medians[far] = latency + a_row * rows[far]
+        log = isotonic_regression(np.log(medians), weights=counts).x
+        return cls(rows, np.asarray(np.exp(log)), counts, float(a_row))
+
+    @classmethod
+    def flat(cls, samples: Iterable[Sample]) -> Curve:
+        """Return what takes the same time with any number of rows."""
+        rows, groups = _by_rows(samples)
+        counts = np.array([len(g) for g in groups])
+        everywhere = median(value for group in groups for value in group)
+        return cls(rows, np.full(len(rows), everywhere), counts, 0.0)
 
     def at(self, rows: float) -> float:
         """Return the seconds: between the sizes, or on a straight line beyond the largest."""
         sizes, seconds = self.rows, self.seconds
         if rows <= sizes[-1]:
             return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))
-        latency = min(seconds[0], 0.9 * seconds[-1])
-        return float(latency + (seconds[-1] - latency) * rows / sizes[-1])
-
-    def as_dict(self) -> dict[str, list[float]]:
-        """Return it as lists."""
-        return {"rows": self.rows.tolist(), "seconds": self.seconds.tolist()}
+        return float(seconds[-1] + self.a_row * (rows - sizes[-1]))
 
 
 @dataclass(frozen=True)
@@ -203,10 +225,6 @@ class Overhead:
     def at(self, rows: float) -> float:
         """Return the seconds."""
         return float(self.seconds[np.abs(np.log(self.rows) - math.log(rows)).argmin()])
-
-    def as_dict(self) -> dict[str, list[float]]:
-        """Return it as lists."""
-        return {"rows": self.rows.tolist(), "seconds": self.seconds.tolist()}
 
 
 @dataclass(frozen=True)
@@ -251,7 +269,14 @@ class CostModel:
 
     @cached_property
     def _steps(self) -> Curve:
-        return Curve.through(self.observations.step)
+        if Name.parse(self.backend).least_squares_only:
+            return Curve.flat(self.observations.step)
+        return Curve.through(self.observations.step, self._memory_rows)
+
+    @property
+    def _memory_rows(self) -> float:
+        """Rows from which the data are read from memory."""
+        return IN_MEMORY * self.cache_bytes / self._bytes(1)
 
     @property
     def largest(self) -> int:
@@ -265,11 +290,11 @@ class CostModel:
     @cached_property
     def _placing(self) -> Curve:
         if self.observations.place_again:
-            return Curve.through(self.observations.place_again)
+            return Curve.through(self.observations.place_again, self._memory_rows)
         # One small size says nothing about a row; all of it may be opening the device.
         first = min(self.observations.place, key=lambda s: (s.rows, s.value))
         a_row = min(first.value / first.rows, self._bytes(1) / SLOWEST_COPY)
-        return Curve.through(Sample(n, a_row * n) for n in {1, first.rows})
+        return Curve.through([Sample(n, a_row * n) for n in {1, first.rows}], first.rows)
 
     @cached_property
     def _opening(self) -> Overhead:
@@ -368,7 +393,7 @@ class CostModel:
     @property
     def _in_memory(self) -> bool:
         """Whether the largest measured data were read from memory."""
-        return self._bytes(self.largest) >= IN_MEMORY * self.cache_bytes
+        return self.largest >= self._memory_rows
 
     def setup_known(self, rows: float) -> bool:
         """Whether the set-up was measured within `NEAR` of this size.
@@ -393,15 +418,20 @@ class CostModel:
             "backend": self.backend,
             "seed": crc32(self.backend.encode()),
             "import_s": self.import_s,
-            "placing": self._placing.as_dict(),
-            "opening": self._opening.as_dict(),
-            "steps": self._steps.as_dict() | {"counts": self._steps.counts.tolist()},
-            "compiling": self._compiling.as_dict(),
+            "placing": _points(self._placing) | {"a_row": self._placing.a_row},
+            "opening": _points(self._opening),
+            "steps": _points(self._steps)
+            | {"counts": self._steps.counts.tolist(), "a_row": self._steps.a_row},
+            "compiling": _points(self._compiling),
             "spreads": list(self._spreads),
             "beyond": BEYOND if self._in_memory else BEYOND_IN_CACHE,
             "peaks": peaks and {"rows": peaks[0].tolist(), "bytes": peaks[1].tolist()},
             "bytes_a_row": self._bytes_a_row if peaks else None,
         }
+
+
+def _points(of: Curve | Overhead) -> dict[str, list[float]]:
+    return {"rows": of.rows.tolist(), "seconds": of.seconds.tolist()}
 
 
 def uniforms(seed: int, count: int) -> Floats:

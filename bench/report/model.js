@@ -97,13 +97,12 @@ class CostModel {
   }
 }
 
-function onCurve({ rows: sizes, seconds }, rows) {
+function onCurve({ rows: sizes, seconds, a_row: aRow }, rows) {
   const last = sizes.length - 1;
   if (rows <= sizes[last]) {
     return Math.exp(interpolate(Math.log(rows), sizes.map(Math.log), seconds.map(Math.log)));
   }
-  const latency = Math.min(seconds[0], 0.9 * seconds[last]);
-  return latency + ((seconds[last] - latency) * rows) / sizes[last];
+  return seconds[last] + aRow * (rows - sizes[last]);
 }
 
 function overhead({ rows: sizes, seconds }, rows) {
