@@ -55,6 +55,12 @@ DECIDED = 0.15
 PASSES = 5
 """Processes in which a contender's step is measured at the sizes next to the target."""
 
+SLACK = 4
+"""Times the shortest child: what a set-up's child may need beside the set-up itself."""
+
+SURE = 0.8
+"""Share of a set-up that was seen once, below which it will not be the next time."""
+
 BYTES_A_SECOND = 1.5e8
 """At which a child makes its data and the reference; it only schedules."""
 
@@ -123,6 +129,9 @@ class Explorer:
         self.path = self.store / f"pick-{created[:23].replace(':', '')}.json"
         self.began = time.monotonic()
         self.took: dict[str, float] = {}
+        self.at_least: dict[str, float] = {}
+        for record in self.known:
+            self._recall(record.request.get("pick", {}))
         cache = self.machine["caches"]
         self.cache_bytes = max(cache.values(), default=32 << 20)
         self._fit()
@@ -138,6 +147,13 @@ class Explorer:
     def left(self) -> float:
         """Seconds of the budget that are left."""
         return self.budget - (time.monotonic() - self.began)
+
+    def _recall(self, pick: Mapping[str, Any]) -> None:
+        """Take over how long an earlier pick waited for set-ups that it gave up."""
+        asked = self.request.features, self.request.dtype
+        if (pick.get("features"), pick.get("dtype")) == asked:
+            for name, seconds in pick.get("at_least", {}).items():
+                self.at_least[name] = max(seconds, self.at_least.get(name, 0.0))
 
     def _fit(self) -> None:
         """Fit all models to what is there now."""
@@ -158,17 +174,11 @@ class Explorer:
     def _drop(self) -> None:
         """Name those that cannot win any more."""
         n, k = self.request.rows, self.request.iterations
-        complete = [m for m in self.models.values() if m.complete]
-        if not complete:
-            return
         self.dropped = {}
-        loops = [m for m in complete if not _for_least_squares(m)]
         for model in self.models.values():
-            # Someone's own loss may not be least squares: the loops race among themselves.
-            rivals = complete if _for_least_squares(model) else loops
-            if not rivals or model.observations.failure:
+            best = self._best_rival(model)
+            if best is None or model.observations.failure:
                 continue
-            best = min(rivals, key=lambda m: m.total(n, k).high)
             most = best.total(n, k).high
             if model.complete:
                 if model.total(n, k).low > most:
@@ -179,12 +189,21 @@ class Explorer:
                     f"setting {library} up alone takes longer than all with {best.backend}"
                 )
 
+    def _best_rival(self, model: CostModel) -> CostModel | None:
+        """Return who is surest to be fast, of those that a backend races with; or nobody."""
+        rivals = [m for m in self.models.values() if m.complete]
+        if not _for_least_squares(model):
+            # Someone's own loss may not be least squares: the loops race among themselves.
+            rivals = [m for m in rivals if not _for_least_squares(m)]
+        n, k = self.request.rows, self.request.iterations
+        return min(rivals, key=lambda m: m.total(n, k).high, default=None)
+
     def _least_s(self, model: CostModel) -> float:
         """Return what the total cannot be below, of a backend whose steps were not measured."""
         seen = model.observations
         parts = [min(seen.imports, default=0.0)]
         parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
-        return 0.8 * sum(parts)
+        return SURE * max(sum(parts), self.at_least.get(model.backend, 0.0))
 
     @property
     def live(self) -> list[str]:
@@ -262,14 +281,18 @@ class Explorer:
                 if self.left <= 0:
                     break
                 left = max(2.0, self.left + 0.1 * self.budget)
+                enough = self._enough(task)
                 children = Children(
                     *(self.threads, SECONDS, Path(scratch), self.path.with_suffix(""), left),
-                    budget=left,
+                    budget=min(left, enough),
                 )
                 self.report(task.name, 1 - self.left / self.budget)
                 began = time.monotonic()
                 outcome = children.run(task)
                 taken = time.monotonic() - began
+                if taken >= enough:
+                    self._give_up(task, enough)
+                    continue
                 if taken >= children.budget:  # the budget's fault, not the backend's
                     for row in task.rows:
                         self.late[Row.parse(row).backend] = (
@@ -281,6 +304,24 @@ class Explorer:
             self.record = replace(self.record, complete=True)
             self.record.save(self.path)
         return self.record
+
+    def _enough(self, task: Task) -> float:
+        """Return after how many seconds a first set-up alone has lost to the best rival."""
+        model = self.models[Row.parse(task.rows[0]).backend]
+        rival = self._best_rival(model)
+        if not task.cold or model.complete or rival is None or not self.took:
+            return math.inf
+        most = rival.total(self.request.rows, self.request.iterations).high
+        return most / SURE + SLACK * min(self.took.values())
+
+    def _give_up(self, task: Task, seconds: float) -> None:
+        """Note how long a set-up lasts at the least; who asks for more steps waits longer."""
+        backend = Row.parse(task.rows[0]).backend
+        self.at_least[backend] = seconds - SLACK * min(self.took.values())
+        pick = self.record.request["pick"] | {"at_least": self.at_least}
+        self.record = replace(self.record, request=self.record.request | {"pick": pick})
+        self.record.save(self.path)
+        self._fit()
 
     def _learn(self, task: Task, outcome: Outcome, taken: float) -> None:
         rows = [r for r in task.rows if not r.startswith(READ + "/")]

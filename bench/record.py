@@ -40,7 +40,11 @@ SHAPE = {
     "created": str,
     "request": {
         "rows": [str],
-        Optional("pick"): {"names": [str], Optional("missing"): {str: str}},
+        Optional("pick"): {
+            "names": [str],
+            Optional("missing"): {str: str},
+            Optional("at_least"): {str: Positive},
+        },
     },
     "machine": {
         "cpu": str,

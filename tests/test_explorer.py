@@ -37,13 +37,14 @@ class World:
         self.now, self.tasks = 0.0, list[Task]()
         self.stop_after: int | None = None
         monkeypatch.setattr(explore.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(Children, "run", lambda children, task: self.run(task))
+        monkeypatch.setattr(Children, "run", lambda c, task: self.run(task, c.budget))
 
-    def run(self, task: Task) -> Outcome:
+    def run(self, task: Task, budget: float) -> Outcome:
         if self.stop_after is not None and len(self.tasks) >= self.stop_after:
             raise KeyboardInterrupt
         self.tasks.append(task)
         found: list[Measurement] = []
+        began = self.now
         self.now += 0.5
         for row in map(Row.parse, task.rows):
             if row.backend == READ:
@@ -65,6 +66,9 @@ class World:
             else:
                 info = {"place_again_s": place}
                 found.append(Measurement("step", str(row), (step,) * 5, 1, info))
+        if self.now >= began + budget:
+            self.now = began + budget
+            return Outcome(failures={task.rows[0]: "gave up"})
         return Outcome(tuple(found))
 
 
@@ -155,6 +159,22 @@ def test_what_an_import_alone_rules_out_is_not_set_up(world: World, ask: Ask) ->
     ask(100, 1).run()
     assert tasks_of("numpy", world)
     assert not tasks_of("torch", world)
+
+
+def test_a_set_up_is_given_up_where_it_has_lost(
+    world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiler that takes a minute is not waited for where numpy needs a second."""
+    monkeypatch.setitem(COSTS, "torch:compile", (1.0, 5e-3, 60.0, 1e-6, 5e-11))
+    brief = ask(3_000_000, 1)
+    brief.run()
+    assert world.now < 40
+    assert "setting torch up alone" in brief.unmeasured()["torch:compile"]
+    asked = len(world.tasks)
+    ask(3_000_000, 2).run()  # what was given up is remembered
+    assert len(world.tasks) == asked
+    ask(3_000_000, 10**6, budget=200).run()  # and waited for where it pays
+    assert tasks_of("torch:compile", world)[-1].suite == "test_step.py"
 
 
 def test_another_question_is_answered_from_the_store(world: World, ask: Ask) -> None:
