@@ -175,11 +175,12 @@ class Curve:
         rows, groups = _by_rows(samples)
         counts = np.array([len(g) for g in groups])
         medians = np.array([median(g) for g in groups])
-        far = rows >= min(straight, rows[-1])
         latency = min(medians[0], 0.9 * medians[-1])
+        far = rows >= min(straight, rows[-1])
         a_row = median(
             max(0.0, value - latency) / n
-            for n, group in zip(rows[far], np.array(groups, object)[far], strict=True)
+            for n, group, is_far in zip(rows, groups, far, strict=True)
+            if is_far
             for value in group
         )
         medians[far] = latency + a_row * rows[far]
