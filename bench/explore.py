@@ -404,9 +404,12 @@ class Explorer:
         *,
         passes: int = 1,
     ) -> Iterator[Task]:
-        """Measure steps of live backends that lack some of these sizes, a library a child."""
-        among = self.names if among is None else among
-        for library in dict.fromkeys(Name.parse(name).library for name in among):
+        """Measure steps of live backends that lack some of these sizes, a library a child.
+
+        The most promising library comes first: time may not be left for the last.
+        """
+        promising = sorted(self.names if among is None else among, key=self._expected_s)
+        for library in dict.fromkeys(Name.parse(name).library for name in promising):
             rows: list[str] = []
             for n in sizes:
                 lack = [
@@ -423,6 +426,13 @@ class Explorer:
                         rows.append(self._row(READ, n))
             if rows:
                 yield Task(f"{what}, {library}", "test_step.py", tuple(rows))
+
+    def _expected_s(self, name: str) -> float:
+        """Return what a total seems to be; inf of the dropped, and where parts are unknown."""
+        model = self.models[name]
+        if not model.complete or name in self.dropped:
+            return math.inf
+        return model.total_s(self.request.rows, self.request.iterations)
 
     def _room(self, names: Sequence[str], sizes: Sequence[int], suite: str) -> bool:
         """Whether the budget seems to allow it; a guess from what like children took."""

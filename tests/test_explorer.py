@@ -174,7 +174,14 @@ def test_a_set_up_is_given_up_where_it_has_lost(
     ask(3_000_000, 2).run()  # what was given up is remembered
     assert len(world.tasks) == asked
     ask(3_000_000, 10**6, budget=200).run()  # and waited for where it pays
-    assert tasks_of("torch:compile", world)[-1].suite == "test_step.py"
+    assert "test_step.py" in {task.suite for task in tasks_of("torch:compile", world)}
+
+
+def test_the_promising_are_measured_at_a_large_size_first(world: World, ask: Ask) -> None:
+    """Of 1000 steps jax:loop's are expected to be done before numba's compiler is."""
+    ask(3_000_000, 1000).run()
+    large = [t.name for t in world.tasks if t.name.startswith("a large size")]
+    assert large[:3] == ["a large size, numpy", "a large size, jax", "a large size, numba"]
 
 
 def test_another_question_is_answered_from_the_store(world: World, ask: Ask) -> None:
