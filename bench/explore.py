@@ -1,9 +1,10 @@
 """Measure what decides a request, within a budget of seconds.
 
-Cheap sizes come first. After every child the models are fitted anew, and a
-backend that cannot win any more, however well it did at larger sizes, is
-dropped (successive elimination). What time is left goes to the sizes next to
-the target and to the backends that are still in the race.
+The plainest library comes first, then cheap sizes of all. After every child the
+models are fitted anew, and a backend that cannot win any more, however well it
+did at larger sizes, is dropped (successive elimination); so is one whose set-up
+takes longer than a rival's whole descent, as soon as it has. What time is left
+goes to the sizes next to the target and to the backends that are still in the race.
 """
 
 from __future__ import annotations
