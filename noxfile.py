@@ -40,7 +40,7 @@ def bench(session: nox.Session) -> None:
 def pick_check(session: nox.Session) -> None:
     """Ask for two dozen picks, then measure every backend and say what each pick cost."""
     install(session)
-    session.run("python", "-m", "bench.check")
+    session.run("python", "-m", "bench.pick_check", *session.posargs)
 
 
 @nox.session(name="compare-check", default=False)

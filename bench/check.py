@@ -1,32 +1,25 @@
 """Hold predictions against measurements that no model has seen.
 
-``pick --verify`` does so at a few sizes; as a program (``nox -s pick-check``)
-it asks for two dozen picks, measures every backend at those sizes afterwards,
-in one interleaved run, and says what each pick cost against the best.
+``pick --verify`` does so at a few sizes; `bench.pick_check` for two dozen picks.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.threads import apply
-
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import RenderableType
     from rich.table import Table
 
     from bench.explore import Explorer
     from bench.model import CostModel
-    from bench.pick import Answer
     from bench.record import Record
     from bench.summary import Result
 
@@ -40,22 +33,6 @@ WORST_MEDIAN = 1.05
 
 BYTES_A_SECOND = 1e7
 """Of ``--verify``'s largest size, for each second of the budget."""
-
-SIZES = {
-    1: (100, 30_000_000),
-    4: (10_000, 3_000_000),
-    32: (3_000, 1_000_000),
-    200: (1_000, 100_000),
-}
-"""Rows of the program's requests, by features."""
-
-ITERATIONS = (1, 100, 10_000)
-
-BEYOND = 4, 300_000_000
-"""Features and rows ten times beyond the ladder's end, where the data fill gigabytes."""
-
-LEARNT = 10_000, 1_000_000
-"""Rows that are learnt from for it, beside the ladder's end."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +78,6 @@ class Check:
     predictions: tuple[Prediction, ...]
     outcomes: tuple[Outcome, ...]
     memory: tuple[tuple[str, int, int, float, float], ...] = ()
-    beyond: tuple[Prediction, ...] = ()
 
     @property
     def regret(self) -> float:
@@ -145,31 +121,14 @@ class Check:
         )
         return Group(
             *(Text(), Text(line, "bold"), self._picks(), Text(), self._errors()),
-            *(self._memory(), self._beyond()),
-        )
-
-    def _beyond(self) -> RenderableType:
-        from rich.text import Text
-
-        from bench.table import count, percent
-
-        if not self.beyond:
-            return Text()
-        errors = [p.error for p in self.beyond]
-        low = sum(p.predicted_s < p.measured_s for p in self.beyond)
-        worst = max(self.beyond, key=lambda p: p.error)
-        return Text(
-            f"\nTen times beyond the largest measured size ({count(worst.rows)} × "
-            f"{worst.features}): over {len(errors)} totals the median error is "
-            f"{percent(median(errors))}, the worst {percent(worst.error)} ({worst.backend}); "
-            f"{low} were predicted too low."
+            self._memory(),
         )
 
     def _picks(self) -> RenderableType:
         from bench.answer import times
         from bench.table import count
 
-        table = _plain_table("rows", "features", "iterations", "pick", "best", "regret")
+        table = plain_table("rows", "features", "iterations", "pick", "best", "regret")
         for o in self.outcomes:
             table.add_row(
                 *(count(o.rows), count(o.features), count(o.iterations)),
@@ -180,7 +139,7 @@ class Check:
     def _errors(self) -> RenderableType:
         from bench.table import percent
 
-        table = _plain_table("backend", "totals", "median error", "worst error", "covered")
+        table = plain_table("backend", "totals", "median error", "worst error", "covered")
         for backend in sorted({p.backend for p in self.predictions}):
             mine = [p for p in self.predictions if p.backend == backend]
             errors = [p.error for p in mine]
@@ -209,7 +168,8 @@ class Check:
         )
 
 
-def _plain_table(*headings: str) -> Table:
+def plain_table(*headings: str) -> Table:
+    """Return an empty table without rules; columns of words stand on the left."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -294,7 +254,7 @@ def measure_held_out(explorer: Explorer) -> Check | None:
             sizes.append(n)
     sizes.sort()
     rows_of = [(m.backend, n, request.features, request.dtype) for n in sizes for m in models]
-    results = summarise(measure(explorer, rows_of))
+    results = summarise(measure(rows_of, explorer.threads, explorer.store, explorer.report))
     outcomes = []
     for n in sizes:
         pick, _ = choose(models, n, request.iterations)
@@ -307,29 +267,45 @@ def measure_held_out(explorer: Explorer) -> Check | None:
     return Check(
         tuple(hold(models, results, [request.iterations])),
         tuple(outcomes),
-        _memory(models, results),
+        memory(models, results),
     )
 
 
-def measure(explorer: Explorer, rows: Sequence[tuple[str, int, int, str]]) -> Record:
-    """Measure rows in one interleaved run; what a `pick` may learn from later, too."""
+def measure(
+    rows: Sequence[tuple[str, int, int, str]],
+    threads: int,
+    store: Path,
+    report: Callable[[str, float], None],
+) -> Record:
+    """Measure rows in one interleaved run; what a `pick` may learn from later, too.
+
+    Parameters
+    ----------
+    rows : sequence of tuple
+        Backend, rows, features, dtype.
+    threads : int
+    store : Path
+    report : callable
+        Is told what comes next and the share that is done, before each child.
+    """
     from bench.measure import Plan, Runner
     from bench.row import Row
 
     explorer.claim()
     plan = Plan(tuple(Row(*row) for row in rows), PASSES, 0.1)
-    runner = Runner(plan, explorer.threads, explorer.store)
+    runner = Runner(plan, threads, store)
     total = len(plan.tasks())
     done = iter(range(total + 1))
     return runner.run(
-        started=lambda task: explorer.report(f"check, {task.name}", next(done) / total),
+        started=lambda task: report(f"check, {task.name}", next(done) / total),
         ended=lambda _: None,
     )
 
 
-def _memory(
+def memory(
     models: Sequence[CostModel], results: Sequence[Result]
 ) -> tuple[tuple[str, int, int, float, float], ...]:
+    """Return backend, rows, features, and the peak predicted and measured, in bytes."""
     found = []
     for model in models:
         for r in results:
@@ -338,109 +314,3 @@ def _memory(
             if predicted is not None and r.peak_bytes is not None:
                 found.append((r.backend, r.rows, r.features, predicted, float(r.peak_bytes)))
     return tuple(found)
-
-
-def main(budget: float = 60.0) -> None:
-    """Ask, measure, compare; exit 1 when the picks were not worth following."""
-    threads = apply()
-    from backends import catalogue
-    from bench.explore import Explorer
-    from bench.limits import available_bytes
-    from bench.machine import describe
-    from bench.measure import code_version
-    from bench.pick import Request, recommend
-    from bench.store import alike
-    from bench.summary import summarise
-    from bench.table import console
-
-    names = [str(name) for name in catalogue.select(("*@cpu",))]
-    machine, code = describe(threads).as_dict(), code_version()
-    requests = [(n, d, k) for d, sizes in SIZES.items() for n in sizes for k in ITERATIONS]
-    order = np.random.default_rng(0).permutation(len(requests))
-    answers: dict[tuple[int, int, int], tuple[Explorer, Answer]] = {}
-    with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
-        store = Path(folder)
-        for i in order:
-            rows, features, iterations = requests[i]
-            request = Request(rows, features, iterations, "float32", {"cpu": available_bytes()})
-            began = time.monotonic()
-            known = alike(store, machine, code)
-            explorer = Explorer(request, names, threads, machine, code, store, known, budget)
-            explorer.run()
-            answer = recommend([*explorer.models.values()], request, explorer.unmeasured())
-            taken = time.monotonic() - began
-            print(f"{requests[i]}: {answer.pick} in {taken:.1f} s", file=sys.stderr, flush=True)  # noqa: T201
-            if answer.pick:
-                answers[requests[i]] = explorer, answer
-        some, _ = next(iter(answers.values()))
-        rows_of = [
-            (name, n, d, "float32")
-            for d, sizes in SIZES.items()
-            for n in sizes
-            for name in names
-        ]
-        some.report = lambda what, share: print(f"{share:4.0%} {what}", file=sys.stderr)  # noqa: T201
-        results = summarise(measure(some, rows_of))
-        check = compare(answers, results)
-        check = replace(check, beyond=tuple(_beyond(answers)))
-    console().print(check.page())
-    sys.exit(0 if check.good else 1)
-
-
-def _beyond(
-    answers: Mapping[tuple[int, int, int], tuple[Explorer, Answer]],
-) -> list[Prediction]:
-    """Learn from sizes up to a tenth of `BEYOND` and hold it to that, in one interleaved run.
-
-    Of what was still in the race at the largest request. Side by side, because
-    on a shared machine the memory's pace drifts by more than what is looked for.
-    """
-    from bench.model import CostModel
-    from bench.store import observations
-    from bench.summary import summarise
-
-    features, rows = BEYOND
-    explorers = [e for (_, d, _), (e, _) in answers.items() if d == features]
-    explorer = max(explorers, key=lambda e: (e.request.rows, e.request.iterations))
-    names = [m.backend for m in explorer.models.values() if m.complete]
-    names = [name for name in names if name not in explorer.dropped]
-    sizes = [*LEARNT, rows // 10, rows]
-    record = measure(
-        explorer, [(name, n, features, "float32") for name in names for n in sizes]
-    )
-    learnt = observations([record], features, "float32")
-    models = [
-        CostModel(name, seen.up_to(rows // 10), features, "float32", explorer.cache_bytes)
-        for name, seen in learnt.items()
-    ]
-    there = [r for r in summarise(record) if r.rows == rows]
-    return hold(models, there, ITERATIONS[1:])
-
-
-def compare(
-    answers: Mapping[tuple[int, int, int], tuple[Explorer, Answer]], results: Sequence[Result]
-) -> Check:
-    """Hold every request's picks and predictions against the measurements.
-
-    There are two picks where the first is for least squares only: the best loop
-    is judged among the loops.
-    """
-    outcomes: list[Outcome] = []
-    predictions: list[Prediction] = []
-    memory: dict[tuple[str, int, int], tuple[str, int, int, float, float]] = {}
-    for (rows, features, iterations), (explorer, answer) in answers.items():
-        at = [r for r in results if (r.rows, r.features) == (rows, features)]
-        models = [m for m in explorer.models.values() if m.complete]
-        loops = [r for r in at if not r.least_squares_only]
-        for pick, among in ((answer.pick, at), (answer.loop_pick, loops)):
-            if pick and (outcome := judge(pick, rows, features, iterations, among)):
-                outcomes.append(outcome)
-        live = [m for m in models if m.backend not in explorer.dropped]
-        predictions += hold(live, at, [iterations])
-        memory |= {line[:3]: line for line in _memory(models, at)}
-    unique = sorted(set(outcomes), key=lambda o: (o.features, o.rows, o.iterations, o.pick))
-    return Check(tuple(predictions), tuple(unique), tuple(memory.values()))
-
-
-if __name__ == "__main__":
-    main()

@@ -40,6 +40,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--seconds", type=float, default=0.2, help="sampling time a row (default: %(default)s)"
     )
+    group.addoption(
+        "--alone",
+        action="store_true",
+        help="nothing is timed in this process after its row: measure the memory of more rows",
+    )
     group.addoption("--failures", type=Path, help="write the rows that failed here, as JSON")
 
 

@@ -1,9 +1,10 @@
 """Measure what decides a request, within a budget of seconds.
 
-Cheap sizes come first. After every child the models are fitted anew, and a
-backend that cannot win any more, however well it did at larger sizes, is
-dropped (successive elimination). What time is left goes to the sizes next to
-the target and to the backends that are still in the race.
+The plainest library comes first, then cheap sizes of all. After every child the
+models are fitted anew, and a backend that cannot win any more, however well it
+did at larger sizes, is dropped (successive elimination); so is one whose set-up
+takes longer than a rival's whole descent, as soon as it has. What time is left
+goes to the sizes next to the target and to the backends that are still in the race.
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ DECIDED = 0.15
 
 PASSES = 5
 """Processes in which a contender's step is measured at the sizes next to the target."""
+
+SLACK = 4
+"""Times the shortest child: what a set-up's child may need beside the set-up itself."""
+
+SURE = 0.8
+"""Share of a set-up that was seen once, below which it will not be the next time."""
 
 BYTES_A_SECOND = 1.5e8
 """At which a child makes its data and the reference; it only schedules."""
@@ -126,6 +133,9 @@ class Explorer:
         self.path = self.store / f"pick-{created[:23].replace(':', '')}.json"
         self.began = time.monotonic()
         self.took: dict[str, float] = {}
+        self.at_least: dict[str, float] = {}
+        for record in self.known:
+            self._recall(record.request.get("pick", {}))
         cache = self.machine["caches"]
         self.cache_bytes = max(cache.values(), default=32 << 20)
         self._fit()
@@ -141,6 +151,13 @@ class Explorer:
     def left(self) -> float:
         """Seconds of the budget that are left."""
         return self.budget - (time.monotonic() - self.began)
+
+    def _recall(self, pick: Mapping[str, Any]) -> None:
+        """Take over how long an earlier pick waited for set-ups that it gave up."""
+        asked = self.request.features, self.request.dtype
+        if (pick.get("features"), pick.get("dtype")) == asked:
+            for name, seconds in pick.get("at_least", {}).items():
+                self.at_least[name] = max(seconds, self.at_least.get(name, 0.0))
 
     def _fit(self) -> None:
         """Fit all models to what is there now."""
@@ -161,17 +178,11 @@ class Explorer:
     def _drop(self) -> None:
         """Name those that cannot win any more."""
         n, k = self.request.rows, self.request.iterations
-        complete = [m for m in self.models.values() if m.complete]
-        if not complete:
-            return
         self.dropped = {}
-        loops = [m for m in complete if not _for_least_squares(m)]
         for model in self.models.values():
-            # Someone's own loss may not be least squares: the loops race among themselves.
-            rivals = complete if _for_least_squares(model) else loops
-            if not rivals or model.observations.failure:
+            best = self._best_rival(model)
+            if best is None or model.observations.failure:
                 continue
-            best = min(rivals, key=lambda m: m.total(n, k).high)
             most = best.total(n, k).high
             if model.complete:
                 if model.total(n, k).low > most:
@@ -182,12 +193,21 @@ class Explorer:
                     f"setting {library} up alone takes longer than all with {best.backend}"
                 )
 
+    def _best_rival(self, model: CostModel) -> CostModel | None:
+        """Return who is surest to be fast, of those that a backend races with; or nobody."""
+        rivals = [m for m in self.models.values() if m.complete]
+        if not _for_least_squares(model):
+            # Someone's own loss may not be least squares: the loops race among themselves.
+            rivals = [m for m in rivals if not _for_least_squares(m)]
+        n, k = self.request.rows, self.request.iterations
+        return min(rivals, key=lambda m: m.total(n, k).high, default=None)
+
     def _least_s(self, model: CostModel) -> float:
         """Return what the total cannot be below, of a backend whose steps were not measured."""
         seen = model.observations
         parts = [min(seen.imports, default=0.0)]
         parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
-        return 0.8 * sum(parts)
+        return SURE * max(sum(parts), self.at_least.get(model.backend, 0.0))
 
     @property
     def live(self) -> list[str]:
@@ -266,14 +286,18 @@ class Explorer:
                 if self.left <= 0:
                     break
                 left = max(2.0, self.left + 0.1 * self.budget)
+                enough = self._enough(task)
                 children = Children(
                     *(self.threads, SECONDS, Path(scratch), self.path.with_suffix(""), left),
-                    budget=left,
+                    budget=min(left, enough),
                 )
                 self.report(task.name, 1 - self.left / self.budget)
                 began = time.monotonic()
                 outcome = children.watched(task)
                 taken = time.monotonic() - began
+                if taken >= enough:
+                    self._give_up(task, enough)
+                    continue
                 if taken >= children.budget:  # the budget's fault, not the backend's
                     for row in task.rows:
                         self.late[Row.parse(row).backend] = (
@@ -285,6 +309,24 @@ class Explorer:
             self.record = replace(self.record, complete=True)
             self.record.save(self.path)
         return self.record
+
+    def _enough(self, task: Task) -> float:
+        """Return after how many seconds a first set-up alone has lost to the best rival."""
+        model = self.models[Row.parse(task.rows[0]).backend]
+        rival = self._best_rival(model)
+        if not task.cold or model.complete or rival is None or not self.took:
+            return math.inf
+        most = rival.total(self.request.rows, self.request.iterations).high
+        return most / SURE + SLACK * min(self.took.values())
+
+    def _give_up(self, task: Task, seconds: float) -> None:
+        """Note how long a set-up lasts at the least; who asks for more steps waits longer."""
+        backend = Row.parse(task.rows[0]).backend
+        self.at_least[backend] = seconds - SLACK * min(self.took.values())
+        pick = self.record.request["pick"] | {"at_least": self.at_least}
+        self.record = replace(self.record, request=self.record.request | {"pick": pick})
+        self.record.save(self.path)
+        self._fit()
 
     def _learn(self, task: Task, outcome: Outcome, taken: float) -> None:
         rows = [r for r in task.rows if not r.startswith(READ + "/")]
@@ -301,13 +343,14 @@ class Explorer:
         """Yield one task after the other, each chosen by what is known by then."""
         sizes = self.sizes()
         scout = min(SCOUT_ROWS, sizes[-1])
-        yield from self._setups(scout, "set-up")
         small = [n for n in sizes if self._bytes(n) < self.cache_bytes / 4]
         large = [n for n in sizes if self._bytes(n) >= self.cache_bytes / 4]
-        yield from self._steps(small[::2] or sizes[:1], "small sizes")
-        # Beyond it go only those that have not been dropped by then.
         end = [n for n in sizes if self._bytes(n) < FAR * self._regime] or sizes
-        yield from self._steps(end[-1:], "a large size")
+        for names in self._plainest_first():
+            yield from self._setups(scout, "set-up", names)
+            yield from self._steps(small[::2] or sizes[:1], "small sizes", names)
+            # Beyond it go only those that have not been dropped by then.
+            yield from self._steps(end[-1:], "a large size", names)
         near = _nearest(sizes, self.request.rows)
         yield from self._setups(near, "set-up at the size", again=True)
         yield from self._steps(large, "large sizes")
@@ -320,13 +363,29 @@ class Explorer:
             if k <= 3:
                 yield from self._setups(near, f"set-up, pass {k}", again=True, passes=k)
 
+    def _plainest_first(self) -> tuple[list[str], list[str]]:
+        """Return the first library's backends, and the others.
+
+        What the first take shows which others lose by their set-up alone, some
+        of which lasts longer than all the rest.
+        """
+        first = Name.parse(self.names[0]).library
+        mine = [name for name in self.names if Name.parse(name).library == first]
+        return mine, [name for name in self.names if name not in mine]
+
     def _setups(
-        self, rows: int, what: str, *, again: bool = False, passes: int = 1
+        self,
+        rows: int,
+        what: str,
+        among: Sequence[str] | None = None,
+        *,
+        again: bool = False,
+        passes: int = 1,
     ) -> Iterator[Task]:
         """Set every live backend up in a process of its own, the libraries in turn."""
         turn: dict[str, int] = {}
         order: list[tuple[int, int, str]] = []
-        for name in sorted(self.models, key=plainness):
+        for name in sorted(self.names if among is None else among, key=plainness):
             library = Name.parse(name).library
             turn[library] = turn.get(library, 0) + 1
             order.append((turn[library], len(order), name))
@@ -342,9 +401,20 @@ class Explorer:
             row = self._row(name, rows)
             yield Task(f"{what} {row}", "test_setup.py", (row,), cold=True)
 
-    def _steps(self, sizes: Sequence[int], what: str, passes: int = 1) -> Iterator[Task]:
-        """Measure steps of live backends that lack some of these sizes, a library a child."""
-        for library in dict.fromkeys(Name.parse(name).library for name in self.names):
+    def _steps(
+        self,
+        sizes: Sequence[int],
+        what: str,
+        among: Sequence[str] | None = None,
+        *,
+        passes: int = 1,
+    ) -> Iterator[Task]:
+        """Measure steps of live backends that lack some of these sizes, a library a child.
+
+        The most promising library comes first: time may not be left for the last.
+        """
+        promising = sorted(self.names if among is None else among, key=self._expected_s)
+        for library in dict.fromkeys(Name.parse(name).library for name in promising):
             rows: list[str] = []
             for n in sizes:
                 lack = [
@@ -361,6 +431,13 @@ class Explorer:
                         rows.append(self._row(READ, n))
             if rows:
                 yield Task(f"{what}, {library}", "test_step.py", tuple(rows))
+
+    def _expected_s(self, name: str) -> float:
+        """Return what a total seems to be; inf of the dropped, and where parts are unknown."""
+        model = self.models[name]
+        if not model.complete or name in self.dropped:
+            return math.inf
+        return model.total_s(self.request.rows, self.request.iterations)
 
     def _room(self, names: Sequence[str], sizes: Sequence[int], suite: str) -> bool:
         """Whether the budget seems to allow it; a guess from what like children took."""

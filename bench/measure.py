@@ -357,6 +357,7 @@ class Children:
             *("--benchmark-only", "--benchmark-disable-gc", f"--benchmark-json={benchmarks}"),
             *(f"--failures={failures}", f"--threads={self.threads}"),
             *(f"--seconds={self.seconds}", *(f"--row={row}" for row in task.rows)),
+            *(["--alone"] if task.cold else []),
         ]
         settings = environment(self.threads) | {name: str(caches / name) for name in CACHES}
         # What else happens to be installed would be imported by every child.

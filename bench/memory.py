@@ -17,6 +17,12 @@ from bench.procfs import ROOT, number
 if TYPE_CHECKING:
     from pathlib import Path
 
+M_MMAP_THRESHOLD = -3
+"""From ``malloc.h``."""
+
+BLOCK_BYTES = 1 << 16
+"""The smallest blocks that are given back at once."""
+
 
 def reset_peak(root: Path = ROOT) -> bool:
     """Let the peak start again from what is held now; False where that is impossible."""
@@ -37,6 +43,18 @@ def settle(root: Path = ROOT) -> int | None:
     with contextlib.suppress(OSError, AttributeError):  # glibc's own
         ctypes.CDLL(None).malloc_trim(0)
     return rss_bytes(root) if reset_peak(root) else None
+
+
+def keep_no_blocks() -> None:
+    """Have the allocator give freed blocks back at once, where it can, from now on.
+
+    Else glibc keeps those below 32 MB for later, and what a peak holds of them says
+    nothing of larger data (mallopt(3): M_MMAP_THRESHOLD, and its dynamic adjustment).
+    Blocks that it keeps already stay, and every new one costs page faults: for the end
+    of a process, after all that is timed.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # glibc's own
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
 
 
 def provide(nbytes: int, root: Path = ROOT) -> bool:

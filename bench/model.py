@@ -4,9 +4,11 @@ A total is import + place + first call + K · step, each learnt from
 measurements at the user's own features and dtype:
 
 - **step(n)**: a monotone curve through the measured sizes, so that it follows
-  the caches; straight beyond the largest, once its latency is taken off.
-- **place(n)**: a constant and a cost a row, fitted on relative error; the cost
-  a row is learnt from placing again, too, in the processes that time the steps.
+  the caches. Once the data are read from memory it is a straight line: its
+  latency, and the cost a row that all processes at all such sizes agree on.
+  A `gram`'s step reads no row, and costs the same everywhere.
+- **place(n)**: such a curve of placing again, in the processes that time the
+  steps, and an overhead (opening the device) as below.
 - **first call(n)**: one step, and an overhead (compiling) that depends on the
   kind of size, hence that of the measured size next to it.
 - **memory(n)**: the peaks of fresh processes, on straight lines; beyond them the
@@ -32,7 +34,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, nnls
+from scipy.optimize import isotonic_regression
 
 from backends.catalogue import Name
 from backends.problem import step_bytes
@@ -144,6 +146,89 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Seconds over rows, monotone: what has to be done for every row.
+
+    Attributes
+    ----------
+    rows, seconds : (k,) float64
+        Measured sizes, ascending, and what is expected there.
+    counts : (k,) int64
+        How many measurements there were.
+    a_row : float
+        Seconds of every row beyond the largest size.
+    """
+
+    rows: Floats
+    seconds: Floats
+    counts: NDArray[np.int64]
+    a_row: float
+
+    @classmethod
+    def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
+        """Return the monotone curve next to the medians of the sizes, on relative error.
+
+        From `straight` rows on, or the largest size, the medians are replaced by a
+        line: one process may read memory a quarter slower than the next, by the
+        pages it was given, and one size is not enough to tell.
+        """
+        rows, groups = _by_rows(samples)
+        counts = np.array([len(g) for g in groups])
+        medians = np.array([median(g) for g in groups])
+        latency = min(medians[0], 0.9 * medians[-1])
+        far = rows >= min(straight, rows[-1])
+        a_row = median(
+            max(0.0, value - latency) / n
+            for n, group, is_far in zip(rows, groups, far, strict=True)
+            if is_far
+            for value in group
+        )
+        medians[far] = latency + a_row * rows[far]
+        log = isotonic_regression(np.log(medians), weights=counts).x
+        return cls(rows, np.asarray(np.exp(log)), counts, float(a_row))
+
+    @classmethod
+    def flat(cls, samples: Iterable[Sample]) -> Curve:
+        """Return what takes the same time with any number of rows."""
+        rows, groups = _by_rows(samples)
+        counts = np.array([len(g) for g in groups])
+        everywhere = median(value for group in groups for value in group)
+        return cls(rows, np.full(len(rows), everywhere), counts, 0.0)
+
+    def at(self, rows: float) -> float:
+        """Return the seconds: between the sizes, or on a straight line beyond the largest."""
+        sizes, seconds = self.rows, self.seconds
+        if rows <= sizes[-1]:
+            return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))
+        return float(seconds[-1] + self.a_row * (rows - sizes[-1]))
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Seconds beside a `Curve`, paid once: those of the measured size next to the asked.
+
+    Attributes
+    ----------
+    rows, seconds : (k,) float64
+        Measured sizes and what is paid there, both ascending.
+    """
+
+    rows: Floats
+    seconds: Floats
+
+    @classmethod
+    def beside(cls, curve: Curve, samples: Iterable[Sample]) -> Overhead:
+        """Return what the medians of the sizes are above a curve."""
+        rows, groups = _by_rows(samples)
+        above = [max(0.0, median(g) - curve.at(n)) for n, g in zip(rows, groups, strict=True)]
+        return cls(rows, np.asarray(isotonic_regression(above).x))
+
+    def at(self, rows: float) -> float:
+        """Return the seconds."""
+        return float(self.seconds[np.abs(np.log(self.rows) - math.log(rows)).argmin()])
+
+
+@dataclass(frozen=True)
 class CostModel:
     """Predictions for one backend; call only what its observations allow (`complete`).
 
@@ -184,12 +269,15 @@ class CostModel:
         return median(self.observations.imports or (0.0,))
 
     @cached_property
-    def _steps(self) -> tuple[Floats, Floats, NDArray[np.int64]]:
-        """Sizes, monotone medians and counts of the measured steps."""
-        rows, groups = _by_rows(self.observations.step)
-        counts = np.array([len(g) for g in groups])
-        log = isotonic_regression(np.log([median(g) for g in groups]), weights=counts).x
-        return rows, np.asarray(np.exp(log)), counts
+    def _steps(self) -> Curve:
+        if Name.parse(self.backend).least_squares_only:
+            return Curve.flat(self.observations.step)
+        return Curve.through(self.observations.step, self._memory_rows)
+
+    @property
+    def _memory_rows(self) -> float:
+        """Rows from which the data are read from memory."""
+        return IN_MEMORY * self.cache_bytes / self._bytes(1)
 
     @property
     def largest(self) -> int:
@@ -198,45 +286,32 @@ class CostModel:
 
     def step_s(self, rows: float) -> float:
         """Return the seconds of a step."""
-        sizes, seconds, _ = self._steps
-        if rows <= sizes[-1]:
-            return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))
-        latency = min(seconds[0], 0.9 * seconds[-1])
-        return float(latency + (seconds[-1] - latency) * rows / sizes[-1])
+        return self._steps.at(rows)
 
     @cached_property
-    def _place(self) -> tuple[float, float]:
-        first, again = self.observations.place, self.observations.place_again
-        at = [(1.0, 0.0, s.rows, s.value) for s in first]
-        at += [(0.0, 1.0, s.rows, s.value) for s in again]
-        equations = np.array(sorted(at))
-        seconds = np.maximum(equations[:, 3:], 1e-9)
-        constant, _, a_row = nnls(equations[:, :3] / seconds, np.ones(len(at)))[0]
-        if not again:
-            # One small size says nothing about a row; all of it may be opening the device.
-            smallest = min(s.value for s in first)
-            a_row = min(a_row, self._bytes(1) / SLOWEST_COPY)
-            constant = max(0.0, smallest - a_row * min(s.rows for s in first))
-        return float(constant), float(a_row)
+    def _placing(self) -> Curve:
+        if self.observations.place_again:
+            return Curve.through(self.observations.place_again, self._memory_rows)
+        # One small size says nothing about a row; all of it may be opening the device.
+        first = min(self.observations.place, key=lambda s: (s.rows, s.value))
+        a_row = min(first.value / first.rows, self._bytes(1) / SLOWEST_COPY)
+        return Curve.through([Sample(n, a_row * n) for n in {1, first.rows}], first.rows)
+
+    @cached_property
+    def _opening(self) -> Overhead:
+        return Overhead.beside(self._placing, self.observations.place)
 
     def place_s(self, rows: float) -> float:
         """Return the seconds of placing the data."""
-        constant, a_row = self._place
-        return constant + a_row * rows
+        return self._opening.at(rows) + self._placing.at(rows)
 
     @cached_property
-    def _overheads(self) -> tuple[Floats, Floats]:
-        rows, groups = _by_rows(self.observations.first_call)
-        beyond_step = [
-            max(0.0, median(g) - self.step_s(n)) for n, g in zip(rows, groups, strict=True)
-        ]
-        return rows, np.asarray(isotonic_regression(beyond_step).x)
+    def _compiling(self) -> Overhead:
+        return Overhead.beside(self._steps, self.observations.first_call)
 
     def first_call_s(self, rows: float) -> float:
         """Return the seconds of the first step."""
-        sizes, overheads = self._overheads
-        nearest = np.abs(np.log(sizes) - math.log(rows)).argmin()
-        return float(overheads[nearest]) + self.step_s(rows)
+        return self._compiling.at(rows) + self.step_s(rows)
 
     def setup_s(self, rows: float) -> float:
         """Return import + place + first call."""
@@ -308,18 +383,18 @@ class CostModel:
         return _spreads_of([self.observations], self.spreads)
 
     def _step_sigma(self, rows: float) -> float:
-        sizes, _, counts = self._steps
-        distances = np.abs(np.log10(rows / sizes))
-        nearest, away = counts[distances.argmin()], float(distances.min())
+        steps = self._steps
+        distances = np.abs(np.log10(rows / steps.rows))
+        nearest, away = steps.counts[distances.argmin()], float(distances.min())
         spread = self._spreads[0] * math.sqrt(1 + 1 / nearest)
-        if rows <= sizes[-1]:
+        if rows <= steps.rows[-1]:
             return math.hypot(spread, BETWEEN * away)
         return math.hypot(spread, (BEYOND if self._in_memory else BEYOND_IN_CACHE) * away)
 
     @property
     def _in_memory(self) -> bool:
         """Whether the largest measured data were read from memory."""
-        return self._bytes(self._steps[0][-1]) >= IN_MEMORY * self.cache_bytes
+        return self.largest >= self._memory_rows
 
     def setup_known(self, rows: float) -> bool:
         """Whether the set-up was measured within `NEAR` of this size.
@@ -327,36 +402,37 @@ class CostModel:
         Where a descent is few steps, placing and touching the data for the first
         time decide, and far away they are another matter.
         """
-        sizes, _ = self._overheads
-        return float(np.abs(np.log10(rows / sizes)).min()) <= NEAR
+        return self._setup_away(rows) <= NEAR
 
     def _setup_sigma(self, rows: float) -> float:
-        sizes, _ = self._overheads
-        away = float(np.abs(np.log10(rows / sizes)).min())
-        return math.hypot(self._spreads[1], BETWEEN * min(away, FARTHEST))
+        away = min(self._setup_away(rows), FARTHEST)
+        return math.hypot(self._spreads[1], BETWEEN * away)
+
+    def _setup_away(self, rows: float) -> float:
+        """Return the decades to the nearest size whose set-up was measured."""
+        return float(np.abs(np.log10(rows / self._compiling.rows)).min())
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `total` and `peak_bytes` are computed from, for the report's page."""
-        rows, seconds, counts = self._steps
-        at, overheads = self._overheads
-        constant, a_row = self._place
         peaks = self._peaks
         return {
             "backend": self.backend,
             "seed": crc32(self.backend.encode()),
             "import_s": self.import_s,
-            "place": {"constant": constant, "a_row": a_row},
-            "steps": {
-                "rows": rows.tolist(),
-                "seconds": seconds.tolist(),
-                "counts": counts.tolist(),
-            },
-            "overheads": {"rows": at.tolist(), "seconds": overheads.tolist()},
+            "placing": _points(self._placing) | {"a_row": self._placing.a_row},
+            "opening": _points(self._opening),
+            "steps": _points(self._steps)
+            | {"counts": self._steps.counts.tolist(), "a_row": self._steps.a_row},
+            "compiling": _points(self._compiling),
             "spreads": list(self._spreads),
             "beyond": BEYOND if self._in_memory else BEYOND_IN_CACHE,
             "peaks": peaks and {"rows": peaks[0].tolist(), "bytes": peaks[1].tolist()},
             "bytes_a_row": self._bytes_a_row if peaks else None,
         }
+
+
+def _points(of: Curve | Overhead) -> dict[str, list[float]]:
+    return {"rows": of.rows.tolist(), "seconds": of.seconds.tolist()}
 
 
 def uniforms(seed: int, count: int) -> Floats:

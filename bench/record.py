@@ -30,6 +30,7 @@ MEASUREMENT = {
         Optional("peak_bytes"): (int, None),
         Optional("peak_device_bytes"): (int, None),
         Optional("added_bytes"): (int, None),
+        Optional("more_rows"): Positive,
         Optional("place_again_s"): (float, None),
         Optional("waiting"): (float, None),
     },
@@ -39,7 +40,11 @@ SHAPE = {
     "created": str,
     "request": {
         "rows": [str],
-        Optional("pick"): {"names": [str], Optional("missing"): {str: str}},
+        Optional("pick"): {
+            "names": [str],
+            Optional("missing"): {str: str},
+            Optional("at_least"): {str: Positive},
+        },
     },
     "machine": {
         "cpu": str,
@@ -83,7 +88,8 @@ class Measurement:
     Attributes
     ----------
     kind : str
-        ``import``, ``place``, ``first_call``, ``new_shape``, ``step`` or ``read``.
+        ``import``, ``place``, ``first_call``, ``new_shape``, ``more_rows``, ``step``
+        or ``read``.
     row : str
         The `Row`, as text.
     seconds : tuple of float

@@ -75,13 +75,13 @@ def observations(
         of.setdefault(m.kind, []).append(Sample(row.rows, median(m.seconds_per_step)))
         peak = m.info.get("peak_device_bytes") or m.info.get("peak_bytes")
         figures = {
-            "peak_bytes": peak,
-            "added_bytes": m.info.get("added_bytes"),
-            "place_again": m.info.get("place_again_s"),
+            "peak_bytes": (row.rows, peak),
+            "added_bytes": (m.info.get("more_rows", row.rows), m.info.get("added_bytes")),
+            "place_again": (row.rows, m.info.get("place_again_s")),
         }
-        for name, value in figures.items():
+        for name, (rows, value) in figures.items():
             if value is not None:
-                of.setdefault(name, []).append(Sample(row.rows, value))
+                of.setdefault(name, []).append(Sample(rows, value))
     wrong = {
         row.backend: why
         for row, why in failures(records).items()

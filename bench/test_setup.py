@@ -3,6 +3,7 @@
 Each is a single round, because the second one is another thing. They mean
 what they say in a fresh process with one row, which is how ``descentbench
 run`` measures them; where the library was there already the import is skipped.
+Such a process also tells the memory that more rows would take.
 """
 
 from __future__ import annotations
@@ -16,11 +17,20 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import Descent, catalogue
-from backends.problem import Problem
+from backends.problem import Problem, generate, step_bytes
 from backends.streamed import SourceBackend
-from bench.memory import peak_rss_bytes, provide, workers_peak_bytes
+from bench.memory import (
+    keep_no_blocks,
+    peak_rss_bytes,
+    provide,
+    settle,
+    workers_peak_bytes,
+)
 from bench.row import Row
-from bench.verify import usual_rate, verify
+from bench.verify import LEARNING_RATE, usual_rate, verify
+
+MORE_BYTES = 1 << 25
+"""Data of which a row's share of the memory can be told."""
 
 PROVIDED = 3
 """Times the data: memory that is at hand before a backend takes its own."""
@@ -102,3 +112,29 @@ def test_new_shape(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
         "kind": "new_shape",
         "relative_error": verify(problem, w0, 1, w),
     }
+
+
+def test_more_rows(
+    benchmark: BenchmarkFixture, row: Row, stage: Stage, pytestconfig: pytest.Config
+) -> None:
+    """Place `MORE_BYTES` and take a step: what that adds to the memory, beside the data.
+
+    Twice, since code and threads are needed once. Last, because of `keep_no_blocks`.
+    """
+    if not pytestconfig.getoption("alone"):
+        pytest.skip("what comes after it would be timed with another allocator")
+    if stage.backend is None:
+        pytest.fail("was not placed")
+    name = catalogue.Name.parse(row.backend)
+    if name.distributed or not isinstance(row.problem, Problem):
+        pytest.skip("workers hold the rows, or they are streamed")
+    backend, stage.backend, stage.descent = stage.backend, None, None
+    rows = max(1, MORE_BYTES // step_bytes(1, row.features, row.dtype))
+    problem, w0 = generate(rows, row.features, row.dtype), np.ones(row.features)
+    keep_no_blocks()
+    backend.place(problem, LEARNING_RATE).run(w0, 1)
+    held = settle()
+    benchmark.pedantic(lambda: backend.place(problem, LEARNING_RATE).run(w0, 1), rounds=1)
+    benchmark.extra_info |= {"row": str(row), "kind": "more_rows", "more_rows": rows}
+    if held is not None and backend.peak_device_bytes() is None:
+        benchmark.extra_info["added_bytes"] = max(0, peak_rss_bytes() - held)

@@ -18,7 +18,7 @@ from backends.interface import Weights
 from backends.problem import Problem
 from backends.source import Source
 from bench.bandwidth import Reader
-from bench.memory import peak_rss_bytes, settle
+from bench.memory import settle
 from bench.native import Kernel, NativeError
 from bench.row import Row
 from bench.turns import Turns, start_on
@@ -40,16 +40,13 @@ WARMING = 5
 
 
 def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float, turns: Turns) -> None:
-    """Time a backend; note what it holds beside the data."""
+    """Time a backend."""
     backend, problem = row.open(), row.problem
     pace = Pace.of(backend.place(problem, usual_rate(problem)).run, problem)
-    held = settle()
+    settle()  # so that it takes new memory, as in a fresh process
     began = time.perf_counter()
     descent = backend.place(problem, slow_rate(problem, pace.steps))
     benchmark.extra_info["place_again_s"] = time.perf_counter() - began  # for the cost model
-    descent.run(np.zeros(row.features), 1)
-    if held is not None and backend.peak_device_bytes() is None:
-        benchmark.extra_info["added_bytes"] = max(0, peak_rss_bytes() - held)
     time_steps(benchmark, row, descent.run, pace, seconds, turns)
 
 

@@ -159,6 +159,23 @@ def test_a_step_is_straight_beyond_the_largest_size() -> None:
     assert m.step_s(2 * 10**9) - latency == pytest.approx(2 * far)
 
 
+def test_beyond_the_largest_size_all_that_was_read_from_memory_counts() -> None:
+    """One process in four was given slow pages, and it was the largest size's."""
+    a_row = {10_000: [1e-10], 20_000_000: [1e-9, 1e-9], 40_000_000: [1.5e-9, 1e-9]}
+    steps = [Sample(n, n * s) for n, of in a_row.items() for s in of]
+    m = model(replace(observed(), step=tuple(steps)))
+    assert m.step_s(400_000_000) == pytest.approx(0.4, rel=0.01)
+    assert m.step_s(40_000_000) == pytest.approx(0.04, rel=0.01)
+    assert m.step_s(10_000) == pytest.approx(1e-6)
+
+
+def test_a_grams_step_reads_no_row() -> None:
+    steps = tuple(Sample(n, 5e-6 if n == SIZES[-1] else 1e-6) for n in SIZES)
+    gram = model(replace(observed(), step=steps), "numpy:gram")
+    assert gram.step_s(100) == pytest.approx(1e-6)
+    assert gram.step_s(10**9) == pytest.approx(1e-6)
+
+
 def test_a_cache_is_followed_not_smoothed_away() -> None:
     steps = {100: 1e-6, 10_000: 1e-5, 100_000: 5e-5, 1_000_000: 4e-3, 10_000_000: 4e-2}
     seen = replace(observed(), step=tuple(Sample(n, s) for n, s in steps.items()))
@@ -187,6 +204,20 @@ def test_one_small_placing_says_nothing_about_a_row() -> None:
     a_row = 8 / SLOWEST_COPY  # not 10⁴ times 5 ms for 10⁸ rows
     assert model(seen).place_s(10**8) == pytest.approx(5e-3 + (10**8 - 10_000) * a_row)
     assert model(seen).place_s(10_000) == pytest.approx(5e-3, rel=0.05)
+
+
+def test_placing_costs_a_row_what_it_does_at_the_largest_size() -> None:
+    """A small one may come from another place: pages that the allocator kept, a cache."""
+    again = {10_000: 5e-5, 1_000_000: 1e-2, 30_000_000: 6e-2}
+    seen = replace(
+        observed(),
+        place=(Sample(10_000, 0.3), Sample(30_000_000, 0.4)),
+        place_again=tuple(Sample(n, s) for n, s in again.items()),
+    )
+    of = model(seen)
+    assert of.place_s(10_000) == pytest.approx(0.3)
+    assert of.place_s(1_000_000) == pytest.approx(0.34 + 1e-2)
+    assert of.place_s(300_000_000) == pytest.approx(0.34 + 10 * 6e-2, rel=0.01)
 
 
 def test_more_processes_narrow_the_interval() -> None:

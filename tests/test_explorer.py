@@ -13,6 +13,7 @@ from backends.problem import step_bytes
 from bench import explore
 from bench.explore import Explorer
 from bench.measure import Children, Task
+from bench.model import Sample
 from bench.pick import Request, recommend
 from bench.record import Measurement, Outcome, Record
 from bench.row import READ, Row
@@ -36,13 +37,14 @@ class World:
         self.now, self.tasks = 0.0, list[Task]()
         self.stop_after: int | None = None
         monkeypatch.setattr(explore.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(Children, "run", lambda children, task: self.run(task))
+        monkeypatch.setattr(Children, "run", lambda c, task: self.run(task, c.budget))
 
-    def run(self, task: Task) -> Outcome:
+    def run(self, task: Task, budget: float) -> Outcome:
         if self.stop_after is not None and len(self.tasks) >= self.stop_after:
             raise KeyboardInterrupt
         self.tasks.append(task)
         found: list[Measurement] = []
+        began = self.now
         self.now += 0.5
         for row in map(Row.parse, task.rows):
             if row.backend == READ:
@@ -59,9 +61,14 @@ class World:
                 found += [Measurement("import", str(row), (imports,))] if imports else []
                 found.append(Measurement("place", str(row), (place,)))
                 found.append(Measurement("first_call", str(row), (overhead + step,), 1, memory))
+                more = {"added_bytes": 4 * 10**6, "more_rows": 10**6}
+                found.append(Measurement("more_rows", str(row), (step,), 1, more))
             else:
-                info = {"added_bytes": 4 * row.rows, "place_again_s": place}
+                info = {"place_again_s": place}
                 found.append(Measurement("step", str(row), (step,) * 5, 1, info))
+        if self.now >= began + budget:
+            self.now = began + budget
+            return Outcome(failures={task.rows[0]: "gave up"})
         return Outcome(tuple(found))
 
 
@@ -75,14 +82,20 @@ Ask = Callable[..., Explorer]
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Ask:
-    def explorer(rows: int = 3_000_000, k: int = 1000, budget: float = 60.0) -> Explorer:
-        request = Request(rows, 1, k, "float32", {"cpu": 20 * 10**9})
+    def explorer(
+        rows: int = 3_000_000, k: int = 1000, budget: float = 60.0, features: int = 1
+    ) -> Explorer:
+        request = Request(rows, features, k, "float32", {"cpu": 20 * 10**9})
         known = alike(tmp_path, MACHINE, "code")
         return Explorer(
             *(request, list(COSTS), 2, MACHINE, "code", tmp_path, known, budget),
         )
 
     return explorer
+
+
+def tasks_of(backend: str, world: World) -> list[Task]:
+    return [t for t in world.tasks if any(Row.parse(r).backend == backend for r in t.rows)]
 
 
 def pick(explorer: Explorer) -> tuple[str | None, str | None]:
@@ -136,7 +149,39 @@ def test_the_hopeless_are_dropped_with_a_reason(world: World, ask: Ask) -> None:
     explorer = ask(100, 1)
     explorer.run()
     assert "setting torch up alone takes longer than all with" in explorer.dropped["torch"]
-    assert not any("torch/" in row for task in world.tasks[2:] for row in task.rows)
+    assert [t.suite for t in tasks_of("torch", world)] == ["test_setup.py"]
+
+
+def test_what_an_import_alone_rules_out_is_not_set_up(world: World, ask: Ask) -> None:
+    """It is known from other features; numpy, which needs none, is measured first."""
+    ask(100, 1, features=2).run()
+    world.tasks.clear()
+    ask(100, 1).run()
+    assert tasks_of("numpy", world)
+    assert not tasks_of("torch", world)
+
+
+def test_a_set_up_is_given_up_where_it_has_lost(
+    world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiler that takes a minute is not waited for where numpy needs a second."""
+    monkeypatch.setitem(COSTS, "torch:compile", (1.0, 5e-3, 60.0, 1e-6, 5e-11))
+    brief = ask(3_000_000, 1)
+    brief.run()
+    assert world.now < 40
+    assert "setting torch up alone" in brief.unmeasured()["torch:compile"]
+    asked = len(world.tasks)
+    ask(3_000_000, 2).run()  # what was given up is remembered
+    assert len(world.tasks) == asked
+    ask(3_000_000, 10**6, budget=200).run()  # and waited for where it pays
+    assert "test_step.py" in {task.suite for task in tasks_of("torch:compile", world)}
+
+
+def test_the_promising_are_measured_at_a_large_size_first(world: World, ask: Ask) -> None:
+    """Of 1000 steps jax:loop's are expected to be done before numba's compiler is."""
+    ask(3_000_000, 1000).run()
+    large = [t.name for t in world.tasks if t.name.startswith("a large size")]
+    assert large[:3] == ["a large size, numpy", "a large size, jax", "a large size, numba"]
 
 
 def test_another_question_is_answered_from_the_store(world: World, ask: Ask) -> None:
@@ -212,11 +257,12 @@ def test_someone_elses_memory_is_not_taken_here(world: World, tmp_path: Path) ->
 def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> None:
     def record(**more: object) -> Record:
         row = "numpy/100x1/float32"
-        good = Measurement("step", row, (2.0, 1.0, 3.0), 2, {"added_bytes": 8})
+        good = Measurement("step", row, (2.0, 1.0, 3.0), 2)
+        grown = Measurement("more_rows", row, (1.0,), 1, {"added_bytes": 8, "more_rows": 4})
         other = Measurement("step", "numpy/100x2/float32", (9.0,))
         wrong = Measurement("step", "torch/100x1/float32", (9.0,))
         read = Measurement("read", "read/100x1/float32", (9.0,), 1, {"bytes": 800})
-        task = Outcome((good, other, wrong, read), {"torch/100x1/float32": "w is wrong"})
+        task = Outcome((good, grown, other, wrong, read), {"torch/100x1/float32": "w is wrong"})
         whole = Record("2026-01-01T00:00:00.000+00:00", {"rows": [row]}, MACHINE, "code")
         return replace(whole, tasks={"t": task}, **more)  # type: ignore[arg-type]
 
@@ -231,6 +277,7 @@ def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> Non
     assert seen["torch"].failure == "w is wrong"
     assert not seen["torch"].step
     assert "read" not in seen
+    assert seen["numpy"].added_bytes == (Sample(4, 8),)
     assert "days old" in age(found, found[0])
 
 

@@ -263,6 +263,34 @@ print(before, peak_rss_bytes(), number(ROOT / "proc/self/status", "VmRSS"), faul
     assert faults > 100  # one a huge page at the least
 
 
+@linux
+def test_freed_blocks_are_kept_until_they_must_not_be() -> None:
+    """Those that come back from a system call at once are counted once in a peak."""
+    code = """
+import ctypes
+from bench.memory import keep_no_blocks, rss_bytes
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+def kept():
+    blocks = [libc.malloc(1 << 20) for _ in range(101)]
+    for block in blocks:
+        ctypes.memset(block, 1, 1 << 20)
+    before = rss_bytes()
+    for block in blocks[:-1]:  # the last pins the heap's end
+        libc.free(block)
+    return 100 * (1 << 20) - (before - rss_bytes())
+kept()  # from the first free on blocks of this size are kept
+print(kept())
+keep_no_blocks()
+libc.malloc_trim(0)
+[libc.malloc(1 << 20) for _ in range(100)]  # fills what is free in the heap
+print(kept())
+"""
+    usually, then = map(int, python(code).split())
+    assert usually > 50 * MB
+    assert then < 5 * MB
+
+
 def test_without_a_reset_no_memory_is_provided(tmp_path: Path) -> None:
     assert memory.provide(100 * MB, tmp_path) is False
 

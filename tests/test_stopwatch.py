@@ -231,6 +231,17 @@ def test_what_is_paid_once_is_in_its_own_column(installed: Path) -> None:
     assert only(outcome, "first_call").seconds == (pytest.approx(first + step, rel=CLOSE),)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is Linux's")
+def test_a_row_adds_two_temporaries_to_numpys_memory(tmp_path: Path) -> None:
+    """Few rows would not show it: x·w and its difference to y, of float32."""
+    children = Children(1, 0.1, tmp_path, tmp_path / "logs", timeout=300)
+    row = ("numpy/10000x1/float32",)
+    info = only(children.run(Task("alone", "test_setup.py", row, cold=True)), "more_rows").info
+    assert info["added_bytes"] / info["more_rows"] == pytest.approx(8, abs=0.5)
+    among_others = children.run(Task("among others", "test_setup.py", row))
+    assert "more_rows" not in {m.kind for m in among_others.measurements}
+
+
 @pytest.mark.parametrize("backend", ["clocked", "clocked:device"])
 def test_a_step_is_what_the_work_took(installed: Path, backend: str) -> None:
     """Also where it is done elsewhere; what is paid once is in none of the rounds."""

@@ -28,26 +28,19 @@ class CostModel {
   }
 
   step(rows) {
-    const { rows: sizes, seconds } = this.steps;
-    const last = sizes.length - 1;
-    if (rows <= sizes[last]) {
-      return Math.exp(interpolate(Math.log(rows), sizes.map(Math.log), seconds.map(Math.log)));
-    }
-    const latency = Math.min(seconds[0], 0.9 * seconds[last]);
-    return latency + ((seconds[last] - latency) * rows) / sizes[last];
+    return onCurve(this.steps, rows);
   }
 
-  placing(rows) {
-    return this.place.constant + this.place.a_row * rows;
+  place(rows) {
+    return overhead(this.opening, rows) + onCurve(this.placing, rows);
   }
 
   firstCall(rows) {
-    const away = this.overheads.rows.map((n) => Math.abs(Math.log(n) - Math.log(rows)));
-    return this.overheads.seconds[away.indexOf(Math.min(...away))] + this.step(rows);
+    return overhead(this.compiling, rows) + this.step(rows);
   }
 
   setup(rows) {
-    return this.import_s + this.placing(rows) + this.firstCall(rows);
+    return this.import_s + this.place(rows) + this.firstCall(rows);
   }
 
   total(rows, iterations) {
@@ -64,7 +57,7 @@ class CostModel {
   }
 
   setupSigma(rows) {
-    const away = Math.min(...this.overheads.rows.map((n) => Math.abs(Math.log10(rows / n))));
+    const away = Math.min(...this.compiling.rows.map((n) => Math.abs(Math.log10(rows / n))));
     return Math.hypot(this.spreads[1], this.constants.between * Math.min(away, this.constants.farthest));
   }
 
@@ -72,7 +65,7 @@ class CostModel {
     const [ofImport, ofPlace, ofFirst, ofStep] = this.draws;
     const setup = this.setupSigma(rows);
     const stepping = this.stepSigma(rows);
-    const [place, first, steps] = [this.placing(rows), this.firstCall(rows), iterations * this.step(rows)];
+    const [place, first, steps] = [this.place(rows), this.firstCall(rows), iterations * this.step(rows)];
     const found = new Float64Array(count);
     for (let i = 0; i < count; i += 1) {
       found[i] =
@@ -102,6 +95,19 @@ class CostModel {
     const end = rows <= sizes[0] ? 0 : sizes.length - 1;
     return Math.max(0, bytes[end] + (rows - sizes[end]) * this.bytes_a_row);
   }
+}
+
+function onCurve({ rows: sizes, seconds, a_row: aRow }, rows) {
+  const last = sizes.length - 1;
+  if (rows <= sizes[last]) {
+    return Math.exp(interpolate(Math.log(rows), sizes.map(Math.log), seconds.map(Math.log)));
+  }
+  return seconds[last] + aRow * (rows - sizes[last]);
+}
+
+function overhead({ rows: sizes, seconds }, rows) {
+  const away = sizes.map((n) => Math.abs(Math.log(n) - Math.log(rows)));
+  return seconds[away.indexOf(Math.min(...away))];
 }
 
 function uniforms(seed, count) {
