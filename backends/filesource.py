@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -17,14 +18,17 @@ from numpy.typing import NDArray
 
 from backends.columns import NO_ROWS, choose, listing, named_errors, not_numbers
 from backends.interface import MissingLibraryError, ProblemError
-from backends.problem import Array
-from backends.source import Piece, Source, convert
+from backends.source import Piece, Source
 
-WINDOW_BYTES = 16 << 20
-"""Of a file that are mapped at a time; mapped pages count as the process's memory."""
+WINDOW_BYTES = 1 << 20
+"""Of a file that are read at a time: they stay in the caches until they are converted."""
 
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 4 << 20
 """Of Parquet columns that are decoded at a time."""
+
+MAPPED_BYTES = 64 << 20
+"""Of Parquet row groups that are mapped at a time, as far as a group is no larger: mapped
+pages count as the process's memory."""
 
 
 def npy_source(path: Path, x: Sequence[str] | None, y: str | None, dtype: str) -> NpySource:
@@ -36,8 +40,37 @@ def npy_source(path: Path, x: Sequence[str] | None, y: str | None, dtype: str) -
     xs, target = choose([str(position) for position in range(data.shape[1])], x, y)
     if data.dtype.kind not in "iuf":
         raise not_numbers(xs[0], data.dtype)
+    with path.open("rb") as file:
+        header = file.read(data.offset)
+    layout = Layout(header, data.dtype, len(data), data.shape[1], data.flags.c_contiguous)
     columns = tuple(map(int, xs))
-    return NpySource(len(data), len(xs), dtype, path.absolute(), columns, int(target))
+    return NpySource(len(data), len(xs), dtype, path.absolute(), columns, int(target), layout)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the numbers of a ``.npy`` file lie there.
+
+    Attributes
+    ----------
+    header : bytes
+        Before the numbers; a file that has another one now has changed.
+    dtype : dtype
+    rows, columns : int
+    by_row : bool
+        Row after row, else column after column.
+    """
+
+    header: bytes
+    dtype: np.dtype[Any]
+    rows: int
+    columns: int
+    by_row: bool
+
+    def offset(self, row: int, column: int = 0) -> int:
+        """Return where a number begins, bytes."""
+        before = row * self.columns + column if self.by_row else column * self.rows + row
+        return len(self.header) + before * self.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,45 +84,63 @@ class NpySource(Source):
         Columns of X.
     y : int
         Column of y.
+    layout : Layout
     """
 
     path: Path
     x: tuple[int, ...]
     y: int
+    layout: Layout
 
     @property
     def source(self) -> str:
         return f"{self.path.name}: '{self.y}' from {listing([str(j) for j in self.x])}"
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Map a window of the file after the other: the memory held is a window's."""
-        with named_errors(self.path):
-            whole = open_memmap(self.path, mode="r")
-            columns = whole.shape[1] if whole.ndim == 2 else 0
-            if columns <= max(*self.x, self.y):
-                raise ProblemError(f"has {columns} columns, and had more when it was opened")
-            rows = max(1, WINDOW_BYTES // (columns * whole.itemsize))
-            stop = min(stop, len(whole))
-            for first in range(start, stop, rows):
-                last = min(first + rows, stop)
-                if whole.flags.c_contiguous:
-                    window = _window(whole, first * columns, (last - first, columns))
-                    yield _columns(window, self.x), window[:, self.y]
-                else:
-                    each = [
-                        _window(whole, j * len(whole) + first, (last - first, 1))
-                        for j in (*self.x, self.y)
-                    ]
-                    yield each[:-1], each[-1][:, 0]
+        """Read a window of the file after the other, into the same memory.
+
+        To map the file instead takes a page fault every few pages.
+        """
+        layout = self.layout
+        rows = max(1, WINDOW_BYTES // (layout.columns * layout.dtype.itemsize))
+        rows = min(rows, stop - start)
+        read = self._rows if layout.by_row else self._columns
+        with named_errors(self.path), self.path.open("rb", buffering=0) as file:
+            if file.read(len(layout.header)) != layout.header:
+                raise ProblemError(
+                    "has changed since it was opened; do not change it meanwhile"
+                )
+            yield from read(file, start, stop, rows)
+
+    def _rows(self, file: RawIOBase, start: int, stop: int, rows: int) -> Iterator[Piece]:
+        window = np.empty((rows, self.layout.columns), self.layout.dtype)
+        for first in range(start, stop, rows):
+            part = window[: stop - first]
+            _read(file, self.layout.offset(first), part)
+            yield _parts(part, self.x), part[:, self.y]
+
+    def _columns(self, file: RawIOBase, start: int, stop: int, rows: int) -> Iterator[Piece]:
+        chosen = (*self.x, self.y)
+        window = np.empty((len(chosen), rows), self.layout.dtype)
+        for first in range(start, stop, rows):
+            part = window[:, : stop - first]
+            for into, column in zip(part, chosen, strict=True):
+                _read(file, self.layout.offset(first, column), into)
+            yield list(part[:-1, :, None]), part[-1]
 
 
-def _window(whole: np.memmap[Any, Any], start: int, shape: tuple[int, int]) -> NDArray[Any]:
-    """Map a part of a mapped array anew, from its element `start` on."""
-    offset = whole.offset + start * whole.itemsize
-    return np.memmap(str(whole.filename), whole.dtype, "r", offset, shape)
+def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
+    """Read an array's bytes from an offset on."""
+    file.seek(offset)
+    left = memoryview(into).cast("B")
+    while left:
+        count = file.readinto(left)
+        if not count:
+            raise ProblemError("has become shorter; do not change it meanwhile")
+        left = left[count:]
 
 
-def _columns(rows: NDArray[Any], x: tuple[int, ...]) -> list[NDArray[Any]]:
+def _parts(rows: NDArray[Any], x: tuple[int, ...]) -> list[NDArray[Any]]:
     """Return columns that stand side by side as one part, which is copied faster."""
     if x == tuple(range(x[0], x[0] + len(x))):
         return [rows[:, x[0] : x[0] + len(x)]]
@@ -162,6 +213,7 @@ class ParquetSource(Source):
         Column of y.
     """
 
+    in_order: ClassVar[bool] = True  # pyarrow decodes columns side by side; a group is whole
     name: str
     paths: tuple[Path, ...]
     x: tuple[str, ...]
@@ -176,31 +228,54 @@ class ParquetSource(Source):
         parquet = _pyarrow("parquet")
         first = 0
         for path in self.paths:
-            with named_errors(path), parquet.ParquetFile(path) as file:
-                last = first + file.metadata.num_rows
+            with named_errors(path):
+                with parquet.ParquetFile(path) as file:
+                    metadata = file.metadata
+                last = first + metadata.num_rows
                 if first < stop and start < last:
-                    yield from self._pieces_of(file, first, start, stop)
+                    yield from self._pieces_of(path, metadata, first, start, stop)
                 first = last
 
-    def _pieces_of(self, file: Any, first: int, start: int, stop: int) -> Iterator[Piece]:
+    def _pieces_of(
+        self, path: Path, metadata: Any, first: int, start: int, stop: int
+    ) -> Iterator[Piece]:
         """Yield what a file has of the range; its rows count from `first`."""
-        counts = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
-        begins = first + np.cumsum([0, *counts])
-        groups = [g for g in range(len(counts)) if begins[g] < stop and start < begins[g + 1]]
-        at = int(begins[groups[0]])
         size = max(1024, BATCH_BYTES // (4 * (self.features + 1)))
         names = [*self.x, self.y]
-        # Column after column, then rows from all of them: far faster than a column into rows.
-        columns: Array = np.empty((len(names), size), self.dtype)
-        for batch in file.iter_batches(size, row_groups=groups, columns=names):
-            low, high = max(start - at, 0), min(stop - at, batch.num_rows)
-            if low < high:
-                part = batch.slice(low, high - low)
-                for name, into in zip(names, columns, strict=True):
-                    numbers = _numbers(part.column(name), name, at + low)
-                    convert(numbers, into[: high - low], at + low)
-                yield [columns[:-1, : high - low].T], columns[-1, : high - low]
-            at += batch.num_rows
+        for at, groups in _runs(metadata, first, start, stop):
+            # Mapped, because what is read otherwise is copied once more.
+            with _pyarrow("parquet").ParquetFile(
+                path, metadata=metadata, memory_map=True
+            ) as file:
+                for batch in file.iter_batches(size, row_groups=groups, columns=names):
+                    low, high = max(start - at, 0), min(stop - at, batch.num_rows)
+                    if low < high:
+                        part = batch.slice(low, high - low)
+                        *xs, y = (_numbers(part.column(n), n, at + low) for n in names)
+                        yield [x[:, None] for x in xs], y
+                    at += batch.num_rows
+
+
+def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield row groups that hold the range, as many as are mapped at a time.
+
+    Before them stands their first row; the file's rows count from `first`.
+    """
+    run: list[int] = []
+    held, at, begins = 0, first, first
+    for group in range(metadata.num_row_groups):
+        of = metadata.row_group(group)
+        ends = begins + of.num_rows
+        if begins < stop and start < ends:
+            if run and held + of.total_byte_size > MAPPED_BYTES:
+                yield at, run
+                run, held = [], 0
+            at = at if run else begins
+            run.append(group)
+            held += of.total_byte_size
+        begins = ends
+    if run:
+        yield at, run
 
 
 def _numbers(column: Any, name: str, first_row: int) -> NDArray[Any]:

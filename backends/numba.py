@@ -22,6 +22,9 @@ from backends.vectors import (
     sum_lanes,
 )
 
+# What Python calls lets go of the interpreter's lock (`nogil`): a thread that streams
+# computes while others read.
+#
 # What a vectorised sum needs, and no more: `fastmath=True` would also assume
 # that there is no NaN and no infinity.
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
@@ -46,7 +49,7 @@ SERIAL_BYTES = 1 << 18
 """Data below it are faster with one thread: waking the others costs microseconds."""
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def loop(x, y, w, learning_rate, steps):  # type: ignore[no-untyped-def]
     """Return w after `steps` steps: row by row, float64 sums."""
     n, d = x.shape
@@ -57,7 +60,7 @@ def loop(x, y, w, learning_rate, steps):  # type: ignore[no-untyped-def]
     return w
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def sums(x, y, w):  # type: ignore[no-untyped-def]
     """Return ``xᵀ(x·w − y)``, shape (d,), float64."""
     n, d = x.shape
@@ -71,7 +74,7 @@ def sums(x, y, w):  # type: ignore[no-untyped-def]
     return gradient
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def mean_squared_error(x, y, w):  # type: ignore[no-untyped-def]
     """Return ``mean((x·w − y)²)``, summed in float64."""
     n, d = x.shape
@@ -357,7 +360,7 @@ def add_sums(x, y, w, total):  # type: ignore[no-untyped-def]
         add_columns(x, y, w.astype(x.dtype), total)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def serial_sums(x, y, w):  # type: ignore[no-untyped-def]
     """Return ``xᵀ(x·w − y)``, shape (d,), by this thread alone."""
     total = np.zeros(len(w))
@@ -374,7 +377,7 @@ def in_order(partial):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True)
 def parallel_sums(x, y, w, threads):  # type: ignore[no-untyped-def]
     """Return ``xᵀ(x·w − y)``, shape (d,): a range a thread, added up in their order."""
     partial = np.zeros((threads, len(w)))
@@ -384,7 +387,7 @@ def parallel_sums(x, y, w, threads):  # type: ignore[no-untyped-def]
     return in_order(partial)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def serial_descent(x, y, w, rate, steps):  # type: ignore[no-untyped-def]
     """Return w after `steps` steps ``w ← w − rate·xᵀ(x·w − y)``, by this thread alone."""
     for _ in range(steps):
@@ -395,7 +398,7 @@ def serial_descent(x, y, w, rate, steps):  # type: ignore[no-untyped-def]
     return w
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def parallel_descent(x, y, w, rate, steps, threads):  # type: ignore[no-untyped-def]
     """Return w after `steps` steps ``w ← w − rate·xᵀ(x·w − y)``, by all threads."""
     for _ in range(steps):
@@ -490,7 +493,7 @@ def add_gram(x, y, total):  # type: ignore[no-untyped-def]
             add_products(columns, total)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True, parallel=True)
 def parallel_products(x, y, threads):  # type: ignore[no-untyped-def]
     """Return the Gram matrix that `add_gram` sums, float64: a range of rows a thread."""
     d = x.shape[1]
@@ -526,7 +529,7 @@ def add_products(columns, total):  # type: ignore[no-untyped-def]
             k += 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def gram_descent(xtx, xty, w, rate, steps):  # type: ignore[no-untyped-def]
     """Return w after `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
     d = len(w)

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import ArrayLike
-from threadpoolctl import threadpool_limits
 
 from backends.catalogue import open_backend
 from backends.interface import Weights
 from backends.source import Source
 from backends.streamed import place
+from backends.threads import bound
 
 REDUCE_SECONDS = 300.0
 """A rank waits so long for the others' sums. One that died is noticed at once."""
@@ -65,24 +65,14 @@ class Rank:
         self.number, self.ranks, self.threads = number, ranks, threads
         self.share, self.learning_rate = share, learning_rate
         self.device = backend.partition("@")[2] or "cpu"
-        self._bound_threads()
-        mine = share.start, share.stop
         opened = open_backend(backend)
-        self.descent = place(opened, share.source, learning_rate, memory_bytes, *mine)
+        bound(threads)  # what is loaded by now
+        rows = share.start, share.stop
+        self.descent = place(
+            opened, share.source, learning_rate, memory_bytes, *rows, threads=threads
+        )
         self.group: Any = None
         self.store: Any = None
-
-    def _bound_threads(self) -> None:
-        """Hold the libraries to this worker's threads; Numba and PyTorch ask each thread."""
-        threadpool_limits(self.threads)
-        if find_spec("numba"):
-            import numba
-
-            numba.set_num_threads(min(self.threads, numba.config.NUMBA_NUM_THREADS))
-        if find_spec("torch"):
-            import torch
-
-            torch.set_num_threads(self.threads)
 
     def can_reduce(self) -> bool:
         """Whether this process has PyTorch, whose collectives are used."""
@@ -116,7 +106,7 @@ class Rank:
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         """Take steps together with all others."""
-        self._bound_threads()
+        bound(self.threads)
         w = np.array(w, dtype=np.float64)
         rate = 2 * self.learning_rate / self.share.rows
         for _ in range(steps):
@@ -125,7 +115,7 @@ class Rank:
 
     def sums(self, w: ArrayLike) -> tuple[Weights, float]:
         """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over this rank's rows alone."""
-        self._bound_threads()
+        bound(self.threads)
         own_rows = self.share.stop - self.share.start
         return self.descent.gradient(w), self.descent.loss(w) * own_rows
 

@@ -1,8 +1,11 @@
 """A descent over rows that are read anew for every step, block by block, by any backend.
 
 Where the data do not fit in memory, a step is a pass over the file: read a
-block, place it, add its gradient to the sum; the next block is read meanwhile.
-The kernels are the backends' own. A ``gram`` technique makes one pass in all.
+block, place it, add its gradient to the sum. Several threads do so, each with a
+block of its own that is still in the caches when it is computed with. The kernels
+are the backends' own, held to one thread where the library lets itself be held: a
+kernel's threads would only wait for each other on so little work, and OpenMP's
+would spin on the processors that read. A ``gram`` technique makes one pass in all.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol, cast
 
 import numpy as np
@@ -20,13 +22,14 @@ from backends.catalogue import Name
 from backends.interface import Backend, Descent, GramDescent, ProblemError, Weights
 from backends.problem import Problem, step_bytes
 from backends.reference import Reference
-from backends.source import BLOCK_BYTES, Block, Source
+from backends.source import BLOCK_BYTES, Block, Result, Source, most_threads
 
 IN_MEMORY = 4
 """Times X and y that a backend holds in all; autograd with its temporaries needs the most."""
 
-BLOCKS_HELD = 6
-"""Blocks in memory: one that is read, one that is computed with, and what that takes."""
+BLOCKS_A_THREAD, BLOCKS_BESIDE = 5, 2
+"""Blocks in memory: a thread's own, one that is decoded for it, and what a backend needs
+to compute with it; those that wait to be taken and to be filled."""
 
 SMALLEST_BLOCK = 1 << 20
 """Shorter blocks would spend their time on being placed."""
@@ -39,6 +42,7 @@ def place(
     memory_bytes: int,
     start: int = 0,
     stop: int | None = None,
+    threads: int | None = None,
 ) -> Descent:
     """Place rows `start` to `stop` of a source: in memory where they fit, else streamed.
 
@@ -46,6 +50,8 @@ def place(
     ----------
     memory_bytes : int
         What may be held beyond what the process holds now.
+    threads : int, optional
+        That stream, at the most; `most_threads` by default.
 
     Raises
     ------
@@ -55,15 +61,23 @@ def place(
     stop = source.rows if stop is None else stop
     if fits(source, start, stop, memory_bytes):
         return backend.place(source.load(start, stop), learning_rate)
-    block_bytes = min(BLOCK_BYTES, memory_bytes // BLOCKS_HELD)
     least = max(SMALLEST_BLOCK, step_bytes(1, source.features, source.dtype))
-    if block_bytes < least:
+    threads = min(
+        threads or most_threads(), (memory_bytes // least - BLOCKS_BESIDE) // BLOCKS_A_THREAD
+    )
+    if threads < 1:
         raise ProblemError(
             f"{max(0, memory_bytes) / 1e6:.0f} MB of memory, beside what is held already, are "
-            f"too little to stream with; {BLOCKS_HELD * least / 1e6:.0f} MB are the least"
+            f"too little to stream with; {blocks_held(1) * least / 1e6:.0f} MB are the least"
         )
+    block_bytes = min(BLOCK_BYTES, memory_bytes // blocks_held(threads))
     kind = StreamedGram if Name.parse(backend.name).least_squares_only else Streamed
-    return kind(backend, source, learning_rate, block_bytes, start, stop)
+    return kind(backend, source, learning_rate, block_bytes, start, stop, threads)
+
+
+def blocks_held(threads: int) -> int:
+    """Return how many blocks' memory is taken by so many threads that stream."""
+    return BLOCKS_A_THREAD * threads + BLOCKS_BESIDE
 
 
 def fits(source: Source, start: int, stop: int, memory_bytes: int) -> bool:
@@ -130,6 +144,8 @@ class _Blockwise:
         Of X and y in a block, at the most.
     start, stop : int
         The source's rows that are meant; all by default.
+    threads : int, optional
+        That stream; `most_threads` by default.
     """
 
     backend: Backend
@@ -138,14 +154,20 @@ class _Blockwise:
     block_bytes: int = BLOCK_BYTES
     start: int = 0
     stop: int | None = None
+    threads: int | None = None
 
     @property
     def rows(self) -> int:
         """How many are meant."""
         return (self.source.rows if self.stop is None else self.stop) - self.start
 
-    def _blocks(self) -> Iterator[Block]:
-        return self.source.blocks(self.block_bytes, self.start, self.stop)
+    def _each(
+        self, work: Callable[[Block], Result], stop: int | None = None
+    ) -> Iterator[Result]:
+        """Yield what `work` makes of each block in its order, up to `stop` if that is given."""
+        return self.source.each_block(
+            work, self.block_bytes, self.start, stop or self.stop, self.threads
+        )
 
 
 class Streamed(_Blockwise):
@@ -158,7 +180,7 @@ class Streamed(_Blockwise):
         rate = 2 * self.learning_rate / self.rows
         for _ in range(steps):
             seen = self._seen(w)
-            w -= rate * (seen[0] if seen else self._sums(w, with_loss=False)[0])
+            w -= rate * (seen[0] if seen else self._sums(w)[0])
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
@@ -168,22 +190,15 @@ class Streamed(_Blockwise):
         return self._look(w)[1]
 
     def seconds_a_pass(self, most_blocks: int = 4) -> float:
-        """Estimate what a pass takes from a few blocks, after one that may compile."""
-        blocks = self._blocks()
+        """Estimate what a pass takes from a few blocks a thread, after one that may compile."""
         w = np.zeros(self.source.features)
-        self._sums_of(next(blocks), w)
-        began, taken = time.perf_counter(), 0
-        for block in islice(blocks, most_blocks):
-            self._sums_of(block, w)
-            taken += len(block.y)
-        if not taken:
-            return self._seconds_of_one_block(w)
-        return (time.perf_counter() - began) / taken * self.rows
-
-    def _seconds_of_one_block(self, w: Weights) -> float:
+        row_bytes = step_bytes(1, self.source.features, self.source.dtype)
+        rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
+        first, some = (min(self.rows, blocks * rows) for blocks in (1, most_blocks))
+        self._sums(w, first)
         began = time.perf_counter()
-        self._sums(w, with_loss=False)
-        return time.perf_counter() - began
+        self._sums(w, some)
+        return (time.perf_counter() - began) / some * self.rows
 
     def _look(self, w: ArrayLike) -> tuple[Weights, float]:
         """Return the gradient's sums and the loss at `w`, remembered for the next step."""
@@ -199,24 +214,27 @@ class Streamed(_Blockwise):
             return None
         return self._looked[1:]
 
-    def _sums(self, w: Weights, *, with_loss: bool) -> tuple[Weights, float]:
-        """Return ``xᵀ(x·w − y)`` and the loss (0 unless asked for), from one pass."""
+    def _sums(
+        self, w: Weights, rows: int | None = None, *, with_loss: bool = False
+    ) -> tuple[Weights, float]:
+        """Return ``xᵀ(x·w − y)`` and the loss (0 unless asked for), from one pass.
+
+        Of the first `rows` alone, if they are given; the loss is of all.
+        """
+
+        def sums(block: Block) -> tuple[Weights, float]:
+            descent = self.backend.place(block.problem(), self.learning_rate)
+            with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
+                part = descent.gradient(w)
+            if not np.isfinite(part).all():  # cheaper than to look at every value
+                block.check()
+            return part, descent.loss(w) * len(block.y) if with_loss else 0.0
+
         gradient, squares = np.zeros(len(w)), 0.0
-        for block in self._blocks():
-            part, square = self._sums_of(block, w, with_loss=with_loss)
+        for part, square in self._each(sums, rows and self.start + rows):
             gradient += part
             squares += square
         return gradient, squares / self.rows
-
-    def _sums_of(
-        self, block: Block, w: Weights, *, with_loss: bool = False
-    ) -> tuple[Weights, float]:
-        descent = self.backend.place(block.problem(), self.learning_rate)
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
-            gradient = descent.gradient(w)
-        if not np.isfinite(gradient).all():  # cheaper than to look at every value
-            block.check()
-        return gradient, descent.loss(w) * len(block.y) if with_loss else 0.0
 
 
 @dataclass(eq=False)
@@ -226,14 +244,17 @@ class StreamedGram(_Blockwise):
     def __post_init__(self) -> None:
         d = self.source.features
         xtx, xty, yty = np.zeros((d, d)), np.zeros(d), 0.0
-        for block in self._blocks():
-            with np.errstate(over="ignore", invalid="ignore"):
-                at = self.backend.place(block.problem(), self.learning_rate)
-            parts = cast(GramDescent, at).moments()
-            if not all(np.isfinite(part).all() for part in parts):
-                block.check()
+        for parts in self._each(self._moments):
             xtx, xty, yty = xtx + parts[0], xty + parts[1], yty + parts[2]
         self.sums = Reference(xtx / self.rows, xty / self.rows, yty / self.rows)
+
+    def _moments(self, block: Block) -> tuple[Weights, Weights, float]:
+        with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
+            descent = cast(GramDescent, self.backend.place(block.problem(), self.learning_rate))
+        parts = descent.moments()
+        if not all(np.isfinite(part).all() for part in parts):
+            block.check()
+        return parts
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)

@@ -204,6 +204,25 @@ def _doubted(comparison: Comparison, spread: float) -> Comparison:
     return replace(comparison, verdict="can't tell", reason=reason)
 
 
+def undecided(old: Record, new: Record) -> set[Row]:
+    """Return the rows whose ratio is not known to ±`SAME`: further passes may tell.
+
+    The interval's width decides, not where it lies: to measure until a change shows
+    would find changes that are none.
+    """
+    try:
+        found = compare(old, new)
+    except RecordError:  # everything failed in one of them
+        return set()
+    return {c.row for c in found if c.verdict != "failed" and not _narrow(c)}
+
+
+def _narrow(found: Comparison) -> bool:
+    if found.low is None or found.high is None:
+        return False
+    return found.high <= found.low * (1 + SAME) ** 2
+
+
 def judge(of: Mapping[Row, Sides]) -> dict[Row, Comparison]:
     """Judge rows by their passes, together.
 

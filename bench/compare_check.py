@@ -25,7 +25,8 @@ BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 
 ROWS = 10_000, 1_000_000
 
-PASSES = 4
+PASSES, MORE = 4, 6
+"""Of each row, and further ones as long as its ratio is not known well enough."""
 
 SECONDS = 0.2
 
@@ -83,7 +84,7 @@ def judge(old: Record, new: Record, slowed: str) -> Repeat:
 def take_pair(threads: int) -> tuple[Record, Record]:
     """Measure the same code twice, side by side."""
     rows = tuple(Row(backend, n, 1, "float32") for n in ROWS for backend in BACKENDS)
-    plan = Plan(rows, PASSES, SECONDS, (READ,), setup=False)
+    plan = Plan(rows, PASSES, SECONDS, (READ,), setup=False, more=MORE)
     with tempfile.TemporaryDirectory(prefix="descentbench-compare-") as folder:
         runners = [Runner(plan, threads, Path(folder) / side) for side in ("old", "new")]
         old, new = side_by_side(runners, lambda _: None, lambda _: None)

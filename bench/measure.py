@@ -77,7 +77,7 @@ class Plan:
     setup : bool
         Whether the set-up is measured, too.
     more : int
-        Further passes, at most, of rows whose time is unstable after all others.
+        Further passes, at most, of rows whose time, or ratio, is not clear after all others.
     data : FileRows, optional
         A file's rows to measure with, instead of synthetic ones.
     """
@@ -262,12 +262,20 @@ def side_by_side(
 
 
 def _tasks(runners: Sequence[Runner]) -> Iterator[Task]:
-    """Yield the plan's tasks, and then further passes of what is not stable by then."""
+    """Yield the plan's tasks, and then further passes of what is not clear by then."""
     plan = runners[0].plan
     yield from plan.tasks()
     for number in range(1, plan.more + 1):
-        results = [result for runner in runners for result in summarise(runner.record)]
-        yield from plan.further(number, {r.row for r in results if r.unstable})
+        yield from plan.further(number, _unclear([runner.record for runner in runners]))
+
+
+def _unclear(records: Sequence[Record]) -> set[Row]:
+    """Return the rows whose time, or of two runs side by side their ratio, is too uncertain."""
+    if len(records) == 2:
+        from bench.compare import undecided  # SciPy's statistics take a while to import
+
+        return undecided(*records)
+    return {result.row for record in records for result in summarise(record) if result.unstable}
 
 
 def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:

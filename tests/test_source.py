@@ -176,12 +176,28 @@ def test_files_with_other_columns_are_refused(tmp_path):
         open_source(path)
 
 
-@pytest.mark.parametrize("save", [save_npy, save_parquet])
-def test_data_that_shrank_are_no_zeros(save, tmp_path):
+@pytest.mark.parametrize(
+    ("save", "told"),
+    [
+        (save_npy, "has changed since it was opened"),
+        (save_parquet, "the data end after row 500"),
+    ],
+)
+def test_data_that_shrank_are_no_zeros(save, told, tmp_path):
     """A pass over a file that was replaced meanwhile must not go on with what is missing."""
     source = open_source(save(tmp_path, table()))
     save(tmp_path, table()[:500])
-    with pytest.raises(ProblemError, match="the data end after row 500"):
+    with pytest.raises(ProblemError, match=told):
+        list(source.blocks(4000))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_file_that_is_cut_off_is_told(order, tmp_path):
+    path = save_npy(tmp_path, table(), order)
+    source = open_source(path)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 8)
+    with pytest.raises(ProblemError, match=r"rows\.npy: has become shorter"):
         list(source.blocks(4000))
 
 

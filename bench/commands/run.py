@@ -65,7 +65,8 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="Further passes, at most, of rows that are still unstable (beyond ±10 %).",
+    help="Further passes, at most, of rows that are still unstable (beyond ±10 %; of "
+    "--against, rows whose ratio is not known to ±5 %).",
 )
 @click.option(
     "--seconds",

@@ -1,0 +1,80 @@
+"""A file of three times the memory that is allowed: the right w, in no more memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.lib.format import open_memmap
+
+from backends import make_problem
+from backends.problem import TOLERANCE
+from backends.reference import relative_error
+
+ALLOWED = 250_000_000
+"""Bytes; the interpreter and NumPy take some 60 MB of them."""
+
+REPEATS = 150
+
+RATE = 0.001
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "wait4"), reason="the system does not tell a child's peak memory"
+)
+
+
+def some_rows() -> np.ndarray:
+    """Rows that stand in the file over and over: their descent is that of the whole."""
+    return np.random.default_rng(0).random((320_000, 4), dtype=np.float32)
+
+
+def write_npy(folder: Path, rows: np.ndarray) -> Path:
+    path = folder / "rows.npy"
+    shape = (REPEATS * len(rows), rows.shape[1])
+    whole = open_memmap(path, mode="w+", dtype=rows.dtype, shape=shape)
+    for part in np.split(whole, REPEATS):
+        part[:] = rows
+    return path
+
+
+def write_parquet(folder: Path, rows: np.ndarray) -> Path:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = folder / "rows.parquet"
+    table = pa.table({f"c{j}": np.ascontiguousarray(column) for j, column in enumerate(rows.T)})
+    plain = {"compression": "none", "use_dictionary": False}
+    with parquet.ParquetWriter(path, table.schema, **plain) as writer:
+        for _ in range(REPEATS):
+            writer.write_table(table)
+    return path
+
+
+def fit(path: Path, *arguments: object) -> tuple[dict[str, object], int]:
+    """Fit in a process of its own; return what it says and the most memory it held."""
+    command = [sys.executable, "-m", "bench", "fit", "--data", path, "--json", *arguments]
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        said = json.loads(child.stdout.read())
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0
+    return said, used.ru_maxrss * 1024
+
+
+@pytest.mark.parametrize("write", [write_npy, write_parquet])
+@pytest.mark.parametrize("backend", ["numpy", "numpy:gram"])
+def test_the_peak_stays_below_what_is_allowed(write, backend, tmp_path):
+    """Seen red with pages that stay mapped, and with blocks of four times the size."""
+    rows = some_rows()
+    path = write(tmp_path, rows)
+    assert path.stat().st_size >= 3 * ALLOWED
+    memory = f"{ALLOWED // 10**6}MB"
+    said, peak = fit(path, "--backend", backend, "--memory", memory, "--steps", 2)
+    expected = make_problem(rows[:, :-1], rows[:, -1]).reference.iterate(2, RATE, np.zeros(3))
+    assert relative_error(said["w"], expected) <= TOLERANCE["float32"]
+    assert peak <= ALLOWED
