@@ -291,7 +291,6 @@ def measure(
     from bench.measure import Plan, Runner
     from bench.row import Row
 
-    explorer.claim()
     plan = Plan(tuple(Row(*row) for row in rows), PASSES, 0.1)
     runner = Runner(plan, threads, store)
     total = len(plan.tasks())
