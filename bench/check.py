@@ -254,6 +254,7 @@ def measure_held_out(explorer: Explorer) -> Check | None:
             sizes.append(n)
     sizes.sort()
     rows_of = [(m.backend, n, request.features, request.dtype) for n in sizes for m in models]
+    explorer.claim()
     results = summarise(measure(rows_of, explorer.threads, explorer.store, explorer.report))
     outcomes = []
     for n in sizes:
