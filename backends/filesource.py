@@ -26,7 +26,7 @@ WINDOW_BYTES = 1 << 20
 BATCH_BYTES = 4 << 20
 """Of Parquet columns that are decoded at a time."""
 
-MAPPED_BYTES = 64 << 20
+MAPPED_BYTES = 16 << 20
 """Of Parquet row groups that are mapped at a time, as far as a group is no larger: mapped
 pages count as the process's memory."""
 
@@ -132,7 +132,7 @@ class NpySource(Source):
 def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
     """Read an array's bytes from an offset on."""
     file.seek(offset)
-    left = memoryview(into).cast("B")
+    left = into.reshape(-1).view(np.uint8).data
     while left:
         count = file.readinto(left)
         if not count:

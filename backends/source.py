@@ -39,9 +39,12 @@ Piece = tuple[list[NDArray[Any]], NDArray[Any]]
 Buffers = tuple[Array, Array]
 """X, (m,) or (m, d), and y, (m,), to be filled."""
 
-BLOCK_BYTES = 16 << 20
-"""Of X and y: as many blocks as there are threads stay in the last cache between being
-filled and being computed with, and placing one costs little beside both."""
+BLOCK_BYTES = 4 << 20
+"""Of X and y: a thread's block stays in the caches between being filled and being computed
+with, and placing it costs little beside both."""
+
+RUN = 4
+"""Blocks that a thread takes one after the other, for which a file is opened once."""
 
 COLUMN_ROWS = 1 << 13
 """Rows that are put together from columns at a time: all of them stay in the caches."""
@@ -103,8 +106,11 @@ class Source(ABC):
     def blocks(
         self, block_bytes: int = BLOCK_BYTES, start: int = 0, stop: int | None = None
     ) -> Iterator[Block]:
-        """Yield rows `start` to `stop` in blocks of one shape, read ahead; see `each_block`."""
-        return self.each_block(lambda block: block, block_bytes, start, stop)
+        """Yield rows `start` to `stop` in blocks of one shape, read ahead; see `each_block`.
+
+        A block's arrays are written over after the next one was asked for.
+        """
+        return self.each_block(lambda block: block, block_bytes, start, stop, run=1)
 
     def each_block(
         self,
@@ -113,26 +119,30 @@ class Source(ABC):
         start: int = 0,
         stop: int | None = None,
         threads: int | None = None,
+        run: int = RUN,
     ) -> Iterator[Result]:
         """Yield what `work` makes of rows `start` to `stop`, block after block.
 
         Parameters
         ----------
         work : callable
-            Is called by several threads at the same time.
+            Is called by several threads at the same time; the block's arrays are written
+            over afterwards.
         block_bytes : int
-            Of X and y in a block, at the most; one more than `threads` are held.
+            Of X and y in a block, at the most; one more than `threads` are held, and of
+            rows that are read in order `run` times as many.
         start, stop : int
             The range; all rows by default.
         threads : int, optional
             That read and work; `most_threads` by default.
+        run : int
+            Blocks that a thread takes one after the other.
 
         Yields
         ------
         Result
-            In the blocks' order. A block's arrays are written over after the next result
-            was asked for. What the last one lacks are rows of zeros: they have no
-            residual and add to no sum.
+            In the blocks' order. What the last block lacks are rows of zeros: they have
+            no residual and add to no sum.
 
         Raises
         ------
@@ -143,14 +153,19 @@ class Source(ABC):
         threads = threads or most_threads()
         rows = self._rows_a_block(block_bytes, start, stop)
         shape = (rows,) if self.features == 1 else (rows, self.features)
-        held = min(threads + 1, -(-(stop - start) // rows))
+        firsts = range(start, stop, rows * run)
         buffers = [
-            (np.empty(shape, self.dtype), np.empty(rows, self.dtype)) for _ in range(held)
+            (np.empty(shape, self.dtype), np.empty(rows, self.dtype))
+            for _ in firsts[: threads + 1]
         ]
-        blocks = (
-            Block(*buffers[k % held], first) for k, first in enumerate(range(start, stop, rows))
+        runs = (
+            [
+                Block(*buffers[k % len(buffers)], at)
+                for at in range(first, min(first + rows * run, stop), rows)
+            ]
+            for k, first in enumerate(firsts)
         )
-        return self._each(blocks, work, start, stop, threads)
+        return self._each(runs, work, start, stop, threads)
 
     def _rows_a_block(self, block_bytes: int, start: int, stop: int) -> int:
         """Return the rows of each of the fewest blocks that are no longer than allowed."""
@@ -160,34 +175,38 @@ class Source(ABC):
 
     def _each(
         self,
-        blocks: Iterator[Block],
+        runs: Iterable[list[Block]],
         work: Callable[[Block], Result],
         start: int,
         stop: int,
         threads: int,
     ) -> Iterator[Result]:
-        """Fill blocks and work on them, one more than there are threads at a time."""
-        pending: deque[Future[Result]] = deque()
-        pieces = self.pieces(start, stop) if self.in_order else iter(())
+        """Fill blocks and work on them, one run more than there are threads at a time."""
+        pending: deque[Future[list[Result]]] = deque()
+        whole = _Cutter(self.pieces(start, stop) if self.in_order else iter(()))
 
-        def task(block: Block, read: Future[list[Piece]] | None) -> Result:
-            last = min(block.start + len(block.y), stop)
-            block.fill(read.result() if read else self.pieces(block.start, last), last, stop)
-            return work(block)
+        def task(run: list[Block], read: Future[list[Piece]] | None) -> list[Result]:
+            ends = [min(block.start + len(block.y), stop) for block in run]
+            cut = _Cutter(iter(read.result()) if read else self.pieces(run[0].start, ends[-1]))
+            results = []
+            for block, end in zip(run, ends, strict=True):
+                block.fill(cut.take(end - block.start), end, stop)
+                results.append(work(block))
+            return results
 
         with (
             ThreadPoolExecutor(1) as reader,
             ThreadPoolExecutor(threads, initializer=bound_numba, initargs=(1,)) as pool,
             one_each(),
         ):
-            cut = _Cutter(pieces)
-            for block in blocks:
-                read = reader.submit(cut.take, len(block.y)) if self.in_order else None
-                pending.append(pool.submit(task, block, read))
+            for run in runs:
+                rows = sum(len(block.y) for block in run)
+                read = reader.submit(whole.list, rows) if self.in_order else None
+                pending.append(pool.submit(task, run, read))
                 if len(pending) > threads:
-                    yield pending.popleft().result()
+                    yield from pending.popleft().result()
             while pending:
-                yield pending.popleft().result()
+                yield from pending.popleft().result()
 
     def load(self, start: int = 0, stop: int | None = None) -> Problem:
         """Return rows `start` to `stop`, all by default, in memory and checked."""
@@ -195,11 +214,11 @@ class Source(ABC):
         shape = (stop - start,) if self.features == 1 else (stop - start, self.features)
         x, y = np.empty(shape, self.dtype), np.empty(stop - start, self.dtype)
         rows = self._rows_a_block(BLOCK_BYTES, start, stop)
-        blocks = (
-            Block(x[first : first + rows], y[first : first + rows], start + first)
+        runs = (
+            [Block(x[first : first + rows], y[first : first + rows], start + first)]
             for first in range(0, stop - start, rows)
         )
-        for _ in self._each(blocks, Block.check, start, stop, most_threads()):
+        for _ in self._each(runs, Block.check, start, stop, most_threads()):
             pass
         origin = self if stop - start == self.rows else None
         return Problem(x, y, self.source, known_finite=True, origin=origin)
@@ -277,20 +296,22 @@ class _Cutter:
         self.pieces = pieces
         self.rest: Piece = [], np.empty(0)
 
-    def take(self, rows: int) -> list[Piece]:
-        """Return the next rows, or what there is of them."""
-        taken: list[Piece] = []
+    def take(self, rows: int) -> Iterator[Piece]:
+        """Yield the next rows, or what there is of them; each is valid until the next."""
         while rows:
             parts, y = self.rest
             if not len(y):
                 self.rest = next(self.pieces, ([], np.empty(0)))
                 if not len(self.rest[1]):
-                    break
+                    return
                 continue
-            taken.append(([part[:rows] for part in parts], y[:rows]))
             self.rest = [part[rows:] for part in parts], y[rows:]
-            rows -= len(taken[-1][1])
-        return taken
+            yield [part[:rows] for part in parts], y[:rows]
+            rows -= min(rows, len(y))
+
+    def list(self, rows: int) -> list[Piece]:
+        """Return them at once, of pieces that stay valid."""
+        return list(self.take(rows))
 
 
 def _copy(parts: list[NDArray[Any]], into: Array, first_row: int) -> None:

@@ -22,14 +22,17 @@ from backends.catalogue import Name
 from backends.interface import Backend, Descent, GramDescent, ProblemError, Weights
 from backends.problem import Problem, step_bytes
 from backends.reference import Reference
-from backends.source import BLOCK_BYTES, Block, Result, Source, most_threads
+from backends.source import BLOCK_BYTES, RUN, Block, Result, Source, most_threads
 
 IN_MEMORY = 4
 """Times X and y that a backend holds in all; autograd with its temporaries needs the most."""
 
-BLOCKS_A_THREAD, BLOCKS_BESIDE = 5, 2
-"""Blocks in memory: a thread's own, one that is decoded for it, and what a backend needs
-to compute with it; those that wait to be taken and to be filled."""
+BLOCKS_A_THREAD = 4 + RUN
+"""Blocks' memory a thread: its own, what a backend needs to compute with it, and those that
+are decoded for it."""
+
+BLOCKS_BESIDE = 1 + RUN
+"""The same of what waits to be taken."""
 
 SMALLEST_BLOCK = 1 << 20
 """Shorter blocks would spend their time on being placed."""

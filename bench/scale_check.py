@@ -28,7 +28,6 @@ from typing import Any
 
 import click
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from backends import open_backend
 from backends.datafile import open_source
@@ -133,15 +132,23 @@ def in_turn(
 
 
 def write_npy(folder: Path, source: Source) -> Path:
-    """Write rows as an array of features and target."""
+    """Write rows as an array of features and target.
+
+    With ordinary writes, as `numpy.save` does: the system keeps pages that were written
+    through a map in another way.
+    """
     path = folder / "rows.npy"
-    shape = source.rows, source.features + 1
-    rows = open_memmap(path, mode="w+", dtype=source.dtype, shape=shape)
-    for block in source.blocks():
-        held = rows[block.start : block.start + len(block.y)]
-        held[:, :-1] = block.x.reshape(len(block.y), -1)[: len(held)]
-        held[:, -1] = block.y[: len(held)]
-    rows.flush()
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(source.dtype)),
+        "fortran_order": False,
+        "shape": (source.rows, source.features + 1),
+    }
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in source.blocks():
+            held = min(len(block.y), source.rows - block.start)
+            rows = np.column_stack([block.x.reshape(len(block.y), -1), block.y])[:held]
+            file.write(rows.tobytes())
     return path
 
 
