@@ -208,7 +208,7 @@ class Ranks:
             )
         ranks = results(self.client, placing)
         self.reduces = all(self._all(ranks, lambda rank: rank.can_reduce()))
-        if self.reduces:
+        if self.reduces and len(ranks) > 1:  # one alone would import PyTorch for nothing
             first, rank = next(iter(ranks.items()))
             meeting = results(self.client, {first: rank.listen(first)})[first]
             results(self.client, {a: r.join(*meeting, a) for a, r in ranks.items()})

@@ -107,6 +107,15 @@ def test_rows_of_an_array_travel(embedded: int) -> None:
     assert right(problem, descend("dask:numpy", problem))
 
 
+def test_a_worker_imports_no_library_but_its_kernels(embedded: int) -> None:
+    """Seconds of every worker's start; seen red with Numba's and PyTorch's threads bounded."""
+    if embedded > 1:
+        pytest.skip("several add up with PyTorch, and two have run all kernels")
+    descend("dask:numpy", Generated(100))
+    loaded = cluster.connect().run(lambda: {"numba", "torch"} & sys.modules.keys())
+    assert not any(loaded.values())
+
+
 def test_fewer_rows_than_workers(embedded: int) -> None:
     source = Generated(2, 1)
     assert right(source, descend("dask:numpy", source))

@@ -191,6 +191,10 @@ def test_numpys_gram_converts_blocks_of_a_mebibyte_or_less_than_a_piece(
     line = generate(1000)
     module.line_gram_of(line.x, line.y)
     assert converted == [8 * (1000 % 256)]
+    for rows, all_of_it in ((1 << 18) - 1, True), (1 << 18, False):
+        converted.clear()
+        module.Gram(generate(rows), RATE, "cpu")
+        assert (sum(converted) == 8 * rows) is all_of_it
 
 
 # gram

@@ -47,6 +47,7 @@ def test_the_fastest_is_picked_in_any_order(models: tuple[CostModel, ...]) -> No
     assert recommend(models, ask(iterations=100_000, loop_only=True), {}).pick == FAST.backend
     assert recommend(models, ask(iterations=1), {}).loop_pick == "numpy"
     assert [c.backend for c in answer.candidates] == ["numpy:gram", "numba:parallel", "numpy"]
+    assert all(c.available for c in answer.candidates)
 
 
 def test_of_those_that_tie_the_plainer_is_picked() -> None:
@@ -136,10 +137,18 @@ def test_what_does_not_fit_is_not_picked_while_something_does() -> None:
     assert answer.of("numba:parallel").fits is False
 
 
+def test_what_takes_all_the_memory_there_is_fits() -> None:
+    needs = SLOW.peak_bytes(10_000)
+    assert needs == 60_120_000
+    for memory, fits in ((60_120_000, True), (60_119_999, False)):
+        answer = recommend([SLOW], ask(10_000, memory_bytes={"cpu": memory}), {})
+        assert answer.fits is answer.of("numpy").fits is fits
+
+
 def test_where_nothing_fits_the_answer_says_how_many_machines_it_takes() -> None:
     request = ask(rows=10**10, memory_bytes={"cpu": 24 * 10**9})
     answer = recommend([SLOW, FAST], request, {})
-    assert answer.pick == "numba:parallel"
+    assert answer.pick == answer.loop_pick == "numba:parallel"
     assert not answer.fits
     text = sentence(answer)
     assert text.startswith("No backend holds 1e10 rows")
