@@ -31,7 +31,7 @@ from backends.problem import (
     step_bytes,
 )
 from backends.reference import Reference
-from backends.threads import bound_numba, one_each
+from backends.threads import bound_here, one_each
 
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
 """Some rows: X in parts of one or more columns, (m, k) each, and y, (m,), of any dtype."""
@@ -196,7 +196,7 @@ class Source(ABC):
 
         with (
             ThreadPoolExecutor(1) as reader,
-            ThreadPoolExecutor(threads, initializer=bound_numba, initargs=(1,)) as pool,
+            ThreadPoolExecutor(threads, initializer=bound_here, initargs=(1,)) as pool,
             one_each(),
         ):
             for run in runs:
