@@ -201,7 +201,7 @@ class Source(ABC):
         ):
             for run in runs:
                 rows = sum(len(block.y) for block in run)
-                read = reader.submit(whole.list, rows) if self.in_order else None
+                read = reader.submit(whole.take_all, rows) if self.in_order else None
                 pending.append(pool.submit(task, run, read))
                 if len(pending) > threads:
                     yield from pending.popleft().result()
@@ -309,7 +309,7 @@ class _Cutter:
             yield [part[:rows] for part in parts], y[:rows]
             rows -= min(rows, len(y))
 
-    def list(self, rows: int) -> list[Piece]:
+    def take_all(self, rows: int) -> list[Piece]:
         """Return them at once, of pieces that stay valid."""
         return list(self.take(rows))
 
