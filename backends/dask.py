@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from itertools import count, islice
+from operator import methodcaller
 from typing import Any, ClassVar, TypeVar
 
 import dask.array as da
@@ -220,8 +221,10 @@ class Ranks:
             if not all(np.array_equal(first, other, equal_nan=True) for other in others):
                 raise BackendError("the workers' w are not the same: a broken all-reduce")
             return np.array(first)
+        rate = 2 * self.learning_rate / self.source.rows
         for _ in range(steps):
-            w = w - 2 * self.learning_rate / self.source.rows * self._sums(w)[0]
+            parts = self._all(self.ranks, methodcaller("gradient", w))
+            w = w - rate * np.sum(parts, axis=0)
         return w
 
     def _sums(self, w: ArrayLike) -> tuple[Weights, float]:

@@ -16,7 +16,7 @@ from backends.catalogue import open_backend
 from backends.interface import Weights
 from backends.source import Source
 from backends.streamed import place
-from backends.threads import bound
+from backends.threads import bound, bound_here
 
 REDUCE_SECONDS = 300.0
 """A rank waits so long for the others' sums. One that died is noticed at once."""
@@ -106,18 +106,22 @@ class Rank:
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         """Take steps together with all others."""
-        bound(self.threads)
+        bound_here(self.threads)
         w = np.array(w, dtype=np.float64)
         rate = 2 * self.learning_rate / self.share.rows
         for _ in range(steps):
             w -= rate * self._reduce(self.descent.gradient(w))
         return w
 
+    def gradient(self, w: ArrayLike) -> Weights:
+        """Return ``xᵀ(x·w − y)`` over this rank's rows alone."""
+        bound_here(self.threads)
+        return self.descent.gradient(w)
+
     def sums(self, w: ArrayLike) -> tuple[Weights, float]:
         """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over this rank's rows alone."""
-        bound(self.threads)
         own_rows = self.share.stop - self.share.start
-        return self.descent.gradient(w), self.descent.loss(w) * own_rows
+        return self.gradient(w), self.descent.loss(w) * own_rows
 
     def _reduce(self, sums: Weights) -> Weights:
         """Return the sum over all ranks, float64."""

@@ -31,7 +31,7 @@ from backends.problem import (
     step_bytes,
 )
 from backends.reference import Reference
-from backends.threads import bound_numba, one_each
+from backends.threads import bound_here, one_each
 
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
 """Some rows: X in parts of one or more columns, (m, k) each, and y, (m,), of any dtype."""
@@ -196,12 +196,12 @@ class Source(ABC):
 
         with (
             ThreadPoolExecutor(1) as reader,
-            ThreadPoolExecutor(threads, initializer=bound_numba, initargs=(1,)) as pool,
+            ThreadPoolExecutor(threads, initializer=bound_here, initargs=(1,)) as pool,
             one_each(),
         ):
             for run in runs:
                 rows = sum(len(block.y) for block in run)
-                read = reader.submit(whole.list, rows) if self.in_order else None
+                read = reader.submit(whole.take_all, rows) if self.in_order else None
                 pending.append(pool.submit(task, run, read))
                 if len(pending) > threads:
                     yield from pending.popleft().result()
@@ -309,7 +309,7 @@ class _Cutter:
             yield [part[:rows] for part in parts], y[:rows]
             rows -= min(rows, len(y))
 
-    def list(self, rows: int) -> list[Piece]:
+    def take_all(self, rows: int) -> list[Piece]:
         """Return them at once, of pieces that stay valid."""
         return list(self.take(rows))
 

@@ -10,25 +10,28 @@ from threadpoolctl import threadpool_limits
 
 
 def bound(threads: int) -> None:
-    """Hold the libraries that are loaded to so many threads, as far as this thread calls them.
-
-    Numba asks each thread; BLAS and PyTorch are held in the whole process.
-    """
+    """Hold the libraries that are loaded to so many threads in this process."""
     threadpool_limits(threads)
-    bound_numba(threads)
+    bound_here(threads)
+
+
+def bound_here(threads: int) -> None:
+    """Hold those to it that ask each thread of ours, Numba and PyTorch, in this one.
+
+    Unlike to find all BLAS libraries, which takes milliseconds, it costs nothing.
+    """
+    if numba := sys.modules.get("numba"):
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(threads)
 
 
-def bound_numba(threads: int) -> None:
-    """Hold Numba, if it is loaded, to so many threads as far as this thread calls it."""
-    if numba := sys.modules.get("numba"):
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-
-
 @contextmanager
 def one_each() -> Iterator[None]:
-    """Let BLAS and PyTorch work in the calling threads alone, and as before afterwards."""
+    """Let BLAS and PyTorch work in the calling threads alone, and as before afterwards.
+
+    Each of the threads has `bound_here` to call, too.
+    """
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     with threadpool_limits(1):

@@ -51,9 +51,10 @@ import signal
 from bench.cli import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 main()
 """
-"""The program, also where the tests themselves were told to ignore Ctrl-C."""
+"""The program, also where the tests themselves were told to ignore Ctrl-C or SIGHUP."""
 
 SMALL = ("run", "--rows", 100, "--seconds", 0.01, "--more", 0)
 
