@@ -71,7 +71,7 @@ def fit(path: Path, *arguments: object) -> tuple[dict[str, object], int]:
 
 @pytest.mark.parametrize(
     ("write", "backend"),
-    [(write_npy, "numpy"), (write_parquet, "numpy"), (write_parquet, "numpy:gram")],
+    [(write_npy, "numpy"), (write_parquet, "numpy:gram")],
 )
 def test_the_peak_stays_below_what_is_allowed(write, backend, tmp_path):
     """Seen red with 250 MB allowed, where pyarrow alone and what it keeps are too much."""

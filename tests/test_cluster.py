@@ -142,7 +142,10 @@ def test_sums_are_added_up_here_where_workers_lack_pytorch(embedded: int) -> Non
 def test_rows_beyond_a_workers_memory_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     from backends import dask
 
-    monkeypatch.setattr(dask, "MEMORY_SHARE", 1e-3)  # of gigabytes: some MB
+    memory = min(
+        worker["memory_bytes"] for worker in cluster.workers(cluster.connect()).values()
+    )
+    monkeypatch.setattr(dask, "MEMORY_SHARE", 50e6 / memory)
     source = Generated(2_000_000, 3)
     assert right(source, descend("dask:numpy", source, 2), 2)
 
