@@ -18,7 +18,7 @@ from scipy import stats
 
 from bench import compare as module
 from bench.cli import main
-from bench.compare import Sides, compare, judge, shift, slower_than
+from bench.compare import Sides, compare, judge, shift, slower_than, undecided
 from bench.record import Measurement, Record
 from bench.row import Row
 
@@ -119,6 +119,21 @@ def test_runs_taken_in_turn_are_compared_pass_by_pass() -> None:
     (a, *_), (b, *_) = compare(*together), compare(*records)
     assert a.ratio == pytest.approx(b.ratio)
     assert a.low != pytest.approx(b.low)
+
+
+def test_further_passes_are_for_ratios_that_are_not_known() -> None:
+    """Whether there is a change, or none, asks for no more of them."""
+
+    def together(**more: object) -> tuple[Record, Record]:
+        old, new = (replace(r, beside="now") for r in pair(1, **more))  # type: ignore[arg-type]
+        return old, new
+
+    assert undecided(*together(spread=0.002)) == set()
+    assert undecided(*together(slower=1.3, spread=0.002)) == set()
+    shaky = undecided(*together(spread=0.2))
+    assert {row.backend for row in shaky} == set(COSTS)
+    old, new = together(spread=0.2)
+    assert undecided(old, replace(new, tasks={})) == set()
 
 
 def rounds(logs: NDArray[np.float64], *, in_turn: bool = True) -> Measurement:

@@ -21,7 +21,7 @@ from test_catalogue import declare, descentbench
 
 from bench import measure
 from bench.cli import main
-from bench.measure import Children, Plan, Runner, Task
+from bench.measure import Children, Plan, Runner, Task, side_by_side
 from bench.record import Measurement, Outcome, Record
 from bench.row import READ, Row
 from bench.turns import Seat
@@ -259,6 +259,35 @@ def test_what_is_unstable_is_measured_further(
     assert of[never] == [f"further pass {k + 1}, numba" for k in range(more)]
     assert of[shaky] == [f"further pass {k + 1}, numpy" for k in range(min(more, 1))]
     assert all("read/100x1/float32" in task.rows for task in plan.further(1, {rows[0]}))
+
+
+def test_of_two_side_by_side_it_is_the_ratio_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are slow in the same passes: the times are unstable, their ratio is known."""
+    known, shaky, third = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
+    slow = {str(k): 2.0 ** (k % 3) for k in range(1, 10)}
+
+    def measure_task(self: Children, task: Task) -> Outcome:
+        if self.seat:
+            self.seat.leave()
+        number = re.findall(r"pass (\d+)", task.name)[0]
+        offset = {known: 1.0, third: 1.0, shaky: 1 + (self.tree.name == "b") * slow[number]}
+        return Outcome(
+            tuple(
+                Measurement("step", row, (slow[number] * offset[row],) * 9)
+                for row in task.rows
+                if row in offset
+            )
+        )
+
+    monkeypatch.setattr(Children, "run", measure_task)
+    plan = Plan(tuple(map(Row.parse, (known, shaky, third))), 3, 0.01, setup=False, more=2)
+    runners = [Runner(plan, 2, tmp_path / tree, tree=tmp_path / tree) for tree in "ab"]
+    records = side_by_side(runners, lambda _: None, lambda _: None)
+    for record in records:
+        further = [name for name in record.tasks if name.startswith("further")]
+        assert further == ["further pass 1, numba", "further pass 2, numba"]
 
 
 @pytest.mark.parametrize("other", ["threads", "plan", "code", "machine", "damaged"])
