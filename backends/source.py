@@ -31,13 +31,9 @@ from backends.problem import (
     step_bytes,
 )
 from backends.reference import Reference
-from backends.threads import bound_here, one_each
 
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
 """Some rows: X in parts of one or more columns, (m, k) each, and y, (m,), of any dtype."""
-
-Buffers = tuple[Array, Array]
-"""X, (m,) or (m, d), and y, (m,), to be filled."""
 
 BLOCK_BYTES = 4 << 20
 """Of X and y: a thread's block stays in the caches between being filled and being computed
@@ -194,11 +190,7 @@ class Source(ABC):
                 results.append(work(block))
             return results
 
-        with (
-            ThreadPoolExecutor(1) as reader,
-            ThreadPoolExecutor(threads, initializer=bound_here, initargs=(1,)) as pool,
-            one_each(),
-        ):
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as pool:
             for run in runs:
                 rows = sum(len(block.y) for block in run)
                 read = reader.submit(whole.take_all, rows) if self.in_order else None

@@ -23,6 +23,7 @@ from backends.interface import Backend, Descent, GramDescent, ProblemError, Weig
 from backends.problem import Problem, step_bytes
 from backends.reference import Reference
 from backends.source import BLOCK_BYTES, RUN, Block, Result, Source, most_threads
+from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4
 """Times X and y that a backend holds in all; autograd with its temporaries needs the most."""
@@ -168,9 +169,15 @@ class _Blockwise:
         self, work: Callable[[Block], Result], stop: int | None = None
     ) -> Iterator[Result]:
         """Yield what `work` makes of each block in its order, up to `stop` if that is given."""
-        return self.source.each_block(
-            work, self.block_bytes, self.start, stop or self.stop, self.threads
-        )
+
+        def alone(block: Block) -> Result:
+            bound_here(1)
+            return work(block)
+
+        with one_each():
+            yield from self.source.each_block(
+                alone, self.block_bytes, self.start, stop or self.stop, self.threads
+            )
 
 
 class Streamed(_Blockwise):
