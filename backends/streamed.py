@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import numpy as np
@@ -165,10 +165,8 @@ class _Blockwise:
         """How many are meant."""
         return (self.source.rows if self.stop is None else self.stop) - self.start
 
-    def _each(
-        self, work: Callable[[Block], Result], stop: int | None = None
-    ) -> Iterator[Result]:
-        """Yield what `work` makes of each block in its order, up to `stop` if that is given."""
+    def _each(self, work: Callable[[Block], Result]) -> Iterator[Result]:
+        """Yield what `work` makes of each block, in their order."""
 
         def alone(block: Block) -> Result:
             bound_here(1)
@@ -176,7 +174,7 @@ class _Blockwise:
 
         with one_each():
             yield from self.source.each_block(
-                alone, self.block_bytes, self.start, stop or self.stop, self.threads
+                alone, self.block_bytes, self.start, self.stop, self.threads
             )
 
 
@@ -204,11 +202,14 @@ class Streamed(_Blockwise):
         w = np.zeros(self.source.features)
         row_bytes = step_bytes(1, self.source.features, self.source.dtype)
         rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
-        first, some = (min(self.rows, blocks * rows) for blocks in (1, most_blocks))
-        self._sums(w, first)
+        first = self.start + min(self.rows, rows)
+        last = self.start + min(self.rows, (1 + most_blocks) * rows)
+        replace(self, stop=first).run(w, 1)
+        # Others than those, which the system has at hand by now.
+        some = replace(self, start=first if first < last else self.start, stop=last)
         began = time.perf_counter()
-        self._sums(w, some)
-        return (time.perf_counter() - began) / some * self.rows
+        some.run(w, 1)
+        return (time.perf_counter() - began) / some.rows * self.rows
 
     def _look(self, w: ArrayLike) -> tuple[Weights, float]:
         """Return the gradient's sums and the loss at `w`, remembered for the next step."""
@@ -224,13 +225,8 @@ class Streamed(_Blockwise):
             return None
         return self._looked[1:]
 
-    def _sums(
-        self, w: Weights, rows: int | None = None, *, with_loss: bool = False
-    ) -> tuple[Weights, float]:
-        """Return ``xᵀ(x·w − y)`` and the loss (0 unless asked for), from one pass.
-
-        Of the first `rows` alone, if they are given; the loss is of all.
-        """
+    def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
+        """Return ``xᵀ(x·w − y)`` and the loss (0 unless asked for), from one pass."""
 
         def sums(block: Block) -> tuple[Weights, float]:
             descent = self.backend.place(block.problem(), self.learning_rate)
@@ -241,7 +237,7 @@ class Streamed(_Blockwise):
             return part, descent.loss(w) * len(block.y) if with_loss else 0.0
 
         gradient, squares = np.zeros(len(w)), 0.0
-        for part, square in self._each(sums, rows and self.start + rows):
+        for part, square in self._each(sums):
             gradient += part
             squares += square
         return gradient, squares / self.rows
