@@ -39,8 +39,11 @@ MOST_COLUMNS = 8
 FAR_BYTES = 6 << 20
 """A thread's rows are read as if from memory when there are so many of them."""
 
-FOURS_BYTES, PAIRS_BYTES = 128, 512
-"""Long rows from which four side by side, then pairs one after the other, are the fastest."""
+TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
+"""Rows up to which a row, its weights and its sums are kept in two or four registers each."""
+
+PAIRS_BYTES = 512
+"""Rows from which pairs, one after the other, are faster than four side by side."""
 
 AHEAD_LINES = 256
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
@@ -220,7 +223,7 @@ def dot(a, b):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=VECTORISE)
 def add_cached(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
-    """Four short rows, or rows in the caches: their dot products share the loads of w."""
+    """Four rows in the caches: their dot products share the loads of w."""
     width = len(w)
     for i in range(start, stop - 3, 4):
         # Slices first: `flat[k + j]` in a loop would stop its vectorisation.
@@ -237,6 +240,55 @@ def add_cached(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped
         r0, r1, r2, r3 = r0 - y[i], r1 - y[i + 1], r2 - y[i + 2], r3 - y[i + 3]
         for j in range(width):
             gradient[j] += (r0 * x0[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j])
+
+
+@njit(cache=True)
+def add_two_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+    """Rows of up to `TWO_BYTES`, two at a time: loaded once, and all else is in registers."""
+    lanes, zero = VECTOR_BYTES // flat.itemsize, spread(w.dtype.type(0))
+    w0, w1 = load(w, 0), load(w, lanes)
+    g0, g1 = load(gradient, 0), load(gradient, lanes)
+    h0 = h1 = zero
+    for i in range(start, stop - 1, 2):
+        x, z = i * d, (i + 1) * d
+        x0, x1 = load(flat, x), load(flat, x + lanes)
+        z0, z1 = load(flat, z), load(flat, z + lanes)
+        s = multiply_add(x0, w0, multiply_add(x1, w1, zero))
+        t = multiply_add(z0, w0, multiply_add(z1, w1, zero))
+        r, u = spread(sum_lanes(s) - y[i]), spread(sum_lanes(t) - y[i + 1])
+        g0, g1 = multiply_add(x0, r, g0), multiply_add(x1, r, g1)
+        h0, h1 = multiply_add(z0, u, h0), multiply_add(z1, u, h1)
+    one = spread(w.dtype.type(1))
+    store(gradient, 0, multiply_add(g0, one, h0))
+    store(gradient, lanes, multiply_add(g1, one, h1))
+
+
+@njit(cache=True)
+def add_four_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+    """Rows of up to `FOUR_BYTES`, two at a time: loaded once, and all else is in registers."""
+    lanes, zero = VECTOR_BYTES // flat.itemsize, spread(w.dtype.type(0))
+    w0, w1, w2, w3 = load(w, 0), load(w, lanes), load(w, 2 * lanes), load(w, 3 * lanes)
+    g0, g1 = load(gradient, 0), load(gradient, lanes)
+    g2, g3 = load(gradient, 2 * lanes), load(gradient, 3 * lanes)
+    for i in range(start, stop - 1, 2):
+        x, z = i * d, (i + 1) * d
+        x0, x1 = load(flat, x), load(flat, x + lanes)
+        x2, x3 = load(flat, x + 2 * lanes), load(flat, x + 3 * lanes)
+        z0, z1 = load(flat, z), load(flat, z + lanes)
+        z2, z3 = load(flat, z + 2 * lanes), load(flat, z + 3 * lanes)
+        s = multiply_add(x2, w2, multiply_add(x3, w3, zero))
+        t = multiply_add(z2, w2, multiply_add(z3, w3, zero))
+        s = multiply_add(x0, w0, multiply_add(x1, w1, s))
+        t = multiply_add(z0, w0, multiply_add(z1, w1, t))
+        r, u = spread(sum_lanes(s) - y[i]), spread(sum_lanes(t) - y[i + 1])
+        g0 = multiply_add(z0, u, multiply_add(x0, r, g0))
+        g1 = multiply_add(z1, u, multiply_add(x1, r, g1))
+        g2 = multiply_add(z2, u, multiply_add(x2, r, g2))
+        g3 = multiply_add(z3, u, multiply_add(x3, r, g3))
+    store(gradient, 0, g0)
+    store(gradient, lanes, g1)
+    store(gradient, 2 * lanes, g2)
+    store(gradient, 3 * lanes, g3)
 
 
 @njit(cache=True)
@@ -325,7 +377,8 @@ def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
     """
     n, d = x.shape
     flat, row_bytes = x.reshape(n * d), d * x.itemsize
-    lanes = (4 if row_bytes >= PAIRS_BYTES else 1) * VECTOR_BYTES // x.itemsize
+    vectors = 2 if row_bytes <= TWO_BYTES else 1 if FOUR_BYTES < row_bytes < PAIRS_BYTES else 4
+    lanes = vectors * VECTOR_BYTES // x.itemsize
     width = -(-d // lanes) * lanes
     weights = np.zeros(width, x.dtype)
     for j in range(d):
@@ -335,7 +388,11 @@ def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
     for start in range(0, whole, rows):
         stop = min(start + rows, whole)
         block = np.zeros(width, x.dtype)
-        if x.nbytes < FAR_BYTES or row_bytes < FOURS_BYTES:
+        if row_bytes <= TWO_BYTES:
+            add_two_vectors(flat, d, y, weights, block, start, stop)
+        elif row_bytes <= FOUR_BYTES:
+            add_four_vectors(flat, d, y, weights, block, start, stop)
+        elif x.nbytes < FAR_BYTES:
             add_cached(flat, d, y, weights, block, start, stop)
         elif row_bytes < PAIRS_BYTES:
             add_fours(flat, d, y, weights, block, start, stop)
