@@ -35,10 +35,11 @@ def check(path: Path) -> None:
     MissingLibraryError
         No jinja2 or plotly.
     ReportError
-        No such folder, or not one that can be written.
+        Not in a folder that can be written, or made.
     """
     _need_libraries()
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
+    folder = next(p for p in path.absolute().parents if p.exists())  # the rest will be made
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ReportError(f"cannot write {path}: not a file in a folder that can be written")
 
 
