@@ -7,8 +7,8 @@ names and perhaps others, and a tuple of shapes for any of them.
 
 from __future__ import annotations
 
-import math
 import reprlib
+import sys
 from typing import Any
 
 
@@ -72,7 +72,9 @@ def _is(value: Any, shape: type | None) -> bool:
     if shape in (int, float, Positive):
         kinds = int if shape is int else (int, float)
         number = isinstance(value, kinds) and not isinstance(value, bool)
-        return number and math.isfinite(value) and (shape is not Positive or value > 0)
+        # Not math.isfinite, which raises for an integer that no float can hold.
+        finite = number and abs(value) <= sys.float_info.max
+        return finite and (shape is not Positive or value > 0)
     if shape is str:
         return isinstance(value, str) and value.isprintable()
     return isinstance(value, shape)

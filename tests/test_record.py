@@ -154,6 +154,7 @@ IN_SETUP = f"tasks.set-up {ROW}"
         ("request.rows", [f"numpy/{10**400}x1/float32"], "is not BACKEND/"),
         ("request.rows", ["numpy/100x1/float16"], "not 'float16'"),
         ("machine.threads", True, "machine.threads cannot be True"),
+        ("machine.threads", 10**400, "machine.threads cannot be 1000"),  # no float holds it
         ("machine.caches", {"L1": "48 kB"}, "machine.caches.L1 cannot be '48 kB'"),
         ("machine.gpus", [{}], "machine.gpus[0] has no 'name'"),
         ("machine", {}, "machine has no 'cpu'"),
