@@ -109,7 +109,8 @@ def _embedded() -> LocalCluster:
             n_workers=count,
             threads_per_worker=threads,
             memory_limit=int(os.environ.get(MEMORY, 0)) or "auto",
-            dashboard_address=None,
+            # None would mean Dask's usual port, and a warning where another cluster has it.
+            dashboard_address="127.0.0.1:0",
         )
 
 

@@ -377,7 +377,8 @@ class Children:
             shutil.copytree(caches, warm, dirs_exist_ok=True)
         if status != INTERRUPTED and failures.exists():  # the last thing that a child writes
             failed: dict[str, str] = json.loads(failures.read_text(encoding="utf-8"))
-            found = _measurements(benchmarks) if benchmarks.exists() else Outcome()
+            wrote = benchmarks.exists() and benchmarks.stat().st_size  # nothing of no success
+            found = _measurements(benchmarks) if wrote else Outcome()
             return replace(found, failures=failed)
         watch.look()  # it may have come further since
         why = self._died(status, watch, out_of_memory_kills() > kills)

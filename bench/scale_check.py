@@ -221,7 +221,9 @@ def workers(count: int) -> Iterator[None]:
 
     from backends import cluster
 
-    local: Any = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+    local: Any = LocalCluster(
+        n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+    )
     os.environ[cluster.SCHEDULER] = local.scheduler_address
     try:
         yield

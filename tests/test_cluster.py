@@ -10,11 +10,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -345,6 +347,8 @@ def processes_with(mark: str) -> list[int]:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     mark, kept = f"DESCENTBENCH_TEST_{os.getpid()}_{time.time_ns()}", tmp_path / "w.json"
+    # Tests that a shell has put in the background would hand on that it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         [
             *(sys.executable, "-m", "bench", "fit", "--backend", "dask:numpy"),
@@ -368,3 +372,19 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     while processes_with(mark) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not processes_with(mark)
+
+
+def test_a_second_cluster_finds_ports_of_its_own() -> None:
+    """Seen red with Dask's default: a warning that another cluster might be running."""
+    with socket.socket() as taken:
+        with suppress(OSError):  # then another has it, which is as good
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        command = [sys.executable, "-m", "bench", "fit", "--backend", "dask:numpy"]
+        done = subprocess.run(
+            [*command, "--workers", "1", "--rows", "100", "--steps", "2"],
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "8787" not in done.stderr
