@@ -31,6 +31,9 @@ SCHEDULER, WORKERS, MEMORY = (
     "DESCENTBENCH_WORKER_MEMORY",
 )
 
+ANY_PORT = "127.0.0.1:0"
+"""For the scheduler's pages: Dask's own port may be taken, and then Dask prints a warning."""
+
 MOST_WORKERS = 4
 """Of an embedded cluster, by default: kernels use threads of their own besides."""
 
@@ -109,8 +112,7 @@ def _embedded() -> LocalCluster:
             n_workers=count,
             threads_per_worker=threads,
             memory_limit=int(os.environ.get(MEMORY, 0)) or "auto",
-            # None would mean Dask's usual port, and a warning where another cluster has it.
-            dashboard_address="127.0.0.1:0",
+            dashboard_address=ANY_PORT,
         )
 
 

@@ -377,7 +377,12 @@ def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
     """
     n, d = x.shape
     flat, row_bytes = x.reshape(n * d), d * x.itemsize
-    vectors = 2 if row_bytes <= TWO_BYTES else 1 if FOUR_BYTES < row_bytes < PAIRS_BYTES else 4
+    if row_bytes <= TWO_BYTES:
+        vectors = 2
+    elif FOUR_BYTES < row_bytes < PAIRS_BYTES:
+        vectors = 1
+    else:
+        vectors = 4
     lanes = vectors * VECTOR_BYTES // x.itemsize
     width = -(-d // lanes) * lanes
     weights = np.zeros(width, x.dtype)

@@ -222,7 +222,7 @@ def workers(count: int) -> Iterator[None]:
     from backends import cluster
 
     local: Any = LocalCluster(
-        n_workers=count, threads_per_worker=1, dashboard_address="127.0.0.1:0"
+        n_workers=count, threads_per_worker=1, dashboard_address=cluster.ANY_PORT
     )
     os.environ[cluster.SCHEDULER] = local.scheduler_address
     try:

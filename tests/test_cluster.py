@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_run import INTERRUPTIBLE
 
 pytest.importorskip("distributed", reason="dask is not installed")
 
@@ -347,11 +348,9 @@ def processes_with(mark: str) -> list[int]:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
     mark, kept = f"DESCENTBENCH_TEST_{os.getpid()}_{time.time_ns()}", tmp_path / "w.json"
-    # Tests that a shell has put in the background would hand on that it is ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         [
-            *(sys.executable, "-m", "bench", "fit", "--backend", "dask:numpy"),
+            *(sys.executable, "-c", INTERRUPTIBLE, "fit", "--backend", "dask:numpy"),
             *("--workers", "2", "--rows", "200000", "--steps", "1000000"),
             *("--checkpoint", str(kept)),
         ],
