@@ -66,7 +66,14 @@ class Checkpoint:
             found = cls(**raw | {"w": tuple(map(float, raw["w"])), "steps": int(raw["steps"])})
         except OSError as error:
             raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
-        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except (
+            AttributeError,
+            KeyError,
+            OverflowError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise CheckpointError(f"{path} is not a checkpoint: {error}") from None
         if kind != FORMAT:
             raise CheckpointError(f"{path} is a {kind!r}; this version reads {FORMAT!r}")
