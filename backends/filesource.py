@@ -6,7 +6,8 @@ Only what a range needs is read, and nothing larger than a piece is held.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from backends.columns import NO_ROWS, choose, listing, named_errors, not_numbers
 from backends.interface import MissingLibraryError, ProblemError
-from backends.source import Piece, Source
+from backends.source import Block, Joined, Piece, Source
 
-WINDOW_BYTES = 1 << 20
+WINDOW_BYTES = 2 << 20
 """Of a file that are read at a time: they stay in the caches until they are converted."""
 
 BATCH_BYTES = 4 << 20
@@ -96,6 +97,18 @@ class NpySource(Source):
     def source(self) -> str:
         return f"{self.path.name}: '{self.y}' from {listing([str(j) for j in self.x])}"
 
+    def joined(self) -> Joined | None:
+        """Rows that lie in the file as they are wanted are read to where they are used."""
+        layout, all_columns = self.layout, tuple(range(self.layout.columns))
+        as_wanted = layout.by_row and layout.dtype == self.dtype
+        # Of one feature a copy to two lines is faster than to compute with pairs.
+        if self.features == 1 or not as_wanted or {*self.x, self.y} != {*all_columns}:
+            return None
+        rows = NpyRows(
+            self.rows, layout.columns, self.dtype, self.path, all_columns, self.y, layout
+        )
+        return Joined(rows, list(self.x), self.y)
+
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """Read a window of the file after the other, into the same memory.
 
@@ -105,12 +118,18 @@ class NpySource(Source):
         rows = max(1, WINDOW_BYTES // (layout.columns * layout.dtype.itemsize))
         rows = min(rows, stop - start)
         read = self._rows if layout.by_row else self._columns
+        with self.opened() as file:
+            yield from read(file, start, stop, rows)
+
+    @contextmanager
+    def opened(self) -> Iterator[RawIOBase]:
+        """Open the file, unless it has changed."""
         with named_errors(self.path), self.path.open("rb", buffering=0) as file:
-            if file.read(len(layout.header)) != layout.header:
+            if file.read(len(self.layout.header)) != self.layout.header:
                 raise ProblemError(
                     "has changed since it was opened; do not change it meanwhile"
                 )
-            yield from read(file, start, stop, rows)
+            yield file
 
     def _rows(self, file: RawIOBase, start: int, stop: int, rows: int) -> Iterator[Piece]:
         window = np.empty((rows, self.layout.columns), self.layout.dtype)
@@ -127,6 +146,28 @@ class NpySource(Source):
             for into, column in zip(part, chosen, strict=True):
                 _read(file, self.layout.offset(first, column), into)
             yield list(part[:-1, :, None]), part[-1]
+
+
+class NpyRows(NpySource):
+    """All columns of a file's rows as features, and zeros as y."""
+
+    def joined(self) -> None:
+        """They are that already."""
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        for parts, _ in super().pieces(start, stop):
+            yield parts, np.zeros(len(parts[0]), self.dtype)
+
+    def filled(
+        self, run: list[Block], stop: int, pieces: Iterable[Piece] | None = None
+    ) -> Iterator[Block]:
+        """Read rows into the blocks themselves."""
+        with self.opened() as file:
+            for block in run:
+                held = min(len(block.y), stop - block.start)
+                _read(file, self.layout.offset(block.start), block.x[:held])
+                block.x[held:], block.y[:] = 0, 0
+                yield block
 
 
 def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:

@@ -513,12 +513,26 @@ def in_columns(x: Array, y: Array) -> tuple[Array, Array]:
     n, d = x.shape
     rows = min(COLUMN_ROWS, n)
     blocks = -(-n // rows)
-    columns, targets = np.zeros((blocks, d, rows), x.dtype), np.zeros(blocks * rows, y.dtype)
-    targets[:n] = y
+    columns, targets = np.empty((blocks, d, rows), x.dtype), np.empty((blocks, rows), y.dtype)
+    fill_columns(x, y, columns, targets)
+    return _read_only(columns), _read_only(targets)
+
+
+@njit(cache=True, nogil=True)
+def fill_columns(x, y, columns, targets):  # type: ignore[no-untyped-def]
+    """Copy to a block after the other, without the interpreter's lock."""
+    blocks, d, rows = columns.shape
     for b in range(blocks):
-        part = x[b * rows : (b + 1) * rows]
-        columns[b, :, : len(part)] = part.T
-    return _read_only(columns), _read_only(targets.reshape(blocks, rows))
+        # Slices first: an index with an offset may be negative, for all that Numba knows.
+        part, targeted = x[b * rows : (b + 1) * rows], y[b * rows : (b + 1) * rows]
+        held = len(part)
+        for j in range(d):
+            column = columns[b, j]
+            for i in range(held):
+                column[i] = part[i, j]
+            column[held:] = 0
+        targets[b, :held] = targeted
+        targets[b, held:] = 0
 
 
 @njit(cache=True, fastmath=VECTORISE)

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from backends.interface import ProblemError
+from backends.interface import ProblemError, Weights
 from backends.problem import (
     Array,
     Problem,
@@ -82,6 +82,24 @@ class Source(ABC):
     @abstractmethod
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """Yield rows `start` to `stop` in their order; a piece is valid until the next one."""
+
+    def filled(
+        self, run: list[Block], stop: int, pieces: Iterable[Piece] | None = None
+    ) -> Iterator[Block]:
+        """Yield neighbouring blocks, each when it holds its rows up to `stop`.
+
+        `pieces` have been read for them; else they are read now.
+        """
+        last = min(run[-1].start + len(run[-1].y), stop)
+        cut = _Cutter(iter(self.pieces(run[0].start, last) if pieces is None else pieces))
+        for block in run:
+            end = min(block.start + len(block.y), last)
+            block.fill(cut.take(end - block.start), end, stop)
+            yield block
+
+    def joined(self) -> Joined | None:
+        """Return the same rows with y as one more feature, where they are read faster so."""
+        return None
 
     @property
     def bytes_per_step(self) -> int:
@@ -182,13 +200,7 @@ class Source(ABC):
         whole = _Cutter(self.pieces(start, stop) if self.in_order else iter(()))
 
         def task(run: list[Block], read: Future[list[Piece]] | None) -> list[Result]:
-            ends = [min(block.start + len(block.y), stop) for block in run]
-            cut = _Cutter(iter(read.result()) if read else self.pieces(run[0].start, ends[-1]))
-            results = []
-            for block, end in zip(run, ends, strict=True):
-                block.fill(cut.take(end - block.start), end, stop)
-                results.append(work(block))
-            return results
+            return [work(b) for b in self.filled(run, stop, read.result() if read else None)]
 
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as pool:
             for run in runs:
@@ -270,6 +282,42 @@ class Block:
     def check(self) -> None:
         """Raise ProblemError, with the row in the source, where a value is not finite."""
         check_finite(self.x, self.y, self.start)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Rows with the features of X and, as one more, y; what they have as y is zero.
+
+    ``[X y]·(w, −1)`` is the residual ``X·w − y``, so whatever sums over rows sums over
+    these as well, and X and y need not be taken apart.
+
+    Attributes
+    ----------
+    source : Source
+    x : list of int
+        The features that are those of X.
+    y : int
+        The one that is y.
+    """
+
+    source: Source
+    x: list[int]
+    y: int
+
+    def weights(self, w: Weights) -> Weights:
+        """Return the weights, (d + 1,), with which the residual is that of `w`, (d,)."""
+        joined = np.full(len(w) + 1, -1.0)
+        joined[self.x] = w
+        return joined
+
+    def gradient(self, sums: Weights) -> Weights:
+        """Return ``Xᵀ(X·w − y)``, (d,), from the sums over all features."""
+        return sums[self.x]
+
+    def moments(self, gram: Weights) -> tuple[Weights, Weights, float]:
+        """Return XᵀX, Xᵀy and yᵀy from ``[X y]ᵀ[X y]``."""
+        xs, y = self.x, self.y
+        return gram[np.ix_(xs, xs)], gram[xs, y], float(gram[y, y])
 
 
 def most_threads() -> int:

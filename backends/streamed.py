@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol, cast
 
 import numpy as np
@@ -22,7 +23,7 @@ from backends.catalogue import Name
 from backends.interface import Backend, Descent, GramDescent, ProblemError, Weights
 from backends.problem import Problem, step_bytes
 from backends.reference import Reference
-from backends.source import BLOCK_BYTES, RUN, Block, Result, Source, most_threads
+from backends.source import BLOCK_BYTES, RUN, Block, Joined, Result, Source, most_threads
 from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4
@@ -165,17 +166,26 @@ class _Blockwise:
         """How many are meant."""
         return (self.source.rows if self.stop is None else self.stop) - self.start
 
+    @cached_property
+    def _joined(self) -> Joined | None:
+        return self.source.joined()
+
     def _each(self, work: Callable[[Block], Result]) -> Iterator[Result]:
-        """Yield what `work` makes of each block, in their order."""
+        """Yield what `work` makes of each block, in their order; of joined rows if may be."""
 
         def alone(block: Block) -> Result:
             bound_here(1)
             return work(block)
 
+        source = self._joined.source if self._joined else self.source
         with one_each():
-            yield from self.source.each_block(
+            yield from source.each_block(
                 alone, self.block_bytes, self.start, self.stop, self.threads
             )
+
+    def _check(self, block: Block) -> None:
+        """Raise ProblemError where a value of the block's rows is not finite."""
+        self.source.load(block.start, min(block.start + len(block.y), self.start + self.rows))
 
 
 class Streamed(_Blockwise):
@@ -227,19 +237,22 @@ class Streamed(_Blockwise):
 
     def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
         """Return ``xᵀ(x·w − y)`` and the loss (0 unless asked for), from one pass."""
+        weights = self._joined.weights(w) if self._joined else w
 
         def sums(block: Block) -> tuple[Weights, float]:
             descent = self.backend.place(block.problem(), self.learning_rate)
             with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
-                part = descent.gradient(w)
+                part = descent.gradient(weights)
             if not np.isfinite(part).all():  # cheaper than to look at every value
-                block.check()
-            return part, descent.loss(w) * len(block.y) if with_loss else 0.0
+                self._check(block)
+            return part, descent.loss(weights) * len(block.y) if with_loss else 0.0
 
-        gradient, squares = np.zeros(len(w)), 0.0
+        gradient, squares = np.zeros(len(weights)), 0.0
         for part, square in self._each(sums):
             gradient += part
             squares += square
+        if self._joined:
+            gradient = self._joined.gradient(gradient)
         return gradient, squares / self.rows
 
 
@@ -259,8 +272,8 @@ class StreamedGram(_Blockwise):
             descent = cast(GramDescent, self.backend.place(block.problem(), self.learning_rate))
         parts = descent.moments()
         if not all(np.isfinite(part).all() for part in parts):
-            block.check()
-        return parts
+            self._check(block)
+        return self._joined.moments(parts[0]) if self._joined else parts
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)

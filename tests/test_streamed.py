@@ -7,6 +7,7 @@ import pytest
 
 from backends import ProblemError, catalogue, open_backend
 from backends.catalogue import Name
+from backends.datafile import open_source
 from backends.problem import TOLERANCE
 from backends.reference import relative_error
 from backends.source import BLOCK_BYTES, Generated
@@ -44,6 +45,44 @@ def test_blocks_come_to_the_same_w(backend: str, features: int, dtype: str) -> N
     gradient = descent.gradient(w) * 2 / ROWS
     assert gradient == pytest.approx(source.reference.gradient(w), rel=1e-4, abs=1e-4)
     assert descent.loss(w) == pytest.approx(source.reference.loss(w), rel=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(("y", "dtype"), [("0", "float32"), ("2", "float64"), ("9", "float64")])
+def test_rows_of_a_file_need_not_be_taken_apart(backend, y, dtype, tmp_path) -> None:
+    """Red with weights of +1 for y, with y's sum left in, or with x in another order."""
+    rows = np.random.default_rng(1).normal(size=(ROWS, 10)).astype(dtype)
+    np.save(tmp_path / "rows.npy", rows)
+    names = [str(j) for j in (9, 7, 0, 1, 2, 3, 4, 5, 6, 8) if str(j) != y]
+    source = open_source(tmp_path / "rows.npy", names, y, dtype)
+    assert source.joined()
+    assert open_source(tmp_path / "rows.npy", names[1:], y, dtype).joined() is None
+    kind = StreamedGram if Name.parse(backend).least_squares_only else Streamed
+    descent = kind(open_backend(backend), source, RATE, source.bytes_per_step // 5, 11, 19_000)
+    part = source.load(11, 19_000)
+    w0 = np.linspace(-1, 1, 9)
+    w = descent.run(w0, 20)
+    assert relative_error(w, part.reference.iterate(20, RATE, w0)) <= TOLERANCE[dtype]
+    gradient = descent.gradient(w) * 2 / part.rows
+    assert gradient == pytest.approx(part.reference.gradient(w), rel=1e-4, abs=1e-4)
+    assert descent.loss(w) == pytest.approx(part.reference.loss(w), rel=1e-5)
+
+
+def test_rows_that_are_not_as_wanted_are_taken_apart(tmp_path) -> None:
+    rows = np.random.default_rng(1).normal(size=(100, 3))
+    for dtype, saved in [
+        ("float32", rows),
+        ("float64", np.asfortranarray(rows)),
+        ("float64", rows.astype(">f8")),
+        ("float64", rows[:, :2]),
+    ]:
+        np.save(tmp_path / "rows.npy", saved)
+        source = open_source(tmp_path / "rows.npy", dtype=dtype)
+        assert source.joined() is None
+        w0 = np.ones(source.features)
+        w = Streamed(open_backend("numpy"), source, RATE, 500).run(w0, 3)
+        expected = source.reference.iterate(3, RATE, w0)
+        assert relative_error(w, expected) <= TOLERANCE[dtype]
 
 
 def test_a_part_of_the_rows_is_a_descent_of_its_own() -> None:
@@ -115,8 +154,6 @@ def test_a_streamed_descent_is_announced_before_it_reads() -> None:
 
 
 def test_a_value_that_is_not_finite_is_found_by_the_sums(tmp_path) -> None:
-    from backends.datafile import open_source
-
     rows = np.random.default_rng(0).normal(size=(5000, 3))
     rows[4321, 2] = np.inf
     np.save(tmp_path / "rows.npy", rows)
