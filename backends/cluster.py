@@ -34,6 +34,14 @@ SCHEDULER, WORKERS, MEMORY = (
 ANY_PORT = "127.0.0.1:0"
 """For the scheduler's pages: Dask's own port may be taken, and then Dask prints a warning."""
 
+QUIET = {
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.worker.profile.enabled": False,
+}
+"""Dask watches itself many times a second, which takes 5 % of a step whose ranks keep all
+processors busy."""
+
 MOST_WORKERS = 4
 """Of an embedded cluster, by default: kernels use threads of their own besides."""
 
@@ -107,7 +115,7 @@ def _embedded() -> LocalCluster:
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is ours to tell
     # Dask would hold every library to one thread.
     environment = dict.fromkeys(COUNTS, str(threads))
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": environment}):
+    with dask.config.set(QUIET | {"distributed.nanny.pre-spawn-environ": environment}):
         return LocalCluster(
             n_workers=count,
             threads_per_worker=threads,

@@ -4,9 +4,9 @@ Each figure is a ratio of two sides measured in turn: a pass over a file against
 reading it once, a step of Dask's workers against the same step of two plain
 processes, twice the rows on two workers against half of them on one.
 
-Weak scaling is asked of a kernel that a core's arithmetic bounds, NumPy's with some
-features. One that memory bounds cannot have it, where two cores share what one can
-nearly use up; what it reaches is printed beside.
+Weak scaling is asked of a kernel that a core's arithmetic bounds, Numba's loop. Those
+that memory bounds cannot have it, where two cores share what one can nearly use up:
+what they reach is printed beside what two plain processes do.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from backends import open_backend
 from backends.datafile import open_source
 from backends.source import Generated, Source
 from backends.streamed import Streamed
+from backends.threads import bound
 from bench.threads import apply
 from bench.verify import LEARNING_RATE
 
@@ -53,6 +54,13 @@ SMALL = Generated(1000, 32)
 """Rows whose sums take no time: a step is what surrounds it."""
 
 STEPS = 300
+
+WEAKLY_SCALED = (
+    ("numba", 500_000, 128, EFFICIENCY),
+    ("numpy:blocked", 5_000_000, 8, None),
+    ("numba:parallel", 1_000_000, 32, None),
+)
+"""A kernel, rows of a worker, features, and the share of one worker's pace at the least."""
 
 
 @dataclass(frozen=True)
@@ -217,13 +225,15 @@ def workers(count: int) -> Iterator[None]:
     """Let the ``dask`` backends use so many workers of one thread each."""
     import os
 
+    import dask
     from distributed import LocalCluster
 
     from backends import cluster
 
-    local: Any = LocalCluster(
-        n_workers=count, threads_per_worker=1, dashboard_address=cluster.ANY_PORT
-    )
+    with dask.config.set(cluster.QUIET):
+        local: Any = LocalCluster(
+            n_workers=count, threads_per_worker=1, dashboard_address=cluster.ANY_PORT
+        )
     os.environ[cluster.SCHEDULER] = local.scheduler_address
     try:
         yield
@@ -233,39 +243,43 @@ def workers(count: int) -> Iterator[None]:
         local.close()
 
 
-def plain_rank(number: int, port: int, orders: Connection) -> None:
-    """Descend as one of two processes of PyTorch's own, whenever told to."""
+def plain_rank(
+    number: int, count: int, port: int, kernel: str, source: Source, orders: Connection
+) -> None:
+    """Descend as one of some processes of PyTorch's own, whenever told to."""
     import torch
     from torch import distributed as dist
 
-    torch.set_num_threads(1)
+    opened = open_backend(kernel)
+    bound(1)
     address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group("gloo", init_method=address, rank=number, world_size=2)
-    half = SMALL.rows // 2
-    mine = SMALL.load(number * half, (number + 1) * half)
-    descent = open_backend("numpy:blocked").place(mine, LEARNING_RATE)
-    w = np.zeros(SMALL.features)
+    dist.init_process_group("gloo", init_method=address, rank=number, world_size=count)
+    rows = source.rows // count
+    descent = opened.place(source.load(number * rows, (number + 1) * rows), LEARNING_RATE)
+    w = np.zeros(source.features)
     while steps := orders.recv():
         for _ in range(steps):
             sums = torch.from_numpy(descent.gradient(w))
             dist.all_reduce(sums)
-            w = w - 2 * LEARNING_RATE / SMALL.rows * sums.numpy()
+            w = w - 2 * LEARNING_RATE / source.rows * sums.numpy()
         orders.send(w)
     dist.destroy_process_group()
 
 
 @contextmanager
-def plain_ranks() -> Iterator[Callable[[int], None]]:
-    """Start two processes without Dask; yield what lets them take steps."""
+def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
+    """Start processes without Dask that share the rows; yield what lets them take steps."""
     import socket
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     spawn = multiprocessing.get_context("spawn")
-    pipes = [spawn.Pipe() for _ in range(2)]
+    pipes = [spawn.Pipe() for _ in range(count)]
     ranks = [
-        spawn.Process(target=plain_rank, args=(k, port, theirs))
+        spawn.Process(
+            target=plain_rank, args=(k, count, port, kernel, source, theirs), daemon=True
+        )
         for k, (_, theirs) in enumerate(pipes)
     ]
     for rank in ranks:
@@ -277,16 +291,29 @@ def plain_ranks() -> Iterator[Callable[[int], None]]:
         for ours, _ in pipes:
             ours.recv()
 
-    yield run
-    for ours, _ in pipes:
-        ours.send(0)
-    for rank in ranks:
-        rank.join()
+    try:
+        yield run
+    finally:
+        for ours, _ in pipes:
+            ours.send(0)
+        for rank in ranks:
+            rank.join()
+
+
+@contextmanager
+def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
+    """Let workers share the rows and run any backend's kernel; the same."""
+    from backends.dask import Ranks
+
+    technique = type("Kernel", (Ranks,), {"kernel": kernel})
+    with workers(count):
+        descent = technique(source.load(), LEARNING_RATE, "cpu")
+        yield lambda steps: descent.run(np.zeros(source.features), steps)
 
 
 def overhead() -> Iterator[Finding]:
     """Hold a step of two Dask workers against one of two plain processes."""
-    with workers(2), plain_ranks() as plain:
+    with workers(2), plain_ranks(2, "numpy:blocked", SMALL) as plain:
         descent: Any = open_backend("dask:numpy").place(SMALL.load(), LEARNING_RATE)
         start = np.zeros(SMALL.features)
 
@@ -313,20 +340,22 @@ def overhead() -> Iterator[Finding]:
         )
 
 
-def weak_scaling(technique: str, rows: int, features: int, bound: float | None) -> Finding:
-    """Hold n rows on one worker against 2·n on two; a thread each, placed in turn."""
-    sides: list[list[float]] = [[], []]
-    start, steps = np.zeros(features), 20
-    for _ in range(3):
-        for count in (2, 1):
-            with workers(count):
-                source = Generated(count * rows, features)
-                descent = open_backend(f"dask:{technique}").place(source.load(), LEARNING_RATE)
-                descent.run(start, steps)
-                run = partial(descent.run, start, steps)
-                sides[count - 1].append(median(seconds(run) / steps for _ in range(3)))
-    what = f"{technique}, {2 * rows:g} × {features} on 2 workers against half on 1"
-    return Finding(what, sides[1], sides[0], bound)
+def weak_scaling(
+    kernel: str, rows: int, features: int, least: float | None
+) -> Iterator[Finding]:
+    """Hold 2·n rows on two workers against n on one, a thread each; and plain processes."""
+    steps = 20
+    what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half on 1"
+    for ranks, named in ((dask_ranks, "workers"), (plain_ranks, "plain processes")):
+        sides: list[list[float]] = [[], []]
+        for _ in range(3):
+            for count in (2, 1):
+                with ranks(count, kernel, Generated(count * rows, features)) as run:
+                    run(steps)
+                    some = [seconds(partial(run, steps)) / steps for _ in range(3)]
+                    sides[count - 1].append(median(some))
+        yield Finding(what.format(named), sides[1], sides[0], least)
+        least = None  # of Dask only
 
 
 @click.command()
@@ -352,8 +381,9 @@ def main(size: float, only: str | None) -> None:
     if only != "files":
         for finding in overhead():
             note(finding)
-        note(weak_scaling("numpy", 5_000_000, 8, EFFICIENCY))
-        note(weak_scaling("numba", 1_000_000, 32, None))
+        for kernel, rows, features, least in WEAKLY_SCALED:
+            for finding in weak_scaling(kernel, rows, features, least):
+                note(finding)
     sys.exit(0 if all(finding.good for finding in found) else 1)
 
 
