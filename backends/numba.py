@@ -14,6 +14,7 @@ from backends.problem import Array, Problem
 from backends.vectors import (
     LINE_BYTES,
     VECTOR_BYTES,
+    lanes_of,
     load,
     multiply_add,
     prefetch,
@@ -42,7 +43,7 @@ FAR_BYTES = 6 << 20
 TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 """Rows up to which a row, its weights and its sums are kept in two or four registers each."""
 
-PAIRS_BYTES = 512
+PAIRS_BYTES = 256
 """Rows from which pairs, one after the other, are faster than four side by side."""
 
 AHEAD_LINES = 256
@@ -221,31 +222,10 @@ def dot(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True, fastmath=VECTORISE)
-def add_cached(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
-    """Four rows in the caches: their dot products share the loads of w."""
-    width = len(w)
-    for i in range(start, stop - 3, 4):
-        # Slices first: `flat[k + j]` in a loop would stop its vectorisation.
-        x0 = flat[i * d : i * d + width]
-        x1 = flat[(i + 1) * d : (i + 1) * d + width]
-        x2 = flat[(i + 2) * d : (i + 2) * d + width]
-        x3 = flat[(i + 3) * d : (i + 3) * d + width]
-        r0 = r1 = r2 = r3 = w.dtype.type(0)
-        for j in range(width):
-            r0 += x0[j] * w[j]
-            r1 += x1[j] * w[j]
-            r2 += x2[j] * w[j]
-            r3 += x3[j] * w[j]
-        r0, r1, r2, r3 = r0 - y[i], r1 - y[i + 1], r2 - y[i + 2], r3 - y[i + 3]
-        for j in range(width):
-            gradient[j] += (r0 * x0[j] + r1 * x1[j]) + (r2 * x2[j] + r3 * x3[j])
-
-
 @njit(cache=True)
 def add_two_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
     """Rows of up to `TWO_BYTES`, two at a time: loaded once, and all else is in registers."""
-    lanes, zero = VECTOR_BYTES // flat.itemsize, spread(w.dtype.type(0))
+    lanes, zero = lanes_of(flat), spread(w.dtype.type(0))
     w0, w1 = load(w, 0), load(w, lanes)
     g0, g1 = load(gradient, 0), load(gradient, lanes)
     h0 = h1 = zero
@@ -266,7 +246,7 @@ def add_two_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-un
 @njit(cache=True)
 def add_four_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
     """Rows of up to `FOUR_BYTES`, two at a time: loaded once, and all else is in registers."""
-    lanes, zero = VECTOR_BYTES // flat.itemsize, spread(w.dtype.type(0))
+    lanes, zero = lanes_of(flat), spread(w.dtype.type(0))
     w0, w1, w2, w3 = load(w, 0), load(w, lanes), load(w, 2 * lanes), load(w, 3 * lanes)
     g0, g1 = load(gradient, 0), load(gradient, lanes)
     g2, g3 = load(gradient, 2 * lanes), load(gradient, 3 * lanes)
@@ -296,29 +276,32 @@ def add_fours(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-
     """Four rows side by side; they share the loads of w and of the gradient.
 
     The hardware follows one stream, not four within a page: the lines are
-    asked for in order, some kilobytes ahead.
+    asked for in order, some kilobytes ahead. All of a group at once would be more
+    than a core can wait for, so it is one where two are read.
     """
-    lanes, line = VECTOR_BYTES // flat.itemsize, LINE_BYTES // flat.itemsize
-    vectors, lines = len(w) // lanes, 4 * d // line + 1
+    lanes = lanes_of(flat)
+    line = LINE_BYTES // VECTOR_BYTES * lanes
+    vectors = len(w) // lanes
     none = spread(w.dtype.type(0))
-    for four in range((stop - start) // 4):
-        i = start + 4 * four
+    for i in range(start, stop - 3, 4):
         x0 = i * d
         x1, x2, x3 = x0 + d, x0 + 2 * d, x0 + 3 * d
-        for k in range(lines):
-            prefetch(flat, x0 + (AHEAD_LINES + k) * line)
+        ahead = x0 + AHEAD_LINES * line
         s0 = s1 = s2 = s3 = none
         for k in range(vectors):
             j = k * lanes
+            prefetch(flat, ahead + k * line)
             weights = load(w, j)
             s0 = multiply_add(load(flat, x0 + j), weights, s0)
             s1 = multiply_add(load(flat, x1 + j), weights, s1)
             s2 = multiply_add(load(flat, x2 + j), weights, s2)
             s3 = multiply_add(load(flat, x3 + j), weights, s3)
+        ahead += 2 * d
         r0, r1 = spread(sum_lanes(s0) - y[i]), spread(sum_lanes(s1) - y[i + 1])
         r2, r3 = spread(sum_lanes(s2) - y[i + 2]), spread(sum_lanes(s3) - y[i + 3])
         for k in range(vectors):
             j = k * lanes
+            prefetch(flat, ahead + k * line)
             g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
             g = multiply_add(load(flat, x1 + j), r1, g)
             g = multiply_add(load(flat, x2 + j), r2, g)
@@ -328,7 +311,8 @@ def add_fours(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-
 @njit(cache=True)
 def dot_ahead(flat, x, w, ahead):  # type: ignore[no-untyped-def]
     """Return ``flat[x : x + len(w)]·w``, asking for one line where two are read."""
-    lanes, line = VECTOR_BYTES // flat.itemsize, LINE_BYTES // flat.itemsize
+    lanes = lanes_of(flat)
+    line = LINE_BYTES // VECTOR_BYTES * lanes
     s0 = s1 = s2 = s3 = spread(w.dtype.type(0))
     for k in range(len(w) // (4 * lanes)):
         j = 4 * k * lanes
@@ -348,7 +332,8 @@ def add_pairs(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-
     Memory must not rest meanwhile, so half of the lines of the rows to come
     are asked for in the dot products and half in the sweep.
     """
-    lanes, line = VECTOR_BYTES // flat.itemsize, LINE_BYTES // flat.itemsize
+    lanes = lanes_of(flat)
+    line = LINE_BYTES // VECTOR_BYTES * lanes
     quads = len(w) // (4 * lanes)
     for pair in range((stop - start) // 2):
         i = start + 2 * pair
@@ -377,13 +362,14 @@ def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
     """
     n, d = x.shape
     flat, row_bytes = x.reshape(n * d), d * x.itemsize
+    far = row_bytes >= PAIRS_BYTES and x.nbytes >= FAR_BYTES
     if row_bytes <= TWO_BYTES:
         vectors = 2
-    elif FOUR_BYTES < row_bytes < PAIRS_BYTES:
-        vectors = 1
-    else:
+    elif row_bytes <= FOUR_BYTES or far:
         vectors = 4
-    lanes = vectors * VECTOR_BYTES // x.itemsize
+    else:
+        vectors = 1
+    lanes = vectors * lanes_of(x)
     width = -(-d // lanes) * lanes
     weights = np.zeros(width, x.dtype)
     for j in range(d):
@@ -397,12 +383,10 @@ def add_rows(x, y, w, total):  # type: ignore[no-untyped-def]
             add_two_vectors(flat, d, y, weights, block, start, stop)
         elif row_bytes <= FOUR_BYTES:
             add_four_vectors(flat, d, y, weights, block, start, stop)
-        elif x.nbytes < FAR_BYTES:
-            add_cached(flat, d, y, weights, block, start, stop)
-        elif row_bytes < PAIRS_BYTES:
-            add_fours(flat, d, y, weights, block, start, stop)
-        else:
+        elif far:
             add_pairs(flat, d, y, weights, block, start, stop)
+        else:
+            add_fours(flat, d, y, weights, block, start, stop)
         for j in range(d):
             total[j] += block[j]
     for i in range(whole, n):

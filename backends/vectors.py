@@ -45,6 +45,21 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, vector, ir.VectorType(element, lanes))
 
 
+@intrinsic
+def lanes_of(_, array):
+    """Return how many of an array's numbers a vector holds.
+
+    The compiler knows it, as it does not know ``array.itemsize``: with steps that it knew
+    nothing of, a loop kept its addresses on the stack.
+    """
+    count = VECTOR_BYTES * 8 // array.dtype.bitwidth
+
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(types.intp, count)
+
+    return types.intp(array), generate
+
+
 def _address(context, builder, array, place, target):
     """Return where ``array[index]`` is, the two being the `place`, as a pointer to `target`."""
     value, index = place
