@@ -48,7 +48,10 @@ def choose(
         A column is not there, or not just once.
     """
     if len(names) < 2:
-        raise ProblemError(f"x and y need a column each; there is {listing(names)}")
+        other = next(
+            (f"; commas separate columns, not {c!r}" for c in ";\t" if c in "".join(names)), ""
+        )
+        raise ProblemError(f"x and y need a column each; there is {listing(names)}{other}")
     if y is None:
         y = names[-1]
     if x is None:

@@ -71,9 +71,10 @@ def place(
         threads or most_threads(), (memory_bytes // least - BLOCKS_BESIDE) // BLOCKS_A_THREAD
     )
     if threads < 1:
+        more = blocks_held(1) * least - memory_bytes
         raise ProblemError(
-            f"{max(0, memory_bytes) / 1e6:.0f} MB of memory, beside what is held already, are "
-            f"too little to stream with; {blocks_held(1) * least / 1e6:.0f} MB are the least"
+            f"the memory leaves {max(0, memory_bytes) / 1e6:.0f} MB beside what this process "
+            f"holds already, too little to stream with; {-(-more // 1_000_000)} MB more are needed"
         )
     block_bytes = min(BLOCK_BYTES, memory_bytes // blocks_held(threads))
     kind = StreamedGram if Name.parse(backend.name).least_squares_only else Streamed

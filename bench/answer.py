@@ -134,8 +134,8 @@ def notes(answer: Answer, age: str, dropped: Mapping[str, str], ended: str) -> l
         return found
     if answer.tied:
         found.append(
-            f"It can't be told apart from {', '.join(answer.tied)}; the plainer was taken "
-            "where that costs less than 5 %."
+            f"{answer.pick} can't be told apart from {', '.join(answer.tied)}; of such, the "
+            "plainest is taken that costs less than 5 % more."
         )
     name = Name.parse(answer.pick)
     if name.least_squares_only and answer.loop_pick:
@@ -144,12 +144,15 @@ def notes(answer: Answer, age: str, dropped: Mapping[str, str], ended: str) -> l
             f"{answer.pick} works since the loss is a sum of squares. For another loss use "
             f"{other.backend}: {span(other.total_s) if other.total_s else '–'} (--loop-only)."
         )
-    line = answer.of(answer.pick)
-    if line.largest_rows < answer.request.rows:
-        found.append(
-            f"Measured up to {count(line.largest_rows)} rows; what lies beyond is "
-            "extrapolated, and its interval wider for it."
-        )
+    named = [answer.pick]
+    if name.least_squares_only and answer.loop_pick:
+        named.append(answer.loop_pick)
+    for line in map(answer.of, named):
+        if line.largest_rows < answer.request.rows:
+            found.append(
+                f"{line.backend} was measured up to {count(line.largest_rows)} rows; what lies "
+                "beyond is extrapolated, and its interval wider for it."
+            )
     found += [ended] if ended else []
     found += [age] if age else []
     if dropped:

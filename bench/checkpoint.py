@@ -143,5 +143,5 @@ class Track:
     def told(self) -> str:
         """Say how far it came and how to go on, to stand behind an error."""
         if self.path is None:
-            return "; --checkpoint FILE would have kept w"
+            return "; --checkpoint FILE would have kept w" if self.at.steps else ""
         return f"; w after step {self.at.steps} is in {self.path}: --resume {self.path} goes on"

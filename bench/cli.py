@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Turn a mistake the user can mend into one line and exit code 2."""
         try:
-            with interruptible():
+            with interruptible(), interrupts():
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             click.echo("descentbench: interrupted", err=True)
@@ -89,6 +89,20 @@ def interruptible() -> Iterator[None]:
     finally:
         for number in changed:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Let an interrupt come out as itself where compiled code was running.
+
+    Numba hands over a result together with the exception; Python calls that a SystemError.
+    """
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
 
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:

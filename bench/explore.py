@@ -22,7 +22,7 @@ from typing import Any
 from backends.catalogue import Name
 from backends.problem import step_bytes
 from bench.bandwidth import SMALLEST_BYTES
-from bench.measure import Children, Task
+from bench.measure import Children, Task, revision
 from bench.model import CAUTION, IN_MEMORY, CostModel, Observations, machine_spreads
 from bench.pick import Request, plainness
 from bench.record import Outcome, Record
@@ -129,7 +129,9 @@ class Explorer:
                 **self.asked,
             },
         }
-        self.record = Record(created, request, dict(self.machine), self.code)
+        self.record = Record(
+            created, request, dict(self.machine), self.code, revision=revision()
+        )
         self.path = self.store / f"pick-{created[:23].replace(':', '')}.json"
         self.began = time.monotonic()
         self.took: dict[str, float] = {}

@@ -96,10 +96,11 @@ def identity(machine: Mapping[str, Any]) -> str:
     """Hash what two machines, as `Machine.as_dict` has them, must share to be compared.
 
     Versions, the GPU driver's included, are left out: they are what one
-    compares.
+    compares. Caches tell processors apart that a virtual machine gives one name.
     """
     gpus = [(gpu["name"], gpu["memory_bytes"]) for gpu in machine["gpus"]]
-    shared = [machine["cpu"], machine["cpus"], machine["threads"], gpus]
+    caches = sorted(machine["caches"].items())
+    shared = [machine["cpu"], caches, machine["cpus"], machine["threads"], gpus]
     return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:12]
 
 

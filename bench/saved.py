@@ -11,6 +11,9 @@ from bench.record import Record, RecordError
 PATTERNS = "run-*.json", "pick-*.json"
 """Records in a store, among whatever else lies there."""
 
+MOST_NAMED = 20
+"""Results that an error names."""
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -48,7 +51,8 @@ def find(what: str, store: Path) -> list[Saved]:
         if found := [saved for saved in kept if same(saved, what)]:
             return found
     known = sorted({s.record.name or s.path.stem for s in kept})
-    there = f"there are {', '.join(known[-5:])}" if known else f"{store} has no results"
+    some = ", ".join(known[:MOST_NAMED]) + (" …" if len(known) > MOST_NAMED else "")
+    there = f"there are {some}" if known else f"{store} has no results"
     raise RecordError(f"no result {what!r}: neither a file nor a name or revision; {there}")
 
 

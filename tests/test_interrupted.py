@@ -129,6 +129,25 @@ def test_any_command_ends_in_a_line(tmp_path: Path, number: signal.Signals) -> N
     assert (fit.returncode, line[:25]) == (128 + number, b"descentbench: interrupted")
 
 
+@pytest.mark.parametrize("backend", ["numba", "numba:parallel"])
+def test_compiled_code_does_not_turn_an_interrupt_into_an_error(
+    tmp_path: Path, backend: str
+) -> None:
+    """Seen red: a page that ends in `SystemError: … returned a result with an exception set`."""
+    pytest.importorskip("numba")
+    kept = tmp_path / "w.json"
+    arguments = ("--backend", backend, "--rows", 1_000_000, "--checkpoint", kept)
+    long = ("--steps", 1_000_000, "--every", 50)
+    with start(tmp_path, "fit", *arguments, *long, stderr=subprocess.PIPE) as fit:
+        wait_until(lambda: kept.exists() or fit.poll() is not None)
+        time.sleep(0.5)
+        fit.send_signal(signal.SIGINT)
+        _, stderr = fit.communicate(timeout=60)
+    (line,) = stderr.splitlines()
+    assert fit.returncode == 130
+    assert b"interrupted; w after step" in line
+
+
 # two at once
 
 

@@ -180,6 +180,14 @@ def test_gram_names_a_loop_for_other_losses() -> None:
     assert "extrapolated" not in said
 
 
+def test_a_loop_that_is_extrapolated_is_named_as_such() -> None:
+    """Beside a `gram` that was measured at the size itself."""
+    answer = recommend([SLOW, GRAM], ask(rows=10**9, iterations=100_000), {})
+    assert answer.pick == GRAM.backend
+    said = [note for note in notes(answer, "", {}, "") if "extrapolated" in note]
+    assert any(note.startswith(f"{SLOW.backend} was measured up to") for note in said)
+
+
 def test_what_is_extrapolated_is_said() -> None:
     answer = recommend([SLOW], ask(rows=10**9), {})
     assert any(

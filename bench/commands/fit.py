@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from bench.cli import Mistake, exit_code, print_json
+from bench.cli import Mistake, exit_code, interrupts, print_json
 from bench.commands.options import (
     Format,
     byte_size,
@@ -179,7 +179,7 @@ def fit(
     track = Track(source, step, _start(w0, source, seed), checkpoint, resume)
     bounded = Bounded(opened, _room(memory), lambda streamed: _announce(streamed, steps))
     try:
-        with _progress(steps) as show:
+        with interrupts(), _progress(steps) as show:
 
             def seen(epoch: Epoch) -> None:
                 track.keep(epoch)
@@ -348,7 +348,8 @@ def _show(result: Fit, problem: Source) -> None:
     console.print(
         f"{result.backend}, {problem.dtype}, learning rate {result.learning_rate:.6g}\n"
     )
-    console.print(table)
+    if result.epochs:
+        console.print(table)
     console.print(f"\nw = {weights_text(result.w)} and loss = {number_text(result.loss)}")
     console.print(f"stopped at epoch {result.steps}: {REASONS[result.stopped]}")
     for prediction in result.predictions:

@@ -137,6 +137,11 @@ def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, scheduler: str | None, workers: int | None, **kwargs: Any) -> Any:
         if scheduler and workers:
             raise click.UsageError("--workers is for this machine; leave out --scheduler")
+        asked = kwargs["backend"]
+        names = (asked,) if isinstance(asked, str) else tuple(asked)
+        if (scheduler or workers) and not any(n.startswith(("dask", "*")) for n in names):
+            option = "--scheduler" if scheduler else "--workers"
+            raise click.UsageError(f"{option} is for dask backends, such as dask:numba")
         if scheduler:
             os.environ["DASK_SCHEDULER_ADDRESS"] = scheduler
         if workers:

@@ -105,12 +105,16 @@ function calculate() {
   const takes = `${plural(request.iterations, "iteration")} in ${spread(line.total)}`;
   const device = line.model.device === "cpu" ? "the CPU" : line.model.device;
   const remarks = [];
-  if (found.tied.length) remarks.push(`It can't be told apart from ${found.tied.join(", ")}; the plainer was taken where that costs less than 5 %.`);
+  if (found.tied.length) remarks.push(`${line.backend} can't be told apart from ${found.tied.join(", ")}; of such, the plainest is taken that costs less than 5 % more.`);
+  const named = [line];
   if (line.model.least_squares_only && found.loopPick) {
     const loop = found.lines.find((l) => l.backend === found.loopPick);
     remarks.push(`${line.backend} works since the loss is a sum of squares. For another loss use ${loop.backend}: ${spread(loop.total)}.`);
+    named.push(loop);
   }
-  if (line.model.largest < rows) remarks.push(`Measured up to ${plural(line.model.largest, "row")}; what lies beyond is extrapolated.`);
+  for (const l of named) {
+    if (l.model.largest < rows) remarks.push(`${l.backend} was measured up to ${plural(l.model.largest, "row")}; what lies beyond is extrapolated.`);
+  }
   say(
     found.fits
       ? `Use ${line.backend} on ${device}: ${takes}.`
