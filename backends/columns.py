@@ -48,10 +48,9 @@ def choose(
         A column is not there, or not just once.
     """
     if len(names) < 2:
-        other = next(
-            (f"; commas separate columns, not {c!r}" for c in ";\t" if c in "".join(names)), ""
-        )
-        raise ProblemError(f"x and y need a column each; there is {listing(names)}{other}")
+        others = [c for c in ";\t" if c in "".join(names)]
+        hint = f"; commas separate columns, not {others[0]!r}" if others else ""
+        raise ProblemError(f"x and y need a column each; there is {listing(names)}{hint}")
     if y is None:
         y = names[-1]
     if x is None:

@@ -71,10 +71,10 @@ def place(
         threads or most_threads(), (memory_bytes // least - BLOCKS_BESIDE) // BLOCKS_A_THREAD
     )
     if threads < 1:
-        more = blocks_held(1) * least - memory_bytes
+        more = -(-(blocks_held(1) * least - memory_bytes) // 1_000_000)
         raise ProblemError(
             f"the memory leaves {max(0, memory_bytes) / 1e6:.0f} MB beside what this process "
-            f"holds already, too little to stream with; {-(-more // 1_000_000)} MB more are needed"
+            f"holds already, too little to stream with; {more} MB more are needed"
         )
     block_bytes = min(BLOCK_BYTES, memory_bytes // blocks_held(threads))
     kind = StreamedGram if Name.parse(backend.name).least_squares_only else Streamed

@@ -147,12 +147,12 @@ def notes(answer: Answer, age: str, dropped: Mapping[str, str], ended: str) -> l
     named = [answer.pick]
     if name.least_squares_only and answer.loop_pick:
         named.append(answer.loop_pick)
-    for line in map(answer.of, named):
-        if line.largest_rows < answer.request.rows:
-            found.append(
-                f"{line.backend} was measured up to {count(line.largest_rows)} rows; what lies "
-                "beyond is extrapolated, and its interval wider for it."
-            )
+    found += [
+        f"{line.backend} was measured up to {count(line.largest_rows)} rows; what lies "
+        "beyond is extrapolated, and its interval wider for it."
+        for line in map(answer.of, named)
+        if line.largest_rows < answer.request.rows
+    ]
     found += [ended] if ended else []
     found += [age] if age else []
     if dropped:

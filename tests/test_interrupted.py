@@ -133,7 +133,7 @@ def test_any_command_ends_in_a_line(tmp_path: Path, number: signal.Signals) -> N
 def test_compiled_code_does_not_turn_an_interrupt_into_an_error(
     tmp_path: Path, backend: str
 ) -> None:
-    """Seen red: a page that ends in `SystemError: … returned a result with an exception set`."""
+    """Seen red: a page that ends in `SystemError: … a result with an exception set`."""
     pytest.importorskip("numba")
     kept = tmp_path / "w.json"
     arguments = ("--backend", backend, "--rows", 1_000_000, "--checkpoint", kept)
