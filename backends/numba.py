@@ -44,7 +44,7 @@ TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 """Rows up to which a row, its weights and its sums are kept in two or four registers each."""
 
 PAIRS_BYTES = 256
-"""Rows from which pairs, one after the other, are faster than four side by side."""
+"""Rows from memory from which pairs, one after the other, are faster than four side by side."""
 
 AHEAD_LINES = 256
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
