@@ -186,7 +186,13 @@ class _Blockwise:
 
     def _check(self, block: Block) -> None:
         """Raise ProblemError where a value of the block's rows is not finite."""
-        self.source.load(block.start, min(block.start + len(block.y), self.start + self.rows))
+        try:
+            block.check()
+        except ProblemError:
+            if self._joined:  # where y is a feature: name it as what it is
+                end = min(block.start + len(block.y), self.start + self.rows)
+                self.source.load(block.start, end)
+            raise
 
 
 class Streamed(_Blockwise):

@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Turn a mistake the user can mend into one line and exit code 2."""
         try:
-            with interruptible(), interrupts():
+            with interruptible():
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             click.echo("descentbench: interrupted", err=True)

@@ -129,9 +129,7 @@ class Explorer:
                 **self.asked,
             },
         }
-        self.record = Record(
-            created, request, dict(self.machine), self.code, revision=revision()
-        )
+        self.record = Record(created, request, dict(self.machine), self.code)
         self.path = self.store / f"pick-{created[:23].replace(':', '')}.json"
         self.began = time.monotonic()
         self.took: dict[str, float] = {}
@@ -283,6 +281,7 @@ class Explorer:
         if self.settled:
             return self.record
         self.claim()
+        self.record = replace(self.record, revision=revision())
         with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
             for task in self._tasks():
                 if self.left <= 0:

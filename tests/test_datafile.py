@@ -237,7 +237,7 @@ def test_text_in_a_column_that_is_not_chosen_does_not_matter(tmp_path):
         ("a,b\n1,2\n   \n", "line 3 has 1 cell(s), the first line has 2"),
         (
             "a;b\n1;2\n",
-            "there is 'a;b'; commas separate columns, not ';'",
+            "x and y need a column each; there is 'a;b'; commas separate columns, not ';'",
         ),
         ("a\n1\n", "x and y need a column each; there is 'a'"),
         ("1\n2\n", "x and y need a column each; there is '0'"),

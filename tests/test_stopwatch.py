@@ -232,7 +232,6 @@ def test_what_is_paid_once_is_in_its_own_column(installed: Path) -> None:
     assert only(outcome, "first_call").seconds == (pytest.approx(first + step, rel=CLOSE),)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is Linux's")
 def temporaries() -> float:
     """Return the bytes a row that NumPy allocates for a step, as Python's own tracing has it.
 
@@ -248,6 +247,7 @@ def temporaries() -> float:
     return peak / rows
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is Linux's")
 def test_a_row_adds_its_temporaries_to_numpys_memory(tmp_path: Path) -> None:
     children = Children(1, 0.1, tmp_path, tmp_path / "logs", timeout=300)
     row = ("numpy/10000x1/float32",)
