@@ -302,6 +302,11 @@ class _Opened:
     technique: Place
     module: LibraryModule
 
+    @property
+    def joins_a_line(self) -> bool:
+        """Whether one feature and y side by side cost it no more than apart."""
+        return getattr(self.technique, "joins_a_line", False)
+
     def place(self, problem: Problem, learning_rate: float) -> Descent:
         return self.technique(problem, learning_rate, self.device)
 

@@ -101,8 +101,7 @@ class NpySource(Source):
         """Rows that lie in the file as they are wanted are read to where they are used."""
         layout, all_columns = self.layout, tuple(range(self.layout.columns))
         as_wanted = layout.by_row and layout.dtype == self.dtype
-        # Of one feature a copy to two lines is faster than to compute with pairs.
-        if self.features == 1 or not as_wanted or {*self.x, self.y} != {*all_columns}:
+        if not as_wanted or {*self.x, self.y} != {*all_columns}:
             return None
         rows = NpyRows(
             self.rows, layout.columns, self.dtype, self.path, all_columns, self.y, layout

@@ -98,7 +98,11 @@ class Backend(Protocol):
 
 
 Place = Callable[["Problem", float, str], Descent]
-"""``place(problem, learning_rate, device)``: a technique's class, as a rule."""
+"""``place(problem, learning_rate, device)``: a technique's class, as a rule.
+
+One that sums over rows of two numbers as fast as over two lines may say so with
+``joins_a_line = True``: rows of one feature are then streamed to it as they lie in a file.
+"""
 
 
 class LibraryModule(Protocol):

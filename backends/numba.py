@@ -30,12 +30,14 @@ from backends.vectors import (
 # that there is no NaN and no infinity.
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 
-LINE_ROWS = COLUMN_ROWS = 8192
+LINE_ROWS = 8192
+COLUMN_ROWS = 8192 - 32
 BLOCK_BYTES = 1 << 18
-"""Sizes of the blocks: sums are in the data's dtype within, float64 across them."""
+"""Sizes of the blocks: sums are in the data's dtype within, float64 across them. Columns a
+power of two apart would contend for the same lines of the cache while they are filled."""
 
-MOST_COLUMNS = 8
-"""Most features that are laid out in columns."""
+MOST_FEW, MOST_COLUMNS = 4, 8
+"""Most features that are taken from rows as they lie, and that are laid out in columns."""
 
 FAR_BYTES = 6 << 20
 """A thread's rows are read as if from memory when there are so many of them."""
@@ -142,20 +144,69 @@ def line_total(x, y, w):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, fastmath=VECTORISE)
-def add_four(x0, x1, x2, x3, y, w, total):  # type: ignore[no-untyped-def]
-    """One sweep over four columns; weights, sums and residual stay in registers."""
+def add_two(flat, y, w, total):  # type: ignore[no-untyped-def]
+    """Rows of two numbers, one after the other; weights and sums stay in registers.
+
+    The compiler loads whole vectors and sorts their numbers by feature in registers.
+    """
+    w0, w1 = w[0], w[1]
+    s0 = s1 = w.dtype.type(0)
+    for i in range(len(y)):
+        x0, x1 = flat[2 * i], flat[2 * i + 1]
+        residual = x0 * w0 + x1 * w1 - y[i]
+        s0 += x0 * residual
+        s1 += x1 * residual
+    total[0] += s0
+    total[1] += s1
+
+
+@njit(cache=True, fastmath=VECTORISE)
+def add_three(flat, y, w, total):  # type: ignore[no-untyped-def]
+    """Rows of three numbers, the same."""
+    w0, w1, w2 = w[0], w[1], w[2]
+    s0 = s1 = s2 = w.dtype.type(0)
+    for i in range(len(y)):
+        x0, x1, x2 = flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]
+        residual = x0 * w0 + x1 * w1 + x2 * w2 - y[i]
+        s0 += x0 * residual
+        s1 += x1 * residual
+        s2 += x2 * residual
+    total[0] += s0
+    total[1] += s1
+    total[2] += s2
+
+
+@njit(cache=True, fastmath=VECTORISE)
+def add_four(flat, y, w, total):  # type: ignore[no-untyped-def]
+    """Rows of four numbers, the same."""
     w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
     s0 = s1 = s2 = s3 = w.dtype.type(0)
     for i in range(len(y)):
-        residual = (x0[i] * w0 + x1[i] * w1) + (x2[i] * w2 + x3[i] * w3) - y[i]
-        s0 += x0[i] * residual
-        s1 += x1[i] * residual
-        s2 += x2[i] * residual
-        s3 += x3[i] * residual
+        x0, x1, x2, x3 = flat[4 * i], flat[4 * i + 1], flat[4 * i + 2], flat[4 * i + 3]
+        residual = (x0 * w0 + x1 * w1) + (x2 * w2 + x3 * w3) - y[i]
+        s0 += x0 * residual
+        s1 += x1 * residual
+        s2 += x2 * residual
+        s3 += x3 * residual
     total[0] += s0
     total[1] += s1
     total[2] += s2
     total[3] += s3
+
+
+@njit(cache=True)
+def add_few(x, y, w, total):  # type: ignore[no-untyped-def]
+    """Two to four features, x of shape (n, d)."""
+    n, d = x.shape
+    for start in range(0, n, LINE_ROWS):
+        stop = min(start + LINE_ROWS, n)
+        flat, targets = x[start:stop].reshape((stop - start) * d), y[start:stop]
+        if d == 2:
+            add_two(flat, targets, w, total)
+        elif d == 3:
+            add_three(flat, targets, w, total)
+        else:
+            add_four(flat, targets, w, total)
 
 
 @njit(cache=True, fastmath=VECTORISE)
@@ -187,10 +238,10 @@ def add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y, w, total):  # type: ignore[no-u
 
 @njit(cache=True)
 def add_columns(x, y, w, total):  # type: ignore[no-untyped-def]
-    """Two to eight features, x of shape (blocks, d, rows): a block's columns side by side.
+    """Five to eight features, x of shape (blocks, d, rows): a block's columns side by side.
 
-    Columns that are missing to four or eight are one block of zeros, which
-    stays in the first-level cache and costs no memory traffic.
+    Columns that are missing to eight are one block of zeros, which stays in the
+    first-level cache and costs no memory traffic.
     """
     blocks, d, rows = x.shape
     none = np.zeros(rows, x.dtype)
@@ -198,17 +249,11 @@ def add_columns(x, y, w, total):  # type: ignore[no-untyped-def]
     for j in range(d):
         weights[j] = w[j]
     for b in range(blocks):
-        x0, x1 = x[b, 0], x[b, 1]
-        x2 = x[b, 2] if d > 2 else none
-        x3 = x[b, 3] if d > 3 else none
-        if d <= 4:
-            add_four(x0, x1, x2, x3, y[b], weights, sums)
-        else:
-            x4 = x[b, 4]
-            x5 = x[b, 5] if d > 5 else none
-            x6 = x[b, 6] if d > 6 else none
-            x7 = x[b, 7] if d > 7 else none
-            add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y[b], weights, sums)
+        x0, x1, x2, x3, x4 = x[b, 0], x[b, 1], x[b, 2], x[b, 3], x[b, 4]
+        x5 = x[b, 5] if d > 5 else none
+        x6 = x[b, 6] if d > 6 else none
+        x7 = x[b, 7] if d > 7 else none
+        add_eight(x0, x1, x2, x3, x4, x5, x6, x7, y[b], weights, sums)
     for j in range(d):
         total[j] += sums[j]
 
@@ -400,10 +445,12 @@ def add_sums(x, y, w, total):  # type: ignore[no-untyped-def]
     """Add ``xᵀ(x·w − y)`` to the float64 `total`, (d,); x.ndim tells the layout."""
     if x.ndim == 1:
         total[0] += line_total(x, y, w[0])
-    elif x.ndim == 2:
-        add_rows(x, y, w.astype(x.dtype), total)
-    else:
+    elif x.ndim == 3:
         add_columns(x, y, w.astype(x.dtype), total)
+    elif x.shape[1] <= MOST_FEW:
+        add_few(x, y, w.astype(x.dtype), total)
+    else:
+        add_rows(x, y, w.astype(x.dtype), total)
 
 
 @njit(cache=True, nogil=True)
@@ -455,11 +502,13 @@ def parallel_descent(x, y, w, rate, steps, threads):  # type: ignore[no-untyped-
 class Parallel(Plain):
     """One pass over the memory a step: vectorised, blocked, a range of rows a thread.
 
-    The layout follows the shape. One feature is a line; two to eight are laid
+    The layout follows the shape. One feature is a line; five to eight are laid
     out in blocks of columns, so that a vector holds one feature of many rows;
-    more stay in rows. Small data are left to one thread. Sums within a block
+    fewer can be sorted so in registers, and more fill vectors of their own. Small data are left to one thread. Sums within a block
     are in the data's dtype, those over blocks float64.
     """
+
+    joins_a_line = True
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -469,7 +518,7 @@ class Parallel(Plain):
         self.laid_out = self.x, self.y
         if problem.features == 1:
             self.laid_out = self.x[:, 0], self.y
-        elif problem.features <= MOST_COLUMNS:
+        elif MOST_FEW < problem.features <= MOST_COLUMNS and not problem.single_pass:
             self.laid_out = in_columns(self.x, self.y)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
@@ -498,25 +547,31 @@ def in_columns(x: Array, y: Array) -> tuple[Array, Array]:
     rows = min(COLUMN_ROWS, n)
     blocks = -(-n // rows)
     columns, targets = np.empty((blocks, d, rows), x.dtype), np.empty((blocks, rows), y.dtype)
-    fill_columns(x, y, columns, targets)
+    fill_columns(x, y, columns, targets, (0,) * d)
     return _read_only(columns), _read_only(targets)
 
 
 @njit(cache=True, nogil=True)
-def fill_columns(x, y, columns, targets):  # type: ignore[no-untyped-def]
-    """Copy to a block after the other, without the interpreter's lock."""
-    blocks, d, rows = columns.shape
-    for b in range(blocks):
+def fill_columns(x, y, columns, targets, features):  # type: ignore[no-untyped-def]
+    """Copy to a block after the other, without the interpreter's lock.
+
+    The compiler knows the length of `features`, a tuple, as it does not know a shape: with
+    it, it loads whole vectors and sorts their numbers by feature in registers.
+    """
+    width = len(features)
+    for b in range(len(columns)):
         # Slices first: an index with an offset may be negative, for all that Numba knows.
+        block, target = columns[b], targets[b]
+        rows = len(target)
         part, targeted = x[b * rows : (b + 1) * rows], y[b * rows : (b + 1) * rows]
         held = len(part)
-        for j in range(d):
-            column = columns[b, j]
-            for i in range(held):
-                column[i] = part[i, j]
-            column[held:] = 0
-        targets[b, :held] = targeted
-        targets[b, held:] = 0
+        flat = part.reshape(held * width)
+        for i in range(held):
+            for j in range(width):
+                block[j, i] = flat[i * width + j]
+        block[:, held:] = 0
+        target[:held] = targeted
+        target[held:] = 0
 
 
 @njit(cache=True, fastmath=VECTORISE)

@@ -44,6 +44,9 @@ class Problem:
         Whether the caller knows that every value is finite; else all are looked at.
     origin : Source, optional
         The recipe by which another process can make the same rows.
+    single_pass : bool
+        Whether the rows are summed over once, as a block of a stream is: then to lay them
+        out anew does not pay.
 
     Raises
     ------
@@ -56,6 +59,7 @@ class Problem:
     source: str = "arrays"
     known_finite: InitVar[bool] = False
     origin: Source | None = None
+    single_pass: bool = False
 
     def __post_init__(self, known_finite: bool) -> None:
         x, y = np.asarray(self.x), np.asarray(self.y)

@@ -255,8 +255,8 @@ class Block:
     start: int
 
     def problem(self) -> Problem:
-        """Return the rows as a problem, unchecked; it is the block's own memory."""
-        return Problem(self.x, self.y, known_finite=True)
+        """Return the rows as a problem of a single pass, unchecked; it is the block's memory."""
+        return Problem(self.x, self.y, known_finite=True, single_pass=True)
 
     def fill(self, pieces: Iterable[Piece], last: int, stop: int) -> None:
         """Copy rows up to `last` of the source, converted; zeros beyond.

@@ -169,6 +169,9 @@ class _Blockwise:
 
     @cached_property
     def _joined(self) -> Joined | None:
+        # Most compute so slowly with pairs that to copy them to two lines is faster.
+        if self.source.features == 1 and not getattr(self.backend, "joins_a_line", False):
+            return None
         return self.source.joined()
 
     def _each(self, work: Callable[[Block], Result]) -> Iterator[Result]:

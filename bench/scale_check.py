@@ -41,6 +41,9 @@ BACKEND = "numba:parallel"
 
 ROUNDS = 9
 
+FEATURES = 1, 2, 4, 32
+"""Of the files: what rows of so many cost differs by the kernel that sums over them."""
+
 READ_BYTES = 64 << 20
 """Of a file that are read once at a time."""
 
@@ -375,7 +378,7 @@ def main(size: float, only: str | None) -> None:
     if only != "workers":
         with tempfile.TemporaryDirectory(prefix="descentbench-") as folder:
             for kind in FORMATS:
-                for features in (1, 32):
+                for features in FEATURES:
                     rows = int(size / 4 / (features + 1))
                     note(streaming(kind, Generated(rows, features), Path(folder)))
     if only != "files":

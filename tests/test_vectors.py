@@ -73,7 +73,10 @@ def test_rows_of_every_length_that_come_from_the_caches(dtype: str, rows: int) -
         x = rng.standard_normal((rows, features)).astype(dtype)
         y = rng.standard_normal(rows).astype(dtype)
         w = rng.standard_normal(features).astype(dtype).astype(np.float64)
-        off[features] = error(Parallel(Problem(x, y), 0.1, "cpu").gradient(w), x, y, w)
+        for single in (False, True):  # laid out anew, or as they lie
+            problem = Problem(x, y, single_pass=single)
+            got = Parallel(problem, 0.1, "cpu").gradient(w)
+            off[features, single] = error(got, x, y, w)
     assert max(off.values()) < 2 * np.finfo(dtype).eps, off
 
 
