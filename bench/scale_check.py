@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import sys
 import tempfile
 import time
@@ -212,6 +213,8 @@ def streaming(kind: str, source: Source, folder: Path) -> Finding:
     """Hold a step over a file against reading it once, both from a warm file cache."""
     write, read = FORMATS[kind]
     path = write(folder, source)
+    with path.open("rb") as file:  # or the system would go on writing beside what is timed
+        os.fsync(file.fileno())
     descent = Streamed(open_backend(BACKEND), open_source(path), LEARNING_RATE)
     start = np.ones(source.features)
     what = f"{kind}, {source.rows:g} × {source.features}: a step against a read"
@@ -226,8 +229,6 @@ def streaming(kind: str, source: Source, folder: Path) -> Finding:
 @contextmanager
 def workers(count: int) -> Iterator[None]:
     """Let the ``dask`` backends use so many workers of one thread each."""
-    import os
-
     import dask
     from distributed import LocalCluster
 
