@@ -504,8 +504,9 @@ class Parallel(Plain):
 
     The layout follows the shape. One feature is a line; five to eight are laid
     out in blocks of columns, so that a vector holds one feature of many rows;
-    fewer can be sorted so in registers, and more fill vectors of their own. Small data are left to one thread. Sums within a block
-    are in the data's dtype, those over blocks float64.
+    fewer can be sorted so in registers, and more fill vectors of their own. Small
+    data are left to one thread. Sums within a block are in the data's dtype, those
+    over blocks float64.
     """
 
     joins_a_line = True

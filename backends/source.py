@@ -255,7 +255,7 @@ class Block:
     start: int
 
     def problem(self) -> Problem:
-        """Return the rows as a problem of a single pass, unchecked; it is the block's memory."""
+        """Return the rows as a problem of a single pass, unchecked, in the block's memory."""
         return Problem(self.x, self.y, known_finite=True, single_pass=True)
 
     def fill(self, pieces: Iterable[Piece], last: int, stop: int) -> None:

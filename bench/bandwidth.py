@@ -26,12 +26,15 @@ descent   140    71    50    47    42     42     39     34
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+
+from backends.problem import Problem
 
 SMALLEST_BYTES = 1 << 20
 """Below it a step waits for latency, not bandwidth: no fraction is reported."""
@@ -41,10 +44,14 @@ TRIALS = 5
 _ROUND_BYTES = 1 << 30
 """What a call reads at the least: about as long as a round of steps."""
 
-_CHUNK = 1 << 11
-"""Words of a dot product, 16 kB of each half: BLAS leaves so few to one thread."""
+_CHUNK_BYTES = 1 << 14
+"""Of each half of a dot product: BLAS leaves so few to one thread."""
 
-Words = NDArray[np.float64]
+_WORD_BYTES = 8
+
+IN_PLACE_BYTES = 1 << 28
+"""From here on data are read where they are. Of less, a call would take too little time."""
+
 Values = NDArray[np.generic]
 
 
@@ -73,23 +80,24 @@ class Reduction:
         return sum(int(values.nbytes) for values in self.values)
 
 
-def sums(words: Words, passes: int) -> Reduction:
-    """Add the words up as integers, from the first to the last."""
-    return Reduction.of(np.add.reduce, words.view(np.int64), passes=passes)
+def sums(values: Values, passes: int) -> Reduction:
+    """Add the values' words up as integers, from the first to the last."""
+    return Reduction.of(np.add.reduce, values.view(np.int64), passes=passes)
 
 
-def largest(words: Words, passes: int) -> Reduction:
+def largest(values: Values, passes: int) -> Reduction:
     """Find the largest byte, from the first to the last."""
-    return Reduction.of(np.maximum.reduce, words.view(np.uint8), passes=passes)
+    return Reduction.of(np.maximum.reduce, values.view(np.uint8), passes=passes)
 
 
-def dots(words: Words, passes: int) -> Reduction:
+def dots(values: Values, passes: int) -> Reduction:
     """Multiply one half by the other, side by side as a step walks X and y.
 
     What no whole chunk of both halves holds is left out.
     """
-    chunks = len(words) // (2 * _CHUNK)
-    halves = words[: 2 * chunks * _CHUNK].reshape(2, chunks, _CHUNK)
+    length = _CHUNK_BYTES // values.itemsize
+    chunks = len(values) // (2 * length)
+    halves = values[: 2 * chunks * length].reshape(2, chunks, length)
     return Reduction.of(np.vecdot, *halves, passes=passes)
 
 
@@ -97,46 +105,80 @@ WAYS = (sums, largest, dots)
 
 
 class Reader:
-    """Reads a buffer of `nbytes` with `threads` threads, in the fastest of the `WAYS`.
+    """Reads arrays with `threads` threads, in the fastest of the `WAYS`.
 
     Attributes
     ----------
     passes : int
-        How often a call reads the whole buffer.
+        How often a call reads all of them.
     """
 
-    def __init__(self, nbytes: int, threads: int) -> None:
-        words = np.ones(max(threads, nbytes // 8))
-        self.passes = max(1, _ROUND_BYTES // max(words.nbytes, SMALLEST_BYTES))
+    def __init__(self, arrays: Sequence[Values], threads: int, passes: int = 1) -> None:
+        self.passes = passes
         self._pool = ThreadPoolExecutor(threads)
-        parts = np.array_split(words, threads)
-        ways = [[way(part, self.passes) for part in parts] for way in WAYS]
+        parts = list(zip(*(_split(values, threads) for values in arrays), strict=True))
+        ways = [[[way(v, passes) for v in part] for part in parts] for way in WAYS]
         rates = np.array([[self._try(way) for way in ways] for _ in range(TRIALS)])
         self._way = ways[rates.max(axis=0).argmax()]
 
+    @classmethod
+    def of_bytes(cls, nbytes: int, threads: int) -> Reader:
+        """Read a buffer of its own, for as long as a round of steps takes."""
+        words = np.ones(max(threads, nbytes // _WORD_BYTES))
+        passes = max(1, _ROUND_BYTES // max(words.nbytes, SMALLEST_BYTES))
+        return cls([words], threads, passes)
+
+    @classmethod
+    def of(cls, problem: Problem, threads: int) -> Reader:
+        """Read as many bytes as a step over the problem; in place where they are many.
+
+        Memory is not as fast wherever it lies.
+        """
+        if problem.bytes_per_step < IN_PLACE_BYTES:
+            return cls.of_bytes(problem.bytes_per_step, threads)
+        return cls(
+            [np.ascontiguousarray(v).reshape(-1) for v in (problem.x, problem.y)], threads
+        )
+
     @property
     def nbytes(self) -> int:
-        """How much of the buffer is read."""
+        """How much a pass reads."""
         return _nbytes(self._way) // self.passes
 
-    def _try(self, way: list[Reduction]) -> float:
-        """Return the bytes read a second; they choose a way, nothing of it is reported."""
+    def _try(self, way: list[list[Reduction]]) -> float:
+        """Return the bytes read a second in one of the ways."""
         began = time.perf_counter()
         self._read(way)
         return _nbytes(way) / (time.perf_counter() - began)
 
-    def _read(self, way: list[Reduction]) -> None:
-        for _ in self._pool.map(Reduction.__call__, way):
+    def _read(self, way: list[list[Reduction]]) -> None:
+        for _ in self._pool.map(self._read_part, way):
             pass
 
+    @staticmethod
+    def _read_part(part: list[Reduction]) -> None:
+        for reduction in part:
+            reduction()
+
     def __call__(self) -> None:
-        """Read the buffer `passes` times."""
+        """Read everything `passes` times."""
         self._read(self._way)
+
+    def bytes_per_s(self) -> float:
+        """Read everything `passes` times, and return at what pace."""
+        return self._try(self._way)
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
 
 
-def _nbytes(way: list[Reduction]) -> int:
-    return sum(part.nbytes for part in way)
+def _nbytes(way: list[list[Reduction]]) -> int:
+    return sum(reduction.nbytes for part in way for reduction in part)
+
+
+def _split(values: Values, threads: int) -> list[Values]:
+    """Cut an array in a part a thread, each of whole words."""
+    words = values.nbytes // _WORD_BYTES
+    ends = [words * k // threads * _WORD_BYTES // values.itemsize for k in range(threads + 1)]
+    return [values[start:stop] for start, stop in pairwise(ends)]

@@ -33,6 +33,7 @@ MEASUREMENT = {
         Optional("more_rows"): Positive,
         Optional("place_again_s"): (float, None),
         Optional("waiting"): (float, None),
+        Optional("read_bytes_per_s"): [Positive],
     },
 }
 

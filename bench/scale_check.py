@@ -11,6 +11,7 @@ what they reach is printed beside what two plain processes do.
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import os
@@ -239,6 +240,7 @@ def workers(count: int) -> Iterator[None]:
 
     from backends import cluster
 
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # of a cluster that is closed
     with dask.config.set(cluster.QUIET):
         local: Any = LocalCluster(
             n_workers=count, threads_per_worker=1, dashboard_address=cluster.ANY_PORT

@@ -192,7 +192,10 @@ def _bandwidth_fraction(record: Record, row: Row) -> float | None:
 
 
 def read_fraction(record: Record, row: Row) -> float | None:
-    """Median over the passes of step's bytes/s ÷ the read's in the same process."""
+    """Median over the passes of step's bytes/s ÷ the read's in the same process.
+
+    Of a read before each round if there was one, else of the yardstick's.
+    """
     if row.bytes_per_step < SMALLEST_BYTES:
         return None  # it waits for latency
 
@@ -206,6 +209,16 @@ def read_fraction(record: Record, row: Row) -> float | None:
     for task in record.tasks.values():
         steps = [m for m in task.measurements if m.kind == "step" and m.row == text]
         reads = [m for m in task.measurements if m.row == yardstick]
+        paired = [
+            row.bytes_per_step / s / read
+            for m in steps
+            for s, read in zip(
+                m.seconds_per_step, m.info.get("read_bytes_per_s", ()), strict=False
+            )
+        ]
+        if paired:
+            fractions.append(median(paired))
+            continue
         step = rate(steps, lambda _: row.bytes_per_step)
         read = rate(reads, lambda m: int(m.info["bytes"]))
         if step and read:

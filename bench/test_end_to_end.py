@@ -31,7 +31,7 @@ def test_end_to_end(benchmark: BenchmarkFixture, row: Row, threads: int) -> None
     name = Name.parse(row.backend)
     steps = GRAM_STEPS if name.least_squares_only else LOOP_STEPS
     w0 = np.zeros(row.features)
-    reader = Reader(row.bytes_per_step, threads)
+    reader = Reader.of(problem, threads)
     reads: list[float] = []
 
     def read() -> None:  # beside each descent, in the state that the machine is in

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from backends.catalogue import Name
 from backends.interface import Weights
 from backends.problem import Problem
 from backends.source import Source
-from bench.bandwidth import Reader
+from bench.bandwidth import IN_PLACE_BYTES, Reader
 from bench.memory import settle
 from bench.native import Kernel, NativeError
 from bench.row import Row
@@ -39,7 +40,9 @@ WARMING = 5
 """A turn begins with a fifth of a round, untimed: the other left its data in the caches."""
 
 
-def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float, turns: Turns) -> None:
+def test_step(
+    benchmark: BenchmarkFixture, row: Row, threads: int, seconds: float, turns: Turns
+) -> None:
     """Time a backend."""
     backend, problem = row.open(), row.problem
     pace = Pace.of(backend.place(problem, usual_rate(problem)).run, problem)
@@ -47,7 +50,9 @@ def test_step(benchmark: BenchmarkFixture, row: Row, seconds: float, turns: Turn
     began = time.perf_counter()
     descent = backend.place(problem, slow_rate(problem, pace.steps))
     benchmark.extra_info["place_again_s"] = time.perf_counter() - began  # for the cost model
-    time_steps(benchmark, row, descent.run, pace, seconds, turns)
+    on_cpu = Name.parse(row.backend).device == "cpu"  # another device reads another memory
+    reader = beside(problem, threads) if on_cpu and turns.alone else None
+    time_steps(benchmark, row, descent.run, pace, seconds, turns, reader)
 
 
 def test_native(
@@ -60,7 +65,18 @@ def test_native(
         kernel = Kernel(problem, slow_rate(problem, pace.steps), threads)
     except NativeError as error:
         pytest.skip(str(error))
-    time_steps(benchmark, native, kernel.run, pace, seconds, turns)
+    reader = beside(problem, threads) if turns.alone else None
+    time_steps(benchmark, native, kernel.run, pace, seconds, turns, reader)
+
+
+def beside(problem: Problem | Source, threads: int) -> Reader | None:
+    """Return what reads the data themselves before each round, if they are in memory and many.
+
+    Then a step and what it is held against find the machine in one state.
+    """
+    if isinstance(problem, Problem) and problem.bytes_per_step >= IN_PLACE_BYTES:
+        return Reader.of(problem, threads)
+    return None
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,13 @@ def processors_used(work: Callable[[], object]) -> float:
 
 
 def time_steps(
-    benchmark: BenchmarkFixture, row: Row, run: Run, pace: Pace, seconds: float, turns: Turns
+    benchmark: BenchmarkFixture,
+    row: Row,
+    run: Run,
+    pace: Pace,
+    seconds: float,
+    turns: Turns,
+    reader: Reader | None,
 ) -> None:
     """Time rounds of steps at `slow_rate`, each from another start; the last must be right."""
     problem = row.problem
@@ -112,6 +134,7 @@ def time_steps(
     in_turn = not turns.alone
     on_one = in_turn and processors_used(lambda: run(start, steps)) < 1.5
     begun: list[Weights] = []
+    read_rates: list[float] = []
 
     def another() -> tuple[tuple[Weights], dict[str, object]]:
         if in_turn:
@@ -120,6 +143,8 @@ def time_steps(
             if on_one:
                 start_on(len(begun))
             warm_up(lambda: run(start, -(-steps // WARMING)))
+        if reader:
+            read_rates.append(reader.bytes_per_s())
         begun.append(rng.random(row.features))
         return (begun[-1],), {}
 
@@ -134,6 +159,9 @@ def time_steps(
         "waiting": waiting.share(),
         "relative_error": verify(problem, begun[-1], steps, w, rate),
     }
+    if reader:
+        reader.close()
+        benchmark.extra_info["read_bytes_per_s"] = read_rates  # before each round
 
 
 @pytest.mark.usefixtures("turns")
@@ -141,7 +169,11 @@ def test_read(
     benchmark: BenchmarkFixture, yardstick: Row, threads: int, seconds: float
 ) -> None:
     """Time reading the bytes of a step, all threads together."""
-    reader = Reader(yardstick.bytes_per_step, threads)
+    data = yardstick.problem
+    if isinstance(data, Problem):
+        reader = Reader.of(data, threads)
+    else:  # a file's rows, which each backend has in other places
+        reader = Reader.of_bytes(yardstick.bytes_per_step, threads)
     warm_up(reader)
     waiting = Waiting()
     benchmark.pedantic(reader, rounds=max(FEWEST_ROUNDS, int(seconds / 0.02)))

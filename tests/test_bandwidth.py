@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.bandwidth import WAYS, Reader, dots, largest, sums
+from backends.problem import generate
+from bench import bandwidth
+from bench.bandwidth import WAYS, Reader, _split, dots, largest, sums
 
 PAIR = 2 << 11
 """Words in a chunk of both halves."""
@@ -39,7 +41,7 @@ def test_the_dots_walk_both_halves_side_by_side() -> None:
 @pytest.mark.parametrize("nbytes", [800, 100_000, 3_000_000, 200_000_000])
 def test_a_reader_tells_what_it_reads(nbytes: int, threads: int) -> None:
     """A call reads for as long as a round of steps lasts, not one pass."""
-    reader = Reader(nbytes, threads)
+    reader = Reader.of_bytes(nbytes, threads)
     reader()
     reader.close()
     assert nbytes - 8 * PAIR * threads < reader.nbytes <= nbytes
@@ -47,12 +49,36 @@ def test_a_reader_tells_what_it_reads(nbytes: int, threads: int) -> None:
     assert reader.passes == (1024 if nbytes < 2**20 else 2**30 // nbytes)
 
 
+@pytest.mark.parametrize(("rows", "features"), [(10_001, 1), (70_001, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_reader_of_much_reads_the_data_themselves(
+    dtype: str, rows: int, features: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = generate(rows, features, dtype)
+    monkeypatch.setattr(bandwidth, "IN_PLACE_BYTES", problem.bytes_per_step)
+    reader = Reader.of(problem, 2)
+    assert 0 < reader.bytes_per_s() < 1e13
+    parts = [v for part in reader._way for reduction in part for v in reduction.values]
+    for v in parts:
+        assert np.shares_memory(v, problem.x) or np.shares_memory(v, problem.y) or not v.size
+    reader.close()
+    for way in (sums, largest):  # all of it but the last half word; dots leave more out
+        read = [
+            way(v, 1).nbytes for of in (problem.x, problem.y) for v in _split(of.ravel(), 2)
+        ]
+        assert problem.bytes_per_step - 8 <= sum(read) <= problem.bytes_per_step
+    monkeypatch.setattr(bandwidth, "IN_PLACE_BYTES", problem.bytes_per_step + 1)
+    reader = Reader.of(problem, 1)
+    assert not any(np.shares_memory(v, problem.x) for v in reader._way[0][0].values)
+    reader.close()
+
+
 def test_a_reader_takes_the_way_that_was_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     for fastest in range(len(WAYS)):
         rates = iter([float(k % len(WAYS) == fastest) for k in range(100)])
         monkeypatch.setattr(Reader, "_try", lambda self, way, rates=rates: next(rates))
-        reader = Reader(1_000_000, 1)
-        (work,), expected = reader._way, WAYS[fastest](np.ones(125_000), 1)
+        reader = Reader.of_bytes(1_000_000, 1)
+        ((work,),), expected = reader._way, WAYS[fastest](np.ones(125_000), 1)
         reader.close()
         assert work.reduce == expected.reduce
         assert [v.shape[1:] for v in work.values] == [v.shape[1:] for v in expected.values]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -187,6 +188,14 @@ def test_a_process_without_a_read_is_left_out() -> None:
     assert one([NUMPY], alone).bandwidth_fraction is None
     paired = outcome(step(NUMPY, 2.0), read(1.0))
     assert one([NUMPY], alone, paired).bandwidth_fraction == 0.5
+
+
+def test_reads_between_the_rounds_are_nearer_than_the_yardstick() -> None:
+    """The machine is half as fast in the second round, and so is its read."""
+    timed = step(NUMPY, 2.0, 4.0, 2.0)
+    rates = [STEP_BYTES / s for s in (1.0, 2.0, 1.0)]
+    beside = replace(timed, info=timed.info | {"read_bytes_per_s": rates})
+    assert one([NUMPY], outcome(beside, read(0.1))).bandwidth_fraction == 0.5
 
 
 def test_another_sizes_read_is_no_yardstick() -> None:
