@@ -12,7 +12,7 @@ pytest.importorskip("numba")
 from numba import get_num_threads, njit
 
 from backends import vectors
-from backends.numba import FAR_BYTES, Parallel
+from backends.numba import FAR_BYTES, Parallel, all_sums
 
 
 @njit
@@ -98,7 +98,12 @@ def test_rows_of_every_length_that_come_from_memory(
     y = rng.standard_normal(rows, dtype=dtype)
     y[-more:] = 1e4
     w = rng.standard_normal(features)
-    got = Parallel(Problem(x, y), 1e-3, "cpu").gradient(w)
+    problem = Problem(x, y)
+    got, other = (
+        all_sums(problem.x, problem.y, w, get_num_threads(), asks) for asks in (False, True)
+    )
+    np.testing.assert_array_equal(got, other)  # whatever pays, w is the same
+    np.testing.assert_array_equal(Parallel(problem, 1e-3, "cpu").gradient(w), got)
     exact = x.astype(np.float64)
     expected = exact.T @ (exact @ w - y)
     tolerance = 1e-5 if dtype == "float32" else 1e-12
