@@ -12,7 +12,7 @@ pytest.importorskip("numba")
 from numba import get_num_threads, njit
 
 from backends import vectors
-from backends.numba import FAR_BYTES, Parallel, all_sums
+from backends.numba import FAR_BYTES, Parallel, descend
 
 
 @njit
@@ -100,7 +100,8 @@ def test_rows_of_every_length_that_come_from_memory(
     w = rng.standard_normal(features)
     problem = Problem(x, y)
     got, other = (
-        all_sums(problem.x, problem.y, w, get_num_threads(), asks) for asks in (False, True)
+        descend(problem.x, problem.y, w.copy(), 0.0, 1, get_num_threads(), asks)
+        for asks in (False, True)
     )
     np.testing.assert_array_equal(got, other)  # whatever pays, w is the same
     np.testing.assert_array_equal(Parallel(problem, 1e-3, "cpu").gradient(w), got)
