@@ -169,8 +169,8 @@ class Curve:
         """Return the monotone curve next to the medians of the sizes, on relative error.
 
         From `straight` rows on, or the largest size, the medians are replaced by a
-        line: one process may read memory a quarter slower than the next, by the
-        pages it was given, and one size is not enough to tell.
+        line: one process may read memory at half the pace of the next, in another
+        state of the machine, and one size is not enough to tell.
         """
         rows, groups = _by_rows(samples)
         counts = np.array([len(g) for g in groups])
