@@ -194,7 +194,7 @@ def _bandwidth_fraction(record: Record, row: Row) -> float | None:
 def read_fraction(record: Record, row: Row) -> float | None:
     """Median over the passes of step's bytes/s ÷ the read's in the same process.
 
-    Of a read before each round if there was one, else of the yardstick's.
+    Of a read just before the round if there was one, else of the yardstick's.
     """
     if row.bytes_per_step < SMALLEST_BYTES:
         return None  # it waits for latency

@@ -70,7 +70,7 @@ def test_native(
 
 
 def beside(problem: Problem | Source, threads: int) -> Reader | None:
-    """Return what reads the data themselves before each round, if they are in memory and many.
+    """Return what reads the data themselves before a round, if they are in memory and many.
 
     Then a step and what it is held against find the machine in one state.
     """
@@ -143,7 +143,7 @@ def time_steps(
             if on_one:
                 start_on(len(begun))
             warm_up(lambda: run(start, -(-steps // WARMING)))
-        if reader:
+        if reader and len(read_rates) < FEWEST_ROUNDS:
             warm_up(reader)  # the backend's threads may still spin: the first read takes twice
             read_rates.append(reader.bytes_per_s())
         begun.append(rng.random(row.features))
@@ -162,7 +162,7 @@ def time_steps(
     }
     if reader:
         reader.close()
-        benchmark.extra_info["read_bytes_per_s"] = read_rates  # before each round
+        benchmark.extra_info["read_bytes_per_s"] = read_rates  # before the first rounds
 
 
 @pytest.mark.usefixtures("turns")
