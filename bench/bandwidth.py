@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.problem import Problem
+from bench.waiting import warm_up
 
 SMALLEST_BYTES = 1 << 20
 """Below it a step waits for latency, not bandwidth: no fraction is reported."""
@@ -167,7 +168,12 @@ class Reader:
         self._read(self._way)
 
     def bytes_per_s(self) -> float:
-        """Read everything `passes` times, and return at what pace."""
+        """Read everything `passes` times, and return at what pace.
+
+        Threads of a backend may still spin on the processors: the first read takes twice
+        as long, and is not timed.
+        """
+        warm_up(self)
         return self._try(self._way)
 
     def close(self) -> None:

@@ -144,7 +144,6 @@ def time_steps(
                 start_on(len(begun))
             warm_up(lambda: run(start, -(-steps // WARMING)))
         if reader and len(read_rates) < FEWEST_ROUNDS:
-            warm_up(reader)  # the backend's threads may still spin: the first read takes twice
             read_rates.append(reader.bytes_per_s())
         begun.append(rng.random(row.features))
         return (begun[-1],), {}
