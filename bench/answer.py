@@ -12,6 +12,7 @@ from rich.text import Text
 from backends.catalogue import Name
 from bench.formats import markdown_text
 from bench.model import Range
+from bench.pace import MemoryPace
 from bench.pick import Answer, Candidate
 from bench.table import byte_count, count, figures, percent, seconds
 
@@ -158,6 +159,17 @@ def notes(answer: Answer, age: str, dropped: Mapping[str, str], ended: str) -> l
     if dropped:
         found.append(f"Dropped early, as they cannot win here: {', '.join(dropped)}.")
     return found
+
+
+def pace_note(pace: MemoryPace) -> list[str]:
+    """Say at which pace of the memory the totals hold, where it changes."""
+    if not pace.changes:
+        return []
+    slow, fast, usual = (
+        f"{pace.usual / state / 1e9:.2g}" for state in (pace.states[-2], pace.states[1], 1.0)
+    )
+    found = f"This machine's memory was read at {slow} to {fast} GB/s from one time to another"
+    return [f"{found}; the totals are for {usual} GB/s, their intervals for all of that."]
 
 
 def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:

@@ -22,12 +22,14 @@ from typing import Any
 from backends.catalogue import Name
 from backends.problem import step_bytes
 from bench.bandwidth import SMALLEST_BYTES
+from bench.machine import last_cache_bytes
 from bench.measure import Children, Task, revision
-from bench.model import CAUTION, IN_MEMORY, CostModel, Observations, machine_spreads
+from bench.model import CAUTION, CostModel, Observations, machine_spreads
+from bench.pace import IN_MEMORY
 from bench.pick import Request, plainness
 from bench.record import Outcome, Record
 from bench.row import READ, Row
-from bench.store import import_seconds, observations
+from bench.store import import_seconds, memory_pace, steady_observations
 
 SCOUT_ROWS = 10_000
 """Set-up is looked at here first."""
@@ -136,8 +138,7 @@ class Explorer:
         self.at_least: dict[str, float] = {}
         for record in self.known:
             self._recall(record.request.get("pick", {}))
-        cache = self.machine["caches"]
-        self.cache_bytes = max(cache.values(), default=32 << 20)
+        self.cache_bytes = last_cache_bytes(self.machine)
         self._fit()
 
     # -- what is known ------------------------------------------------------
@@ -161,7 +162,9 @@ class Explorer:
 
     def _fit(self) -> None:
         """Fit all models to what is there now."""
-        of = observations(self.records, self.request.features, self.request.dtype)
+        shape = self.request.features, self.request.dtype
+        self.pace = memory_pace(self.records, self.cache_bytes)
+        of = steady_observations(self.records, *shape, self.pace)
         imports = import_seconds(self.records)
         spreads = machine_spreads(of.values())
         self.models = {}
@@ -170,8 +173,7 @@ class Explorer:
             if not seen.imports and (known := imports.get(Name.parse(name).library)):
                 seen = replace(seen, imports=tuple(known))
             self.models[name] = CostModel(
-                *(name, seen, self.request.features, self.request.dtype, self.cache_bytes),
-                spreads,
+                *(name, seen, *shape, self.cache_bytes, spreads, self.pace.states)
             )
         self._drop()
 
@@ -183,9 +185,10 @@ class Explorer:
             best = self._best_rival(model)
             if best is None or model.observations.failure:
                 continue
-            most = best.total(n, k).high
+            # The memory's pace, whatever it is, will be the same for both.
+            most = best.at_usual_pace.total(n, k).high
             if model.complete:
-                if model.total(n, k).low > most:
+                if model.at_usual_pace.total(n, k).low > most:
                     self.dropped[model.backend] = f"slower than {best.backend} at any rate"
             elif self._least_s(model) > most:
                 library = Name.parse(model.backend).library
@@ -200,7 +203,7 @@ class Explorer:
             # Someone's own loss may not be least squares: the loops race among themselves.
             rivals = [m for m in rivals if not _for_least_squares(m)]
         n, k = self.request.rows, self.request.iterations
-        return min(rivals, key=lambda m: m.total(n, k).high, default=None)
+        return min(rivals, key=lambda m: m.at_usual_pace.total(n, k).high, default=None)
 
     def _least_s(self, model: CostModel) -> float:
         """Return what the total cannot be below, of a backend whose steps were not measured."""
@@ -230,7 +233,8 @@ class Explorer:
             brief = m.place_s(n) + m.first_call_s(n) > BRIEF * m.total_s(n, k)
             if brief and not m.setup_known(n) and not _measured(m, near):
                 return False
-        return all(m.total(n, k).spread <= WIDEST for m in models) or self._beyond(models)
+        known = all(m.at_usual_pace.total(n, k).spread <= WIDEST for m in models)
+        return known or self._beyond(models)
 
     @property
     def decided(self) -> bool:
@@ -241,7 +245,9 @@ class Explorer:
             groups[_for_least_squares(model)].append(model)
         return all(
             len(models) <= 1
-            and all(m.complete and m.total(n, k).spread <= DECIDED for m in models)
+            and all(
+                m.complete and m.at_usual_pace.total(n, k).spread <= DECIDED for m in models
+            )
             for models in groups.values()
         )
 
@@ -317,7 +323,7 @@ class Explorer:
         rival = self._best_rival(model)
         if not task.cold or model.complete or rival is None or not self.took:
             return math.inf
-        most = rival.total(self.request.rows, self.request.iterations).high
+        most = rival.at_usual_pace.total(self.request.rows, self.request.iterations).high
         return most / SURE + SLACK * min(self.took.values())
 
     def _give_up(self, task: Task, seconds: float) -> None:

@@ -1,17 +1,20 @@
 """Hold totals ten times beyond the largest measured size against measurements.
 
 Learnt and held in one interleaved run: on a shared machine the memory's pace
-drifts by more than what is looked for.
+drifts by more than what is looked for. What is left of that is told apart: the
+totals are also held as they would have been at the pace that was learnt at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.check import Prediction, hold, measure, plain_table
+from bench.row import Row
+from bench.summary import Interval
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bench.model import CostModel
+    from bench.record import Outcome, Record
     from bench.summary import Result
 
 FEATURES, ROWS = 4, 300_000_000
@@ -45,27 +49,46 @@ class Part:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Totals, and the parts that they are made of."""
+    """Totals, and the parts that they are made of.
+
+    Attributes
+    ----------
+    predictions : tuple of Prediction
+        Against totals as they were measured.
+    at_one_pace : tuple of Prediction
+        Against totals with the steps that they would have had at the memory's usual
+        pace of the sizes that were learnt from.
+    parts : tuple of Part
+    slowness : tuple of tuple
+        Backend, and how many times as long as usual a read took beside its steps.
+    """
 
     predictions: tuple[Prediction, ...]
+    at_one_pace: tuple[Prediction, ...]
     parts: tuple[Part, ...]
+    slowness: tuple[tuple[str, float], ...] = ()
 
     def page(self) -> RenderableType:
         """Return a sentence on the totals and a table of the parts."""
         from rich.console import Group
         from rich.text import Text
 
-        from bench.table import count, percent
+        from bench.table import count
 
-        errors = [p.error for p in self.predictions]
-        low = sum(p.predicted_s < p.measured_s for p in self.predictions)
-        worst = max(self.predictions, key=lambda p: p.error)
+        totals = self.predictions
+        low = sum(p.predicted_s < p.measured_s for p in totals)
+        covered = sum(p.covered for p in totals)
         line = (
-            f"\nTen times beyond the largest measured size ({count(worst.rows)} × "
-            f"{worst.features}): over {len(errors)} totals the median error is "
-            f"{percent(median(errors))}, the worst {percent(worst.error)} ({worst.backend}); "
-            f"{low} were predicted too low."
+            f"\nTen times beyond the largest measured size ({count(totals[0].rows)} × "
+            f"{totals[0].features}): over {len(totals)} totals {_errors(totals)}; "
+            f"{low} were predicted too low, and {covered} lie in their intervals."
         )
+        if self.slowness:
+            reads = ", ".join(f"{slow:.2f} ({backend})" for backend, slow in self.slowness)
+            line += (
+                f" Beside them memory took {reads} times as long to be read as beside the "
+                f"smaller sizes; at one pace {_errors(self.at_one_pace)}."
+            )
         return Group(Text(line), Text(), self._parts())
 
     def _parts(self) -> RenderableType:
@@ -76,26 +99,72 @@ class Extrapolation:
         return table
 
 
+def _errors(predictions: Sequence[Prediction]) -> str:
+    """Say how large they are in the middle, and at the worst."""
+    from bench.table import percent
+
+    worst = max(predictions, key=lambda p: p.error)
+    middle = percent(median(p.error for p in predictions))
+    return f"the median error is {middle}, the worst {percent(worst.error)} ({worst.backend})"
+
+
 def extrapolate(
     threads: int, store: Path, report: Callable[[str, float], None]
 ) -> Extrapolation:
     """Measure the contenders up to `ROWS`, and predict the last from the others."""
-    from bench.machine import describe
-    from bench.model import CostModel
-    from bench.store import observations
-    from bench.summary import summarise
+    from bench.machine import describe, last_cache_bytes
 
     sizes = [*LEARNT, ROWS]
     rows = [(name, n, FEATURES, "float32") for name in CONTENDERS for n in sizes]
     record = measure(rows, threads, store, report)
-    cache = max(describe(threads).caches.values(), default=32 << 20)
+    return held(record, last_cache_bytes(describe(threads).as_dict()))
+
+
+def held(record: Record, cache_bytes: int) -> Extrapolation:
+    """Learn from the sizes up to `LEARNT`'s last, and hold `ROWS` against that."""
+    from bench.model import CostModel, machine_spreads
+    from bench.store import memory_pace, observations, steady_observations
+    from bench.summary import summarise
+
+    shape = FEATURES, "float32"
+    small, large = (_only(record, sizes) for sizes in (LEARNT, (ROWS,)))
+    pace = memory_pace([small], cache_bytes)
+    learnt = steady_observations([small], *shape, pace)
     models = [
-        CostModel(name, seen.up_to(LEARNT[-1]), FEATURES, "float32", cache)
-        for name, seen in observations([record], FEATURES, "float32").items()
+        CostModel(b, of, *shape, cache_bytes, machine_spreads(learnt.values()), pace.states)
+        for b, of in learnt.items()
     ]
     there = [r for r in summarise(record) if r.rows == ROWS]
-    parts = [p for m in models for r in there if r.backend == m.backend for p in parts_of(m, r)]
-    return Extrapolation(tuple(hold(models, there, ITERATIONS)), tuple(parts))
+    as_learnt, slowness = [], []
+    for result in there:
+        steps = observations([large], *shape)[result.backend]
+        moved = steps.at_usual_pace(pace, *shape)
+        if moved.waiting:  # a `gram`'s steps read nothing
+            at_one_pace = Interval(median(s.value for s in moved.step), None, None)
+            as_learnt.append(replace(result, step_s=at_one_pace))
+            nbytes = result.bytes_per_step
+            slow = [pace.slowness(nbytes, r) for s in steps.step if (r := s.read_bytes_per_s)]
+            slowness.append((result.backend, median(slow)))
+        else:
+            as_learnt.append(result)
+    return Extrapolation(
+        tuple(hold(models, there, ITERATIONS)),
+        tuple(hold(models, as_learnt, ITERATIONS)),
+        tuple(
+            p for m in models for r in there if r.backend == m.backend for p in parts_of(m, r)
+        ),
+        tuple(slowness),
+    )
+
+
+def _only(record: Record, sizes: Sequence[int]) -> Record:
+    """Return the record with the measurements of these numbers of rows."""
+
+    def of_these(outcome: Outcome) -> Outcome:
+        kept = (m for m in outcome.measurements if Row.parse(m.row).rows in sizes)
+        return replace(outcome, measurements=tuple(kept))
+
+    return replace(record, tasks={name: of_these(o) for name, o in record.tasks.items()})
 
 
 def parts_of(model: CostModel, result: Result) -> list[Part]:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "numba", "torch", "jax", "jaxlib", "scipy", "pytest-benchmark")
 
+USUAL_CACHE_BYTES = 32 << 20
+"""Of the last cache, where the system does not tell."""
+
 NVIDIA_SMI_SECONDS = 20.0
 """A first call may have to wake the driver."""
 
@@ -108,6 +111,11 @@ def cpu_model(root: Path = ROOT) -> str:
     """Return the processor's name, or at least its architecture."""
     found = re.search(r"^model name\s*: (.+)$", read(root / "proc/cpuinfo"), re.MULTILINE)
     return found[1] if found else platform.processor() or platform.machine()
+
+
+def last_cache_bytes(machine: Mapping[str, Any]) -> int:
+    """Return the size of a described machine's last cache; a usual one where none is known."""
+    return int(max(machine["caches"].values(), default=USUAL_CACHE_BYTES))
 
 
 def caches(root: Path = ROOT) -> dict[str, int]:

@@ -130,7 +130,7 @@ def exchange_s(records: Iterable[Record], request: Request) -> float | None:
     """Return the seconds of a step of two workers with hardly any rows, if measured."""
     steps = [
         median(m.seconds_per_step)
-        for row, m in measurements(records)
+        for row, m, _ in measurements(records)
         if row == _row(request) and m.kind == "step"
     ]
     return median(steps) if steps else None

@@ -5,7 +5,8 @@ measurements at the user's own features and dtype:
 
 - **step(n)**: a monotone curve through the measured sizes, so that it follows
   the caches. Once the data are read from memory it is a straight line: its
-  latency, and the cost a row that all processes at all such sizes agree on.
+  latency, and the cost a row that all processes at all such sizes agree on,
+  at the pace at which this machine usually reads memory (`bench.pace`).
   A `gram`'s step reads no row, and costs the same everywhere.
 - **place(n)**: such a curve of placing again, in the processes that time the
   steps, and an overhead (opening the device) as below.
@@ -15,8 +16,8 @@ measurements at the user's own features and dtype:
   data, and what the backend adds to them a row.
 
 Each has a spread, from the differences between processes; a total's interval
-comes from draws of all of them. The draws are the same in every call, and no
-sum depends on the order of the measurements.
+comes from draws of all of them, and of the memory's pace. The draws are the same
+in every call, and no sum depends on the order of the measurements.
 
 The report's calculator (``report/model.js``) computes the same from
 `CostModel.as_dict`: what changes here changes there.
@@ -38,8 +39,7 @@ from scipy.optimize import isotonic_regression
 
 from backends.catalogue import Name
 from backends.problem import step_bytes
-
-Floats = NDArray[np.float64]
+from bench.pace import IN_MEMORY, SEED, Floats, MemoryPace, drawn
 
 COVERAGE = 0.90
 """Of the intervals."""
@@ -71,16 +71,20 @@ SLOWEST_COPY = 1e9
 CAUTION = 6
 """Times the data, that a backend of which nothing is known may need."""
 
-IN_MEMORY = 4
-"""Data of so many times the last cache are read from memory."""
-
 
 @dataclass(frozen=True)
 class Sample:
-    """A figure at a number of rows: seconds, or bytes."""
+    """A figure at a number of rows: seconds, or bytes.
+
+    Attributes
+    ----------
+    read_bytes_per_s : float or None
+        How fast as many bytes were read beside it.
+    """
 
     rows: int
     value: float
+    read_bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class Observations:
         What placing and stepping added to a process that held the data.
     failure : str
         Why a row of it failed.
+    waiting : float
+        Share of a step over data in memory, at the usual pace, that memory takes.
     """
 
     imports: tuple[float, ...] = ()
@@ -113,22 +119,19 @@ class Observations:
     peak_bytes: tuple[Sample, ...] = ()
     added_bytes: tuple[Sample, ...] = ()
     failure: str = ""
+    waiting: float = 0.0
 
-    def up_to(self, rows: int) -> Observations:
-        """Return what was seen of no more rows."""
-
-        def small(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-            return tuple(s for s in samples if s.rows <= rows)
-
-        return replace(
-            self,
-            place=small(self.place),
-            place_again=small(self.place_again),
-            first_call=small(self.first_call),
-            step=small(self.step),
-            peak_bytes=small(self.peak_bytes),
-            added_bytes=small(self.added_bytes),
-        )
+    def at_usual_pace(self, memory: MemoryPace, features: int, dtype: str) -> Observations:
+        """Return the steps as they would have been at the memory's usual pace."""
+        steps, waiting = [], []
+        for sample in self.step:
+            nbytes = step_bytes(sample.rows, features, dtype)
+            if sample.read_bytes_per_s and memory.holds(nbytes):
+                value, share = memory.steady(nbytes, sample.value, sample.read_bytes_per_s)
+                sample = Sample(sample.rows, value)
+                waiting.append(share)
+            steps.append(sample)
+        return replace(self, step=tuple(steps), waiting=median(waiting or [0.0]))
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,8 @@ class CostModel:
         The last cache's size.
     spreads : tuple of float
         This machine's spread of steps and of set-ups, see `machine_spreads`.
+    states : tuple of float
+        Equally likely times that a read of memory takes, relative to the usual.
     """
 
     backend: str
@@ -250,6 +255,7 @@ class CostModel:
     dtype: str
     cache_bytes: int = 32 << 20
     spreads: tuple[float, float] = (STEP_SPREAD, SETUP_SPREAD)
+    states: tuple[float, ...] = ()
     _draws: Floats = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -321,14 +327,29 @@ class CostModel:
         """Return the seconds of the whole descent; grows with rows and iterations."""
         return self.setup_s(rows) + iterations * self.step_s(rows)
 
+    @cached_property
+    def at_usual_pace(self) -> CostModel:
+        """The same where memory keeps its usual pace: what measuring more can narrow down."""
+        return replace(self, states=())
+
+    def _slowed(self, rows: float) -> Floats | float:
+        """Return draws of what a step takes by the memory's pace, relative to the usual."""
+        if not self.states:
+            return 1.0
+        most = math.log(IN_MEMORY)
+        caches_left = math.log(max(1.0, self._bytes(rows) / self.cache_bytes))
+        waiting = self.observations.waiting * min(1.0, caches_left / most)
+        return 1 + waiting * (drawn(self.states, uniforms(SEED, DRAWS)) - 1)
+
     def totals(self, rows: float, iterations: float) -> Floats:
         """Return draws of the total, (`DRAWS`,), the same way in every call."""
         z_import, z_place, z_first, z_step = self._draws
+        step = self.step_s(rows) * self._slowed(rows)
         return np.asarray(
             self.import_s * np.exp(self._setup_sigma(rows) * z_import)
             + self.place_s(rows) * np.exp(self._setup_sigma(rows) * z_place)
             + self.first_call_s(rows) * np.exp(self._setup_sigma(rows) * z_first)
-            + iterations * self.step_s(rows) * np.exp(self._step_sigma(rows) * z_step)
+            + iterations * step * np.exp(self._step_sigma(rows) * z_step)
         )
 
     def total(self, rows: float, iterations: float) -> Range:
@@ -338,7 +359,9 @@ class CostModel:
     def step(self, rows: float) -> Range:
         """Return a step and its interval, seconds."""
         seconds = self.step_s(rows)
-        return _range(seconds, seconds * np.exp(self._step_sigma(rows) * self._draws[3]))
+        sigma = self._step_sigma(rows)
+        draws = seconds * self._slowed(rows) * np.exp(sigma * self._draws[3])
+        return _range(seconds, np.asarray(draws))
 
     def peak_bytes(self, rows: float) -> float | None:
         """Return the most memory that the process, or the device, will hold.
@@ -425,6 +448,9 @@ class CostModel:
             | {"counts": self._steps.counts.tolist(), "a_row": self._steps.a_row},
             "compiling": _points(self._compiling),
             "spreads": list(self._spreads),
+            "waiting": self.observations.waiting,
+            "states": list(self.states),
+            "cache_bytes": self.cache_bytes,
             "beyond": BEYOND if self._in_memory else BEYOND_IN_CACHE,
             "peaks": peaks and {"rows": peaks[0].tolist(), "bytes": peaks[1].tolist()},
             "bytes_a_row": self._bytes_a_row if peaks else None,

@@ -14,8 +14,9 @@ from typing import Any
 
 from backends.catalogue import Name
 from bench.model import Observations, Sample
-from bench.record import Measurement, Record
-from bench.row import YARDSTICKS, Row
+from bench.pace import MemoryPace
+from bench.record import Measurement, Outcome, Record
+from bench.row import READ, YARDSTICKS, Row
 from bench.saved import folder
 from bench.summary import read_fraction
 
@@ -26,17 +27,52 @@ def alike(store: Path, machine: dict[str, Any], code: str) -> list[Record]:
     return [r for r in records if r.machine == machine and r.code == code]
 
 
-def measurements(records: Iterable[Record]) -> Iterator[tuple[Row, Measurement]]:
-    """Yield every backend's measurements whose w was right, yardsticks left out.
+def measurements(records: Iterable[Record]) -> Iterator[tuple[Row, Measurement, Outcome]]:
+    """Yield every backend's measurements whose w was right, and the child's they are of.
 
-    Those of a file's rows are left out, too: they may have been read from it.
+    Those of a file's rows are left out: they may have been read from it.
     """
-    for record in (r for r in records if not r.request.get("data")):
-        for outcome in record.tasks.values():
-            for m in outcome.measurements:
-                row = Row.parse(m.row)
-                if row.backend not in YARDSTICKS and m.row not in outcome.failures:
-                    yield row, m
+    for outcome in _of_memory(records):
+        for m in outcome.measurements:
+            row = Row.parse(m.row)
+            if row.backend not in YARDSTICKS and m.row not in outcome.failures:
+                yield row, m, outcome
+
+
+def _of_memory(records: Iterable[Record]) -> Iterator[Outcome]:
+    """Yield what children gave that had their rows in memory."""
+    for record in records:
+        if not record.request.get("data"):
+            yield from record.tasks.values()
+
+
+def memory_pace(records: Iterable[Record], cache_bytes: int) -> MemoryPace:
+    """Return the paces at which memory was read, beside any steps."""
+    reads = []
+    for outcome in _of_memory(records):
+        for m in outcome.measurements:
+            rate = _yardstick_rate(m) if m.kind == READ else _rate_beside(m)
+            if rate:
+                reads.append((Row.parse(m.row).bytes_per_step, rate))
+    return MemoryPace.of(reads, cache_bytes)
+
+
+def _yardstick_rate(read: Measurement) -> float:
+    return float(read.info["bytes"] / median(read.seconds_per_step))
+
+
+def _rate_beside(step: Measurement) -> float | None:
+    rates = step.info.get("read_bytes_per_s")
+    return median(rates) if rates else None
+
+
+def _read_beside(row: Row, step: Measurement, outcome: Outcome) -> float | None:
+    """Return the bytes/s of a read just before the rounds; else of the child's yardstick."""
+    if (name := Name.parse(row.backend)).device != "cpu" or name.least_squares_only:
+        return None  # it reads another memory, or does not read at all
+    yardstick = str(row.yardstick)
+    read = next((m for m in outcome.measurements if m.row == yardstick), None)
+    return _rate_beside(step) or (_yardstick_rate(read) if read else None)
 
 
 def noises(
@@ -68,11 +104,13 @@ def observations(
     records = list(records)
     imports = import_seconds(records)
     samples: dict[str, dict[str, list[Sample]]] = {}
-    for row, m in measurements(records):
+    for row, m, outcome in measurements(records):
         if (row.features, row.dtype) != (features, dtype):
             continue
-        of = samples.setdefault(row.backend, {})
-        of.setdefault(m.kind, []).append(Sample(row.rows, median(m.seconds_per_step)))
+        mine = samples.setdefault(row.backend, {})
+        read = _read_beside(row, m, outcome) if m.kind == "step" else None
+        sample = Sample(row.rows, median(m.seconds_per_step), read)
+        mine.setdefault(m.kind, []).append(sample)
         peak = m.info.get("peak_device_bytes") or m.info.get("peak_bytes")
         figures = {
             "peak_bytes": (row.rows, peak),
@@ -81,27 +119,43 @@ def observations(
         }
         for name, (rows, value) in figures.items():
             if value is not None:
-                of.setdefault(name, []).append(Sample(rows, value))
+                mine.setdefault(name, []).append(Sample(rows, value))
     wrong = {
         row.backend: why
         for row, why in failures(records).items()
         if (row.features, row.dtype) == (features, dtype)
     }
-    fields = ("place", "place_again", "first_call", "step", "peak_bytes", "added_bytes")
+
+    def of(backend: str, figure: str) -> tuple[Sample, ...]:
+        return tuple(samples.get(backend, {}).get(figure, ()))
+
     return {
         backend: Observations(
             imports=tuple(imports.get(Name.parse(backend).library, ())),
+            place=of(backend, "place"),
+            place_again=of(backend, "place_again"),
+            first_call=of(backend, "first_call"),
+            step=of(backend, "step"),
+            peak_bytes=of(backend, "peak_bytes"),
+            added_bytes=of(backend, "added_bytes"),
             failure=wrong.get(backend, ""),
-            **{name: tuple(samples.get(backend, {}).get(name, ())) for name in fields},
         )
         for backend in samples.keys() | wrong.keys()
     }
 
 
+def steady_observations(
+    records: Iterable[Record], features: int, dtype: str, pace: MemoryPace
+) -> dict[str, Observations]:
+    """Return the observations with the steps as they would be at the memory's usual pace."""
+    found = observations(records, features, dtype)
+    return {b: seen.at_usual_pace(pace, features, dtype) for b, seen in sorted(found.items())}
+
+
 def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
     """Return the import times of every library, one a fresh process."""
     found: dict[str, list[float]] = {}
-    for row, m in measurements(records):
+    for row, m, _ in measurements(records):
         if m.kind == "import":
             found.setdefault(row.library, []).append(m.seconds[0])
     return found

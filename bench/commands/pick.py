@@ -297,7 +297,7 @@ def _answer(
     output_format: Format,
     source: Source | None,
 ) -> None:
-    from bench.answer import answer_markdown, answer_page, notes, sentence
+    from bench.answer import answer_markdown, answer_page, notes, pace_note, sentence
     from bench.formats import csv_text, flat
     from bench.machines import sentences
     from bench.noise import noticed
@@ -310,6 +310,8 @@ def _answer(
     shares = fractions(explorer.records, *shape)
     answer = recommend(models, explorer.request, explorer.unmeasured(), shares)
     remarks = notes(answer, age(explorer.known, explorer.record), explorer.dropped, ended)
+    if answer.pick:
+        remarks += pace_note(explorer.pace)
     if answer.pick and not answer.fits and not ended:
         remarks.append(_streamed(explorer, answer, source))
     several = None if ended else _machines(explorer, answer)

@@ -14,6 +14,7 @@ from backends.problem import TOLERANCE, generate, step_bytes
 from bench.answer import sentence
 from bench.fit import descend
 from bench.model import BETWEEN, COVERAGE, DRAWS, FARTHEST, CostModel
+from bench.pace import IN_MEMORY, SEED
 from bench.pick import TIE, Answer, Request, recommend
 from bench.report.source import Shape, Source
 from bench.style import styles
@@ -43,6 +44,8 @@ def content(found: Sequence[Source]) -> dict[str, Any]:
             "draws": DRAWS,
             "between": BETWEEN,
             "farthest": FARTHEST,
+            "in_memory": IN_MEMORY,
+            "memory_seed": SEED,
             "tie": TIE,
             "unstable": UNSTABLE,
         },

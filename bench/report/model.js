@@ -23,6 +23,16 @@ class CostModel {
     return this.cached;
   }
 
+  // What a step takes by the memory's pace, relative to the usual.
+  slowed(rows, count) {
+    const found = new Float64Array(count).fill(1);
+    if (!this.states.length) return found;
+    const beyond = Math.log(Math.max(1, (rows * this.rowBytes) / this.cache_bytes));
+    const waiting = this.waiting * Math.min(1, beyond / Math.log(this.constants.in_memory));
+    const uniform = uniforms(this.constants.memory_seed, count);
+    return found.map((_, i) => 1 + waiting * (this.states[Math.floor(uniform[i] * this.states.length)] - 1));
+  }
+
   get largest() {
     return this.steps.rows.at(-1);
   }
@@ -66,13 +76,14 @@ class CostModel {
     const setup = this.setupSigma(rows);
     const stepping = this.stepSigma(rows);
     const [place, first, steps] = [this.place(rows), this.firstCall(rows), iterations * this.step(rows)];
+    const slowed = this.slowed(rows, count);
     const found = new Float64Array(count);
     for (let i = 0; i < count; i += 1) {
       found[i] =
         this.import_s * Math.exp(setup * ofImport[i]) +
         place * Math.exp(setup * ofPlace[i]) +
         first * Math.exp(setup * ofFirst[i]) +
-        steps * Math.exp(stepping * ofStep[i]);
+        steps * slowed[i] * Math.exp(stepping * ofStep[i]);
     }
     return found;
   }

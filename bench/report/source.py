@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.machine import last_cache_bytes
 from bench.model import CostModel, machine_spreads
 from bench.pick import plainness
 from bench.record import Record
 from bench.saved import Saved
-from bench.store import observations
+from bench.store import memory_pace, steady_observations
 from bench.summary import NOT_MEASURED, Result, summarise
 
 Shape = tuple[int, str]
@@ -66,14 +67,14 @@ class Source:
     def models(self) -> dict[Shape, list[CostModel]]:
         """Complete cost models, the plainest first, where two or more can be compared."""
         found = {}
-        caches = self.machine["caches"].values()
+        cache = last_cache_bytes(self.machine)
+        pace = memory_pace(self.records, cache)
         for shape in sorted({(r.features, r.dtype) for r in self.results}):
-            seen = observations(self.records, *shape)
+            seen = steady_observations(self.records, *shape, pace)
             spreads = machine_spreads(seen.values())
-            cache = {"cache_bytes": max(caches)} if caches else {}
             models = [
-                CostModel(name, of, *shape, **cache, spreads=spreads)
-                for name, of in sorted(seen.items())
+                CostModel(name, of, *shape, cache, spreads, pace.states)
+                for name, of in seen.items()
             ]
             complete = [m for m in models if m.complete]
             if len(complete) > 1:
