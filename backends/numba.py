@@ -50,11 +50,11 @@ TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 PAIRS_BYTES = 256
 """Rows from memory from which pairs, one after the other, are faster than four side by side."""
 
-EIGHTS_BYTES = 6 << 10
+EIGHTS_BYTES = 5 << 10
 """Rows from memory from which eight side by side are faster than pairs: two of them, w and the
 gradient are more than the first cache holds."""
 
-AHEAD_LINES = 256
+AHEAD_LINES, EIGHTS_AHEAD_LINES = 256, 128
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
 
 TRIED_BYTES = 1 << 25
@@ -365,22 +365,26 @@ def add_fours(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-
             store(gradient, j, multiply_add(load(flat, x3 + j), r3, g))
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def dot_ahead(flat, x, w, ahead, asks):  # type: ignore[no-untyped-def]
-    """Return ``flat[x : x + len(w)]·w``, asking for one line where two are read."""
+    """Return ``flat[x : x + len(w)]·w``; if it asks, for one line where two are read."""
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
+    quads = len(w) // (4 * lanes)
     s0 = s1 = s2 = s3 = spread(w.dtype.type(0))
-    for k in range(len(w) // (4 * lanes)):
+    for k in range(quads):
         j = 4 * k * lanes
-        if asks:
+        if len(asks):
             prefetch(flat, ahead + k * line)
         s0 = multiply_add(load(flat, x + j), load(w, j), s0)
         s1 = multiply_add(load(flat, x + j + lanes), load(w, j + lanes), s1)
         s2 = multiply_add(load(flat, x + j + 2 * lanes), load(w, j + 2 * lanes), s2)
         s3 = multiply_add(load(flat, x + j + 3 * lanes), load(w, j + 3 * lanes), s3)
+    for k in range(4 * quads, len(w) // lanes):
+        s0 = multiply_add(load(flat, x + k * lanes), load(w, k * lanes), s0)
     one = spread(w.dtype.type(1))
-    return sum_lanes(multiply_add(s0, one, s1)) + sum_lanes(multiply_add(s2, one, s3))
+    s0, s2 = multiply_add(s0, one, s1), multiply_add(s2, one, s3)
+    return sum_lanes(multiply_add(s0, one, s2))
 
 
 @njit(cache=True)
@@ -389,26 +393,32 @@ def add_pairs(flat, d, y, w, gradient, start, stop, asks):  # type: ignore[no-un
 
     Memory must not rest meanwhile. Where the hardware does not see to it by itself, half of
     the lines of the rows to come are asked for in the dot products and half in the sweep.
+    `asks` is a tuple, whose length is known to the compiler.
     """
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
-    quads = len(w) // (4 * lanes)
+    vectors = len(w) // lanes
     for pair in range((stop - start) // 2):
         i = start + 2 * pair
-        x0, x1 = i * d, (i + 1) * d
+        x0 = i * d
+        x1 = x0 + d
         ahead = x1 + AHEAD_LINES * line
         r0 = spread(dot_ahead(flat, x0, w, ahead, asks) - y[i])
-        ahead += quads * line
+        ahead += vectors // 4 * line
         r1 = spread(dot_ahead(flat, x1, w, ahead, asks) - y[i + 1])
-        ahead += quads * line
-        for k in range(2 * quads):
+        ahead += vectors // 4 * line
+        for k in range(vectors // 2):
             j = 2 * k * lanes
-            if asks:
+            if len(asks):
                 prefetch(flat, ahead + k * line)
             g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
             h = multiply_add(load(flat, x0 + j + lanes), r0, load(gradient, j + lanes))
             store(gradient, j, multiply_add(load(flat, x1 + j), r1, g))
             store(gradient, j + lanes, multiply_add(load(flat, x1 + j + lanes), r1, h))
+        if vectors % 2:
+            j = (vectors - 1) * lanes
+            g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
+            store(gradient, j, multiply_add(load(flat, x1 + j), r1, g))
 
 
 @njit(cache=True)
@@ -427,7 +437,7 @@ def add_eights(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped
         x0 = i * d
         x1, x2, x3, x4 = x0 + d, x0 + 2 * d, x0 + 3 * d, x0 + 4 * d
         x5, x6, x7 = x0 + 5 * d, x0 + 6 * d, x0 + 7 * d
-        ahead = x0 + 8 * d
+        ahead = x0 + 8 * d + EIGHTS_AHEAD_LINES * line
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = none
         for k in range(vectors):
             j = k * lanes
@@ -478,13 +488,7 @@ def add_rows(x, y, w, total, asks):  # type: ignore[no-untyped-def]
     n, d = x.shape
     flat, row_bytes = x.reshape(n * d), d * x.itemsize
     far = is_far(x)
-    eights = far and row_bytes >= EIGHTS_BYTES
-    if row_bytes <= TWO_BYTES:
-        vectors = 2
-    elif row_bytes <= FOUR_BYTES or (far and not eights):
-        vectors = 4
-    else:
-        vectors = 1
+    vectors = 2 if row_bytes <= TWO_BYTES else 4 if row_bytes <= FOUR_BYTES else 1
     lanes = vectors * lanes_of(x)
     width = -(-d // lanes) * lanes
     weights = np.zeros(width, x.dtype)
@@ -499,12 +503,14 @@ def add_rows(x, y, w, total, asks):  # type: ignore[no-untyped-def]
             add_two_vectors(flat, d, y, weights, block, start, stop)
         elif row_bytes <= FOUR_BYTES:
             add_four_vectors(flat, d, y, weights, block, start, stop)
-        elif eights:
-            add_eights(flat, d, y, weights, block, start, stop)
-        elif far:
-            add_pairs(flat, d, y, weights, block, start, stop, asks)
-        else:
+        elif not far:
             add_fours(flat, d, y, weights, block, start, stop)
+        elif row_bytes >= EIGHTS_BYTES:
+            add_eights(flat, d, y, weights, block, start, stop)
+        elif asks:
+            add_pairs(flat, d, y, weights, block, start, stop, (True,))
+        else:
+            add_pairs(flat, d, y, weights, block, start, stop, ())
         for j in range(d):
             total[j] += block[j]
     for i in range(whole, n):
