@@ -31,8 +31,12 @@ from bench.record import Outcome, Record
 from bench.row import READ, Row
 from bench.store import import_seconds, memory_pace, steady_observations
 
-SCOUT_ROWS = 10_000
-"""Set-up is looked at here first."""
+SCOUT_BYTES = 8_000_000
+"""Set-up is looked at first with so many, or the rows asked for where they are fewer: threads
+are started by then, and compilers compile what large data need."""
+
+ALIKE = 1.0
+"""Decades within which one size's set-up stands for another's until that is measured."""
 
 SECONDS = 0.1
 """Sampling time of a row."""
@@ -349,7 +353,7 @@ class Explorer:
     def _tasks(self) -> Iterator[Task]:
         """Yield one task after the other, each chosen by what is known by then."""
         sizes = self.sizes()
-        scout = min(SCOUT_ROWS, sizes[-1])
+        scout = self._scout(sizes)
         small = [n for n in sizes if self._bytes(n) < self.cache_bytes / 4]
         large = [n for n in sizes if self._bytes(n) >= self.cache_bytes / 4]
         end = [n for n in sizes if self._bytes(n) < FAR * self._regime] or sizes
@@ -369,6 +373,11 @@ class Explorer:
             yield from self._steps(sorted(close), f"pass {k}", passes=k)
             if k <= 3:
                 yield from self._setups(near, f"set-up, pass {k}", again=True, passes=k)
+
+    def _scout(self, sizes: Sequence[int]) -> int:
+        """Return the rung whose set-up is looked at first."""
+        cheap = [n for n in sizes if n <= self.request.rows and self._bytes(n) <= SCOUT_BYTES]
+        return max(cheap, default=sizes[0])
 
     def _plainest_first(self) -> tuple[list[str], list[str]]:
         """Return the first library's backends, and the others.
@@ -400,7 +409,8 @@ class Explorer:
             if name not in self.live:
                 continue
             seen = self.models[name].observations.place
-            done = sum(s.rows == rows for s in seen) if again else len(seen)
+            away = 0.0 if again else ALIKE
+            done = sum(abs(math.log10(s.rows / rows)) <= away for s in seen)
             if done >= passes or not self._fits(name, rows):
                 continue
             if not self._room([name], [rows], "test_setup.py"):
