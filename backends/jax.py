@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,7 +23,8 @@ BLOCK_ROWS = 8192
 """Of a block, where features are many."""
 
 LINE_ROWS = 1 << 18
-"""Of a block of one feature in `line_sums`."""
+GRAM_BYTES = 1 << 22
+"""Of a block in `sums_of`, of one feature and of more, as float64."""
 
 MOST_COLUMNS = 8
 """Most features that are laid out in columns."""
@@ -130,18 +132,10 @@ class Loop(PerStep):
 
 
 @jax.jit
-def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return XᵀX, Xᵀy and yᵀy over blocks, in float64, one block after the other."""
-    Sums = tuple[jax.Array, jax.Array, jax.Array]
-
-    def add(total: Sums, block: tuple[jax.Array, jax.Array]) -> tuple[Sums, None]:
-        xb, yb = (part.astype(jnp.float64) for part in block)
-        return (total[0] + xb.T @ xb, total[1] + yb @ xb, total[2] + yb @ yb), None
-
-    d = x.shape[-1]
-    zeros = jnp.zeros((d, d)), jnp.zeros(d), jnp.zeros(())
-    (xtx, xty, yty), _ = lax.scan(add, zeros, (x, y))
-    return xtx, xty, yty
+def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
+    """Return XᵀX, Xᵀy and yᵀy of a block of rows, float64."""
+    x, y = x.astype(jnp.float64), y.astype(jnp.float64)
+    return x.T @ x, y @ x, y @ y
 
 
 @jax.jit
@@ -151,32 +145,50 @@ def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
     One reduction of all three: XLA runs three sums one after the other, and
     each of them slower.
     """
-    x, y = x.astype(jnp.float64), y.astype(jnp.float64)
+    x, y = x[:, 0].astype(jnp.float64), y.astype(jnp.float64)
     zero = jnp.zeros(())
-    sums: tuple[jax.Array, ...] = lax.reduce(
+    xx, xy, yy = lax.reduce(
         (x * x, x * y, y * y),
         (zero, zero, zero),
         lambda one, other: tuple(a + b for a, b in zip(one, other, strict=True)),
         (0,),
     )
-    return sums
+    return xx[None, None], xy[None], yy
 
 
-def line_sums(x: Array, y: Array, device: jax.Device) -> tuple[jax.Array, ...]:
-    """Return XᵀX, (1, 1), Xᵀy, (1,), and yᵀy of one feature, float64.
+def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
+    """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, float64.
 
     The rows go to the device block by block: a copy of them all would cost
-    more than the sums, for the new memory that it needs. XLA sums in one
-    thread, so several hand it blocks.
+    more than the sums, for the new memory that it needs. XLA leaves such work to one
+    thread, so several hand it blocks. All have one shape, the last is filled up with
+    zeros: no other number of rows compiles anew.
     """
+    d = x.shape[1]
+    products = line_products if d == 1 else block_products
+    rows = LINE_ROWS if d == 1 else max(64, GRAM_BYTES // (8 * d))
+    rows = min(rows, len(y))
+    starts, threads = range(0, len(y), rows), os.cpu_count() or 1
 
-    def block(start: int) -> Array:
-        rows = slice(start, start + LINE_ROWS)
-        return np.array(line_products(*jax.device_put((x[rows], y[rows]), device)))
+    def block(start: int) -> tuple[Array, Array]:
+        some = slice(start, start + rows)
+        missing = rows - len(y[some])
+        if not missing:
+            return x[some], y[some]
+        return np.pad(x[some], ((0, missing), (0, 0))), np.pad(y[some], (0, missing))
 
-    with ThreadPoolExecutor() as pool:
-        xx, xy, yy = np.sum(list(pool.map(block, range(0, len(y), LINE_ROWS))), axis=0)
-    return tuple(jax.device_put((np.array([[xx]]), np.array([xy]), yy), device))
+    def share(mine: range) -> list[Array]:
+        total: list[Array] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
+        for start in mine:
+            for of, more in zip(
+                total, products(*jax.device_put(block(start), device)), strict=True
+            ):
+                of += np.asarray(more)
+        return total
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(share, (starts[i::threads] for i in range(threads))))
+    return [np.sum(part, axis=0) for part in zip(*parts, strict=True)]
 
 
 @jax.jit
@@ -194,11 +206,8 @@ class Gram(PerStep):
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = _devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
-        if problem.features == 1:
-            sums = line_sums(problem.x.reshape(-1), problem.y, self.device)
-        else:
-            sums = block_products(*jax.device_put(in_blocks(problem.x, problem.y), self.device))
-        self.xtx, self.xty, self.yty = jax.block_until_ready(sums)
+        sums = sums_of(problem.x.reshape(problem.rows, -1), problem.y, self.device)
+        self.xtx, self.xty, self.yty = jax.block_until_ready(jax.device_put(sums, self.device))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         rate = 2 * self.learning_rate / self.rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numba
@@ -56,6 +57,13 @@ gradient are more than the first cache holds."""
 
 AHEAD_LINES, EIGHTS_AHEAD_LINES = 256, 128
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
+
+Kind = tuple[int, ...]
+"""Which loop takes rows that are laid out in no other way: a tuple for its length, which the
+compiler knows, so that it compiles that loop and no other."""
+
+FEW, TWO, FOUR, CACHED, PAIRS, ASKING, EIGHTS = range(1, 8)
+"""Lengths of a `Kind`."""
 
 TRIED_BYTES = 1 << 25
 """A thread's rows with which it is found out whether that pays: more than the caches hold."""
@@ -366,7 +374,7 @@ def add_fours(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, inline="always")
-def dot_ahead(flat, x, w, ahead, asks):  # type: ignore[no-untyped-def]
+def dot_ahead(flat, x, w, ahead, kind):  # type: ignore[no-untyped-def]
     """Return ``flat[x : x + len(w)]·w``; if it asks, for one line where two are read."""
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
@@ -374,7 +382,7 @@ def dot_ahead(flat, x, w, ahead, asks):  # type: ignore[no-untyped-def]
     s0 = s1 = s2 = s3 = spread(w.dtype.type(0))
     for k in range(quads):
         j = 4 * k * lanes
-        if len(asks):
+        if len(kind) == ASKING:
             prefetch(flat, ahead + k * line)
         s0 = multiply_add(load(flat, x + j), load(w, j), s0)
         s1 = multiply_add(load(flat, x + j + lanes), load(w, j + lanes), s1)
@@ -388,12 +396,11 @@ def dot_ahead(flat, x, w, ahead, asks):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def add_pairs(flat, d, y, w, gradient, start, stop, asks):  # type: ignore[no-untyped-def]
+def add_pairs(flat, d, y, w, gradient, start, stop, kind):  # type: ignore[no-untyped-def]
     """Two rows, one after the other, then both from the cache to the gradient.
 
     Memory must not rest meanwhile. Where the hardware does not see to it by itself, half of
     the lines of the rows to come are asked for in the dot products and half in the sweep.
-    `asks` is a tuple, whose length is known to the compiler.
     """
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
@@ -403,13 +410,13 @@ def add_pairs(flat, d, y, w, gradient, start, stop, asks):  # type: ignore[no-un
         x0 = i * d
         x1 = x0 + d
         ahead = x1 + AHEAD_LINES * line
-        r0 = spread(dot_ahead(flat, x0, w, ahead, asks) - y[i])
+        r0 = spread(dot_ahead(flat, x0, w, ahead, kind) - y[i])
         ahead += vectors // 4 * line
-        r1 = spread(dot_ahead(flat, x1, w, ahead, asks) - y[i + 1])
+        r1 = spread(dot_ahead(flat, x1, w, ahead, kind) - y[i + 1])
         ahead += vectors // 4 * line
         for k in range(vectors // 2):
             j = 2 * k * lanes
-            if len(asks):
+            if len(kind) == ASKING:
                 prefetch(flat, ahead + k * line)
             g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
             h = multiply_add(load(flat, x0 + j + lanes), r0, load(gradient, j + lanes))
@@ -471,14 +478,8 @@ def add_eights(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped
             store(gradient, j, multiply_add(load(flat, x7 + j), r7, g))
 
 
-@njit(cache=True)
-def is_far(x):  # type: ignore[no-untyped-def]
-    """Whether a thread's rows, (n, d), are long and come from memory."""
-    return x.shape[1] * x.itemsize >= PAIRS_BYTES and x.nbytes >= FAR_BYTES
-
-
-@njit(cache=True)
-def add_rows(x, y, w, total, asks):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
     """Many features, x of shape (n, d): blocks of rows.
 
     A row is read to the next multiple of what a loop takes at a time, that is
@@ -487,8 +488,11 @@ def add_rows(x, y, w, total, asks):  # type: ignore[no-untyped-def]
     """
     n, d = x.shape
     flat, row_bytes = x.reshape(n * d), d * x.itemsize
-    far = is_far(x)
-    vectors = 2 if row_bytes <= TWO_BYTES else 4 if row_bytes <= FOUR_BYTES else 1
+    vectors = 1
+    if len(kind) == TWO:
+        vectors = 2
+    elif len(kind) == FOUR:
+        vectors = 4
     lanes = vectors * lanes_of(x)
     width = -(-d // lanes) * lanes
     weights = np.zeros(width, x.dtype)
@@ -499,18 +503,16 @@ def add_rows(x, y, w, total, asks):  # type: ignore[no-untyped-def]
     for start in range(0, whole, rows):
         stop = min(start + rows, whole)
         block = np.zeros(width, x.dtype)
-        if row_bytes <= TWO_BYTES:
+        if len(kind) == TWO:
             add_two_vectors(flat, d, y, weights, block, start, stop)
-        elif row_bytes <= FOUR_BYTES:
+        elif len(kind) == FOUR:
             add_four_vectors(flat, d, y, weights, block, start, stop)
-        elif not far:
+        elif len(kind) == CACHED:
             add_fours(flat, d, y, weights, block, start, stop)
-        elif row_bytes >= EIGHTS_BYTES:
+        elif len(kind) == EIGHTS:
             add_eights(flat, d, y, weights, block, start, stop)
-        elif asks:
-            add_pairs(flat, d, y, weights, block, start, stop, (True,))
         else:
-            add_pairs(flat, d, y, weights, block, start, stop, ())
+            add_pairs(flat, d, y, weights, block, start, stop, kind)
         for j in range(d):
             total[j] += block[j]
     for i in range(whole, n):
@@ -520,20 +522,20 @@ def add_rows(x, y, w, total, asks):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def add_sums(x, y, w, total, asks):  # type: ignore[no-untyped-def]
-    """Add ``xᵀ(x·w − y)`` to the float64 `total`, (d,); x.ndim tells the layout."""
+def add_sums(x, y, w, total, kind):  # type: ignore[no-untyped-def]
+    """Add ``xᵀ(x·w − y)`` to the float64 `total`, (d,); x.ndim and `kind` tell the loop."""
     if x.ndim == 1:
         total[0] += line_total(x, y, w[0])
     elif x.ndim == 3:
         add_columns(x, y, w.astype(x.dtype), total)
-    elif x.shape[1] <= MOST_FEW:
+    elif len(kind) == FEW:
         add_few(x, y, w.astype(x.dtype), total)
     else:
-        add_rows(x, y, w.astype(x.dtype), total, asks)
+        add_rows(x, y, w.astype(x.dtype), total, kind)
 
 
 @njit(cache=True, nogil=True)
-def serial_descent(x, y, w, gradient, rate, steps, asks):  # type: ignore[no-untyped-def]
+def serial_descent(x, y, w, gradient, rate, steps, kind):  # type: ignore[no-untyped-def]
     """Take steps ``w ← w − rate·xᵀ(x·w − y)`` by this thread alone; `gradient` is the last."""
     for _ in range(steps):
         if x.ndim == 1:  # a hundred rows take no longer than it does to write and read a sum
@@ -543,13 +545,13 @@ def serial_descent(x, y, w, gradient, rate, steps, asks):  # type: ignore[no-unt
         else:
             for j in range(len(w)):
                 gradient[j] = 0.0
-            add_sums(x, y, w, gradient, asks)
+            add_sums(x, y, w, gradient, kind)
             for j in range(len(w)):
                 w[j] -= rate * gradient[j]
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def parallel_descent(x, y, w, gradient, rate, steps, threads, asks):  # type: ignore[no-untyped-def]
+def parallel_descent(x, y, w, gradient, rate, steps, threads, kind):  # type: ignore[no-untyped-def]
     """Take the same steps: a range of rows a thread, whose sums are added up in their order.
 
     Nothing is made anew from step to step: with an array each, and a function to start the
@@ -564,7 +566,7 @@ def parallel_descent(x, y, w, gradient, rate, steps, threads, asks):  # type: ig
             mine = partial[thread, :d]
             for j in range(d):
                 mine[j] = 0.0
-            add_sums(x[start:stop], y[start:stop], w, mine, asks)
+            add_sums(x[start:stop], y[start:stop], w, mine, kind)
         for j in range(d):
             gradient[j] = partial[0, j]
             for thread in range(1, threads):
@@ -596,35 +598,46 @@ class Parallel(Plain):
             self.laid_out = in_columns(self.x, self.y)
 
     @cached_property
-    def asks(self) -> bool:
-        """Whether rows are asked for ahead of their use; found out at the first call."""
+    def kind(self) -> Kind:
+        """Which loop takes the rows; whether it asks ahead is found out at the first call."""
         x, y = self.laid_out
-        return (
-            x.ndim == 2
-            and is_far(x[: len(x) // self.threads])
-            and x.shape[1] * x.itemsize < EIGHTS_BYTES
-            and asking_pays(x, y, self.threads)
-        )
+        return kind_of(x, y, self.threads)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = _start(w)
-        descend(*self.laid_out, w, self.rate, steps, self.threads, self.asks)
+        descend(*self.laid_out, w, self.rate, steps, self.threads, self.kind)
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        return descend(*self.laid_out, _start(w), 0.0, 1, self.threads, self.asks)
+        return descend(*self.laid_out, _start(w), 0.0, 1, self.threads, self.kind)
 
 
 def descend(
-    x: Array, y: Array, w: Weights, rate: float, steps: int, threads: int, asks: bool
+    x: Array, y: Array, w: Weights, rate: float, steps: int, threads: int, kind: Kind
 ) -> Weights:
     """Take steps from `w` to it, by so many threads; return ``xᵀ(x·w − y)`` of the last."""
     gradient = np.zeros(len(w))
     if threads == 1:
-        serial_descent(x, y, w, gradient, rate, steps, asks)
+        serial_descent(x, y, w, gradient, rate, steps, kind)
     else:
-        parallel_descent(x, y, w, gradient, rate, steps, threads, asks)
+        parallel_descent(x, y, w, gradient, rate, steps, threads, kind)
     return gradient
+
+
+def kind_of(x: Array, y: Array, threads: int) -> Kind:
+    """Choose the loop for rows of this length, from the caches or from memory."""
+    if x.ndim != 2:
+        return ()
+    row_bytes = x.shape[1] * x.itemsize
+    if x.shape[1] <= MOST_FEW:
+        return (0,) * FEW
+    if row_bytes <= FOUR_BYTES:
+        return (0,) * (TWO if row_bytes <= TWO_BYTES else FOUR)
+    if row_bytes < PAIRS_BYTES or x.nbytes < threads * FAR_BYTES:
+        return (0,) * CACHED
+    if row_bytes >= EIGHTS_BYTES:
+        return (0,) * EIGHTS
+    return (0,) * (ASKING if asking_pays(x, y, threads) else PAIRS)
 
 
 _asking_pays: dict[tuple[int, str, int], bool] = {}
@@ -639,18 +652,24 @@ def asking_pays(x: Array, y: Array, threads: int) -> bool:
     d = x.shape[1]
     key = d, x.dtype.name, threads
     if key not in _asking_pays:
-        some = slice(0, threads * TRIED_BYTES // (d * x.itemsize))
-        w = np.zeros(d)
+        rows = min(len(x) // threads, TRIED_BYTES // (d * x.itemsize))
+        parts = [slice(k * rows, (k + 1) * rows) for k in range(threads)]
+        w = np.zeros(d, x.dtype)
 
-        def seconds(asks: bool) -> float:
+        def seconds(kind: int) -> float:
             began = time.perf_counter()
-            descend(x[some], y[some], w, 0.0, 1, threads, asks)
+            for _ in pool.map(
+                lambda p: add_rows(x[p], y[p], w, np.zeros(d), (0,) * kind), parts
+            ):
+                pass
             return time.perf_counter() - began
 
-        seconds(asks=True)  # compiles
-        with_it, without = zip(
-            *((seconds(asks=True), seconds(asks=False)) for _ in range(3)), strict=True
-        )
+        with ThreadPoolExecutor(threads) as pool:
+            for kind in (ASKING, PAIRS):  # compiles
+                seconds(kind)
+            with_it, without = zip(
+                *((seconds(ASKING), seconds(PAIRS)) for _ in range(3)), strict=True
+            )
         _asking_pays[key] = min(with_it) < min(without)
     return _asking_pays[key]
 

@@ -313,6 +313,18 @@ def test_jax_compiles_for_a_new_shape(backend: str, caplog: pytest.LogCaptureFix
     assert compiled
 
 
+@pytest.mark.parametrize("features", [1, 3, 20])
+def test_jaxs_gram_compiles_for_many_rows_once(
+    features: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its blocks have one shape, whatever is left for the last of them."""
+    pytest.importorskip("jax")
+    descend("jax:gram", generate(300_007, features))
+    with compiles_nothing("jax", caplog):
+        for rows in (300_008, 400_000, 524_288):
+            descend("jax:gram", generate(rows, features))
+
+
 def test_torch_compiles_for_another_dtype() -> None:
     """The stance that forbids to compile elsewhere forbids it here."""
     torch = pytest.importorskip("torch")
