@@ -115,7 +115,8 @@ def cpu_model(root: Path = ROOT) -> str:
 
 def last_cache_bytes(machine: Mapping[str, Any]) -> int:
     """Return the size of a described machine's last cache; a usual one where none is known."""
-    return int(max(machine["caches"].values(), default=USUAL_CACHE_BYTES))
+    largest = max(machine["caches"].values(), default=0)
+    return int(largest) if largest > 0 else USUAL_CACHE_BYTES
 
 
 def caches(root: Path = ROOT) -> dict[str, int]:

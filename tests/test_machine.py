@@ -193,6 +193,12 @@ def test_caches_are_those_that_hold_data(tmp_path: Path) -> None:
     assert machine.caches(tmp_path / "empty") == {}
 
 
+@pytest.mark.parametrize("caches", [{}, {"L2": 0}, {"L1": -1}])
+def test_a_cache_that_nobody_knows_has_a_usual_size(caches: dict[str, int]) -> None:
+    assert machine.last_cache_bytes({"caches": caches}) == machine.USUAL_CACHE_BYTES
+    assert machine.last_cache_bytes({"caches": caches | {"L3": 5}}) == 5
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a shell script stands in for nvidia-smi")
 @pytest.mark.parametrize(
     ("script", "expected"),
