@@ -58,10 +58,14 @@ def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
     """
     blocks = -(-len(y) // BLOCK_ROWS)
     rows = -(-len(y) // blocks)
-    padding = blocks * rows - len(y)
-    if padding:
-        x, y = np.pad(x, ((0, padding), (0, 0))), np.pad(y, (0, padding))
+    x, y = filled_up(x, y, blocks * rows)
     return x.reshape(blocks, rows, -1), y.reshape(blocks, rows)
+
+
+def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
+    """Return so many rows, those that are missing as zeros."""
+    missing = rows - len(y)
+    return (np.pad(x, ((0, missing), (0, 0))), np.pad(y, (0, missing))) if missing else (x, y)
 
 
 def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
@@ -170,20 +174,13 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
     rows = min(rows, len(y))
     starts, threads = range(0, len(y), rows), os.cpu_count() or 1
 
-    def block(start: int) -> tuple[Array, Array]:
-        some = slice(start, start + rows)
-        missing = rows - len(y[some])
-        if not missing:
-            return x[some], y[some]
-        return np.pad(x[some], ((0, missing), (0, 0))), np.pad(y[some], (0, missing))
-
     def share(mine: range) -> list[Array]:
         total: list[Array] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
         for start in mine:
-            for of, more in zip(
-                total, products(*jax.device_put(block(start), device)), strict=True
-            ):
-                of += np.asarray(more)
+            block = filled_up(x[start : start + rows], y[start : start + rows], rows)
+            more = products(*jax.device_put(block, device))
+            for of, part in zip(total, more, strict=True):
+                of += np.asarray(part)
         return total
 
     with ThreadPoolExecutor(threads) as pool:

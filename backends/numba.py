@@ -600,8 +600,7 @@ class Parallel(Plain):
     @cached_property
     def kind(self) -> Kind:
         """Which loop takes the rows; whether it asks ahead is found out at the first call."""
-        x, y = self.laid_out
-        return kind_of(x, y, self.threads)
+        return (0,) * length_of_kind(*self.laid_out, self.threads)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = _start(w)
@@ -624,20 +623,20 @@ def descend(
     return gradient
 
 
-def kind_of(x: Array, y: Array, threads: int) -> Kind:
+def length_of_kind(x: Array, y: Array, threads: int) -> int:
     """Choose the loop for rows of this length, from the caches or from memory."""
     if x.ndim != 2:
-        return ()
+        return 0
     row_bytes = x.shape[1] * x.itemsize
     if x.shape[1] <= MOST_FEW:
-        return (0,) * FEW
+        return FEW
     if row_bytes <= FOUR_BYTES:
-        return (0,) * (TWO if row_bytes <= TWO_BYTES else FOUR)
+        return TWO if row_bytes <= TWO_BYTES else FOUR
     if row_bytes < PAIRS_BYTES or x.nbytes < threads * FAR_BYTES:
-        return (0,) * CACHED
+        return CACHED
     if row_bytes >= EIGHTS_BYTES:
-        return (0,) * EIGHTS
-    return (0,) * (ASKING if asking_pays(x, y, threads) else PAIRS)
+        return EIGHTS
+    return ASKING if asking_pays(x, y, threads) else PAIRS
 
 
 _asking_pays: dict[tuple[int, str, int], bool] = {}

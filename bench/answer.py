@@ -165,9 +165,7 @@ def pace_note(pace: MemoryPace) -> list[str]:
     """Say at which pace of the memory the totals hold, where it changes."""
     if not pace.changes:
         return []
-    slow, fast, usual = (
-        f"{pace.usual / state / 1e9:.2g}" for state in (pace.states[-2], pace.states[1], 1.0)
-    )
+    slow, fast, usual = (f"{of / 1e9:.2g}" for of in (pace.slow, pace.fast, pace.usual))
     found = f"This machine's memory was read at {slow} to {fast} GB/s from one time to another"
     return [f"{found}; the totals are for {usual} GB/s, their intervals for all of that."]
 

@@ -24,7 +24,7 @@ from backends.problem import step_bytes
 from bench.bandwidth import SMALLEST_BYTES
 from bench.machine import last_cache_bytes
 from bench.measure import Children, Task, revision
-from bench.model import CAUTION, CostModel, Observations, Sample, machine_spreads
+from bench.model import CAUTION, CostModel, Observations, Range, Sample, machine_spreads
 from bench.pace import IN_MEMORY
 from bench.pick import Request, choose, plainness
 from bench.record import Outcome, Record
@@ -183,16 +183,14 @@ class Explorer:
 
     def _drop(self) -> None:
         """Name those that cannot win any more."""
-        n, k = self.request.rows, self.request.iterations
         self.dropped = {}
         for model in self.models.values():
             best = self._best_rival(model)
             if best is None or model.observations.failure:
                 continue
-            # The memory's pace, whatever it is, will be the same for both.
-            most = best.at_usual_pace.total(n, k).high
+            most = self._total(best).high
             if model.complete:
-                if model.at_usual_pace.total(n, k).low > most:
+                if self._total(model).low > most:
                     self.dropped[model.backend] = f"slower than {best.backend} at any rate"
             elif self._least_s(model) > most:
                 library = Name.parse(model.backend).library
@@ -206,8 +204,11 @@ class Explorer:
         if not _for_least_squares(model):
             # Someone's own loss may not be least squares: the loops race among themselves.
             rivals = [m for m in rivals if not _for_least_squares(m)]
-        n, k = self.request.rows, self.request.iterations
-        return min(rivals, key=lambda m: m.at_usual_pace.total(n, k).high, default=None)
+        return min(rivals, key=lambda m: self._total(m).high, default=None)
+
+    def _total(self, model: CostModel) -> Range:
+        """Return the total; the memory's pace, whatever it is, will be the same for all."""
+        return model.at_usual_pace.total(self.request.rows, self.request.iterations)
 
     def _least_s(self, model: CostModel) -> float:
         """Return what the total cannot be below, of a backend whose steps were not measured."""
@@ -239,7 +240,7 @@ class Explorer:
             brief = m.place_s(n) + m.first_call_s(n) > BRIEF * m.total_s(n, k)
             if brief and not m.setup_known(n) and not _measured(m, near):
                 return False
-        known = all(m.at_usual_pace.total(n, k).spread <= WIDEST for m in models)
+        known = all(self._total(m).spread <= WIDEST for m in models)
         return known or self._beyond(models)
 
     def _clear(self, models: Sequence[CostModel]) -> bool:
@@ -256,15 +257,12 @@ class Explorer:
     @property
     def decided(self) -> bool:
         """Whether at most one loop and one gram are left, and known well."""
-        n, k = self.request.rows, self.request.iterations
         groups: dict[bool, list[CostModel]] = {True: [], False: []}
         for model in (self.models[name] for name in self.live):
             groups[_for_least_squares(model)].append(model)
         return all(
             len(models) <= 1
-            and all(
-                m.complete and m.at_usual_pace.total(n, k).spread <= DECIDED for m in models
-            )
+            and all(m.complete and self._total(m).spread <= DECIDED for m in models)
             for models in groups.values()
         )
 
@@ -340,7 +338,7 @@ class Explorer:
         rival = self._best_rival(model)
         if not task.cold or model.complete or rival is None or not self.took:
             return math.inf
-        most = rival.at_usual_pace.total(self.request.rows, self.request.iterations).high
+        most = self._total(rival).high
         return most / SURE + SLACK * min(self.took.values())
 
     def _give_up(self, task: Task, seconds: float) -> None:

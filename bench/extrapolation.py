@@ -135,9 +135,10 @@ def held(record: Record, cache_bytes: int) -> Extrapolation:
         for b, of in learnt.items()
     ]
     there = [r for r in summarise(record) if r.rows == ROWS]
+    far = observations([large], *shape)
     as_learnt, slowness = [], []
     for result in there:
-        steps = observations([large], *shape)[result.backend]
+        steps = far[result.backend]
         moved = steps.at_usual_pace(pace, *shape)
         if moved.waiting:  # a `gram`'s steps read nothing
             at_one_pace = Interval(median(s.value for s in moved.step), None, None)

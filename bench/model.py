@@ -27,8 +27,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from statistics import median
 from typing import Any
 from zlib import crc32
@@ -256,12 +256,10 @@ class CostModel:
     cache_bytes: int = 32 << 20
     spreads: tuple[float, float] = (STEP_SPREAD, SETUP_SPREAD)
     states: tuple[float, ...] = ()
-    _draws: Floats = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        # Of its own for each backend: two backends' errors are not the same error.
-        uniform = uniforms(crc32(self.backend.encode()), 4 * DRAWS)
-        object.__setattr__(self, "_draws", student_t4(uniform).reshape(4, DRAWS))
+    @property
+    def _draws(self) -> Floats:
+        return errors_of(self.backend)
 
     @property
     def complete(self) -> bool:
@@ -339,7 +337,11 @@ class CostModel:
         most = math.log(IN_MEMORY)
         caches_left = math.log(max(1.0, self._bytes(rows) / self.cache_bytes))
         waiting = self.observations.waiting * min(1.0, caches_left / most)
-        return 1 + waiting * (drawn(self.states, uniforms(SEED, DRAWS)) - 1)
+        return 1 + waiting * (self._slowness - 1)
+
+    @cached_property
+    def _slowness(self) -> Floats:
+        return drawn(self.states, uniforms(SEED, DRAWS))
 
     def totals(self, rows: float, iterations: float) -> Floats:
         """Return draws of the total, (`DRAWS`,), the same way in every call."""
@@ -481,6 +483,18 @@ def student_t4(uniform: Floats) -> Floats:
     alpha = np.sqrt(4 * uniform * (1 - uniform))
     q = np.cos(np.arccos(alpha) / 3) / alpha
     return np.asarray(np.sign(uniform - 0.5) * 2 * np.sqrt(q - 1))
+
+
+@cache
+def errors_of(backend: str) -> Floats:
+    """Return draws of its four parts' errors, (4, `DRAWS`).
+
+    Of its own for each backend: two backends' errors are not the same error.
+    """
+    uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)
+    draws = student_t4(uniform).reshape(4, DRAWS)
+    draws.flags.writeable = False
+    return draws
 
 
 def machine_spreads(observations: Iterable[Observations]) -> tuple[float, float]:

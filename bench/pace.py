@@ -75,9 +75,19 @@ class MemoryPace:
         return 1 / self._usual_s
 
     @property
+    def slow(self) -> float:
+        """Bytes a second; seldom less."""
+        return self.usual / self.states[-2]
+
+    @property
+    def fast(self) -> float:
+        """Bytes a second; seldom more."""
+        return self.usual / self.states[1]
+
+    @property
     def changes(self) -> bool:
         """Whether the pace differed so much that who reads the times should know."""
-        return bool(self.states) and self.states[-2] > WORTH_TELLING * self.states[1]
+        return bool(self.states) and self.fast > WORTH_TELLING * self.slow
 
     def slowness(self, nbytes: int, bytes_per_s: float) -> float:
         """Return how many times as long as usual a read took."""

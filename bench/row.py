@@ -77,6 +77,12 @@ class Row:
         return step_bytes(self.rows, self.features, self.dtype)
 
     @property
+    def reads_memory(self) -> bool:
+        """Whether a step reads the rows from the host's memory: no device, and no `gram`."""
+        name = Name.parse(self.backend)
+        return name.device == "cpu" and not name.least_squares_only
+
+    @property
     def yardstick(self) -> Row:
         """The read of the same bytes."""
         return Row(READ, *self.size)

@@ -68,8 +68,8 @@ def _rate_beside(step: Measurement) -> float | None:
 
 def _read_beside(row: Row, step: Measurement, outcome: Outcome) -> float | None:
     """Return the bytes/s of a read just before the rounds; else of the child's yardstick."""
-    if (name := Name.parse(row.backend)).device != "cpu" or name.least_squares_only:
-        return None  # it reads another memory, or does not read at all
+    if not row.reads_memory:
+        return None
     yardstick = str(row.yardstick)
     read = next((m for m in outcome.measurements if m.row == yardstick), None)
     return _rate_beside(step) or (_yardstick_rate(read) if read else None)
@@ -168,8 +168,8 @@ def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str,
         for row in {Row.parse(text) for text in record.request["rows"]}:
             if (row.features, row.dtype) != (features, dtype):
                 continue
-            if (name := Name.parse(row.backend)).device != "cpu" or name.least_squares_only:
-                continue  # it reads another memory, or does not read at all
+            if not row.reads_memory:
+                continue
             share = read_fraction(record, row)
             if share is not None and row.rows >= largest.get(row.backend, (0, 0.0))[0]:
                 largest[row.backend] = row.rows, share

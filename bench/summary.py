@@ -173,7 +173,9 @@ def _result(record: Record, row: Row) -> Result:
         new_shape_s=once("new_shape"),
         step_s=Interval.of(samples) if verified else None,
         bytes_per_step=row.bytes_per_step,
-        bandwidth_fraction=_bandwidth_fraction(record, row) if verified else None,
+        bandwidth_fraction=read_fraction(record, row)
+        if verified and row.reads_memory
+        else None,
         peak_bytes=worst("peak_bytes"),
         peak_device_bytes=worst("peak_device_bytes"),
     )
@@ -182,13 +184,6 @@ def _result(record: Record, row: Row) -> Result:
 def _middle(values: Iterable[float]) -> float | None:
     found = list(values)
     return median(found) if found else None
-
-
-def _bandwidth_fraction(record: Record, row: Row) -> float | None:
-    name = Name.parse(row.backend)
-    if name.device != "cpu" or name.least_squares_only:
-        return None  # it reads another memory, or does not read at all
-    return read_fraction(record, row)
 
 
 def read_fraction(record: Record, row: Row) -> float | None:

@@ -197,24 +197,23 @@ def test_the_promising_are_measured_at_a_large_size_first(world: World, ask: Ask
     assert large[:3] == ["a large size, numpy", "a large size, jax", "a large size, numba"]
 
 
-def test_another_question_is_answered_from_the_store(world: World, ask: Ask) -> None:
-    ask(10_000_000, 1000).run()
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ((10_000_000, 1000), (5_000_000, 2000)),
+        ((3_000_000, 100), (2_000_000, 2)),  # brief, but one wins for sure
+    ],
+)
+def test_another_question_is_answered_from_the_store(
+    world: World, ask: Ask, first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    ask(*first).run()
     before = len(world.tasks)
-    other = ask(5_000_000, 2000)
+    other = ask(*second)
     other.run()
     assert len(world.tasks) == before
-    assert pick(other)[1] == best(5_000_000, 2000, loops=True)
+    assert pick(other)[1] == best(*second, loops=True)
     assert "0 min old" in age(other.known, other.record)
-
-
-def test_a_brief_question_too_where_one_wins_for_sure(world: World, ask: Ask) -> None:
-    """Its set-up was looked at with data alike, and no interval is too wide to tell."""
-    ask(3_000_000, 100).run()
-    before = len(world.tasks)
-    other = ask(2_000_000, 2)
-    other.run()
-    assert len(world.tasks) == before
-    assert pick(other)[1] == best(2_000_000, 2, loops=True)
 
 
 def test_what_was_interrupted_is_kept(world: World, ask: Ask, tmp_path: Path) -> None:

@@ -23,14 +23,19 @@ class CostModel {
     return this.cached;
   }
 
+  get slowness() {
+    const { memory_seed: seed, draws } = this.constants;
+    this.drawn ??= uniforms(seed, draws).map((u) => this.states[Math.floor(u * this.states.length)]);
+    return this.drawn;
+  }
+
   // What a step takes by the memory's pace, relative to the usual.
   slowed(rows, count) {
     const found = new Float64Array(count).fill(1);
     if (!this.states.length) return found;
     const beyond = Math.log(Math.max(1, (rows * this.rowBytes) / this.cache_bytes));
     const waiting = this.waiting * Math.min(1, beyond / Math.log(this.constants.in_memory));
-    const uniform = uniforms(this.constants.memory_seed, count);
-    return found.map((_, i) => 1 + waiting * (this.states[Math.floor(uniform[i] * this.states.length)] - 1));
+    return found.map((_, i) => 1 + waiting * (this.slowness[i] - 1));
   }
 
   get largest() {
