@@ -21,6 +21,7 @@ from backends.vectors import (
     load,
     multiply_add,
     prefetch,
+    prefetch_near,
     spread,
     store,
     sum_lanes,
@@ -51,22 +52,25 @@ TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 PAIRS_BYTES = 256
 """Rows from memory from which pairs, one after the other, are faster than four side by side."""
 
-EIGHTS_BYTES = 5 << 10
-"""Rows from memory from which eight side by side are faster than pairs: two of them, w and the
-gradient are more than the first cache holds."""
+IN_EIGHTS_BYTES, IN_FOURS_BYTES = 1100, 2300
+"""Rows from memory from which eight, and four, asked for one after the other can be faster:
+as many as a first cache of 48 kB holds beside w, the gradient and what is to come."""
 
-AHEAD_LINES, EIGHTS_AHEAD_LINES = 256, 128
+EIGHTS_BYTES, LONGEST_BYTES = 5 << 10, 12 << 10
+"""Rows from memory from which eight side by side can be faster, and from which they are."""
+
+AHEAD_LINES, EIGHTS_AHEAD_LINES, NEAR_LINES = 256, 128, 16
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
 
 Kind = tuple[int, ...]
 """Which loop takes rows that are laid out in no other way: a tuple for its length, which the
 compiler knows, so that it compiles that loop and no other."""
 
-FEW, TWO, FOUR, CACHED, PAIRS, ASKING, EIGHTS = range(1, 8)
+FEW, TWO, FOUR, CACHED, PAIRS, ASKING, IN_FOURS, IN_EIGHTS, EIGHTS = range(1, 10)
 """Lengths of a `Kind`."""
 
 TRIED_BYTES = 1 << 25
-"""A thread's rows with which it is found out whether that pays: more than the caches hold."""
+"""A thread's rows with which the faster of two loops is found: more than the caches hold."""
 
 LINE_NUMBERS = LINE_BYTES // 8
 """float64 in a cache line: no two threads write to the same."""
@@ -373,23 +377,22 @@ def add_fours(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-
             store(gradient, j, multiply_add(load(flat, x3 + j), r3, g))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, forceinline=True)
 def dot_ahead(flat, x, w, ahead, kind):  # type: ignore[no-untyped-def]
     """Return ``flat[x : x + len(w)]·w``; if it asks, for one line where two are read."""
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
-    quads = len(w) // (4 * lanes)
     s0 = s1 = s2 = s3 = spread(w.dtype.type(0))
-    for k in range(quads):
+    for k in range(len(w) // (4 * lanes)):
         j = 4 * k * lanes
         if len(kind) == ASKING:
             prefetch(flat, ahead + k * line)
+        elif len(kind) != PAIRS:
+            prefetch_near(flat, ahead + k * line)
         s0 = multiply_add(load(flat, x + j), load(w, j), s0)
         s1 = multiply_add(load(flat, x + j + lanes), load(w, j + lanes), s1)
         s2 = multiply_add(load(flat, x + j + 2 * lanes), load(w, j + 2 * lanes), s2)
         s3 = multiply_add(load(flat, x + j + 3 * lanes), load(w, j + 3 * lanes), s3)
-    for k in range(4 * quads, len(w) // lanes):
-        s0 = multiply_add(load(flat, x + k * lanes), load(w, k * lanes), s0)
     one = spread(w.dtype.type(1))
     s0, s2 = multiply_add(s0, one, s1), multiply_add(s2, one, s3)
     return sum_lanes(multiply_add(s0, one, s2))
@@ -404,17 +407,15 @@ def add_pairs(flat, d, y, w, gradient, start, stop, kind):  # type: ignore[no-un
     """
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
-    vectors = len(w) // lanes
-    for pair in range((stop - start) // 2):
-        i = start + 2 * pair
+    asked = len(w) // (4 * lanes) * line
+    for i in range(start, stop, 2):
         x0 = i * d
         x1 = x0 + d
         ahead = x1 + AHEAD_LINES * line
         r0 = spread(dot_ahead(flat, x0, w, ahead, kind) - y[i])
-        ahead += vectors // 4 * line
-        r1 = spread(dot_ahead(flat, x1, w, ahead, kind) - y[i + 1])
-        ahead += vectors // 4 * line
-        for k in range(vectors // 2):
+        r1 = spread(dot_ahead(flat, x1, w, ahead + asked, kind) - y[i + 1])
+        ahead += 2 * asked
+        for k in range(len(w) // (2 * lanes)):
             j = 2 * k * lanes
             if len(kind) == ASKING:
                 prefetch(flat, ahead + k * line)
@@ -422,10 +423,51 @@ def add_pairs(flat, d, y, w, gradient, start, stop, kind):  # type: ignore[no-un
             h = multiply_add(load(flat, x0 + j + lanes), r0, load(gradient, j + lanes))
             store(gradient, j, multiply_add(load(flat, x1 + j), r1, g))
             store(gradient, j + lanes, multiply_add(load(flat, x1 + j + lanes), r1, h))
-        if vectors % 2:
-            j = (vectors - 1) * lanes
+
+
+@njit(cache=True)
+def add_in_order(flat, d, y, w, gradient, start, stop, kind):  # type: ignore[no-untyped-def]
+    """Four or eight rows, one after the other, then all of them from the cache to the gradient.
+
+    The gradient goes by once for all of them. The next group is asked for in order, to the
+    first cache: half of its lines in the dot products and half in the sweep.
+    """
+    lanes = lanes_of(flat)
+    line = LINE_BYTES // VECTOR_BYTES * lanes
+    asked = len(w) // (4 * lanes) * line
+    group = 8 if len(kind) == IN_EIGHTS else 4
+    for i in range(start, stop, group):
+        x0 = i * d
+        x1, x2, x3 = x0 + d, x0 + 2 * d, x0 + 3 * d
+        ahead = x0 + group * d + NEAR_LINES * line
+        r0 = spread(dot_ahead(flat, x0, w, ahead, kind) - y[i])
+        r1 = spread(dot_ahead(flat, x1, w, ahead + asked, kind) - y[i + 1])
+        r2 = spread(dot_ahead(flat, x2, w, ahead + 2 * asked, kind) - y[i + 2])
+        r3 = spread(dot_ahead(flat, x3, w, ahead + 3 * asked, kind) - y[i + 3])
+        ahead += 4 * asked
+        if len(kind) == IN_EIGHTS:
+            x4, x5, x6, x7 = x0 + 4 * d, x0 + 5 * d, x0 + 6 * d, x0 + 7 * d
+            r4 = spread(dot_ahead(flat, x4, w, ahead, kind) - y[i + 4])
+            r5 = spread(dot_ahead(flat, x5, w, ahead + asked, kind) - y[i + 5])
+            r6 = spread(dot_ahead(flat, x6, w, ahead + 2 * asked, kind) - y[i + 6])
+            r7 = spread(dot_ahead(flat, x7, w, ahead + 3 * asked, kind) - y[i + 7])
+            ahead += 4 * asked
+        for k in range(len(w) // lanes):
+            j = k * lanes
             g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
-            store(gradient, j, multiply_add(load(flat, x1 + j), r1, g))
+            g = multiply_add(load(flat, x1 + j), r1, g)
+            g = multiply_add(load(flat, x2 + j), r2, g)
+            g = multiply_add(load(flat, x3 + j), r3, g)
+            if len(kind) == IN_EIGHTS:
+                prefetch_near(flat, ahead + 2 * k * line)
+                prefetch_near(flat, ahead + (2 * k + 1) * line)
+                g = multiply_add(load(flat, x4 + j), r4, g)
+                g = multiply_add(load(flat, x5 + j), r5, g)
+                g = multiply_add(load(flat, x6 + j), r6, g)
+                g = multiply_add(load(flat, x7 + j), r7, g)
+            else:
+                prefetch_near(flat, ahead + k * line)
+            store(gradient, j, g)
 
 
 @njit(cache=True)
@@ -488,11 +530,11 @@ def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
     """
     n, d = x.shape
     flat, row_bytes = x.reshape(n * d), d * x.itemsize
-    vectors = 1
+    vectors = 4
     if len(kind) == TWO:
         vectors = 2
-    elif len(kind) == FOUR:
-        vectors = 4
+    elif len(kind) == CACHED or len(kind) == EIGHTS:
+        vectors = 1
     lanes = vectors * lanes_of(x)
     width = -(-d // lanes) * lanes
     weights = np.zeros(width, x.dtype)
@@ -511,6 +553,8 @@ def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
             add_fours(flat, d, y, weights, block, start, stop)
         elif len(kind) == EIGHTS:
             add_eights(flat, d, y, weights, block, start, stop)
+        elif len(kind) == IN_FOURS or len(kind) == IN_EIGHTS:
+            add_in_order(flat, d, y, weights, block, start, stop, kind)
         else:
             add_pairs(flat, d, y, weights, block, start, stop, kind)
         for j in range(d):
@@ -599,7 +643,7 @@ class Parallel(Plain):
 
     @cached_property
     def kind(self) -> Kind:
-        """Which loop takes the rows; whether it asks ahead is found out at the first call."""
+        """Which loop takes the rows; the faster of two is found out at the first call."""
         return (0,) * length_of_kind(*self.laid_out, self.threads)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
@@ -634,23 +678,28 @@ def length_of_kind(x: Array, y: Array, threads: int) -> int:
         return TWO if row_bytes <= TWO_BYTES else FOUR
     if row_bytes < PAIRS_BYTES or x.nbytes < threads * FAR_BYTES:
         return CACHED
-    if row_bytes >= EIGHTS_BYTES:
+    if row_bytes >= LONGEST_BYTES:
         return EIGHTS
-    return ASKING if asking_pays(x, y, threads) else PAIRS
+    if row_bytes < IN_EIGHTS_BYTES:
+        asking = ASKING
+    else:
+        asking = IN_EIGHTS if row_bytes < IN_FOURS_BYTES else IN_FOURS
+    return faster(x, y, threads, (EIGHTS if row_bytes >= EIGHTS_BYTES else PAIRS, asking))
 
 
-_asking_pays: dict[tuple[int, str, int], bool] = {}
+_faster: dict[tuple[int, str, int], int] = {}
 
 
-def asking_pays(x: Array, y: Array, threads: int) -> bool:
-    """Whether such rows are summed over faster if they are asked for ahead of their use.
+def faster(x: Array, y: Array, threads: int, kinds: tuple[int, int]) -> int:
+    """Return which of two kinds takes such rows in less time.
 
-    Processors differ: an EPYC 9005 needs it at 128 float32 features, a 9004 is a tenth
-    faster without. The sums are the same to the last bit, so it is tried, once a process.
+    Processors differ: to ask for rows ahead of their use gives an EPYC 9005 a tenth and costs
+    a 9004 as much. So both are tried, once a process. (From pairs to groups in order the sums
+    are the same to the last bit.)
     """
     d = x.shape[1]
     key = d, x.dtype.name, threads
-    if key not in _asking_pays:
+    if key not in _faster:
         rows = min(len(x) // threads, TRIED_BYTES // (d * x.itemsize))
         parts = [slice(k * rows, (k + 1) * rows) for k in range(threads)]
         w = np.zeros(d, x.dtype)
@@ -664,13 +713,11 @@ def asking_pays(x: Array, y: Array, threads: int) -> bool:
             return time.perf_counter() - began
 
         with ThreadPoolExecutor(threads) as pool:
-            for kind in (ASKING, PAIRS):  # compiles
+            for kind in kinds:  # compiles
                 seconds(kind)
-            with_it, without = zip(
-                *((seconds(ASKING), seconds(PAIRS)) for _ in range(3)), strict=True
-            )
-        _asking_pays[key] = min(with_it) < min(without)
-    return _asking_pays[key]
+            rounds = [[seconds(kind) for kind in kinds] for _ in range(3)]
+        _faster[key] = kinds[int(np.argmin(np.min(rounds, axis=0)))]
+    return _faster[key]
 
 
 def in_columns(x: Array, y: Array) -> tuple[Array, Array]:

@@ -92,6 +92,20 @@ def store(_, array, index, vector):
     return types.void(array, types.intp, vector), generate
 
 
+def _asking(array, level):
+    """Return what asks for an array's line, to the first- or the second-level cache."""
+
+    def generate(context, builder, signature, arguments):
+        address = _address(context, builder, array, arguments, BYTE)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, INDEX, INDEX, INDEX])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        to_read, locality, data = INDEX(0), INDEX(4 - level), INDEX(1)
+        builder.call(function, [address, to_read, locality, data])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
 @intrinsic
 def prefetch(_, array, index):
     """Ask for the cache line that holds ``array[index]``, without waiting for it.
@@ -99,16 +113,13 @@ def prefetch(_, array, index):
     It comes to the second-level cache: in the first, long rows that are in use
     would make way for those to come.
     """
+    return _asking(array, 2)
 
-    def generate(context, builder, signature, arguments):
-        address = _address(context, builder, array, arguments, BYTE)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, INDEX, INDEX, INDEX])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        to_read, second_level, data = INDEX(0), INDEX(2), INDEX(1)
-        builder.call(function, [address, to_read, second_level, data])
-        return context.get_dummy_value()
 
-    return types.void(array, types.intp), generate
+@intrinsic
+def prefetch_near(_, array, index):
+    """Ask for the line to come to the first-level cache: it is used soon."""
+    return _asking(array, 1)
 
 
 @intrinsic
