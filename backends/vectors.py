@@ -79,6 +79,26 @@ def load(_, array, index):
     return Vector(array.dtype)(array, types.intp), generate
 
 
+@intrinsic(prefer_literal=True)
+def load_every(_, array, index, step, first):
+    """Return ``array[index + first :: step]``, as many as a vector holds; both are literals.
+
+    All of them are loaded together and sorted in registers, once for every `first`.
+    """
+    stride, offset = step.literal_value, first.literal_value
+
+    def generate(context, builder, signature, arguments):
+        vector = context.get_value_type(signature.return_type)
+        together = ir.VectorType(vector.element, vector.count * stride)
+        address = _address(context, builder, array, arguments[:2], together)
+        value = builder.load(address, align=array.dtype.bitwidth // 8)
+        picked = [stride * lane + offset for lane in range(vector.count)]
+        mask = ir.Constant(ir.VectorType(INDEX, vector.count), picked)
+        return builder.shuffle_vector(value, ir.Constant(together, ir.Undefined), mask)
+
+    return Vector(array.dtype)(array, types.intp, step, first), generate
+
+
 @intrinsic
 def store(_, array, index, vector):
     """Write the vector to the places from ``array[index]`` on; the array is contiguous."""
@@ -92,8 +112,8 @@ def store(_, array, index, vector):
     return types.void(array, types.intp, vector), generate
 
 
-def _asking(array, level):
-    """Return what asks for an array's line, to the first- or the second-level cache."""
+def _prefetch(array, level):
+    """Return what asks for an array's line to come to this level of the cache."""
 
     def generate(context, builder, signature, arguments):
         address = _address(context, builder, array, arguments, BYTE)
@@ -108,18 +128,17 @@ def _asking(array, level):
 
 @intrinsic
 def prefetch(_, array, index):
-    """Ask for the cache line that holds ``array[index]``, without waiting for it.
-
-    It comes to the second-level cache: in the first, long rows that are in use
-    would make way for those to come.
-    """
-    return _asking(array, 2)
+    """Ask for the cache line that holds ``array[index]``, without waiting for it."""
+    return _prefetch(array, 1)
 
 
 @intrinsic
-def prefetch_near(_, array, index):
-    """Ask for the line to come to the first-level cache: it is used soon."""
-    return _asking(array, 1)
+def prefetch_far(_, array, index):
+    """Ask for it to come to the second-level cache only.
+
+    In the first, long rows that are in use would make way for those to come.
+    """
+    return _prefetch(array, 2)
 
 
 @intrinsic
