@@ -60,18 +60,23 @@ as many as a first cache of 48 kB holds beside w, the gradient and what is to co
 EIGHTS_BYTES, LONGEST_BYTES = 5 << 10, 12 << 10
 """Rows from memory from which eight side by side can be faster, and from which they are."""
 
-AHEAD_LINES, EIGHTS_AHEAD_LINES, GROUP_AHEAD_LINES = 64, 128, 16
+AHEAD_LINES, EIGHTS_AHEAD_LINES, GROUP_AHEAD_LINES, LINE_AHEAD_LINES = 64, 128, 16, 32
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
 
 Kind = tuple[int, ...]
-"""Which loop takes rows that are laid out in no other way: a tuple for its length, which the
+"""Which loop takes the rows, if their layout does not say it: a tuple for its length, which the
 compiler knows, so that it compiles that loop and no other."""
 
+PLAIN = 0
 FEW, TWO, FOUR, CACHED, PAIRS, ASKING, IN_FOURS, IN_EIGHTS, EIGHTS = range(1, 10)
 """Lengths of a `Kind`."""
 
-TRIED_BYTES = 1 << 25
-"""A thread's rows with which the faster of two loops is found: more than the caches hold."""
+SHARED_BYTES = range(1 << 20, 1 << 24)
+"""A thread's rows of one feature that may come from the cache that processors share."""
+
+TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
+"""With which a thread finds the faster of two loops: more than the caches hold, a few times,
+or what they hold so much oftener."""
 
 LINE_NUMBERS = LINE_BYTES // 8
 """float64 in a cache line: no two threads write to the same."""
@@ -159,12 +164,46 @@ def line_sum(x, y, w):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def line_total(x, y, w):  # type: ignore[no-untyped-def]
+def line_sum_ahead(x, y, w):  # type: ignore[no-untyped-def]
+    """Return the same, asking for both ahead of their use."""
+    lanes = lanes_of(x)
+    line = LINE_BYTES // VECTOR_BYTES * lanes
+    weight, minus, none = spread(w), spread(x.dtype.type(-1)), spread(x.dtype.type(0))
+    s0 = s1 = s2 = s3 = none
+    quads = len(x) // (4 * lanes)
+    for k in range(quads):
+        i = 4 * k * lanes
+        for ahead in range(
+            i + LINE_AHEAD_LINES * line, i + (LINE_AHEAD_LINES + 2) * line, line
+        ):
+            prefetch(x, ahead)
+            prefetch(y, ahead)
+        x0, x1 = load(x, i), load(x, i + lanes)
+        x2, x3 = load(x, i + 2 * lanes), load(x, i + 3 * lanes)
+        r0 = multiply_add(load(y, i), minus, none)
+        r1 = multiply_add(load(y, i + lanes), minus, none)
+        r2 = multiply_add(load(y, i + 2 * lanes), minus, none)
+        r3 = multiply_add(load(y, i + 3 * lanes), minus, none)
+        s0 = multiply_add(x0, multiply_add(x0, weight, r0), s0)
+        s1 = multiply_add(x1, multiply_add(x1, weight, r1), s1)
+        s2 = multiply_add(x2, multiply_add(x2, weight, r2), s2)
+        s3 = multiply_add(x3, multiply_add(x3, weight, r3), s3)
+    total = (sum_lanes(s0) + sum_lanes(s1)) + (sum_lanes(s2) + sum_lanes(s3))
+    for i in range(4 * quads * lanes, len(x)):
+        total += x[i] * (x[i] * w - y[i])
+    return total
+
+
+@njit(cache=True)
+def line_total(x, y, w, kind):  # type: ignore[no-untyped-def]
     """Return ``Σ x·(x·w − y)`` of one feature, float64 across blocks of rows."""
     total, cast = 0.0, x.dtype.type(w)
     for start in range(0, len(x), LINE_ROWS):
         stop = min(start + LINE_ROWS, len(x))
-        total += line_sum(x[start:stop], y[start:stop], cast)
+        if len(kind) == ASKING:
+            total += line_sum_ahead(x[start:stop], y[start:stop], cast)
+        else:
+            total += line_sum(x[start:stop], y[start:stop], cast)
     return total
 
 
@@ -545,7 +584,7 @@ def add_eights(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped
             store(gradient, j, multiply_add(load(flat, x7 + j), r7, g))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
     """Many features, x of shape (n, d): blocks of rows.
 
@@ -594,7 +633,7 @@ def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
 def add_sums(x, y, w, total, kind):  # type: ignore[no-untyped-def]
     """Add ``xᵀ(x·w − y)`` to the float64 `total`, (d,); x.ndim and `kind` tell the loop."""
     if x.ndim == 1:
-        total[0] += line_total(x, y, w[0])
+        total[0] += line_total(x, y, w[0], kind)
     elif x.ndim == 3:
         add_columns(x, y, w.astype(x.dtype), total)
     elif len(kind) == FEW:
@@ -608,7 +647,7 @@ def serial_descent(x, y, w, gradient, rate, steps, kind):  # type: ignore[no-unt
     """Take steps ``w ← w − rate·xᵀ(x·w − y)`` by this thread alone; `gradient` is the last."""
     for _ in range(steps):
         if x.ndim == 1:  # a hundred rows take no longer than it does to write and read a sum
-            slope = line_total(x, y, w[0])
+            slope = line_total(x, y, w[0], kind)
             gradient[0] = slope
             w[0] -= rate * slope
         else:
@@ -694,8 +733,10 @@ def descend(
 
 def length_of_kind(x: Array, y: Array, threads: int) -> int:
     """Choose the loop for rows of this length, from the caches or from memory."""
+    if x.ndim == 1 and (x.nbytes + y.nbytes) // threads in SHARED_BYTES:
+        return faster(x, y, threads, (PLAIN, ASKING))
     if x.ndim != 2:
-        return 0
+        return PLAIN
     row_bytes = x.shape[1] * x.itemsize
     if x.shape[1] <= MOST_FEW:
         return FEW
@@ -712,7 +753,7 @@ def length_of_kind(x: Array, y: Array, threads: int) -> int:
     return faster(x, y, threads, (EIGHTS if row_bytes >= EIGHTS_BYTES else PAIRS, asking))
 
 
-_faster: dict[tuple[int, str, int], int] = {}
+_faster: dict[tuple[tuple[int, ...], str, int], int] = {}
 
 
 def faster(x: Array, y: Array, threads: int, kinds: tuple[int, int]) -> int:
@@ -722,18 +763,20 @@ def faster(x: Array, y: Array, threads: int, kinds: tuple[int, int]) -> int:
     a 9004 as much. So both are tried, once a process. (From pairs to groups in order the sums
     are the same to the last bit.)
     """
-    d = x.shape[1]
-    key = d, x.dtype.name, threads
+    key = x.shape, x.dtype.name, threads
     if key not in _faster:
-        rows = min(len(x) // threads, TRIED_BYTES // (d * x.itemsize))
+        row_bytes, d = x.nbytes // len(x), x.size // len(x)
+        rows = min(len(x) // threads, TRIED_BYTES // row_bytes)
         parts = [slice(k * rows, (k + 1) * rows) for k in range(threads)]
-        w = np.zeros(d, x.dtype)
+        steps = TRIED_STEPS * TRIED_BYTES // (rows * row_bytes)
 
         def seconds(kind: int) -> float:
+            def descend_in(part: slice) -> None:
+                w, gradient = np.zeros(d), np.zeros(d)
+                serial_descent(x[part], y[part], w, gradient, 0.0, steps, (0,) * kind)
+
             began = time.perf_counter()
-            for _ in pool.map(
-                lambda p: add_rows(x[p], y[p], w, np.zeros(d), (0,) * kind), parts
-            ):
+            for _ in pool.map(descend_in, parts):
                 pass
             return time.perf_counter() - began
 

@@ -19,6 +19,7 @@ from backends.numba import (
     IN_EIGHTS,
     IN_FOURS,
     PAIRS,
+    PLAIN,
     Parallel,
     descend,
 )
@@ -126,3 +127,17 @@ def test_rows_of_every_length_that_come_from_memory(
     tolerance = 1e-5 if dtype == "float32" else 1e-12
     np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * abs(expected).max())
     assert error(got, x, y, w) < 2 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 15, 16, 31, 32, 33, 8191, 8192, 8193, 20_001])
+@pytest.mark.parametrize("kind", [PLAIN, ASKING])
+def test_one_feature_asked_for_ahead_or_not(dtype: str, rows: int, kind: int) -> None:
+    """Seen red with one of its four sums left out."""
+    rng = np.random.default_rng(rows)
+    x, y = rng.standard_normal((2, rows + 1), dtype=dtype)
+    x[rows] = y[rows] = np.nan  # whoever reads behind the last row will know
+    x, y = x[:rows], y[:rows]
+    w = rng.standard_normal(1).astype(dtype).astype(np.float64)
+    got = descend(x, y, w.copy(), 0.0, 1, 1, (0,) * kind)
+    assert error(got, x[:, None], y, w) < 2 * np.finfo(dtype).eps
