@@ -80,25 +80,24 @@ def most_threads() -> int:
 class Blocked(Plain):
     """The same sums without large temporaries: blocks that stay in cache, on all threads.
 
-    NumPy releases the interpreter's lock, so each thread takes a share of the
-    blocks; BLAS is held to one thread meanwhile, as more would only wait for
-    each other on so little work. A block's sums are in the data's dtype,
+    NumPy releases the interpreter's lock (``dot`` does, ``matmul`` only where it
+    writes 500 values or more), so each thread takes a share of the blocks; BLAS is
+    held to one thread meanwhile, as more would only wait for each other on so
+    little work. A block's sums are in the data's dtype,
     those over blocks float64. Few features are laid out by column, because a
     product along short rows is all overhead.
     """
 
-    LINE_BYTES = 1 << 18
     BLOCK_BYTES = 1 << 20
     MOST_COLUMNS = 16
-    SERIAL_BYTES = 1 << 21
+    SERIAL_BYTES = 1 << 23
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
         small = problem.bytes_per_step < self.SERIAL_BYTES
         threads = 1 if small else most_threads()
         self.pool = ThreadPoolExecutor(threads)
-        limit = self.LINE_BYTES if self.x.ndim == 1 else self.BLOCK_BYTES
-        rows = max(64, limit // (problem.features * self.x.itemsize))
+        rows = max(64, self.BLOCK_BYTES // (problem.features * self.x.itemsize))
         blocks = [slice(start, start + rows) for start in range(0, len(self.y), rows)]
         self.shares = [blocks[i::threads] for i in range(threads)]
         self.by_column = 2 <= problem.features <= self.MOST_COLUMNS
@@ -130,17 +129,17 @@ class Blocked(Plain):
             residual = buffer[: len(y)]
             if self.by_column:
                 x = self.blocks[block.start]
-                np.matmul(w, x, out=residual)
+                np.dot(w, x, out=residual)
                 residual -= y
-                total += x @ residual
+                total += np.dot(x, residual)
                 continue
             x = self.x[block]
             if x.ndim == 1:
                 np.multiply(x, w[0], out=residual)
             else:
-                np.matmul(x, w, out=residual)
+                np.dot(x, w, out=residual)
             residual -= y
-            total += residual @ x
+            total += np.dot(residual, x)
         return total
 
 
@@ -154,11 +153,11 @@ def gram_of(x: Array, y: Array) -> Array:
     if d > FEW_COLUMNS:
         both = np.empty((n, d + 1))
         both[:, :-1], both[:, -1] = x, y
-        return np.asarray(both.T @ both)
+        return np.asarray(np.dot(both.T, both))
     columns, products = np.empty((d + 1, n)), np.empty((d + 1, d + 1))
     columns[:-1], columns[-1] = x.T, y
     for j in range(d + 1):
-        products[j, : j + 1] = products[: j + 1, j] = columns[: j + 1] @ columns[j]
+        products[j, : j + 1] = products[: j + 1, j] = np.dot(columns[: j + 1], columns[j])
     return products
 
 
