@@ -65,9 +65,10 @@ AHEAD_LINES, EIGHTS_AHEAD_LINES, GROUP_AHEAD_LINES, LINE_AHEAD_LINES = 64, 128, 
 
 Kind = tuple[int, ...]
 """Which loop takes the rows, if their layout does not say it: a tuple for its length, which the
-compiler knows, so that it compiles that loop and no other."""
+compiler knows, so that it compiles that loop and no other. What it holds counts for one
+feature alone, whose two loops are both compiled."""
 
-PLAIN = 0
+LINE, LINE_ASKING = (0,), (1,)
 FEW, TWO, FOUR, CACHED, PAIRS, ASKING, IN_FOURS, IN_EIGHTS, EIGHTS = range(1, 10)
 """Lengths of a `Kind`."""
 
@@ -200,7 +201,7 @@ def line_total(x, y, w, kind):  # type: ignore[no-untyped-def]
     total, cast = 0.0, x.dtype.type(w)
     for start in range(0, len(x), LINE_ROWS):
         stop = min(start + LINE_ROWS, len(x))
-        if len(kind) == ASKING:
+        if kind[0]:
             total += line_sum_ahead(x[start:stop], y[start:stop], cast)
         else:
             total += line_sum(x[start:stop], y[start:stop], cast)
@@ -708,7 +709,7 @@ class Parallel(Plain):
     @cached_property
     def kind(self) -> Kind:
         """Which loop takes the rows; the faster of two is found out at the first call."""
-        return (0,) * length_of_kind(*self.laid_out, self.threads)
+        return kind_of(*self.laid_out, self.threads)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = _start(w)
@@ -731,33 +732,34 @@ def descend(
     return gradient
 
 
-def length_of_kind(x: Array, y: Array, threads: int) -> int:
+def kind_of(x: Array, y: Array, threads: int) -> Kind:
     """Choose the loop for rows of this length, from the caches or from memory."""
     if x.ndim == 1 and (x.nbytes + y.nbytes) // threads in SHARED_BYTES:
-        return faster(x, y, threads, (PLAIN, ASKING))
+        return faster(x, y, threads, LINE, LINE_ASKING)
     if x.ndim != 2:
-        return PLAIN
+        return LINE
     row_bytes = x.shape[1] * x.itemsize
     if x.shape[1] <= MOST_FEW:
-        return FEW
+        return (0,) * FEW
     if row_bytes <= FOUR_BYTES:
-        return TWO if row_bytes <= TWO_BYTES else FOUR
+        return (0,) * (TWO if row_bytes <= TWO_BYTES else FOUR)
     if row_bytes < PAIRS_BYTES or x.nbytes < threads * FAR_BYTES:
-        return CACHED
+        return (0,) * CACHED
     if row_bytes >= LONGEST_BYTES:
-        return EIGHTS
+        return (0,) * EIGHTS
     if row_bytes < IN_EIGHTS_BYTES:
         asking = ASKING
     else:
         asking = IN_EIGHTS if row_bytes < IN_FOURS_BYTES else IN_FOURS
-    return faster(x, y, threads, (EIGHTS if row_bytes >= EIGHTS_BYTES else PAIRS, asking))
+    other = EIGHTS if row_bytes >= EIGHTS_BYTES else PAIRS
+    return faster(x, y, threads, (0,) * other, (0,) * asking)
 
 
-_faster: dict[tuple[tuple[int, ...], str, int], int] = {}
+_faster: dict[tuple[tuple[int, ...], str, int], Kind] = {}
 
 
-def faster(x: Array, y: Array, threads: int, kinds: tuple[int, int]) -> int:
-    """Return which of two kinds takes such rows in less time.
+def faster(x: Array, y: Array, threads: int, *kinds: Kind) -> Kind:
+    """Return which of the kinds takes such rows in the least time.
 
     Processors differ: to ask for rows ahead of their use gives an EPYC 9005 a tenth and costs
     a 9004 as much. So both are tried, once a process. (From pairs to groups in order the sums
@@ -770,10 +772,10 @@ def faster(x: Array, y: Array, threads: int, kinds: tuple[int, int]) -> int:
         parts = [slice(k * rows, (k + 1) * rows) for k in range(threads)]
         steps = TRIED_STEPS * TRIED_BYTES // (rows * row_bytes)
 
-        def seconds(kind: int) -> float:
+        def seconds(kind: Kind) -> float:
             def descend_in(part: slice) -> None:
                 w, gradient = np.zeros(d), np.zeros(d)
-                serial_descent(x[part], y[part], w, gradient, 0.0, steps, (0,) * kind)
+                serial_descent(x[part], y[part], w, gradient, 0.0, steps, kind)
 
             began = time.perf_counter()
             for _ in pool.map(descend_in, parts):

@@ -127,25 +127,30 @@ class Analytic(Autograd):
     On the CPU one feature is element-wise work, which PyTorch shares among its
     threads where it is long. Several are products along a short axis, which it
     does not: there each thread takes a share of the chunks. Few features are
-    laid out by column, because a product along short rows is all overhead.
+    laid out by column, because a product along short rows is all overhead. Long
+    rows from memory are copied to the cache before they are multiplied: MKL's product
+    reads several of them side by side, which the hardware does not follow.
     """
 
     LINE_ROWS = 1 << 18
     CHUNK_BYTES = 1 << 21
     MOST_COLUMNS = 16
+    LONG_BYTES, FAR_BYTES = 512, 1 << 25
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        self.shares = [self.chunks]
+        self.shares, copied = [self.chunks], False
         if self.device.type == "cpu" and self.x.ndim == 1:
             self.shares = [self._split(self.LINE_ROWS)]
         elif self.device.type == "cpu":
             a_row = problem.features * self.x.itemsize
+            copied = a_row >= self.LONG_BYTES and problem.bytes_per_step >= self.FAR_BYTES
             chunks = self._split(max(64, self.CHUNK_BYTES // a_row))
             if problem.features <= self.MOST_COLUMNS:
                 chunks = [(x.T.contiguous().T, y) for x, y in chunks]
             self.shares = in_shares(chunks)
         self.residuals = [torch.empty_like(chunks[0][1]) for chunks in self.shares]
+        self.copies = [torch.empty_like(chunks[0][0]) for chunks in self.shares if copied]
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
@@ -162,17 +167,18 @@ class Analytic(Autograd):
     def _sums(self, w: Tensor) -> Tensor:
         cast = w.to(self.x.dtype)
         if len(self.shares) == 1:
-            return self._sums_of(cast, self.shares[0], self.residuals[0])
+            return self._sums_of(cast, 0)
         pool = single_threaded(len(self.shares))
         sums_of = torch.inference_mode()(partial(self._sums_of, cast))  # a thread's own mode
-        sums = pool.map(sums_of, self.shares, self.residuals)
-        return torch.stack(list(sums)).sum(0)
+        return torch.stack(list(pool.map(sums_of, range(len(self.shares))))).sum(0)
 
-    def _sums_of(self, w: Tensor, chunks: Chunks, buffer: Tensor) -> Tensor:
-        """Return ``xᵀ(x·w − y)`` over some chunks, float64."""
+    def _sums_of(self, w: Tensor, share: int) -> Tensor:
+        """Return ``xᵀ(x·w − y)`` over a share of the chunks, float64."""
         total = torch.zeros(len(w), dtype=torch.float64, device=self.device)
-        for x, y in chunks:
-            negative = buffer[: len(y)]  # y − x·w
+        for x, y in self.shares[share]:
+            negative = self.residuals[share][: len(y)]  # y − x·w
+            if self.copies:
+                x = self.copies[share][: len(y)].copy_(x)
             if x.ndim == 1:
                 torch.addcmul(y, x, w, value=-1, out=negative)
                 total -= torch.dot(negative, x)

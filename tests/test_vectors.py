@@ -18,8 +18,10 @@ from backends.numba import (
     FAR_BYTES,
     IN_EIGHTS,
     IN_FOURS,
+    LINE,
+    LINE_ASKING,
     PAIRS,
-    PLAIN,
+    Kind,
     Parallel,
     descend,
 )
@@ -131,13 +133,13 @@ def test_rows_of_every_length_that_come_from_memory(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rows", [1, 15, 16, 31, 32, 33, 8191, 8192, 8193, 20_001])
-@pytest.mark.parametrize("kind", [PLAIN, ASKING])
-def test_one_feature_asked_for_ahead_or_not(dtype: str, rows: int, kind: int) -> None:
+@pytest.mark.parametrize("kind", [LINE, LINE_ASKING])
+def test_one_feature_asked_for_ahead_or_not(dtype: str, rows: int, kind: Kind) -> None:
     """Seen red with one of its four sums left out."""
     rng = np.random.default_rng(rows)
     x, y = rng.standard_normal((2, rows + 1), dtype=dtype)
     x[rows] = y[rows] = np.nan  # whoever reads behind the last row will know
     x, y = x[:rows], y[:rows]
     w = rng.standard_normal(1).astype(dtype).astype(np.float64)
-    got = descend(x, y, w.copy(), 0.0, 1, 1, (0,) * kind)
+    got = descend(x, y, w.copy(), 0.0, 1, 1, kind)
     assert error(got, x[:, None], y, w) < 2 * np.finfo(dtype).eps
