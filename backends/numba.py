@@ -159,7 +159,7 @@ def _start(w: ArrayLike) -> Weights:
     return np.array(w, dtype=np.float64)  # a copy: the loops write to it
 
 
-@njit(cache=True, fastmath=VECTORISE)
+@njit(cache=True, fastmath=VECTORISE, forceinline=True)
 def line_sum(x, y, w):  # type: ignore[no-untyped-def]
     """Return ``Σ x·(x·w − y)`` of one feature, in the data's dtype."""
     total = x.dtype.type(0)
@@ -199,7 +199,7 @@ def line_sum_ahead(x, y, w):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def line_total(x, y, w, kind):  # type: ignore[no-untyped-def]
     """Return ``Σ x·(x·w − y)`` of one feature, float64 across blocks of rows."""
     total, cast = 0.0, x.dtype.type(w)
