@@ -83,9 +83,9 @@ class Blocked(Plain):
     NumPy releases the interpreter's lock (``dot`` does, ``matmul`` only where it
     writes 500 values or more), so each thread takes a share of the blocks; BLAS is
     held to one thread meanwhile, as more would only wait for each other on so
-    little work. A block's sums are in the data's dtype,
-    those over blocks float64. Few features are laid out by column, because a
-    product along short rows is all overhead.
+    little work. A block's sums are in the data's dtype, those over blocks float64.
+    Few features are laid out by column, because a product along short rows is all
+    overhead.
     """
 
     BLOCK_BYTES = 1 << 20
