@@ -50,17 +50,11 @@ FAR_BYTES = 6 << 20
 TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 """Rows up to which a row, its weights and its sums are kept in two or four registers each."""
 
-PAIRS_BYTES = 256
-"""Rows from memory from which pairs, one after the other, are faster than four side by side."""
+PAIRS_BYTES, EIGHTS_BYTES, FOURS_BYTES, ABREAST_BYTES = 256, 1100, 2300, 12 << 10
+"""Rows from memory from which groups that ask for what comes next can be faster than streams:
+as many in a group as a first cache of 48 kB holds beside w, the gradient and what is to come."""
 
-IN_EIGHTS_BYTES, IN_FOURS_BYTES = 1100, 2300
-"""Rows from memory from which eight, and four, asked for one after the other can be faster:
-as many as a first cache of 48 kB holds beside w, the gradient and what is to come."""
-
-EIGHTS_BYTES, LONGEST_BYTES = 5 << 10, 12 << 10
-"""Rows from memory from which eight side by side can be faster, and from which they are."""
-
-AHEAD_LINES, EIGHTS_AHEAD_LINES, GROUP_AHEAD_LINES, LINE_AHEAD_LINES = 64, 128, 16, 32
+AHEAD_LINES, ABREAST_AHEAD_LINES, NEAR_LINES, LINE_AHEAD_LINES = 64, 128, 16, 32
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
 
 Kind = tuple[int, ...]
@@ -69,7 +63,7 @@ compiler knows, so that it compiles that loop and no other. What it holds counts
 feature alone, whose two loops are both compiled."""
 
 LINE, LINE_ASKING = (0,), (1,)
-FEW, TWO, FOUR, CACHED, PAIRS, ASKING, IN_FOURS, IN_EIGHTS, EIGHTS = range(1, 10)
+FEW, TWO, FOUR, STREAMS, PAIRS, FOURS, EIGHTS, ABREAST = range(1, 9)
 """Lengths of a `Kind`."""
 
 SHARED_BYTES = range(1 << 20, 1 << 24)
@@ -213,89 +207,90 @@ def line_total(x, y, w, kind):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def add_two(flat, y, w, total):  # type: ignore[no-untyped-def]
-    """Rows of two numbers, one after the other; weights and sums stay in registers.
+def add_two(flat, y, w, total, start, stop, apart):  # type: ignore[no-untyped-def]
+    """Rows of two numbers, from two places: of each as many at a time as a vector holds.
 
-    In explicit vectors: what the compiler makes of the plain loop reads memory a tenth slower.
+    A vector holds one feature of them; weights and sums stay in registers. What the
+    compiler makes of a plain loop reads memory a tenth slower.
     """
-    lanes = lanes_of(flat)
-    line = LINE_BYTES // VECTOR_BYTES * lanes
-    w0, w1, minus = spread(w[0]), spread(w[1]), spread(w.dtype.type(-1))
-    s0 = s1 = t0 = t1 = none = spread(w.dtype.type(0))
-    vectors = len(y) // (2 * lanes)
-    for k in range(vectors):
-        i = 2 * k * lanes
-        j, x = i + lanes, 2 * i
-        z = x + 2 * lanes
-        prefetch(flat, x + AHEAD_LINES * line)
-        prefetch(flat, z + AHEAD_LINES * line)
-        prefetch(y, i + AHEAD_LINES // 2 * line)
-        x0, x1 = load_every(flat, x, 2, 0), load_every(flat, x, 2, 1)
-        z0, z1 = load_every(flat, z, 2, 0), load_every(flat, z, 2, 1)
-        r = multiply_add(load(y, i), minus, none)
-        u = multiply_add(load(y, j), minus, none)
-        r = multiply_add(x1, w1, multiply_add(x0, w0, r))
-        u = multiply_add(z1, w1, multiply_add(z0, w0, u))
-        s0, s1 = multiply_add(x0, r, s0), multiply_add(x1, r, s1)
-        t0, t1 = multiply_add(z0, u, t0), multiply_add(z1, u, t1)
-    total[0] += sum_lanes(s0) + sum_lanes(t0)
-    total[1] += sum_lanes(s1) + sum_lanes(t1)
-    for i in range(2 * vectors * lanes, len(y)):
-        residual = flat[2 * i] * w[0] + flat[2 * i + 1] * w[1] - y[i]
-        total[0] += flat[2 * i] * residual
-        total[1] += flat[2 * i + 1] * residual
+    lanes, minus = lanes_of(flat), spread(w.dtype.type(-1))
+    s0 = s1 = none = spread(w.dtype.type(0))
+    w0, w1 = spread(w[0]), spread(w[1])
+    for i in range(start, stop, lanes):
+        for j in (i, i + apart):
+            x0, x1 = load_every(flat, 2 * j, 2, 0), load_every(flat, 2 * j, 2, 1)
+            r = multiply_add(load(y, j), minus, none)
+            r = multiply_add(x1, w1, multiply_add(x0, w0, r))
+            s0, s1 = multiply_add(x0, r, s0), multiply_add(x1, r, s1)
+    total[0] += sum_lanes(s0)
+    total[1] += sum_lanes(s1)
 
 
-@njit(cache=True, fastmath=VECTORISE)
-def add_three(flat, y, w, total):  # type: ignore[no-untyped-def]
-    """Rows of three numbers, the same.
+@njit(cache=True)
+def add_three(flat, y, w, total, start, stop, apart):  # type: ignore[no-untyped-def]
+    """Rows of three numbers, the same."""
+    lanes, minus = lanes_of(flat), spread(w.dtype.type(-1))
+    s0 = s1 = s2 = none = spread(w.dtype.type(0))
+    w0, w1, w2 = spread(w[0]), spread(w[1]), spread(w[2])
+    for i in range(start, stop, lanes):
+        for j in (i, i + apart):
+            x0, x1 = load_every(flat, 3 * j, 3, 0), load_every(flat, 3 * j, 3, 1)
+            x2 = load_every(flat, 3 * j, 3, 2)
+            r = multiply_add(load(y, j), minus, none)
+            r = multiply_add(x2, w2, multiply_add(x1, w1, multiply_add(x0, w0, r)))
+            s0, s1 = multiply_add(x0, r, s0), multiply_add(x1, r, s1)
+            s2 = multiply_add(x2, r, s2)
+    total[0] += sum_lanes(s0)
+    total[1] += sum_lanes(s1)
+    total[2] += sum_lanes(s2)
 
-    The compiler loads whole vectors and sorts their numbers by feature in registers.
-    """
-    w0, w1, w2 = w[0], w[1], w[2]
-    s0 = s1 = s2 = w.dtype.type(0)
-    for i in range(len(y)):
-        x0, x1, x2 = flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]
-        residual = x0 * w0 + x1 * w1 + x2 * w2 - y[i]
-        s0 += x0 * residual
-        s1 += x1 * residual
-        s2 += x2 * residual
-    total[0] += s0
-    total[1] += s1
-    total[2] += s2
 
-
-@njit(cache=True, fastmath=VECTORISE)
-def add_four(flat, y, w, total):  # type: ignore[no-untyped-def]
+@njit(cache=True)
+def add_four(flat, y, w, total, start, stop, apart):  # type: ignore[no-untyped-def]
     """Rows of four numbers, the same."""
-    w0, w1, w2, w3 = w[0], w[1], w[2], w[3]
-    s0 = s1 = s2 = s3 = w.dtype.type(0)
-    for i in range(len(y)):
-        x0, x1, x2, x3 = flat[4 * i], flat[4 * i + 1], flat[4 * i + 2], flat[4 * i + 3]
-        residual = (x0 * w0 + x1 * w1) + (x2 * w2 + x3 * w3) - y[i]
-        s0 += x0 * residual
-        s1 += x1 * residual
-        s2 += x2 * residual
-        s3 += x3 * residual
-    total[0] += s0
-    total[1] += s1
-    total[2] += s2
-    total[3] += s3
+    lanes, minus = lanes_of(flat), spread(w.dtype.type(-1))
+    s0 = s1 = s2 = s3 = none = spread(w.dtype.type(0))
+    w0, w1, w2, w3 = spread(w[0]), spread(w[1]), spread(w[2]), spread(w[3])
+    for i in range(start, stop, lanes):
+        for j in (i, i + apart):
+            x0, x1 = load_every(flat, 4 * j, 4, 0), load_every(flat, 4 * j, 4, 1)
+            x2, x3 = load_every(flat, 4 * j, 4, 2), load_every(flat, 4 * j, 4, 3)
+            r = multiply_add(load(y, j), minus, none)
+            r = multiply_add(x1, w1, multiply_add(x0, w0, r))
+            r = multiply_add(x3, w3, multiply_add(x2, w2, r))
+            s0, s1 = multiply_add(x0, r, s0), multiply_add(x1, r, s1)
+            s2, s3 = multiply_add(x2, r, s2), multiply_add(x3, r, s3)
+    total[0] += sum_lanes(s0)
+    total[1] += sum_lanes(s1)
+    total[2] += sum_lanes(s2)
+    total[3] += sum_lanes(s3)
 
 
 @njit(cache=True)
 def add_few(x, y, w, total):  # type: ignore[no-untyped-def]
-    """Two to four features, x of shape (n, d)."""
+    """Two to four features, x of shape (n, d): the halves of the rows side by side."""
     n, d = x.shape
-    for start in range(0, n, LINE_ROWS):
-        stop = min(start + LINE_ROWS, n)
-        flat, targets = x[start:stop].reshape((stop - start) * d), y[start:stop]
+    flat, lanes = x.reshape(n * d), lanes_of(x)
+    apart = n // (2 * lanes) * lanes
+    for start in range(0, apart, LINE_ROWS // 2):
+        stop = min(start + LINE_ROWS // 2, apart)
         if d == 2:
-            add_two(flat, targets, w, total)
+            add_two(flat, y, w, total, start, stop, apart)
         elif d == 3:
-            add_three(flat, targets, w, total)
+            add_three(flat, y, w, total, start, stop, apart)
         else:
-            add_four(flat, targets, w, total)
+            add_four(flat, y, w, total, start, stop, apart)
+    add_one_by_one(x, y, w, total, 2 * apart)
+
+
+@njit(cache=True)
+def add_one_by_one(x, y, w, total, first):  # type: ignore[no-untyped-def]
+    """Add the rows from `first` on, which are few."""
+    n, d = x.shape
+    for i in range(first, n):
+        residual = dot(x[i], w) - y[i]
+        for j in range(d):
+            total[j] += residual * x[i, j]
 
 
 @njit(cache=True, fastmath=VECTORISE)
@@ -357,22 +352,22 @@ def dot(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def add_two_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
-    """Rows of up to `TWO_BYTES`, two at a time: loaded once, and all else is in registers."""
+def add_two_vectors(flat, d, y, w, gradient, start, stop, apart):  # type: ignore[no-untyped-def]
+    """Rows of up to `TWO_BYTES`, from two places: loaded once, and all else is in registers."""
     lanes, zero = lanes_of(flat), spread(w.dtype.type(0))
     line = LINE_BYTES // VECTOR_BYTES * lanes
     w0, w1 = load(w, 0), load(w, lanes)
     g0, g1 = load(gradient, 0), load(gradient, lanes)
     h0 = h1 = zero
-    for i in range(start, stop - 1, 2):
-        x, z = i * d, (i + 1) * d
+    for i in range(start, stop):
+        x, z = i * d, (i + apart) * d
         x0, x1 = load(flat, x), load(flat, x + lanes)
         z0, z1 = load(flat, z), load(flat, z + lanes)
-        for k in range(2):
-            prefetch(flat, x + (AHEAD_LINES + k) * line)
+        prefetch(flat, x + NEAR_LINES * line)
+        prefetch(flat, z + NEAR_LINES * line)
         s = multiply_add(x0, w0, multiply_add(x1, w1, zero))
         t = multiply_add(z0, w0, multiply_add(z1, w1, zero))
-        r, u = spread(sum_lanes(s) - y[i]), spread(sum_lanes(t) - y[i + 1])
+        r, u = spread(sum_lanes(s) - y[i]), spread(sum_lanes(t) - y[i + apart])
         g0, g1 = multiply_add(x0, r, g0), multiply_add(x1, r, g1)
         h0, h1 = multiply_add(z0, u, h0), multiply_add(z1, u, h1)
     one = spread(w.dtype.type(1))
@@ -381,26 +376,27 @@ def add_two_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-un
 
 
 @njit(cache=True)
-def add_four_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
-    """Rows of up to `FOUR_BYTES`, two at a time: loaded once, and all else is in registers."""
+def add_four_vectors(flat, d, y, w, gradient, start, stop, apart):  # type: ignore[no-untyped-def]
+    """Rows of up to `FOUR_BYTES`, the same."""
     lanes, zero = lanes_of(flat), spread(w.dtype.type(0))
     line = LINE_BYTES // VECTOR_BYTES * lanes
     w0, w1, w2, w3 = load(w, 0), load(w, lanes), load(w, 2 * lanes), load(w, 3 * lanes)
     g0, g1 = load(gradient, 0), load(gradient, lanes)
     g2, g3 = load(gradient, 2 * lanes), load(gradient, 3 * lanes)
-    for i in range(start, stop - 1, 2):
-        x, z = i * d, (i + 1) * d
+    for i in range(start, stop):
+        x, z = i * d, (i + apart) * d
         x0, x1 = load(flat, x), load(flat, x + lanes)
         x2, x3 = load(flat, x + 2 * lanes), load(flat, x + 3 * lanes)
         z0, z1 = load(flat, z), load(flat, z + lanes)
         z2, z3 = load(flat, z + 2 * lanes), load(flat, z + 3 * lanes)
-        for k in range(4):
-            prefetch(flat, x + (AHEAD_LINES + k) * line)
+        for k in range(NEAR_LINES, NEAR_LINES + 2):
+            prefetch(flat, x + k * line)
+            prefetch(flat, z + k * line)
         s = multiply_add(x2, w2, multiply_add(x3, w3, zero))
         t = multiply_add(z2, w2, multiply_add(z3, w3, zero))
         s = multiply_add(x0, w0, multiply_add(x1, w1, s))
         t = multiply_add(z0, w0, multiply_add(z1, w1, t))
-        r, u = spread(sum_lanes(s) - y[i]), spread(sum_lanes(t) - y[i + 1])
+        r, u = spread(sum_lanes(s) - y[i]), spread(sum_lanes(t) - y[i + apart])
         g0 = multiply_add(z0, u, multiply_add(x0, r, g0))
         g1 = multiply_add(z1, u, multiply_add(x1, r, g1))
         g2 = multiply_add(z2, u, multiply_add(x2, r, g2))
@@ -411,53 +407,50 @@ def add_four_vectors(flat, d, y, w, gradient, start, stop):  # type: ignore[no-u
     store(gradient, 3 * lanes, g3)
 
 
-@njit(cache=True)
-def add_fours(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
-    """Four rows side by side; they share the loads of w and of the gradient.
+@njit(cache=True, forceinline=True)
+def plus_four(g, flat, j, x0, r0, x1, r1, x2, r2, x3, r3):  # type: ignore[no-untyped-def]
+    """Return the gradient's vector with four rows', at j, added: each times its residual."""
+    g = multiply_add(load(flat, x0 + j), r0, g)
+    g = multiply_add(load(flat, x1 + j), r1, g)
+    g = multiply_add(load(flat, x2 + j), r2, g)
+    return multiply_add(load(flat, x3 + j), r3, g)
 
-    The hardware follows one stream, not four within a page: the lines are
-    asked for in order, some kilobytes ahead. All of a group at once would be more
-    than a core can wait for, so it is one where two are read.
+
+@njit(cache=True)
+def add_streams(flat, d, y, w, gradient, start, stop, apart):  # type: ignore[no-untyped-def]
+    """Rows from four places side by side; they share the loads of w and of the gradient.
+
+    The hardware asks for what comes next of each: it follows several streams, if they are
+    not within a page.
     """
     lanes = lanes_of(flat)
-    line = LINE_BYTES // VECTOR_BYTES * lanes
-    vectors = len(w) // lanes
     none = spread(w.dtype.type(0))
-    for i in range(start, stop - 3, 4):
-        x0 = i * d
-        x1, x2, x3 = x0 + d, x0 + 2 * d, x0 + 3 * d
-        ahead = x0 + AHEAD_LINES * line
+    for i in range(start, stop):
+        i1, i2, i3 = i + apart, i + 2 * apart, i + 3 * apart
+        x0, x1, x2, x3 = i * d, i1 * d, i2 * d, i3 * d
         s0 = s1 = s2 = s3 = none
-        for k in range(vectors):
-            j = k * lanes
-            prefetch(flat, ahead + k * line)
+        for j in range(0, len(w), lanes):
             weights = load(w, j)
             s0 = multiply_add(load(flat, x0 + j), weights, s0)
             s1 = multiply_add(load(flat, x1 + j), weights, s1)
             s2 = multiply_add(load(flat, x2 + j), weights, s2)
             s3 = multiply_add(load(flat, x3 + j), weights, s3)
-        ahead += 2 * d
-        r0, r1 = spread(sum_lanes(s0) - y[i]), spread(sum_lanes(s1) - y[i + 1])
-        r2, r3 = spread(sum_lanes(s2) - y[i + 2]), spread(sum_lanes(s3) - y[i + 3])
-        for k in range(vectors):
-            j = k * lanes
-            prefetch(flat, ahead + k * line)
-            g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
-            g = multiply_add(load(flat, x1 + j), r1, g)
-            g = multiply_add(load(flat, x2 + j), r2, g)
-            store(gradient, j, multiply_add(load(flat, x3 + j), r3, g))
+        r0, r1 = spread(sum_lanes(s0) - y[i]), spread(sum_lanes(s1) - y[i1])
+        r2, r3 = spread(sum_lanes(s2) - y[i2]), spread(sum_lanes(s3) - y[i3])
+        for j in range(0, len(w), lanes):
+            g = load(gradient, j)
+            store(gradient, j, plus_four(g, flat, j, x0, r0, x1, r1, x2, r2, x3, r3))
 
 
 @njit(cache=True, forceinline=True)
-def dot_ahead(flat, x, w, ahead, kind):  # type: ignore[no-untyped-def]
-    """Return ``flat[x : x + len(w)]·w``; if it asks, for one line where two are read."""
+def dot_ahead(flat, x, w, ahead):  # type: ignore[no-untyped-def]
+    """Return ``flat[x : x + len(w)]·w``, asking for one line where two are read."""
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
     s0 = s1 = s2 = s3 = spread(w.dtype.type(0))
     for k in range(len(w) // (4 * lanes)):
         j = 4 * k * lanes
-        if len(kind) != PAIRS:
-            prefetch(flat, ahead + k * line)
+        prefetch(flat, ahead + k * line)
         s0 = multiply_add(load(flat, x + j), load(w, j), s0)
         s1 = multiply_add(load(flat, x + j + lanes), load(w, j + lanes), s1)
         s2 = multiply_add(load(flat, x + j + 2 * lanes), load(w, j + 2 * lanes), s2)
@@ -468,11 +461,11 @@ def dot_ahead(flat, x, w, ahead, kind):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def add_pairs(flat, d, y, w, gradient, start, stop, kind):  # type: ignore[no-untyped-def]
+def add_pairs(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
     """Two rows, one after the other, then both from the cache to the gradient.
 
-    Memory must not rest meanwhile. Where the hardware does not see to it by itself, half of
-    the lines of the rows to come are asked for in the dot products and half in the sweep.
+    Memory must not rest meanwhile: half of the lines of the rows to come are asked for in
+    the dot products and half in the sweep.
     """
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
@@ -481,13 +474,12 @@ def add_pairs(flat, d, y, w, gradient, start, stop, kind):  # type: ignore[no-un
         x0 = i * d
         x1 = x0 + d
         ahead = x1 + AHEAD_LINES * line
-        r0 = spread(dot_ahead(flat, x0, w, ahead, kind) - y[i])
-        r1 = spread(dot_ahead(flat, x1, w, ahead + asked, kind) - y[i + 1])
+        r0 = spread(dot_ahead(flat, x0, w, ahead) - y[i])
+        r1 = spread(dot_ahead(flat, x1, w, ahead + asked) - y[i + 1])
         ahead += 2 * asked
         for k in range(len(w) // (2 * lanes)):
             j = 2 * k * lanes
-            if len(kind) == ASKING:
-                prefetch(flat, ahead + k * line)
+            prefetch(flat, ahead + k * line)
             g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
             h = multiply_add(load(flat, x0 + j + lanes), r0, load(gradient, j + lanes))
             store(gradient, j, multiply_add(load(flat, x1 + j), r1, g))
@@ -504,43 +496,37 @@ def add_in_order(flat, d, y, w, gradient, start, stop, kind):  # type: ignore[no
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
     asked = len(w) // (4 * lanes) * line
-    group = 8 if len(kind) == IN_EIGHTS else 4
+    group = 8 if len(kind) == EIGHTS else 4
     for i in range(start, stop, group):
         x0 = i * d
         x1, x2, x3 = x0 + d, x0 + 2 * d, x0 + 3 * d
-        ahead = x0 + group * d + GROUP_AHEAD_LINES * line
-        r0 = spread(dot_ahead(flat, x0, w, ahead, kind) - y[i])
-        r1 = spread(dot_ahead(flat, x1, w, ahead + asked, kind) - y[i + 1])
-        r2 = spread(dot_ahead(flat, x2, w, ahead + 2 * asked, kind) - y[i + 2])
-        r3 = spread(dot_ahead(flat, x3, w, ahead + 3 * asked, kind) - y[i + 3])
+        ahead = x0 + group * d + NEAR_LINES * line
+        r0 = spread(dot_ahead(flat, x0, w, ahead) - y[i])
+        r1 = spread(dot_ahead(flat, x1, w, ahead + asked) - y[i + 1])
+        r2 = spread(dot_ahead(flat, x2, w, ahead + 2 * asked) - y[i + 2])
+        r3 = spread(dot_ahead(flat, x3, w, ahead + 3 * asked) - y[i + 3])
         ahead += 4 * asked
-        if len(kind) == IN_EIGHTS:
+        if len(kind) == EIGHTS:
             x4, x5, x6, x7 = x0 + 4 * d, x0 + 5 * d, x0 + 6 * d, x0 + 7 * d
-            r4 = spread(dot_ahead(flat, x4, w, ahead, kind) - y[i + 4])
-            r5 = spread(dot_ahead(flat, x5, w, ahead + asked, kind) - y[i + 5])
-            r6 = spread(dot_ahead(flat, x6, w, ahead + 2 * asked, kind) - y[i + 6])
-            r7 = spread(dot_ahead(flat, x7, w, ahead + 3 * asked, kind) - y[i + 7])
+            r4 = spread(dot_ahead(flat, x4, w, ahead) - y[i + 4])
+            r5 = spread(dot_ahead(flat, x5, w, ahead + asked) - y[i + 5])
+            r6 = spread(dot_ahead(flat, x6, w, ahead + 2 * asked) - y[i + 6])
+            r7 = spread(dot_ahead(flat, x7, w, ahead + 3 * asked) - y[i + 7])
             ahead += 4 * asked
         for k in range(len(w) // lanes):
             j = k * lanes
-            g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
-            g = multiply_add(load(flat, x1 + j), r1, g)
-            g = multiply_add(load(flat, x2 + j), r2, g)
-            g = multiply_add(load(flat, x3 + j), r3, g)
-            if len(kind) == IN_EIGHTS:
+            g = plus_four(load(gradient, j), flat, j, x0, r0, x1, r1, x2, r2, x3, r3)
+            if len(kind) == EIGHTS:
                 prefetch(flat, ahead + 2 * k * line)
                 prefetch(flat, ahead + (2 * k + 1) * line)
-                g = multiply_add(load(flat, x4 + j), r4, g)
-                g = multiply_add(load(flat, x5 + j), r5, g)
-                g = multiply_add(load(flat, x6 + j), r6, g)
-                g = multiply_add(load(flat, x7 + j), r7, g)
+                g = plus_four(g, flat, j, x4, r4, x5, r5, x6, r6, x7, r7)
             else:
                 prefetch(flat, ahead + k * line)
             store(gradient, j, g)
 
 
 @njit(cache=True)
-def add_eights(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+def add_abreast(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
     """Eight long rows side by side: w and the gradient, which no first cache keeps, go by once.
 
     The hardware does not follow eight streams, so the next eight rows are asked for in order,
@@ -550,12 +536,11 @@ def add_eights(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped
     line = LINE_BYTES // VECTOR_BYTES * lanes
     vectors = len(w) // lanes
     none = spread(w.dtype.type(0))
-    for group in range((stop - start) // 8):
-        i = start + 8 * group
+    for i in range(start, stop, 8):
         x0 = i * d
         x1, x2, x3, x4 = x0 + d, x0 + 2 * d, x0 + 3 * d, x0 + 4 * d
         x5, x6, x7 = x0 + 5 * d, x0 + 6 * d, x0 + 7 * d
-        ahead = x0 + 8 * d + EIGHTS_AHEAD_LINES * line
+        ahead = x0 + 8 * d + ABREAST_AHEAD_LINES * line
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = none
         for k in range(vectors):
             j = k * lanes
@@ -579,19 +564,13 @@ def add_eights(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped
             j = k * lanes
             prefetch_far(flat, ahead + 2 * k * line)
             prefetch_far(flat, ahead + (2 * k + 1) * line)
-            g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
-            g = multiply_add(load(flat, x1 + j), r1, g)
-            g = multiply_add(load(flat, x2 + j), r2, g)
-            g = multiply_add(load(flat, x3 + j), r3, g)
-            g = multiply_add(load(flat, x4 + j), r4, g)
-            g = multiply_add(load(flat, x5 + j), r5, g)
-            g = multiply_add(load(flat, x6 + j), r6, g)
-            store(gradient, j, multiply_add(load(flat, x7 + j), r7, g))
+            g = plus_four(load(gradient, j), flat, j, x0, r0, x1, r1, x2, r2, x3, r3)
+            store(gradient, j, plus_four(g, flat, j, x4, r4, x5, r5, x6, r6, x7, r7))
 
 
 @njit(cache=True)
 def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
-    """Many features, x of shape (n, d): blocks of rows.
+    """Many features, x of shape (n, d): blocks of rows, or of the parts read side by side.
 
     A row is read to the next multiple of what a loop takes at a time, that is
     into the row behind it, with weights of zero there: no element is left to a
@@ -599,10 +578,14 @@ def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
     """
     n, d = x.shape
     flat, row_bytes = x.reshape(n * d), d * x.itemsize
-    vectors = 4
+    parts, vectors = 1, 4
     if len(kind) == TWO:
-        vectors = 2
-    elif len(kind) == CACHED or len(kind) == EIGHTS:
+        parts, vectors = 2, 2
+    elif len(kind) == FOUR:
+        parts = 2
+    elif len(kind) == STREAMS:
+        parts, vectors = 4, 1
+    elif len(kind) == ABREAST:
         vectors = 1
     lanes = vectors * lanes_of(x)
     width = -(-d // lanes) * lanes
@@ -610,28 +593,25 @@ def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
     for j in range(d):
         weights[j] = w[j]
     whole = max(0, n - width // d) // 8 * 8
-    rows = max(8, BLOCK_BYTES // row_bytes // 8 * 8)
-    for start in range(0, whole, rows):
-        stop = min(start + rows, whole)
+    apart, rows = whole // parts, max(8, BLOCK_BYTES // row_bytes // 8 * 8) // parts
+    for start in range(0, apart, rows):
+        stop = min(start + rows, apart)
         block = np.zeros(width, x.dtype)
         if len(kind) == TWO:
-            add_two_vectors(flat, d, y, weights, block, start, stop)
+            add_two_vectors(flat, d, y, weights, block, start, stop, apart)
         elif len(kind) == FOUR:
-            add_four_vectors(flat, d, y, weights, block, start, stop)
-        elif len(kind) == CACHED:
-            add_fours(flat, d, y, weights, block, start, stop)
-        elif len(kind) == EIGHTS:
-            add_eights(flat, d, y, weights, block, start, stop)
-        elif len(kind) == IN_FOURS or len(kind) == IN_EIGHTS:
-            add_in_order(flat, d, y, weights, block, start, stop, kind)
+            add_four_vectors(flat, d, y, weights, block, start, stop, apart)
+        elif len(kind) == STREAMS:
+            add_streams(flat, d, y, weights, block, start, stop, apart)
+        elif len(kind) == PAIRS:
+            add_pairs(flat, d, y, weights, block, start, stop)
+        elif len(kind) == ABREAST:
+            add_abreast(flat, d, y, weights, block, start, stop)
         else:
-            add_pairs(flat, d, y, weights, block, start, stop, kind)
+            add_in_order(flat, d, y, weights, block, start, stop, kind)
         for j in range(d):
             total[j] += block[j]
-    for i in range(whole, n):
-        residual = dot(x[i], w) - y[i]
-        for j in range(d):
-            total[j] += residual * x[i, j]
+    add_one_by_one(x, y, w, total, whole)
 
 
 @njit(cache=True)
@@ -748,15 +728,14 @@ def kind_of(x: Array, y: Array, threads: int) -> Kind:
     if row_bytes <= FOUR_BYTES:
         return (0,) * (TWO if row_bytes <= TWO_BYTES else FOUR)
     if row_bytes < PAIRS_BYTES or x.nbytes < threads * FAR_BYTES:
-        return (0,) * CACHED
-    if row_bytes >= LONGEST_BYTES:
-        return (0,) * EIGHTS
-    if row_bytes < IN_EIGHTS_BYTES:
-        asking = ASKING
+        return (0,) * STREAMS
+    if row_bytes < EIGHTS_BYTES:
+        group = PAIRS
+    elif row_bytes < ABREAST_BYTES:
+        group = EIGHTS if row_bytes < FOURS_BYTES else FOURS
     else:
-        asking = IN_EIGHTS if row_bytes < IN_FOURS_BYTES else IN_FOURS
-    other = EIGHTS if row_bytes >= EIGHTS_BYTES else PAIRS
-    return faster(x, y, threads, (0,) * other, (0,) * asking)
+        group = ABREAST
+    return faster(x, y, threads, (0,) * STREAMS, (0,) * group)
 
 
 _faster: dict[tuple[tuple[int, ...], str, int], Kind] = {}
@@ -766,8 +745,7 @@ def faster(x: Array, y: Array, threads: int, *kinds: Kind) -> Kind:
     """Return which of the kinds takes such rows in the least time.
 
     Processors differ: to ask for rows ahead of their use gives an EPYC 9005 a tenth and costs
-    a 9004 as much. So both are tried, once a process. (From pairs to groups in order the sums
-    are the same to the last bit.)
+    a 9004 as much. So both are tried, once a process.
     """
     key = x.shape, x.dtype.name, threads
     if key not in _faster:

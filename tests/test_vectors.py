@@ -13,14 +13,14 @@ from numba import get_num_threads, njit
 
 from backends import vectors
 from backends.numba import (
-    ASKING,
+    ABREAST,
     EIGHTS,
     FAR_BYTES,
-    IN_EIGHTS,
-    IN_FOURS,
+    FOURS,
     LINE,
     LINE_ASKING,
     PAIRS,
+    STREAMS,
     Kind,
     Parallel,
     descend,
@@ -114,16 +114,16 @@ def test_rows_of_every_length_that_come_from_memory(
     problem = Problem(x, y)
     placed = Parallel(problem, 1e-3, "cpu")
     got = placed.gradient(w)
-    if len(placed.kind) >= PAIRS:  # whichever is faster here
-        others = {
+    if len(placed.kind) >= STREAMS:  # whichever is faster here
+        each = {
             kind: descend(x, y, w.copy(), 0.0, 1, get_num_threads(), (0,) * kind)
-            for kind in (PAIRS, ASKING, IN_FOURS, IN_EIGHTS, EIGHTS)
+            for kind in (STREAMS, PAIRS, FOURS, EIGHTS, ABREAST)
         }
-        for kind in (ASKING, IN_FOURS, IN_EIGHTS):  # the same sums, to the last bit
-            np.testing.assert_array_equal(others[kind], others[PAIRS])
-        np.testing.assert_array_equal(got, others[len(placed.kind)])
-        for kind in (PAIRS, EIGHTS):
-            assert error(others[kind], x, y, w) < 2 * np.finfo(dtype).eps
+        for kind in (FOURS, EIGHTS):  # the same sums, to the last bit
+            np.testing.assert_array_equal(each[kind], each[PAIRS])
+        np.testing.assert_array_equal(got, each[len(placed.kind)])
+        for kind in (STREAMS, PAIRS, ABREAST):
+            assert error(each[kind], x, y, w) < 2 * np.finfo(dtype).eps
     exact = x.astype(np.float64)
     expected = exact.T @ (exact @ w - y)
     tolerance = 1e-5 if dtype == "float32" else 1e-12
