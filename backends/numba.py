@@ -51,8 +51,8 @@ TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 """Rows up to which a row, its weights and its sums are kept in two or four registers each."""
 
 PAIRS_BYTES, EIGHTS_BYTES, FOURS_BYTES, ABREAST_BYTES = 256, 1100, 2300, 12 << 10
-"""Rows from memory from which groups that ask for what comes next can be faster than streams:
-as many in a group as a first cache of 48 kB holds beside w, the gradient and what is to come."""
+"""Rows from memory from which a group that asks for the next can be faster than streams: as
+many rows as a first cache of 48 kB holds beside w, the gradient and what is to come."""
 
 AHEAD_LINES, ABREAST_AHEAD_LINES, NEAR_LINES, LINE_AHEAD_LINES = 64, 128, 16, 32
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
