@@ -52,7 +52,8 @@ TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 
 PAIRS_BYTES, EIGHTS_BYTES, FOURS_BYTES, ABREAST_BYTES = 256, 1100, 2300, 12 << 10
 """Rows from memory from which a group that asks for the next can be faster than streams: as
-many rows as a first cache of 48 kB holds beside w, the gradient and what is to come."""
+many rows as a first cache of 48 kB holds beside w, the gradient and what is to come; from the
+last on it holds no such group."""
 
 AHEAD_LINES, ABREAST_AHEAD_LINES, NEAR_LINES, LINE_AHEAD_LINES = 64, 128, 16, 32
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
@@ -729,12 +730,13 @@ def kind_of(x: Array, y: Array, threads: int) -> Kind:
         return (0,) * (TWO if row_bytes <= TWO_BYTES else FOUR)
     if row_bytes < PAIRS_BYTES or x.nbytes < threads * FAR_BYTES:
         return (0,) * STREAMS
-    if row_bytes < EIGHTS_BYTES:
-        group = PAIRS
-    elif row_bytes < ABREAST_BYTES:
-        group = EIGHTS if row_bytes < FOURS_BYTES else FOURS
-    else:
+    group = PAIRS
+    if row_bytes >= ABREAST_BYTES:
         group = ABREAST
+    elif row_bytes >= FOURS_BYTES:
+        group = FOURS
+    elif row_bytes >= EIGHTS_BYTES:
+        group = EIGHTS
     return faster(x, y, threads, (0,) * STREAMS, (0,) * group)
 
 
