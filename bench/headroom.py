@@ -29,6 +29,16 @@ GRID = (
 )
 """Rows and features: from latency to memory, then all of 256 MB and more in float32."""
 
+DEVICE_GRID = (
+    *((100, 1), (10_000, 1), (1_000_000, 1)),
+    *((250_000_000, 1), (130_000_000, 2), (90_000_000, 3), (32_000_000, 8), (8_000_000, 32)),
+    *((2_000_000, 128), (500_000, 500), (130_000, 2000)),
+)
+"""Of a GPU, which needs more to be busy: the last eight are of 1 GB and more."""
+
+Size = tuple[int, int, str]
+"""Rows, features and dtype."""
+
 C = "C, OpenMP"
 
 MOST_COLUMNS = 6
@@ -41,6 +51,8 @@ class Limit:
 
     Attributes
     ----------
+    device : str
+        Whose memory is read.
     read_s : float or None
         Reading the bytes of a step once.
     native_s : float or None
@@ -54,6 +66,7 @@ class Limit:
     rows: int
     features: int
     dtype: str
+    device: str
     read_s: float | None
     native_s: float | None
     native_fraction: float | None
@@ -65,7 +78,7 @@ class Limit:
         return Row(READ, *self.size).bytes_per_step >= SMALLEST_BYTES
 
     @property
-    def size(self) -> tuple[int, int, str]:
+    def size(self) -> Size:
         """As `Row.size`."""
         return self.rows, self.features, self.dtype
 
@@ -75,12 +88,29 @@ class Limit:
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the yardsticks of every size that was asked for, narrow ones first."""
-    sizes = {Row.parse(text).size for text in record.request["rows"]}
-    return [_limit(record, size) for size in sorted(sizes, key=lambda s: (s[1], s[0], s[2]))]
+    """Return the yardsticks of every size asked for, the host's and narrow ones first."""
+    rows = [Row.parse(text) for text in record.request["rows"]]
+    asked = {(r.device != "cpu", r.device, r.features, r.rows, r.dtype) for r in rows}
+    return [
+        _host(record, (n, d, dtype)) if device == "cpu" else _of(device, record, (n, d, dtype))
+        for _, device, d, n, dtype in sorted(asked)
+    ]
 
 
-def _limit(record: Record, size: tuple[int, int, str]) -> Limit:
+def _of(device: str, record: Record, size: Size) -> Limit:
+    """Take the reads before the rounds of all backends that run there."""
+    found = [m for task in record.tasks.values() for m in task.measurements]
+    rates = [
+        rate
+        for m in found
+        if (row := Row.parse(m.row)).size == size and row.device == device
+        for rate in m.info.get("read_bytes_per_s", ())
+    ]
+    read_s = Row(READ, *size).bytes_per_step / median(rates) if rates else None
+    return Limit(*size, device, read_s, native_s=None, native_fraction=None, failure="")
+
+
+def _host(record: Record, size: Size) -> Limit:
     read, native = Row(READ, *size), Row(NATIVE, *size)
     found = [m for task in record.tasks.values() for m in task.measurements]
     reads = [
@@ -95,6 +125,7 @@ def _limit(record: Record, size: tuple[int, int, str]) -> Limit:
     right = bool(steps) and not failure
     return Limit(
         *size,
+        device="cpu",
         read_s=median(reads) if reads else None,
         native_s=median(steps) if right else None,
         native_fraction=read_fraction(record, native) if right else None,
@@ -112,14 +143,17 @@ def headroom_table(results: list[Result], limits: list[Limit]) -> RenderableType
     limits : list of Limit
     """
     parts: list[RenderableType] = []
-    for first in range(0, len(limits), MOST_COLUMNS):
-        parts += _tables(results, limits[first : first + MOST_COLUMNS])
+    for device in dict.fromkeys(limit.device for limit in limits):
+        there = [limit for limit in limits if limit.device == device]
+        theirs = [result for result in results if result.row.device == device]
+        for first in range(0, len(there), MOST_COLUMNS):
+            parts += _tables(theirs, there[first : first + MOST_COLUMNS])
     failed = {str(r.row): r.reason for r in results if not r.verified}
     failed |= {
         str(Row(NATIVE, *limit.size)): limit.failure for limit in limits if limit.failure
     }
     notes = [Text(f"failed: {row}: {reason}", "red") for row, reason in failed.items()]
-    if all(Name.parse(r.backend).device == "cpu" for r in results):
+    if all(limit.device == "cpu" for limit in limits):
         notes.append(Text("GPU: not measured", "dim"))
     return Group(*parts, *notes)
 
@@ -131,21 +165,24 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
         times.add_row(label, *map(_time, mine))
         shares.add_row(label, *(percent(r.bandwidth_fraction if r else None) for r in mine))
     times.add_section()
-    times.add_row(C, *("failed" if x.failure else seconds(x.native_s) for x in limits))
+    device = limits[0].device
+    if device == "cpu":
+        times.add_row(C, *("failed" if x.failure else seconds(x.native_s) for x in limits))
+        shares.add_section()
+        shares.add_row(C, *(percent(x.native_fraction) for x in limits))
     times.add_row("reading once", *(seconds(x.read_s if x.bounds else None) for x in limits))
-    shares.add_section()
-    shares.add_row(C, *(percent(x.native_fraction) for x in limits))
+    where = "" if device == "cpu" else f" on {device}"
     return [
-        Text(f"The best of each library, {limits[0].dtype}: time a step", "bold"),
+        Text(f"The best of each library{where}, {limits[0].dtype}: time a step", "bold"),
         *(times, Text()),
         Text("Share of the reading's pace (what a step reads ÷ what it could)", "bold"),
         *(shares, Text()),
     ]
 
 
-def _best(results: list[Result]) -> dict[str, dict[tuple[int, int, str], Result]]:
+def _best(results: list[Result]) -> dict[str, dict[Size, Result]]:
     """Return the fastest result by library and device, in the catalogue's order, and size."""
-    best: dict[Name, dict[tuple[int, int, str], Result]] = {}
+    best: dict[Name, dict[Size, Result]] = {}
     for result in results:
         name = Name.parse(result.backend)
         whose = Name(name.library, device=name.device)

@@ -77,10 +77,19 @@ class Row:
         return step_bytes(self.rows, self.features, self.dtype)
 
     @property
+    def device(self) -> str:
+        """Where its data lie; a yardstick's are the host's."""
+        return "cpu" if self.backend in YARDSTICKS else Name.parse(self.backend).device
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether a step reads the rows: `gram`'s does not."""
+        return self.backend in YARDSTICKS or not Name.parse(self.backend).least_squares_only
+
+    @property
     def reads_memory(self) -> bool:
-        """Whether a step reads the rows from the host's memory: no device, and no `gram`."""
-        name = Name.parse(self.backend)
-        return name.device == "cpu" and not name.least_squares_only
+        """Whether a step reads the rows from the host's memory."""
+        return self.device == "cpu" and self.reads_rows
 
     @property
     def yardstick(self) -> Row:

@@ -51,9 +51,10 @@ def memory_pace(records: Iterable[Record], cache_bytes: int) -> MemoryPace:
     reads = []
     for outcome in _of_memory(records):
         for m in outcome.measurements:
+            row = Row.parse(m.row)
             rate = _yardstick_rate(m) if m.kind == READ else _rate_beside(m)
-            if rate:
-                reads.append((Row.parse(m.row).bytes_per_step, rate))
+            if rate and row.reads_memory:
+                reads.append((row.bytes_per_step, rate))
     return MemoryPace.of(reads, cache_bytes)
 
 
@@ -168,7 +169,7 @@ def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str,
         for row in {Row.parse(text) for text in record.request["rows"]}:
             if (row.features, row.dtype) != (features, dtype):
                 continue
-            if not row.reads_memory:
+            if not row.reads_rows:
                 continue
             share = read_fraction(record, row)
             if share is not None and row.rows >= largest.get(row.backend, (0, 0.0))[0]:

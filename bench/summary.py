@@ -173,9 +173,7 @@ def _result(record: Record, row: Row) -> Result:
         new_shape_s=once("new_shape"),
         step_s=Interval.of(samples) if verified else None,
         bytes_per_step=row.bytes_per_step,
-        bandwidth_fraction=read_fraction(record, row)
-        if verified and row.reads_memory
-        else None,
+        bandwidth_fraction=read_fraction(record, row) if verified and row.reads_rows else None,
         peak_bytes=worst("peak_bytes"),
         peak_device_bytes=worst("peak_device_bytes"),
     )
@@ -189,7 +187,8 @@ def _middle(values: Iterable[float]) -> float | None:
 def read_fraction(record: Record, row: Row) -> float | None:
     """Median over the passes of step's bytes/s ÷ the read's in the same process.
 
-    Of a read just before the round if there was one, else of the yardstick's.
+    Of a read just before the round if there was one, else of the yardstick's, which reads
+    the host's memory.
     """
     if row.bytes_per_step < SMALLEST_BYTES:
         return None  # it waits for latency
@@ -213,6 +212,8 @@ def read_fraction(record: Record, row: Row) -> float | None:
         ]
         if paired:
             fractions.append(median(paired))
+            continue
+        if row.device != "cpu":
             continue
         step = rate(steps, lambda _: row.bytes_per_step)
         read = rate(reads, lambda m: int(m.info["bytes"]))

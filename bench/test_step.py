@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from backends.catalogue import Name
 from backends.interface import Weights
 from backends.problem import Problem
 from backends.source import Source
 from bench.bandwidth import IN_PLACE_BYTES, Reader
+from bench.device import DeviceReader
 from bench.memory import settle
 from bench.native import Kernel, NativeError
 from bench.row import Row
@@ -50,8 +50,7 @@ def test_step(
     began = time.perf_counter()
     descent = backend.place(problem, slow_rate(problem, pace.steps))
     benchmark.extra_info["place_again_s"] = time.perf_counter() - began  # for the cost model
-    on_cpu = Name.parse(row.backend).device == "cpu"  # another device reads another memory
-    reader = beside(problem, threads) if on_cpu and turns.alone else None
+    reader = beside(problem, threads, row) if turns.alone else None
     time_steps(benchmark, row, descent.run, pace, seconds, turns, reader)
 
 
@@ -65,18 +64,21 @@ def test_native(
         kernel = Kernel(problem, slow_rate(problem, pace.steps), threads)
     except NativeError as error:
         pytest.skip(str(error))
-    reader = beside(problem, threads) if turns.alone else None
+    reader = beside(problem, threads, native) if turns.alone else None
     time_steps(benchmark, native, kernel.run, pace, seconds, turns, reader)
 
 
-def beside(problem: Problem | Source, threads: int) -> Reader | None:
+def beside(problem: Problem | Source, threads: int, row: Row) -> Reader | DeviceReader | None:
     """Return what reads the data themselves before a round, if they are in memory and many.
 
-    Then a step and what it is held against find the machine in one state.
+    Then a step and what it is held against find the machine in one state. On a device that
+    is as many bytes of its own memory.
     """
-    if isinstance(problem, Problem) and problem.bytes_per_step >= IN_PLACE_BYTES:
+    if not isinstance(problem, Problem) or problem.bytes_per_step < IN_PLACE_BYTES:
+        return None
+    if row.device == "cpu":
         return Reader.of(problem, threads)
-    return None
+    return DeviceReader.of(row.library, row.device, problem.bytes_per_step)
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def time_steps(
     pace: Pace,
     seconds: float,
     turns: Turns,
-    reader: Reader | None,
+    reader: Reader | DeviceReader | None,
 ) -> None:
     """Time rounds of steps at `slow_rate`, each from another start; the last must be right."""
     problem = row.problem

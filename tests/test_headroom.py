@@ -31,7 +31,8 @@ def read(*seconds: float, size: str = BIG, nbytes: int = STEP_BYTES) -> Measurem
 
 
 def limit(rows: int = 1_000_000, features: int = 1, **fields: object) -> Limit:
-    values = {"read_s": 8e-4, "native_s": 0.001, "native_fraction": 0.8, "failure": ""}
+    values = {"device": "cpu", "read_s": 8e-4, "native_s": 0.001, "native_fraction": 0.8}
+    values["failure"] = ""
     return Limit(rows, features, "float32", **(values | fields))
 
 
@@ -84,6 +85,7 @@ def test_the_kernel_is_held_against_the_read_of_its_process() -> None:
         "rows": 1_000_000,
         "features": 1,
         "dtype": "float32",
+        "device": "cpu",
         "read_s": 5.5,
         "native_s": 11.0,
         "native_fraction": 0.5,
@@ -131,15 +133,33 @@ def test_the_best_of_each_library_and_its_technique() -> None:
     assert labels == ["numpy", "numba"] * 2  # the catalogue's order, not the fastest first
 
 
-def test_a_device_has_a_line_of_its_own() -> None:
+def test_a_device_has_tables_of_its_own() -> None:
     results = [
-        result("torch:compile@cuda:0", 1_000_000, 1, 1e-5, 0.0),
+        result("torch:compile@cuda:0", 100_000_000, 1, 1e-3, 0.9),
         result("torch:compile", 1_000_000, 1, 1e-3, 0.7),
     ]
-    table = lines([replace(results[0], bandwidth_fraction=None), results[1]], [limit()])
-    assert cells(table, "torch@cuda:0") == [["10µs"], ["–"]]
+    there = limit(100_000_000, device="cuda:0", read_s=9e-4, native_s=None)
+    table = lines(results, [limit(), there])
+    assert cells(table, "torch@cuda:0") == [["1ms"], ["90%"]]
     assert cells(table, "torch") == [["1ms"], ["70%"]]
+    assert cells(table, "C, OpenMP") == [["1ms"], ["80%"]]  # of the host alone
+    assert cells(table, "reading once") == [["800µs"], ["900µs"]]
+    headings = [line for line in table if line.startswith("The best")]
+    assert headings == [
+        "The best of each library, float32: time a step",
+        "The best of each library on cuda:0, float32: time a step",
+    ]
     assert "GPU: not measured" not in table
+
+
+def test_a_devices_read_is_the_one_before_its_rounds() -> None:
+    small, other = f"jax:loop@cuda:0/{BIG}", f"torch@cuda:1/{BIG}"
+    one = replace(step(small, 1.0), info={"read_bytes_per_s": [2e9, 4e9, 8e9]})
+    two = replace(step(other, 1.0), info={"read_bytes_per_s": [1e9]})
+    found = limits(record([small, other, f"numpy/{BIG}"], outcome(one, two, read(1.0))))
+    reads = {limit.device: limit.read_s for limit in found}
+    assert reads == {"cpu": 1.0, "cuda:0": STEP_BYTES / 4e9, "cuda:1": STEP_BYTES / 1e9}
+    assert [limit.device for limit in found] == ["cpu", "cuda:0", "cuda:1"]
 
 
 def test_reading_a_few_bytes_is_no_bound() -> None:
@@ -158,7 +178,7 @@ def test_failures_are_named_below() -> None:
 
 
 def test_the_grid_fits_80_columns_and_more_sizes_make_more_tables() -> None:
-    backends = ("numba:parallel", "torch:analytic@cuda:0", "jax:loop")
+    backends = ("numba:parallel", "torch:analytic", "jax:loop")
     sizes = list(GRID)
     results = [result(name, *size, 0.000_999, 9.99) for name in backends for size in sizes]
     for count, tables in ((6, 1), (7, 2), (len(GRID), 2)):

@@ -161,7 +161,7 @@ def run(
 
     threads = apply(threads)
     from backends import catalogue
-    from bench.headroom import GRID
+    from bench.headroom import DEVICE_GRID, GRID
     from bench.lock import hold
     from bench.measure import Plan, Runner
     from bench.row import Row
@@ -179,6 +179,7 @@ def run(
         sizes = [(n, d) for d in features or (1,) for n in rows or (1_000_000,)]
     else:
         sizes = list(GRID if limit else DEFAULT_SIZES)
+    grid = limit and not rows and not features
     names = catalogue.select(backend or ("*",))
     if device:
         names = [name for name in names if name.device in device]
@@ -190,8 +191,13 @@ def run(
             raise click.UsageError(
                 "--limit is about steps that read the data here; gram's and dask's do not"
             )
+    measured = [
+        Row(str(name), n, d, dtype)
+        for name in names
+        for n, d in (DEVICE_GRID if grid and name.device != "cpu" else sizes)
+    ]
     plan = Plan(
-        tuple(Row(str(name), n, d, dtype) for n, d in sizes for name in names),
+        tuple(measured),
         passes,
         seconds,
         _yardsticks() if limit else _beside(file_rows, dtype),

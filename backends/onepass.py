@@ -1,0 +1,109 @@
+"""The hand-derived gradient on a GPU: one pass over the rows, in Triton.
+
+PyTorch's products read X twice: ``x·w`` first, then ``xᵀ·r``. Here a program keeps a
+tile of rows in its registers and uses it for both, as an attention kernel does with
+its scores. Each program adds its tiles up, element by element, in the data's dtype, and
+writes one row of sums in float64; who calls adds those rows.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from functools import cache
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+TILE_BYTES, WARPS = 1 << 14, 4
+"""Of x in a program's registers; as much again holds its sums."""
+
+STAGES = 3
+"""Tiles of a program under way, which wait in shared memory."""
+
+PROGRAMS = 2
+"""Side by side on a multiprocessor."""
+
+MOST_FEATURES = 8192
+"""A tile of one row of more would not fit in the registers."""
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _sums(  # type: ignore[no-untyped-def]
+    x,
+    y,
+    w,
+    sums,
+    rows,
+    column_stride,
+    FEATURES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    ROW_STRIDE: tl.constexpr,
+    ROWS: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    """Write ``xᵀ(x·w − y)`` of every ``num_programs``-th tile as this program's row of sums."""
+    column = tl.arange(0, COLUMNS)
+    w = tl.load(w + column, mask=column < FEATURES, other=0.0).to(x.dtype.element_ty)
+    row = tl.arange(0, ROWS).to(tl.int64)
+    tile = x + row[:, None] * ROW_STRIDE + column.to(tl.int64)[None, :] * column_stride
+    real = (column < FEATURES)[None, :]
+    total = tl.zeros((ROWS, COLUMNS), x.dtype.element_ty)
+    whole = rows // ROWS
+    first = tl.program_id(0).to(tl.int64)
+    for k in tl.range(first, whole, tl.num_programs(0), num_stages=STAGES):
+        if FEATURES == COLUMNS:  # a mask costs, even where it hides nothing
+            values = tl.load(tile + k * ROWS * ROW_STRIDE)
+        else:
+            values = tl.load(tile + k * ROWS * ROW_STRIDE, mask=real, other=0.0)
+        residual = tl.sum(values * w[None, :], axis=1) - tl.load(y + k * ROWS + row)
+        total += values * residual[:, None]
+    if first == whole % tl.num_programs(0):  # whose turn it would be: the last rows
+        row += whole * ROWS
+        tile = x + row[:, None] * ROW_STRIDE + column.to(tl.int64)[None, :] * column_stride
+        there = row < rows
+        values = tl.load(tile, mask=real & there[:, None], other=0.0)
+        residual = tl.sum(values * w[None, :], axis=1) - tl.load(y + row, mask=there, other=0.0)
+        total += values * residual[:, None]
+    mine = sums + tl.program_id(0) * FEATURES + column
+    tl.store(mine, tl.sum(total.to(tl.float64), axis=0), mask=column < FEATURES)
+
+
+def sums_of(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
+    """Return rows of sums, float64 (programs, d), which add up to ``xᵀ(x·w − y)``.
+
+    Parameters
+    ----------
+    x : Tensor
+        (n,) or (n, d), laid out by row or by column; d at most `MOST_FEATURES`.
+    y : Tensor
+        (n,), of the same dtype.
+    w : Tensor
+        (d,), float64.
+    """
+    x = x.reshape(len(y), -1)
+    rows, features = x.shape
+    columns = triton.next_power_of_2(features)
+    tile = max(1, TILE_BYTES // (x.itemsize * columns))
+    programs = min(-(-rows // tile), PROGRAMS * processors(x.device))
+    sums = w.new_empty((programs, features))
+    with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
+        _sums[(programs,)](
+            *(x, y, w, sums, rows, x.stride(1)),
+            FEATURES=features,
+            COLUMNS=columns,
+            ROW_STRIDE=x.stride(0),
+            ROWS=tile,
+            STAGES=STAGES,
+            num_warps=WARPS,
+        )
+    return sums
+
+
+@cache
+def processors(device: torch.device) -> int:
+    """Return a GPU's number of multiprocessors; 1 where the kernel is interpreted."""
+    if device.type != "cuda":
+        return 1
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
