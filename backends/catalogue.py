@@ -12,7 +12,7 @@ import fnmatch
 import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
@@ -216,11 +216,12 @@ def _entries_of(library: Library) -> Iterator[Entry]:
             yield Entry(Name(library.name, technique, device), reason)
 
 
-def select(patterns: Iterable[str]) -> list[Name]:
+def select(patterns: Iterable[str], devices: Iterable[str] = ()) -> list[Name]:
     """Return the backends that the patterns name, each once, in their order.
 
     A pattern is a backend's name, or a shell pattern over names such as
-    ``torch*``; a pattern keeps what can run here, a name must.
+    ``torch*``; a pattern keeps what can run here, a name must. Of `devices`, if any, only
+    those are kept: a name without a device stands for itself on each of them.
 
     Raises
     ------
@@ -229,16 +230,22 @@ def select(patterns: Iterable[str]) -> list[Name]:
         nothing.
     """
     chosen: dict[Name, None] = {}
+    devices = list(devices)
     for pattern in patterns:
         if not any(c in pattern for c in "*?["):
-            chosen[check(Name.parse(pattern))] = None
+            named = Name.parse(pattern)
+            there = [] if "@" in pattern else [replace(named, device=d) for d in devices]
+            chosen |= dict.fromkeys(map(check, there or [named]))
             continue
         found = [e.name for e in entries([pattern]) if e.available]
         found = [name for name in found if _matches(name, pattern)]
         if not found:
             raise BackendError(f"no backend that can run here matches {pattern!r}")
         chosen |= dict.fromkeys(found)
-    return list(chosen)
+    kept = [name for name in chosen if not devices or name.device in devices]
+    if devices and not kept:
+        raise BackendError(f"no backend runs on {', '.join(devices)} here")
+    return kept
 
 
 def unavailable(patterns: Iterable[str]) -> dict[str, str]:

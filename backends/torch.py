@@ -337,7 +337,8 @@ class Recorded:
     @staticmethod
     def _record(step: Callable[[], None], times: int) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Another library's threads may call the driver meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             for _ in range(times):
                 step()
         return graph

@@ -274,6 +274,29 @@ def test_a_library_that_is_broken_is_one_line(
     assert not plain.available
 
 
+# devices
+
+
+def test_a_name_without_a_device_stands_for_each_that_was_asked_for(
+    register: Register,
+) -> None:
+    register(
+        "tiny", TINY.replace('{"cpu": ""}', '{"cpu": "", "axl:0": "", "axl:1": "no power"}')
+    )
+
+    def names(patterns: list[str], *devices: str) -> list[str]:
+        return [str(name) for name in select(patterns, devices)]
+
+    assert names(["tiny"]) == ["tiny"]
+    assert names(["tiny", "tiny:twin@cpu"], "axl:0") == ["tiny@axl:0"]
+    assert names(["tiny:twin"], "axl:0", "cpu") == ["tiny:twin@axl:0", "tiny:twin"]
+    assert names(["tiny*"], "axl:0") == ["tiny@axl:0", "tiny:twin@axl:0"]
+    with pytest.raises(BackendError, match="no backend runs on axl:1 here"):
+        select(["tiny*"], ["axl:1"])
+    with pytest.raises(BackendError, match="tiny@axl:1 cannot run here: no power"):
+        select(["tiny"], ["axl:1"])
+
+
 # backends from elsewhere
 
 

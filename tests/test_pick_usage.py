@@ -125,7 +125,7 @@ def test_what_cannot_run_here_is_named_with_the_reason(
         (("--data", "no.csv"), "no.csv"),
         (("--data", "no.csv", "--rows", "9"), "--data has rows and features of its own"),
         (("--rows", "9", "--backend", "numpy:gram", "--loop-only"), "leaves nothing"),
-        (("--rows", "9", "--backend", "numpy", "--device", "cuda:9"), "no backend runs on"),
+        (("--rows", "9", "--backend", "numpy", "--device", "cuda:9"), "has no device 'cuda:9'"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -202,16 +202,13 @@ def _names(
         if {**asked, "loop_only": loop_only}.items() <= earlier.items():
             return list(earlier["names"]), dict(earlier.get("missing", {}))
     devices = asked["devices"]
-    names = catalogue.select(asked["backends"])
+    names = catalogue.select(asked["backends"], devices)
     missing = catalogue.unavailable(asked["backends"])
     if asked["backends"] == ["*"]:  # on one machine they can but lose; see bench.machines
         names = [name for name in names if not name.distributed]
         missing = {b: why for b, why in missing.items() if not Name.parse(b).distributed}
     if devices:
         missing = {b: why for b, why in missing.items() if Name.parse(b).device in devices}
-        names = [name for name in names if name.device in devices]
-        if not names:
-            raise click.UsageError(f"no backend runs on {', '.join(devices)} here")
     if loop_only:
         names = [name for name in names if not name.least_squares_only]
         if not names:

@@ -180,11 +180,7 @@ def run(
     else:
         sizes = list(GRID if limit else DEFAULT_SIZES)
     grid = limit and not rows and not features
-    names = catalogue.select(backend or ("*",))
-    if device:
-        names = [name for name in names if name.device in device]
-        if not names:
-            raise click.UsageError(f"no backend runs on {', '.join(device)} here")
+    names = catalogue.select(backend or ("*",), device)
     if limit or not backend:
         names = [name for name in names if not (name.least_squares_only or name.distributed)]
         if not names:
