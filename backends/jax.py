@@ -99,7 +99,7 @@ def repeat(
 
     def several(_: int, w: jax.Array) -> jax.Array:
         for _ in range(unrolled):
-            w = once(w)
+            w = lax.optimization_barrier(once(w))  # each step is compiled like one alone
         return w
 
     w = lax.fori_loop(0, steps // unrolled, several, w)

@@ -120,7 +120,8 @@ class Plan:
         self, size: tuple[int, int, str], rows: list[Row], rng: random.Random
     ) -> list[Row]:
         chosen = sorted(row for row in rows if row.size == size)
-        chosen += [Row(yardstick, *size) for yardstick in self.yardsticks]
+        if any(row.device == "cpu" for row in chosen):  # they are of the host's memory
+            chosen += [Row(yardstick, *size) for yardstick in self.yardsticks]
         return rng.sample(chosen, len(chosen))
 
 

@@ -208,6 +208,12 @@ def test_a_plan_without_set_up_and_with_both_yardsticks() -> None:
             assert [r.backend for r in measured if r.size == size].count(NATIVE) == 1
 
 
+def test_where_only_a_device_computes_the_hosts_memory_is_not_read() -> None:
+    there = Row("torch@cuda:0", 100, 1, "float32")
+    (task,) = Plan((there,), 1, 0.01, (READ, NATIVE), setup=False).tasks()
+    assert task.rows == (str(there),)
+
+
 LIMIT = ("run", "--limit", "--rows", 1000, "--features", 1, *chosen("numpy", "numpy:blocked"))
 SHORT = ("--more", 0, "--passes", 2, "--seconds", 0.01)
 
