@@ -46,9 +46,12 @@ def figures(value: float, digits: int) -> str:
 
 
 def count(value: float) -> str:
-    """Write a whole number short where that loses nothing: 1e6, 1,234."""
-    short = f"{value:.0e}".replace("e+0", "e").replace("e+", "e")
-    return short if value >= 10_000 and float(short) == value else f"{value:,.0f}"
+    """Write a whole number short where that loses nothing: 1e4, 2.5e8, 1,234, 25,000."""
+    for digits, least in ((0, 1e4), (1, 1e6)):
+        short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
+        if value >= least and float(short) == value:
+            return short
+    return f"{value:,.0f}"
 
 
 def _scaled(value: float | None, units: tuple[tuple[float, str], ...], digits: int) -> str:
