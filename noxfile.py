@@ -163,4 +163,6 @@ def gpu(session: nox.Session) -> None:
         "-e", ".[all]", "jax[cuda12]", *nox.project.dependency_groups(PROJECT, "test")
     )
     session.run("pytest", "-m", "gpu", *session.posargs)
-    session.run("descentbench", "run", "--backend", "*@cuda:*", "--store", "results")
+    measure = ("descentbench", "run", "--backend", "*@cuda:*", "--store", "results")
+    session.run(*measure)
+    session.run(*measure, "--limit")
