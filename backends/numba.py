@@ -373,8 +373,8 @@ def add_two_vectors(flat, d, y, w, gradient, start, stop, apart):  # type: ignor
         x, z = i * d, (i + apart) * d
         x0, x1 = load(flat, x), load(flat, x + lanes)
         z0, z1 = load(flat, z), load(flat, z + lanes)
-        prefetch(flat, x + NEAR_LINES * line)
-        prefetch(flat, z + NEAR_LINES * line)
+        prefetch(flat, x + AHEAD_LINES * line)
+        prefetch(flat, z + AHEAD_LINES * line)
         s = multiply_add(x0, w0, multiply_add(x1, w1, zero))
         t = multiply_add(z0, w0, multiply_add(z1, w1, zero))
         r, u = spread(sum_lanes(s) - y[i]), spread(sum_lanes(t) - y[i + apart])
@@ -399,7 +399,7 @@ def add_four_vectors(flat, d, y, w, gradient, start, stop, apart):  # type: igno
         x2, x3 = load(flat, x + 2 * lanes), load(flat, x + 3 * lanes)
         z0, z1 = load(flat, z), load(flat, z + lanes)
         z2, z3 = load(flat, z + 2 * lanes), load(flat, z + 3 * lanes)
-        for k in range(NEAR_LINES, NEAR_LINES + 2):
+        for k in range(AHEAD_LINES, AHEAD_LINES + 2):
             prefetch(flat, x + k * line)
             prefetch(flat, z + k * line)
         s = multiply_add(x2, w2, multiply_add(x3, w3, zero))
