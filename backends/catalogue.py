@@ -76,7 +76,7 @@ BUILT_IN = (
         ("analytic", "compile", "graph", "gram"),
         install="pip install torch",
     ),
-    Library("jax", "backends.jax", ("loop", "gram"), install="pip install jax"),
+    Library("jax", "backends.jax", ("loop", "blocked", "gram"), install="pip install jax"),
     Library(
         "dask",
         "backends.dask",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ MOST_COLUMNS = 8
 """Most features that are laid out in columns."""
 
 Data = jax.Array | tuple[jax.Array, ...]
-"""X as blocks of rows, (blocks, rows, d), or as columns of (n,)."""
+"""X as blocks of rows, (blocks, rows, d), as one of them, or as columns of (n,)."""
 
 
 def mean_squared_error(w: jax.Array, x: Data, y: jax.Array, rows: int) -> jax.Array:
@@ -45,6 +45,8 @@ def mean_squared_error(w: jax.Array, x: Data, y: jax.Array, rows: int) -> jax.Ar
     """
     if isinstance(x, tuple):
         prediction = sum(c * w[j].astype(c.dtype) for j, c in enumerate(x))
+    elif x.ndim == 2:
+        prediction = x @ w.astype(x.dtype)
     else:
         copies = jnp.broadcast_to(w, (len(x), len(w))).astype(x.dtype)
         prediction = jnp.einsum("brd,bd->br", x, copies, precision=lax.Precision.HIGHEST)
@@ -162,6 +164,82 @@ class Loop(PerStep):
         )
 
 
+COLUMNS_BYTES, BLOCK_BYTES = 1 << 18, 1 << 17
+"""Of a block in `Blocked`, of few features and of many: it stays in a core's cache."""
+
+
+@jax.jit
+def share_gradient(w: jax.Array, x: Data, y: jax.Array, rows: int) -> jax.Array:
+    """Return the gradient of the loss of some blocks of rows, one block after the other."""
+
+    def add(total: jax.Array, block: tuple[Data, jax.Array]) -> tuple[jax.Array, None]:
+        return total + gradient_of_loss(w, *block, rows), None
+
+    total, _ = lax.scan(add, jnp.zeros_like(w), (x, y))
+    return total
+
+
+def in_shares(problem: Problem, threads: int) -> list[tuple[Array | tuple[Array, ...], Array]]:
+    """Return a share of the rows a thread: (blocks, rows, d), few features as columns."""
+    n, d = problem.rows, problem.features
+    limit = COLUMNS_BYTES if d <= MOST_COLUMNS else BLOCK_BYTES
+    rows = max(64, limit // (d * problem.x.itemsize))
+    blocks = -(-n // (threads * rows))
+    rows = -(-n // (threads * blocks))
+    x, y = filled_up(problem.x.reshape(n, d), problem.y, threads * blocks * rows)
+    targets = y.reshape(threads, blocks, rows)
+    if d > MOST_COLUMNS:
+        return list(zip(x.reshape(threads, blocks, rows, d), targets, strict=True))
+    columns = [np.ascontiguousarray(column).reshape(targets.shape) for column in x.T]
+    return list(zip(zip(*columns, strict=True), targets, strict=True))
+
+
+class Blocked(PerStep):
+    """Blocks of rows that stay in cache, a share of them a thread; for the CPU.
+
+    XLA gives a step's two products to separate kernels, which both read all of X. Here each
+    thread of ours has the gradients of its blocks taken one after the other.
+    """
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        self.device = _devices()[device]
+        self.rows, self.learning_rate = problem.rows, learning_rate
+        shares = in_shares(problem, processors())
+        self.shares = jax.block_until_ready(jax.device_put(shares, self.device))
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w = np.array(w, dtype=np.float64)
+        for _ in range(steps):
+            w -= self.learning_rate * self._sum_of(share_gradient, w)
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return self._sum_of(share_gradient, np.asarray(w, dtype=np.float64)) * (self.rows / 2)
+
+    def loss(self, w: ArrayLike) -> float:
+        return float(self._sum_of(jax.jit(mean_squared_error), np.asarray(w, np.float64)))
+
+    def _sum_of(self, of: Callable[..., jax.Array], w: Weights) -> Weights:
+        def mine(share: tuple[Data, jax.Array]) -> Weights:
+            return np.asarray(of(w, *share, self.rows), dtype=np.float64)
+
+        total: Weights = np.sum(list(pool(len(self.shares)).map(mine, self.shares)), axis=0)
+        return total
+
+
+@cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Return threads that XLA is called from."""
+    return ThreadPoolExecutor(threads)
+
+
+def processors() -> int:
+    """Return how many CPUs XLA uses: those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @jax.jit
 def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
     """Return XᵀX, Xᵀy and yᵀy of a block of rows, float64."""
@@ -199,7 +277,7 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
     products = line_products if d == 1 else block_products
     rows = LINE_ROWS if d == 1 else max(64, GRAM_BYTES // (8 * d))
     rows = min(rows, len(y))
-    starts, threads = range(0, len(y), rows), os.cpu_count() or 1
+    starts, threads = range(0, len(y), rows), processors()
 
     def share(mine: range) -> list[Array]:
         total: list[Array] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
@@ -210,8 +288,7 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
                 of += np.asarray(part)
         return total
 
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(share, (starts[i::threads] for i in range(threads))))
+    parts = list(pool(threads).map(share, (starts[i::threads] for i in range(threads))))
     return [np.sum(part, axis=0) for part in zip(*parts, strict=True)]
 
 
@@ -250,7 +327,7 @@ class Gram(PerStep):
         )
 
 
-TECHNIQUES: Mapping[str, Place] = {"": PerStep, "loop": Loop, "gram": Gram}
+TECHNIQUES: Mapping[str, Place] = {"": PerStep, "loop": Loop, "blocked": Blocked, "gram": Gram}
 
 
 def _devices() -> dict[str, jax.Device]:
@@ -263,8 +340,9 @@ def _devices() -> dict[str, jax.Device]:
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """JAX's own list, its host devices included."""
-    return dict.fromkeys(_devices(), "")
+    """JAX's own list, its host devices included; blocks for a cache are for those alone."""
+    found = _devices()
+    return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
 
 
 def peak_device_bytes(device: str) -> int | None:

@@ -54,7 +54,14 @@ def doubled(derive: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(
     ("backend", "expected"),
-    [("torch", 2), ("torch:compile", 2), ("torch:analytic", 1), ("jax", 2), ("jax:loop", 2)],
+    [
+        ("torch", 2),
+        ("torch:compile", 2),
+        ("torch:analytic", 1),
+        ("jax", 2),
+        ("jax:loop", 2),
+        ("jax:blocked", 2),
+    ],
 )
 @pytest.mark.parametrize("features", [1, 3])
 def test_the_gradient_is_the_librarys(
