@@ -14,6 +14,9 @@ from importlib.util import find_spec
 _CALL_BYTES = 1 << 35
 """What a call reads at the least: on a fast device 10 ms, long against its waiting."""
 
+_MOST_BYTES = 1 << 31
+"""More are read no faster, and take memory that the data may need."""
+
 _TRIALS = 3
 
 Way = Callable[[int], int]
@@ -40,9 +43,12 @@ class DeviceReader:
 
     @classmethod
     def of(cls, library: str, device: str, nbytes: int) -> DeviceReader | None:
-        """Read by means of the library that has the device; None where none are known."""
+        """Read by means of the library that has the GPU; None where none are known."""
         ways = WAYS.get(library)
-        return cls(ways(device, nbytes), nbytes) if ways else None
+        if ways is None or not device.startswith("cuda"):
+            return None
+        nbytes = min(nbytes, _MOST_BYTES)
+        return cls(ways(device, nbytes), nbytes)
 
     def bytes_per_s(self) -> float:
         """Read everything some times over, and return at what pace."""

@@ -38,6 +38,10 @@ def test_a_library_without_a_read_has_no_yardstick() -> None:
     assert DeviceReader.of("cupy", "cuda:0", NBYTES) is None
 
 
+def test_another_cpu_device_is_no_gpu() -> None:
+    assert DeviceReader.of("jax", "cpu:1", NBYTES) is None
+
+
 INTERPRETED = """
 import numpy as np
 import torch
