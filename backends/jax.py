@@ -186,11 +186,15 @@ def in_shares(problem: Problem, threads: int) -> list[tuple[Array | tuple[Array,
     rows = max(64, limit // (d * problem.x.itemsize))
     blocks = -(-n // (threads * rows))
     rows = -(-n // (threads * blocks))
-    x, y = filled_up(problem.x.reshape(n, d), problem.y, threads * blocks * rows)
-    targets = y.reshape(threads, blocks, rows)
+    shape = threads, blocks, rows
     if d > MOST_COLUMNS:
-        return list(zip(x.reshape(threads, blocks, rows, d), targets, strict=True))
-    columns = [np.ascontiguousarray(column).reshape(targets.shape) for column in x.T]
+        x, y = filled_up(problem.x, problem.y, threads * blocks * rows)
+        return list(zip(x.reshape(*shape, d), y.reshape(shape), strict=True))
+    missing = threads * blocks * rows - n  # column by column: no copy of all of X
+    *columns, targets = (
+        np.pad(column, (0, missing)).reshape(shape)
+        for column in (*problem.x.reshape(n, d).T, problem.y)
+    )
     return list(zip(zip(*columns, strict=True), targets, strict=True))
 
 
