@@ -419,7 +419,7 @@ def test_two_jax_devices_agree_and_each_holds_its_own_data() -> None:
 def test_what_a_cuda_graph_records_is_a_step(features: int) -> None:
     """Recording needs CUDA; what is recorded does not."""
     pytest.importorskip("torch")
-    module = catalogue.load(catalogue.libraries()["torch"])
+    module = fresh("torch")
     if reason := module.devices("compile")["cpu"]:
         pytest.skip(reason)
     data = generate(200, features, np.float32)

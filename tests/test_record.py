@@ -25,6 +25,9 @@ JSON = st.recursive(
     max_leaves=5,
 )
 OBJECTS = st.dictionaries(st.text(), JSON, max_size=3)
+MORE = OBJECTS.map(lambda more: {f"more {name}": value for name, value in more.items()})
+"""Fields that nobody knows."""
+
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]))
 ROWS = st.builds(
     Row,
@@ -39,7 +42,7 @@ MEASUREMENTS = st.builds(
     ROWS,
     st.lists(st.floats(1e-12, 1e9), min_size=1).map(tuple),
     st.integers(1, 10**9),
-    OBJECTS.map(lambda info: {f"more {name}": value for name, value in info.items()}),
+    MORE,
 )
 OUTCOMES = st.builds(
     Outcome,
@@ -50,7 +53,7 @@ OUTCOMES = st.builds(
 RECORDS = st.builds(
     Record,
     st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat),
-    st.builds(lambda rows, more: more | {"rows": rows}, st.lists(ROWS), OBJECTS),
+    st.builds(lambda rows, more: more | {"rows": rows}, st.lists(ROWS), MORE),
     OBJECTS.map(lambda more: more | LAPTOP),
     WORDS,
     st.dictionaries(WORDS, OUTCOMES, max_size=2),
