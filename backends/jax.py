@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from backends.interface import Place, Weights
 from backends.problem import Array, Problem
+from backends.processors import processors
 
 # float64 data and a float64 w are silently float32 without this.
 jax.config.update("jax_enable_x64", True)
@@ -41,7 +41,8 @@ def mean_squared_error(w: jax.Array, x: Data, y: jax.Array, rows: int) -> jax.Ar
     has a copy of w of its own, cast to the data's dtype; so the gradient of a
     block is summed in that dtype, and those of all blocks in w's float64.
     XLA's product alone sums row after row, which at 10⁶ float32 rows is wrong
-    in the fifth digit. A GPU's product would round float32 to ten bits (TF32).
+    in the fifth digit; a block alone is short enough for it. A GPU's product
+    would round float32 to ten bits (TF32).
     """
     if isinstance(x, tuple):
         prediction = sum(c * w[j].astype(c.dtype) for j, c in enumerate(x))
@@ -128,7 +129,7 @@ class PerStep:
     """``jit(grad(loss))``, called once a step from Python."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
-        self.device = _devices()[device]
+        self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
         self.x, self.y = jax.block_until_ready(jax.device_put(laid_out(problem), self.device))
 
@@ -206,7 +207,7 @@ class Blocked(PerStep):
     """
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
-        self.device = _devices()[device]
+        self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
         shares = in_shares(problem, processors())
         self.shares = jax.block_until_ready(jax.device_put(shares, self.device))
@@ -235,13 +236,6 @@ class Blocked(PerStep):
 def pool(threads: int) -> ThreadPoolExecutor:
     """Return threads that XLA is called from."""
     return ThreadPoolExecutor(threads)
-
-
-def processors() -> int:
-    """Return how many CPUs XLA uses: those that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @jax.jit
@@ -308,7 +302,7 @@ class Gram(PerStep):
     """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); least squares only."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
-        self.device = _devices()[device]
+        self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
         sums = sums_of(problem.x.reshape(problem.rows, -1), problem.y, self.device)
         self.xtx, self.xty, self.yty = jax.block_until_ready(jax.device_put(sums, self.device))
@@ -334,7 +328,8 @@ class Gram(PerStep):
 TECHNIQUES: Mapping[str, Place] = {"": PerStep, "loop": Loop, "blocked": Blocked, "gram": Gram}
 
 
-def _devices() -> dict[str, jax.Device]:
+def named_devices() -> dict[str, jax.Device]:
+    """Return JAX's devices by our names, such as ``cpu``, ``cpu:1`` and ``cuda:0``."""
     named = {}
     for device in [*jax.devices(), *jax.devices("cpu")]:
         platform = "cuda" if device.platform == "gpu" else device.platform
@@ -345,11 +340,11 @@ def _devices() -> dict[str, jax.Device]:
 
 def devices(technique: str) -> Mapping[str, str]:
     """JAX's own list, its host devices included; blocks for a cache are for those alone."""
-    found = _devices()
+    found = named_devices()
     return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
 
 
 def peak_device_bytes(device: str) -> int | None:
     """From the device's allocator; None where it keeps no count (the host)."""
-    stats = _devices()[device].memory_stats()
+    stats = named_devices()[device].memory_stats()
     return stats["peak_bytes_in_use"] if stats else None

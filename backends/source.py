@@ -9,7 +9,6 @@ rows.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +29,7 @@ from backends.problem import (
     generate,
     step_bytes,
 )
+from backends.processors import processors
 from backends.reference import Reference
 
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
@@ -325,8 +325,7 @@ def most_threads() -> int:
 
     With one of them, nothing would be read while something is computed.
     """
-    usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    return max(2, len(usable))
+    return max(2, processors())
 
 
 class _Cutter:

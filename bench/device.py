@@ -99,8 +99,9 @@ def _by_jax(device: str, nbytes: int) -> list[Way]:
     import jax
     import jax.numpy as jnp
 
-    number = int(device.partition(":")[2])
-    there = next(d for d in jax.devices("cuda") if d.id == number)
+    from backends.jax import named_devices
+
+    there = named_devices()[device]
     values = jnp.arange(nbytes // 4, dtype=jnp.float32, device=there)
     start = jnp.zeros((), jnp.float32, device=there)
 

@@ -92,12 +92,14 @@ def limits(record: Record) -> list[Limit]:
     rows = [Row.parse(text) for text in record.request["rows"]]
     asked = {(r.device != "cpu", r.device, r.features, r.rows, r.dtype) for r in rows}
     return [
-        _host(record, (n, d, dtype)) if device == "cpu" else _of(device, record, (n, d, dtype))
+        _host(record, (n, d, dtype))
+        if device == "cpu"
+        else _device(record, (n, d, dtype), device)
         for _, device, d, n, dtype in sorted(asked)
     ]
 
 
-def _of(device: str, record: Record, size: Size) -> Limit:
+def _device(record: Record, size: Size, device: str) -> Limit:
     """Take the reads before the rounds of all backends that run there."""
     found = [m for task in record.tasks.values() for m in task.measurements]
     rates = [

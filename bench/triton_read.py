@@ -8,6 +8,8 @@ import torch
 import triton
 import triton.language as tl
 
+from backends.onepass import processors
+
 BLOCK, WARPS = 4096, 8
 
 PROGRAMS = 4
@@ -26,8 +28,7 @@ def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-
 
 def reading(values: torch.Tensor) -> Callable[[], object]:
     """Return what reads a float32 tensor on a device; not what no whole block holds."""
-    processors = torch.cuda.get_device_properties(values.device).multi_processor_count
-    sums = values.new_empty(PROGRAMS * processors)
+    sums = values.new_empty(PROGRAMS * processors(values.device))
 
     def read() -> None:
         with torch.cuda.device(values.device):

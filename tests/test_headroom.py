@@ -15,7 +15,7 @@ from test_summary import outcome, record, step
 
 from backends.interface import DescentbenchError
 from bench import measure
-from bench.headroom import GRID, Limit, headroom_table, limits
+from bench.headroom import DEVICE_GRID, GRID, Limit, headroom_table, limits
 from bench.measure import Plan, Runner
 from bench.native import build
 from bench.record import Measurement, Record
@@ -175,6 +175,18 @@ def test_failures_are_named_below() -> None:
     assert cells(table, "C, OpenMP") == [["failed"], ["–"]]
     failed = [f"failed: numpy/{BIG}: it died", f"failed: c/{BIG}: w is wrong"]
     assert table[-3:] == [*failed, "GPU: not measured"]
+
+
+def test_a_devices_grid_fits_80_columns() -> None:
+    backends = ("torch:analytic@cuda:0", "jax:loop@cuda:0")
+    results = [
+        result(name, *size, 0.000_999, 9.99) for name in backends for size in DEVICE_GRID
+    ]
+    table = lines(results, [limit(*size, device="cuda:0") for size in DEVICE_GRID])
+    assert max(map(len, table)) <= 80
+    assert "…" not in "".join(table)
+    assert [len(row) for row in cells(table, "torch@cuda:0")] == [6, 6, 5, 5]
+    assert sum(line.split().count("analytic") for line in table) == len(DEVICE_GRID)
 
 
 def test_the_grid_fits_80_columns_and_more_sizes_make_more_tables() -> None:

@@ -175,11 +175,13 @@ def run(
         if rows or features or limit:
             raise click.UsageError("--data has rows and features of its own")
         file_rows, sizes = _file_rows(data, x_columns, y_column, memory, dtype)
+        on_device = sizes
     elif rows or features:
-        sizes = [(n, d) for d in features or (1,) for n in rows or (1_000_000,)]
+        on_device = sizes = [(n, d) for d in features or (1,) for n in rows or (1_000_000,)]
+    elif limit:
+        sizes, on_device = list(GRID), list(DEVICE_GRID)
     else:
-        sizes = list(GRID if limit else DEFAULT_SIZES)
-    grid = limit and not rows and not features
+        on_device = sizes = list(DEFAULT_SIZES)
     names = catalogue.select(backend or ("*",), device)
     if limit or not backend:
         names = [name for name in names if not (name.least_squares_only or name.distributed)]
@@ -187,13 +189,13 @@ def run(
             raise click.UsageError(
                 "--limit is about steps that read the data here; gram's and dask's do not"
             )
-    measured = [
+    measured = tuple(
         Row(str(name), n, d, dtype)
         for name in names
-        for n, d in (DEVICE_GRID if grid and name.device != "cpu" else sizes)
-    ]
+        for n, d in (sizes if name.device == "cpu" else on_device)
+    )
     plan = Plan(
-        tuple(measured),
+        measured,
         passes,
         seconds,
         _yardsticks() if limit else _beside(file_rows, dtype),
