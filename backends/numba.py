@@ -20,10 +20,12 @@ from backends.vectors import (
     lanes_of,
     load,
     load_every,
+    load_wide,
     multiply_add,
     prefetch,
     prefetch_far,
     spread,
+    spread_wide,
     store,
     sum_lanes,
 )
@@ -37,9 +39,9 @@ VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 
 LINE_ROWS = 8192
 COLUMN_ROWS = 8192 - 32
-BLOCK_BYTES = 1 << 18
-"""Sizes of the blocks: sums are in the data's dtype within, float64 across them. Columns a
-power of two apart would contend for the same lines of the cache while they are filled."""
+BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
+"""Sizes of the blocks (of rows: the greater): sums are in the data's dtype within, float64
+across. Columns a power of two apart would contend for the same lines of the cache."""
 
 MOST_FEW, MOST_COLUMNS = 4, 8
 """Most features that are taken from rows as they lie, and that are laid out in columns."""
@@ -50,12 +52,11 @@ FAR_BYTES = 6 << 20
 TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 """Rows up to which a row, its weights and its sums are kept in two or four registers each."""
 
-PAIRS_BYTES, EIGHTS_BYTES, FOURS_BYTES, ABREAST_BYTES = 256, 1100, 2300, 12 << 10
-"""Rows from memory from which a group that asks for the next can be faster than streams: as
-many rows as a first cache of 48 kB holds beside w, the gradient and what is to come; from the
-last on it holds no such group."""
+PIPELINED_BYTES, ABREAST_BYTES = 256, 10 << 10
+"""Rows from memory from which one can be added while the next is read, and from which w, the
+gradient and the rows in use no longer fit a first cache of 48 kB."""
 
-AHEAD_LINES, ABREAST_AHEAD_LINES, NEAR_LINES, LINE_AHEAD_LINES = 64, 128, 16, 32
+AHEAD_LINES, ABREAST_AHEAD_LINES, NEAR_LINES, LINE_AHEAD_LINES = 64, 128, 96, 32
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
 
 Kind = tuple[int, ...]
@@ -64,7 +65,7 @@ compiler knows, so that it compiles that loop and no other. What it holds counts
 feature alone, whose two loops are both compiled."""
 
 LINE, LINE_ASKING = (0,), (1,)
-FEW, TWO, FOUR, STREAMS, PAIRS, FOURS, EIGHTS, ABREAST = range(1, 9)
+FEW, TWO, FOUR, STREAMS, PIPELINED, ABREAST = range(1, 7)
 """Lengths of a `Kind`."""
 
 SHARED_BYTES = range(1 << 20, 1 << 24)
@@ -452,87 +453,48 @@ def add_streams(flat, d, y, w, gradient, start, stop, apart):  # type: ignore[no
             store(gradient, j, plus_four(g, flat, j, x0, r0, x1, r1, x2, r2, x3, r3))
 
 
+@njit(cache=True)
+def add_pipelined(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
+    """Rows in order: while one is read, half of the last two's columns go to the gradient.
+
+    So memory never rests. All rows are read by the same instructions, since a processor that
+    foresees what an instruction will read then sees a single stream: with a copy of the inner
+    loop for every other row an EPYC 9005 takes an eighth longer.
+    """
+    lanes = lanes_of(flat)
+    line = LINE_BYTES // VECTOR_BYTES * lanes
+    pieces = len(w) // (4 * lanes)
+    none, one = spread(w.dtype.type(0)), spread(w.dtype.type(1))
+    x0, r0, r1, last = start * d, none, none, none
+    for i in range(start, stop):
+        x, second = i * d, (i - start) % 2
+        half = second * pieces * 2 * lanes
+        s0 = s1 = s2 = s3 = none
+        for k in range(pieces):
+            j = 4 * k * lanes
+            prefetch(flat, x + j + NEAR_LINES * line)
+            prefetch(flat, x + j + (NEAR_LINES + 1) * line)
+            s0 = multiply_add(load(flat, x + j), load(w, j), s0)
+            s1 = multiply_add(load(flat, x + j + lanes), load(w, j + lanes), s1)
+            s2 = multiply_add(load(flat, x + j + 2 * lanes), load(w, j + 2 * lanes), s2)
+            s3 = multiply_add(load(flat, x + j + 3 * lanes), load(w, j + 3 * lanes), s3)
+            j = half + 2 * k * lanes
+            store(gradient, j, plus_two(load(gradient, j), flat, x0 + j, r0, d, r1))
+            j += lanes
+            store(gradient, j, plus_two(load(gradient, j), flat, x0 + j, r0, d, r1))
+        s0, s2 = multiply_add(s0, one, s1), multiply_add(s2, one, s3)
+        residual = spread(sum_lanes(multiply_add(s0, one, s2)) - y[i])
+        if second:
+            x0, r0, r1 = x - d, last, residual
+        last = residual
+    for j in range(0, len(w), lanes):
+        store(gradient, j, plus_two(load(gradient, j), flat, x0 + j, r0, d, r1))
+
+
 @njit(cache=True, forceinline=True)
-def dot_ahead(flat, x, w, ahead):  # type: ignore[no-untyped-def]
-    """Return ``flat[x : x + len(w)]·w``, asking for one line where two are read."""
-    lanes = lanes_of(flat)
-    line = LINE_BYTES // VECTOR_BYTES * lanes
-    s0 = s1 = s2 = s3 = spread(w.dtype.type(0))
-    for k in range(len(w) // (4 * lanes)):
-        j = 4 * k * lanes
-        prefetch(flat, ahead + k * line)
-        s0 = multiply_add(load(flat, x + j), load(w, j), s0)
-        s1 = multiply_add(load(flat, x + j + lanes), load(w, j + lanes), s1)
-        s2 = multiply_add(load(flat, x + j + 2 * lanes), load(w, j + 2 * lanes), s2)
-        s3 = multiply_add(load(flat, x + j + 3 * lanes), load(w, j + 3 * lanes), s3)
-    one = spread(w.dtype.type(1))
-    s0, s2 = multiply_add(s0, one, s1), multiply_add(s2, one, s3)
-    return sum_lanes(multiply_add(s0, one, s2))
-
-
-@njit(cache=True)
-def add_pairs(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
-    """Two rows, one after the other, then both from the cache to the gradient.
-
-    Memory must not rest meanwhile: half of the lines of the rows to come are asked for in
-    the dot products and half in the sweep.
-    """
-    lanes = lanes_of(flat)
-    line = LINE_BYTES // VECTOR_BYTES * lanes
-    asked = len(w) // (4 * lanes) * line
-    for i in range(start, stop, 2):
-        x0 = i * d
-        x1 = x0 + d
-        ahead = x1 + AHEAD_LINES * line
-        r0 = spread(dot_ahead(flat, x0, w, ahead) - y[i])
-        r1 = spread(dot_ahead(flat, x1, w, ahead + asked) - y[i + 1])
-        ahead += 2 * asked
-        for k in range(len(w) // (2 * lanes)):
-            j = 2 * k * lanes
-            prefetch(flat, ahead + k * line)
-            g = multiply_add(load(flat, x0 + j), r0, load(gradient, j))
-            h = multiply_add(load(flat, x0 + j + lanes), r0, load(gradient, j + lanes))
-            store(gradient, j, multiply_add(load(flat, x1 + j), r1, g))
-            store(gradient, j + lanes, multiply_add(load(flat, x1 + j + lanes), r1, h))
-
-
-@njit(cache=True)
-def add_in_order(flat, d, y, w, gradient, start, stop, kind):  # type: ignore[no-untyped-def]
-    """Four or eight rows, one after the other, then all of them from the cache to the gradient.
-
-    The gradient goes by once for all of them. The next group is asked for in order, half of
-    its lines in the dot products and half in the sweep.
-    """
-    lanes = lanes_of(flat)
-    line = LINE_BYTES // VECTOR_BYTES * lanes
-    asked = len(w) // (4 * lanes) * line
-    group = 8 if len(kind) == EIGHTS else 4
-    for i in range(start, stop, group):
-        x0 = i * d
-        x1, x2, x3 = x0 + d, x0 + 2 * d, x0 + 3 * d
-        ahead = x0 + group * d + NEAR_LINES * line
-        r0 = spread(dot_ahead(flat, x0, w, ahead) - y[i])
-        r1 = spread(dot_ahead(flat, x1, w, ahead + asked) - y[i + 1])
-        r2 = spread(dot_ahead(flat, x2, w, ahead + 2 * asked) - y[i + 2])
-        r3 = spread(dot_ahead(flat, x3, w, ahead + 3 * asked) - y[i + 3])
-        ahead += 4 * asked
-        if len(kind) == EIGHTS:
-            x4, x5, x6, x7 = x0 + 4 * d, x0 + 5 * d, x0 + 6 * d, x0 + 7 * d
-            r4 = spread(dot_ahead(flat, x4, w, ahead) - y[i + 4])
-            r5 = spread(dot_ahead(flat, x5, w, ahead + asked) - y[i + 5])
-            r6 = spread(dot_ahead(flat, x6, w, ahead + 2 * asked) - y[i + 6])
-            r7 = spread(dot_ahead(flat, x7, w, ahead + 3 * asked) - y[i + 7])
-            ahead += 4 * asked
-        for k in range(len(w) // lanes):
-            j = k * lanes
-            g = plus_four(load(gradient, j), flat, j, x0, r0, x1, r1, x2, r2, x3, r3)
-            if len(kind) == EIGHTS:
-                prefetch(flat, ahead + 2 * k * line)
-                prefetch(flat, ahead + (2 * k + 1) * line)
-                g = plus_four(g, flat, j, x4, r4, x5, r5, x6, r6, x7, r7)
-            else:
-                prefetch(flat, ahead + k * line)
-            store(gradient, j, g)
+def plus_two(g, flat, x, r0, d, r1):  # type: ignore[no-untyped-def]
+    """Return the gradient's vector with two rows added, from `x` and the next: each times r."""
+    return multiply_add(load(flat, x + d), r1, multiply_add(load(flat, x), r0, g))
 
 
 @njit(cache=True)
@@ -542,40 +504,51 @@ def add_abreast(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untype
     The hardware does not follow eight streams, so the next eight rows are asked for in order,
     half of their lines in the dot products and half in the sweep.
     """
-    lanes = lanes_of(flat)
-    line = LINE_BYTES // VECTOR_BYTES * lanes
-    vectors = len(w) // lanes
-    none = spread(w.dtype.type(0))
+    lanes = 2 * lanes_of(flat)
+    none = spread_wide(w.dtype.type(0))
     for i in range(start, stop, 8):
         x0 = i * d
         x1, x2, x3, x4 = x0 + d, x0 + 2 * d, x0 + 3 * d, x0 + 4 * d
         x5, x6, x7 = x0 + 5 * d, x0 + 6 * d, x0 + 7 * d
-        ahead = x0 + 8 * d + ABREAST_AHEAD_LINES * line
+        ahead = x0 + 8 * d + ABREAST_AHEAD_LINES * lanes
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = none
-        for k in range(vectors):
-            j = k * lanes
-            prefetch_far(flat, ahead + 2 * k * line)
-            prefetch_far(flat, ahead + (2 * k + 1) * line)
-            weights = load(w, j)
-            s0 = multiply_add(load(flat, x0 + j), weights, s0)
-            s1 = multiply_add(load(flat, x1 + j), weights, s1)
-            s2 = multiply_add(load(flat, x2 + j), weights, s2)
-            s3 = multiply_add(load(flat, x3 + j), weights, s3)
-            s4 = multiply_add(load(flat, x4 + j), weights, s4)
-            s5 = multiply_add(load(flat, x5 + j), weights, s5)
-            s6 = multiply_add(load(flat, x6 + j), weights, s6)
-            s7 = multiply_add(load(flat, x7 + j), weights, s7)
-        r0, r1 = spread(sum_lanes(s0) - y[i]), spread(sum_lanes(s1) - y[i + 1])
-        r2, r3 = spread(sum_lanes(s2) - y[i + 2]), spread(sum_lanes(s3) - y[i + 3])
-        r4, r5 = spread(sum_lanes(s4) - y[i + 4]), spread(sum_lanes(s5) - y[i + 5])
-        r6, r7 = spread(sum_lanes(s6) - y[i + 6]), spread(sum_lanes(s7) - y[i + 7])
+        for j in range(0, len(w), lanes):
+            for k in range(4):
+                prefetch_far(flat, ahead + 4 * j + k * lanes)
+            weights = load_wide(w, j)
+            s0 = multiply_add(load_wide(flat, x0 + j), weights, s0)
+            s1 = multiply_add(load_wide(flat, x1 + j), weights, s1)
+            s2 = multiply_add(load_wide(flat, x2 + j), weights, s2)
+            s3 = multiply_add(load_wide(flat, x3 + j), weights, s3)
+            s4 = multiply_add(load_wide(flat, x4 + j), weights, s4)
+            s5 = multiply_add(load_wide(flat, x5 + j), weights, s5)
+            s6 = multiply_add(load_wide(flat, x6 + j), weights, s6)
+            s7 = multiply_add(load_wide(flat, x7 + j), weights, s7)
+        r0, r1 = spread_wide(sum_lanes(s0) - y[i]), spread_wide(sum_lanes(s1) - y[i + 1])
+        r2, r3 = spread_wide(sum_lanes(s2) - y[i + 2]), spread_wide(sum_lanes(s3) - y[i + 3])
+        r4, r5 = spread_wide(sum_lanes(s4) - y[i + 4]), spread_wide(sum_lanes(s5) - y[i + 5])
+        r6, r7 = spread_wide(sum_lanes(s6) - y[i + 6]), spread_wide(sum_lanes(s7) - y[i + 7])
         ahead += 4 * d
-        for k in range(vectors):
-            j = k * lanes
-            prefetch_far(flat, ahead + 2 * k * line)
-            prefetch_far(flat, ahead + (2 * k + 1) * line)
-            g = plus_four(load(gradient, j), flat, j, x0, r0, x1, r1, x2, r2, x3, r3)
-            store(gradient, j, plus_four(g, flat, j, x4, r4, x5, r5, x6, r6, x7, r7))
+        for j in range(0, len(w), lanes):
+            for k in range(4):
+                prefetch_far(flat, ahead + 4 * j + k * lanes)
+            g = multiply_add(load_wide(flat, x0 + j), r0, load_wide(gradient, j))
+            g = multiply_add(load_wide(flat, x1 + j), r1, g)
+            g = multiply_add(load_wide(flat, x2 + j), r2, g)
+            g = multiply_add(load_wide(flat, x3 + j), r3, g)
+            g = multiply_add(load_wide(flat, x4 + j), r4, g)
+            g = multiply_add(load_wide(flat, x5 + j), r5, g)
+            g = multiply_add(load_wide(flat, x6 + j), r6, g)
+            store(gradient, j, multiply_add(load_wide(flat, x7 + j), r7, g))
+
+
+@njit(cache=True)
+def zeros_on_lines(count, like):  # type: ignore[no-untyped-def]
+    """Return so many zeros of the dtype of `like` that begin at a cache line."""
+    lanes = LINE_BYTES // VECTOR_BYTES * lanes_of(like)
+    room = np.zeros(count + lanes, like.dtype)
+    first = -room.ctypes.data % LINE_BYTES // like.itemsize
+    return room[first : first + count]
 
 
 @njit(cache=True)
@@ -596,29 +569,28 @@ def add_rows(x, y, w, total, kind):  # type: ignore[no-untyped-def]
     elif len(kind) == STREAMS:
         parts, vectors = 4, 1
     elif len(kind) == ABREAST:
-        vectors = 1
+        vectors = 2
     lanes = vectors * lanes_of(x)
     width = -(-d // lanes) * lanes
-    weights = np.zeros(width, x.dtype)
+    weights, block = zeros_on_lines(width, x), zeros_on_lines(width, x)
     for j in range(d):
         weights[j] = w[j]
     whole = max(0, n - width // d) // 8 * 8
-    apart, rows = whole // parts, max(8, BLOCK_BYTES // row_bytes // 8 * 8) // parts
+    apart, rows = whole // parts, max(BLOCK_ROWS, BLOCK_BYTES // row_bytes // 8 * 8) // parts
     for start in range(0, apart, rows):
         stop = min(start + rows, apart)
-        block = np.zeros(width, x.dtype)
+        for j in range(width):
+            block[j] = 0
         if len(kind) == TWO:
             add_two_vectors(flat, d, y, weights, block, start, stop, apart)
         elif len(kind) == FOUR:
             add_four_vectors(flat, d, y, weights, block, start, stop, apart)
         elif len(kind) == STREAMS:
             add_streams(flat, d, y, weights, block, start, stop, apart)
-        elif len(kind) == PAIRS:
-            add_pairs(flat, d, y, weights, block, start, stop)
-        elif len(kind) == ABREAST:
-            add_abreast(flat, d, y, weights, block, start, stop)
+        elif len(kind) == PIPELINED:
+            add_pipelined(flat, d, y, weights, block, start, stop)
         else:
-            add_in_order(flat, d, y, weights, block, start, stop, kind)
+            add_abreast(flat, d, y, weights, block, start, stop)
         for j in range(d):
             total[j] += block[j]
     add_one_by_one(x, y, w, total, whole)
@@ -737,16 +709,10 @@ def kind_of(x: Array, y: Array, threads: int) -> Kind:
         return (0,) * FEW
     if row_bytes <= FOUR_BYTES:
         return (0,) * (TWO if row_bytes <= TWO_BYTES else FOUR)
-    if row_bytes < PAIRS_BYTES or x.nbytes < threads * FAR_BYTES:
+    if row_bytes < PIPELINED_BYTES or x.nbytes < threads * FAR_BYTES:
         return (0,) * STREAMS
-    group = PAIRS
-    if row_bytes >= ABREAST_BYTES:
-        group = ABREAST
-    elif row_bytes >= FOURS_BYTES:
-        group = FOURS
-    elif row_bytes >= EIGHTS_BYTES:
-        group = EIGHTS
-    return faster(x, y, threads, (0,) * STREAMS, (0,) * group)
+    in_order = PIPELINED if row_bytes < ABREAST_BYTES else ABREAST
+    return faster(x, y, threads, (0,) * STREAMS, (0,) * in_order)
 
 
 _faster: dict[tuple[tuple[int, ...], str, int], Kind] = {}

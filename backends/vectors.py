@@ -21,7 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 VECTOR_BYTES = 32
-"""Of 64-byte vectors nearly every load would touch two cache lines: rows are seldom aligned."""
+"""Of 64-byte vectors nearly every load touches two cache lines: rows are seldom aligned."""
 
 LINE_BYTES = 64
 """What memory hands over at a time."""
@@ -30,18 +30,18 @@ INDEX, BYTE = ir.IntType(32), ir.IntType(8)
 
 
 class Vector(types.Type):
-    """The type of `VECTOR_BYTES` of a dtype, float32 or float64."""
+    """The type of so many bytes of a dtype, float32 or float64."""
 
-    def __init__(self, dtype: types.Type) -> None:
-        self.dtype = dtype
-        super().__init__(name=f"Vector({dtype})")
+    def __init__(self, dtype: types.Type, size: int = VECTOR_BYTES) -> None:
+        self.dtype, self.size = dtype, size
+        super().__init__(name=f"Vector({dtype}, {size})")
 
 
 @register_model(Vector)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Any) -> None:
         element = manager.lookup(vector.dtype).get_value_type()
-        lanes = VECTOR_BYTES * 8 // vector.dtype.bitwidth
+        lanes = vector.size * 8 // vector.dtype.bitwidth
         super().__init__(manager, vector, ir.VectorType(element, lanes))
 
 
@@ -67,16 +67,27 @@ def _address(context, builder, array, place, target):
     return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
 
 
+def _load(array, vector):
+    """Return what loads a vector of this type from the array, which is contiguous."""
+
+    def generate(context, builder, signature, arguments):
+        target = context.get_value_type(vector)
+        address = _address(context, builder, array, arguments, target)
+        return builder.load(address, align=array.dtype.bitwidth // 8)
+
+    return vector(array, types.intp), generate
+
+
 @intrinsic
 def load(_, array, index):
     """Return the vector that begins at ``array[index]``; the array is contiguous."""
+    return _load(array, Vector(array.dtype))
 
-    def generate(context, builder, signature, arguments):
-        vector = context.get_value_type(signature.return_type)
-        address = _address(context, builder, array, arguments, vector)
-        return builder.load(address, align=array.dtype.bitwidth // 8)
 
-    return Vector(array.dtype)(array, types.intp), generate
+@intrinsic
+def load_wide(_, array, index):
+    """Return a vector of twice the length, for those that do not mind touching two lines."""
+    return _load(array, Vector(array.dtype, 2 * VECTOR_BYTES))
 
 
 @intrinsic(prefer_literal=True)
@@ -141,18 +152,29 @@ def prefetch_far(_, array, index):
     return _prefetch(array, 2)
 
 
+def _spread(value, vector):
+    """Return what spreads a value over a vector of this type."""
+
+    def generate(context, builder, signature, arguments):
+        kind = context.get_value_type(vector)
+        unset = ir.Constant(kind, ir.Undefined)
+        first = builder.insert_element(unset, arguments[0], INDEX(0))
+        everywhere = ir.Constant(ir.VectorType(INDEX, kind.count), None)
+        return builder.shuffle_vector(first, unset, everywhere)
+
+    return vector(value), generate
+
+
 @intrinsic
 def spread(_, value):
     """Return a vector of the same value in every lane."""
+    return _spread(value, Vector(value))
 
-    def generate(context, builder, signature, arguments):
-        vector = context.get_value_type(signature.return_type)
-        unset = ir.Constant(vector, ir.Undefined)
-        first = builder.insert_element(unset, arguments[0], INDEX(0))
-        everywhere = ir.Constant(ir.VectorType(INDEX, vector.count), None)
-        return builder.shuffle_vector(first, unset, everywhere)
 
-    return Vector(value)(value), generate
+@intrinsic
+def spread_wide(_, value):
+    """Return one of twice the length."""
+    return _spread(value, Vector(value, 2 * VECTOR_BYTES))
 
 
 @intrinsic
