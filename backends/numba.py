@@ -52,7 +52,7 @@ FAR_BYTES = 6 << 20
 TWO_BYTES, FOUR_BYTES = 2 * VECTOR_BYTES, 4 * VECTOR_BYTES
 """Rows up to which a row, its weights and its sums are kept in two or four registers each."""
 
-PIPELINED_BYTES, ABREAST_BYTES = 256, 10 << 10
+PIPELINED_BYTES, ABREAST_BYTES = 512, 10 << 10
 """Rows from memory from which one can be added while the next is read, and from which w, the
 gradient and the rows in use no longer fit a first cache of 48 kB."""
 
@@ -75,9 +75,9 @@ TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
 """With which a thread finds the faster of two loops: more than the caches hold, a few times,
 or what they hold so much oftener."""
 
-TRIALS = 8
-"""Of each. In every second or so two threads find themselves on one processor, so that the
-lower quartiles are compared."""
+TRIALS, LEVEL = 8, 0.95
+"""How many of each, and what part of the time counts as less. In every second or so two threads
+find themselves on one processor, so that the lower quartiles are compared."""
 
 LINE_NUMBERS = LINE_BYTES // 8
 """float64 in a cache line: no two threads write to the same."""
@@ -712,17 +712,17 @@ def kind_of(x: Array, y: Array, threads: int) -> Kind:
     if row_bytes < PIPELINED_BYTES or x.nbytes < threads * FAR_BYTES:
         return (0,) * STREAMS
     in_order = PIPELINED if row_bytes < ABREAST_BYTES else ABREAST
-    return faster(x, y, threads, (0,) * STREAMS, (0,) * in_order)
+    return faster(x, y, threads, (0,) * in_order, (0,) * STREAMS)
 
 
 _faster: dict[tuple[tuple[int, ...], str, int], Kind] = {}
 
 
-def faster(x: Array, y: Array, threads: int, *kinds: Kind) -> Kind:
-    """Return which of the kinds takes such rows in the least time.
+def faster(x: Array, y: Array, threads: int, usual: Kind, other: Kind) -> Kind:
+    """Return which of the two takes such rows in less time: the usual one, if they are level.
 
-    Processors differ: to ask for rows ahead of their use gives an EPYC 9005 a tenth and costs
-    a 9004 as much. So both are tried, once a process.
+    Processors differ: what gives an EPYC 9005 a tenth costs a 7003 more. So both are tried,
+    once a process.
     """
     key = x.shape, x.dtype.name, threads
     if key not in _faster:
@@ -742,10 +742,10 @@ def faster(x: Array, y: Array, threads: int, *kinds: Kind) -> Kind:
             return time.perf_counter() - began
 
         with ThreadPoolExecutor(threads) as pool:
-            for kind in kinds:  # compiles
-                seconds(kind)
-            rounds = [[seconds(kind) for kind in kinds] for _ in range(TRIALS)]
-        _faster[key] = kinds[int(np.argmin(np.quantile(rounds, 0.25, axis=0)))]
+            seconds(usual), seconds(other)  # compiles
+            rounds = [(seconds(usual), seconds(other)) for _ in range(TRIALS)]
+        least_usual, least_other = np.quantile(rounds, 0.25, axis=0)
+        _faster[key] = other if least_other < LEVEL * least_usual else usual
     return _faster[key]
 
 
