@@ -102,7 +102,12 @@ def close() -> None:
 def _connect_to(address: str) -> Client:
     try:
         return Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, ValueError) as error:
+    except (ValueError, AssertionError) as error:
+        raise BackendError(
+            f"{address} is no address of a Dask scheduler: {_line(error)}; "
+            "give one such as tcp://host:8786"
+        ) from None
+    except (OSError, TimeoutError) as error:
         raise BackendError(
             f"no Dask scheduler answers at {address}: {_line(error)}; start one: dask scheduler"
         ) from None

@@ -284,6 +284,14 @@ def test_a_scheduler_without_workers_is_an_error(
         open_backend("dask:numpy").place(Generated(100), RATE)
 
 
+@pytest.mark.parametrize("address", ["head", "tcp://", "tcp://head:port", "http://head:8786"])
+def test_an_address_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster.close()
+    monkeypatch.setenv(cluster.SCHEDULER, address)
+    with pytest.raises(BackendError, match=r"no address of a Dask scheduler: .*; give one"):
+        cluster.connect()
+
+
 def test_no_scheduler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster.close()
     monkeypatch.setenv(cluster.SCHEDULER, "tcp://127.0.0.1:1")
