@@ -56,7 +56,7 @@ PIPELINED_BYTES, ABREAST_BYTES = 512, 10 << 10
 """Rows from memory from which one can be added while the next is read, and from which w, the
 gradient and the rows in use no longer fit a first cache of 48 kB."""
 
-AHEAD_LINES, ABREAST_AHEAD_LINES, NEAR_LINES, LINE_AHEAD_LINES = 64, 128, 96, 32
+AHEAD_LINES, PIPELINED_AHEAD_LINES, ABREAST_AHEAD_LINES, LINE_AHEAD_LINES = 64, 96, 128, 32
 """How far ahead memory is asked for: half and double of it are slower, or no faster."""
 
 Kind = tuple[int, ...]
@@ -453,6 +453,12 @@ def add_streams(flat, d, y, w, gradient, start, stop, apart):  # type: ignore[no
             store(gradient, j, plus_four(g, flat, j, x0, r0, x1, r1, x2, r2, x3, r3))
 
 
+@njit(cache=True, forceinline=True)
+def plus_two(g, flat, x, r0, d, r1):  # type: ignore[no-untyped-def]
+    """Return the gradient's vector with two rows added, from `x` and the next: each times r."""
+    return multiply_add(load(flat, x + d), r1, multiply_add(load(flat, x), r0, g))
+
+
 @njit(cache=True)
 def add_pipelined(flat, d, y, w, gradient, start, stop):  # type: ignore[no-untyped-def]
     """Rows in order: while one is read, half of the last two's columns go to the gradient.
@@ -463,7 +469,7 @@ def add_pipelined(flat, d, y, w, gradient, start, stop):  # type: ignore[no-unty
     """
     lanes = lanes_of(flat)
     line = LINE_BYTES // VECTOR_BYTES * lanes
-    pieces = len(w) // (4 * lanes)
+    ahead, pieces = PIPELINED_AHEAD_LINES * line, len(w) // (4 * lanes)
     none, one = spread(w.dtype.type(0)), spread(w.dtype.type(1))
     x0, r0, r1, last = start * d, none, none, none
     for i in range(start, stop):
@@ -472,8 +478,8 @@ def add_pipelined(flat, d, y, w, gradient, start, stop):  # type: ignore[no-unty
         s0 = s1 = s2 = s3 = none
         for k in range(pieces):
             j = 4 * k * lanes
-            prefetch(flat, x + j + NEAR_LINES * line)
-            prefetch(flat, x + j + (NEAR_LINES + 1) * line)
+            prefetch(flat, x + j + ahead)
+            prefetch(flat, x + j + ahead + line)
             s0 = multiply_add(load(flat, x + j), load(w, j), s0)
             s1 = multiply_add(load(flat, x + j + lanes), load(w, j + lanes), s1)
             s2 = multiply_add(load(flat, x + j + 2 * lanes), load(w, j + 2 * lanes), s2)
@@ -489,12 +495,6 @@ def add_pipelined(flat, d, y, w, gradient, start, stop):  # type: ignore[no-unty
         last = residual
     for j in range(0, len(w), lanes):
         store(gradient, j, plus_two(load(gradient, j), flat, x0 + j, r0, d, r1))
-
-
-@njit(cache=True, forceinline=True)
-def plus_two(g, flat, x, r0, d, r1):  # type: ignore[no-untyped-def]
-    """Return the gradient's vector with two rows added, from `x` and the next: each times r."""
-    return multiply_add(load(flat, x + d), r1, multiply_add(load(flat, x), r0, g))
 
 
 @njit(cache=True)
