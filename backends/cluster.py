@@ -64,6 +64,21 @@ class WorkerLostError(Exception):
     """A worker, or the connection to it, went away."""
 
 
+class _Client(Client):
+    """A client that is closed at once where it does not start.
+
+    Dask leaves that to the garbage collector, which may come while the next client
+    holds the lock that closing needs, and then both wait for ever.
+    """
+
+    def start(self, **kwargs: Any) -> None:
+        try:
+            super().start(**kwargs)  # type: ignore[no-untyped-call]
+        except BaseException:
+            self.close()
+            raise
+
+
 @cache
 def connect() -> Client:
     """Return the client of the cluster; started or connected at the first call.
@@ -74,7 +89,7 @@ def connect() -> Client:
         Nobody answers at the scheduler's address, or there is no worker.
     """
     address = os.environ.get(SCHEDULER)
-    client = _connect_to(address) if address else Client(_embedded())
+    client = _connect_to(address) if address else _Client(_embedded())
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError:
@@ -101,15 +116,15 @@ def close() -> None:
 
 def _connect_to(address: str) -> Client:
     try:
-        return Client(address, timeout=CONNECT_SECONDS)
-    except (ValueError, AssertionError) as error:
+        return _Client(address, timeout=CONNECT_SECONDS)
+    except OSError as error:  # a TimeoutError, too
+        raise BackendError(
+            f"no Dask scheduler answers at {address}: {_line(error)}; start one: dask scheduler"
+        ) from None
+    except (AssertionError, ImportError, TypeError, ValueError) as error:
         raise BackendError(
             f"{address} is no address of a Dask scheduler: {_line(error)}; "
             "give one such as tcp://host:8786"
-        ) from None
-    except (OSError, TimeoutError) as error:
-        raise BackendError(
-            f"no Dask scheduler answers at {address}: {_line(error)}; start one: dask scheduler"
         ) from None
 
 
