@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from itertools import chain, pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +26,11 @@ jax.config.update("jax_enable_x64", True)
 BLOCK_ROWS = 8192
 """Of a block, where features are many."""
 
-LINE_ROWS = 1 << 18
+LINE_ROWS = 1 << 19
+"""Of a block in `line_blocks`: a call a block, which takes as long as 2¹⁶ rows do."""
+
 GRAM_BYTES = 1 << 22
-"""Of a block in `sums_of`, of one feature and of more, as float64."""
+"""Of a block in `row_blocks`, as float64."""
 
 MOST_COLUMNS = 8
 """Most features that are laid out in columns."""
@@ -34,8 +39,12 @@ Data = jax.Array | tuple[jax.Array, ...]
 """X as blocks of rows, (blocks, rows, d), as one of them, or as columns of (n,)."""
 
 
-def mean_squared_error(w: jax.Array, x: Data, y: jax.Array, rows: int) -> jax.Array:
+def mean_squared_error(
+    w: jax.Array, x: Data, y: jax.Array, rows: int, transposed: bool = False
+) -> jax.Array:
     """The loss of `rows` rows, laid out as `laid_out` does, in the data's dtype.
+
+    A block alone may be transposed, (d, rows), too.
 
     Columns are element-wise work, which XLA fuses with its sums. Every block
     has a copy of w of its own, cast to the data's dtype; so the gradient of a
@@ -47,7 +56,7 @@ def mean_squared_error(w: jax.Array, x: Data, y: jax.Array, rows: int) -> jax.Ar
     if isinstance(x, tuple):
         prediction = sum(c * w[j].astype(c.dtype) for j, c in enumerate(x))
     elif x.ndim == 2:
-        prediction = x @ w.astype(x.dtype)
+        prediction = w.astype(x.dtype) @ x if transposed else x @ w.astype(x.dtype)
     else:
         copies = jnp.broadcast_to(w, (len(x), len(w))).astype(x.dtype)
         prediction = jnp.einsum("brd,bd->br", x, copies, precision=lax.Precision.HIGHEST)
@@ -165,38 +174,101 @@ class Loop(PerStep):
         )
 
 
-COLUMNS_BYTES, BLOCK_BYTES = 1 << 18, 1 << 17
-"""Of a block in `Blocked`, of few features and of many: it stays in a core's cache."""
+BLOCK_BYTES = 1 << 17
+"""Of a block in `Blocked`: it stays in a core's cache."""
+
+LANES = 512
+"""Rows of a block of one feature, each with a sum of its own."""
+
+MOST_TRANSPOSED = 64
+"""Most features whose blocks are laid out column by column: of short rows, XLA's product
+with w reads (d, rows) faster than (rows, d)."""
+
+Share = tuple[Data, jax.Array]
+"""Blocks of X and of y: (blocks, rows, d) or transposed (blocks, d, rows), of one feature
+(blocks, rows) in a tuple; and (blocks, rows)."""
 
 
-@jax.jit
-def share_gradient(w: jax.Array, x: Data, y: jax.Array, rows: int) -> jax.Array:
-    """Return the gradient of the loss of some blocks of rows, one block after the other."""
+@partial(jax.jit, static_argnames="transposed")
+def share_gradient(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
+    """Return the gradient of the loss of some blocks of rows, one block after the other.
 
-    def add(total: jax.Array, block: tuple[Data, jax.Array]) -> tuple[jax.Array, None]:
-        return total + gradient_of_loss(w, *block, rows), None
+    Of one feature every row of a block has a copy of w, and so a gradient of its own:
+    then it is element-wise work until the end, since XLA adds up the values of one
+    vector one by one.
+    """
+    x, y = share
+    if alone := isinstance(x, tuple):
+        w = jnp.broadcast_to(w[:, None], (1, y.shape[-1]))
+    total = over_blocks(
+        lambda x, y: gradient_of_loss(w, x, y, rows, transposed), jnp.zeros_like(w), share
+    )
+    return total.sum(axis=1) if alone else total
 
-    total, _ = lax.scan(add, jnp.zeros_like(w), (x, y))
+
+@partial(jax.jit, static_argnames="transposed")
+def share_loss(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
+    """Return what some blocks of rows add to the loss."""
+    return over_blocks(
+        lambda x, y: mean_squared_error(w, x, y, rows, transposed), jnp.zeros(()), share
+    )
+
+
+def over_blocks(
+    of: Callable[[Data, jax.Array], jax.Array], start: jax.Array, share: Share
+) -> jax.Array:
+    """Add up a function of blocks, one block after the other."""
+
+    def add(total: jax.Array, block: Share) -> tuple[jax.Array, None]:
+        return total + of(*block), None
+
+    total, _ = lax.scan(add, start, share)
     return total
 
 
-def in_shares(problem: Problem, threads: int) -> list[tuple[Array | tuple[Array, ...], Array]]:
-    """Return a share of the rows a thread: (blocks, rows, d), few features as columns."""
-    n, d = problem.rows, problem.features
-    limit = COLUMNS_BYTES if d <= MOST_COLUMNS else BLOCK_BYTES
-    rows = max(64, limit // (d * problem.x.itemsize))
+def in_shares(problem: Problem, threads: int) -> list[tuple[Array | tuple[Array], Array]]:
+    """Return a share of the rows a thread, laid out as `Share` says, filled up with zeros."""
+    n, d, itemsize = problem.rows, problem.features, problem.x.itemsize
+    x, y = problem.x.reshape(n, d), problem.y
+    rows = LANES if d == 1 else max(64, BLOCK_BYTES // (d * itemsize))
     blocks = -(-n // (threads * rows))
     rows = -(-n // (threads * blocks))
-    shape = threads, blocks, rows
-    if d > MOST_COLUMNS:
-        x, y = filled_up(problem.x, problem.y, threads * blocks * rows)
-        return list(zip(x.reshape(*shape, d), y.reshape(shape), strict=True))
-    missing = threads * blocks * rows - n  # column by column: no copy of all of X
-    *columns, targets = (
-        np.pad(column, (0, missing)).reshape(shape)
-        for column in (*problem.x.reshape(n, d).T, problem.y)
-    )
-    return list(zip(zip(*columns, strict=True), targets, strict=True))
+    if d <= MOST_TRANSPOSED:
+        rows += -rows % (ALIGNMENT // itemsize)
+
+    def share(number: int) -> tuple[Array | tuple[Array], Array]:
+        mine = slice(number * blocks * rows, (number + 1) * blocks * rows)
+        if d > MOST_TRANSPOSED:
+            xs, ys = filled_up(x[mine], y[mine], blocks * rows)
+            return xs.reshape(blocks, rows, d), ys.reshape(blocks, rows)
+        xs, ys = by_column(x[mine], blocks, rows), by_column(y[mine, None], blocks, rows)
+        return (xs[:, 0],) if d == 1 else xs, ys[:, 0]
+
+    return list(pool(threads).map(share, range(threads)))
+
+
+def by_column(x: Array, blocks: int, rows: int) -> Array:
+    """Return (blocks, d, rows) of x, (n, d), zeros in the place of rows that are missing."""
+    n, d = x.shape
+    whole = n // rows
+    result = aligned((blocks, d, rows), x.dtype)
+    result[:whole] = x[: whole * rows].reshape(whole, rows, d).swapaxes(1, 2)
+    if whole < blocks:
+        result[whole:] = 0
+        result[whole, :, : n - whole * rows] = x[whole * rows :].T
+    return result
+
+
+ALIGNMENT = 64
+"""Bytes; JAX takes an array that begins at a multiple of them as it is, others are copied."""
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array of this shape, not yet filled, that begins where JAX wants it."""
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % ALIGNMENT
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 class Blocked(PerStep):
@@ -209,6 +281,7 @@ class Blocked(PerStep):
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
+        self.transposed = problem.features <= MOST_TRANSPOSED
         shares = in_shares(problem, processors())
         self.shares = jax.block_until_ready(jax.device_put(shares, self.device))
 
@@ -222,11 +295,11 @@ class Blocked(PerStep):
         return self._sum_of(share_gradient, np.asarray(w, dtype=np.float64)) * (self.rows / 2)
 
     def loss(self, w: ArrayLike) -> float:
-        return float(self._sum_of(jax.jit(mean_squared_error), np.asarray(w, np.float64)))
+        return float(self._sum_of(share_loss, np.asarray(w, np.float64)))
 
     def _sum_of(self, of: Callable[..., jax.Array], w: Weights) -> Weights:
-        def mine(share: tuple[Data, jax.Array]) -> Weights:
-            return np.asarray(of(w, *share, self.rows), dtype=np.float64)
+        def mine(share: Share) -> Weights:
+            return np.asarray(of(w, share, self.rows, self.transposed), dtype=np.float64)
 
         total: Weights = np.sum(list(pool(len(self.shares)).map(mine, self.shares)), axis=0)
         return total
@@ -249,18 +322,16 @@ def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
 def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
     """Return Σ x², Σ x·y and Σ y² of one feature, float64, in one pass.
 
-    One reduction of all three: XLA runs three sums one after the other, and
-    each of them slower.
+    `LANES` sums of each side by side: XLA adds up the values of one vector one by one.
     """
-    x, y = x[:, 0].astype(jnp.float64), y.astype(jnp.float64)
-    zero = jnp.zeros(())
-    xx, xy, yy = lax.reduce(
-        (x * x, x * y, y * y),
-        (zero, zero, zero),
-        lambda one, other: tuple(a + b for a, b in zip(one, other, strict=True)),
-        (0,),
-    )
-    return xx[None, None], xy[None], yy
+    xs, ys = x.reshape(-1, LANES), y.reshape(-1, LANES)
+
+    def add(sums: tuple[jax.Array, ...], rows: tuple[jax.Array, jax.Array]) -> Any:
+        x, y = (row.astype(jnp.float64) for row in rows)
+        return tuple(a + b for a, b in zip(sums, (x * x, x * y, y * y), strict=True)), None
+
+    (xx, xy, yy), _ = lax.scan(add, (jnp.zeros(LANES),) * 3, (xs, ys))
+    return xx.sum()[None, None], xy.sum()[None], yy.sum()
 
 
 def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
@@ -268,26 +339,48 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
 
     The rows go to the device block by block: a copy of them all would cost
     more than the sums, for the new memory that it needs. XLA leaves such work to one
-    thread, so several hand it blocks. All have one shape, the last is filled up with
-    zeros: no other number of rows compiles anew.
+    thread, so several hand it blocks.
     """
-    d = x.shape[1]
-    products = line_products if d == 1 else block_products
-    rows = LINE_ROWS if d == 1 else max(64, GRAM_BYTES // (8 * d))
-    rows = min(rows, len(y))
-    starts, threads = range(0, len(y), rows), processors()
+    d, threads = x.shape[1], processors()
+    if d == 1 and device.platform == "cpu":
+        products, blocks = line_products, line_blocks(x, y)
+    else:
+        products, blocks = block_products, row_blocks(x, y)
 
-    def share(mine: range) -> list[Array]:
+    def share(mine: list[tuple[Array, Array]]) -> list[Array]:
         total: list[Array] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
-        for start in mine:
-            block = filled_up(x[start : start + rows], y[start : start + rows], rows)
-            more = products(*jax.device_put(block, device))
-            for of, part in zip(total, more, strict=True):
+        handed = (products(*jax.device_put(block, device)) for block in mine)
+        for sums, _ in pairwise(chain(handed, [()])):  # XLA has the next one to do already
+            for of, part in zip(total, sums, strict=True):
                 of += np.asarray(part)
         return total
 
-    parts = list(pool(threads).map(share, (starts[i::threads] for i in range(threads))))
+    parts = list(pool(threads).map(share, (blocks[i::threads] for i in range(threads))))
     return [np.sum(part, axis=0) for part in zip(*parts, strict=True)]
+
+
+def row_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
+    """Return blocks of one shape: no other number of rows compiles anew."""
+    n, d = x.shape
+    rows = min(n, max(64, GRAM_BYTES // (8 * d)))
+    starts = range(0, n, rows)
+    return [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in starts]
+
+
+def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
+    """Return blocks of one feature, all of one shape, too.
+
+    They begin where JAX takes them without a copy, if x and y have such places in
+    common. What is before the first and behind the last makes up blocks of its own.
+    """
+    n, rows = len(y), min(LINE_ROWS, len(y) + -len(y) % LANES)
+    first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))
+    first = min(first, n) if first == other else 0
+    stop = first + (n - first) // rows * rows
+    blocks = [(x[at : at + rows], y[at : at + rows]) for at in range(first, stop, rows)]
+    x, y = (np.concatenate((v[:first], v[stop:])) for v in (x, y))
+    rest = range(0, len(y), rows)
+    return blocks + [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in rest]
 
 
 @partial(jax.jit, static_argnames="unrolled")

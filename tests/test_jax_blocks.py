@@ -1,0 +1,86 @@
+"""How JAX's techniques cut rows into blocks: every row once, zeros in the place of others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("jax", reason="jax is not installed")
+
+from backends import jax as backend
+from backends.problem import TOLERANCE, Problem
+
+WHERE_JAX_LENDS = 64
+"""Bytes; jax.device_put copies what begins elsewhere."""
+
+
+def beginning_at(items: int, values: np.ndarray) -> np.ndarray:
+    """Return a copy that begins so many items behind a place that JAX takes as it is."""
+    room = np.empty(len(values) + 16 + items, values.dtype)
+    first = -room.ctypes.data % WHERE_JAX_LENDS // values.itemsize + items
+    copy = room[first : first + len(values)]
+    copy[:] = values
+    return copy
+
+
+@given(
+    rows=st.integers(1, 5000),
+    features=st.sampled_from([1, 2, 3, 63, 64, 65, 200]),
+    threads=st.integers(1, 5),
+    dtype=st.sampled_from(list(TOLERANCE)),
+)
+def test_shares_hold_every_row_once(rows: int, features: int, threads: int, dtype: str) -> None:
+    y = np.arange(1, rows + 1, dtype=dtype)
+    x = np.multiply.outer(y, np.arange(1, features + 1, dtype=dtype))
+    shares = backend.in_shares(Problem(x, y), threads)
+    assert len(shares) == threads
+    found = []
+    for xs, ys in shares:
+        if isinstance(xs, tuple):
+            (column,) = xs
+            xs = column[:, None]
+        if features <= backend.MOST_TRANSPOSED:
+            assert xs.ctypes.data % WHERE_JAX_LENDS == ys.ctypes.data % WHERE_JAX_LENDS == 0
+            xs = xs.swapaxes(1, 2)
+        found.append((xs.reshape(-1, features), ys.reshape(-1)))
+    all_x, all_y = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    assert np.array_equal(all_x[:rows], x)
+    assert np.array_equal(all_y[:rows], y)
+    assert not all_x[rows:].any()
+    assert not all_y[rows:].any()
+
+
+@given(
+    rows=st.integers(1, 5000),
+    of_x=st.integers(0, 15),
+    of_y=st.integers(0, 15),
+    dtype=st.sampled_from(list(TOLERANCE)),
+)
+def test_blocks_of_one_feature_hold_every_row_once(
+    rows: int, of_x: int, of_y: int, dtype: str
+) -> None:
+    y = beginning_at(of_y, np.arange(1, rows + 1, dtype=dtype))
+    x = beginning_at(of_x, 2 * y)[:, None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backend, "LANES", 16)
+        patch.setattr(backend, "LINE_ROWS", 256)
+        blocks = backend.line_blocks(x, y)
+    assert {len(ys) for _, ys in blocks} == {min(256, -(-rows // 16) * 16)}
+    all_x, all_y = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    assert np.array_equal(np.sort(all_y[all_y > 0]), y)
+    assert np.array_equal(all_x[:, 0], 2 * all_y)
+    if (x.ctypes.data - y.ctypes.data) % WHERE_JAX_LENDS == 0:
+        within = [block for block in blocks if np.shares_memory(block[0], x)]
+        assert len(blocks) - len(within) <= 2
+        assert all(v.ctypes.data % WHERE_JAX_LENDS == 0 for block in within for v in block)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_place_that_jax_takes_without_a_copy(dtype: str) -> None:
+    import jax
+
+    array = backend.aligned((3, 5), np.dtype(dtype))
+    assert array.shape == (3, 5)
+    assert jax.device_put(array).unsafe_buffer_pointer() == array.ctypes.data
