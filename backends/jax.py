@@ -30,7 +30,7 @@ LINE_ROWS = 1 << 19
 """Of a block in `line_blocks`: a call a block, which takes as long as 2¹⁶ rows do."""
 
 GRAM_BYTES = 1 << 22
-"""Of a block in `row_blocks`, as float64."""
+"""Of a block in `sums_of` of several features, as float64."""
 
 MOST_COLUMNS = 8
 """Most features that are laid out in columns."""
@@ -345,7 +345,8 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
     if d == 1 and device.platform == "cpu":
         products, blocks = line_products, line_blocks(x, y)
     else:
-        products, blocks = block_products, row_blocks(x, y)
+        rows = min(len(y), max(64, GRAM_BYTES // (8 * d)))
+        products, blocks = block_products, cut(x, y, rows)
 
     def share(mine: list[tuple[Array, Array]]) -> list[Array]:
         total: list[Array] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
@@ -359,11 +360,9 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
     return [np.sum(part, axis=0) for part in zip(*parts, strict=True)]
 
 
-def row_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return blocks of one shape: no other number of rows compiles anew."""
-    n, d = x.shape
-    rows = min(n, max(64, GRAM_BYTES // (8 * d)))
-    starts = range(0, n, rows)
+def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
+    """Return blocks of one shape, so that no other number of rows compiles anew."""
+    starts = range(0, len(y), rows)
     return [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in starts]
 
 
@@ -379,8 +378,7 @@ def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
     stop = first + (n - first) // rows * rows
     blocks = [(x[at : at + rows], y[at : at + rows]) for at in range(first, stop, rows)]
     x, y = (np.concatenate((v[:first], v[stop:])) for v in (x, y))
-    rest = range(0, len(y), rows)
-    return blocks + [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in rest]
+    return blocks + cut(x, y, rows)
 
 
 @partial(jax.jit, static_argnames="unrolled")
