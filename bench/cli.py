@@ -9,19 +9,14 @@ from __future__ import annotations
 import errno
 import importlib
 import json
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
 
-COMMANDS = ("fit", "run", "pick", "report", "compare", "plot", "backends", "doctor")
+from bench.interrupts import exit_code, interruptible, interrupts
 
-ENDS = (signal.SIGTERM, signal.SIGHUP)
-"""What a shutdown, a batch system or a terminal that closes sends."""
+COMMANDS = ("fit", "run", "pick", "report", "compare", "plot", "backends", "doctor")
 
 
 class LazyGroup(click.Group):
@@ -43,7 +38,7 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Turn a mistake the user can mend into one line and exit code 2."""
         try:
-            with interruptible():
+            with interruptible(), interrupts():
                 return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             click.echo("descentbench: interrupted", err=True)
@@ -59,56 +54,6 @@ class LazyGroup(click.Group):
                 where = f"{error.filename}: " if error.filename else ""
                 raise Mistake(f"{where}{error.strerror}") from error  # a full disk, say
             raise
-
-
-class Terminated(KeyboardInterrupt):
-    """A signal that asks for the end, and that ends a command as Ctrl-C does."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let a command end its children and restore the terminal when it is told to end.
-
-    A signal that whoever started us has told us to ignore stays ignored.
-    """
-
-    def stop(number: int, _frame: object) -> None:
-        raise Terminated(number)
-
-    changed = []
-    if threading.current_thread() is threading.main_thread():
-        changed = [n for n in ENDS if signal.getsignal(n) is signal.SIG_DFL]
-    for number in changed:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in changed:
-            signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def interrupts() -> Iterator[None]:
-    """Let an interrupt come out as itself where compiled code was running.
-
-    Numba hands over a result together with the exception; Python calls that a SystemError.
-    """
-    try:
-        yield
-    except SystemError as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            raise error.__cause__ from None
-        raise
-
-
-def exit_code(interrupt: KeyboardInterrupt) -> int:
-    """Return what a shell makes of the signal: 130 for Ctrl-C, 143 for SIGTERM."""
-    number = interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
-    return 128 + number
 
 
 class Mistake(click.ClickException):

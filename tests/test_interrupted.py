@@ -16,6 +16,7 @@ from test_catalogue import descentbench
 from test_child import left_over, wait_until
 from test_run import INTERRUPTIBLE, SMALL, chosen, declare_faulty
 
+from bench.interrupts import exit_code, interruptible, interrupts
 from bench.lock import NAME, hold, hold_when_asked
 from bench.record import Record, RecordError
 
@@ -146,6 +147,62 @@ def test_compiled_code_does_not_turn_an_interrupt_into_an_error(
     (line,) = stderr.splitlines()
     assert fit.returncode == 130
     assert b"interrupted; w after step" in line
+
+
+class Late:
+    """Is told to end while it is finalised; what is raised there, Python ignores."""
+
+    def __init__(self, number: int, deaths: list[int]) -> None:
+        self.number, self.deaths = number, deaths
+
+    def __del__(self) -> None:
+        self.deaths.append(self.number)
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
+def test_a_signal_in_a_finaliser_is_not_lost(number: signal.Signals) -> None:
+    """Seen red: one Ctrl-C in several hundred came while an import let go of its lock."""
+    own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    before, hook = signal.signal(number, own), sys.unraisablehook
+    deaths: list[int] = []
+    began = time.monotonic()
+
+    def told_to_end() -> None:
+        with interruptible():
+            Late(number, deaths)
+            time.sleep(30)
+
+    try:
+        with pytest.raises(KeyboardInterrupt) as raised:
+            told_to_end()
+    finally:
+        signal.signal(number, before)
+    assert deaths == [number]
+    assert exit_code(raised.value) == 128 + number
+    assert time.monotonic() - began < 30
+    assert sys.unraisablehook is hook
+
+
+def test_what_else_a_finaliser_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("broken")
+
+    told: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda told_of: told.append(told_of.exc_value))
+    with interruptible():
+        Broken()
+    (error,) = told
+    assert str(error) == "broken"
+
+
+@pytest.mark.parametrize("kind", [SystemError, RuntimeError])
+def test_an_interrupt_comes_out_of_another_exception(kind: type[Exception]) -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts():
+        raise kind from KeyboardInterrupt()
+    with pytest.raises(kind), interrupts():
+        raise kind from ValueError()
 
 
 # two at once

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from bench.cli import Mistake, exit_code, interrupts, print_json
+from bench.cli import Mistake, print_json
 from bench.commands.options import (
     Format,
     byte_size,
@@ -24,6 +24,7 @@ from bench.commands.options import (
     rate,
     start,
 )
+from bench.interrupts import exit_code, interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

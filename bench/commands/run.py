@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import exit_code, print_json
+from bench.cli import print_json
 from bench.commands.options import (
     Format,
     byte_size,
@@ -19,6 +19,7 @@ from bench.commands.options import (
     positive,
     store_option,
 )
+from bench.interrupts import exit_code
 
 if TYPE_CHECKING:
     from bench.filerows import FileRows

@@ -1,0 +1,108 @@
+"""Signals that end a command: what it started ends with it, and the terminal is restored."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+ENDS = (signal.SIGTERM, signal.SIGHUP)
+"""What a shutdown, a batch system or a terminal that closes sends."""
+
+AGAIN_S = 0.01
+"""After which a signal that was lost comes again."""
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that asks for the end, and that ends a command as Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a command end its children and restore the terminal when it is told to end.
+
+    A signal that whoever started us has told us to ignore stays ignored.
+    """
+
+    def stop(number: int, _frame: object) -> None:
+        raise Terminated(number)
+
+    changed = []
+    if threading.current_thread() is threading.main_thread():
+        changed = [n for n in ENDS if signal.getsignal(n) is signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, stop)
+    try:
+        with _none_is_lost():
+            yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _none_is_lost() -> Iterator[None]:
+    """Have a signal come again that Python took while it ran a finaliser.
+
+    Nothing can be raised out of a ``__del__`` or a weak reference's callback (every
+    import ends in one): Python prints "Exception ignored" and the program goes on.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable: UnraisableHookArgs) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            before(unraisable)
+            return
+        # Not at once, since we are in that finaliser still; and not by `threading.Thread`,
+        # whose locks may be held by what it interrupted.
+        number = number_of(unraisable.exc_value)
+        _thread.start_new_thread(_again, (threading.get_ident(), number))
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _again(thread: int, number: int) -> None:
+    """Send a thread a signal in a moment; one that waits in the kernel wakes for its own."""
+    time.sleep(AGAIN_S)
+    signal.pthread_kill(thread, number)
+
+
+@contextmanager
+def interrupts() -> Iterator[None]:
+    """Let an interrupt come out as itself where something put it into another exception.
+
+    Numba hands over a result together with the exception, which Python calls a
+    SystemError; up to 3.11 a class that is being made raises a RuntimeError.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise error.__cause__ from None
+        raise
+
+
+def number_of(interrupt: KeyboardInterrupt) -> int:
+    """Return the number of the signal that an interrupt stands for."""
+    return interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
+
+
+def exit_code(interrupt: KeyboardInterrupt) -> int:
+    """Return what a shell makes of the signal: 130 for Ctrl-C, 143 for SIGTERM."""
+    return 128 + number_of(interrupt)
