@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial, reduce
 from itertools import chain, pairwise
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike
 from backends.interface import Place, Weights
 from backends.problem import Array, Problem
 from backends.processors import processors
+from backends.threads import in_threads
 
 # float64 data and a float64 w are silently float32 without this.
 jax.config.update("jax_enable_x64", True)
@@ -244,7 +244,7 @@ def in_shares(problem: Problem, threads: int) -> list[tuple[Array | tuple[Array]
         xs, ys = by_column(x[mine], blocks, rows), by_column(y[mine, None], blocks, rows)
         return (xs[:, 0],) if d == 1 else xs, ys[:, 0]
 
-    return list(pool(threads).map(share, range(threads)))
+    return in_threads(share, range(threads))
 
 
 def by_column(x: Array, blocks: int, rows: int) -> Array:
@@ -275,14 +275,18 @@ class Blocked(PerStep):
     """Blocks of rows that stay in cache, a share of them a thread; for the CPU.
 
     XLA gives a step's two products to separate kernels, which both read all of X. Here each
-    thread of ours has the gradients of its blocks taken one after the other.
+    thread of ours has the gradients of its blocks taken one after the other. To hand a
+    share to another thread takes as long as XLA does with several megabytes from the caches.
     """
+
+    SERIAL_BYTES = 1 << 23
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
         self.transposed = problem.features <= MOST_TRANSPOSED
-        shares = in_shares(problem, processors())
+        small = problem.bytes_per_step < self.SERIAL_BYTES
+        shares = in_shares(problem, 1 if small else processors())
         self.shares = jax.block_until_ready(jax.device_put(shares, self.device))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
@@ -301,14 +305,8 @@ class Blocked(PerStep):
         def mine(share: Share) -> Weights:
             return np.asarray(of(w, share, self.rows, self.transposed), dtype=np.float64)
 
-        total: Weights = np.sum(list(pool(len(self.shares)).map(mine, self.shares)), axis=0)
+        total: Weights = reduce(np.add, in_threads(mine, self.shares))
         return total
-
-
-@cache
-def pool(threads: int) -> ThreadPoolExecutor:
-    """Return threads that XLA is called from."""
-    return ThreadPoolExecutor(threads)
 
 
 @jax.jit
@@ -356,7 +354,7 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
                 of += np.asarray(part)
         return total
 
-    parts = list(pool(threads).map(share, (blocks[i::threads] for i in range(threads))))
+    parts = in_threads(share, (blocks[i::threads] for i in range(min(threads, len(blocks)))))
     return [np.sum(part, axis=0) for part in zip(*parts, strict=True)]
 
 
@@ -367,12 +365,12 @@ def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return blocks of one feature, all of one shape, too.
+    """Return blocks of one feature, all of one shape, too, of which there are a dozen in all.
 
     They begin where JAX takes them without a copy, if x and y have such places in
     common. What is before the first and behind the last makes up blocks of its own.
     """
-    n, rows = len(y), min(LINE_ROWS, len(y) + -len(y) % LANES)
+    n, rows = len(y), min(LINE_ROWS, max(LANES, 1 << (len(y) - 1).bit_length()))
     first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))
     first = min(first, n) if first == other else 0
     stop = first + (n - first) // rows * rows

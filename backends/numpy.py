@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache, partial, reduce
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +11,7 @@ from threadpoolctl import ThreadpoolController
 
 from backends.interface import Place, Weights
 from backends.problem import Array, Problem
+from backends.threads import in_threads
 
 FEW_COLUMNS = 8
 """Most features whose products are summed column by column in `gram_of`."""
@@ -96,15 +96,15 @@ class Blocked(Plain):
         super().__init__(problem, learning_rate, device)
         small = problem.bytes_per_step < self.SERIAL_BYTES
         threads = 1 if small else most_threads()
-        self.pool = ThreadPoolExecutor(threads)
         rows = max(64, self.BLOCK_BYTES // (problem.features * self.x.itemsize))
         blocks = [slice(start, start + rows) for start in range(0, len(self.y), rows)]
-        self.shares = [blocks[i::threads] for i in range(threads)]
+        shares = [blocks[i::threads] for i in range(threads)]
         self.by_column = 2 <= problem.features <= self.MOST_COLUMNS
         if self.by_column:
             # Each block's columns side by side, (d, rows), one block after the other.
             self.blocks = {b.start: np.ascontiguousarray(self.x[b].T) for b in blocks}
-        self.residual = [np.empty(min(rows, len(self.y)), self.x.dtype) for _ in self.shares]
+        longest = min(rows, len(self.y))
+        self.shares = [(share, np.empty(longest, self.x.dtype)) for share in shares]
 
     def _gradient_of_loss(self, w: Weights) -> Weights:
         return 2 / len(self.y) * self.gradient(w)
@@ -117,12 +117,13 @@ class Blocked(Plain):
         w = np.asarray(w, dtype=np.float64)
         cast = w.astype(self.x.dtype)
         if len(self.shares) == 1:
-            return self._sums(cast, self.shares[0], self.residual[0])
-        sums = self.pool.map(partial(self._sums, cast), self.shares, self.residual)
-        return np.asarray(np.sum(list(sums), axis=0))
+            return self._sums(cast, self.shares[0])
+        total: Weights = reduce(np.add, in_threads(partial(self._sums, cast), self.shares))
+        return total
 
-    def _sums(self, w: Array, blocks: list[slice], buffer: Array) -> Weights:
-        """Return ``xᵀ(x·w − y)`` over some blocks, float64."""
+    def _sums(self, w: Array, share: tuple[list[slice], Array]) -> Weights:
+        """Return ``xᵀ(x·w − y)`` over a share: blocks, and room for the residuals of one."""
+        blocks, buffer = share
         total = np.zeros(len(w))
         for block in blocks:
             y = self.y[block]
@@ -214,15 +215,15 @@ class Gram:
             x, of, rows = x[:, 0], line_gram_of, -(-problem.rows // threads)
         starts = range(0, problem.rows, rows)
 
-        def share(mine: range) -> Array:
+        def share(mine: range) -> Weights:
             total = np.zeros((d + 1, d + 1))
             for start in mine:
                 total += of(x[start : start + rows], y[start : start + rows])
             return total
 
-        with numpys_blas().limit(limits=1), ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(share, (starts[i::threads] for i in range(threads))))
-        total: Weights = np.sum(parts, axis=0)
+        shares = [starts[i::threads] for i in range(min(threads, len(starts)))]
+        with numpys_blas().limit(limits=1):
+            total: Weights = reduce(np.add, in_threads(share, shares))
         return total[:-1, :-1], total[:-1, -1], float(total[-1, -1])
 
     def run(self, w: ArrayLike, steps: int) -> Weights:

@@ -1,12 +1,39 @@
-"""How many threads the libraries use where several threads of ours call them."""
+"""Threads of ours that call a library, and how many of its own it uses meanwhile."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
+
+Share = TypeVar("Share")
+Part = TypeVar("Part")
+
+
+@cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    """Return threads that are kept."""
+    return ThreadPoolExecutor(threads)
+
+
+def in_threads(
+    of: Callable[[Share], Part],
+    shares: Iterable[Share],
+    pool: Callable[[int], ThreadPoolExecutor] = pool,
+) -> list[Part]:
+    """Return what a function makes of every share, in their order, each in a thread.
+
+    The calling thread takes the first itself: to wake another for it would take
+    tens of microseconds, and one share needs no other.
+    """
+    first, *others = shares
+    handed = [pool(len(others)).submit(of, share) for share in others]
+    return [of(first), *(part.result() for part in handed)]
 
 
 def bound(threads: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, partial, reduce
 from importlib.util import find_spec
 from threading import Barrier
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from backends.interface import Place, Weights
 from backends.problem import Array, Problem
+from backends.threads import in_threads
 
 FEW_COLUMNS = 8
 """Most features whose products are summed column by column in `gram_of`."""
@@ -113,6 +115,17 @@ def single_threaded(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let PyTorch work in the calling thread alone meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 Chunks = list[tuple[Tensor, Tensor]]
 
 
@@ -156,22 +169,26 @@ class Analytic(Autograd):
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
         scale = 2 * self.learning_rate / len(self.y)
-        with torch.inference_mode():
+        with torch.inference_mode(), self._threads():
             for _ in range(steps):
                 weights.sub_(self._sums(weights), alpha=scale)
         return _to_host(weights)
 
     def gradient(self, w: ArrayLike) -> Weights:
-        with torch.inference_mode():
+        with torch.inference_mode(), self._threads():
             return _to_host(self._sums(self._start(w)))
+
+    def _threads(self) -> AbstractContextManager[None]:
+        """Leave threads to PyTorch where it shares the work, and else take it from it."""
+        ours = self.device.type == "cpu" and self.x.ndim > 1
+        return one_thread() if ours else nullcontext()
 
     def _sums(self, w: Tensor) -> Tensor:
         cast = w.to(self.x.dtype)
         if len(self.shares) == 1:
             return self._sums_of(cast, 0)
-        pool = single_threaded(len(self.shares))
         sums_of = torch.inference_mode()(partial(self._sums_of, cast))  # a thread's own mode
-        return torch.stack(list(pool.map(sums_of, range(len(self.shares))))).sum(0)
+        return reduce(torch.add, in_threads(sums_of, range(len(self.shares)), single_threaded))
 
     def _sums_of(self, w: Tensor, share: int) -> Tensor:
         """Return ``xᵀ(x·w − y)`` over a share of the chunks, float64."""

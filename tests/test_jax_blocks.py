@@ -67,7 +67,9 @@ def test_blocks_of_one_feature_hold_every_row_once(
         patch.setattr(backend, "LANES", 16)
         patch.setattr(backend, "LINE_ROWS", 256)
         blocks = backend.line_blocks(x, y)
-    assert {len(ys) for _, ys in blocks} == {min(256, -(-rows // 16) * 16)}
+    (length,) = {len(ys) for _, ys in blocks}
+    assert length in (16, 32, 64, 128, 256)  # so many shapes are compiled for, and no more
+    assert length < max(17, 2 * rows)
     all_x, all_y = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     assert np.array_equal(np.sort(all_y[all_y > 0]), y)
     assert np.array_equal(all_x[:, 0], 2 * all_y)

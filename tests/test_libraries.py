@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -144,7 +145,7 @@ def test_numpys_blocks_stay_in_cache_and_hold_every_row_once(features: int) -> N
 
     problem = generate(300_007, features)
     descent = Blocked(problem, RATE, "cpu")
-    blocks = [block for share in descent.shares for block in share]
+    blocks = [block for share, _ in descent.shares for block in share]
     rows = np.concatenate([np.arange(problem.rows)[block] for block in blocks])
     np.testing.assert_array_equal(np.sort(rows), np.arange(problem.rows))
     largest = max(problem.x[block].nbytes for block in blocks)
@@ -275,13 +276,17 @@ def numba_signatures() -> dict[str, list[Any]]:
 
 @contextmanager
 def jax_compilations(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Collect JAX's log of what it compiles."""
+    """Collect JAX's log of what it compiles, in any thread: `jax.log_compiles` is of one."""
     import jax
 
     compiled: list[str] = []
-    with jax.log_compiles(), caplog.at_level(logging.WARNING, "jax"):
-        caplog.clear()
-        yield compiled
+    jax.config.update("jax_log_compiles", True)
+    try:
+        with caplog.at_level(logging.WARNING, "jax"):
+            caplog.clear()
+            yield compiled
+    finally:
+        jax.config.update("jax_log_compiles", False)
     compiled += [text for text in caplog.messages if text.startswith("Compiling")]
 
 
@@ -319,6 +324,13 @@ def test_jax_compiles_for_a_new_shape(backend: str, caplog: pytest.LogCaptureFix
     pytest.importorskip("jax")
     with jax_compilations(caplog) as compiled:
         descend(backend, generate(len(backend) + 200))
+    assert compiled
+
+
+def test_what_jax_compiles_in_another_thread_is_seen(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("jax")
+    with jax_compilations(caplog) as compiled, ThreadPoolExecutor(1) as pool:
+        pool.submit(descend, "jax", generate(217)).result()
     assert compiled
 
 

@@ -1,0 +1,113 @@
+"""Threads of ours that share out a step: every share is summed, by the caller, too."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from backends import Backend, generate, open_backend
+from backends.problem import DTYPES, TOLERANCE
+from backends.reference import relative_error
+from backends.threads import in_threads
+
+RATE = 0.001
+ROWS = 1009
+"""Prime: no block or number of threads divides it."""
+
+
+def test_parts_are_in_their_order_and_the_first_is_the_callers() -> None:
+    def slow_at_first(share: int) -> tuple[int, int]:
+        time.sleep(0.01 * (3 - share))
+        return share, threading.get_ident()
+
+    shares, threads = zip(*in_threads(slow_at_first, range(4)), strict=True)
+    assert shares == (0, 1, 2, 3)
+    assert threads[0] == threading.get_ident()
+    assert threading.get_ident() not in threads[1:]
+
+
+def test_one_share_wakes_nobody() -> None:
+    before = threading.active_count()
+    assert in_threads(lambda _: threading.active_count(), [0]) == [before]
+
+
+@pytest.mark.parametrize("broken", [0, 1, 3])
+def test_what_a_share_raises_is_raised(broken: int) -> None:
+    def fail(share: int) -> int:
+        return 1 // (share - broken)
+
+    with pytest.raises(ZeroDivisionError):
+        in_threads(fail, range(4))
+
+
+# the techniques that use them
+
+SHARED = {
+    "numpy:blocked": {"Blocked.SERIAL_BYTES": 0, "Blocked.BLOCK_BYTES": 1024},
+    "numpy:gram": {"Gram.BLOCK_BYTES": 1024, "Gram.MANY_ROWS": 1},
+    "torch:analytic": {"Analytic.CHUNK_BYTES": 1024},
+    "jax:blocked": {"Blocked.SERIAL_BYTES": 0},
+    "jax:gram": {"GRAM_BYTES": 1024, "LINE_ROWS": 512},
+}
+"""What has a technique take several shares of little work."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("features", [1, 7, 100])
+@pytest.mark.parametrize("name", SHARED)
+def test_every_share_is_summed(
+    name: str, features: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = name.partition(":")[0]
+    backend = open_or_skip(name)
+    for what, value in SHARED[name].items():
+        monkeypatch.setattr(f"backends.{library}.{what}", value)
+    data = generate(ROWS, features, dtype)
+    w = np.random.default_rng(1).uniform(-3, 3, features)
+    for threads in (1, 2, 3):
+        if library == "torch":
+            deal = partial(dealt, threads)
+            monkeypatch.setattr("backends.torch.in_shares", deal)
+        else:
+            threads_of = "most_threads" if library == "numpy" else "processors"
+            monkeypatch.setattr(
+                f"backends.{library}.{threads_of}", lambda threads=threads: threads
+            )
+        descent = backend.place(data, RATE)
+        got = descent.gradient(w) * 2 / ROWS
+        assert relative_error(got, data.reference.gradient(w)) <= TOLERANCE[dtype]
+        expected = data.reference.iterate(10, RATE, w)
+        assert relative_error(descent.run(w, 10), expected) <= TOLERANCE[dtype]
+
+
+def dealt(threads: int, chunks: list[object]) -> list[list[object]]:
+    return [chunks[i::threads] for i in range(threads)]
+
+
+def open_or_skip(name: str) -> Backend:
+    library = name.partition(":")[0]
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    return open_backend(name)
+
+
+def test_torch_gets_its_threads_back() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    from backends.torch import one_thread
+
+    def fails() -> None:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            raise ArithmeticError
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ArithmeticError):
+            fails()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
