@@ -17,7 +17,7 @@ Part = TypeVar("Part")
 
 @cache
 def pool(threads: int) -> ThreadPoolExecutor:
-    """Return threads that are kept."""
+    """Return so many threads, the same ones every time."""
     return ThreadPoolExecutor(threads)
 
 
@@ -30,6 +30,14 @@ def in_threads(
 
     The calling thread takes the first itself: to wake another for it would take
     tens of microseconds, and one share needs no other.
+
+    Parameters
+    ----------
+    of : callable
+    shares : iterable
+        One at the least.
+    pool : callable
+        Gives so many threads, for the other shares; they are kept.
     """
     first, *others = shares
     handed = [pool(len(others)).submit(of, share) for share in others]
