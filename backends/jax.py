@@ -365,7 +365,7 @@ def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return blocks of one feature, all of one shape, too, of which there are a dozen in all.
+    """Return blocks of one feature, all of one shape, too: one of the eleven that there are.
 
     They begin where JAX takes them without a copy, if x and y have such places in
     common. What is before the first and behind the last makes up blocks of its own.

@@ -116,7 +116,7 @@ class Blocked(Plain):
     def gradient(self, w: ArrayLike) -> Weights:
         w = np.asarray(w, dtype=np.float64)
         cast = w.astype(self.x.dtype)
-        if len(self.shares) == 1:
+        if len(self.shares) == 1:  # the lists of `in_threads` would be a fifth of a small step
             return self._sums(cast, self.shares[0])
         total: Weights = reduce(np.add, in_threads(partial(self._sums, cast), self.shares))
         return total

@@ -62,18 +62,24 @@ def bound_here(threads: int) -> None:
 
 
 @contextmanager
+def torch_alone() -> Iterator[None]:
+    """Let PyTorch, if it is loaded, work in the calling thread alone meanwhile."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)
+
+
+@contextmanager
 def one_each() -> Iterator[None]:
     """Let BLAS and PyTorch work in the calling threads alone, and as before afterwards.
 
     Each of the threads has `bound_here` to call, too.
     """
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 0
-    with threadpool_limits(1):
-        if torch:
-            torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            if torch:
-                torch.set_num_threads(before)
+    with threadpool_limits(1), torch_alone():
+        yield

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial, reduce
 from importlib.util import find_spec
 from threading import Barrier
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from backends.interface import Place, Weights
 from backends.problem import Array, Problem
-from backends.threads import in_threads
+from backends.threads import in_threads, torch_alone
 
 FEW_COLUMNS = 8
 """Most features whose products are summed column by column in `gram_of`."""
@@ -115,17 +115,6 @@ def single_threaded(threads: int) -> ThreadPoolExecutor:
     return pool
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let PyTorch work in the calling thread alone meanwhile."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 Chunks = list[tuple[Tensor, Tensor]]
 
 
@@ -181,7 +170,7 @@ class Analytic(Autograd):
     def _threads(self) -> AbstractContextManager[None]:
         """Leave threads to PyTorch where it shares the work, and else take it from it."""
         ours = self.device.type == "cpu" and self.x.ndim > 1
-        return one_thread() if ours else nullcontext()
+        return torch_alone() if ours else nullcontext()
 
     def _sums(self, w: Tensor) -> Tensor:
         cast = w.to(self.x.dtype)

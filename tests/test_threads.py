@@ -12,7 +12,7 @@ import pytest
 from backends import Backend, generate, open_backend
 from backends.problem import DTYPES, TOLERANCE
 from backends.reference import relative_error
-from backends.threads import in_threads
+from backends.threads import in_threads, torch_alone
 
 RATE = 0.001
 ROWS = 1009
@@ -95,10 +95,9 @@ def open_or_skip(name: str) -> Backend:
 
 def test_torch_gets_its_threads_back() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from backends.torch import one_thread
 
     def fails() -> None:
-        with one_thread():
+        with torch_alone():
             assert torch.get_num_threads() == 1
             raise ArithmeticError
 
