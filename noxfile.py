@@ -40,21 +40,21 @@ def bench(session: nox.Session) -> None:
 def pick_check(session: nox.Session) -> None:
     """Ask for two dozen picks, then measure every backend and say what each pick cost."""
     install(session)
-    session.run("python", "-m", "bench.pick_check", *session.posargs)
+    session.run("python", "-m", "bench.checks.pick", *session.posargs)
 
 
 @nox.session(name="compare-check", default=False)
 def compare_check(session: nox.Session) -> None:
     """Compare the same code with itself, and with a slower copy; count wrong verdicts."""
     install(session)
-    session.run("python", "-m", "bench.compare_check", *session.posargs)
+    session.run("python", "-m", "bench.checks.compare", *session.posargs)
 
 
 @nox.session(name="scale-check", default=False)
 def scale_check(session: nox.Session) -> None:
     """Hold streaming against reading a file once, and a cluster against plain processes."""
     install(session)
-    session.run("python", "-m", "bench.scale_check", *session.posargs)
+    session.run("python", "-m", "bench.checks.scale", *session.posargs)
 
 
 @nox.session(default=False)
@@ -91,15 +91,20 @@ def fuzz(session: nox.Session) -> None:
     """Try 10 000 hostile inputs of every kind; arguments go to pytest."""
     install(session, "test")
     session.run(
-        "pytest", "tests/test_hostile.py", *session.posargs, env={"FUZZ_CASES": "10000"}
+        "pytest",
+        "tests/command_line/test_hostile.py",
+        *session.posargs,
+        env={"FUZZ_CASES": "10000"},
     )
 
 
 MUTATED = {
-    "backends/reference.py": "tests/test_reference.py",
-    "backends/numpy.py": "tests/test_contract.py tests/test_libraries.py -k numpy",
-    "bench/model.py": "tests/test_cost_model.py",
-    "bench/pick.py": "tests/test_recommend.py",
+    "backends/reference.py": "tests/backends/test_reference.py",
+    "backends/numpy.py": (
+        "tests/backends/test_contract.py tests/backends/test_libraries.py -k numpy"
+    ),
+    "bench/pick/model.py": "tests/bench/pick/test_model.py",
+    "bench/pick/recommend.py": "tests/bench/pick/test_recommend.py",
 }
 """A module, and the tests that must notice a change in it."""
 
@@ -142,7 +147,7 @@ def mutation(session: nox.Session) -> None:
     session.chdir(copy)
     # A module changed twice in a second would be run from the first change's bytecode.
     session.env["PYTHONDONTWRITEBYTECODE"] = "1"
-    mutants = ("python", "tests/mutants.py")
+    mutants = ("python", "tests/support/mutants.py")
     for module in asked.modules or MUTATED:
         config, found = copy / "cosmic-ray.toml", copy / "found.sqlite"
         config.write_text(COSMIC_RAY.format(module=module, tests=MUTATED[module]))

@@ -10,17 +10,17 @@ when one of its backends is opened.
 """
 
 from backends.catalogue import open_backend
-from backends.interface import (
-    Backend,
+from backends.errors import (
     BackendError,
-    Descent,
     DescentbenchError,
     DeviceError,
     MissingLibraryError,
     ProblemError,
 )
-from backends.problem import Problem, generate
+from backends.interface import Backend, Descent
+from backends.problem import Problem
 from backends.reference import Reference
+from backends.synthetic import generate
 
 __all__ = [
     "Backend",

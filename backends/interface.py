@@ -11,34 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from backends.errors import Weights
 
 if TYPE_CHECKING:
     from backends.problem import Problem
-
-Weights = NDArray[np.float64]
-"""w at the boundary: always float64 of shape (d,), whatever the data's dtype."""
-
-
-class DescentbenchError(Exception):
-    """A mistake a user can mend: one line that says what, where and what to do."""
-
-
-class ProblemError(DescentbenchError):
-    """The data cannot be used as they are."""
-
-
-class BackendError(DescentbenchError):
-    """No such backend, or it cannot run here."""
-
-
-class MissingLibraryError(BackendError):
-    """The backend's library is not installed, or does not import."""
-
-
-class DeviceError(BackendError):
-    """The device that was asked for is not there."""
 
 
 class Descent(Protocol):

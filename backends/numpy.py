@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import ThreadpoolController
 
-from backends.interface import Place, Weights
+from backends.errors import Weights
+from backends.interface import Place
 from backends.problem import Array, Problem
 from backends.threads import in_threads
 

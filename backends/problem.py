@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from backends.interface import ProblemError
+from backends.errors import ProblemError
 from backends.reference import Reference
 
 if TYPE_CHECKING:
-    from backends.source import Source
+    pass
 
 Array = NDArray[np.floating[Any]]
 
@@ -42,8 +42,6 @@ class Problem:
         Where the rows come from, in a few words.
     known_finite : bool
         Whether the caller knows that every value is finite; else all are looked at.
-    origin : Source, optional
-        The recipe by which another process can make the same rows.
     single_pass : bool
         Whether the rows are summed over once, as a block of a stream is: then to lay them
         out anew does not pay.
@@ -58,7 +56,6 @@ class Problem:
     y: Array
     source: str = "arrays"
     known_finite: InitVar[bool] = False
-    origin: Source | None = None
     single_pass: bool = False
 
     def __post_init__(self, known_finite: bool) -> None:
@@ -155,64 +152,3 @@ def check_shape(rows: int, features: int, dtype: str) -> None:
         raise ProblemError(
             f"{rows:g} rows × {features:g} features are more than any file holds"
         )
-
-
-def generate(
-    rows: int,
-    features: int = 1,
-    dtype: DTypeLike = np.float32,
-    seed: int = 0,
-    *,
-    start: int = 0,
-    stop: int | None = None,
-) -> Problem:
-    """Make rows `start` to `stop` of the synthetic problem of a given size.
-
-    One feature is the classic tutorial: ``x = 10·i/n`` and
-    ``y = 2x + 2·uniform(0, 1)``, so that n = 100 gives x = 0, 0.1 … 9.9 and
-    the same learning rate converges at any n. More features are uniform in
-    [0, 10/√d), which keeps ``mean(‖x‖²)``, hence the largest curvature, at
-    the classic value of about 33 for every d.
-
-    Any range of rows is bit-equal to that range of the whole: rows come in
-    blocks, each with a generator of its own, in row order.
-
-    Parameters
-    ----------
-    rows, features : int
-        n and d of the whole problem, at least 1.
-    dtype : {"float32", "float64"}
-    seed : int
-        Seeds noise, features and the true w.
-    start, stop : int
-        The range to make; the whole by default.
-    """
-    dtype = np.dtype(dtype)
-    stop = rows if stop is None else stop
-    check_shape(rows, features, dtype.name)
-    if not 0 <= start < stop <= rows:
-        raise ProblemError(f"rows {start} to {stop} are not a range within 0 to {rows}")
-
-    x = np.empty((stop - start, features), dtype)
-    y = np.empty(stop - start, dtype)
-    truth = 1.0 + 2.0 * np.random.default_rng([seed, features]).random(features)
-    block = max(1024, (1 << 16) // features)
-    for first in range(start - start % block, stop, block):
-        last = min(first + block, stop)
-        # The seed's third word keeps a block's stream apart from the truth's.
-        rng = np.random.default_rng([seed, features, 1 + first // block])
-        # In the dtype itself: float32 draws are half the work.
-        shape = (last - first, features + (features > 1))
-        uniform: Array = rng.random(shape, dtype=dtype.type)  # type: ignore[arg-type]
-        skip = max(start - first, 0)
-        uniform, to = uniform[skip:], slice(max(first, start) - start, last - start)
-        noise = uniform[:, -1]
-        if features == 1:
-            line = 10.0 * np.arange(max(first, start), last) / rows
-            x[to, 0] = line
-            y[to] = 2.0 * line + 2.0 * noise
-        else:
-            np.multiply(uniform[:, :-1], 10.0 / np.sqrt(features), out=x[to])
-            # Row sums, not a matrix product: BLAS rounds a row by its neighbours.
-            y[to] = (x[to] * truth).sum(axis=1) + 2.0 * noise
-    return Problem(x, y, f"synthetic, {rows} × {features}, seed {seed}", known_finite=True)

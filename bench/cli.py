@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from bench.interrupts import exit_code, interruptible, interrupts
+from bench.host.interrupts import exit_code, interruptible, interrupts
 
 COMMANDS = ("fit", "run", "pick", "report", "compare", "plot", "backends", "doctor")
 
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
         except click.UsageError as error:
             raise Mistake(f"{error.format_message()} (--help shows how)") from error
         except Exception as error:
-            from backends.interface import DescentbenchError  # loads NumPy: not before threads
+            from backends.errors import DescentbenchError  # loads NumPy: not before threads
 
             if isinstance(error, DescentbenchError):
                 raise Mistake(str(error)) from error

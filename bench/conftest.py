@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from backends import catalogue
-from bench.child import RUNNING, end_with_parent
-from bench.machine import thread_pools
-from bench.record import write_atomically
-from bench.row import NATIVE, READ, YARDSTICKS, Row
-from bench.threads import apply
-from bench.turns import Turns
+from bench.host.files import write_atomically
+from bench.host.machine import thread_pools
+from bench.host.process import RUNNING, end_with_parent
+from bench.host.threads import apply
+from bench.measure.alternation import Turns
+from bench.results.case import BASELINES, NATIVE, READ, Case
 
 THREADS = pytest.StashKey[int]()
 FAILURES = pytest.StashKey[dict[str, str]]()
@@ -56,14 +56,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[THREADS] = apply(config.getoption("threads"))
 
 
-def rows_of(config: pytest.Config) -> list[Row]:
+def rows_of(config: pytest.Config) -> list[Case]:
     """Return the rows to measure, in the order of the command line."""
     chosen = config.getoption("row")
     if chosen:
-        return [Row.parse(text) for text in chosen]
+        return [Case.parse(text) for text in chosen]
     here = [e.name for e in catalogue.entries() if e.available and not e.name.distributed]
     names = list(map(str, here))
-    rows = [Row(b, n, d, "float32") for n, d in QUICK_SIZES for b in [*names, *YARDSTICKS]]
+    rows = [Case(b, n, d, "float32") for n, d in QUICK_SIZES for b in [*names, *BASELINES]]
     random.Random(0).shuffle(rows)
     return rows
 
@@ -76,7 +76,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(fixture, rows, ids=str, scope="module")
 
 
-def _fixture(row: Row) -> str:
+def _fixture(row: Case) -> str:
     return {READ: "yardstick", NATIVE: "native"}.get(row.backend, "row")
 
 
@@ -89,13 +89,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: (item.path, _position(item, rows)))
 
 
-def _position(item: pytest.Item, rows: list[Row]) -> int:
+def _position(item: pytest.Item, rows: list[Case]) -> int:
     row = _row(item)
     return rows.index(row) if row in rows else len(rows)  # a test that got no row is skipped
 
 
-def _row(item: pytest.Item) -> Row:
-    params: dict[str, Row] = item.callspec.params  # type: ignore[attr-defined]
+def _row(item: pytest.Item) -> Case:
+    params: dict[str, Case] = item.callspec.params  # type: ignore[attr-defined]
     return next(params[fixture] for fixture in ROW_FIXTURES if fixture in params)
 
 

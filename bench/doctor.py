@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from backends.catalogue import Library, Name, libraries, load, open_backend
-from backends.problem import generate
-from bench.limits import (
+from backends.catalogue import load, open_backend
+from backends.names import Library, Name, libraries
+from backends.synthetic import generate
+from bench.host.limits import (
     affinity,
     available_bytes,
     cpu_count,
@@ -23,11 +24,11 @@ from bench.limits import (
     memory_bytes,
     throttled_periods,
 )
-from bench.machine import cpu_model, gpus, thread_pools
-from bench.native import COMPILERS
-from bench.procfs import ROOT, number, read
-from bench.table import byte_count
-from bench.verify import LEARNING_RATE
+from bench.host.machine import cpu_model, gpus, thread_pools
+from bench.host.procfs import ROOT, number, read
+from bench.measure.native import COMPILERS
+from bench.measure.verify import LEARNING_RATE
+from bench.show.text import byte_count
 
 Level = Literal["good", "note", "bad"]
 
@@ -263,7 +264,7 @@ def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
 
 def tell(name: str) -> None:
     """Print a library's version, devices and thread pools as JSON, after a step of it."""
-    from bench.threads import apply
+    from bench.host.threads import apply
 
     apply()
     library = libraries()[name]

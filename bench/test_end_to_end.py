@@ -12,20 +12,21 @@ import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import open_backend
-from backends.catalogue import Name
-from backends.interface import Weights
-from bench.bandwidth import SMALLEST_BYTES, Reader
-from bench.row import Row
-from bench.verify import LEARNING_RATE, verify
+from backends.errors import Weights
+from backends.names import Name
+from bench.measure.bandwidth import Reader
+from bench.measure.opened import synthetic
+from bench.measure.verify import LEARNING_RATE, verify
+from bench.results.case import SMALLEST_BYTES, Case
 
 LOOP_STEPS, GRAM_STEPS = 100, 1000
 
 ROUNDS = 5
 
 
-def test_end_to_end(benchmark: BenchmarkFixture, row: Row, threads: int) -> None:
+def test_end_to_end(benchmark: BenchmarkFixture, row: Case, threads: int) -> None:
     """Place and descend; the library is imported and has compiled."""
-    problem = row.synthetic
+    problem = synthetic(row)
     backend = open_backend(row.backend)
     name = Name.parse(row.backend)
     steps = GRAM_STEPS if name.least_squares_only else LOOP_STEPS

@@ -16,18 +16,20 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from backends import Descent, catalogue
-from backends.problem import Problem, generate, step_bytes
-from backends.streamed import SourceBackend
-from bench.memory import (
+from backends import Descent, names
+from backends.problem import Problem, step_bytes
+from backends.rows.streamed import SourceBackend
+from backends.synthetic import generate
+from bench.host.memory import (
     keep_no_blocks,
     peak_rss_bytes,
     provide,
     settle,
     workers_peak_bytes,
 )
-from bench.row import Row
-from bench.verify import LEARNING_RATE, usual_rate, verify
+from bench.measure.opened import data_of, open_case
+from bench.measure.verify import LEARNING_RATE, usual_rate, verify
+from bench.results.case import Case
 
 MORE_BYTES = 1 << 25
 """Data of which a row's share of the memory can be told."""
@@ -45,44 +47,44 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def stage(row: Row) -> Stage:  # noqa: ARG001 one a row
+def stage(row: Case) -> Stage:  # noqa: ARG001 one a row
     """Hand a row's backend from stage to stage; released before the next row."""
     return Stage()
 
 
-def test_import(benchmark: BenchmarkFixture, row: Row) -> None:
+def test_import(benchmark: BenchmarkFixture, row: Case) -> None:
     """Import the library itself."""
-    library = catalogue.libraries()[catalogue.Name.parse(row.backend).library]
+    library = names.libraries()[names.Name.parse(row.backend).library]
     if library.imports in sys.modules:
         pytest.skip(f"{library.imports} is imported already in this process")
     benchmark.pedantic(importlib.import_module, (library.imports,), rounds=1)
     benchmark.extra_info |= {"row": str(row), "kind": "import"}
 
 
-def test_place(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
+def test_place(benchmark: BenchmarkFixture, row: Case, stage: Stage) -> None:
     """Open the device and put the data there, in the technique's layout."""
-    problem = row.problem
+    problem = data_of(row)
     rate = usual_rate(problem)
     if isinstance(problem, Problem):  # else the rows are streamed
         provide(PROVIDED * row.bytes_per_step)
 
     def place() -> None:
-        stage.backend = row.open()
+        stage.backend = open_case(row)
         stage.descent = stage.backend.place(problem, rate)
 
     benchmark.pedantic(place, rounds=1)
     benchmark.extra_info |= {"row": str(row), "kind": "place"}
 
 
-def test_first_call(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
+def test_first_call(benchmark: BenchmarkFixture, row: Case, stage: Stage) -> None:
     """Take the first step: compile, autotune, fill caches."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
-    problem = row.problem
+    problem = data_of(row)
     w0 = np.ones(row.features)
     w = benchmark.pedantic(stage.descent.run, (w0, 1), rounds=1)
     # Before the check: the reference is no part of what the backend needs.
-    distributed = catalogue.Name.parse(row.backend).distributed
+    distributed = names.Name.parse(row.backend).distributed
     memory = {
         "peak_bytes": peak_rss_bytes() + (workers_peak_bytes() if distributed else 0),
         "peak_device_bytes": stage.backend.peak_device_bytes(),
@@ -96,11 +98,11 @@ def test_first_call(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None
     }
 
 
-def test_new_shape(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
+def test_new_shape(benchmark: BenchmarkFixture, row: Case, stage: Stage) -> None:
     """Place one row less and take a step: some libraries compile anew for every shape."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
-    whole = row.problem
+    whole = data_of(row)
     if row.rows == 1 or not isinstance(whole, Problem):
         pytest.skip("there is no smaller shape, or all blocks have one")
     backend, stage.descent = stage.backend, None
@@ -115,7 +117,7 @@ def test_new_shape(benchmark: BenchmarkFixture, row: Row, stage: Stage) -> None:
 
 
 def test_more_rows(
-    benchmark: BenchmarkFixture, row: Row, stage: Stage, pytestconfig: pytest.Config
+    benchmark: BenchmarkFixture, row: Case, stage: Stage, pytestconfig: pytest.Config
 ) -> None:
     """Place `MORE_BYTES` and take a step: what that adds to the memory, beside the data.
 
@@ -125,8 +127,8 @@ def test_more_rows(
         pytest.skip("what comes after it would be timed with another allocator")
     if stage.backend is None:
         pytest.fail("was not placed")
-    name = catalogue.Name.parse(row.backend)
-    if name.distributed or not isinstance(row.problem, Problem):
+    name = names.Name.parse(row.backend)
+    if name.distributed or not isinstance(data_of(row), Problem):
         pytest.skip("workers hold the rows, or they are streamed")
     backend, stage.backend, stage.descent = stage.backend, None, None
     rows = max(1, MORE_BYTES // step_bytes(1, row.features, row.dtype))

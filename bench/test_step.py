@@ -14,17 +14,18 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from backends.interface import Weights
+from backends.errors import Weights
 from backends.problem import Problem
-from backends.source import Source
-from bench.bandwidth import IN_PLACE_BYTES, Reader
-from bench.device import DeviceReader
-from bench.memory import settle
-from bench.native import Kernel, NativeError
-from bench.row import Row
-from bench.turns import Turns, start_on
-from bench.verify import LEARNING_RATE, slow_rate, usual_rate, verify
-from bench.waiting import Waiting, warm_up
+from backends.rows.source import Source
+from bench.host.memory import settle
+from bench.host.waiting import Waiting, warm_up
+from bench.measure.alternation import Turns, start_on
+from bench.measure.bandwidth import IN_PLACE_BYTES, Reader
+from bench.measure.device import DeviceReader
+from bench.measure.native import Kernel, NativeError
+from bench.measure.opened import data_of, open_case, synthetic
+from bench.measure.verify import LEARNING_RATE, slow_rate, usual_rate, verify
+from bench.results.case import Case
 
 Run = Callable[[Weights, int], Weights]
 
@@ -41,10 +42,10 @@ WARMING = 5
 
 
 def test_step(
-    benchmark: BenchmarkFixture, row: Row, threads: int, seconds: float, turns: Turns
+    benchmark: BenchmarkFixture, row: Case, threads: int, seconds: float, turns: Turns
 ) -> None:
     """Time a backend."""
-    backend, problem = row.open(), row.problem
+    backend, problem = open_case(row), data_of(row)
     pace = Pace.of(backend.place(problem, usual_rate(problem)).run, problem)
     settle()  # so that it takes new memory, as in a fresh process
     began = time.perf_counter()
@@ -55,10 +56,10 @@ def test_step(
 
 
 def test_native(
-    benchmark: BenchmarkFixture, native: Row, threads: int, seconds: float, turns: Turns
+    benchmark: BenchmarkFixture, native: Case, threads: int, seconds: float, turns: Turns
 ) -> None:
     """Time the same descent in C."""
-    problem = native.synthetic
+    problem = synthetic(native)
     try:
         pace = Pace.of(Kernel(problem, LEARNING_RATE, threads).run, problem)
         kernel = Kernel(problem, slow_rate(problem, pace.steps), threads)
@@ -68,7 +69,7 @@ def test_native(
     time_steps(benchmark, native, kernel.run, pace, seconds, turns, reader)
 
 
-def beside(problem: Problem | Source, threads: int, row: Row) -> Reader | DeviceReader | None:
+def beside(problem: Problem | Source, threads: int, row: Case) -> Reader | DeviceReader | None:
     """Return what reads the data themselves before a round, if they are in memory and many.
 
     Then a step and what it is held against find the machine in one state. On a device that
@@ -119,7 +120,7 @@ def processors_used(work: Callable[[], object]) -> float:
 
 def time_steps(
     benchmark: BenchmarkFixture,
-    row: Row,
+    row: Case,
     run: Run,
     pace: Pace,
     seconds: float,
@@ -127,7 +128,7 @@ def time_steps(
     reader: Reader | DeviceReader | None,
 ) -> None:
     """Time rounds of steps at `slow_rate`, each from another start; the last must be right."""
-    problem = row.problem
+    problem = data_of(row)
     rng = np.random.default_rng(0)
     start = rng.random(row.features)
     rounds = int(np.clip(seconds / pace.seconds, FEWEST_ROUNDS, MOST_ROUNDS))
@@ -168,10 +169,10 @@ def time_steps(
 
 @pytest.mark.usefixtures("turns")
 def test_read(
-    benchmark: BenchmarkFixture, yardstick: Row, threads: int, seconds: float
+    benchmark: BenchmarkFixture, yardstick: Case, threads: int, seconds: float
 ) -> None:
     """Time reading the bytes of a step, all threads together."""
-    data = yardstick.problem
+    data = data_of(yardstick)
     if isinstance(data, Problem):
         reader = Reader.of(data, threads)
     else:  # a file's rows, which each backend has in other places

@@ -29,8 +29,8 @@ Example:
 def backends(output_format: Format) -> None:
     """List the backends, and why those that cannot run here cannot."""
     from backends import catalogue
-    from bench.formats import csv_text, markdown_text
-    from bench.table import console
+    from bench.show.formats import csv_text, markdown_text
+    from bench.show.table import console
 
     entries = catalogue.entries()
     if output_format == "json":

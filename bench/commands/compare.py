@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from bench.compare import Comparison
-    from bench.record import Record
+    from bench.results.record import Record
+    from bench.results.verdict import Comparison
 
 
 @click.command()
@@ -53,15 +53,15 @@ def compare(
       descentbench compare before after
       descentbench compare 1f3a9c2 8d20b71 --fail-slower 10%
     """
-    from bench.record import RecordError
-    from bench.saved import find, only
+    from bench.results.record import RecordError
+    from bench.results.saved import find, only
 
     pair = [only(s for s in find(what, store) if _timed(s.record)) for what in (old, new)]
     before, after = (saved.record for saved in pair)
     if pair[0].path == pair[1].path:
         raise RecordError(f"{old!r} and {new!r} are the same result, {pair[0].path}")
     found = show(before, after, output_format, force=force)
-    from bench.compare import slower_than
+    from bench.results.verdict import slower_than
 
     if fail_slower is not None and slower_than(found, fail_slower):
         sys.exit(1)
@@ -81,11 +81,11 @@ def show(
     RecordError
         The two are unlike, and not forced, or have nothing in common.
     """
-    from bench.compare import compare as hold
-    from bench.compare import differences, tally, versions_changed
-    from bench.formats import csv_text, markdown_text
-    from bench.record import RecordError
-    from bench.table import console
+    from bench.results.record import RecordError
+    from bench.results.verdict import compare as hold
+    from bench.results.verdict import differences, tally, versions_changed
+    from bench.show.formats import csv_text, markdown_text
+    from bench.show.table import console
 
     unlike = differences(old, new)
     if unlike and not force:
@@ -114,7 +114,7 @@ def show(
 
 def _reasons(found: Sequence[Comparison]) -> list[str]:
     """Say in a line each why rows failed or can't be told, and which they are."""
-    from bench.record import printable
+    from bench.results.record import printable
 
     rows: dict[str, list[str]] = {}
     for c in found:
@@ -139,7 +139,7 @@ COLOURS = {"faster": "green", "slower": "red", "failed": "red"}
 
 
 def _cells(c: Comparison) -> list[str]:
-    from bench.table import count, seconds
+    from bench.show.text import count, seconds
 
     row = c.row
     ratio = "–" if c.ratio is None else f"{c.ratio:.3f}"

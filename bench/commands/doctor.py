@@ -28,11 +28,11 @@ def doctor(store: Path, as_json: bool) -> None:
     Example:
       descentbench doctor
     """
-    from bench.threads import apply
+    from bench.host.threads import apply
 
     apply()
     from bench.doctor import examine
-    from bench.table import console
+    from bench.show.table import console
 
     if as_json:
         print_json([finding.as_dict() for finding in examine(store)])

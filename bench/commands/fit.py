@@ -24,14 +24,14 @@ from bench.commands.options import (
     rate,
     start,
 )
-from bench.interrupts import exit_code, interrupts
+from bench.host.interrupts import exit_code, interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from backends.source import Source
-    from backends.streamed import Streamed
-    from bench.fit import Epoch, Fit
+    from backends.rows.source import Source
+    from backends.rows.streamed import Streamed
+    from bench.fit.descend import Epoch, Fit
 
 PATH = click.Path(path_type=Path)
 DTYPE = click.Choice(["float32", "float64"])
@@ -157,20 +157,20 @@ def fit(
     y = 2x + noise. A look at w and the loss comes after step 1, then --every
     so many, and at the end.
     """
-    from bench.threads import apply
+    from bench.host.threads import apply
 
     apply(threads)  # before anything loads an array library
 
     from backends.catalogue import open_backend
-    from backends.interface import DescentbenchError
-    from backends.streamed import Bounded
-    from bench.checkpoint import Track
-    from bench.fit import DivergenceError, automatic_rate, descend
-    from bench.plot import MOST_POINTS
+    from backends.errors import DescentbenchError
+    from backends.rows.streamed import Bounded
+    from bench.fit.checkpoint import Track
+    from bench.fit.descend import DivergenceError, automatic_rate, descend
+    from bench.fit.picture import MOST_POINTS
 
     opened = open_backend(_with_device(backend, device))
     if plot is not None:
-        from bench.plot import check, save_fit
+        from bench.fit.picture import check, save_fit
 
         check(plot)
     source = _source(rows, features, data, x_columns, y_column, dtype, seed)
@@ -237,30 +237,29 @@ def _source(
 ) -> Source:
     """Return the rows to generate, or those of the file."""
     if data is None:
-        from backends.source import Generated
+        from backends.rows.source import Generated
 
         if x_columns or y_column:
             raise Mistake("--x and --y name columns of a file; add --data FILE")
         return Generated(rows or 100, features or 1, dtype, seed)
     if rows or features:
         raise Mistake("--rows and --features are for generated rows; leave out --data")
-    from backends.datafile import open_source
+    from backends.rows.datafile import open_source
 
     return open_source(data, x_columns, y_column, dtype)
 
 
 def _room(memory: int | None) -> int:
     """Return the bytes that rows may take beside what this process holds."""
-    from bench.limits import available_bytes
-    from bench.memory import rss_bytes
+    from bench.host.limits import available_bytes
+    from bench.host.memory import rss_bytes
 
     return available_bytes() // 2 if memory is None else memory - rss_bytes()
 
 
 def _announce(streamed: Streamed, steps: int) -> None:
     """Say beforehand that every step reads the rows anew, and how long that takes."""
-    from bench.answer import duration
-    from bench.table import byte_count, count
+    from bench.show.text import byte_count, count, duration
 
     a_pass = streamed.seconds_a_pass()
     passes = steps + 1  # a look is the pass of the step after it, but for the last
@@ -309,14 +308,14 @@ HEADINGS = "epoch", "w", "loss"
 
 
 def _rows(result: Fit) -> list[tuple[str, str, str]]:
-    from bench.fit import number_text, weights_text
+    from bench.fit.descend import number_text, weights_text
 
     return [(str(e.epoch), weights_text(e.w), number_text(e.loss)) for e in result.epochs]
 
 
 def _csv(result: Fit) -> str:
     """Return the epochs, a column for each weight: w1, w2, …; numbers in full."""
-    from bench.formats import csv_text
+    from bench.show.formats import csv_text
 
     rows = []
     for epoch in result.epochs:
@@ -326,7 +325,7 @@ def _csv(result: Fit) -> str:
 
 
 def _markdown(result: Fit) -> str:
-    from bench.formats import markdown_text
+    from bench.show.formats import markdown_text
 
     return markdown_text(HEADINGS, _rows(result), words=0)
 
@@ -336,7 +335,7 @@ def _show(result: Fit, problem: Source) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bench.fit import number_text, weights_text
+    from bench.fit.descend import number_text, weights_text
 
     table = Table(box=None, pad_edge=False)
     for heading in HEADINGS:

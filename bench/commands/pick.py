@@ -22,11 +22,11 @@ from bench.commands.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backends.source import Source
-    from bench.explore import Explorer
-    from bench.machines import Machines
-    from bench.pick import Answer
-    from bench.record import Record
+    from backends.rows.source import Source
+    from bench.pick.exchange import Machines
+    from bench.pick.explorer import Explorer
+    from bench.pick.recommend import Answer
+    from bench.results.record import Record
 
 
 @click.command()
@@ -123,28 +123,28 @@ def pick(
       descentbench pick --rows 1e9 --features 32 --iterations 100 --loop-only
       descentbench pick --data houses.csv --x area,rooms --y price
     """
-    from bench.threads import apply
+    from bench.host.threads import apply
 
     threads = apply(threads)
     source: Source | None = None
     if data is not None:
         if rows or features:
             raise click.UsageError("--data has rows and features of its own")
-        from backends.datafile import open_source
+        from backends.rows.datafile import open_source
 
         source = open_source(data, x_columns, y_column, dtype)
         rows, features = source.rows, source.features
     if rows is None:
         raise click.UsageError("--rows is missing: for how many? (or --data FILE)")
 
-    from backends import catalogue
-    from bench.explore import Explorer
-    from bench.limits import available_bytes
-    from bench.lock import hold_when_asked
-    from bench.machine import describe
-    from bench.measure import code_version
-    from bench.pick import Request
-    from bench.store import alike
+    from backends.names import libraries
+    from bench.host.limits import available_bytes
+    from bench.host.lock import hold_when_asked
+    from bench.host.machine import describe
+    from bench.measure.version import code_version
+    from bench.pick.explorer import Explorer
+    from bench.pick.observations import alike
+    from bench.pick.recommend import Request
 
     machine, code = describe(threads), code_version()
     gpus = {
@@ -162,7 +162,7 @@ def pick(
     asked = {
         "backends": list(backend),
         "devices": list(device),
-        "libraries": sorted(catalogue.libraries()),
+        "libraries": sorted(libraries()),
     }
     names, missing = _names(known, asked, loop_only)
     with hold_when_asked(store) as claim:
@@ -195,7 +195,7 @@ def _names(
     machine, versions and code are the same is known of such a pick.
     """
     from backends import catalogue
-    from backends.catalogue import Name
+    from backends.names import Name
 
     for record in known:
         earlier = record.request.get("pick", {})
@@ -204,7 +204,7 @@ def _names(
     devices = asked["devices"]
     names = catalogue.select(asked["backends"], devices)
     missing = catalogue.unavailable(asked["backends"])
-    if asked["backends"] == ["*"]:  # on one machine they can but lose; see bench.machines
+    if asked["backends"] == ["*"]:  # on one machine they can but lose; see bench.pick.exchange
         names = [name for name in names if not name.distributed]
         missing = {b: why for b, why in missing.items() if not Name.parse(b).distributed}
     if devices:
@@ -221,7 +221,7 @@ def _explore(explorer: Explorer) -> str:
     """Measure under a progress bar on stderr; return why it ended early, if it did."""
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from bench.table import console
+    from bench.show.table import console
 
     err = console(stderr=True)
     layout = (
@@ -253,7 +253,7 @@ def _reporter(
 
 def _machines(explorer: Explorer, answer: Answer) -> Machines | None:
     """Return what several machines would take, where one is not enough or takes long."""
-    from bench import machines
+    from bench.pick import exchange as machines
 
     if answer.loop_pick is None:
         return None
@@ -268,9 +268,9 @@ def _machines(explorer: Explorer, answer: Answer) -> Machines | None:
 def _streamed(explorer: Explorer, answer: Answer, source: Source | None) -> str:
     """Say what it takes to read the rows anew for every step, where they do not fit."""
     from backends import open_backend
-    from backends.streamed import Streamed
-    from bench.answer import duration, plural
-    from bench.verify import LEARNING_RATE
+    from backends.rows.streamed import Streamed
+    from bench.measure.verify import LEARNING_RATE
+    from bench.show.text import duration, plural
 
     if source is None or answer.loop_pick is None:
         return (
@@ -294,13 +294,13 @@ def _answer(
     output_format: Format,
     source: Source | None,
 ) -> None:
-    from bench.answer import answer_markdown, answer_page, notes, pace_note, sentence
-    from bench.formats import csv_text, flat
-    from bench.machines import sentences
-    from bench.noise import noticed
-    from bench.pick import recommend
-    from bench.store import age, fractions, noises
-    from bench.table import console
+    from bench.host.noise import noticed
+    from bench.pick.answer import answer_markdown, answer_page, notes, pace_note, sentence
+    from bench.pick.exchange import sentences
+    from bench.pick.observations import age, fractions, noises
+    from bench.pick.recommend import recommend
+    from bench.show.formats import csv_text, flat
+    from bench.show.table import console
 
     models = list(explorer.models.values())
     shape = explorer.request.features, explorer.request.dtype
@@ -316,7 +316,7 @@ def _answer(
         remarks += sentences(several, explorer.request)
     checked = None
     if verify and answer.pick and not ended:
-        from bench.check import measure_held_out
+        from bench.pick.verification import measure_held_out
 
         checked = measure_held_out(explorer)
         if checked is None:

@@ -54,9 +54,9 @@ def plot(
       descentbench plot
       descentbench plot laptop.json -o figures --format png --format svg
     """
-    from bench.figures import save_all
-    from bench.report.source import sources
-    from bench.saved import find
+    from bench.report.figures import save_all
+    from bench.report.sources import sources
+    from bench.results.saved import find
 
     found = [saved for what in results or [str(store)] for saved in find(what, store)]
     newest, *others = sources({saved.path: saved for saved in found}.values())

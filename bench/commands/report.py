@@ -33,8 +33,8 @@ def report(results: tuple[str, ...], output: Path, store: Path) -> None:
       descentbench report laptop.json server.json -o machines.html
     """
     from bench.report.page import write
-    from bench.report.source import sources
-    from bench.saved import find
+    from bench.report.sources import sources
+    from bench.results.saved import find
 
     found = [saved for what in results or [str(store)] for saved in find(what, store)]
     write(output, sources({saved.path: saved for saved in found}.values()))

@@ -19,12 +19,12 @@ from bench.commands.options import (
     positive,
     store_option,
 )
-from bench.interrupts import exit_code
+from bench.host.interrupts import exit_code
 
 if TYPE_CHECKING:
-    from bench.filerows import FileRows
-    from bench.measure import Runner, Task
-    from bench.record import Record
+    from bench.measure.filerows import FileRows
+    from bench.measure.runner import Runner, Task
+    from bench.results.record import Record
 
 DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
 
@@ -158,14 +158,14 @@ def run(
       descentbench run --data 'parts/*.parquet' --y price --memory 8GB
       descentbench run --limit
     """
-    from bench.threads import apply
+    from bench.host.threads import apply
 
     threads = apply(threads)
     from backends import catalogue
-    from bench.headroom import DEVICE_GRID, GRID
-    from bench.lock import hold
-    from bench.measure import Plan, Runner
-    from bench.row import Row
+    from bench.host.lock import hold
+    from bench.measure.runner import Plan, Runner
+    from bench.results.case import Case
+    from bench.show.roofline import DEVICE_GRID, GRID
 
     if page is not None:
         from bench.report.page import check
@@ -191,7 +191,7 @@ def run(
                 "--limit is about steps that read the data here; gram's and dask's do not"
             )
     measured = tuple(
-        Row(str(name), n, d, dtype)
+        Case(str(name), n, d, dtype)
         for name in names
         for n, d in (sizes if name.device == "cpu" else on_device)
     )
@@ -217,8 +217,8 @@ def run(
         show(records[1], records[0], "table" if output_format == "table" else None)
     if page is not None:
         from bench.report.page import write
-        from bench.report.source import sources
-        from bench.saved import find
+        from bench.report.sources import sources
+        from bench.results.saved import find
 
         write(page, sources(find(str(store), store)))
         click.echo(f"report: {page.resolve()}", err=True)
@@ -230,8 +230,8 @@ def _file_rows(
     data: Path, x: tuple[str, ...] | None, y: str | None, memory: int | None, dtype: str
 ) -> tuple[FileRows, list[tuple[int, int]]]:
     """Return the file's rows and their size."""
-    from bench.filerows import FileRows
-    from bench.limits import available_bytes
+    from bench.host.limits import available_bytes
+    from bench.measure.filerows import FileRows
 
     found = FileRows(str(data.absolute()), x, y, memory or available_bytes() // 2)
     source = found.open(dtype)
@@ -240,7 +240,7 @@ def _file_rows(
 
 def _beside(file_rows: FileRows | None, dtype: str) -> tuple[str, ...]:
     """Name the yardsticks of an ordinary run: none where the bytes do not fit in memory."""
-    from bench.row import READ
+    from bench.results.case import READ
 
     if file_rows is None or not file_rows.streamed(dtype):
         return (READ,)
@@ -250,8 +250,8 @@ def _beside(file_rows: FileRows | None, dtype: str) -> tuple[str, ...]:
 
 def _yardsticks() -> tuple[str, ...]:
     """Name what a limit is made of here; say on stderr why the C kernel is missing."""
-    from bench.native import NativeError, build
-    from bench.row import NATIVE, READ
+    from bench.measure.native import NativeError, build
+    from bench.results.case import NATIVE, READ
 
     try:
         build()
@@ -265,8 +265,8 @@ def _measure(runners: list[Runner]) -> list[Record]:
     """Run the plan in every tree, in turn, under a progress bar on stderr."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from bench.measure import side_by_side
-    from bench.table import console
+    from bench.measure.runner import side_by_side
+    from bench.show.table import console
 
     columns = (
         TextColumn("{task.completed}/{task.total}"),
@@ -303,11 +303,11 @@ def _measure(runners: list[Runner]) -> list[Record]:
 
 def _show(record: Record, limit: bool, output_format: Format) -> bool:
     """Print the results; return whether every row was right."""
-    from bench.formats import results_csv
-    from bench.headroom import headroom_table, limits
-    from bench.noise import noticed
-    from bench.summary import summarise
-    from bench.table import console, results_markdown, results_table
+    from bench.host.noise import noticed
+    from bench.results.summary import summarise
+    from bench.show.formats import results_csv
+    from bench.show.roofline import limits, roofline_table
+    from bench.show.table import console, results_markdown, results_table
 
     results, bounds = summarise(record), limits(record) if limit else []
     disturbed = noticed(task.noise for task in record.tasks.values())
@@ -323,7 +323,7 @@ def _show(record: Record, limit: bool, output_format: Format) -> bool:
     elif output_format == "markdown":
         click.echo(results_markdown(results), nl=False)
     else:
-        console().print(headroom_table(results, bounds) if limit else results_table(results))
+        console().print(roofline_table(results, bounds) if limit else results_table(results))
         for line in disturbed:
             console().print(f"noise: {line}", style="yellow")
     return all(result.verified for result in results) and not any(b.failure for b in bounds)

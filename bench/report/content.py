@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from backends.catalogue import Name, open_backend
-from backends.problem import TOLERANCE, generate, step_bytes
-from bench.answer import sentence
-from bench.fit import descend
-from bench.model import BETWEEN, COVERAGE, DRAWS, FARTHEST, CostModel
-from bench.pace import IN_MEMORY, SEED
-from bench.pick import TIE, Answer, Request, recommend
-from bench.report.source import Shape, Source
-from bench.style import styles
-from bench.summary import UNSTABLE
-from bench.verify import LEARNING_RATE
+from backends.catalogue import open_backend
+from backends.names import Name
+from backends.problem import TOLERANCE, step_bytes
+from backends.synthetic import generate
+from bench.fit.descend import descend
+from bench.measure.verify import LEARNING_RATE
+from bench.pick.answer import sentence
+from bench.pick.model import BETWEEN, COVERAGE, DRAWS, FARTHEST, CostModel
+from bench.pick.recommend import TIE, Answer, Request, recommend
+from bench.pick.throughput import IN_MEMORY, SEED
+from bench.report.sources import Shape, Source
+from bench.report.style import styles
+from bench.results.summary import UNSTABLE
 
 TYPICAL_ROWS = 1_000, 1_000_000, 1_000_000_000
 

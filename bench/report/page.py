@@ -12,11 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from backends.interface import DescentbenchError
-from bench.optional import need
-from bench.record import RecordError, write_atomically
+from backends.errors import DescentbenchError
+from bench.host.files import StoreError, write_atomically
+from bench.host.optional import need
 from bench.report.content import content
-from bench.report.source import Source
+from bench.report.sources import Source
 
 HERE = files("bench.report")
 
@@ -62,7 +62,7 @@ def write(path: Path, found: Sequence[Source]) -> None:
     _need_libraries()  # what the page shows takes seconds to compute
     try:
         write_atomically(path, render(content(found)))
-    except RecordError as error:
+    except StoreError as error:
         raise ReportError(str(error)) from None
 
 

@@ -1,0 +1,267 @@
+"""Dask: rows on the workers of a cluster, an ordinary backend's kernel on each.
+
+The plain technique is Dask's own array, as its documentation would write the
+descent: a graph a step. The others place one actor on each worker; it opens
+its own rows and descends with all others, exchanging d sums a step without
+Dask in between (the pattern of XGBoost's and LightGBM's Dask interfaces).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
+from itertools import count, islice
+from operator import methodcaller
+from typing import Any, ClassVar, TypeVar
+
+import dask.array as da
+import numpy as np
+from dask.delayed import delayed
+from numpy.typing import ArrayLike
+
+from backends.dask.cluster import (
+    SCHEDULER,
+    Worker,
+    WorkerLostError,
+    check_versions,
+    connect,
+    results,
+    wait_again,
+    workers,
+)
+from backends.dask.rank import Rank, Share
+from backends.errors import BackendError, Weights
+from backends.interface import Place
+from backends.names import Name, libraries
+from backends.problem import Array, Problem
+from backends.rows.source import InMemory, Source
+
+Result = TypeVar("Result")
+
+KERNELS = {
+    "numpy": "numpy:blocked",
+    "numba": "numba:parallel",
+    "torch": "torch:analytic",
+    "jax": "jax",
+}
+"""Technique → the backend that sums over a worker's rows."""
+
+MEMORY_SHARE = 0.5
+"""Of a worker's memory, that its rows may take."""
+
+FIRST_STEPS = 50
+
+CHECKPOINT_SECONDS = 5.0
+"""After about so many, w is fetched: what is lost with a worker is no more than that."""
+
+LOSSES = 3
+"""Workers lost one after the other, without a step between, after which all is given up."""
+
+
+def source_of(rows: Problem | Source) -> Source:
+    """Return the recipe of these rows if there is one; without it the rows travel."""
+    if isinstance(rows, Source):
+        return rows
+    return InMemory.of(rows)
+
+
+class Arrays:
+    """Dask's array: chunks on the workers, a graph of products and a sum a step."""
+
+    CHUNK_ROWS = 1 << 16
+    """Products sum row after row in the data's dtype: longer chunks would lose digits."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        source = source_of(problem)
+        self.client = connect()
+        check_versions(self.client, "dask", list(workers(self.client)))
+        starts = range(0, source.rows, self.CHUNK_ROWS)
+        chunks = [(start, min(start + self.CHUNK_ROWS, source.rows)) for start in starts]
+        x, y = [], []
+        for start, stop in chunks:
+            chunk = delayed(_load)(_share(source, start, stop))
+            shape = stop - start, source.features
+            x.append(da.from_delayed(chunk[0], shape, source.dtype))
+            y.append(da.from_delayed(chunk[1], shape[:1], source.dtype))
+        self.x, self.y = self.client.persist([da.concatenate(x), da.concatenate(y)])
+        _wait(self.client, [self.x, self.y])
+        self.rows, self.learning_rate = source.rows, learning_rate
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w = np.array(w, dtype=np.float64)
+        for _ in range(steps):
+            w -= self.learning_rate * 2 / self.rows * self.gradient(w)
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        gradient = self.x.T @ self._residual(w)
+        return np.asarray(gradient.compute(), dtype=np.float64)
+
+    def loss(self, w: ArrayLike) -> float:
+        return float((self._residual(w) ** 2).mean(dtype=np.float64).compute())
+
+    def _residual(self, w: ArrayLike) -> Any:
+        return self.x @ np.asarray(w, dtype=self.x.dtype) - self.y
+
+
+def _share(source: Source, start: int, stop: int) -> Share:
+    """Return what a worker needs to make these rows: a recipe, or else the rows."""
+    if isinstance(source, InMemory):
+        part = InMemory.of(source.load(start, stop))
+        return Share(part, 0, part.rows, source.rows)
+    return Share(source, start, stop, source.rows)
+
+
+def _load(share: Share) -> tuple[Array, Array]:
+    problem = share.source.load(share.start, share.stop)
+    return problem.x.reshape(problem.rows, -1), problem.y
+
+
+def _wait(client: Any, collections: list[Any]) -> None:
+    """Wait until chunks are in place; raise what hindered one."""
+    from distributed import wait
+
+    wait(collections)
+    for future in client.futures_of(collections):
+        if future.status == "error":
+            raise future.exception()
+
+
+class Ranks:
+    """One rank a worker, each with an equal share of the rows; they all-reduce their sums.
+
+    `run` fetches w every few seconds. When a worker is lost, the rows are
+    shared out anew among those that are there, and the descent goes on from
+    that w. Without PyTorch on the workers the sums are added up here.
+    """
+
+    kernel: ClassVar[str]
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        self.source, self.learning_rate = source_of(problem), learning_rate
+        self.backend = self.kernel if device == "cpu" else f"{self.kernel}@{device}"
+        self.client = connect()
+        self.ranks: dict[Worker, Any] = {}
+        self.steps_at_once = FIRST_STEPS
+        self._persist(lambda: None)
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w, done = np.array(w, dtype=np.float64), 0
+        while done < steps:
+            take = min(steps - done, self.steps_at_once)
+            began = time.monotonic()
+            w = self._persist(partial(self._steps, w, take))
+            done += take
+            a_step = max(time.monotonic() - began, 1e-6) / take
+            self.steps_at_once = max(1, int(CHECKPOINT_SECONDS / a_step))
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return self._persist(partial(self._sums, w))[0]
+
+    def loss(self, w: ArrayLike) -> float:
+        return self._persist(partial(self._sums, w))[1] / self.source.rows
+
+    def _persist(self, work: Callable[[], Result]) -> Result:
+        """Work with the ranks; share the rows out anew where a worker is lost, and try again.
+
+        Raises
+        ------
+        BackendError
+            Workers are lost again and again, or none is left.
+        """
+        for losses in count(1):
+            try:
+                if not self.ranks:
+                    self._place()
+                return work()
+            except WorkerLostError as error:
+                if losses >= LOSSES:
+                    raise BackendError(
+                        f"workers were lost {losses} times in a row: {error}"
+                    ) from error
+                before, self.ranks = len(self.ranks), {}
+                wait_again(self.client, before)
+        raise AssertionError  # the count has no end
+
+    def _place(self) -> None:
+        """Give each worker its share, no more workers than rows, and let them meet."""
+        there = workers(self.client)
+        rows = self.source.rows
+        chosen = dict(islice(there.items(), rows))
+        check_versions(self.client, Name.parse(self.backend).library, list(chosen))
+        placing = {}
+        for number, (address, worker) in enumerate(chosen.items()):
+            bounds = (k * rows // len(chosen) for k in (number, number + 1))
+            share: Any = _share(self.source, *bounds)
+            if isinstance(share.source, InMemory):
+                share = self.client.scatter(share, workers=[address], hash=False)
+            placing[address] = self.client.submit(
+                Rank,
+                *(number, len(chosen), self.backend, share, self.learning_rate),
+                *(worker["threads"], int(MEMORY_SHARE * worker["memory_bytes"])),
+                workers=[address],
+                allow_other_workers=False,
+                actor=True,
+                pure=False,
+            )
+        ranks = results(self.client, placing)
+        self.reduces = all(self._all(ranks, lambda rank: rank.can_reduce()))
+        if self.reduces and len(ranks) > 1:  # one alone would import PyTorch for nothing
+            first, rank = next(iter(ranks.items()))
+            meeting = results(self.client, {first: rank.listen(first)})[first]
+            results(self.client, {a: r.join(*meeting, a) for a, r in ranks.items()})
+        self.ranks = ranks
+
+    def _steps(self, w: Weights, steps: int) -> Weights:
+        if self.reduces:
+            first, *others = self._all(self.ranks, lambda rank: rank.run(w, steps))
+            if not all(np.array_equal(first, other, equal_nan=True) for other in others):
+                raise BackendError("the workers' w are not the same: a broken all-reduce")
+            return np.array(first)
+        rate = 2 * self.learning_rate / self.source.rows
+        for _ in range(steps):
+            parts = self._all(self.ranks, methodcaller("gradient", w))
+            w = w - rate * np.sum(parts, axis=0)
+        return w
+
+    def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
+        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over all rows, added up here."""
+        parts = self._all(self.ranks, lambda rank: rank.sums(w))
+        return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
+
+    def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
+        """Start a call of every rank, then wait for all."""
+        try:
+            calls = {address: call(rank) for address, rank in ranks.items()}
+        except RuntimeError as error:  # Dask's, of an actor that is known to be lost
+            raise WorkerLostError(str(error)) from error
+        return list(results(self.client, calls).values())
+
+
+def _technique(name: str) -> type[Ranks]:
+    return type(f"Ranks_{name}", (Ranks,), {"kernel": KERNELS[name]})
+
+
+TECHNIQUES: Mapping[str, Place] = {"": Arrays} | {name: _technique(name) for name in KERNELS}
+
+
+def devices(technique: str) -> Mapping[str, str]:
+    """The workers' CPUs; with PyTorch, a GPU a worker."""
+    kernel = libraries()[technique or "numpy"]
+    if find_spec(kernel.imports) is None:
+        return {"cpu": f"{kernel.name} is not installed: {kernel.install}"}
+    if technique != "torch":
+        return {"cpu": ""}
+    import torch
+
+    gpus = torch.cuda.is_available() or SCHEDULER in os.environ
+    return {"cpu": ""} | ({"cuda:0": ""} if gpus else {})
+
+
+def peak_device_bytes(device: str) -> int | None:
+    """The workers' memory is not this process's."""
+    return None

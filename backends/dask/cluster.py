@@ -1,0 +1,235 @@
+"""The Dask cluster that the ``dask`` backends use: one that exists, or one in this machine.
+
+`DASK_SCHEDULER_ADDRESS`, Dask's own variable, names a scheduler; without it an
+embedded cluster is started and ends with this process. `DESCENTBENCH_WORKERS`
+and `DESCENTBENCH_WORKER_MEMORY` (bytes) bound the embedded one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import platform
+import time
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+from distributed.system import MEMORY_LIMIT
+
+from backends.errors import BackendError, DescentbenchError
+
+SCHEDULER, WORKERS, MEMORY = (
+    "DASK_SCHEDULER_ADDRESS",
+    "DESCENTBENCH_WORKERS",
+    "DESCENTBENCH_WORKER_MEMORY",
+)
+
+ANY_PORT = "127.0.0.1:0"
+"""For the scheduler's pages: Dask's own port may be taken, and then Dask prints a warning."""
+
+QUIET = {
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.worker.profile.enabled": False,
+}
+"""Dask watches itself many times a second, which takes 5 % of a step whose ranks keep all
+processors busy."""
+
+MOST_WORKERS = 4
+"""Of an embedded cluster, by default: kernels use threads of their own besides."""
+
+CONNECT_SECONDS = 10.0
+"""For the scheduler to answer, and then for a first worker to be there."""
+
+RESTART_SECONDS = 10.0
+"""For workers to come back, after one was lost, before all is given up."""
+
+ENOUGH_SECONDS = 5.0
+"""For as many workers as before; a nanny starts another within about two."""
+
+COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+Worker = str
+"""A worker's address."""
+
+
+class WorkerLostError(Exception):
+    """A worker, or the connection to it, went away."""
+
+
+class _Client(Client):
+    """A client that is closed at once where it does not start.
+
+    Dask leaves that to the garbage collector, which may come while the next client
+    holds the lock that closing needs, and then both wait for ever.
+    """
+
+    def start(self, **kwargs: Any) -> None:
+        try:
+            super().start(**kwargs)  # type: ignore[no-untyped-call]
+        except BaseException:
+            self.close()
+            raise
+
+
+@cache
+def connect() -> Client:
+    """Return the client of the cluster; started or connected at the first call.
+
+    Raises
+    ------
+    BackendError
+        Nobody answers at the scheduler's address, or there is no worker.
+    """
+    address = os.environ.get(SCHEDULER)
+    client = _connect_to(address) if address else _Client(_embedded())
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError:
+        client.close()
+        raise BackendError(
+            f"the scheduler at {address} has no worker after {CONNECT_SECONDS:g} s; "
+            f"start one: dask worker {address}"
+        ) from None
+    atexit.register(close)
+    return client
+
+
+def close() -> None:
+    """End the connection, and an embedded cluster with its processes."""
+    if not connect.cache_info().currsize:
+        return
+    client = connect()
+    connect.cache_clear()
+    with contextlib.suppress(Exception):  # whatever is gone already
+        if client.cluster is not None:
+            client.cluster.close(timeout=5)
+        client.close(timeout=5)
+
+
+def _connect_to(address: str) -> Client:
+    try:
+        return _Client(address, timeout=CONNECT_SECONDS)
+    except OSError as error:  # a TimeoutError, too
+        raise BackendError(
+            f"no Dask scheduler answers at {address}: {_line(error)}; start one: dask scheduler"
+        ) from None
+    except (AssertionError, ImportError, TypeError, ValueError) as error:
+        raise BackendError(
+            f"{address} is no address of a Dask scheduler: {_line(error)}; "
+            "give one such as tcp://host:8786"
+        ) from None
+
+
+def _embedded() -> LocalCluster:
+    """Start workers as processes of this machine, sharing its CPUs and its memory."""
+    count = int(os.environ.get(WORKERS, min(CPU_COUNT, MOST_WORKERS)))
+    threads = max(1, CPU_COUNT // count)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is ours to tell
+    # Dask would hold every library to one thread.
+    environment = dict.fromkeys(COUNTS, str(threads))
+    with dask.config.set(QUIET | {"distributed.nanny.pre-spawn-environ": environment}):
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=threads,
+            memory_limit=int(os.environ.get(MEMORY, 0)) or "auto",
+            dashboard_address=ANY_PORT,
+        )
+
+
+def workers(client: Client) -> dict[Worker, dict[str, Any]]:
+    """Return what the scheduler knows of its workers now, in the order of their addresses."""
+
+    def known(dask_scheduler: Any) -> dict[Worker, dict[str, Any]]:
+        return {
+            address: {
+                "threads": state.nthreads,
+                "memory_bytes": state.memory_limit or MEMORY_LIMIT,  # 0: not limited
+            }
+            for address, state in dask_scheduler.workers.items()
+        }
+
+    try:
+        return dict(sorted(client.run_on_scheduler(known).items()))
+    except Exception as error:  # whatever a broken connection raises
+        raise BackendError(f"the Dask scheduler is gone: {_line(error)}") from error
+
+
+def wait_again(client: Client, before: int) -> None:
+    """Wait for the workers that replace lost ones; fewer will do after `ENOUGH_SECONDS`.
+
+    Raises
+    ------
+    BackendError
+        There is none after `RESTART_SECONDS`.
+    """
+    began = time.monotonic()
+    while (there := len(workers(client))) < before:
+        waited = time.monotonic() - began
+        if there and waited > ENOUGH_SECONDS:
+            return
+        if waited > RESTART_SECONDS:
+            raise BackendError(f"all workers are gone, and none came back in {waited:.0f} s")
+        time.sleep(0.2)
+
+
+def check_versions(client: Client, library: str, among: Sequence[Worker]) -> None:
+    """Raise BackendError where a worker has other versions than this process, or lacks some."""
+    mine = versions(library)
+    found = client.run(versions, library, workers=list(among), on_error="return")
+    for address, theirs in found.items():
+        if isinstance(theirs, Exception):
+            raise BackendError(
+                f"worker {address} cannot run {library} ({_line(theirs)}); install "
+                f"descentbench and {library} there, the same versions as here"
+            )
+        for name, value in mine.items():
+            if theirs[name] != value:
+                raise BackendError(
+                    f"worker {address} has {name} {theirs[name]}, this process {value}; "
+                    "install the same version"
+                )
+
+
+def versions(library: str) -> dict[str, str]:
+    """Return the versions that must be the same everywhere."""
+    packages = dict.fromkeys(("descentbench", "distributed", "numpy", library))
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python} | {name: version(name) for name in packages}
+
+
+def results(client: Client, futures: dict[Worker, Any]) -> dict[Worker, Any]:
+    """Wait for a future a worker; notice when one of them goes away.
+
+    Raises
+    ------
+    WorkerLostError
+        A worker went away, or lost the others.
+    """
+    found = {}
+    for address, future in futures.items():
+        while address not in found:
+            try:
+                found[address] = future.result(timeout=1)
+            except TimeoutError:
+                if lost := futures.keys() - workers(client).keys():
+                    raise WorkerLostError(", ".join(lost)) from None
+            except DescentbenchError as error:
+                raise type(error)(f"worker {address}: {error}") from error
+            except (OSError, RuntimeError) as error:  # RuntimeError: Dask's and gloo's
+                raise WorkerLostError(f"{address}: {_line(error)}") from error
+            except Exception as error:  # whatever a kernel raises there
+                kind = type(error).__name__
+                raise BackendError(f"worker {address}: {kind}: {_line(error)}") from error
+    return found
+
+
+def _line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

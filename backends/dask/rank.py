@@ -1,0 +1,142 @@
+"""What runs on a worker: its share of the rows, a backend's kernel, the all-reduce."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backends.catalogue import open_backend
+from backends.errors import Weights
+from backends.rows.source import Source
+from backends.rows.streamed import place
+from backends.threads import bound, bound_here
+
+REDUCE_SECONDS = 300.0
+"""A rank waits so long for the others' sums. One that died is noticed at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """Rows `start` to `stop` of a source, of `rows` in all."""
+
+    source: Source
+    start: int
+    stop: int
+    rows: int
+
+
+class Rank:
+    """One of several processes that descend together; a Dask actor.
+
+    All hold the same w and take the same steps; of a step they exchange d sums.
+
+    Parameters
+    ----------
+    number, ranks : int
+        Which one of how many.
+    backend : str
+        Whose kernel sums over the rows.
+    share : Share
+        Its rows.
+    learning_rate : float
+    threads : int
+        For the kernel.
+    memory_bytes : int
+        For the rows; more of them are streamed.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        ranks: int,
+        backend: str,
+        share: Share,
+        learning_rate: float,
+        threads: int,
+        memory_bytes: int,
+    ) -> None:
+        self.number, self.ranks, self.threads = number, ranks, threads
+        self.share, self.learning_rate = share, learning_rate
+        self.device = backend.partition("@")[2] or "cpu"
+        opened = open_backend(backend)
+        bound(threads)  # what is loaded by now
+        rows = share.start, share.stop
+        self.descent = place(
+            opened, share.source, learning_rate, memory_bytes, *rows, threads=threads
+        )
+        self.group: Any = None
+        self.store: Any = None
+
+    def can_reduce(self) -> bool:
+        """Whether this process has PyTorch, whose collectives are used."""
+        return find_spec("torch") is not None
+
+    def listen(self, address: str) -> tuple[str, int]:
+        """Open the place where the ranks meet, at this worker's own host; one rank does."""
+        host = urlsplit(address).hostname or "127.0.0.1"
+        self.store = _distributed().TCPStore(host, 0, is_master=True, wait_for_workers=False)
+        return host, self.store.port
+
+    def join(self, host: str, port: int, address: str) -> None:
+        """Meet the other ranks there; returns when all are connected.
+
+        The group is this actor's own: PyTorch's default one would be the whole
+        process's, where somebody else's code may have made it already.
+        """
+        distributed, wait = _distributed(), timedelta(seconds=REDUCE_SECONDS)
+        store = self.store or distributed.TCPStore(host, port, is_master=False, timeout=wait)
+        if self.device.startswith("cuda"):
+            options = distributed.ProcessGroupNCCL.Options()
+            kind = distributed.ProcessGroupNCCL
+        else:
+            options = distributed.ProcessGroupGloo._Options()  # noqa: SLF001
+            kind = distributed.ProcessGroupGloo
+            mine = urlsplit(address).hostname or host
+            options._devices = [kind.create_device(hostname=mine)]  # noqa: SLF001
+        options._timeout = wait  # noqa: SLF001
+        self.group = kind(store, self.number, self.ranks, options)
+        self._reduce(np.zeros(1))
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        """Take steps together with all others."""
+        bound_here(self.threads)
+        w = np.array(w, dtype=np.float64)
+        rate = 2 * self.learning_rate / self.share.rows
+        for _ in range(steps):
+            w -= rate * self._reduce(self.descent.gradient(w))
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        """Return ``xᵀ(x·w − y)`` over this rank's rows alone."""
+        bound_here(self.threads)
+        return self.descent.gradient(w)
+
+    def sums(self, w: ArrayLike) -> tuple[Weights, float]:
+        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over this rank's rows alone."""
+        own_rows = self.share.stop - self.share.start
+        return self.gradient(w), self.descent.loss(w) * own_rows
+
+    def _reduce(self, sums: Weights) -> Weights:
+        """Return the sum over all ranks, float64."""
+        if self.ranks == 1:
+            return sums
+        import torch
+
+        on_device = torch.from_numpy(sums).to(self.device)
+        try:
+            self.group.allreduce([on_device]).wait()
+        except RuntimeError:
+            self.group = self.store = None  # our going lets the other ranks notice, too
+            raise
+        return on_device.cpu().numpy()
+
+
+def _distributed() -> Any:
+    return import_module("torch.distributed")

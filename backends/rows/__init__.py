@@ -1,0 +1,1 @@
+"""Where rows come from: synthetic data, files, and blocks of either."""

@@ -1,0 +1,303 @@
+"""A descent over rows that are read anew for every step, block by block, by any backend.
+
+Where the data do not fit in memory, a step is a pass over the file: read a
+block, place it, add its gradient to the sum. Several threads do so, each with a
+block of its own that is still in the caches when it is computed with. The kernels
+are the backends' own, held to one thread where the library lets itself be held: a
+kernel's threads would only wait for each other on so little work, and OpenMP's
+would spin on the processors that read. A ``gram`` technique makes one pass in all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backends.errors import ProblemError, Weights
+from backends.interface import Backend, Descent, GramDescent
+from backends.names import Name
+from backends.problem import Problem, step_bytes
+from backends.reference import Reference
+from backends.rows.source import BLOCK_BYTES, RUN, Block, Joined, Result, Source, most_threads
+from backends.threads import bound_here, one_each
+
+IN_MEMORY = 4
+"""Times X and y that a backend holds in all; autograd with its temporaries needs the most."""
+
+BLOCKS_A_THREAD = 4 + RUN
+"""Blocks' memory a thread: its own, what a backend needs to compute with it, and those that
+are decoded for it."""
+
+BLOCKS_BESIDE = 1 + RUN
+"""The same of what waits to be taken."""
+
+SMALLEST_BLOCK = 1 << 20
+"""Shorter blocks would spend their time on being placed."""
+
+
+def place(
+    backend: Backend,
+    source: Source,
+    learning_rate: float,
+    memory_bytes: int,
+    start: int = 0,
+    stop: int | None = None,
+    threads: int | None = None,
+) -> Descent:
+    """Place rows `start` to `stop` of a source: in memory where they fit, else streamed.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        What may be held beyond what the process holds now.
+    threads : int, optional
+        That stream, at the most; `most_threads` by default.
+
+    Raises
+    ------
+    ProblemError
+        The rows cannot be used, or the memory is too little for any block.
+    """
+    stop = source.rows if stop is None else stop
+    if fits(source, start, stop, memory_bytes):
+        return backend.place(source.load(start, stop), learning_rate)
+    least = max(SMALLEST_BLOCK, step_bytes(1, source.features, source.dtype))
+    threads = min(
+        threads or most_threads(), (memory_bytes // least - BLOCKS_BESIDE) // BLOCKS_A_THREAD
+    )
+    if threads < 1:
+        more = -(-(blocks_held(1) * least - memory_bytes) // 1_000_000)
+        raise ProblemError(
+            f"the memory leaves {max(0, memory_bytes) / 1e6:.0f} MB beside what this process "
+            f"holds already, too little to stream with; {more} MB more are needed"
+        )
+    block_bytes = min(BLOCK_BYTES, memory_bytes // blocks_held(threads))
+    kind = StreamedGram if Name.parse(backend.name).least_squares_only else Streamed
+    return kind(backend, source, learning_rate, block_bytes, start, stop, threads)
+
+
+def blocks_held(threads: int) -> int:
+    """Return how many blocks' memory is taken by so many threads that stream."""
+    return BLOCKS_A_THREAD * threads + BLOCKS_BESIDE
+
+
+def fits(source: Source, start: int, stop: int, memory_bytes: int) -> bool:
+    """Whether rows `start` to `stop`, and what a backend needs besides, fit in memory."""
+    data = (stop - start) * step_bytes(1, source.features, source.dtype)
+    return IN_MEMORY * data <= memory_bytes
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A backend with a limit on its memory: rows that do not fit are streamed.
+
+    Attributes
+    ----------
+    backend : Backend
+    memory_bytes : int
+        What may be held beyond what the process holds now.
+    announce : callable
+        Is given a descent that will be streamed, before it is asked for anything.
+    """
+
+    backend: Backend
+    memory_bytes: int
+    announce: Callable[[Streamed], None] = lambda _: None
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
+
+    def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
+        """Place a problem, or a source: workers of a cluster open it for themselves."""
+        if isinstance(problem, Problem):
+            return self.backend.place(problem, learning_rate)
+        if Name.parse(self.name).distributed:
+            return cast(SourceBackend, self.backend).place(problem, learning_rate)
+        descent = place(self.backend, problem, learning_rate, self.memory_bytes)
+        if isinstance(descent, Streamed):
+            self.announce(descent)
+        return descent
+
+    def peak_device_bytes(self) -> int | None:
+        return self.backend.peak_device_bytes()
+
+
+class SourceBackend(Backend, Protocol):
+    """A backend of a distributed library, which needs no rows in this process."""
+
+    def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
+        """Let the workers open their rows."""
+        ...
+
+
+@dataclass(eq=False)
+class _Blockwise:
+    """A backend that is handed one block of rows after the other.
+
+    Attributes
+    ----------
+    backend : Backend
+        Places a block and sums over it.
+    source : Source
+    learning_rate : float
+    block_bytes : int
+        Of X and y in a block, at the most.
+    start, stop : int
+        The source's rows that are meant; all by default.
+    threads : int, optional
+        That stream; `most_threads` by default.
+    """
+
+    backend: Backend
+    source: Source
+    learning_rate: float
+    block_bytes: int = BLOCK_BYTES
+    start: int = 0
+    stop: int | None = None
+    threads: int | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many are meant."""
+        return (self.source.rows if self.stop is None else self.stop) - self.start
+
+    @cached_property
+    def _joined(self) -> Joined | None:
+        # Most compute so slowly with pairs that to copy them to two lines is faster.
+        if self.source.features == 1 and not getattr(self.backend, "joins_a_line", False):
+            return None
+        return self.source.joined()
+
+    def _each(self, work: Callable[[Block], Result]) -> Iterator[Result]:
+        """Yield what `work` makes of each block, in their order; of joined rows if may be."""
+
+        def alone(block: Block) -> Result:
+            bound_here(1)
+            return work(block)
+
+        source = self._joined.source if self._joined else self.source
+        with one_each():
+            yield from source.each_block(
+                alone, self.block_bytes, self.start, self.stop, self.threads
+            )
+
+    def _check(self, block: Block) -> None:
+        """Raise ProblemError where a value of the block's rows is not finite."""
+        try:
+            block.check()
+        except ProblemError:
+            if self._joined:  # where y is a feature: name it as what it is
+                end = min(block.start + len(block.y), self.start + self.rows)
+                self.source.load(block.start, end)
+            raise
+
+
+class Streamed(_Blockwise):
+    """Every step reads the rows once; so does the loss, and the gradient comes with it."""
+
+    _looked: tuple[Weights, Weights, float] | None = None  # w, and what was found there
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w = np.array(w, dtype=np.float64)
+        rate = 2 * self.learning_rate / self.rows
+        for _ in range(steps):
+            seen = self._seen(w)
+            w -= rate * (seen[0] if seen else self._sums(w)[0])
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return self._look(w)[0].copy()
+
+    def loss(self, w: ArrayLike) -> float:
+        return self._look(w)[1]
+
+    def seconds_a_pass(self, most_blocks: int = 4) -> float:
+        """Estimate what a pass takes from a few blocks a thread, after one that may compile."""
+        w = np.zeros(self.source.features)
+        row_bytes = step_bytes(1, self.source.features, self.source.dtype)
+        rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
+        first = self.start + min(self.rows, rows)
+        last = self.start + min(self.rows, (1 + most_blocks) * rows)
+        replace(self, stop=first).run(w, 1)
+        # Others than those, which the system has at hand by now.
+        some = replace(self, start=first if first < last else self.start, stop=last)
+        began = time.perf_counter()
+        some.run(w, 1)
+        return (time.perf_counter() - began) / some.rows * self.rows
+
+    def _look(self, w: ArrayLike) -> tuple[Weights, float]:
+        """Return the gradient's sums and the loss at `w`, remembered for the next step."""
+        w = np.array(w, dtype=np.float64)
+        seen = self._seen(w)
+        if seen is None:
+            seen = self._sums(w, with_loss=True)
+            self._looked = (w, *seen)
+        return seen
+
+    def _seen(self, w: Weights) -> tuple[Weights, float] | None:
+        if self._looked is None or not np.array_equal(self._looked[0], w):
+            return None
+        return self._looked[1:]
+
+    def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
+        """Return ``xᵀ(x·w − y)`` and the loss (0 unless asked for), from one pass."""
+        weights = self._joined.weights(w) if self._joined else w
+
+        def sums(block: Block) -> tuple[Weights, float]:
+            descent = self.backend.place(block.problem(), self.learning_rate)
+            with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
+                part = descent.gradient(weights)
+            if not np.isfinite(part).all():  # cheaper than to look at every value
+                self._check(block)
+            return part, descent.loss(weights) * len(block.y) if with_loss else 0.0
+
+        gradient, squares = np.zeros(len(weights)), 0.0
+        for part, square in self._each(sums):
+            gradient += part
+            squares += square
+        if self._joined:
+            gradient = self._joined.gradient(gradient)
+        return gradient, squares / self.rows
+
+
+@dataclass(eq=False)
+class StreamedGram(_Blockwise):
+    """One pass for XᵀX and Xᵀy; then steps that cost O(d²)."""
+
+    def __post_init__(self) -> None:
+        d = self.source.features
+        xtx, xty, yty = np.zeros((d, d)), np.zeros(d), 0.0
+        for parts in self._each(self._moments):
+            xtx, xty, yty = xtx + parts[0], xty + parts[1], yty + parts[2]
+        self.sums = Reference(xtx / self.rows, xty / self.rows, yty / self.rows)
+
+    def _moments(self, block: Block) -> tuple[Weights, Weights, float]:
+        with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
+            descent = cast(GramDescent, self.backend.place(block.problem(), self.learning_rate))
+        parts = descent.moments()
+        if not all(np.isfinite(part).all() for part in parts):
+            self._check(block)
+        return self._joined.moments(parts[0]) if self._joined else parts
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w = np.array(w, dtype=np.float64)
+        for _ in range(steps):
+            w -= self.learning_rate * self.sums.gradient(w)
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return self.rows / 2 * self.sums.gradient(w)
+
+    def loss(self, w: ArrayLike) -> float:
+        return self.sums.loss(w)
+
+    def moments(self) -> tuple[Weights, Weights, float]:
+        n = self.rows
+        return n * self.sums.gram, n * self.sums.moment, n * self.sums.y_square

@@ -1,0 +1,1 @@
+"""Checks for developers: of picks, comparisons and scaling, by long measurements."""

@@ -1,0 +1,138 @@
+"""Count the wrong verdicts of `compare`, on runs taken here (``nox -s compare-check``).
+
+Two runs of the same code, taken side by side, must not differ. Then one
+backend of the second, another each time, is made a tenth slower, and it alone
+must be found.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from bench.host.threads import apply
+from bench.measure.runner import Plan, Runner, side_by_side
+from bench.results.case import READ, Case
+from bench.results.record import Outcome, Record
+from bench.results.verdict import Comparison, compare, tally
+
+BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
+
+ROWS = 10_000, 1_000_000
+
+PASSES, MORE = 4, 6
+"""Of each row, and further ones as long as its ratio is not known well enough."""
+
+SECONDS = 0.2
+
+SLOWER = 1.10
+
+RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
+"""Shares of the repeats that have to be right: 19 and 18 of 20."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """One pair of runs: what was flagged as it was, and with one backend slowed down."""
+
+    flagged: tuple[Comparison, ...]
+    slowed: str
+    found: tuple[Comparison, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether exactly the slowed backend was found, and as slower."""
+        return {(c.row.backend, c.verdict) for c in self.found} == {(self.slowed, "slower")}
+
+
+def flagged(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
+    """Return what is called a change."""
+    return tuple(c for c in comparisons if c.verdict in ("faster", "slower"))
+
+
+def slow_down(record: Record, backend: str, factor: float) -> Record:
+    """Return the record as if each of the backend's steps had taken `factor` as long."""
+
+    def slowed(outcome: Outcome) -> Outcome:
+        return replace(
+            outcome,
+            measurements=tuple(
+                replace(m, seconds=tuple(factor * s for s in m.seconds))
+                if m.kind == "step" and Case.parse(m.row).backend == backend
+                else m
+                for m in outcome.measurements
+            ),
+        )
+
+    return replace(record, tasks={name: slowed(o) for name, o in record.tasks.items()})
+
+
+def judge(old: Record, new: Record, slowed: str) -> Repeat:
+    """Compare a pair, as it is and slowed down."""
+    return Repeat(
+        flagged(compare(old, new)),
+        slowed,
+        flagged(compare(old, slow_down(new, slowed, SLOWER))),
+    )
+
+
+def take_pair(threads: int) -> tuple[Record, Record]:
+    """Measure the same code twice, side by side."""
+    rows = tuple(Case(backend, n, 1, "float32") for n in ROWS for backend in BACKENDS)
+    plan = Plan(rows, PASSES, SECONDS, (READ,), setup=False, more=MORE)
+    with tempfile.TemporaryDirectory(prefix="descentbench-compare-") as folder:
+        runners = [Runner(plan, threads, Path(folder) / side) for side in ("old", "new")]
+        old, new = side_by_side(runners, lambda _: None, lambda _: None)
+    return old, new
+
+
+def check(
+    numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
+) -> list[Repeat]:
+    """Take pairs and judge them, one after the other; a number says who is slowed down."""
+    found = []
+    for k in numbers:
+        slowed = BACKENDS[(k - 1) % len(BACKENDS)]
+        old, new = pair()
+        repeat = judge(old, new, slowed)
+        found.append(repeat)
+        say(
+            f"{k}: the same code: {tally(compare(old, new))}; "
+            f"{slowed} 10 % slower: {'found, alone' if repeat.right else _names(repeat.found)}"
+        )
+    return found
+
+
+def _names(found: tuple[Comparison, ...]) -> str:
+    return ", ".join(f"{c.row.backend} {c.verdict}" for c in found) or "nothing found"
+
+
+@click.command()
+@click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option(
+    "--first",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of the first repeat: 20 can be taken as 4 times 5.",
+)
+def main(repeats: int, first: int) -> None:
+    """Count the wrong verdicts of `compare`; exit 1 when there are too many."""
+    threads = apply()
+    numbers = range(first, first + repeats)
+    found = check(numbers, lambda: take_pair(threads), click.echo)
+    same = sum(not r.flagged for r in found)
+    slower = sum(r.right for r in found)
+    click.echo(f"The same code: nothing flagged in {same} of {repeats}.")
+    click.echo(f"One backend 10 % slower: exactly it flagged in {slower} of {repeats}.")
+    good = same >= RIGHT_SAME * repeats and slower >= RIGHT_SLOWER * repeats
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Hold totals ten times beyond the largest measured size against measurements.
+
+Learnt and held in one interleaved run: on a shared machine the memory's pace
+drifts by more than what is looked for. What is left of that is told apart: the
+totals are also held as they would have been at the pace that was learnt at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bench.pick.verification import Prediction, hold, measure, plain_table
+from bench.results.case import Case
+from bench.results.summary import Interval
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from bench.pick.model import CostModel
+    from bench.results.record import Outcome, Record
+    from bench.results.summary import Result
+
+FEATURES, ROWS = 4, 300_000_000
+"""What is predicted: the data fill gigabytes."""
+
+LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
+"""Rows that are learnt from; the last two are the end of the ladder for a far target."""
+
+ITERATIONS = 100, 10_000
+
+CONTENDERS = "numpy:blocked", "numba:parallel", "numpy:gram"
+"""Those that such a request may be answered with."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a total that was predicted and then measured; seconds."""
+
+    backend: str
+    name: str
+    predicted_s: float
+    measured_s: float
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """Totals, and the parts that they are made of.
+
+    Attributes
+    ----------
+    predictions : tuple of Prediction
+        Against totals as they were measured.
+    at_one_pace : tuple of Prediction
+        Against totals with the steps that they would have had at the memory's usual
+        pace of the sizes that were learnt from.
+    parts : tuple of Part
+    slowness : tuple of tuple
+        Backend, and how many times as long as usual a read took beside its steps.
+    """
+
+    predictions: tuple[Prediction, ...]
+    at_one_pace: tuple[Prediction, ...]
+    parts: tuple[Part, ...]
+    slowness: tuple[tuple[str, float], ...] = ()
+
+    def page(self) -> RenderableType:
+        """Return a sentence on the totals and a table of the parts."""
+        from rich.console import Group
+        from rich.text import Text
+
+        from bench.show.text import count
+
+        totals = self.predictions
+        low = sum(p.predicted_s < p.measured_s for p in totals)
+        covered = sum(p.covered for p in totals)
+        line = (
+            f"\nTen times beyond the largest measured size ({count(totals[0].rows)} × "
+            f"{totals[0].features}): over {len(totals)} totals {_errors(totals)}; "
+            f"{low} were predicted too low, and {covered} lie in their intervals."
+        )
+        if self.slowness:
+            reads = ", ".join(f"{slow:.2f} ({backend})" for backend, slow in self.slowness)
+            line += (
+                f" Beside them memory took {reads} times as long to be read as beside the "
+                f"smaller sizes; at one pace {_errors(self.at_one_pace)}."
+            )
+        return Group(Text(line), Text(), self._parts())
+
+    def _parts(self) -> RenderableType:
+        table = plain_table("backend", "part", "predicted s", "measured s", "ratio")
+        for p in self.parts:
+            seconds = f"{p.predicted_s:.3g}", f"{p.measured_s:.3g}"
+            table.add_row(p.backend, p.name, *seconds, f"{p.predicted_s / p.measured_s:.2f}")
+        return table
+
+
+def _errors(predictions: Sequence[Prediction]) -> str:
+    """Say how large they are in the middle, and at the worst."""
+    from bench.show.text import percent
+
+    worst = max(predictions, key=lambda p: p.error)
+    middle = percent(median(p.error for p in predictions))
+    return f"the median error is {middle}, the worst {percent(worst.error)} ({worst.backend})"
+
+
+def extrapolate(
+    threads: int, store: Path, report: Callable[[str, float], None]
+) -> Extrapolation:
+    """Measure the contenders up to `ROWS`, and predict the last from the others."""
+    from bench.host.machine import describe, last_cache_bytes
+
+    sizes = [*LEARNT, ROWS]
+    rows = [(name, n, FEATURES, "float32") for name in CONTENDERS for n in sizes]
+    record = measure(rows, threads, store, report)
+    return held(record, last_cache_bytes(describe(threads).as_dict()))
+
+
+def held(record: Record, cache_bytes: int) -> Extrapolation:
+    """Learn from the sizes up to `LEARNT`'s last, and hold `ROWS` against that."""
+    from bench.pick.model import CostModel, machine_spreads
+    from bench.pick.observations import memory_pace, observations, steady_observations
+    from bench.results.summary import summarise
+
+    shape = FEATURES, "float32"
+    small, large = (_only(record, sizes) for sizes in (LEARNT, (ROWS,)))
+    pace = memory_pace([small], cache_bytes)
+    learnt = steady_observations([small], *shape, pace)
+    models = [
+        CostModel(b, of, *shape, cache_bytes, machine_spreads(learnt.values()), pace.states)
+        for b, of in learnt.items()
+    ]
+    there = [r for r in summarise(record) if r.rows == ROWS]
+    far = observations([large], *shape)
+    as_learnt, slowness = [], []
+    for result in there:
+        steps = far[result.backend]
+        moved = steps.at_usual_pace(pace, *shape)
+        if moved.waiting:  # a `gram`'s steps read nothing
+            at_one_pace = Interval(median(s.value for s in moved.step), None, None)
+            as_learnt.append(replace(result, step_s=at_one_pace))
+            nbytes = result.bytes_per_step
+            slow = [pace.slowness(nbytes, r) for s in steps.step if (r := s.read_bytes_per_s)]
+            slowness.append((result.backend, median(slow)))
+        else:
+            as_learnt.append(result)
+    return Extrapolation(
+        tuple(hold(models, there, ITERATIONS)),
+        tuple(hold(models, as_learnt, ITERATIONS)),
+        tuple(
+            p for m in models for r in there if r.backend == m.backend for p in parts_of(m, r)
+        ),
+        tuple(slowness),
+    )
+
+
+def _only(record: Record, sizes: Sequence[int]) -> Record:
+    """Return the record with the measurements of these numbers of rows."""
+
+    def of_these(outcome: Outcome) -> Outcome:
+        kept = (m for m in outcome.measurements if Case.parse(m.row).rows in sizes)
+        return replace(outcome, measurements=tuple(kept))
+
+    return replace(record, tasks={name: of_these(o) for name, o in record.tasks.items()})
+
+
+def parts_of(model: CostModel, result: Result) -> list[Part]:
+    """Return what a total is made of, predicted at a result's rows and measured there."""
+    n, step = result.rows, result.step_s.median if result.step_s else None
+    pairs = {
+        "import": (model.import_s, result.import_s),
+        "place": (model.place_s(n), result.place_s),
+        "first call": (model.first_call_s(n), result.first_call_s),
+        "step": (model.step_s(n), step),
+    }
+    return [
+        Part(model.backend, name, predicted, measured)
+        for name, (predicted, measured) in pairs.items()
+        if measured is not None
+    ]

@@ -1,0 +1,133 @@
+"""Count what picks cost against the best (``nox -s pick-check``).
+
+Two dozen picks are asked for, then every backend is measured at those sizes, in
+one interleaved run. Far beyond the measured sizes totals are held by
+`bench.checks.extrapolation`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from bench.host.threads import apply
+from bench.pick.verification import Check, Outcome, Prediction, hold, judge, measure, memory
+
+if TYPE_CHECKING:
+    from bench.pick.explorer import Explorer
+    from bench.pick.recommend import Answer
+    from bench.results.summary import Result
+
+SIZES = {
+    1: (100, 30_000_000),
+    4: (10_000, 3_000_000),
+    32: (3_000, 1_000_000),
+    200: (1_000, 100_000),
+}
+"""Rows of the requests, by features."""
+
+ITERATIONS = (1, 100, 10_000)
+
+BUDGET = 60.0
+"""Seconds for an answer."""
+
+Answers = Mapping[tuple[int, int, int], tuple["Explorer", "Answer"]]
+"""By rows, features and iterations."""
+
+
+@click.command()
+@click.option("--only", type=click.Choice(["picks", "extrapolation"]), help="One half.")
+def main(only: str | None) -> None:
+    """Ask, measure, compare; exit 1 when the picks were not worth following."""
+    threads = apply()
+    from bench.checks.extrapolation import extrapolate
+    from bench.show.table import console
+
+    good = True
+    with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
+        if only != "extrapolation":
+            check = check_picks(threads, Path(folder))
+            console().print(check.page())
+            good = check.good
+        if only != "picks":
+            console().print(extrapolate(threads, Path(folder), say).page())
+    sys.exit(0 if good else 1)
+
+
+def say(what: str, share: float) -> None:
+    """Tell how far it is."""
+    print(f"{share:4.0%} {what}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def check_picks(threads: int, store: Path) -> Check:
+    """Ask for a pick of every size and number of iterations, then measure at those sizes."""
+    from backends import catalogue
+    from bench.results.summary import summarise
+
+    names = [str(name) for name in catalogue.select(("*@cpu",)) if not name.distributed]
+    answers = ask(names, threads, store)
+    rows = [
+        (name, n, d, "float32") for d, sizes in SIZES.items() for n in sizes for name in names
+    ]
+    return compare(answers, summarise(measure(rows, threads, store, say)))
+
+
+def ask(names: Sequence[str], threads: int, store: Path) -> Answers:
+    """Return the answers; a request knows what those before it measured, in random order."""
+    from bench.host.limits import available_bytes
+    from bench.host.machine import describe
+    from bench.measure.version import code_version
+    from bench.pick.explorer import Explorer
+    from bench.pick.observations import alike
+    from bench.pick.recommend import Request, recommend
+
+    machine, code = describe(threads).as_dict(), code_version()
+    requests = [(n, d, k) for d, sizes in SIZES.items() for n in sizes for k in ITERATIONS]
+    answers = {}
+    for done, i in enumerate(np.random.default_rng(0).permutation(len(requests))):
+        rows, features, iterations = requests[i]
+        request = Request(rows, features, iterations, "float32", {"cpu": available_bytes()})
+        began = time.monotonic()
+        known = alike(store, machine, code)
+        explorer = Explorer(request, names, threads, machine, code, store, known, BUDGET)
+        explorer.run()
+        answer = recommend([*explorer.models.values()], request, explorer.unmeasured())
+        taken = time.monotonic() - began
+        say(f"{requests[i]}: {answer.pick} in {taken:.1f} s", (done + 1) / len(requests))
+        if answer.pick:
+            answers[requests[i]] = explorer, answer
+    return answers
+
+
+def compare(answers: Answers, results: Sequence[Result]) -> Check:
+    """Hold every request's picks and predictions against the measurements.
+
+    There are two picks where the first is for least squares only: the best loop
+    is judged among the loops.
+    """
+    outcomes: list[Outcome] = []
+    predictions: list[Prediction] = []
+    peaks: dict[tuple[str, int, int], tuple[str, int, int, float, float]] = {}
+    for (rows, features, iterations), (explorer, answer) in answers.items():
+        at = [r for r in results if (r.rows, r.features) == (rows, features)]
+        models = [m for m in explorer.models.values() if m.complete]
+        loops = [r for r in at if not r.least_squares_only]
+        for pick, among in ((answer.pick, at), (answer.loop_pick, loops)):
+            if pick and (outcome := judge(pick, rows, features, iterations, among)):
+                outcomes.append(outcome)
+        live = [m for m in models if m.backend not in explorer.dropped]
+        predictions += hold(live, at, [iterations])
+        peaks |= {line[:3]: line for line in memory(models, at)}
+    unique = sorted(set(outcomes), key=lambda o: (o.features, o.rows, o.iterations, o.pick))
+    return Check(tuple(predictions), tuple(unique), tuple(peaks.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Fitting: a descent with looks at the loss, checkpoints, and a picture."""

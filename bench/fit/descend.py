@@ -1,0 +1,226 @@
+"""The tutorial's whole job, with any backend: descend, watch, stop, predict.
+
+A backend's `run` is one hot loop; what happens between epochs is done here,
+by calling it in chunks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+
+import numpy as np
+
+from backends.errors import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from backends.errors import Weights
+    from backends.interface import Descent
+    from backends.problem import Problem
+    from backends.rows.source import Source
+
+Stopped = Literal["steps", "loss", "tolerance"]
+
+GROWTH = 1e-5
+"""Relative growth of the loss that float32 rounding cannot explain."""
+
+MOST_SHOWN = 4
+"""People see no more weights than this; the JSON has them all."""
+
+
+Rows = TypeVar("Rows", bound="Problem | Source")
+AnyRows = TypeVar("AnyRows", bound="Problem | Source", contravariant=True)
+
+
+class Places(Protocol[AnyRows]):
+    """A backend, or what stands for one, that can place these rows."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        ...
+
+    def place(self, problem: AnyRows, learning_rate: float) -> Descent:
+        """Make the rows ready to descend."""
+        ...
+
+
+class DivergenceError(Exception):
+    """The descent leaves the minimum instead of nearing it."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """w after so many steps, and the loss at that same w."""
+
+    epoch: int
+    w: tuple[float, ...]
+    loss: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """``y = x·w`` at one point."""
+
+    x: tuple[float, ...]
+    y: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a descent came to after `steps` steps, and why it stopped there."""
+
+    backend: str
+    w: tuple[float, ...]
+    loss: float
+    steps: int
+    learning_rate: float
+    stopped: Stopped
+    epochs: tuple[Epoch, ...]
+    predictions: tuple[Prediction, ...]
+
+
+def automatic_rate(problem: Problem | Source) -> float:
+    """Return 1/L, half of the largest stable rate: it converges and is never far from best.
+
+    Raises
+    ------
+    ProblemError
+        All x are 0, or too large to be squared.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        curvature = problem.reference.lipschitz
+    if not 0 < curvature < math.inf:
+        raise ProblemError(f"no automatic learning rate: the largest curvature is {curvature}")
+    return 1 / curvature
+
+
+def descend(
+    backend: Places[Rows],
+    problem: Rows,
+    learning_rate: float,
+    *,
+    steps: int = 100,
+    w0: ArrayLike | None = None,
+    done: int = 0,
+    every: int = 20,
+    until_loss: float | None = None,
+    tolerance: float | None = None,
+    predict: Sequence[Sequence[float]] = (),
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Fit:
+    """Descend from `w0`, and look at w after step 1, 1 + every, … and the last.
+
+    Parameters
+    ----------
+    w0 : (d,), optional
+        Zeros by default.
+    done : int
+        Steps of the `steps` that were taken before; `w0` is the w after them.
+    until_loss : float, optional
+        Stop at the first look that finds the loss no higher.
+    tolerance : float, optional
+        Stop at the first look that finds the gradient's norm no higher than
+        this times the norm at `w0`.
+    predict : sequence of (d,)
+        Points at which to predict.
+    on_epoch : callable, optional
+        Called at every look, the start included.
+
+    Raises
+    ------
+    DivergenceError
+        The loss is no longer finite, or grows at a rate beyond the largest
+        stable one, 2/L.
+    """
+    descent = backend.place(problem, learning_rate)
+    start = np.zeros(problem.features) if w0 is None else np.asarray(w0, dtype=np.float64)
+
+    def slope(w: ArrayLike) -> float:
+        return float(np.linalg.norm(descent.gradient(w)))
+
+    lowest = math.inf
+    epochs = []
+    stopped: Stopped = "steps"
+    # A descent that diverges overflows on its way: that is an error below, no warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        enough = None if tolerance is None else tolerance * slope(start)
+        for epoch in _looks(descent, start, steps, every, done):
+            epochs.append(epoch)
+            if on_epoch is not None:
+                on_epoch(epoch)
+            if until_loss is not None and epoch.loss <= until_loss:
+                stopped = "loss"
+                break
+            if enough is not None and slope(epoch.w) <= enough:
+                stopped = "tolerance"
+                break
+            _raise_if_diverging(epoch, lowest, problem, learning_rate)
+            lowest = min(lowest, epoch.loss)
+        last = epochs[-1]
+        predictions = tuple(_predict(x, last.w) for x in predict)
+    return Fit(
+        backend=backend.name,
+        w=last.w,
+        loss=last.loss,
+        steps=last.epoch,
+        learning_rate=learning_rate,
+        stopped=stopped,
+        epochs=tuple(epochs[1:]),
+        predictions=predictions,
+    )
+
+
+def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
+    """Yield the start, then epochs 1, 1 + every, … and the last, those done left out."""
+    yield Epoch(done, tuple(w.tolist()), descent.loss(w))
+    for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
+        if epoch <= done:
+            continue
+        w = descent.run(w, epoch - done)
+        done = epoch
+        yield Epoch(epoch, tuple(w.tolist()), descent.loss(w))
+
+
+def _predict(x: Sequence[float], w: Sequence[float]) -> Prediction:
+    y = float(np.dot(x, w))
+    if not math.isfinite(y):
+        raise ProblemError(f"the prediction at x = {x} is {y}; choose a smaller x")
+    return Prediction(tuple(x), y)
+
+
+def _raise_if_diverging(
+    epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float
+) -> None:
+    """Growth alone is no proof: below 2/L it is rounding, near the minimum."""
+    finite = math.isfinite(epoch.loss)
+    if finite and epoch.loss <= lowest * (1 + GROWTH):
+        return
+    limit = problem.reference.largest_stable_rate
+    if 0 < limit < learning_rate:  # 0 if x² overflows
+        raise DivergenceError(
+            f"diverged by epoch {epoch.epoch}: the learning rate {learning_rate:g} is beyond "
+            f"the largest stable one for these data, 2/L = {limit:.6g}"
+        )
+    if not finite:
+        raise DivergenceError(
+            f"the loss at epoch {epoch.epoch} is {epoch.loss}: the numbers are too large for "
+            f"{problem.dtype}; scale the data or start nearer to 0"
+        )
+
+
+def number_text(value: float) -> str:
+    """Write three decimals, as the tutorial does, or an exponent where they say little."""
+    return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.3e}"
+
+
+def weights_text(w: Sequence[float]) -> str:
+    """Write w for people, cut short where it is long."""
+    text = ", ".join(map(number_text, w[:MOST_SHOWN]))
+    return text if len(w) <= MOST_SHOWN else f"{text}, … ({len(w)} in all)"

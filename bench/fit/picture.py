@@ -1,0 +1,106 @@
+"""The picture of a fit: the data, and the line that was fitted to them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.errors import DescentbenchError
+from bench.fit.descend import number_text, weights_text
+from bench.host.optional import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from backends.problem import Array, Problem
+    from bench.fit.descend import Fit
+
+MOST_POINTS = 2000
+"""More points than this are drawn as this many, evenly spaced."""
+
+
+class PlotError(DescentbenchError):
+    """The picture cannot be written there, or not in that format."""
+
+
+def check(path: Path) -> None:
+    """Raise now what would otherwise stop `save_fit` after the descent.
+
+    Raises
+    ------
+    MissingLibraryError
+        No matplotlib.
+    PlotError
+        No such folder, or a suffix that no format has.
+    """
+    need("matplotlib.figure", "a plot")
+    from matplotlib.figure import Figure
+
+    formats = Figure().canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in formats:
+        raise PlotError(
+            f"cannot plot to {path}: its suffix must be one of {', '.join(sorted(formats))}"
+        )
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise PlotError(f"cannot plot to {path}: not a file in a folder that can be written")
+
+
+def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
+    """Draw the data and the fit, and write the picture in the suffix's format.
+
+    One feature gives data and line; more give actual against predicted, where
+    a perfect fit has all points on the diagonal.
+
+    Raises
+    ------
+    MissingLibraryError, PlotError
+    """
+    check(path)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.add_subplot()
+    shown = np.linspace(0, problem.rows - 1, min(problem.rows, MOST_POINTS)).astype(int)
+    x = problem.x.reshape(problem.rows, -1)[shown].astype(np.float64)
+    (_line if problem.features == 1 else _diagonal)(axes, x, problem.y[shown], fit)
+    axes.set_title(f"w = {weights_text(fit.w)} and loss = {number_text(fit.loss)}")
+    axes.legend()
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        figure.savefig(partial, format=path.suffix[1:].lower(), dpi=150)
+        partial.replace(path)
+    except OSError as error:
+        raise PlotError(f"cannot plot to {path}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
+    """Draw y against x, and x·w."""
+    predicted = [p.x[0] for p in fit.predictions]
+    ends = np.array([min(x.min(), *predicted, 0.0), max(x.max(), *predicted, 0.0)])
+    axes.scatter(x[:, 0], y, s=14, alpha=0.6, label="data")
+    axes.plot(ends, ends * fit.w[0], color="C1", label=f"ŷ = {weights_text(fit.w)}·x")
+    _predictions(axes, predicted, fit)
+    axes.set(xlabel="x", ylabel="y")
+
+
+def _diagonal(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
+    """Draw y against x·w, and the diagonal where they are equal."""
+    predicted = x @ np.asarray(fit.w)
+    ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
+    axes.scatter(predicted, y, s=14, alpha=0.6, label="data")
+    axes.plot(ends, ends, color="C1", label="actual = predicted")
+    _predictions(axes, [p.y for p in fit.predictions], fit)
+    axes.set(xlabel="predicted, x·w", ylabel="actual, y")
+
+
+def _predictions(axes: Axes, across: list[float], fit: Fit) -> None:
+    if fit.predictions:
+        up = [p.y for p in fit.predictions]
+        axes.scatter(across, up, color="C3", marker="D", zorder=3, label="prediction")

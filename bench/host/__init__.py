@@ -1,0 +1,1 @@
+"""The machine and its processes: their properties, limits, and disturbances."""

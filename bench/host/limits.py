@@ -1,0 +1,105 @@
+"""What this process may really use: CPUs and memory, control groups included.
+
+`os.cpu_count` and the machine's physical memory ignore the quotas that a
+container runs under; a process that believes them is throttled or killed.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from bench.host.procfs import ROOT, number, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def cpu_count(root: Path = ROOT) -> int:
+    """Return the number of CPUs: the affinity's or the control groups', the fewer."""
+    return int(min(len(affinity()), cpu_quota(root)))
+
+
+def affinity() -> set[int]:
+    """Return the CPUs that this process may be scheduled on."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def cpu_quota(root: Path = ROOT) -> float:
+    """Return how many CPUs the control groups' quota keeps busy; inf without a quota."""
+    tightest = math.inf
+    for group in _groups("cpu", root):
+        v1 = (read(group / "cpu.cfs_quota_us"), read(group / "cpu.cfs_period_us"))
+        quota, period = read(group / "cpu.max").split() or v1
+        if quota.isdigit():  # else "max", -1, or no such file
+            tightest = min(tightest, math.ceil(int(quota) / int(period)))
+    return tightest
+
+
+def throttled_periods(root: Path = ROOT) -> int:
+    """Return how many periods so far ended early for this process's control groups."""
+    counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
+    return max(filter(None, counts), default=0)
+
+
+def memory_bytes(root: Path = ROOT) -> int:
+    """Return the memory in all: the machine's or the control groups', the less."""
+    return min([_physical_bytes(), *(limit for _, limit in _memory_limits(root))])
+
+
+def available_bytes(root: Path = ROOT) -> int:
+    """Return the memory that is free now; where nothing tells, all of it."""
+    free = [limit - _used_bytes(group) for group, limit in _memory_limits(root)]
+    machine = number(root / "proc/meminfo", "MemAvailable")
+    return max(0, min([_physical_bytes() if machine is None else machine, *free]))
+
+
+def out_of_memory_kills(root: Path = ROOT) -> int:
+    """Return how many processes the kernel killed as memory ran out; 0 if it does not say."""
+    return number(root / "proc/vmstat", "oom_kill") or 0
+
+
+def _physical_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _memory_limits(root: Path) -> Iterator[tuple[Path, int]]:
+    for group in _groups("memory", root):
+        limit = read(group / "memory.max") or read(group / "memory.limit_in_bytes")
+        if limit.isdigit():  # else "max", or no such file
+            yield group, int(limit)
+
+
+def _used_bytes(group: Path) -> int:
+    """Return what the group holds, less the file cache that the kernel gives up first."""
+    used = read(group / "memory.current") or read(group / "memory.usage_in_bytes")
+    # Version 1 counts subgroups under the longer name, version 2 under the only one.
+    cache = number(group / "memory.stat", "total_inactive_file")
+    if cache is None:
+        cache = number(group / "memory.stat", "inactive_file")
+    return int(used or 0) - (cache or 0)
+
+
+def _groups(controller: str, root: Path) -> Iterator[Path]:
+    """Yield this process's control groups that may hold the controller, innermost first.
+
+    Inside a container the process's path may be the host's, which is not
+    mounted: such directories are empty to us, and the mount's root has the
+    limits.
+    """
+    mounts = root / "sys/fs/cgroup"
+    for line in read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2, alone or beside version 1
+            hierarchies = [mounts, mounts / "unified"]
+        elif controller in controllers.split(","):
+            hierarchies = [mounts / controller]
+        else:
+            continue
+        inner = PurePosixPath(path.lstrip("/"))
+        for hierarchy in hierarchies:
+            yield from (hierarchy / part for part in (inner, *inner.parents))

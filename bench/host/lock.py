@@ -1,0 +1,58 @@
+"""One measurement at a time in a store: two would slow each other down, and both be wrong."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from bench.host.files import StoreError
+
+NAME = ".lock"
+
+
+@contextmanager
+def hold(store: Path) -> Iterator[None]:
+    """Keep other runs out of a store; the kernel lets go of it however this process ends.
+
+    Raises
+    ------
+    StoreError
+        Another run holds it, and which; or the folder cannot be written to.
+    """
+    path = store / NAME
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another run"
+            raise StoreError(
+                f"{store} is in use by {holder}: wait for it, or choose another --store"
+            ) from None
+        file.truncate(0)
+        since = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+        file.write(f"process {os.getpid()} since {since}")
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+@contextmanager
+def hold_when_asked(store: Path) -> Iterator[Callable[[], None]]:
+    """Give a function that holds the store from its first call to the end of the block.
+
+    An answer out of what the store has already keeps nobody out, and needs no place
+    to write. The function raises what `hold` does.
+    """
+    with ExitStack() as until_the_end:
+        yield cache(lambda: until_the_end.enter_context(hold(store)))

@@ -1,0 +1,179 @@
+"""Where a result was taken: processor, memory, GPUs, versions, threads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from threadpoolctl import threadpool_info
+
+from bench.host.limits import memory_bytes
+from bench.host.procfs import ROOT, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+PACKAGES = ("numpy", "numba", "torch", "jax", "jaxlib", "scipy", "pytest-benchmark")
+
+USUAL_CACHE_BYTES = 32 << 20
+"""Of the last cache, where the system does not tell."""
+
+NVIDIA_SMI_SECONDS = 20.0
+"""A first call may have to wake the driver."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU as its driver describes it; `memory_bytes` is None if it does not say."""
+
+    name: str
+    memory_bytes: int | None
+    driver: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as a result sees it.
+
+    Attributes
+    ----------
+    cpu : str
+        Model name.
+    cpus : int
+        Logical CPUs of the machine; `threads` of them are used.
+    memory_bytes : int
+        What this process may use of it.
+    caches : dict
+        ``L1``, ``L2``, … → bytes, data and unified caches of the first CPU.
+    os, python : str
+        Their versions.
+    gpus : list of Gpu
+        All that the driver shows.
+    versions : dict
+        Package → version, of those that are installed.
+    threads : int
+        For every library.
+    """
+
+    cpu: str
+    cpus: int
+    memory_bytes: int
+    caches: dict[str, int]
+    os: str
+    python: str
+    gpus: list[Gpu]
+    versions: dict[str, str]
+    threads: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON has them."""
+        return asdict(self)
+
+
+def describe(threads: int) -> Machine:
+    """Describe this machine, of which `threads` CPUs are used."""
+    return Machine(
+        cpu=cpu_model(),
+        cpus=os.cpu_count() or 1,
+        memory_bytes=memory_bytes(),
+        caches=caches(),
+        os=platform.platform(),
+        python=platform.python_version(),
+        gpus=gpus(),
+        versions=versions(),
+        threads=threads,
+    )
+
+
+def identity(machine: Mapping[str, Any]) -> str:
+    """Hash what two machines, as `Machine.as_dict` has them, must share to be compared.
+
+    Versions, the GPU driver's included, are left out: they are what one
+    compares. Caches tell processors apart that a virtual machine gives one name.
+    """
+    gpus = [(gpu["name"], gpu["memory_bytes"]) for gpu in machine["gpus"]]
+    caches = sorted(machine["caches"].items())
+    shared = [machine["cpu"], caches, machine["cpus"], machine["threads"], gpus]
+    return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:12]
+
+
+def cpu_model(root: Path = ROOT) -> str:
+    """Return the processor's name, or at least its architecture."""
+    found = re.search(r"^model name\s*: (.+)$", read(root / "proc/cpuinfo"), re.MULTILINE)
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def last_cache_bytes(machine: Mapping[str, Any]) -> int:
+    """Return the size of a described machine's last cache; a usual one where none is known."""
+    largest = max(machine["caches"].values(), default=0)
+    return int(largest) if largest > 0 else USUAL_CACHE_BYTES
+
+
+def caches(root: Path = ROOT) -> dict[str, int]:
+    """Return the bytes of the first CPU's data and unified caches, by level."""
+    found = {}
+    for cache in sorted(root.glob("sys/devices/system/cpu/cpu0/cache/index*")):
+        kilobytes = read(cache / "size").removesuffix("K")
+        if read(cache / "type") in ("Data", "Unified") and kilobytes.isdigit():
+            found[f"L{read(cache / 'level')}"] = int(kilobytes) * 1024
+    return found
+
+
+def gpus() -> list[Gpu]:
+    """Ask nvidia-smi; none where it is missing, fails or hangs."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(  # noqa: S603 (the arguments are ours)
+            [program, *query],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=NVIDIA_SMI_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [_gpu(line) for line in answer.stdout.splitlines() if line.count(",") >= 2]
+
+
+def _gpu(line: str) -> Gpu:
+    name, mebibytes, driver = (field.strip() for field in line.rsplit(",", 2))
+    return Gpu(name, int(mebibytes) << 20 if mebibytes.isdigit() else None, driver)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that a result depends on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def thread_pools() -> list[dict[str, Any]]:
+    """Return the thread pools that this process's libraries really started."""
+    # Where a library lies on this disk is nobody else's business.
+    pools = [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
+    numba = sys.modules.get("numba")
+    if numba is not None:
+        try:
+            layer = numba.threading_layer()
+        except ValueError:  # nothing parallel has run yet
+            return pools
+        threads = numba.get_num_threads()
+        pools.append({"user_api": "numba", "internal_api": layer, "num_threads": threads})
+    return pools

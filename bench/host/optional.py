@@ -1,0 +1,31 @@
+"""Libraries that only some commands need."""
+
+from __future__ import annotations
+
+import importlib
+
+from backends.errors import MissingLibraryError
+
+
+def need(module: str, purpose: str) -> None:
+    """Import a library, or say in a line who needs it and how it is installed.
+
+    Raises
+    ------
+    MissingLibraryError
+        It is not installed, or does not import.
+    """
+    library = module.partition(".")[0]
+    try:
+        importlib.import_module(library)
+        importlib.import_module(module)
+    except Exception as error:  # an OSError where a shared library lacks, and what not
+        if isinstance(error, ModuleNotFoundError) and error.name == library:
+            wrong, mend = "is not installed", f"pip install {library}"
+        else:
+            line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            wrong = f"does not import ({line})"
+            mend = f"pip install --force-reinstall {library}"
+        raise MissingLibraryError(
+            f"{purpose} needs {library}, which {wrong}: {mend}"
+        ) from error

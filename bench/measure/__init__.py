@@ -1,0 +1,1 @@
+"""Measuring: plans, child processes, rounds of steps, and checks of w."""

@@ -1,0 +1,44 @@
+"""A benchmark case opened: its data and its backend."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import cast
+
+from backends.catalogue import open_backend
+from backends.names import Name
+from backends.problem import Problem
+from backends.rows.source import Generated, Source
+from backends.rows.streamed import SourceBackend
+from bench.measure.filerows import FileRows, rows_of
+from bench.results.case import BASELINES, Case
+
+
+def data_of(case: Case) -> Problem | Source:
+    """Return the data of a case: a file's rows where this process was told of a file.
+
+    A distributed backend is given the `Source`, because its workers open their own rows.
+    """
+    told = FileRows.told()
+    distributed = case.backend not in BASELINES and Name.parse(case.backend).distributed
+    if distributed:
+        return Generated(*case.size) if told is None else told.open(case.dtype)
+    return synthetic(case) if told is None else rows_of(told, case.dtype)
+
+
+def synthetic(case: Case) -> Problem:
+    """Return the synthetic data of the case's size."""
+    return _made(*case.size)
+
+
+def open_case(case: Case) -> SourceBackend:
+    """Import the case's library and return its backend, which can place `data_of` it."""
+    told = FileRows.told()
+    if told is None:  # then its data are a `Problem`, or the backend is distributed
+        return cast(SourceBackend, open_backend(case.backend))
+    return told.backend(case.backend)
+
+
+@lru_cache(maxsize=1)  # cases are ordered by size, and large data fit in memory once
+def _made(rows: int, features: int, dtype: str) -> Problem:
+    return Generated(rows, features, dtype).load()

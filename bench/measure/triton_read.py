@@ -1,0 +1,37 @@
+"""A loop in Triton that reads, adds up, and does nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import triton
+import triton.language as tl
+
+from backends.torch.onepass import processors
+
+BLOCK, WARPS = 4096, 8
+
+PROGRAMS = 4
+"""Side by side on a multiprocessor."""
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Write the sum of every ``num_programs``-th block."""
+    inside = tl.arange(0, BLOCK).to(tl.int64)
+    total = tl.zeros((BLOCK,), tl.float32)
+    for k in range(tl.program_id(0).to(tl.int64), blocks, tl.num_programs(0)):
+        total += tl.load(values + k * BLOCK + inside)
+    tl.store(sums + tl.program_id(0), tl.sum(total, axis=0))
+
+
+def reading(values: torch.Tensor) -> Callable[[], object]:
+    """Return what reads a float32 tensor on a device; not what no whole block holds."""
+    sums = values.new_empty(PROGRAMS * processors(values.device))
+
+    def read() -> None:
+        with torch.cuda.device(values.device):
+            _sum[(len(sums),)](values, sums, len(values) // BLOCK, BLOCK, num_warps=WARPS)
+
+    return read

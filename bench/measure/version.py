@@ -1,0 +1,54 @@
+"""The code that a timing depends on: a hash of its sources, and git's revision."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+TREE = Path(__file__).parents[2]
+"""This checkout."""
+
+GIT_SECONDS = 20.0
+"""Seconds to wait for git."""
+
+SOURCES = (
+    "backends/**/*.py",
+    "bench/host/*.py",
+    "bench/measure/*.py",
+    "bench/measure/*.c",
+    "bench/results/case.py",
+    "bench/conftest.py",
+    "bench/test_setup.py",
+    "bench/test_step.py",
+)
+"""Patterns of the files that a timing depends on; how it is judged or shown is not in them."""
+
+
+def code_version(tree: Path = TREE) -> str:
+    """Return a hash of the sources, so that a record never mixes timings of two versions."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in SOURCES for path in tree.glob(pattern)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def revision(tree: Path = TREE) -> str:
+    """Return the checkout's git revision, ``-dirty`` if files have changed; or nothing."""
+    git = shutil.which("git")
+    if git is None or not (tree / ".git").exists():
+        return ""
+    found = []
+    for question in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no")):
+        answer = subprocess.run(  # noqa: S603 (the arguments are ours)
+            [git, "-C", str(tree), *question],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=GIT_SECONDS,
+        )
+        if answer.returncode:
+            return ""
+        found.append(answer.stdout.strip())
+    return found[0] + ("-dirty" if found[1] else "")

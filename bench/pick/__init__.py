@@ -1,0 +1,1 @@
+"""Choosing a backend: cost models, what to measure next, and the recommendation."""

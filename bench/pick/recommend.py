@@ -1,0 +1,275 @@
+"""The recommendation: which backend for these rows, features and iterations, and why.
+
+Pure: cost models in, an answer out. What can be told apart is decided on the
+models' draws; what cannot is called a tie, and the plainer backend is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from backends.names import Name
+from backends.problem import step_bytes
+from bench.pick.model import COVERAGE, CostModel, Range
+
+TIE = 1.05
+"""Where two can't be told apart, the plainer one may be so much slower than the other."""
+
+FEWEST_ROWS = 100
+"""Crossovers are looked for from here."""
+
+GRID_POINTS = 160
+"""Sizes between there and the target."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody wants to run.
+
+    Attributes
+    ----------
+    rows, features, iterations : int
+    dtype : str
+    memory_bytes : dict
+        Device → what may be used of it; ``cpu`` is the host.
+    loop_only : bool
+        Leave techniques out that work with least squares alone.
+    """
+
+    rows: int
+    features: int
+    iterations: int
+    dtype: str
+    memory_bytes: Mapping[str, int]
+    loop_only: bool = False
+
+    @property
+    def data_bytes(self) -> int:
+        """X and y."""
+        return step_bytes(self.rows, self.features, self.dtype)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One line of the answer. Seconds, bytes; None = not known.
+
+    Attributes
+    ----------
+    fits : bool or None
+        Whether `needs_bytes` are there.
+    break_even_iterations : float or None
+        From where it beats the simplest backend; 0 always, None never.
+    largest_rows : int
+        Most rows that were measured.
+    """
+
+    backend: str
+    available: bool
+    reason: str
+    fits: bool | None = None
+    needs_bytes: int | None = None
+    import_s: float | None = None
+    place_s: float | None = None
+    first_call_s: float | None = None
+    setup_s: float | None = None
+    step_s: Range | None = None
+    total_s: Range | None = None
+    break_even_iterations: float | None = None
+    bandwidth_fraction: float | None = None
+    largest_rows: int = 0
+
+    @property
+    def least_squares_only(self) -> bool:
+        """Whether the technique would not work with another loss."""
+        return Name.parse(self.backend).least_squares_only
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of ``pick --json``."""
+        return asdict(self) | {
+            "reason": self.reason or None,
+            "least_squares_only": self.least_squares_only,
+        }
+
+
+@dataclass(frozen=True)
+class Crossover:
+    """From so many rows on another backend is the fastest; low and high bound the rows."""
+
+    rows: float
+    low: float
+    high: float
+    before: str
+    after: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of ``pick --json``."""
+        bounds = {"rows": self.rows, "low": self.low, "high": self.high}
+        return bounds | {"from": self.before, "to": self.after}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to use.
+
+    Attributes
+    ----------
+    pick : str or None
+        None where nothing was measured.
+    loop_pick : str or None
+        The best of those that work with any loss.
+    tied : tuple of str
+        Those that can't be told apart from the pick.
+    fits : bool
+        Whether the pick's memory is there; if not, nothing's is.
+    candidates : tuple of Candidate
+        Fastest first, those without figures last.
+    """
+
+    request: Request
+    pick: str | None
+    loop_pick: str | None
+    tied: tuple[str, ...]
+    fits: bool
+    candidates: tuple[Candidate, ...]
+    crossovers: tuple[Crossover, ...]
+
+    def of(self, backend: str) -> Candidate:
+        """Return the line of a backend."""
+        return next(c for c in self.candidates if c.backend == backend)
+
+
+def recommend(
+    models: Sequence[CostModel],
+    request: Request,
+    unavailable: Mapping[str, str],
+    fractions: Mapping[str, float | None] | None = None,
+) -> Answer:
+    """Answer a request.
+
+    Parameters
+    ----------
+    models : sequence of CostModel
+        Those that can be measured here, in any order.
+    request : Request
+    unavailable : mapping
+        Backend → why it was not, or could not be, measured to the end.
+    fractions : mapping, optional
+        Backend → its share of the memory's bandwidth.
+    """
+    known = sorted((m for m in models if m.complete), key=lambda m: plainness(m.backend))
+    simplest = next(iter(known), None)
+    lines = {m.backend: _line(m, request, simplest, fractions or {}) for m in known}
+    eligible = [
+        m for m in known if not (request.loop_only and lines[m.backend].least_squares_only)
+    ]
+    fitting = [m for m in eligible if lines[m.backend].fits is not False]
+    pick, tied = choose(fitting or eligible, request.rows, request.iterations)
+    loops = [m for m in fitting or eligible if not lines[m.backend].least_squares_only]
+    loop_pick, _ = choose(loops, request.rows, request.iterations)
+    order = sorted(lines.values(), key=lambda c: c.total_s.median if c.total_s else math.inf)
+    rest = [Candidate(b, available=False, reason=why) for b, why in unavailable.items()]
+    return Answer(
+        request,
+        pick,
+        loop_pick,
+        tied,
+        bool(fitting),
+        (*order, *(c for c in rest if c.backend not in lines)),
+        crossovers(fitting or eligible, request),
+    )
+
+
+def plainness(backend: str) -> tuple[bool, bool, bool]:
+    """Order backends from the plainest on; those alike keep the catalogue's order."""
+    name = Name.parse(backend)
+    return name.least_squares_only, bool(name.technique), name.device != "cpu"
+
+
+def _line(
+    model: CostModel,
+    request: Request,
+    simplest: CostModel | None,
+    fractions: Mapping[str, float | None],
+) -> Candidate:
+    needs = model.peak_bytes(request.rows)
+    device = Name.parse(model.backend).device
+    most = request.memory_bytes.get(device, request.memory_bytes["cpu"])
+    return Candidate(
+        model.backend,
+        available=True,
+        reason="",
+        fits=None if needs is None else needs <= most,
+        needs_bytes=None if needs is None else int(needs),
+        import_s=model.import_s,
+        place_s=model.place_s(request.rows),
+        first_call_s=model.first_call_s(request.rows),
+        setup_s=model.setup_s(request.rows),
+        step_s=model.step(request.rows),
+        total_s=model.total(request.rows, request.iterations),
+        break_even_iterations=break_even(model, simplest or model, request.rows),
+        bandwidth_fraction=fractions.get(model.backend),
+        largest_rows=model.largest,
+    )
+
+
+def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None:
+    """Return the iterations from which `model` beats `simplest`; None if never."""
+    more_setup = model.setup_s(rows) - simplest.setup_s(rows)
+    gain = simplest.step_s(rows) - model.step_s(rows)
+    if more_setup <= 0:
+        return 0.0 if gain >= 0 else None
+    return more_setup / gain if gain > 0 else None
+
+
+def choose(
+    models: Sequence[CostModel], rows: int, iterations: int
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the pick, and what can't be told apart from it.
+
+    A backend ties with the fastest when the fastest wins in fewer than
+    `COVERAGE` of the draws. Of those that tie, and that are not expected to be
+    slower than `TIE`, the plainest is picked.
+    """
+    if not models:
+        return None, ()
+    plain_first = sorted(models, key=lambda m: plainness(m.backend))
+    best = min(plain_first, key=lambda m: m.total_s(rows, iterations))
+    draws = best.totals(rows, iterations)
+    ties = [
+        m
+        for m in plain_first
+        if m is best or float(np.mean(draws < m.totals(rows, iterations))) < COVERAGE
+    ]
+    near = TIE * best.total_s(rows, iterations)
+    picked = next(m for m in ties if m.total_s(rows, iterations) <= near)
+    return picked.backend, tuple(m.backend for m in ties if m is not picked)
+
+
+def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover, ...]:
+    """Return where the fastest backend changes between `FEWEST_ROWS` and the request's rows."""
+    if len(models) < 2 or request.rows <= FEWEST_ROWS:
+        return ()
+    grid = np.geomspace(FEWEST_ROWS, request.rows, GRID_POINTS)
+    totals = np.array([[m.total_s(n, request.iterations) for n in grid] for m in models])
+    best = totals.argmin(axis=0)
+    found = []
+    for i in np.flatnonzero(np.diff(best)):
+        a, b = models[best[i]], models[best[i + 1]]
+        wins = np.array(
+            [
+                np.mean(b.totals(n, request.iterations) < a.totals(n, request.iterations))
+                for n in grid
+            ]
+        )
+        # From the last size where b hardly ever wins to the first where it nearly always does.
+        below, above = wins[: i + 1] <= 1 - COVERAGE, wins[i + 1 :] >= COVERAGE
+        low = grid[np.flatnonzero(below)[-1]] if below.any() else grid[0]
+        high = grid[i + 1 + np.flatnonzero(above)[0]] if above.any() else grid[-1]
+        middle = math.sqrt(grid[i] * grid[i + 1])
+        found.append(Crossover(middle, float(low), float(high), a.backend, b.backend))
+    return tuple(found)

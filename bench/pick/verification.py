@@ -1,0 +1,315 @@
+"""Hold predictions against measurements that no model has seen.
+
+``pick --verify`` does so at a few sizes; `bench.checks.pick` for two dozen picks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from bench.pick.explorer import Explorer
+    from bench.pick.model import CostModel
+    from bench.results.record import Record
+    from bench.results.summary import Result
+
+HELD_OUT = 3
+"""Sizes of ``--verify``."""
+
+PASSES = 3
+
+WORST_MEDIAN = 1.05
+"""A median regret above it fails."""
+
+BYTES_A_SECOND = 1e7
+"""Of ``--verify``'s largest size, for each second of the budget."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A total that was predicted and then measured; seconds."""
+
+    backend: str
+    rows: int
+    features: int
+    iterations: int
+    predicted_s: float
+    low_s: float
+    high_s: float
+    measured_s: float
+
+    @property
+    def error(self) -> float:
+        """Relative to the measured total."""
+        return abs(self.predicted_s / self.measured_s - 1)
+
+    @property
+    def covered(self) -> bool:
+        """Whether the interval holds what was measured."""
+        return self.low_s <= self.measured_s <= self.high_s
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A pick, and the backend that was really the fastest."""
+
+    rows: int
+    features: int
+    iterations: int
+    pick: str
+    best: str
+    regret: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """All predictions, what the picks cost, and how far off the memory was."""
+
+    predictions: tuple[Prediction, ...]
+    outcomes: tuple[Outcome, ...]
+    memory: tuple[tuple[str, int, int, float, float], ...] = ()
+
+    @property
+    def regret(self) -> float:
+        """The median one."""
+        return median(o.regret for o in self.outcomes)
+
+    @property
+    def good(self) -> bool:
+        """Whether the picks were worth following."""
+        return self.regret <= WORST_MEDIAN
+
+    @property
+    def coverage(self) -> float:
+        """The share of intervals that held what was measured."""
+        return sum(p.covered for p in self.predictions) / len(self.predictions)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of ``pick --verify --json``."""
+        return {
+            "median_regret": self.regret,
+            "worst_regret": max(o.regret for o in self.outcomes),
+            "coverage": self.coverage,
+            "median_error": median(p.error for p in self.predictions),
+            "predictions": [asdict(p) for p in self.predictions],
+            "picks": [asdict(o) for o in self.outcomes],
+        }
+
+    def page(self) -> RenderableType:
+        """Return tables: the picks, then every backend's errors."""
+        from rich.console import Group
+        from rich.text import Text
+
+        from bench.show.text import percent
+
+        worst = max(o.regret for o in self.outcomes)
+        line = (
+            f"Checked on {len(self.outcomes)} picks: the median costs "
+            f"{self.regret:.2f} times the best, the worst {worst:.2f}; "
+            f"{percent(self.coverage)} of {len(self.predictions)} totals lie in their "
+            "90 % intervals."
+        )
+        return Group(
+            *(Text(), Text(line, "bold"), self._picks(), Text(), self._errors()),
+            self._memory(),
+        )
+
+    def _picks(self) -> RenderableType:
+        from bench.show.text import count, times
+
+        table = plain_table("rows", "features", "iterations", "pick", "best", "regret")
+        for o in self.outcomes:
+            table.add_row(
+                *(count(o.rows), count(o.features), count(o.iterations)),
+                *(o.pick, o.best, f"{o.regret:.2f}" if o.regret < 10 else times(o.regret)),
+            )
+        return table
+
+    def _errors(self) -> RenderableType:
+        from bench.show.text import percent
+
+        table = plain_table("backend", "totals", "median error", "worst error", "covered")
+        for backend in sorted({p.backend for p in self.predictions}):
+            mine = [p for p in self.predictions if p.backend == backend]
+            errors = [p.error for p in mine]
+            covered = sum(p.covered for p in mine) / len(mine)
+            table.add_row(
+                *(backend, str(len(mine)), percent(median(errors)), percent(max(errors))),
+                percent(covered),
+            )
+        return table
+
+    def _memory(self) -> RenderableType:
+        from rich.text import Text
+
+        if not self.memory:
+            return Text()
+        off = [
+            abs(predicted - measured) / max(0.15 * measured, 50e6)
+            for *_, predicted, measured in self.memory
+        ]
+        worst = self.memory[int(np.argmax(off))]
+        inside = sum(o <= 1 for o in off)
+        return Text(
+            f"\nPeak memory: {inside} of {len(off)} within 15 % or 50 MB; the worst is "
+            f"{worst[0]} at {worst[1]} × {worst[2]}: {worst[3] / 1e6:.0f} MB predicted, "
+            f"{worst[4] / 1e6:.0f} MB measured."
+        )
+
+
+def plain_table(*headings: str) -> Table:
+    """Return an empty table without rules; columns of words stand on the left."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1))
+    for heading in headings:
+        words = heading in ("backend", "pick", "best")
+        table.add_column(heading, justify="left" if words else "right", overflow="fold")
+    return table
+
+
+def measured_total(result: Result, iterations: int) -> float | None:
+    """Return import + place + first call + iterations · step; None for a row that failed."""
+    if result.step_s is None or result.place_s is None or result.first_call_s is None:
+        return None
+    setup = (result.import_s or 0.0) + result.place_s + result.first_call_s
+    return setup + iterations * result.step_s.median
+
+
+def hold(
+    models: Iterable[CostModel], results: Sequence[Result], iterations: Iterable[int]
+) -> list[Prediction]:
+    """Return every total that was both predicted and measured."""
+    found = []
+    for model in models:
+        if not model.complete:
+            continue
+        for r in results:
+            same = (r.backend, r.features, r.dtype)
+            if same != (model.backend, model.features, model.dtype):
+                continue
+            for k in iterations:
+                total = measured_total(r, k)
+                if total is not None:
+                    p = model.total(r.rows, k)
+                    found.append(
+                        Prediction(
+                            *(model.backend, r.rows, r.features, k),
+                            *(p.median, p.low, p.high, total),
+                        )
+                    )
+    return found
+
+
+def judge(
+    pick: str, rows: int, features: int, iterations: int, results: Sequence[Result]
+) -> Outcome | None:
+    """Hold a pick against the fastest of what was measured; None if it was not."""
+    totals = {
+        r.backend: total
+        for r in results
+        if (r.rows, r.features) == (rows, features)
+        and (total := measured_total(r, iterations)) is not None
+    }
+    if pick not in totals:
+        return None
+    best = min(totals, key=totals.__getitem__)
+    regret = totals[pick] / totals[best]
+    return Outcome(rows, features, iterations, pick, best, regret)
+
+
+def measure_held_out(explorer: Explorer) -> Check | None:
+    """Measure all complete backends at sizes that no model saw, and hold the answers to it.
+
+    Sizes are log-uniform up to what the memory and the budget allow; the
+    same request gives the same sizes. None where no pick could be measured.
+    """
+    from backends.problem import step_bytes
+    from bench.pick.model import CAUTION
+    from bench.pick.recommend import choose
+    from bench.results.summary import summarise
+
+    request = explorer.request
+    models = [m for m in explorer.models.values() if m.complete]
+    seen = {s.rows for m in models for s in m.observations.step}
+    row_bytes = step_bytes(1, request.features, request.dtype)
+    most = min(request.memory_bytes["cpu"] / CAUTION, explorer.budget * BYTES_A_SECOND)
+    rng = np.random.default_rng([request.rows, request.features])
+    sizes: list[int] = []
+    while len(sizes) < HELD_OUT:
+        n = int(np.exp(rng.uniform(np.log(100), np.log(max(200.0, most / row_bytes)))))
+        if n not in seen:
+            sizes.append(n)
+    sizes.sort()
+    rows_of = [(m.backend, n, request.features, request.dtype) for n in sizes for m in models]
+    explorer.claim()
+    results = summarise(measure(rows_of, explorer.threads, explorer.store, explorer.report))
+    outcomes = []
+    for n in sizes:
+        pick, _ = choose(models, n, request.iterations)
+        assert pick is not None  # noqa: S101 there are models
+        outcome = judge(pick, n, request.features, request.iterations, results)
+        if outcome:
+            outcomes.append(outcome)
+    if not outcomes:
+        return None
+    return Check(
+        tuple(hold(models, results, [request.iterations])),
+        tuple(outcomes),
+        memory(models, results),
+    )
+
+
+def measure(
+    rows: Sequence[tuple[str, int, int, str]],
+    threads: int,
+    store: Path,
+    report: Callable[[str, float], None],
+) -> Record:
+    """Measure rows in one interleaved run; what a `pick` may learn from later, too.
+
+    Parameters
+    ----------
+    rows : sequence of tuple
+        Backend, rows, features, dtype.
+    threads : int
+    store : Path
+    report : callable
+        Is told what comes next and the share that is done, before each child.
+    """
+    from bench.measure.runner import Plan, Runner
+    from bench.results.case import Case
+
+    plan = Plan(tuple(Case(*row) for row in rows), PASSES, 0.1)
+    runner = Runner(plan, threads, store)
+    total = len(plan.tasks())
+    done = iter(range(total + 1))
+    return runner.run(
+        started=lambda task: report(f"check, {task.name}", next(done) / total),
+        ended=lambda _: None,
+    )
+
+
+def memory(
+    models: Sequence[CostModel], results: Sequence[Result]
+) -> tuple[tuple[str, int, int, float, float], ...]:
+    """Return backend, rows, features, and the peak predicted and measured, in bytes."""
+    found = []
+    for model in models:
+        for r in results:
+            same = (r.backend, r.features) == (model.backend, model.features)
+            predicted = model.peak_bytes(r.rows) if same else None
+            if predicted is not None and r.peak_bytes is not None:
+                found.append((r.backend, r.rows, r.features, predicted, float(r.peak_bytes)))
+    return tuple(found)

@@ -1,0 +1,121 @@
+"""What a page shows, sorted by where it was taken: a machine, with one version of the code."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bench.host.machine import last_cache_bytes
+from bench.pick.model import CostModel, machine_spreads
+from bench.pick.observations import memory_pace, steady_observations
+from bench.pick.recommend import plainness
+from bench.results.record import Record
+from bench.results.saved import Saved
+from bench.results.summary import NOT_MEASURED, Result, summarise
+
+Shape = tuple[int, str]
+"""Features and dtype: what a cost model is of."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Records of one machine and code, together.
+
+    Attributes
+    ----------
+    label : str
+        Short, and another one for each source of a page.
+    records : tuple of Record
+        Oldest first.
+    """
+
+    label: str
+    records: tuple[Record, ...]
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """As the records have it."""
+        return self.records[-1].machine
+
+    @property
+    def revision(self) -> str:
+        """The code's, as far as it is known."""
+        return self.records[-1].revision
+
+    @property
+    def memory_bytes(self) -> dict[str, int]:
+        """Device → all that a process might use of it."""
+        gpus = {f"cuda:{i}": gpu["memory_bytes"] for i, gpu in enumerate(self.machine["gpus"])}
+        known = {device: size for device, size in gpus.items() if size}
+        return {"cpu": self.machine["memory_bytes"], **known}
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """What was timed or failed, once a row: the newest."""
+        found: dict[tuple[object, ...], Result] = {}
+        for record in self.records:
+            for result in summarise(record):
+                if result.verified or result.reason != NOT_MEASURED:
+                    found[*result.row.size, result.backend] = result
+        return sorted(found.values(), key=_order)
+
+    @cached_property
+    def models(self) -> dict[Shape, list[CostModel]]:
+        """Complete cost models, the plainest first, where two or more can be compared."""
+        found = {}
+        cache = last_cache_bytes(self.machine)
+        pace = memory_pace(self.records, cache)
+        for shape in sorted({(r.features, r.dtype) for r in self.results}):
+            seen = steady_observations(self.records, *shape, pace)
+            spreads = machine_spreads(seen.values())
+            models = [
+                CostModel(name, of, *shape, cache, spreads, pace.states)
+                for name, of in seen.items()
+            ]
+            complete = [m for m in models if m.complete]
+            if len(complete) > 1:
+                found[shape] = sorted(complete, key=lambda m: plainness(m.backend))
+        return found
+
+
+def _order(result: Result) -> tuple[object, ...]:
+    seconds = result.step_s.median if result.step_s else math.inf
+    size = (result.features, result.dtype, result.rows)
+    return (*size, result.least_squares_only, seconds, result.backend)
+
+
+def sources(saved: Iterable[Saved]) -> list[Source]:
+    """Sort records by machine and code; the newest source first."""
+    groups: dict[str, list[Record]] = {}
+    for one in saved:
+        key = json.dumps([one.record.machine, one.record.code], sort_keys=True)
+        groups.setdefault(key, []).append(one.record)
+    ordered = [sorted(g, key=lambda r: r.created) for g in groups.values()]
+    ordered.sort(key=lambda group: group[-1].created, reverse=True)
+    labels = _labels([group[-1] for group in ordered])
+    return [Source(label, tuple(group)) for label, group in zip(labels, ordered, strict=True)]
+
+
+def _labels(newest: Sequence[Record]) -> list[str]:
+    """Name machines by what tells them apart: processor, threads, then revision and date."""
+    plain = [machine_name(record.machine) for record in newest]
+    dated = [
+        f"{name}, {record.revision[:12] or record.code} of {record.created[:16]}"
+        for name, record in zip(plain, newest, strict=True)
+    ]
+    return [
+        name if plain.count(name) == 1 else more
+        for name, more in zip(plain, dated, strict=True)
+    ]
+
+
+def machine_name(machine: dict[str, Any]) -> str:
+    """Name processor, threads and GPUs in a few words."""
+    cpu = machine["cpu"].replace("(R)", "").replace("(TM)", "").split(" CPU @")[0]
+    threads = machine["threads"]
+    gpus = sorted({gpu["name"] for gpu in machine["gpus"]})
+    return ", ".join([f"{cpu} ({threads} thread{'s' * (threads > 1)})", *gpus])

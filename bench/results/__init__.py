@@ -1,0 +1,1 @@
+"""Results: a case, its record, the store, and statistics of them."""

@@ -1,0 +1,96 @@
+"""What is measured: a backend at a size and dtype."""
+
+from __future__ import annotations
+
+import reprlib
+from dataclasses import dataclass
+
+from backends.errors import BackendError, ProblemError
+from backends.names import Name
+from backends.problem import DTYPES, step_bytes
+
+READ, NATIVE = "read", "c"
+"""Names of the baselines in a case: a plain read of the same bytes, and the C kernel."""
+
+BASELINES = (READ, NATIVE)
+
+MOST = 10**15
+"""Rows or features: more no machine has, and their bytes fit a float."""
+
+
+@dataclass(frozen=True, order=True)
+class Case:
+    """One line of the table, as it is passed to a child: ``numba/1000000x32/float32``."""
+
+    backend: str
+    rows: int
+    features: int
+    dtype: str
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """Read what ``str(row)`` wrote."""
+        backend, rows, features, dtype = _parts(text)
+        if backend not in BASELINES:
+            backend = str(Name.parse(backend))
+        return cls(backend, rows, features, dtype)
+
+    def __str__(self) -> str:
+        return f"{self.backend}/{self.rows}x{self.features}/{self.dtype}"
+
+    @property
+    def library(self) -> str:
+        """The library of its backend."""
+        return Name.parse(self.backend).library
+
+    @property
+    def size(self) -> tuple[int, int, str]:
+        """What the data depend on: rows, features, dtype."""
+        return self.rows, self.features, self.dtype
+
+    @property
+    def bytes_per_step(self) -> int:
+        """Bytes that a step must read at the least."""
+        return step_bytes(self.rows, self.features, self.dtype)
+
+    @property
+    def device(self) -> str:
+        """Where its data lie; a yardstick's are the host's."""
+        return "cpu" if self.backend in BASELINES else Name.parse(self.backend).device
+
+    @property
+    def reads_rows(self) -> bool:
+        """Whether a step reads the rows: `gram`'s does not."""
+        return self.backend in BASELINES or not Name.parse(self.backend).least_squares_only
+
+    @property
+    def reads_memory(self) -> bool:
+        """Whether a step reads the rows from the host's memory."""
+        return self.device == "cpu" and self.reads_rows
+
+    @property
+    def read(self) -> Case:
+        """The read of the same bytes."""
+        return Case(READ, *self.size)
+
+
+def check_case(text: str) -> None:
+    """Raise where the text is no row; its backend may be another machine's."""
+    _parts(text)
+
+
+def _parts(text: str) -> tuple[str, int, int, str]:
+    try:
+        backend, size, dtype = text.split("/")
+        rows, features = map(int, size.split("x"))
+    except ValueError:
+        rows = features = 0
+    if not (1 <= rows <= MOST and 1 <= features <= MOST):
+        raise BackendError(f"{reprlib.repr(text)} is not BACKEND/ROWSxFEATURES/DTYPE")
+    if dtype not in DTYPES:
+        raise ProblemError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    return backend, rows, features, dtype
+
+
+SMALLEST_BYTES = 1 << 20
+"""Below it a step waits for latency, not bandwidth: no fraction is reported."""

@@ -1,0 +1,256 @@
+"""What a run leaves behind: every raw timing, and where it was taken.
+
+A record holds no statistics; `bench.results.summary` derives them. It is written
+after every child, whole or not at all, so that an interrupted run can go on.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from backends.errors import DescentbenchError
+from bench.host.files import StoreError, write_atomically
+from bench.results.case import READ, check_case
+from bench.results.schema import Optional, Positive, check
+
+SCHEMA = 1
+
+MEASUREMENT = {
+    "kind": str,
+    "row": str,
+    "seconds": [Positive],
+    "steps": Positive,
+    "info": {
+        Optional("bytes"): Positive,
+        Optional("relative_error"): (float, None),
+        Optional("peak_bytes"): (int, None),
+        Optional("peak_device_bytes"): (int, None),
+        Optional("added_bytes"): (int, None),
+        Optional("more_rows"): Positive,
+        Optional("place_again_s"): (float, None),
+        Optional("waiting"): (float, None),
+        Optional("read_bytes_per_s"): [Positive],
+    },
+}
+
+SHAPE = {
+    "created": str,
+    "request": {
+        "rows": [str],
+        Optional("pick"): {
+            "names": [str],
+            Optional("missing"): {str: str},
+            Optional("at_least"): {str: Positive},
+        },
+    },
+    "machine": {
+        "cpu": str,
+        "cpus": int,
+        "memory_bytes": int,
+        "caches": {str: int},
+        "os": str,
+        "python": str,
+        "gpus": [{"name": str, "memory_bytes": (int, None), "driver": str}],
+        "versions": {str: str},
+        "threads": int,
+    },
+    "code": str,
+    "tasks": {
+        str: {
+            "measurements": [MEASUREMENT],
+            "failures": {str: str},
+            "thread_pools": [dict],
+            Optional("noise"): {
+                Optional(kind): float for kind in ("throttled", "swapped", "others", "stolen")
+            },
+        }
+    },
+    "complete": bool,
+    "schema": int,
+    Optional("name"): str,
+    Optional("revision"): str,
+    Optional("beside"): str,
+}
+"""What must be right in a file, so that nothing that reads a record need doubt it."""
+
+
+class RecordError(StoreError):
+    """A result file that cannot be read or written."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The rounds of one benchmark in one process.
+
+    Attributes
+    ----------
+    kind : str
+        ``import``, ``place``, ``first_call``, ``new_shape``, ``more_rows``, ``step``
+        or ``read``.
+    row : str
+        The `Case`, as text.
+    seconds : tuple of float
+        One a round.
+    steps : int
+        Steps (reads) in a round.
+    info : dict
+        What the benchmark noted: relative error, peak memory, bytes.
+    """
+
+    kind: str
+    row: str
+    seconds: tuple[float, ...]
+    steps: int = 1
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds_per_step(self) -> list[float]:
+        """Each round, divided by its steps."""
+        return [s / self.steps for s in self.seconds]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one child gave: its measurements, the rows that failed and why, and the noise."""
+
+    measurements: tuple[Measurement, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
+    thread_pools: list[dict[str, Any]] = field(default_factory=list)
+    noise: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run: what was asked for, on which machine, and what each child gave.
+
+    Attributes
+    ----------
+    created : str
+        ISO 8601, UTC.
+    request, machine : dict
+    code : str
+        `bench.measure.version.code_version`.
+    name : str
+        What ``run --name`` called it.
+    revision : str
+        The git revision of the code, with ``-dirty`` where files had changed.
+    beside : str
+        Shared by records that were taken in turn.
+    """
+
+    created: str
+    request: dict[str, Any]
+    machine: dict[str, Any]
+    code: str
+    tasks: dict[str, Outcome] = field(default_factory=dict)
+    complete: bool = False
+    schema: int = SCHEMA
+    name: str = ""
+    revision: str = ""
+    beside: str = ""
+
+    def with_outcome(self, task: str, outcome: Outcome) -> Record:
+        """Return the record with one more child in it, whose reasons are fit for a line."""
+        reasons = {row: printable(why) for row, why in outcome.failures.items()}
+        outcome = replace(outcome, failures=reasons)
+        return replace(self, tasks=self.tasks | {task: outcome})
+
+    def continues(self, other: Record) -> bool:
+        """Whether `other` asks the same of the same machine and code."""
+        mine, its = ((r.request, r.machine, r.code) for r in (self, other))
+        return mine == its
+
+    def save(self, path: Path) -> None:
+        """Write the record, atomically."""
+        document = asdict(self) | {"benchmarks": pytest_benchmarks(self)}
+        write_atomically(path, json.dumps(document, indent=1, allow_nan=False))
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        """Read a record.
+
+        Raises
+        ------
+        RecordError
+            It cannot be read, is of another schema, or anything in it is not what
+            a run writes.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        except OSError as error:
+            raise RecordError(f"cannot read {path}: {error.strerror}") from None
+        except (ValueError, RecursionError) as error:
+            raise RecordError(f"{path} is not a result file: {error}") from None
+        schema = raw.get("schema") if isinstance(raw, dict) else None
+        if schema != SCHEMA:
+            raise RecordError(f"{path} has schema {schema!r}; this version reads {SCHEMA}")
+        try:
+            raw.pop("benchmarks", None)  # for another program; all of it is in the tasks
+            check(raw, SHAPE)
+            tasks = {name: _outcome(value) for name, value in raw.pop("tasks").items()}
+            record = cls(**raw, tasks=tasks)
+            _check_words(record)
+        except (DescentbenchError, TypeError, ValueError) as error:
+            raise RecordError(f"{path} is damaged: {error}") from None
+        return record
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _check_words(record: Record) -> None:
+    """Raise where a text does not say what it must: a time, or a row."""
+    if datetime.fromisoformat(record.created).tzinfo is None:
+        raise RecordError(f"created has no time zone: {record.created!r}")
+    rows = {*record.request["rows"]}
+    for outcome in record.tasks.values():
+        rows |= outcome.failures.keys() | {m.row for m in outcome.measurements}
+        for m in outcome.measurements:
+            if not m.seconds or (m.kind == READ and "bytes" not in m.info):
+                raise RecordError(f"a {m.kind!r} of {m.row} lacks its figures")
+            if (m.kind == READ) != m.row.startswith(f"{READ}/"):
+                raise RecordError(f"{m.row} is no row for a {m.kind!r}")
+    for row in rows:
+        check_case(row)
+
+
+def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
+    """Return the steps as pytest-benchmark saves them: its ``compare`` then reads our files."""
+    from pytest_benchmark.stats import Stats
+
+    rows: dict[str, Any] = {}
+    for outcome in record.tasks.values():
+        for m in outcome.measurements:
+            if m.kind == "step" and m.row not in outcome.failures:
+                of = rows.setdefault(m.row, Stats())
+                for seconds in m.seconds_per_step:
+                    of.update(seconds)
+    return [
+        {
+            "group": None,
+            "name": row,
+            "fullname": f"bench/test_step.py::test_step[{row}]",
+            "params": None,
+            "param": row,
+            "extra_info": {},
+            "stats": stats.as_dict() | {"iterations": 1},
+        }
+        for row, stats in rows.items()
+    ]
+
+
+def printable(text: str) -> str:
+    """Put a sign in the place of what would move the cursor, or cannot be encoded."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _outcome(raw: dict[str, Any]) -> Outcome:
+    measurements = tuple(
+        Measurement(**(m | {"seconds": tuple(m["seconds"])})) for m in raw["measurements"]
+    )
+    return Outcome(measurements, raw["failures"], raw["thread_pools"], raw.get("noise", {}))

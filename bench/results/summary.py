@@ -1,0 +1,221 @@
+"""From raw timings to the figures of the table: medians, intervals, ratios."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cache
+from statistics import median
+from typing import Any
+
+from scipy.stats import quantile_test
+
+from backends.names import Name
+from bench.results.case import SMALLEST_BYTES, Case
+from bench.results.record import Measurement, Record
+
+UNSTABLE = 0.1
+"""Half an interval, relative to the median, beyond which a time is called unstable."""
+
+NOT_MEASURED = "not measured"
+"""Reason of a row that was asked for, and neither timed nor failed."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A median and its 95 % confidence interval; None where there are too few samples."""
+
+    median: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, samples: list[float]) -> Interval:
+        """Take the interval between order statistics, as the binomial test gives it.
+
+        It needs no shape of the distribution, and covers what it claims from
+        seven samples on, where a percentile bootstrap of the median does not
+        (`scipy.stats.quantile_test`; Conover, Practical Nonparametric
+        Statistics, 1999, section 3.2).
+        """
+        ordered = sorted(samples)
+        low, high = (None if r is None else ordered[r] for r in _ranks(len(ordered)))
+        return cls(median(ordered), low, high)
+
+    @property
+    def spread(self) -> float | None:
+        """Half the interval's width, relative to the median."""
+        if self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / (2 * self.median)
+
+
+@cache
+def _ranks(count: int) -> tuple[int | None, int | None]:
+    """Return which of so many ordered samples bound the median; they do not matter."""
+    bounds = quantile_test(range(count), p=0.5).confidence_interval(0.95)
+    low, high = (None if math.isnan(b) else int(b) for b in (bounds.low, bounds.high))
+    return low, high
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table. Seconds, bytes, bytes/s; None = not measured."""
+
+    backend: str
+    rows: int
+    features: int
+    dtype: str
+    steps: int
+    threads: int
+    verified: bool
+    reason: str
+    relative_error: float | None
+    import_s: float | None
+    place_s: float | None
+    first_call_s: float | None
+    new_shape_s: float | None
+    step_s: Interval | None
+    bytes_per_step: int
+    bandwidth_fraction: float | None
+    peak_bytes: int | None
+    peak_device_bytes: int | None
+
+    @property
+    def row(self) -> Case:
+        """What was measured."""
+        return Case(self.backend, self.rows, self.features, self.dtype)
+
+    @property
+    def gb_per_s(self) -> float | None:
+        """Bytes that a step must read, per second it takes, in 10⁹."""
+        if self.step_s is None or self.least_squares_only:
+            return None  # a step of XᵀX and Xᵀy reads no row
+        return self.bytes_per_step / self.step_s.median / 1e9
+
+    @property
+    def spread(self) -> float:
+        """Half a step's interval, relative; infinite where the samples are too few for one."""
+        if self.step_s is None:
+            return 0.0
+        return math.inf if self.step_s.spread is None else self.step_s.spread
+
+    @property
+    def unstable(self) -> bool:
+        """Whether the samples are too few, or lie too far apart, to go by their median."""
+        return self.spread > UNSTABLE
+
+    @property
+    def least_squares_only(self) -> bool:
+        """Whether the technique would not work with another loss."""
+        return Name.parse(self.backend).least_squares_only
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of ``run --json``."""
+        return asdict(self) | {
+            "gb_per_s": self.gb_per_s,
+            "unstable": self.unstable,
+            "least_squares_only": self.least_squares_only,
+            "reason": self.reason or None,
+        }
+
+
+def instability(spread: float) -> str:
+    """Write a `Result.spread`: ±23%."""
+    return "(few samples)" if math.isinf(spread) else f"±{spread:.0%}"
+
+
+def summarise(record: Record) -> list[Result]:
+    """Return a `Result` for every row that was asked for, by size, fastest first.
+
+    Techniques for least squares only come after the others of their size.
+    """
+    results = [_result(record, Case.parse(text)) for text in record.request["rows"]]
+
+    def order(result: Result) -> tuple[object, ...]:
+        seconds = result.step_s.median if result.step_s else math.inf
+        size = (result.features, result.rows, result.dtype)
+        return (*size, result.least_squares_only, seconds, result.backend)
+
+    return sorted(results, key=order)
+
+
+def _result(record: Record, row: Case) -> Result:
+    tasks, text = record.tasks.values(), str(row)
+    mine = [m for task in tasks for m in task.measurements if m.row == text]
+    reasons = [task.failures[text] for task in tasks if text in task.failures]
+    steps = [m for m in mine if m.kind == "step"]
+    verified = bool(steps) and not reasons
+    samples = [s for m in steps for s in m.seconds_per_step]
+
+    def once(kind: str) -> float | None:
+        return _middle(s for m in mine if m.kind == kind for s in m.seconds)
+
+    def worst(key: str) -> Any:
+        values = [m.info[key] for m in mine if m.info.get(key) is not None]
+        return max(values, default=None)
+
+    return Result(
+        backend=row.backend,
+        rows=row.rows,
+        features=row.features,
+        dtype=row.dtype,
+        steps=sum(m.steps * len(m.seconds) for m in steps),
+        threads=record.machine["threads"],
+        verified=verified,
+        reason="" if verified else next(iter(reasons), NOT_MEASURED),
+        relative_error=worst("relative_error"),
+        import_s=once("import"),
+        place_s=once("place"),
+        first_call_s=once("first_call"),
+        new_shape_s=once("new_shape"),
+        step_s=Interval.of(samples) if verified else None,
+        bytes_per_step=row.bytes_per_step,
+        bandwidth_fraction=read_fraction(record, row) if verified and row.reads_rows else None,
+        peak_bytes=worst("peak_bytes"),
+        peak_device_bytes=worst("peak_device_bytes"),
+    )
+
+
+def _middle(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return median(found) if found else None
+
+
+def read_fraction(record: Record, row: Case) -> float | None:
+    """Median over the passes of step's bytes/s ÷ the read's in the same process.
+
+    Of a read just before the round if there was one, else of the yardstick's, which reads
+    the host's memory.
+    """
+    if row.bytes_per_step < SMALLEST_BYTES:
+        return None  # it waits for latency
+
+    def rate(
+        measurements: Iterable[Measurement], of: Callable[[Measurement], int]
+    ) -> float | None:
+        return _middle(of(m) / s for m in measurements for s in m.seconds_per_step)
+
+    text, yardstick = str(row), str(row.read)
+    fractions = []
+    for task in record.tasks.values():
+        steps = [m for m in task.measurements if m.kind == "step" and m.row == text]
+        reads = [m for m in task.measurements if m.row == yardstick]
+        paired = [
+            row.bytes_per_step / s / read
+            for m in steps
+            for s, read in zip(
+                m.seconds_per_step, m.info.get("read_bytes_per_s", ()), strict=False
+            )
+        ]
+        if paired:
+            fractions.append(median(paired))
+            continue
+        if row.device != "cpu":
+            continue
+        step = rate(steps, lambda _: row.bytes_per_step)
+        read = rate(reads, lambda m: int(m.info["bytes"]))
+        if step and read:
+            fractions.append(step / read)
+    return _middle(fractions)

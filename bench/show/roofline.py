@@ -1,0 +1,213 @@
+"""How far each library's best is from what the machine can do.
+
+A full-batch step must read the data once, so a read of the same bytes bounds
+it; a kernel in C shows what plain hand-written code makes of that bound.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from backends.names import Name, libraries
+from bench.results.case import NATIVE, READ, SMALLEST_BYTES, Case
+from bench.results.record import Record
+from bench.results.summary import Result, read_fraction
+from bench.show.text import count, percent, seconds
+
+GRID = (
+    *((100, 1), (10_000, 1), (1_000_000, 1)),
+    *((70_000_000, 1), (40_000_000, 2), (30_000_000, 3), (8_000_000, 8), (2_000_000, 32)),
+    *((500_000, 128), (200_000, 500), (40_000, 2000)),
+)
+"""Rows and features: from latency to memory, then all of 256 MB and more in float32."""
+
+DEVICE_GRID = (
+    *((100, 1), (10_000, 1), (1_000_000, 1)),
+    *((250_000_000, 1), (130_000_000, 2), (90_000_000, 3), (32_000_000, 8), (8_000_000, 32)),
+    *((2_000_000, 128), (500_000, 500), (130_000, 2000)),
+)
+"""Of a GPU, which needs more to be busy: the last eight are of 1 GB and more."""
+
+Size = tuple[int, int, str]
+"""Rows, features and dtype."""
+
+C = "C, OpenMP"
+
+MOST_COLUMNS = 6
+"""Sizes in a table of 80 columns, with room for the units."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The yardsticks at a size; None = not measured.
+
+    Attributes
+    ----------
+    device : str
+        Whose memory is read.
+    read_s : float or None
+        Reading the bytes of a step once.
+    native_s : float or None
+        A step of the C kernel.
+    native_fraction : float or None
+        Its share of the read's pace.
+    failure : str
+        Why the C kernel failed, if it did.
+    """
+
+    rows: int
+    features: int
+    dtype: str
+    device: str
+    read_s: float | None
+    native_s: float | None
+    native_fraction: float | None
+    failure: str
+
+    @property
+    def bounds(self) -> bool:
+        """Whether reading bounds a step: a few bytes wait for latency."""
+        return Case(READ, *self.size).bytes_per_step >= SMALLEST_BYTES
+
+    @property
+    def size(self) -> Size:
+        """As `Case.size`."""
+        return self.rows, self.features, self.dtype
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields of ``run --limit --json``."""
+        return asdict(self) | {"failure": self.failure or None}
+
+
+def limits(record: Record) -> list[Limit]:
+    """Return the yardsticks of every size asked for, the host's and narrow ones first."""
+    rows = [Case.parse(text) for text in record.request["rows"]]
+    asked = {(r.device != "cpu", r.device, r.features, r.rows, r.dtype) for r in rows}
+    return [
+        _host(record, (n, d, dtype))
+        if device == "cpu"
+        else _device(record, (n, d, dtype), device)
+        for _, device, d, n, dtype in sorted(asked)
+    ]
+
+
+def _device(record: Record, size: Size, device: str) -> Limit:
+    """Take the reads before the rounds of all backends that run there."""
+    found = [m for task in record.tasks.values() for m in task.measurements]
+    rates = [
+        rate
+        for m in found
+        if (row := Case.parse(m.row)).size == size and row.device == device
+        for rate in m.info.get("read_bytes_per_s", ())
+    ]
+    read_s = Case(READ, *size).bytes_per_step / median(rates) if rates else None
+    return Limit(*size, device, read_s, native_s=None, native_fraction=None, failure="")
+
+
+def _host(record: Record, size: Size) -> Limit:
+    read, native = Case(READ, *size), Case(NATIVE, *size)
+    found = [m for task in record.tasks.values() for m in task.measurements]
+    reads = [
+        s * read.bytes_per_step / m.info["bytes"]
+        for m in found
+        if m.row == str(read)
+        for s in m.seconds_per_step
+    ]
+    steps = [s for m in found if m.row == str(native) for s in m.seconds_per_step]
+    failures = [task.failures.get(str(native), "") for task in record.tasks.values()]
+    failure = next(filter(None, failures), "")
+    right = bool(steps) and not failure
+    return Limit(
+        *size,
+        device="cpu",
+        read_s=median(reads) if reads else None,
+        native_s=median(steps) if right else None,
+        native_fraction=read_fraction(record, native) if right else None,
+        failure=failure,
+    )
+
+
+def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType:
+    """Return a line a library, its best technique at every size, above the yardsticks'.
+
+    Parameters
+    ----------
+    results : list of Result
+        Of each size the fastest first, as `summarise` gives them.
+    limits : list of Limit
+    """
+    parts: list[RenderableType] = []
+    for device in dict.fromkeys(limit.device for limit in limits):
+        there = [limit for limit in limits if limit.device == device]
+        theirs = [result for result in results if result.row.device == device]
+        for first in range(0, len(there), MOST_COLUMNS):
+            parts += _tables(theirs, there[first : first + MOST_COLUMNS])
+    failed = {str(r.row): r.reason for r in results if not r.verified}
+    failed |= {
+        str(Case(NATIVE, *limit.size)): limit.failure for limit in limits if limit.failure
+    }
+    notes = [Text(f"failed: {row}: {reason}", "red") for row, reason in failed.items()]
+    if all(limit.device == "cpu" for limit in limits):
+        notes.append(Text("GPU: not measured", "dim"))
+    return Group(*parts, *notes)
+
+
+def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
+    times, shares = _table(limits), _table(limits)
+    for label, best in _best(results).items():
+        mine = [best.get(limit.size) for limit in limits]
+        times.add_row(label, *map(_time, mine))
+        shares.add_row(label, *(percent(r.bandwidth_fraction if r else None) for r in mine))
+    times.add_section()
+    device = limits[0].device
+    if device == "cpu":
+        times.add_row(C, *("failed" if x.failure else seconds(x.native_s) for x in limits))
+        shares.add_section()
+        shares.add_row(C, *(percent(x.native_fraction) for x in limits))
+    times.add_row("reading once", *(seconds(x.read_s if x.bounds else None) for x in limits))
+    where = "" if device == "cpu" else f" on {device}"
+    return [
+        Text(f"The best of each library{where}, {limits[0].dtype}: time a step", "bold"),
+        *(times, Text()),
+        Text("Share of the reading's pace (what a step reads ÷ what it could)", "bold"),
+        *(shares, Text()),
+    ]
+
+
+def _best(results: list[Result]) -> dict[str, dict[Size, Result]]:
+    """Return the fastest result by library and device, in the catalogue's order, and size."""
+    best: dict[Name, dict[Size, Result]] = {}
+    for result in results:
+        name = Name.parse(result.backend)
+        whose = Name(name.library, device=name.device)
+        best.setdefault(whose, {}).setdefault(result.row.size, result)
+    order = list(libraries())
+    return {
+        str(n): best[n] for n in sorted(best, key=lambda n: (order.index(n.library), n.device))
+    }
+
+
+def _time(best: Result | None) -> str | Text:
+    """Write the time and, below it, the technique that needs it."""
+    if best is None:
+        return "–"
+    if best.step_s is None:
+        return "failed"
+    technique = Name.parse(best.backend).technique or "plain"
+    return Text.assemble(seconds(best.step_s.median), "\n", (technique, "dim"))
+
+
+def _table(limits: list[Limit]) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column("rows\nfeatures", width=12, overflow="fold")
+    for limit in limits:
+        heading = f"{count(limit.rows)}\n× {limit.features}"
+        table.add_column(heading, justify="right", width=8, overflow="fold")
+    return table

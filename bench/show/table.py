@@ -1,0 +1,112 @@
+"""The results as tables for a terminal of 80 columns, one a size."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.results.summary import Interval, Result, instability
+from bench.show.formats import markdown_text
+from bench.show.text import byte_count, count, figures, percent, seconds
+
+GRAM_NOTE = "gram: for least squares only; reads the data once (place), then steps cost O(d²)"
+
+HEADINGS = (
+    *("backend", "first\ncall", "new\nshape", "place", "a step", "×\nnumpy", "GB/s", "of\nbw"),
+    *("peak\nmemory", "rel.\nerror"),
+)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that keeps 80 columns where there is no terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 80, highlight=False)
+
+
+def results_table(results: list[Result]) -> RenderableType:
+    """Return a table for every size, sorted by time a step, failures last."""
+    tables: list[RenderableType] = []
+    for _, group in groupby(results, key=lambda r: r.row.size):
+        tables.append(_size_table(list(group)))
+    return Group(*tables)
+
+
+def results_markdown(results: list[Result]) -> str:
+    """Return the same tables in Markdown."""
+    parts = []
+    headings = [heading.replace("\n", " ") for heading in HEADINGS]
+    for _, group in groupby(results, key=lambda r: r.row.size):
+        of_size = list(group)
+        plain = _plain(of_size)
+        cells = [_cells(r, plain) for r in of_size if r.verified]
+        parts.append(f"**{_title(of_size[0])}**\n\n{markdown_text(headings, cells)}")
+        parts += [f"failed: {r.backend}: {r.reason}\n" for r in of_size if not r.verified]
+        parts += [f"{text}\n" for text in _unstable(of_size)]
+    if any(r.least_squares_only for r in results):
+        parts.append(f"{GRAM_NOTE}\n")
+    return "\n".join(parts)
+
+
+def _unstable(results: list[Result]) -> list[str]:
+    """Name in a line the rows whose time is not to be relied on, if there are any."""
+    found = [f"{r.backend} {instability(r.spread)}" for r in results if r.unstable]
+    return [f"unstable: {', '.join(found)}"] if found else []
+
+
+def _title(result: Result) -> str:
+    columns = "" if result.features == 1 else f" × {result.features} features"
+    size = f"{count(result.rows)} rows{columns}, {result.dtype}"
+    return f"{size}: {byte_count(result.bytes_per_step)} a step"
+
+
+def _plain(results: list[Result]) -> Interval | None:
+    """Return the step of plain NumPy, which the others are held against."""
+    return next((r.step_s for r in results if r.backend == "numpy"), None)
+
+
+def _size_table(results: list[Result]) -> RenderableType:
+    table = Table(
+        title=_title(results[0]),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=0,
+    )
+    # Only this gives way where the line would be too long; no figure is cut.
+    table.add_column(HEADINGS[0], overflow="fold")
+    for heading in HEADINGS[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    plain = _plain(results)
+    for result, following in zip(results, [*results[1:], None], strict=True):
+        loops_end = following is not None and following.least_squares_only
+        loops_end = loops_end and not result.least_squares_only
+        table.add_row(*_cells(result, plain), end_section=loops_end)
+    notes = [Text(f"failed: {r.backend}: {r.reason}", "red") for r in results if not r.verified]
+    notes += [Text(text, "yellow") for text in _unstable(results)]
+    if any(r.least_squares_only for r in results):
+        notes.append(Text(GRAM_NOTE, "dim"))
+    return Group(table, *notes, Text())
+
+
+def _cells(result: Result, plain: Interval | None) -> list[str]:
+    """Return a line of the table; `plain` is NumPy's step at the same size."""
+    if result.step_s is None:
+        return [result.backend, "failed"]
+    return [
+        result.backend,
+        seconds(result.first_call_s, 2),
+        seconds(result.new_shape_s, 2),
+        seconds(result.place_s, 2),
+        f"{seconds(result.step_s.median)} {percent(result.step_s.spread, '±')}",
+        "–" if plain is None else figures(plain.median / result.step_s.median, 2),
+        "–" if result.gb_per_s is None else figures(result.gb_per_s, 2),
+        percent(result.bandwidth_fraction),
+        byte_count(result.peak_device_bytes or result.peak_bytes, 2),
+        "–" if result.relative_error is None else f"{result.relative_error:.0e}",
+    ]

@@ -1,0 +1,64 @@
+"""Numbers as words: times, sizes, counts, shares."""
+
+from __future__ import annotations
+
+
+def seconds(value: float | None, digits: int = 3) -> str:
+    """Write a time with its unit: 1.23 ms."""
+    return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")), digits)
+
+
+def byte_count(value: float | None, digits: int = 3) -> str:
+    """Write a size with its unit: 1.23 GB (10⁹ bytes)."""
+    return _scaled(
+        value, ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits
+    )
+
+
+def figures(value: float, digits: int) -> str:
+    """Write so many significant digits, and more where the number is larger: 0.12, 123."""
+    text = f"{value:.{digits}g}"
+    return f"{value:.0f}" if "e+" in text else text
+
+
+def count(value: float) -> str:
+    """Write a whole number short where that loses nothing: 1e4, 2.5e8, 1,234, 25,000."""
+    for digits, least in ((0, 1e4), (1, 1e6)):
+        short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
+        if value >= least and float(short) == value:
+            return short
+    return f"{value:,.0f}"
+
+
+def _scaled(value: float | None, units: tuple[tuple[float, str], ...], digits: int) -> str:
+    if value is None:
+        return "–"
+    # 999.7 ms rounds to 1 s, not to 1000 ms.
+    scale, unit = next((u for u in units if abs(value) >= 0.9995 * u[0]), units[-1])
+    return f"{figures(value / scale, digits)} {unit}"
+
+
+def percent(value: float | None, sign: str = "") -> str:
+    """Write a share: 97%."""
+    return "–" if value is None else f"{sign}{value:.0%}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Write ``1 iteration``, ``1000 iterations``."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def times(ratio: float) -> str:
+    """Write a ratio: 1.6×."""
+    return f"{figures(ratio, 2)}×"
+
+
+def duration(value: float) -> str:
+    """Write seconds so that they can be imagined: 1.2 ms, 12.9 s, 3.4 h, 12 days."""
+    if value < 120:
+        return seconds(value)
+    for unit, scale in (("min", 60.0), ("h", 3600.0), ("days", 86400.0)):
+        limit = {"min": 120 * 60.0, "h": 48 * 3600.0}.get(unit, float("inf"))
+        if value < limit:
+            return f"{figures(value / scale, 3)} {unit}"
+    raise AssertionError(value)

@@ -1,0 +1,95 @@
+"""Every optional library missing, and broken, in turn: one line, and all else works."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.host.optional import MissingLibraryError, need
+from tests.support.command import HIDDEN, HIDE, descentbench
+from tests.support.made_up import record
+
+NEEDED = {  # what is asked for, and who asks
+    "numba": (("fit", "--backend", "numba"), "numba"),
+    "torch": (("fit", "--backend", "torch"), "torch"),
+    "jax": (("fit", "--backend", "jax"), "jax"),
+    "distributed": (("fit", "--backend", "dask:numpy"), "dask"),
+    "pyarrow": (("fit", "--data", "data.parquet"), "reading .parquet needs pyarrow"),
+    "matplotlib": (("fit", "--plot", "fit.svg"), "a plot needs matplotlib"),
+    "jinja2": (("report", "run.json"), "a report needs jinja2"),
+    "plotly": (("report", "run.json"), "a report needs plotly"),
+}
+
+FAULTS = {
+    "missing": "",
+    "broken": "raise ImportError('libfoo.so.7: cannot open shared object file')",
+}
+
+
+@pytest.fixture(params=FAULTS)
+def fault(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("library", NEEDED)
+def test_who_needs_it_says_so_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, fault: str
+) -> None:
+    _spoil(tmp_path, library, fault)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.parquet").write_bytes(b"PAR1")
+    record(sizes=[(100, 1)]).save(tmp_path / "run.json")
+    arguments, words = NEEDED[library]
+    done = descentbench(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert words in line
+    assert f"pip install {library}" in line.replace("--force-reinstall ", "")
+    if fault == "broken" and library != "pyarrow":
+        assert "does not import (libfoo.so.7: cannot open shared object file)" in line
+
+
+@pytest.mark.parametrize("library", HIDDEN)
+def test_all_else_is_listed_and_works(tmp_path: Path, library: str, fault: str) -> None:
+    """The others are hidden, too: they need not be imported for this."""
+    others = [name for name in HIDDEN if name != library]
+    _spoil(tmp_path, library, fault, *others)
+    done = descentbench(tmp_path, "backends", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = json.loads(done.stdout)
+    assert {row["library"] for row in listed if row["available"]} == {"numpy"}
+    name = {"distributed": "dask"}.get(library, library)
+    reasons = [row["reason"] for row in listed if row["library"] == name]
+    assert reasons
+    assert all(f"pip install {library}" in reason for reason in reasons)
+
+
+def _spoil(folder: Path, library: str, fault: str, *hidden: str) -> None:
+    """Hide a library, or put another of its name in front of it."""
+    if fault == "missing":
+        hidden = (library, *hidden)
+    else:
+        (folder / f"{library}.py").write_text(FAULTS[fault])
+    (folder / "sitecustomize.py").write_text(HIDE.format(hidden=hidden or ("",)))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("raise RuntimeError('too old\\nand more')", "which does not import (too old): pip"),
+        ("raise OSError", "which does not import (OSError): pip install --force-reinstall"),
+        ("import not_there", "which does not import (No module named 'not_there'): pip"),
+    ],
+)
+def test_whatever_an_import_raises_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str
+) -> None:
+    (tmp_path / "spoilt.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingLibraryError) as error:
+        need("spoilt", "this test")
+    assert str(error.value).startswith(f"this test needs spoilt, {words}")
+    assert "spoilt" not in sys.modules

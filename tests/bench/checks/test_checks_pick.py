@@ -1,0 +1,125 @@
+"""How picks and predictions are held against what was measured afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from bench.checks import extrapolation
+from bench.checks.extrapolation import (
+    CONTENDERS,
+    FEATURES,
+    LEARNT,
+    Extrapolation,
+    Part,
+    held,
+    parts_of,
+)
+from bench.pick.verification import Check, Prediction, hold, judge
+from bench.results.case import Case
+from bench.results.record import Measurement, Outcome
+from bench.results.summary import Interval, Result
+from tests.support import made_up
+from tests.support.measurements import RESULT
+from tests.support.models import model
+
+ROWS = 300_000_000
+
+
+def result(backend: str = "numpy", slower: float = 1.0) -> Result:
+    """The costs that `test_cost_model.observed` is made of, ten times beyond."""
+    return replace(
+        RESULT,
+        backend=backend,
+        rows=ROWS,
+        features=1,
+        import_s=0.5,
+        place_s=1e-3 + 1e-9 * ROWS,
+        first_call_s=0.2 + 1e-5 + 3e-10 * ROWS,
+        step_s=Interval(slower * (1e-5 + 3e-10 * ROWS), None, None),
+    )
+
+
+def text(page: object) -> str:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(page)
+    return capture.get()
+
+
+def test_a_total_and_its_parts_are_held_beyond_what_was_measured() -> None:
+    (total,) = hold([model()], [result(), result("torch")], [100])
+    assert total.measured_s == pytest.approx(0.5 + 0.2 + 101 * 0.09001 + 0.301)
+    assert total.error < 0.01
+    parts = parts_of(model(), result(slower=2))
+    assert [p.name for p in parts] == ["import", "place", "first call", "step"]
+    ratios = [p.predicted_s / p.measured_s for p in parts]
+    assert ratios == pytest.approx([1, 1, 1, 0.5], rel=0.01)
+
+
+def test_what_was_not_measured_is_no_part() -> None:
+    names = {p.name for p in parts_of(model(), replace(result(), import_s=None))}
+    assert names == {"place", "first call", "step"}
+
+
+def test_a_pick_costs_its_time_over_the_best() -> None:
+    slow, fast = result(slower=2), result("numba:parallel")
+    outcome = judge("numpy", ROWS, 1, 10**6, [slow, fast])
+    assert outcome is not None
+    assert (outcome.best, outcome.regret) == ("numba:parallel", pytest.approx(2, rel=1e-4))
+    assert not Check((), (outcome,)).good
+    assert judge("torch", ROWS, 1, 1, [slow, fast]) is None
+
+
+def test_the_page_says_how_far_off_and_in_which_direction() -> None:
+    apart = tuple(
+        Prediction(backend, ROWS, 4, 100, predicted, 1.0, 2.5, 2.0)
+        for backend, predicted in (("numpy", 1.8), ("torch", 2.6), ("jax", 2.0))
+    )
+    one_pace = tuple(replace(p, measured_s=p.predicted_s / 1.05) for p in apart)
+    part = Part("numpy", "place", 3.0, 2.0)
+    page = text(Extrapolation(apart, one_pace, (part,), (("numpy", 1.8),)).page())
+    page = " ".join(page.split())
+    assert "over 3 totals the median error is 10%, the worst 30% (torch)" in page
+    assert "1 were predicted too low, and 3 lie in their intervals" in page
+    assert "Beside them memory took 1.80 (numpy) times as long" in page
+    assert "at one pace the median error is 5%, the worst 5%" in page
+    assert page.split()[-5:] == ["numpy", "place", "3", "2", "1.50"]
+    assert "Beside them" not in text(Extrapolation(apart, apart, (part,)).page())
+
+
+def test_what_the_memorys_pace_did_is_told_apart() -> None:
+    """All that waits for memory is 1.8 times as slow beside the large size."""
+    sizes = [(n, FEATURES) for n in (*LEARNT, extrapolation.ROWS)]
+    costs = {b: made_up.COSTS[b] for b in CONTENDERS}
+    fast = made_up.record(sizes=sizes, costs=costs, spread=0.0)
+    tasks = {name: slower_far(o, 1.8) for name, o in fast.tasks.items()}
+    found = held(replace(fast, tasks=tasks), made_up.LAPTOP["caches"]["L3"])
+    assert {b for b, _ in found.slowness} == {"numpy:blocked", "numba:parallel"}
+    assert [slow for _, slow in found.slowness] == pytest.approx(
+        [1.7, 1.7], rel=0.01
+    )  # of large reads, and of smaller ones a cache is less
+    raw, steady = (
+        {(p.backend, p.iterations): p.error for p in of}
+        for of in (found.predictions, found.at_one_pace)
+    )
+    assert raw["numba:parallel", 10_000] == pytest.approx(1 - 1 / 1.8, abs=0.05)
+    assert max(steady.values()) < 0.06
+    assert raw["numpy:gram", 10_000] == steady["numpy:gram", 10_000]
+
+
+def slower_far(outcome: Outcome, times: float) -> Outcome:
+    """Let memory take so many times as long to be read at the large size."""
+
+    def moved(m: Measurement) -> Measurement:
+        row = Case.parse(m.row)
+        if row.rows != extrapolation.ROWS or m.kind not in ("step", "read"):
+            return m
+        reading = made_up.READ_SECONDS_A_BYTE * row.bytes_per_step
+        if row.backend == "numpy:gram":
+            return m
+        return replace(m, seconds=tuple(s + (times - 1) * reading for s in m.seconds))
+
+    return replace(outcome, measurements=tuple(map(moved, outcome.measurements)))

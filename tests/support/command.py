@@ -1,0 +1,50 @@
+"""The program in a process of its own, with packages installed beside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from backends import names
+
+HIDE = """
+from importlib.machinery import PathFinder
+
+found = PathFinder.find_spec
+
+
+@classmethod
+def find_spec(cls, name, *at):
+    return None if name in {hidden} else found(name, *at)
+
+
+PathFinder.find_spec = find_spec
+"""
+"""A ``sitecustomize`` under which every Python process lacks some libraries."""
+
+
+HIDDEN = ("numba", "torch", "jax", "distributed")
+
+
+def declare(folder: Path, name: str, source: str) -> None:
+    """Install a package of one module: its `LIBRARY` is an entry point."""
+    (folder / f"{name}.py").write_text(source)
+    metadata = folder / f"{name}-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        f"[{names.ENTRY_POINT_GROUP}]\n{name} = {name}:LIBRARY\n"
+    )
+
+
+def descentbench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the program where the packages of `folder` are installed."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,106 @@
+"""Results of machines that do not exist, whose costs are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from backends.names import Name
+from bench.results.case import Case
+from bench.results.record import Measurement, Outcome, Record
+
+COSTS = {  # import, place, overhead, latency, seconds a byte
+    "numpy": (0.0, 1e-3, 1e-4, 5e-6, 2.5e-10),
+    "numpy:blocked": (0.0, 2e-3, 1e-4, 8e-6, 5e-11),
+    "numba:parallel": (0.2, 5e-3, 2.0, 1e-6, 1.6e-11),
+    "torch": (1.0, 5e-3, 0.05, 8e-5, 7e-10),
+    "torch:analytic": (1.0, 5e-3, 0.02, 9e-6, 3e-11),
+    "jax:loop": (0.5, 1e-2, 0.1, 1e-6, 2.5e-11),
+    "numpy:gram": (0.0, 2e-3, 1e-5, 3e-8, 0.0),
+}
+
+READ_SECONDS_A_BYTE = 1.5e-11
+
+SIZES = tuple((n, d) for d in (1, 32) for n in (100, 10_000, 1_000_000, 10_000_000 // d))
+
+LAPTOP: dict[str, Any] = {
+    "cpu": "Made-up Laptop CPU",
+    "cpus": 4,
+    "memory_bytes": 16 * 10**9,
+    "caches": {"L1": 48 << 10, "L2": 1 << 20, "L3": 16 << 20},
+    "os": "Linux",
+    "python": "3.11.0",
+    "gpus": [],
+    "versions": {"numpy": "2.4.0", "torch": "2.13.0"},
+    "threads": 4,
+}
+
+SERVER = LAPTOP | {"cpu": "Made-up Server CPU", "cpus": 64, "threads": 32}
+
+
+def record(
+    machine: Mapping[str, Any] = LAPTOP,
+    *,
+    passes: int = 3,
+    spread: float = 0.02,
+    seed: int = 0,
+    factors: Mapping[str, float] | None = None,
+    costs: Mapping[str, tuple[float, ...]] = COSTS,
+    sizes: Sequence[tuple[int, int]] = SIZES,
+    dtype: str = "float32",
+    failed: Mapping[str, str] | None = None,
+    **fields: Any,
+) -> Record:
+    """Return a whole run; `spread` is a process's, relative; `factors` slow backends down."""
+    rng = np.random.default_rng(seed)
+    rows = [Case(b, n, d, dtype) for n, d in sizes for b in costs]
+
+    def noisy(value: float, of: float = spread) -> float:
+        return float(value * np.exp(of * rng.standard_normal()))
+
+    def step_s(row: Case) -> float:
+        _, _, _, latency, a_byte = costs[row.backend]
+        slower = (factors or {}).get(row.backend, 1.0)
+        return slower * (latency + a_byte * row.bytes_per_step)
+
+    tasks: dict[str, Outcome] = {}
+    for row in rows:
+        imports, place, overhead, *_ = costs[row.backend]
+        memory = {"peak_bytes": 60_000_000 + 2 * row.bytes_per_step, "relative_error": 2e-8}
+        found = [Measurement("import", str(row), (noisy(imports),))] if imports else []
+        placed = noisy(place + 1e-10 * row.bytes_per_step)
+        found.append(Measurement("place", str(row), (placed,)))
+        first = noisy(overhead + step_s(row))
+        found.append(Measurement("first_call", str(row), (first,), 1, memory))
+        tasks[f"set-up {row}"] = Outcome(tuple(found))
+    libraries = sorted({Name.parse(b).library for b in costs})
+    for k in range(passes):
+        for library in libraries:
+            found = []
+            for row in (r for r in rows if r.library == library):
+                typical = noisy(step_s(row))
+                info = {
+                    "added_bytes": row.bytes_per_step,
+                    "place_again_s": 1e-10 * row.bytes_per_step + 1e-5,
+                    "relative_error": 3e-8 if "blocked" in row.backend else 1e-9,
+                }
+                samples = tuple(noisy(typical, 0.005) for _ in range(7))
+                found.append(Measurement("step", str(row), samples, 1, info))
+            for row in dict.fromkeys(r.read for r in rows):
+                read = noisy(row.bytes_per_step * READ_SECONDS_A_BYTE)
+                found.append(
+                    Measurement("read", str(row), (read,), 1, {"bytes": row.bytes_per_step})
+                )
+            tasks[f"pass {k + 1} of {passes}, {library}"] = Outcome(tuple(found))
+    if failed:
+        tasks["failures"] = Outcome(failures=dict(failed))
+    request = {"rows": list(map(str, rows)), "passes": passes, "seconds": 0.2}
+    whole = Record(
+        *("2026-11-20T10:00:00.000+00:00", request, dict(machine), "0123456789ab"),
+        tasks=tasks,
+        complete=True,
+    )
+    return replace(whole, **fields)
