@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nox
 
-nox.needs_version = ">=2024.10.9"
+nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "virtualenv"  # pip, because the constraints are pip's
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint"]
@@ -22,61 +26,89 @@ def install(session: nox.Session, *groups: str, extras: str = "all") -> None:
     session.install("-c", "constraints.txt", "-e", f".[{extras}]", *packages)
 
 
-@nox.session
+@nox.session(default=False)
+def environment(session: nox.Session) -> None:
+    """Install the environment that most sessions share; each of them does this first."""
+    install(session, "test", "lint")
+
+
+def shared(function: Callable[[nox.Session], None]) -> Callable[..., Any]:
+    """Make a session that runs in the environment of the session `environment`."""
+    name = function.__name__.replace("_", "-")
+    decorate = nox.session(
+        name=name,
+        venv_backend="none",
+        requires=["environment"],
+        default=name in nox.options.sessions,
+    )
+    return decorate(function)
+
+
+def run(session: nox.Session, program: str, *arguments: str, **options: Any) -> None:
+    """Run a program of the shared environment."""
+    home = session.cache_dir.parent / "environment"
+    programs = home.resolve() / ("Scripts" if sys.platform == "win32" else "bin")
+    session.env["PATH"] = os.pathsep.join((str(programs), os.environ["PATH"]))
+    session.run(str(programs / program), *arguments, **options)
+
+
+@shared
 def tests(session: nox.Session) -> None:
     """Run the tests; arguments go to pytest."""
-    install(session, "test")
-    session.run("pytest", *session.posargs)
+    run(session, "pytest", *session.posargs)
 
 
-@nox.session(default=False)
-def bench(session: nox.Session) -> None:
-    """Measure, print the table and write the report; arguments go to `descentbench run`."""
-    install(session)
-    session.run("descentbench", "run", "--report", "report.html", *session.posargs)
-
-
-@nox.session(name="pick-check", default=False)
-def pick_check(session: nox.Session) -> None:
-    """Ask for two dozen picks, then measure every backend and say what each pick cost."""
-    install(session)
-    session.run("python", "-m", "bench.checks.pick", *session.posargs)
-
-
-@nox.session(name="compare-check", default=False)
-def compare_check(session: nox.Session) -> None:
-    """Compare the same code with itself, and with a slower copy; count wrong verdicts."""
-    install(session)
-    session.run("python", "-m", "bench.checks.compare", *session.posargs)
-
-
-@nox.session(name="scale-check", default=False)
-def scale_check(session: nox.Session) -> None:
-    """Hold streaming against reading a file once, and a cluster against plain processes."""
-    install(session)
-    session.run("python", "-m", "bench.checks.scale", *session.posargs)
-
-
-@nox.session(default=False)
-def pictures(session: nox.Session) -> None:
-    """Draw the README's pictures anew from the results in `results/`."""
-    install(session, extras="plot")
-    figures = ("--figure", "scaling", "--figure", "map")
-    session.run("descentbench", "plot", "results", "--output", "docs/pictures", *figures)
-
-
-@nox.session
+@shared
 def lint(session: nox.Session) -> None:
-    """Check style (ruff) and types (mypy strict)."""
-    install(session, "lint")
-    session.run("ruff", "check")
-    session.run("ruff", "format", "--check")
-    session.run("mypy")
+    """Check style (ruff), types (mypy strict) and import directions (import-linter)."""
+    run(session, "ruff", "check")
+    run(session, "ruff", "format", "--check")
+    run(session, "mypy")
+    run(session, "lint-imports", "--no-cache")
+
+
+@shared
+def bench(session: nox.Session) -> None:
+    """Measure, print the tables and write report.html; arguments go to `descentbench run`."""
+    run(session, "descentbench", "run", "--report", "report.html", *session.posargs)
+
+
+@shared
+def pick_check(session: nox.Session) -> None:
+    """Ask for two dozen picks, measure every backend, and print the regret of each pick."""
+    run(session, "python", "-m", "bench.checks.pick", *session.posargs)
+
+
+@shared
+def compare_check(session: nox.Session) -> None:
+    """Compare the code with itself and with a slower copy, and count wrong verdicts."""
+    run(session, "python", "-m", "bench.checks.compare", *session.posargs)
+
+
+@shared
+def scale_check(session: nox.Session) -> None:
+    """Compare streaming with reading a file once, and a cluster with plain processes."""
+    run(session, "python", "-m", "bench.checks.scale", *session.posargs)
+
+
+@shared
+def pictures(session: nox.Session) -> None:
+    """Draw README's pictures from the recorded results in `results/`."""
+    figures = ("--figure", "scaling", "--figure", "map")
+    where = ("--output", "docs/pictures")
+    run(session, "descentbench", "plot", "results", *where, *figures)
+
+
+@shared
+def fuzz(session: nox.Session) -> None:
+    """Try 10,000 hostile inputs of every kind; arguments go to pytest."""
+    hostile = "tests/command_line/test_hostile.py"
+    run(session, "pytest", hostile, *session.posargs, env={"FUZZ_CASES": "10000"})
 
 
 @nox.session(default=False)
 def minimums(session: nox.Session) -> None:
-    """Run the tests with the lowest versions that pyproject claims."""
+    """Run the tests with the lowest versions that pyproject.toml allows."""
     extras = PROJECT["project"]["optional-dependencies"]
     claimed = [*PROJECT["project"]["dependencies"], *(r for e in extras.values() for r in e)]
     lowest = [r.replace(">=", "==") for r in claimed if "descentbench[" not in r]
@@ -84,18 +116,6 @@ def minimums(session: nox.Session) -> None:
     session.install(*lowest, *groups)
     session.install("--no-deps", "-e", ".")
     session.run("pytest", *session.posargs)
-
-
-@nox.session(default=False)
-def fuzz(session: nox.Session) -> None:
-    """Try 10 000 hostile inputs of every kind; arguments go to pytest."""
-    install(session, "test")
-    session.run(
-        "pytest",
-        "tests/command_line/test_hostile.py",
-        *session.posargs,
-        env={"FUZZ_CASES": "10000"},
-    )
 
 
 MUTATED = {
@@ -106,7 +126,7 @@ MUTATED = {
     "bench/pick/model.py": "tests/bench/pick/test_model.py",
     "bench/pick/recommend.py": "tests/bench/pick/test_recommend.py",
 }
-"""A module, and the tests that must notice a change in it."""
+"""Module → the pytest arguments of the tests that must notice a change in it."""
 
 COSMIC_RAY = """
 [cosmic-ray]
@@ -128,8 +148,8 @@ exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*", "core/RemoveDecorato
 def mutation(session: nox.Session) -> None:
     """Make small changes to some modules and show those that no test notices.
 
-    Arguments are modules (default: all that have tests named for it), and `--sample N`
-    for N changes to each, drawn at random, instead of every one; `--seed` draws others.
+    Arguments are modules (default: all keys of `MUTATED`) and options: `--sample N`
+    makes N random changes to each module instead of all; `--seed` draws other ones.
     """
     parser = argparse.ArgumentParser("nox -s mutation --")
     parser.add_argument("modules", nargs="*")
@@ -137,7 +157,7 @@ def mutation(session: nox.Session) -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(session.posargs)
     install(session, "test", "mutation", extras="report")
-    copy = Path(session.create_tmp()).resolve() / "copy"  # which is changed in place
+    copy = Path(session.create_tmp()).resolve() / "copy"  # Cosmic Ray changes files in place
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
     for name in ("backends", "bench", "tests"):
