@@ -77,8 +77,8 @@ def render(data: dict[str, Any]) -> str:
         json=script_json(data),
         plotly=_plotly(),
         css=_part("page.css"),
-        model=_part("model.js"),
-        script=_part("page.js"),
+        model=_part("calculator.js"),
+        script=_part("charts.js"),
     )
 
 

@@ -111,7 +111,6 @@ def test_the_same_partition_twice_is_bit_equal(embedded: int) -> None:
 def test_rows_of_an_array_travel(embedded: int) -> None:
     made = generate(501, 3)
     problem = Problem(made.x, made.y)
-    assert problem.origin is None
     assert right(problem, descend("dask:numpy", problem))
 
 

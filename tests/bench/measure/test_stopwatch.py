@@ -278,7 +278,7 @@ def test_who_does_not_wait_is_no_result(installed: Path) -> None:
 
 
 def test_who_does_not_wait_breaks_the_contract(installed: Path) -> None:
-    contract: ModuleType = importlib.import_module("test_contract")
+    contract: ModuleType = importlib.import_module("tests.backends.test_contract")
     contract.test_iterates_equal_the_reference("clocked:device", "float64", 2)
     with pytest.raises(AssertionError):
         contract.test_iterates_equal_the_reference("clocked:hasty", "float64", 2)
@@ -304,7 +304,7 @@ def test_a_liar_is_found(installed: Path, suite: str, liars: list[str]) -> None:
 
 
 def test_a_result_from_before_the_start_was_known_breaks_the_contract(installed: Path) -> None:
-    contract = importlib.import_module("test_contract")
+    contract = importlib.import_module("tests.backends.test_contract")
     contract.test_iterates_equal_the_reference("lying", "float64", 2)
     with pytest.raises(AssertionError):
         contract.test_iterates_equal_the_reference("lying:early", "float64", 2)
