@@ -37,7 +37,8 @@ from backends.errors import BackendError, Weights
 from backends.interface import Place
 from backends.names import Name, libraries
 from backends.problem import Array, Problem
-from backends.rows.source import InMemory, Source
+from backends.rows.made import InMemory
+from backends.rows.source import Source
 
 Result = TypeVar("Result")
 

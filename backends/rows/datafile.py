@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from backends.errors import ProblemError
 from backends.problem import DTYPES, Array, Problem
 from backends.rows.columns import NO_ROWS, choose, listing, named_errors, not_numbers
-from backends.rows.filesource import npy_source, parquet_files, parquet_source
-from backends.rows.source import InMemory, Source
+from backends.rows.made import InMemory
+from backends.rows.npy import npy_source
+from backends.rows.parquet import parquet_files, parquet_source
+from backends.rows.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -24,7 +24,8 @@ from backends.interface import Backend, Descent, GramDescent
 from backends.names import Name
 from backends.problem import Problem, step_bytes
 from backends.reference import Reference
-from backends.rows.source import BLOCK_BYTES, RUN, Block, Joined, Result, Source, most_threads
+from backends.rows.blocks import Block
+from backends.rows.source import BLOCK_BYTES, RUN, Joined, Result, Source, most_threads
 from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4

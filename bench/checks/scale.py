@@ -33,7 +33,8 @@ import numpy as np
 
 from backends import open_backend
 from backends.rows.datafile import open_source
-from backends.rows.source import Generated, Source
+from backends.rows.made import Generated
+from backends.rows.source import Source
 from backends.rows.streamed import Streamed
 from backends.threads import bound
 from bench.host.threads import apply

@@ -237,7 +237,7 @@ def _source(
 ) -> Source:
     """Return the rows to generate, or those of the file."""
     if data is None:
-        from backends.rows.source import Generated
+        from backends.rows.made import Generated
 
         if x_columns or y_column:
             raise Mistake("--x and --y name columns of a file; add --data FILE")

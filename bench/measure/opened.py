@@ -8,7 +8,8 @@ from typing import cast
 from backends.catalogue import open_backend
 from backends.names import Name
 from backends.problem import Problem
-from backends.rows.source import Generated, Source
+from backends.rows.made import Generated
+from backends.rows.source import Source
 from backends.rows.streamed import SourceBackend
 from bench.measure.filerows import FileRows, rows_of
 from bench.results.case import BASELINES, Case

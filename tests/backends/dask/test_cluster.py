@@ -34,7 +34,7 @@ from backends.dask import cluster
 from backends.problem import TOLERANCE, Problem
 from backends.reference import relative_error
 from backends.rows.datafile import open_source
-from backends.rows.source import Generated
+from backends.rows.made import Generated
 
 RATE = 0.001
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from backends import ProblemError, generate
 from backends.problem import step_bytes
 from backends.rows.datafile import open_source
-from backends.rows.source import Generated, InMemory, Source
+from backends.rows.made import Generated, InMemory
+from backends.rows.source import Source
 
 files = settings(
     deadline=None,

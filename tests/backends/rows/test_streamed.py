@@ -10,7 +10,8 @@ from backends.names import Name
 from backends.problem import TOLERANCE
 from backends.reference import relative_error
 from backends.rows.datafile import open_source
-from backends.rows.source import BLOCK_BYTES, Generated
+from backends.rows.made import Generated
+from backends.rows.source import BLOCK_BYTES
 from backends.rows.streamed import (
     Bounded,
     Streamed,

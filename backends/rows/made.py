@@ -1,0 +1,61 @@
+"""Rows that are in memory already, or are generated when they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from backends.problem import Problem, step_bytes
+from backends.rows.blocks import Piece
+from backends.rows.source import BLOCK_BYTES, Source
+from backends.synthetic import generate
+
+
+@dataclass(frozen=True, eq=False)
+class Generated(Source):
+    """Synthetic rows of `backends.synthetic.generate`, generated when they are read."""
+
+    features: int = 1
+    dtype: str = "float32"
+    seed: int = 0
+
+    @property
+    def source(self) -> str:
+        return f"synthetic, {self.rows} × {self.features}, seed {self.seed}"
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        rows = max(1, BLOCK_BYTES // step_bytes(1, self.features, self.dtype))
+        for first in range(start, stop, rows):
+            part = {"start": first, "stop": min(first + rows, stop)}
+            made = generate(self.rows, self.features, self.dtype, self.seed, **part)
+            yield [made.x.reshape(-1, self.features)], made.y
+
+    def load(self, start: int = 0, stop: int | None = None) -> Problem:
+        """Generate rows `start` to `stop`; all rows by default."""
+        shape = self.rows, self.features, self.dtype, self.seed
+        made = generate(*shape, start=start, stop=stop)
+        return Problem(made.x, made.y, self.source, known_finite=True)
+
+
+@dataclass(frozen=True, eq=False)
+class InMemory(Source):
+    """Rows of a problem that is in memory already."""
+
+    problem: Problem
+
+    @classmethod
+    def of(cls, problem: Problem) -> InMemory:
+        """Return a source of the problem's rows."""
+        return cls(problem.rows, problem.features, problem.dtype, problem)
+
+    @property
+    def source(self) -> str:
+        return self.problem.source
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        yield [self.problem.x.reshape(self.rows, -1)[start:stop]], self.problem.y[start:stop]
+
+    def load(self, start: int = 0, stop: int | None = None) -> Problem:
+        """Return views of rows `start` to `stop`, without a copy."""
+        x, y = self.problem.x[start:stop], self.problem.y[start:stop]
+        return Problem(x, y, self.source, known_finite=True)
