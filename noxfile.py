@@ -92,11 +92,9 @@ def scale_check(session: nox.Session) -> None:
 
 
 @shared
-def pictures(session: nox.Session) -> None:
-    """Draw README's pictures from the recorded results in `results/`."""
-    figures = ("--figure", "scaling", "--figure", "map")
-    where = ("--output", "docs/pictures")
-    run(session, "descentbench", "plot", "results", *where, *figures)
+def results(session: nox.Session) -> None:
+    """Write docs/results.md, README's table and the pictures from the records in results/."""
+    run(session, "python", "-m", "bench.report.results_page", *session.posargs)
 
 
 @shared

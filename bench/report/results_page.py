@@ -1,0 +1,231 @@
+"""Write the tables and pictures of the documentation from recorded results.
+
+``nox -s results`` calls it. The tables stand between two markers in
+``docs/results.md`` and in ``README.md``; the text around them is written by hand.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+
+from backends.errors import DescentbenchError
+from bench.host.files import write_atomically
+from bench.report.sources import Source, machine_name, sources
+from bench.results.record import Record
+from bench.results.saved import Saved, folder
+from bench.results.summary import UNSTABLE, Result, summarise
+from bench.show.formats import markdown_text
+from bench.show.roofline import limits, roofline_table
+from bench.show.table import results_table
+from bench.show.text import byte_count, count, seconds
+
+OVERVIEW = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
+"""Rows and features of README's table: the default sizes of ``descentbench run``."""
+
+BEGIN, END = "<!-- made by nox -s results: begin -->", "<!-- end -->"
+"""The lines between which this module writes."""
+
+PICTURES = ("scaling", "map")
+"""Figures of ``descentbench plot`` that the documentation shows."""
+
+
+class PageError(DescentbenchError):
+    """A page or the results for it are missing."""
+
+
+@click.command()
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
+@click.option("--page", type=click.Path(path_type=Path), default=Path("docs/results.md"))
+@click.option("--readme", type=click.Path(path_type=Path), default=Path("README.md"))
+def main(results: Path, page: Path, readme: Path) -> None:
+    """Write README's table, the tables of docs/results.md and the pictures beside it."""
+    from bench.report.figures import save_all
+
+    try:
+        found = saved(results)
+        newest = newest_whole(found)
+        pictures = list(save_all(newest, page.parent / "pictures", ["svg"], PICTURES))
+        write_between(readme, overview(newest))
+        write_between(page, tables(found, newest, [path.name for path in pictures]))
+        for path in (readme, page, *pictures):
+            click.echo(path)
+    except DescentbenchError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def saved(results: Path) -> list[Saved]:
+    """Return the records in the folder and the folders in it, newest first.
+
+    Raises
+    ------
+    PageError
+        There is none.
+    """
+    places = [results, *sorted(path for path in results.glob("*") if path.is_dir())]
+    found = [one for place in places for one in folder(place)]
+    if not found:
+        raise PageError(f"{results} has no results: 'descentbench run --store' makes some")
+    return sorted(found, key=lambda one: one.record.created, reverse=True)
+
+
+def newest_whole(found: Iterable[Saved]) -> Source:
+    """Return the newest results of a CPU that include setup times.
+
+    Raises
+    ------
+    PageError
+        There are none.
+    """
+    whole = [one for one in found if not is_limit(one.record) and not on_gpu(one.record)]
+    if not whole:
+        raise PageError("no result has setup times on the CPU: 'descentbench run' takes them")
+    return sources(whole)[0]
+
+
+def is_limit(record: Record) -> bool:
+    """Return whether the record is of ``run --limit``, which measures no setup."""
+    return not record.request.get("setup", True)
+
+
+def on_gpu(record: Record) -> bool:
+    """Return whether all cases of the record ran on a GPU."""
+    return all("@" in case.split("/")[0] for case in record.request["rows"])
+
+
+def write_between(path: Path, text: str) -> None:
+    """Replace what stands between the markers of a page.
+
+    Raises
+    ------
+    PageError
+        The page lacks a marker.
+    """
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    if old.count(BEGIN) != 1 or END not in old.partition(BEGIN)[2]:
+        raise PageError(f"{path} has no lines {BEGIN!r} and {END!r} around its tables")
+    before, _, rest = old.partition(BEGIN)
+    after = rest.partition(END)[2]
+    write_atomically(path, f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def overview(source: Source) -> str:
+    """Return README's table: setup and time of a step, a line a backend, in Markdown."""
+    loops = [r for r in source.results if r.verified and not r.least_squares_only]
+    measured = {(r.rows, r.features) for r in loops if r.dtype == "float32"}
+    sizes = [size for size in OVERVIEW if size in measured]
+    if not sizes:
+        raise PageError(f"{source.label}: none of README's sizes was measured")
+    largest = max(size for size in sizes if size[1] == sizes[0][1])
+    by_backend: dict[str, dict[tuple[int, int], Result]] = {}
+    for r in loops:
+        if r.dtype == "float32":
+            by_backend.setdefault(r.backend, {})[r.rows, r.features] = r
+    ordered = sorted(by_backend.items(), key=lambda item: _order(item[1].get(largest)))
+    lines = [
+        [f"`{backend}`", _setup(of.get(largest)), *(_step(of.get(size)) for size in sizes)]
+        for backend, of in ordered
+    ]
+    lines.append(["reading once", "", *_reads(source, sizes)])
+    names = ["backend", f"setup, {_size(largest)}", *map(_size, sizes)]
+    where = f"float32; {machine_name(source.machine)}; {_when(source.records[-1])}"
+    if any(cell.startswith("~") for line in lines for cell in line):
+        where += f"; ~: not known to ±{UNSTABLE:.0%}"
+    return f"{markdown_text(names, lines)}\n({where}.)\n"
+
+
+def _order(result: Result | None) -> float:
+    return result.step_s.median if result and result.step_s else float("inf")
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{count(size[0])} × {size[1]}"
+
+
+def _setup(result: Result | None) -> str:
+    parts = (result.place_s, result.first_call_s) if result else (None,)
+    known = [part for part in parts if part is not None]
+    if result is None or len(known) < len(parts):
+        return "–"
+    return seconds((result.import_s or 0.0) + sum(known), 2)
+
+
+def _step(result: Result | None) -> str:
+    if result is None or result.step_s is None:
+        return "–"
+    return f"{'~' if result.unstable else ''}{seconds(result.step_s.median, 2)}"
+
+
+def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
+    """Return the time to read a step's bytes once, where memory bounds a step."""
+    known = {
+        (limit.rows, limit.features): limit.read_s
+        for record in source.records
+        for limit in limits(record)
+        if limit.dtype == "float32" and limit.bounds and limit.read_s is not None
+    }
+    return [seconds(known.get(size), 2) for size in sizes]
+
+
+def tables(found: Iterable[Saved], newest: Source, pictures: Iterable[str]) -> str:
+    """Return the pictures of the newest results, then the tables of each record."""
+    images = "\n".join(map(_image, pictures))
+    drawn = f"## Pictures\n\n{describe(newest.records[-1])}\n\n{images}\n"
+    return "\n".join([drawn, *map(_record, found)])
+
+
+def _image(name: str) -> str:
+    kind, features, dtype = name.removesuffix(".svg").split("-")
+    alt = {"scaling": "Seconds a step against rows", "map": "The fastest loop, setup included"}
+    return f"![{alt[kind]}; features: {features}, {dtype}](pictures/{name})"
+
+
+def _record(one: Saved) -> str:
+    record, title = one.record, one.record.name or one.path.stem
+    what = "the roofline" if is_limit(record) else "all backends"
+    results = summarise(record)
+    if is_limit(record):
+        shown = roofline_table(results, limits(record))
+    else:
+        shown = results_table(results)
+    return f"## {title}: {what}\n\n{describe(record)}\n\n```text\n{_text(shown)}\n```\n"
+
+
+def _text(shown: RenderableType) -> str:
+    """Render for a terminal of 80 columns."""
+    out = io.StringIO()
+    Console(file=out, width=80, highlight=False, color_system=None).print(shown)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
+
+
+def describe(record: Record) -> str:
+    """Name the machine, the versions, the revision and the date."""
+    machine = record.machine
+    caches = ", ".join(f"{level} {byte_count(n, 2)}" for level, n in machine["caches"].items())
+    memory = byte_count(machine["memory_bytes"], 2)
+    versions = ", ".join(f"{name} {version}" for name, version in _known(machine))
+    return (
+        f"{machine_name(machine)}, caches {caches}, memory {memory}; "
+        f"Python {machine['python']}, {versions}; {_when(record)}; "
+        f"passes: {record.request.get('passes', 'unknown')}."
+    )
+
+
+def _known(machine: dict[str, Any]) -> list[tuple[str, str]]:
+    versions = machine["versions"]
+    libraries = ("numpy", "numba", "torch", "jax")
+    return [(name, versions[name]) for name in libraries if name in versions]
+
+
+def _when(record: Record) -> str:
+    revision = record.revision.partition("-")[0][:9] or record.code
+    return f"measured {record.created[:10]} at revision {revision}"
+
+
+if __name__ == "__main__":
+    main()
