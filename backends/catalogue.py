@@ -1,8 +1,7 @@
-"""Names of backends: which there are, which can run here, and how to open one.
+"""The catalogue of backends: list them, say which can run here, and open one.
 
-Nothing here imports an array library. A `Library` names the module that does,
-which is imported when one of its backends is opened or its devices are asked
-for.
+Nothing here imports an array library. A `Library` names the module that does; it is
+imported when one of the library's backends is opened or its devices are listed.
 """
 
 from __future__ import annotations
@@ -10,33 +9,34 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import cast
 
 from backends.errors import BackendError, DeviceError, MissingLibraryError
-from backends.interface import Backend, Descent, LibraryModule, Place
-from backends.names import Library, Name, _first_line, libraries
+from backends.interface import Backend, Descent, Place
+from backends.names import Library, Name, first_line, libraries
 from backends.problem import Problem
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A backend that could exist here, and why not if it cannot run."""
+    """A backend, and the reason if it cannot run here."""
 
     name: Name
     reason: str = ""
 
     @property
     def available(self) -> bool:
-        """Whether it can run on this machine as it is."""
+        """Whether the backend can run on this machine now."""
         return not self.reason
 
 
 def entries(patterns: Iterable[str] = ("*",)) -> list[Entry]:
-    """List the backends whose library's name could match one of the patterns.
+    """List the backends of every library whose name may match one of the patterns.
 
-    Only the libraries that a pattern can match are imported.
+    Only those libraries are imported.
     """
     return [
         entry
@@ -52,7 +52,7 @@ def _library_part(pattern: str) -> str:
 
 
 def _matches(name: Name, pattern: str) -> bool:
-    """Match the parts on either side of the @ apart: `str` leaves out ``@cpu``."""
+    """Match device and backend separately, because a name leaves out ``@cpu``."""
     backend, _, device = pattern.partition("@")
     return fnmatch.fnmatch(
         str(Name(name.library, name.technique)), backend or "*"
@@ -60,28 +60,28 @@ def _matches(name: Name, pattern: str) -> bool:
 
 
 def _entries_of(library: Library) -> Iterator[Entry]:
-    for technique in ("", *library.techniques):
+    for technique in library.techniques:
         try:
-            module = load(library)
+            found = devices(library, technique)
         except MissingLibraryError as error:
             yield Entry(Name(library.name, technique), str(error))
             continue
-        for device, reason in module.devices(technique).items():
+        for device, reason in found.items():
             yield Entry(Name(library.name, technique, device), reason)
 
 
 def select(patterns: Iterable[str], devices: Iterable[str] = ()) -> list[Name]:
-    """Return the backends that the patterns name, each once, in their order.
+    """Return the backends that the patterns name, each once, in the patterns' order.
 
-    A pattern is a backend's name, or a shell pattern over names such as
-    ``torch*``; a pattern keeps what can run here, a name must. Of `devices`, if any, only
-    those are kept: a name without a device stands for itself on each of them.
+    A pattern is a backend's name or a shell pattern over names such as ``torch*``. A shell
+    pattern leaves out backends that cannot run here; for a name this is an error. If
+    `devices` are given, only backends on these devices are returned, and a name without a
+    device stands for the backend on each of them.
 
     Raises
     ------
     BackendError
-        A name that is unknown or cannot run here, or a pattern that matches
-        nothing.
+        A name is unknown or its backend cannot run here, or a pattern matches nothing.
     """
     chosen: dict[Name, None] = {}
     devices = list(devices)
@@ -103,7 +103,7 @@ def select(patterns: Iterable[str], devices: Iterable[str] = ()) -> list[Name]:
 
 
 def unavailable(patterns: Iterable[str]) -> dict[str, str]:
-    """Return the backends that the patterns name and that cannot run here, with the reasons."""
+    """Return the reasons by name of all backends that match and cannot run here."""
     patterns = list(patterns)
     return {
         str(entry.name): entry.reason
@@ -112,63 +112,76 @@ def unavailable(patterns: Iterable[str]) -> dict[str, str]:
     }
 
 
-def load(library: Library) -> LibraryModule:
-    """Import a library's file.
+def load(library: Library, module: str = "") -> ModuleType:
+    """Import a module of a library's backends, by default the library's first one.
 
     Raises
     ------
     MissingLibraryError
-        With the line that installs it.
+        The library is not installed or does not import; the error says how to install it.
     """
     if importlib.util.find_spec(library.imports) is None:
         raise MissingLibraryError(f"{library.name} is not installed: {library.install}")
     try:
-        return cast(LibraryModule, importlib.import_module(library.module))
-    except Exception as error:  # an OSError where a shared library lacks, and what not
+        return importlib.import_module(module or library.module)
+    except Exception as error:  # an OSError if a shared library is missing, or anything else
         raise MissingLibraryError(
-            f"{library.name} is installed but does not import ({_first_line(error)}); "
+            f"{library.name} is installed but does not import ({first_line(error)}); "
             f"install it anew: {library.install}"
         ) from error
 
 
+def devices(library: Library, technique: str = "") -> Mapping[str, str]:
+    """Return the devices of a technique, each with the reason why it cannot be used, or "".
+
+    Raises
+    ------
+    MissingLibraryError
+        The library is not installed or does not import.
+    """
+    listed = getattr(load(library), "devices", None)
+    return cast(Mapping[str, str], listed(technique)) if listed else {"cpu": ""}
+
+
 def check(name: Name) -> Name:
-    """Return `name` if it can run here.
+    """Return `name` if the backend can run here.
 
     Raises
     ------
     MissingLibraryError, DeviceError
     """
-    devices = load(libraries()[name.library]).devices(name.technique)
-    if name.device not in devices:
-        usable = ", ".join(d for d, reason in devices.items() if not reason) or "none"
+    found = devices(libraries()[name.library], name.technique)
+    if name.device not in found:
+        usable = ", ".join(d for d, reason in found.items() if not reason) or "none"
         raise DeviceError(
             f"{Name(name.library, name.technique)} has no device {name.device!r} here; "
             f"there is: {usable}"
         )
-    if devices[name.device]:
-        raise BackendError(f"{name} cannot run here: {devices[name.device]}")
+    if found[name.device]:
+        raise BackendError(f"{name} cannot run here: {found[name.device]}")
     return name
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """The `Backend` of a technique's class on a device."""
+    """A `Backend`: a technique's class together with a device."""
 
     name: str
     device: str
     technique: Place
-    module: LibraryModule
+    module: ModuleType
 
     @property
-    def joins_a_line(self) -> bool:
-        """Whether one feature and y side by side cost it no more than apart."""
-        return getattr(self.technique, "joins_a_line", False)
+    def reads_pairs(self) -> bool:
+        """Whether interleaved (x, y) pairs are as fast for it as two separate arrays."""
+        return getattr(self.technique, "reads_pairs", False)
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
         return self.technique(problem, learning_rate, self.device)
 
     def peak_device_bytes(self) -> int | None:
-        return self.module.peak_device_bytes(self.device)
+        peak = getattr(self.module, "peak_device_bytes", None)
+        return cast("int | None", peak(self.device)) if peak else None
 
 
 def open_backend(name: str | Name) -> Backend:
@@ -177,9 +190,11 @@ def open_backend(name: str | Name) -> Backend:
     Raises
     ------
     BackendError
-        Unknown name; MissingLibraryError: not installed; DeviceError: no such
-        device here.
+        The name is unknown. MissingLibraryError: the library is not installed or does not
+        import. DeviceError: there is no such device here.
     """
     parsed = check(name if isinstance(name, Name) else Name.parse(name))
-    module = load(libraries()[parsed.library])
-    return _Opened(str(parsed), parsed.device, module.TECHNIQUES[parsed.technique], module)
+    library = libraries()[parsed.library]
+    module, attribute = library.place_of(parsed.technique)
+    technique: Place = getattr(load(library, module), attribute)
+    return _Opened(str(parsed), parsed.device, technique, load(library))

@@ -1,14 +1,13 @@
 """The contract between a backend and everything that runs, times or picks it.
 
-A backend is written against two small protocols, `Backend` and `Descent`; a
-library's file offers them to the catalogue through `LibraryModule`. Nothing
-needs to be inherited: mypy checks the shape, ``tests/test_contract.py`` the
-behaviour.
+A technique is a class that a `Library` of the catalogue names; it is called as `Place`
+says and its objects are a `Descent`. Nothing has to be inherited: mypy checks the types,
+and ``tests/support/contract.py`` checks the behaviour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from numpy.typing import ArrayLike
@@ -20,25 +19,26 @@ if TYPE_CHECKING:
 
 
 class Descent(Protocol):
-    """A problem placed on a device, ready to descend.
+    """A problem that was placed on a device and is ready to descend.
 
-    The data's dtype governs X, y and the products with them. w is float64
-    between steps and at this boundary: it costs nothing (d values against
-    n·d), and a float32 w would stop moving once a step is smaller than half
-    its last bit. Every backend does so, so that all do the same work.
+    X, y and the products with them have the data's dtype. w is float64 at this boundary
+    and between steps: d values cost nothing beside n·d, and a float32 w would stop moving
+    once a step is smaller than half its last bit. Because this holds for every backend,
+    all backends do the same work.
     """
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         """Take `steps` steps from `w`, shape (d,); return when the device has finished.
 
-        Another number of steps must not compile anything anew.
+        A different number of steps must not compile anything again.
         """
         ...
 
     def gradient(self, w: ArrayLike) -> Weights:
         """Return the unscaled sums over these rows, ``xᵀ(x·w − y)``, shape (d,).
 
-        2/n times this is the gradient of the loss; shards add theirs up.
+        The gradient of the loss is 2/n times these sums. Sums over parts of the rows can be
+        added.
         """
         ...
 
@@ -48,10 +48,13 @@ class Descent(Protocol):
 
 
 class GramDescent(Descent, Protocol):
-    """A descent of a ``gram`` technique: it holds sums that stand for the rows."""
+    """A descent of a ``gram`` technique: it holds sums that replace the rows."""
 
     def moments(self) -> tuple[Weights, Weights, float]:
-        """Return ``XᵀX``, (d, d), ``Xᵀy``, (d,), and ``yᵀy``, float64; blocks add theirs up."""
+        """Return ``XᵀX``, (d, d), ``Xᵀy``, (d,), and ``yᵀy``, float64.
+
+        Moments of parts of the rows can be added.
+        """
         ...
 
 
@@ -64,35 +67,23 @@ class Backend(Protocol):
         ...
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
-        """Put the problem on the device in the layout that the technique wants.
+        """Copy the problem to the device in the technique's layout.
 
         Returns when the transfer has finished. The problem is not modified.
         """
         ...
 
     def peak_device_bytes(self) -> int | None:
-        """Most device memory held so far in this process; None on the host."""
+        """Return the most device memory held so far in this process, in bytes.
+
+        None on the host, whose memory is the process's own.
+        """
         ...
 
 
 Place = Callable[["Problem", float, str], Descent]
-"""``place(problem, learning_rate, device)``: a technique's class, as a rule.
+"""``place(problem, learning_rate, device)``: usually a technique's class.
 
-One that sums over rows of two numbers as fast as over two lines may say so with
-``joins_a_line = True``: rows of one feature are then streamed to it as they lie in a file.
+Set ``reads_pairs = True`` on a technique that sums over interleaved (x, y) pairs as fast as
+over two separate arrays; files with one feature are then streamed to it without a copy.
 """
-
-
-class LibraryModule(Protocol):
-    """What a library's file offers; importing it imports the library."""
-
-    TECHNIQUES: Mapping[str, Place]
-    """Technique → its `Descent` class; the plain one has the empty name."""
-
-    def devices(self, technique: str) -> Mapping[str, str]:
-        """Device names the library can enumerate → why not ("" = usable)."""
-        ...
-
-    def peak_device_bytes(self, device: str) -> int | None:
-        """Most memory held so far on `device`; None for the host."""
-        ...

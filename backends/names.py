@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
@@ -11,45 +12,66 @@ from typing import cast
 from backends.errors import BackendError
 
 GRAM = "gram"
-"""The technique, in any library, that replaces the data by XᵀX and Xᵀy: least squares only."""
+"""Name of the technique, in any library, that replaces the rows by XᵀX and Xᵀy.
+
+It exists for squared error alone."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """One line of the catalogue: a library and the file with its techniques.
+    """One line of the catalogue: a library, its techniques, and where their classes are.
+
+    Nothing is imported until a backend of the library is opened or its devices are listed.
 
     Attributes
     ----------
     name : str
-        As it stands in a backend's name.
+        The library's part of a backend's name.
     module : str
-        The `LibraryModule`; importing it may import the library.
-    techniques : tuple of str
-        Beside the plain one, which every library has.
+        The module to import first; it may import the library. Two functions are looked up
+        there, and both may be missing: ``devices(technique)`` returns the devices by name,
+        each with the reason why it cannot be used ("" if it can), by default the CPU alone;
+        ``peak_device_bytes(device)`` returns the most device memory held so far, or None.
+    techniques : mapping of str to str
+        Technique → its class, ``"module:Class"``, or ``"Class"`` if it is in `module`. The
+        plain technique has the empty name. The class is called as `interface.Place` says.
     needs : str
-        The library's own import name.
+        The library's own import name; by default `name`.
     install : str
-        The line that installs it.
+        The command that installs the library.
     distributed : bool
-        Whether its backends run in other processes, on a `Source` as on a `Problem`.
+        Whether its backends run in other processes and accept a `Source` in place of a
+        `Problem`.
     """
 
     name: str
     module: str
-    techniques: tuple[str, ...] = ()
+    techniques: Mapping[str, str] = field(default_factory=lambda: {"": "Plain"}, hash=False)
     needs: str = ""
     install: str = ""
     distributed: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.techniques, Mapping) or "" not in self.techniques:
+            raise TypeError(
+                f"the techniques of {self.name} must map '' and other names to their classes, "
+                f'as in {{"": "Plain"}}, not {self.techniques!r}'
+            )
+
     @property
     def imports(self) -> str:
-        """The top-level module whose import is the library's import time."""
+        """The top-level module whose import time is the library's import time."""
         return self.needs or self.name
+
+    def place_of(self, technique: str) -> tuple[str, str]:
+        """Return the module and the class name of a technique."""
+        module, _, attribute = self.techniques[technique].rpartition(":")
+        return module or self.module, attribute
 
 
 @dataclass(frozen=True)
 class Name:
-    """A backend's name, taken apart: ``library[:technique][@device]``."""
+    """The parts of a backend's name, ``library[:technique][@device]``."""
 
     library: str
     technique: str = ""
@@ -57,22 +79,22 @@ class Name:
 
     @classmethod
     def parse(cls, text: str) -> Name:
-        """Take a name apart and check library and technique, not the device."""
+        """Split a name into its parts; check library and technique, but not the device."""
         rest, _, device = text.strip().partition("@")
         library, _, technique = rest.partition(":")
         known = libraries()
-        if library not in known or technique not in ("", *known[library].techniques):
+        if library not in known or technique not in known[library].techniques:
             raise BackendError(_unknown(rest))
         return cls(library, technique, device or "cpu")
 
     @property
     def distributed(self) -> bool:
-        """Whether it runs on the workers of a cluster."""
+        """Whether the backend runs on the workers of a cluster."""
         return libraries()[self.library].distributed
 
     @property
     def least_squares_only(self) -> bool:
-        """Whether the technique would not work with another loss."""
+        """Whether the technique works for squared error only."""
         return self.technique == GRAM
 
     def __str__(self) -> str:
@@ -85,7 +107,7 @@ def _unknown(text: str) -> str:
     names = [
         str(Name(library.name, technique))
         for library in libraries().values()
-        for technique in ("", *library.techniques)
+        for technique in library.techniques
     ]
     near = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
@@ -93,39 +115,67 @@ def _unknown(text: str) -> str:
 
 
 ENTRY_POINT_GROUP = "descentbench.backends"
-
+"""Entry-point group in which an installed package declares a `Library`."""
 
 BUILT_IN = (
-    Library("numpy", "backends.numpy", ("blocked", "gram"), install="pip install numpy"),
-    Library("numba", "backends.numba", ("parallel", "gram"), install="pip install numba"),
+    Library(
+        "numpy",
+        "backends.numpy",
+        {"": "Plain", "blocked": "Blocked", "gram": "Gram"},
+        install="pip install numpy",
+    ),
+    Library(
+        "numba",
+        "backends.numba",
+        {"": "Plain", "parallel": "Parallel", "gram": "Gram"},
+        install="pip install numba",
+    ),
     Library(
         "torch",
         "backends.torch",
-        ("analytic", "compile", "graph", "gram"),
+        {
+            "": "Autograd",
+            "analytic": "by_hand",
+            "compile": "Compiled",
+            "graph": "Graph",
+            "gram": "Gram",
+        },
         install="pip install torch",
     ),
-    Library("jax", "backends.jax", ("loop", "blocked", "gram"), install="pip install jax"),
+    Library(
+        "jax",
+        "backends.jax",
+        {"": "PerStep", "loop": "Loop", "blocked": "Blocked", "gram": "Gram"},
+        install="pip install jax",
+    ),
     Library(
         "dask",
         "backends.dask",
-        ("numpy", "numba", "torch", "jax"),
+        {
+            "": "Arrays",
+            "numpy": "NumpyRanks",
+            "numba": "NumbaRanks",
+            "torch": "TorchRanks",
+            "jax": "JaxRanks",
+        },
         needs="distributed",
         install="pip install distributed 'dask[array]'",
         distributed=True,
     ),
 )
+"""The libraries of this package, in the order in which they are listed."""
 
 
 _registered: dict[str, Library] = {}
 
 
 def register(library: Library) -> None:
-    """Add a library for this process; a package declares an entry point instead."""
+    """Add a library in this process only; a package declares an entry point instead."""
     _registered[library.name] = library
 
 
 def unregister(name: str) -> None:
-    """Take a registered library out again."""
+    """Remove a library that was registered."""
     _registered.pop(name, None)
 
 
@@ -140,15 +190,16 @@ def _declared(entry: EntryPoint) -> Library:
     except Exception as error:
         raise BackendError(
             f"the backends that an installed package declares as {entry.value!r} do not load "
-            f"({_first_line(error)}); mend the package or uninstall it"
+            f"({first_line(error)}); mend the package or uninstall it"
         ) from error
 
 
 def libraries() -> dict[str, Library]:
-    """All libraries by name: built in, from entry points, registered."""
+    """Return all libraries by name: built in, from entry points, and registered."""
     known = (*BUILT_IN, *_from_entry_points(), *_registered.values())
     return {library.name: library for library in known}
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or the error's type if it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache, partial, reduce
 
 import numpy as np
@@ -10,7 +9,6 @@ from numpy.typing import ArrayLike
 from threadpoolctl import ThreadpoolController
 
 from backends.errors import Weights
-from backends.interface import Place
 from backends.problem import Array, Problem
 from backends.threads import in_threads
 
@@ -247,16 +245,3 @@ class Gram:
     def loss(self, w: ArrayLike) -> float:
         w = np.asarray(w, dtype=np.float64)
         return float(w @ self.xtx @ w - 2 * self.xty @ w + self.yty) / self.count
-
-
-TECHNIQUES: Mapping[str, Place] = {"": Plain, "blocked": Blocked, "gram": Gram}
-
-
-def devices(technique: str) -> Mapping[str, str]:
-    """NumPy has the CPU."""
-    return {"cpu": ""}
-
-
-def peak_device_bytes(device: str) -> int | None:
-    """The host's memory is the process's own."""
-    return None

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from backends.catalogue import load, open_backend
+from backends.catalogue import devices, open_backend
 from backends.names import Library, Name, libraries
 from backends.synthetic import generate
 from bench.host.limits import (
@@ -268,9 +268,9 @@ def tell(name: str) -> None:
 
     apply()
     library = libraries()[name]
-    devices = [device for device, why in load(library).devices("").items() if not why]
+    usable = [device for device, why in devices(library).items() if not why]
     technique = "parallel" if "parallel" in library.techniques else ""
     problem = generate(1_000_000)  # fewer rows would be left to one thread
     open_backend(Name(name, technique)).place(problem, LEARNING_RATE).run([0.0], 1)
     version = str(getattr(sys.modules[library.imports], "__version__", ""))
-    print(json.dumps({"version": version, "devices": devices, "pools": thread_pools()}))  # noqa: T201
+    print(json.dumps({"version": version, "devices": usable, "pools": thread_pools()}))  # noqa: T201

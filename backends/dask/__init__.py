@@ -34,21 +34,12 @@ from backends.dask.cluster import (
 )
 from backends.dask.rank import Rank, Share
 from backends.errors import BackendError, Weights
-from backends.interface import Place
 from backends.names import Name, libraries
 from backends.problem import Array, Problem
 from backends.rows.made import InMemory
 from backends.rows.source import Source
 
 Result = TypeVar("Result")
-
-KERNELS = {
-    "numpy": "numpy:blocked",
-    "numba": "numba:parallel",
-    "torch": "torch:analytic",
-    "jax": "jax",
-}
-"""Technique → the backend that sums over a worker's rows."""
 
 MEMORY_SHARE = 0.5
 """Of a worker's memory, that its rows may take."""
@@ -140,6 +131,7 @@ class Ranks:
     """
 
     kernel: ClassVar[str]
+    """The backend that sums over a worker's rows."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.source, self.learning_rate = source_of(problem), learning_rate
@@ -243,11 +235,28 @@ class Ranks:
         return list(results(self.client, calls).values())
 
 
-def _technique(name: str) -> type[Ranks]:
-    return type(f"Ranks_{name}", (Ranks,), {"kernel": KERNELS[name]})
+class NumpyRanks(Ranks):
+    """NumPy's kernel on every worker."""
+
+    kernel = "numpy:blocked"
 
 
-TECHNIQUES: Mapping[str, Place] = {"": Arrays} | {name: _technique(name) for name in KERNELS}
+class NumbaRanks(Ranks):
+    """Numba's kernel on every worker."""
+
+    kernel = "numba:parallel"
+
+
+class TorchRanks(Ranks):
+    """PyTorch's kernel on every worker, on the CPU or on a GPU."""
+
+    kernel = "torch:analytic"
+
+
+class JaxRanks(Ranks):
+    """JAX's kernel on every worker."""
+
+    kernel = "jax"
 
 
 def devices(technique: str) -> Mapping[str, str]:

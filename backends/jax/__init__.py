@@ -15,7 +15,6 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from backends.errors import Weights
-from backends.interface import Place
 from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
@@ -412,9 +411,6 @@ class Gram(PerStep):
         return (
             float(weights @ self.xtx @ weights - 2 * self.xty @ weights + self.yty) / self.rows
         )
-
-
-TECHNIQUES: Mapping[str, Place] = {"": PerStep, "loop": Loop, "blocked": Blocked, "gram": Gram}
 
 
 def named_devices() -> dict[str, jax.Device]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
@@ -13,7 +12,6 @@ from numba import njit, prange
 from numpy.typing import ArrayLike
 
 from backends.errors import Weights
-from backends.interface import Place
 from backends.numba.vectors import (
     LINE_BYTES,
     VECTOR_BYTES,
@@ -660,7 +658,7 @@ class Parallel(Plain):
     over blocks float64.
     """
 
-    joins_a_line = True
+    reads_pairs = True
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -902,16 +900,3 @@ class Gram:
     def loss(self, w: ArrayLike) -> float:
         w = np.asarray(w, dtype=np.float64)
         return float(w @ self.xtx @ w - 2 * self.xty @ w + self.yty) / self.rows
-
-
-TECHNIQUES: Mapping[str, Place] = {"": Plain, "parallel": Parallel, "gram": Gram}
-
-
-def devices(technique: str) -> Mapping[str, str]:
-    """Numba's CPU target."""
-    return {"cpu": ""}
-
-
-def peak_device_bytes(device: str) -> int | None:
-    """The host's memory is the process's own."""
-    return None

@@ -172,7 +172,7 @@ class _Blockwise:
     @cached_property
     def _joined(self) -> Joined | None:
         # Most compute so slowly with pairs that to copy them to two lines is faster.
-        if self.source.features == 1 and not getattr(self.backend, "joins_a_line", False):
+        if self.source.features == 1 and not getattr(self.backend, "reads_pairs", False):
             return None
         return self.source.joined()
 

@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from backends.errors import Weights
-from backends.interface import Place
 from backends.problem import Array, Problem
 from backends.threads import in_threads, torch_alone
 
@@ -422,15 +421,6 @@ def by_hand(problem: Problem, learning_rate: float, device: str) -> Analytic | O
         if problem.features <= MOST_FEATURES:
             return OnePass(problem, learning_rate, device)
     return Analytic(problem, learning_rate, device)
-
-
-TECHNIQUES: Mapping[str, Place] = {
-    "": Autograd,
-    "analytic": by_hand,
-    "compile": Compiled,
-    "graph": Graph,
-    "gram": Gram,
-}
 
 
 def devices(technique: str) -> Mapping[str, str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given
@@ -25,9 +23,10 @@ from backends import (
 )
 from backends.catalogue import entries, select
 from backends.names import Library, Name
+from tests.support import contract
 from tests.support.command import HIDDEN, HIDE, declare, descentbench
 
-TECHNIQUES = [(lib.name, t) for lib in names.BUILT_IN for t in ("", *lib.techniques)]
+TECHNIQUES = [(lib.name, t) for lib in names.BUILT_IN for t in lib.techniques]
 
 NUMPY = [str(Name(*technique)) for technique in TECHNIQUES if technique[0] == "numpy"]
 
@@ -36,7 +35,7 @@ import numpy as np
 
 from backends.names import Library
 
-LIBRARY = Library("tiny", "tiny", install="pip install tiny")
+LIBRARY = Library("tiny", "tiny", {"": "Tiny", "twin": "Tiny"}, install="pip install tiny")
 
 
 class Tiny:
@@ -57,16 +56,6 @@ class Tiny:
     def loss(self, w):
         return float(np.mean((self.x @ w - self.y) ** 2))
 
-
-TECHNIQUES = {"": Tiny, "twin": Tiny}
-
-
-def devices(technique):
-    return {"cpu": ""}
-
-
-def peak_device_bytes(device):
-    return None
 """
 
 
@@ -88,7 +77,8 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
 
     def registered(name: str, source: str) -> Library:
         (tmp_path / f"{name}.py").write_text(source)
-        library = Library(name, name, ("twin",), install=f"pip install {name}")
+        techniques = {"": "Tiny", "twin": "Tiny"}
+        library = Library(name, name, techniques, install=f"pip install {name}")
         names.register(library)
         registered_names.append(name)
         return library
@@ -97,12 +87,6 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
     for name in registered_names:
         names.unregister(name)
         sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def contract() -> ModuleType:
-    """The tests that every backend of the catalogue passes; importing them opens all."""
-    return importlib.import_module("tests.backends.test_contract")
 
 
 # names
@@ -198,13 +182,16 @@ def test_a_pattern_imports_only_what_it_can_match() -> None:
 # libraries
 
 
-@pytest.mark.parametrize("library", names.BUILT_IN, ids=lambda library: library.name)
-def test_the_catalogue_names_every_technique(library: Library) -> None:
-    pytest.importorskip(library.imports)
-    module = catalogue.load(library)
-    assert ("", *library.techniques) == tuple(module.TECHNIQUES)
-    for technique in module.TECHNIQUES:
-        assert module.devices(technique)
+def test_techniques_in_another_shape_are_refused() -> None:
+    for wrong in (("twin",), {"twin": "Tiny"}):
+        with pytest.raises(TypeError, match=r"techniques of tiny must map '' and other"):
+            Library("tiny", "tiny", wrong)
+
+
+def test_a_class_may_be_in_another_module(register: Register) -> None:
+    register("tiny_kernels", TINY)
+    register("tiny", "").techniques["twin"] = "tiny_kernels:Tiny"
+    assert open_backend("tiny:twin").place(generate(10), 0.001).run([0.0], 0) == [0.0]
 
 
 def test_a_library_that_is_missing_says_how_to_install_it() -> None:
@@ -245,7 +232,8 @@ def test_a_name_without_a_device_stands_for_each_that_was_asked_for(
     register: Register,
 ) -> None:
     register(
-        "tiny", TINY.replace('{"cpu": ""}', '{"cpu": "", "axl:0": "", "axl:1": "no power"}')
+        "tiny",
+        TINY + 'def devices(_):\n    return {"cpu": "", "axl:0": "", "axl:1": "no power"}\n',
     )
 
     def names(patterns: list[str], *devices: str) -> list[str]:
@@ -264,7 +252,7 @@ def test_a_name_without_a_device_stands_for_each_that_was_asked_for(
 # backends from elsewhere
 
 
-def test_a_file_and_a_line_make_a_backend(register: Register, contract: ModuleType) -> None:
+def test_a_file_and_a_line_make_a_backend(register: Register) -> None:
     register("tiny", TINY)
     assert [(str(e.name), e.available) for e in entries(["tiny"])] == [
         ("tiny", True),
@@ -272,18 +260,18 @@ def test_a_file_and_a_line_make_a_backend(register: Register, contract: ModuleTy
     ]
     assert "tiny:twin" in map(str, select(["*:twin"]))
     for dtype in ("float32", "float64"):
-        contract.test_iterates_equal_the_reference("tiny", dtype, 7)
-        contract.test_gradient_and_loss("tiny", dtype, 1)
-    contract.test_any_number_of_rows("tiny", 9)
-    contract.test_runs_add_up_and_repeat("tiny:twin", 7)
-    contract.test_a_start_is_not_written_to_and_a_result_is_kept("tiny")
-    contract.test_awkward_input_is_used_as_it_is("tiny", 3)
+        contract.check_iterates("tiny", dtype, 7)
+        contract.check_gradient_and_loss("tiny", dtype, 1)
+    contract.check_rows("tiny", 9)
+    contract.check_runs_add_up("tiny:twin", 7)
+    contract.check_arrays_are_not_shared("tiny")
+    contract.check_awkward_input("tiny", 3)
 
 
-def test_the_contract_finds_a_wrong_backend(register: Register, contract: ModuleType) -> None:
+def test_the_contract_finds_a_wrong_backend(register: Register) -> None:
     register("tiny", TINY.replace("2 * learning_rate", "learning_rate"))
     with pytest.raises(AssertionError):
-        contract.test_iterates_equal_the_reference("tiny", "float64", 7)
+        contract.check_iterates("tiny", "float64", 7)
 
 
 def test_unregistered_it_is_unknown(register: Register) -> None:
@@ -300,7 +288,7 @@ def test_an_installed_package_is_listed_beside_what_is_missing(bare: Path) -> No
     assert (done.returncode, done.stderr) == (0, "")
     listed = {row["backend"]: row["reason"] for row in json.loads(done.stdout)}
     installed = [name for name, reason in listed.items() if reason is None]
-    assert installed == [*NUMPY, "tiny"]
+    assert installed == [*NUMPY, "tiny", "tiny:twin"]
     for library, technique in TECHNIQUES:
         if library in HIDDEN:
             install = f"{library} is not installed: pip install {library}"
@@ -320,7 +308,7 @@ def test_run_measures_what_is_there_and_what_was_installed(bare: Path) -> None:
     done = descentbench(bare, "run", *backends, *size, "--store", bare / "store", "--json")
     assert done.returncode == 0, done.stderr
     results = {row["backend"]: row["verified"] for row in json.loads(done.stdout)["results"]}
-    assert results == {"numpy": True, "tiny": True}
+    assert results == {"numpy": True, "tiny": True, "tiny:twin": True}
 
 
 def test_a_package_whose_backends_do_not_load_is_one_line(bare: Path) -> None:

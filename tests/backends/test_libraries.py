@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backends import Problem, generate, names, open_backend
+from backends import Problem, catalogue, generate, names, open_backend
 from backends.names import Name
 from backends.problem import TOLERANCE
 from backends.reference import relative_error
+from tests.support.fresh import forget
 
 RATE = 0.001
 
 NUMBA, JAX = (
-    [str(Name(name, technique)) for technique in ("", *names.libraries()[name].techniques)]
+    [str(Name(name, technique)) for technique in names.libraries()[name].techniques]
     for name in ("numba", "jax")
 )
-
-
-def fresh(library: str) -> ModuleType:
-    """Import a library's file once more, under another name: nothing is compiled in it yet."""
-    source = importlib.util.find_spec(f"backends.{library}")
-    assert source is not None
-    assert source.origin is not None
-    spec = importlib.util.spec_from_file_location(f"fresh_{library}", source.origin)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def descend(backend: str, problem: Problem, steps: int = 3, rate: float = RATE) -> np.ndarray:
@@ -69,7 +55,7 @@ def test_the_gradient_is_the_librarys(
     monkeypatch: pytest.MonkeyPatch, backend: str, expected: int, features: int
 ) -> None:
     """Where the library derives twice the loss, a step is twice as long; by hand it is not."""
-    library, _, technique = backend.partition(":")
+    library = backend.partition(":")[0]
     pytest.importorskip(library)
     if library == "torch":
         import torch
@@ -82,7 +68,8 @@ def test_the_gradient_is_the_librarys(
 
         monkeypatch.setattr(jax, "grad", doubled(jax.grad))
     problem, w0 = generate(100, features, "float64"), np.ones(features)
-    descent = fresh(library).TECHNIQUES[technique](problem, RATE, "cpu")
+    forget(monkeypatch, library)
+    descent = open_backend(backend).place(problem, RATE)
     reference = problem.reference.iterate(5, expected * RATE, w0)
     assert relative_error(descent.run(w0, 5), reference) <= TOLERANCE["float64"]
 
@@ -346,14 +333,14 @@ def test_jaxs_gram_compiles_for_many_rows_once(
             descend("jax:gram", generate(rows, features))
 
 
-def test_torch_compiles_for_another_dtype() -> None:
+def test_torch_compiles_for_another_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stance that forbids to compile elsewhere forbids it here."""
     torch = pytest.importorskip("torch")
     problem = generate(100, 1, "float32")
     descend("torch:compile", problem)
-    module = fresh("torch")
+    forget(monkeypatch, "torch")
     with torch.compiler.set_stance("fail_on_recompile"), pytest.raises(RuntimeError):
-        module.TECHNIQUES["compile"](problem, RATE, "cpu").run(np.ones(1), 1)
+        descend("torch:compile", problem, 1)
 
 
 @pytest.mark.parametrize("features", [1, 3])
@@ -363,8 +350,8 @@ def test_numba_compiles_in_nopython_mode_only(features: int) -> None:
 
     from backends import numba
 
-    for technique in numba.TECHNIQUES:
-        descent = numba.TECHNIQUES[technique](generate(100, features), RATE, "cpu")
+    for backend in NUMBA:
+        descent = open_backend(backend).place(generate(100, features), RATE)
         w = descent.run(np.zeros(features), 2)
         descent.gradient(w)
         descent.loss(w)
@@ -431,11 +418,12 @@ def test_two_jax_devices_agree_and_each_holds_its_own_data() -> None:
 def test_what_a_cuda_graph_records_is_a_step(features: int) -> None:
     """Recording needs CUDA; what is recorded does not."""
     pytest.importorskip("torch")
-    module = fresh("torch")
-    if reason := module.devices("compile")["cpu"]:
+    if reason := catalogue.devices(names.libraries()["torch"], "compile")["cpu"]:
         pytest.skip(reason)
+    from backends.torch import Graph
+
     data = generate(200, features, np.float32)
-    descent: Any = module.TECHNIQUES["graph"](data, 0.001, "cpu")
+    descent: Any = Graph(data, 0.001, "cpu")
     for _ in range(7):
         descent._step()
     expected = data.reference.iterate(7, 0.001, np.zeros(features))

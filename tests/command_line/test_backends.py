@@ -16,7 +16,7 @@ from bench.cli import main
 ABSENT = Library(
     "absent",
     "backends.absent",
-    ("quick",),
+    {"": "Plain", "quick": "Quick"},
     needs="a_library_that_is_not_installed",
     install="pip install --index-url https://example.org/wheels 'absent[quick]'",
 )

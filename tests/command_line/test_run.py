@@ -293,9 +293,12 @@ PARTLY = """
 import os, signal, sys, time
 
 from backends.names import Library
-from backends.numpy import Plain, devices, peak_device_bytes
+from backends.numpy import Plain
 
-LIBRARY = Library("partly", "partly", ("deadly", "hanging"), install="pip install partly")
+LIBRARY = Library(
+    *("partly", "partly", {"": "Plain", "deadly": "Deadly", "hanging": "Hanging"}),
+    install="pip install partly",
+)
 
 
 class Deadly(Plain):
@@ -311,8 +314,6 @@ class Hanging(Plain):
             time.sleep(600)
         return super().run(w, steps)
 
-
-TECHNIQUES = {"": Plain, "deadly": Deadly, "hanging": Hanging}
 """
 """Two of its techniques get through the set-up, and take the hot loop's process along."""
 

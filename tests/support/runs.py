@@ -40,9 +40,9 @@ import os, signal, sys, time
 from pathlib import Path
 
 from backends.names import Library
-from backends.numpy import Plain, devices, peak_device_bytes
+from backends.numpy import Plain
 
-LIBRARY = Library("{name}", "{name}", install="pip install {name}")
+LIBRARY = Library("{name}", "{name}", {{"": "Faulty"}}, install="pip install {name}")
 
 
 class Faulty(Plain):
@@ -51,6 +51,4 @@ class Faulty(Plain):
         {fault}
         return w
 
-
-TECHNIQUES = {{"": Faulty}}
 """

@@ -83,7 +83,7 @@ def test_one_feature_is_streamed_as_it_lies_to_those_who_like_it(backend, y, tmp
         def __init__(self) -> None:
             self.backend = open_backend(backend)
             self.name = self.backend.name
-            self.joins_a_line = self.backend.joins_a_line
+            self.reads_pairs = self.backend.reads_pairs
 
         def place(self, problem, learning_rate):
             seen.append((problem.features, problem.single_pass))

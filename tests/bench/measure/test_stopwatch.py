@@ -39,7 +39,11 @@ import numpy as np
 from backends.names import Library
 
 LIBRARY = Library(
-    "clocked", "clocked", ("device", "hasty"), "clocked_core", "pip install clocked"
+    "clocked",
+    "clocked",
+    {"": "Plain", "device": "Device", "hasty": "Hasty"},
+    "clocked_core",
+    "pip install clocked",
 )
 
 BLOCK = bytes(1 << 16)
@@ -99,16 +103,6 @@ class Hasty(Plain):
 
     loss = gradient
 
-
-TECHNIQUES = {"": Plain, "device": Device, "hasty": Hasty}
-
-
-def devices(technique):
-    return {"cpu": ""}
-
-
-def peak_device_bytes(device):
-    return None
 '''
 
 CORE = """
@@ -121,11 +115,17 @@ LYING = '''
 """Backends that are fast because they do not do the work."""
 
 from backends.names import Library
-from backends.numpy import Plain, devices, peak_device_bytes
+from backends.numpy import Plain
 
-LIBRARY = Library(
-    "lying", "lying", ("skipping", "cached", "early", "shared"), install="pip install lying"
-)
+TECHNIQUES = {
+    "": "Plain",
+    "skipping": "Skipping",
+    "cached": "Cached",
+    "early": "Early",
+    "shared": "Shared",
+}
+
+LIBRARY = Library("lying", "lying", TECHNIQUES, install="pip install lying")
 
 
 class Skipping(Plain):
@@ -168,10 +168,6 @@ class Shared(Plain):
         first = self.seen.setdefault(problem.features, problem)
         super().__init__(first, learning_rate, device)
 
-
-TECHNIQUES = {
-    "": Plain, "skipping": Skipping, "cached": Cached, "early": Early, "shared": Shared
-}
 '''
 
 SIZE = "/100x1/float32"

@@ -146,11 +146,12 @@ def test_no_figure_of_the_widest_line_is_cut() -> None:
 
 @pytest.fixture
 def long_name() -> Iterator[str]:
+    technique = "and-a-technique-with-another"
     library = Library(
-        "a-library-with-a-long-name", "nowhere", ("and-a-technique-with-another",)
+        "a-library-with-a-long-name", "nowhere", {"": "Plain", technique: "Other"}
     )
     names.register(library)
-    yield f"{library.name}:{library.techniques[0]}@an-accelerator-by-some-vendor:12"
+    yield f"{library.name}:{technique}@an-accelerator-by-some-vendor:12"
     names.unregister(library.name)
 
 
