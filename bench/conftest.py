@@ -15,7 +15,7 @@ from bench.host.files import write_atomically
 from bench.host.machine import thread_pools
 from bench.host.process import RUNNING, end_with_parent
 from bench.host.threads import apply
-from bench.measure.alternation import Turns
+from bench.measure.alternation import Alternation
 from bench.results.case import BASELINES, NATIVE, READ, Case
 
 THREADS = pytest.StashKey[int]()
@@ -112,9 +112,9 @@ def seconds(pytestconfig: pytest.Config) -> float:
 
 
 @pytest.fixture(scope="session")
-def turns() -> Turns:
+def turns() -> Alternation:
     """Who else measures these rows now; where we are second, our turn has come."""
-    return Turns.of()
+    return Alternation.of()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

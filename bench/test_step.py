@@ -19,7 +19,7 @@ from backends.problem import Problem
 from backends.rows.source import Source
 from bench.host.memory import settle
 from bench.host.waiting import Waiting, warm_up
-from bench.measure.alternation import Turns, start_on
+from bench.measure.alternation import Alternation, start_on
 from bench.measure.bandwidth import IN_PLACE_BYTES, Reader
 from bench.measure.device import DeviceReader
 from bench.measure.native import Kernel, NativeError
@@ -42,7 +42,7 @@ WARMING = 5
 
 
 def test_step(
-    benchmark: BenchmarkFixture, row: Case, threads: int, seconds: float, turns: Turns
+    benchmark: BenchmarkFixture, row: Case, threads: int, seconds: float, turns: Alternation
 ) -> None:
     """Time a backend."""
     backend, problem = open_case(row), data_of(row)
@@ -56,7 +56,7 @@ def test_step(
 
 
 def test_native(
-    benchmark: BenchmarkFixture, native: Case, threads: int, seconds: float, turns: Turns
+    benchmark: BenchmarkFixture, native: Case, threads: int, seconds: float, turns: Alternation
 ) -> None:
     """Time the same descent in C."""
     problem = synthetic(native)
@@ -124,7 +124,7 @@ def time_steps(
     run: Run,
     pace: Pace,
     seconds: float,
-    turns: Turns,
+    turns: Alternation,
     reader: Reader | DeviceReader | None,
 ) -> None:
     """Time rounds of steps at `slow_rate`, each from another start; the last must be right."""

@@ -16,10 +16,11 @@ from pathlib import Path
 import click
 
 from bench.host.threads import apply
-from bench.measure.runner import Plan, Runner, side_by_side
+from bench.measure.plan import Plan
+from bench.measure.runner import Runner, side_by_side
 from bench.results.case import READ, Case
 from bench.results.record import Outcome, Record
-from bench.results.verdict import Comparison, compare, tally
+from bench.results.verdict import Comparison, compare, tally, unclear
 
 BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 
@@ -47,7 +48,7 @@ class Repeat:
     @property
     def right(self) -> bool:
         """Whether exactly the slowed backend was found, and as slower."""
-        return {(c.row.backend, c.verdict) for c in self.found} == {(self.slowed, "slower")}
+        return {(c.case.backend, c.verdict) for c in self.found} == {(self.slowed, "slower")}
 
 
 def flagged(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
@@ -87,7 +88,7 @@ def take_pair(threads: int) -> tuple[Record, Record]:
     plan = Plan(rows, PASSES, SECONDS, (READ,), setup=False, more=MORE)
     with tempfile.TemporaryDirectory(prefix="descentbench-compare-") as folder:
         runners = [Runner(plan, threads, Path(folder) / side) for side in ("old", "new")]
-        old, new = side_by_side(runners, lambda _: None, lambda _: None)
+        old, new = side_by_side(runners, lambda _: None, lambda _: None, unclear)
     return old, new
 
 
@@ -109,7 +110,7 @@ def check(
 
 
 def _names(found: tuple[Comparison, ...]) -> str:
-    return ", ".join(f"{c.row.backend} {c.verdict}" for c in found) or "nothing found"
+    return ", ".join(f"{c.case.backend} {c.verdict}" for c in found) or "nothing found"
 
 
 @click.command()

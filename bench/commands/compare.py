@@ -119,7 +119,7 @@ def _reasons(found: Sequence[Comparison]) -> list[str]:
     rows: dict[str, list[str]] = {}
     for c in found:
         if c.reason:
-            rows.setdefault(printable(c.reason), []).append(str(c.row))
+            rows.setdefault(printable(c.reason), []).append(str(c.case))
     return [
         f"{reason}: {'all' if len(of) == len(found) else ', '.join(of)}"
         for reason, of in rows.items()
@@ -141,12 +141,17 @@ COLOURS = {"faster": "green", "slower": "red", "failed": "red"}
 def _cells(c: Comparison) -> list[str]:
     from bench.show.text import count, seconds
 
-    row = c.row
+    case = c.case
     ratio = "–" if c.ratio is None else f"{c.ratio:.3f}"
     interval = "–" if c.low is None or c.high is None else f"{c.low:.2f}–{c.high:.2f}"
     return [
-        *(row.backend, MARKS.get(c.verdict, c.verdict), count(row.rows), count(row.features)),
-        *(row.dtype, seconds(c.old_s), seconds(c.new_s), ratio, interval),
+        *(
+            case.backend,
+            MARKS.get(c.verdict, c.verdict),
+            count(case.rows),
+            count(case.features),
+        ),
+        *(case.dtype, seconds(c.old_s), seconds(c.new_s), ratio, interval),
     ]
 
 

@@ -23,7 +23,8 @@ from bench.host.interrupts import exit_code
 
 if TYPE_CHECKING:
     from bench.measure.filerows import FileRows
-    from bench.measure.runner import Runner, Task
+    from bench.measure.plan import Task
+    from bench.measure.runner import Runner
     from bench.results.record import Record
 
 DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
@@ -163,7 +164,8 @@ def run(
     threads = apply(threads)
     from backends import catalogue
     from bench.host.lock import hold
-    from bench.measure.runner import Plan, Runner
+    from bench.measure.plan import Plan
+    from bench.measure.runner import Runner
     from bench.results.case import Case
     from bench.show.roofline import DEVICE_GRID, GRID
 
@@ -266,6 +268,7 @@ def _measure(runners: list[Runner]) -> list[Record]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from bench.measure.runner import side_by_side
+    from bench.results.verdict import unclear
     from bench.show.table import console
 
     columns = (
@@ -294,6 +297,7 @@ def _measure(runners: list[Runner]) -> list[Record]:
                 runners,
                 started=started,
                 ended=lambda _: progress.advance(bar),
+                unclear=unclear,
             )
         except KeyboardInterrupt as interrupt:
             err.print(f"interrupted: {done()} of {total} parts are in {runners[0].path};")

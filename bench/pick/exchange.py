@@ -21,7 +21,8 @@ import numpy as np
 from backends import names
 from backends.names import Name
 from backends.problem import step_bytes
-from bench.measure.runner import Children, Task
+from bench.measure.plan import Task
+from bench.measure.worker import Children
 from bench.pick.observations import measurements
 from bench.results.case import Case
 

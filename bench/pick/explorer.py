@@ -22,8 +22,9 @@ from typing import Any
 from backends.names import Name
 from backends.problem import step_bytes
 from bench.host.machine import last_cache_bytes
-from bench.measure.runner import Children, Task
+from bench.measure.plan import Task
 from bench.measure.version import revision
+from bench.measure.worker import Children
 from bench.pick.model import CAUTION, CostModel, Observations, Range, Sample, machine_spreads
 from bench.pick.observations import import_seconds, memory_pace, steady_observations
 from bench.pick.recommend import Request, choose, plainness
@@ -321,7 +322,7 @@ class Explorer:
                     self._give_up(task, enough)
                     continue
                 if taken >= children.budget:  # the budget's fault, not the backend's
-                    for row in task.rows:
+                    for row in task.cases:
                         self.late[Case.parse(row).backend] = (
                             f"the budget ended {taken:.0f} s into measuring it"
                         )
@@ -334,7 +335,7 @@ class Explorer:
 
     def _enough(self, task: Task) -> float:
         """Return after how many seconds a first set-up alone has lost to the best rival."""
-        model = self.models[Case.parse(task.rows[0]).backend]
+        model = self.models[Case.parse(task.cases[0]).backend]
         rival = self._best_rival(model)
         if not task.cold or model.complete or rival is None or not self.took:
             return math.inf
@@ -343,7 +344,7 @@ class Explorer:
 
     def _give_up(self, task: Task, seconds: float) -> None:
         """Note how long a set-up lasts at the least; who asks for more steps waits longer."""
-        backend = Case.parse(task.rows[0]).backend
+        backend = Case.parse(task.cases[0]).backend
         self.at_least[backend] = seconds - SLACK * min(self.took.values())
         pick = self.record.request["pick"] | {"at_least": self.at_least}
         self.record = replace(self.record, request=self.record.request | {"pick": pick})
@@ -351,7 +352,7 @@ class Explorer:
         self._fit()
 
     def _learn(self, task: Task, outcome: Outcome, taken: float) -> None:
-        rows = [r for r in task.rows if not r.startswith(READ + "/")]
+        rows = [r for r in task.cases if not r.startswith(READ + "/")]
         asked = [*self.record.request["rows"]]
         asked += [r for r in rows if r not in asked]
         self.record = replace(self.record, request=self.record.request | {"rows": asked})

@@ -288,7 +288,8 @@ def measure(
     report : callable
         Is told what comes next and the share that is done, before each child.
     """
-    from bench.measure.runner import Plan, Runner
+    from bench.measure.plan import Plan
+    from bench.measure.runner import Runner
     from bench.results.case import Case
 
     plan = Plan(tuple(Case(*row) for row in rows), PASSES, 0.1)

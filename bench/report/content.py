@@ -148,7 +148,7 @@ def _curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
 
     By the float64 reference, which every backend's w was checked against.
     """
-    sizes = {r.row.size for source in found for r in source.results if r.verified}
+    sizes = {r.case.size for source in found for r in source.results if r.verified}
     for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):
         if step_bytes(rows, features, dtype) > CURVE_BYTES:
             continue

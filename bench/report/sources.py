@@ -60,7 +60,7 @@ class Source:
         for record in self.records:
             for result in summarise(record):
                 if result.verified or result.reason != NOT_MEASURED:
-                    found[*result.row.size, result.backend] = result
+                    found[*result.case.size, result.backend] = result
         return sorted(found.values(), key=_order)
 
     @cached_property

@@ -16,10 +16,10 @@ from bench.results.case import SMALLEST_BYTES, Case
 from bench.results.record import Measurement, Record
 
 UNSTABLE = 0.1
-"""Half an interval, relative to the median, beyond which a time is called unstable."""
+"""Half-width of a confidence interval ÷ its median above which a time is unstable."""
 
 NOT_MEASURED = "not measured"
-"""Reason of a row that was asked for, and neither timed nor failed."""
+"""Reason shown for a case that was requested, and neither timed nor failed."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Interval:
 
     @classmethod
     def of(cls, samples: list[float]) -> Interval:
-        """Take the interval between order statistics, as the binomial test gives it.
+        """Return the interval between order statistics, by the binomial test.
 
-        It needs no shape of the distribution, and covers what it claims from
-        seven samples on, where a percentile bootstrap of the median does not
-        (`scipy.stats.quantile_test`; Conover, Practical Nonparametric
-        Statistics, 1999, section 3.2).
+        The interval assumes no distribution. It covers as often as it claims from seven
+        samples on, unlike a percentile bootstrap of the median
+        (`scipy.stats.quantile_test`; Conover, Practical Nonparametric Statistics, 1999,
+        section 3.2).
         """
         ordered = sorted(samples)
         low, high = (None if r is None else ordered[r] for r in _ranks(len(ordered)))
@@ -53,7 +53,7 @@ class Interval:
 
 @cache
 def _ranks(count: int) -> tuple[int | None, int | None]:
-    """Return which of so many ordered samples bound the median; they do not matter."""
+    """Return the ranks of the order statistics that bound the median's 95 % interval."""
     bounds = quantile_test(range(count), p=0.5).confidence_interval(0.95)
     low, high = (None if math.isnan(b) else int(b) for b in (bounds.low, bounds.high))
     return low, high
@@ -83,27 +83,27 @@ class Result:
     peak_device_bytes: int | None
 
     @property
-    def row(self) -> Case:
-        """What was measured."""
+    def case(self) -> Case:
+        """The case that was measured."""
         return Case(self.backend, self.rows, self.features, self.dtype)
 
     @property
     def gb_per_s(self) -> float | None:
-        """Bytes that a step must read, per second it takes, in 10⁹."""
+        """Bytes that a step must read ÷ its time, in GB/s."""
         if self.step_s is None or self.least_squares_only:
             return None  # a step of XᵀX and Xᵀy reads no row
         return self.bytes_per_step / self.step_s.median / 1e9
 
     @property
     def spread(self) -> float:
-        """Half a step's interval, relative; infinite where the samples are too few for one."""
+        """Half-width of the step's interval ÷ its median; infinite for too few samples."""
         if self.step_s is None:
             return 0.0
         return math.inf if self.step_s.spread is None else self.step_s.spread
 
     @property
     def unstable(self) -> bool:
-        """Whether the samples are too few, or lie too far apart, to go by their median."""
+        """Whether the samples are too few, or too far apart, to trust their median."""
         return self.spread > UNSTABLE
 
     @property
@@ -127,9 +127,9 @@ def instability(spread: float) -> str:
 
 
 def summarise(record: Record) -> list[Result]:
-    """Return a `Result` for every row that was asked for, by size, fastest first.
+    """Return a `Result` for every requested case, by size, fastest first.
 
-    Techniques for least squares only come after the others of their size.
+    Within a size, techniques for least squares only are last.
     """
     results = [_result(record, Case.parse(text)) for text in record.request["rows"]]
 
@@ -141,8 +141,8 @@ def summarise(record: Record) -> list[Result]:
     return sorted(results, key=order)
 
 
-def _result(record: Record, row: Case) -> Result:
-    tasks, text = record.tasks.values(), str(row)
+def _result(record: Record, case: Case) -> Result:
+    tasks, text = record.tasks.values(), str(case)
     mine = [m for task in tasks for m in task.measurements if m.row == text]
     reasons = [task.failures[text] for task in tasks if text in task.failures]
     steps = [m for m in mine if m.kind == "step"]
@@ -157,10 +157,10 @@ def _result(record: Record, row: Case) -> Result:
         return max(values, default=None)
 
     return Result(
-        backend=row.backend,
-        rows=row.rows,
-        features=row.features,
-        dtype=row.dtype,
+        backend=case.backend,
+        rows=case.rows,
+        features=case.features,
+        dtype=case.dtype,
         steps=sum(m.steps * len(m.seconds) for m in steps),
         threads=record.machine["threads"],
         verified=verified,
@@ -171,8 +171,10 @@ def _result(record: Record, row: Case) -> Result:
         first_call_s=once("first_call"),
         new_shape_s=once("new_shape"),
         step_s=Interval.of(samples) if verified else None,
-        bytes_per_step=row.bytes_per_step,
-        bandwidth_fraction=read_fraction(record, row) if verified and row.reads_rows else None,
+        bytes_per_step=case.bytes_per_step,
+        bandwidth_fraction=read_fraction(record, case)
+        if verified and case.reads_rows
+        else None,
         peak_bytes=worst("peak_bytes"),
         peak_device_bytes=worst("peak_device_bytes"),
     )
@@ -183,27 +185,27 @@ def _middle(values: Iterable[float]) -> float | None:
     return median(found) if found else None
 
 
-def read_fraction(record: Record, row: Case) -> float | None:
-    """Median over the passes of step's bytes/s ÷ the read's in the same process.
+def read_fraction(record: Record, case: Case) -> float | None:
+    """Return a step's share of the read bandwidth: the median over the passes.
 
-    Of a read just before the round if there was one, else of the yardstick's, which reads
-    the host's memory.
+    Each round is compared with a read just before it where there was one; otherwise with
+    the baseline's read of the host's memory in the same process.
     """
-    if row.bytes_per_step < SMALLEST_BYTES:
-        return None  # it waits for latency
+    if case.bytes_per_step < SMALLEST_BYTES:
+        return None  # latency decides here, not bandwidth
 
     def rate(
         measurements: Iterable[Measurement], of: Callable[[Measurement], int]
     ) -> float | None:
         return _middle(of(m) / s for m in measurements for s in m.seconds_per_step)
 
-    text, yardstick = str(row), str(row.read)
+    text, baseline = str(case), str(case.read)
     fractions = []
     for task in record.tasks.values():
         steps = [m for m in task.measurements if m.kind == "step" and m.row == text]
-        reads = [m for m in task.measurements if m.row == yardstick]
+        reads = [m for m in task.measurements if m.row == baseline]
         paired = [
-            row.bytes_per_step / s / read
+            case.bytes_per_step / s / read
             for m in steps
             for s, read in zip(
                 m.seconds_per_step, m.info.get("read_bytes_per_s", ()), strict=False
@@ -212,9 +214,9 @@ def read_fraction(record: Record, row: Case) -> float | None:
         if paired:
             fractions.append(median(paired))
             continue
-        if row.device != "cpu":
+        if case.device != "cpu":
             continue
-        step = rate(steps, lambda _: row.bytes_per_step)
+        step = rate(steps, lambda _: case.bytes_per_step)
         read = rate(reads, lambda m: int(m.info["bytes"]))
         if step and read:
             fractions.append(step / read)

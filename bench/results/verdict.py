@@ -1,14 +1,9 @@
-"""Faster, slower, the same, or can't tell: two runs held against each other.
+"""Verdicts of a comparison: faster, slower, same, or can't tell.
 
-What varies is the process: its samples share memory layout, placement and
-neighbours, so a pass of a row counts as one observation, the logarithm of its
-median. Runs that were taken in turn are compared pass by pass and round by round,
-and a pass whose rounds disagree weighs less. Few passes make a poor variance; it
-is drawn towards what the other rows show, as is done for thousands of genes with
-three samples each: the moderated t of Smyth (Statistical Applications in Genetics
-and Molecular Biology 3(1), 2004), with weights (Law et al., Genome Biology 15:R29,
-2014), here against a difference that matters (McCarthy & Smyth, Bioinformatics
-25(6), 2009), with Holm's correction for many comparisons.
+`bench.results.statistics` gives each case's shift and its standard error. The test
+is against a difference that matters (McCarthy & Smyth, Bioinformatics 25(6), 2009),
+with Holm's correction for many comparisons. Runs that alternated are compared pass by
+pass and round by round.
 """
 
 from __future__ import annotations
@@ -16,56 +11,53 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from statistics import median
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import digamma, polygamma
 from scipy.stats import t as student
 
 from bench.host.machine import identity
 from bench.results.case import Case
 from bench.results.record import Measurement, Record, RecordError
+from bench.results.statistics import Sides, holm, moderated, typical
 from bench.results.summary import UNSTABLE, instability, summarise
 
 Verdict = Literal["faster", "slower", "same", "can't tell", "failed"]
 
 LEVEL = 0.05
-"""Of all verdicts of a comparison together: so often one is wrong where nothing changed."""
+"""Probability that any verdict of a comparison is wrong where nothing changed."""
 
 MATTERS = 0.02
-"""A change has to be larger than 2 % to be called one."""
+"""Smallest difference that counts as a change, as a fraction: 2 %."""
 
 SAME = 0.05
-"""Where the whole interval lies within ±5 %, nothing changed that one would notice."""
+"""Largest difference that nobody notices, as a fraction.
 
-PROCESSES = 0.02
-"""What a pass may be off by however well its rounds agree: memory layout, placement."""
+A case is "same" if its whole confidence interval lies within ±5 %.
+"""
 
 FEWEST_PASSES = 2
-"""Of each run; one says nothing of its own spread."""
-
-Floats = NDArray[np.float64]
+"""Passes that each run needs: a single pass has no spread."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row in both runs.
+    """One case in both runs.
 
     Attributes
     ----------
     old_s, new_s : float or None
-        Seconds a step: the geometric mean of the passes' medians; old × ratio.
+        Seconds a step: the geometric mean of the passes' medians; `new_s` is
+        `old_s` × `ratio`.
     ratio, low, high : float or None
-        New over old, and its interval of 95 %.
+        New ÷ old, and its 95 % confidence interval.
     p : float or None
-        Holm's, of a change beyond `MATTERS`.
+        Holm's adjusted p of a change beyond `MATTERS`.
     reason : str
-        Why it can't be told, or failed.
+        Why the verdict is "can't tell" or "failed".
     """
 
-    row: Case
+    case: Case
     verdict: Verdict
     old_s: float | None = None
     new_s: float | None = None
@@ -77,81 +69,28 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of ``compare --json``."""
+        fields = asdict(self)
+        fields.pop("case")
         return {
-            **asdict(self.row),
-            **asdict(self),
-            "row": str(self.row),
+            **asdict(self.case),
+            "row": str(self.case),
+            **fields,
             "reason": self.reason or None,
         }
 
 
-def passes(record: Record, right: set[Case]) -> dict[Case, dict[str, Measurement]]:
-    """Return, for every row that was right, its steps in each process."""
+def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurement]]:
+    """Return the steps of every verified case, by the process that measured them."""
     found: dict[Case, dict[str, Measurement]] = {}
     for task, outcome in record.tasks.items():
         for m in outcome.measurements:
-            if m.kind == "step" and (row := Case.parse(m.row)) in right:
-                found.setdefault(row, {})[task] = m
+            if m.kind == "step" and (case := Case.parse(m.row)) in verified:
+                found.setdefault(case, {})[task] = m
     return found
 
 
-@dataclass(frozen=True)
-class Sides:
-    """One row's passes in both runs.
-
-    Attributes
-    ----------
-    old, new : array
-        Logarithms of seconds a step. Of passes that were taken in turn they belong
-        together: new is old and what the pass says of the difference.
-    errors : array or None
-        Of passes in turn, each difference's standard error, as its rounds tell.
-    """
-
-    old: Floats
-    new: Floats
-    errors: Floats | None = None
-
-    @classmethod
-    def apart(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Take all passes of two runs that know nothing of each other."""
-        a, b = ([median(m.seconds_per_step) for m in side.values()] for side in (old, new))
-        return cls(np.log(a), np.log(b))
-
-    @classmethod
-    def in_turn(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Take the passes that both have."""
-        both = [task for task in old if task in new]
-        a = np.log([median(old[task].seconds_per_step) for task in both])
-        shifts = np.array([shift(old[task], new[task]) for task in both]).reshape(-1, 2)
-        return cls(a, a + shifts[:, 0], shifts[:, 1])
-
-    @property
-    def samples(self) -> list[tuple[Floats, Floats]]:
-        """What varies, and how much each value of it weighs."""
-        if self.errors is None:
-            return [(side, np.ones_like(side)) for side in (self.new, self.old)]
-        return [(self.new - self.old, 1 / (1 + (self.errors / PROCESSES) ** 2))]
-
-
-def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
-    """Return the logarithm of new ÷ old in a pass, and its standard error.
-
-    Of rounds in turn, the median over the pairs. A core that is slow for a second is
-    slow for both rounds of a pair; where it changes between the two, that pair is
-    off, and the median heeds it little. Its error comes from the quartiles (the
-    normal's lie 1.35 σ apart). Of other rounds it is not known, and 0.
-    """
-    a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
-    if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):
-        return float(np.median(b) - np.median(a)), 0.0
-    low, middle, high = np.quantile(b - a, [0.25, 0.5, 0.75])
-    sigma = (high - low) / 1.35
-    return float(middle), float(math.sqrt(math.pi / 2 / len(a)) * sigma)
-
-
 def differences(old: Record, new: Record) -> list[str]:
-    """Say what makes two records unlike: machine, schema, what they measured."""
+    """Return why two records should not be compared, a reason a line."""
     found = []
     if identity(old.machine) != identity(new.machine):
         found.append("they are of different machines, or numbers of threads")
@@ -165,38 +104,41 @@ def differences(old: Record, new: Record) -> list[str]:
 
 
 def compare(old: Record, new: Record) -> list[Comparison]:
-    """Compare all rows that both records hold, in the order of the table.
+    """Compare all cases that both records hold, in the order of the table.
 
     Raises
     ------
     RecordError
-        They have no row in common.
+        They have no case in common.
     """
-    was, now = ({r.row: r for r in summarise(record)} for record in (old, new))
+    was, now = ({r.case: r for r in summarise(record)} for record in (old, new))
     before, after = (
-        passes(record, {row for row, result in results.items() if result.verified})
+        passes(record, {case for case, result in results.items() if result.verified})
         for record, results in ((old, was), (new, now))
     )
-    failed = {row: result.reason for row, result in now.items() if not result.verified}
+    failed = {case: result.reason for case, result in now.items() if not result.verified}
     asked = [Case.parse(text) for text in old.request["rows"]]
-    rows = [row for row in asked if row in before and (row in after or row in failed)]
-    if not rows:
+    cases = [case for case in asked if case in before and (case in after or case in failed)]
+    if not cases:
         raise RecordError("the two results have no row in common: nothing to compare")
-    beside = bool(old.beside) and old.beside == new.beside
-    sides = Sides.in_turn if beside else Sides.apart
-    found = judge({row: sides(before[row], after[row]) for row in rows if row in after})
-    if not beside:  # in turn, what shook both is not in the difference
+    alternated = bool(old.beside) and old.beside == new.beside
+    sides = Sides.in_turn if alternated else Sides.apart
+    found = judge({case: sides(before[case], after[case]) for case in cases if case in after})
+    if not alternated:  # alternation cancels what disturbed both
         found = {
-            row: _doubted(c, max(was[row].spread, now[row].spread)) for row, c in found.items()
+            case: _doubted(c, max(was[case].spread, now[case].spread))
+            for case, c in found.items()
         }
     lost = {
-        row: Comparison(row, "failed", reason=failed[row]) for row in rows if row not in after
+        case: Comparison(case, "failed", reason=failed[case])
+        for case in cases
+        if case not in after
     }
-    return [(found | lost)[row] for row in sorted(rows, key=_order)]
+    return [(found | lost)[case] for case in sorted(cases, key=_order)]
 
 
 def _doubted(comparison: Comparison, spread: float) -> Comparison:
-    """Take a verdict back where a time is unstable by more than it changed."""
+    """Take the verdict back if a time is more unstable than it changed."""
     change = abs((comparison.ratio or 1.0) - 1)
     if spread <= max(UNSTABLE, change):
         return comparison
@@ -204,17 +146,30 @@ def _doubted(comparison: Comparison, spread: float) -> Comparison:
     return replace(comparison, verdict="can't tell", reason=reason)
 
 
-def undecided(old: Record, new: Record) -> set[Case]:
-    """Return the rows whose ratio is not known to ±`SAME`: further passes may tell.
+def unclear(records: Sequence[Record]) -> set[Case]:
+    """Return the cases that further passes would help: of one run, or of two that alternate.
 
-    The interval's width decides, not where it lies: to measure until a change shows
-    would find changes that are none.
+    In one run, these are the unstable times. In two runs, these are the ratios that are
+    not known to ±`SAME`.
+    """
+    if len(records) == 2:
+        return undecided(*records)
+    return {
+        result.case for record in records for result in summarise(record) if result.unstable
+    }
+
+
+def undecided(old: Record, new: Record) -> set[Case]:
+    """Return the cases whose ratio is not known to ±`SAME`.
+
+    The interval's width decides, not its position: measuring until a change shows would
+    find changes where there are none.
     """
     try:
         found = compare(old, new)
-    except RecordError:  # everything failed in one of them
+    except RecordError:  # every case failed in one of them
         return set()
-    return {c.row for c in found if c.verdict != "failed" and not _narrow(c)}
+    return {c.case for c in found if c.verdict != "failed" and not _narrow(c)}
 
 
 def _narrow(found: Comparison) -> bool:
@@ -224,45 +179,25 @@ def _narrow(found: Comparison) -> bool:
 
 
 def judge(of: Mapping[Case, Sides]) -> dict[Case, Comparison]:
-    """Judge rows by their passes, together.
-
-    Where the passes were taken in turn, each is held against the one beside it:
-    a machine that is slow for a minute is slow for both.
-    """
-    enough = {r: s for r, s in of.items() if min(len(s.old), len(s.new)) >= FEWEST_PASSES}
-    found = {
-        row: Comparison(
-            row,
-            "can't tell",
-            old_s=_typical(sides.old),
-            new_s=_typical(sides.new),
-            ratio=_typical(sides.new) / _typical(sides.old),
-            reason=f"needs {FEWEST_PASSES} passes or more in both",
-        )
-        for row, sides in of.items()
-        if row not in enough
-    }
+    """Return the verdict on each case; their variances are estimated together."""
+    enough = {c: s for c, s in of.items() if min(len(s.old), len(s.new)) >= FEWEST_PASSES}
+    found = {case: _too_few(case, sides) for case, sides in of.items() if case not in enough}
     if not enough:
         return found
-    rows, shifts, errors, freedom = _moderated(enough)
+    cases, shifts, errors, freedom = moderated(enough)
     beyond = np.abs(shifts) - math.log1p(MATTERS)
-    # Both tails of "not beyond ±MATTERS": the nearer border is what counts.
+    # Both tails of the hypothesis "within ±MATTERS", at its nearer border.
     p_each = student.sf(beyond / errors, freedom) + student.sf(
         (np.abs(shifts) + math.log1p(MATTERS)) / errors, freedom
     )
-    holm = _holm(np.minimum(p_each, 1.0))
+    adjusted = holm(np.minimum(p_each, 1.0))
     reach = student.ppf(0.975, freedom) * errors
-    for row, change, width, p in zip(rows, shifts, reach, holm, strict=True):
+    for case, change, width, p in zip(cases, shifts, reach, adjusted, strict=True):
+        old_s = typical(enough[case].old)
         low, high = math.exp(change - width), math.exp(change + width)
-        verdict: Verdict = "can't tell"
-        if p < LEVEL:
-            verdict = "slower" if change > 0 else "faster"
-        elif low >= 1 / (1 + SAME) and high <= 1 + SAME:
-            verdict = "same"
-        old_s = _typical(enough[row].old)
-        found[row] = Comparison(
-            row,
-            verdict,
+        found[case] = Comparison(
+            case,
+            _verdict(change, low, high, p),
             old_s=old_s,
             new_s=old_s * math.exp(change),
             ratio=math.exp(change),
@@ -273,74 +208,23 @@ def judge(of: Mapping[Case, Sides]) -> dict[Case, Comparison]:
     return found
 
 
-def _typical(logs: Floats) -> float:
-    """Return the geometric mean over the passes, seconds."""
-    return float(np.exp(logs.mean()))
+def _verdict(change: float, low: float, high: float, p: float) -> Verdict:
+    if p < LEVEL:
+        return "slower" if change > 0 else "faster"
+    if low >= 1 / (1 + SAME) and high <= 1 + SAME:
+        return "same"
+    return "can't tell"
 
 
-def _moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Floats]:
-    """Return rows, shifts of the mean, their moderated standard errors and freedom."""
-    samples = [sides.samples for sides in of.values()]
-    means = [[np.average(x, weights=w) for x, w in some] for some in samples]
-    shifts = np.array([m[0] - sum(m[1:]) for m in means])
-    freedom = np.array([sum(len(x) - 1.0 for x, _ in some) for some in samples])
-    squares = np.array(
-        [
-            sum((w * (x - m) ** 2).sum() for (x, w), m in zip(some, centre, strict=True))
-            for some, centre in zip(samples, means, strict=True)
-        ]
-    )
-    variance = np.maximum(squares / freedom, 1e-12)  # a clock's last digit
-    scale = np.array([sum(1 / w.sum() for _, w in some) for some in samples])
-    prior, prior_freedom = _prior(variance, freedom)
-    if math.isinf(prior_freedom):
-        pooled = np.full_like(variance, prior)
-    else:
-        pooled = (prior_freedom * prior + freedom * variance) / (prior_freedom + freedom)
-    # No more freedom than all rows have together.
-    total = np.minimum(freedom + prior_freedom, freedom.sum())
-    return list(of), shifts, np.sqrt(pooled * scale), total
-
-
-def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
-    """Return the variance that all rows are drawn to, and how many degrees it is worth.
-
-    Smyth 2004, section 6.2: the logarithms' mean and variance, matched to those
-    of a scaled F distribution.
-    """
-    if len(variance) < 3:
-        return 1.0, 0.0
-    e = np.log(variance) - digamma(freedom / 2) + np.log(freedom / 2)
-    excess = float(e.var(ddof=1) - polygamma(1, freedom / 2).mean())
-    if excess <= 0:  # no more different from each other than chance makes them
-        return float(np.exp(e.mean())), math.inf
-    half = _trigamma_inverse(excess)
-    return float(np.exp(e.mean() + digamma(half) - np.log(half))), 2 * half
-
-
-def _trigamma_inverse(value: float) -> float:
-    """Solve ``polygamma(1, x) = value`` by Newton's method on 1/trigamma (Smyth's appendix)."""
-    x = 0.5 + 1 / value
-    for _ in range(50):
-        trigamma = float(polygamma(1, x))
-        step = trigamma * (1 - trigamma / value) / float(polygamma(2, x))
-        x += step
-        if abs(step) < 1e-9 * x:
-            break
-    return x
-
-
-def _holm(p: Floats) -> Floats:
-    """Return Holm's step-down adjusted p (Scandinavian Journal of Statistics 6, 1979)."""
-    order = np.argsort(p)
-    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    found = np.empty_like(p)
-    found[order] = np.minimum(adjusted, 1.0)
-    return found
+def _too_few(case: Case, sides: Sides) -> Comparison:
+    """Return the ratio alone: too few passes for an interval."""
+    old_s, new_s = typical(sides.old), typical(sides.new)
+    reason = f"needs {FEWEST_PASSES} passes or more in both"
+    return Comparison(case, "can't tell", old_s, new_s, new_s / old_s, reason=reason)
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return those that are slower for certain, and by more than `limit` (0.1: 10 %)."""
+    """Return those that failed or are certainly slower by more than `limit` (0.1: 10 %)."""
     return [
         c
         for c in comparisons
@@ -360,11 +244,11 @@ def versions_changed(old: Record, new: Record) -> list[str]:
 
 
 def tally(comparisons: Sequence[Comparison]) -> str:
-    """Count the verdicts in a line."""
+    """Return the number of each verdict, as one line."""
     order: tuple[Verdict, ...] = ("slower", "faster", "same", "can't tell", "failed")
     counts = {v: sum(c.verdict == v for c in comparisons) for v in order}
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
 
 
-def _order(row: Case) -> tuple[object, ...]:
-    return row.features, row.rows, row.dtype, row.backend
+def _order(case: Case) -> tuple[object, ...]:
+    return case.features, case.rows, case.dtype, case.backend

@@ -146,10 +146,10 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
     parts: list[RenderableType] = []
     for device in dict.fromkeys(limit.device for limit in limits):
         there = [limit for limit in limits if limit.device == device]
-        theirs = [result for result in results if result.row.device == device]
+        theirs = [result for result in results if result.case.device == device]
         for first in range(0, len(there), MOST_COLUMNS):
             parts += _tables(theirs, there[first : first + MOST_COLUMNS])
-    failed = {str(r.row): r.reason for r in results if not r.verified}
+    failed = {str(r.case): r.reason for r in results if not r.verified}
     failed |= {
         str(Case(NATIVE, *limit.size)): limit.failure for limit in limits if limit.failure
     }
@@ -187,7 +187,7 @@ def _best(results: list[Result]) -> dict[str, dict[Size, Result]]:
     for result in results:
         name = Name.parse(result.backend)
         whose = Name(name.library, device=name.device)
-        best.setdefault(whose, {}).setdefault(result.row.size, result)
+        best.setdefault(whose, {}).setdefault(result.case.size, result)
     order = list(libraries())
     return {
         str(n): best[n] for n in sorted(best, key=lambda n: (order.index(n.library), n.device))

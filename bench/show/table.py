@@ -31,7 +31,7 @@ def console(*, stderr: bool = False) -> Console:
 def results_table(results: list[Result]) -> RenderableType:
     """Return a table for every size, sorted by time a step, failures last."""
     tables: list[RenderableType] = []
-    for _, group in groupby(results, key=lambda r: r.row.size):
+    for _, group in groupby(results, key=lambda r: r.case.size):
         tables.append(_size_table(list(group)))
     return Group(*tables)
 
@@ -40,7 +40,7 @@ def results_markdown(results: list[Result]) -> str:
     """Return the same tables in Markdown."""
     parts = []
     headings = [heading.replace("\n", " ") for heading in HEADINGS]
-    for _, group in groupby(results, key=lambda r: r.row.size):
+    for _, group in groupby(results, key=lambda r: r.case.size):
         of_size = list(group)
         plain = _plain(of_size)
         cells = [_cells(r, plain) for r in of_size if r.verified]

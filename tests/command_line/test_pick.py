@@ -14,7 +14,8 @@ from bench.cli import main
 from bench.host.files import StoreError
 from bench.host.lock import hold
 from bench.host.noise import Noise
-from bench.measure.runner import Children, Task
+from bench.measure.plan import Task
+from bench.measure.worker import Children
 from bench.pick import exchange as machines
 from bench.pick import explorer as explore
 from bench.results.record import Outcome, Record

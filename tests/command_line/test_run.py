@@ -21,10 +21,13 @@ from click.testing import CliRunner
 from bench.cli import main
 from bench.measure import runner as measure
 from bench.measure import version
-from bench.measure.alternation import Seat
-from bench.measure.runner import Children, Plan, Runner, Task, side_by_side
+from bench.measure.alternation import Side
+from bench.measure.plan import Plan, Task
+from bench.measure.runner import Runner, side_by_side
+from bench.measure.worker import Children
 from bench.results.case import READ, Case
 from bench.results.record import Measurement, Outcome, Record
+from bench.results.verdict import unclear
 from tests.support.command import declare, descentbench
 from tests.support.runs import INTERRUPTIBLE, SMALL, chosen, declare_faulty, only_record
 
@@ -136,19 +139,19 @@ def test_a_plan_measures_every_row_in_every_pass_beside_its_yardstick() -> None:
     assert tasks == PLAN.tasks()
     assert len({task.name for task in tasks}) == len(tasks)
     setup = [task for task in tasks if task.cold]
-    assert sorted(task.rows for task in setup) == sorted((str(row),) for row in PLAN.rows)
+    assert sorted(task.cases for task in setup) == sorted((str(row),) for row in PLAN.cases)
     passes = [task for task in tasks if not task.cold]
     assert len(passes) == 3 * 2
     for task in passes:
-        rows = [Case.parse(text) for text in task.rows]
+        rows = [Case.parse(text) for text in task.cases]
         for size in {row.size for row in rows}:
             assert Case(READ, *size) in rows
         assert len({row.library for row in rows if row.backend != READ}) == 1
         places = [row.size for row in rows]
         assert places == sorted(places, key=places.index)  # a size's rows are together
-    measured = [text for task in passes for text in task.rows]
-    assert all(measured.count(str(row)) == 3 for row in PLAN.rows)
-    assert len({task.rows for task in passes}) > 2  # shuffled
+    measured = [text for task in passes for text in task.cases]
+    assert all(measured.count(str(row)) == 3 for row in PLAN.cases)
+    assert len({task.cases for task in passes}) > 2  # shuffled
 
 
 def interrupted(store: Path, threads: int = 2) -> Record:
@@ -196,7 +199,7 @@ def test_what_is_unstable_is_measured_further(
         return Outcome(
             tuple(
                 Measurement("step", row, tuple(1 + spread[row] * (k % 2) for k in range(9)))
-                for row in task.rows
+                for row in task.cases
                 if row in spread
             )
         )
@@ -204,7 +207,7 @@ def test_what_is_unstable_is_measured_further(
     monkeypatch.setattr(Children, "run", measure_task)
     rows = tuple(Case.parse(row) for row in (shaky, never, steady))
     plan = Plan(rows, 1, 0.01, setup=False, more=more)
-    done = Runner(plan, 2, tmp_path).run(started=lambda _: None, ended=lambda _: None)
+    done = Runner(plan, 2, tmp_path).run(lambda _: None, lambda _: None, unclear)
     further = [name for name in done.tasks if name.startswith("further")]
     of = {
         row: [n for n in further for m in done.tasks[n].measurements if m.row == row]
@@ -213,7 +216,7 @@ def test_what_is_unstable_is_measured_further(
     assert of[steady] == []
     assert of[never] == [f"further pass {k + 1}, numba" for k in range(more)]
     assert of[shaky] == [f"further pass {k + 1}, numpy" for k in range(min(more, 1))]
-    assert all("read/100x1/float32" in task.rows for task in plan.further(1, {rows[0]}))
+    assert all("read/100x1/float32" in task.cases for task in plan.further(1, {rows[0]}))
 
 
 def test_of_two_side_by_side_it_is_the_ratio_that_counts(
@@ -224,14 +227,14 @@ def test_of_two_side_by_side_it_is_the_ratio_that_counts(
     slow = {str(k): 2.0 ** (k % 3) for k in range(1, 10)}
 
     def measure_task(self: Children, task: Task) -> Outcome:
-        if self.seat:
-            self.seat.leave()
+        if self.side:
+            self.side.leave()
         number = re.findall(r"pass (\d+)", task.name)[0]
         offset = {known: 1.0, third: 1.0, shaky: 1 + (self.tree.name == "b") * slow[number]}
         return Outcome(
             tuple(
                 Measurement("step", row, (slow[number] * offset[row],) * 9)
-                for row in task.rows
+                for row in task.cases
                 if row in offset
             )
         )
@@ -239,7 +242,7 @@ def test_of_two_side_by_side_it_is_the_ratio_that_counts(
     monkeypatch.setattr(Children, "run", measure_task)
     plan = Plan(tuple(map(Case.parse, (known, shaky, third))), 3, 0.01, setup=False, more=2)
     runners = [Runner(plan, 2, tmp_path / tree, tree=tmp_path / tree) for tree in "ab"]
-    records = side_by_side(runners, lambda _: None, lambda _: None)
+    records = side_by_side(runners, lambda _: None, lambda _: None, unclear)
     for record in records:
         further = [name for name in record.tasks if name.startswith("further")]
         assert further == ["further pass 1, numba", "further pass 2, numba"]
@@ -554,13 +557,13 @@ def test_an_interrupt_ends_both_sides() -> None:
     ended = []
 
     class Interrupted:
-        def measure(self, _task: object, _folder: Path, seat: Seat, _stop: Event) -> None:
-            seat.leave()
+        def measure(self, _task: object, _folder: Path, side: Side, _stop: Event) -> None:
+            side.leave()
             raise KeyboardInterrupt
 
     class Measuring:
-        def measure(self, _task: object, _folder: Path, seat: Seat, stop: Event) -> None:
-            seat.leave()
+        def measure(self, _task: object, _folder: Path, side: Side, stop: Event) -> None:
+            side.leave()
             ended.append(stop.wait(20))
 
     some: Any = [(Interrupted(), Path()), (Measuring(), Path())]

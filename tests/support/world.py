@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.measure.runner import Children, Task
+from bench.measure.plan import Task
+from bench.measure.worker import Children
 from bench.pick import explorer as explore
 from bench.results.case import READ, Case
 from bench.results.record import Measurement, Outcome
@@ -26,7 +27,7 @@ class World:
         found: list[Measurement] = []
         began = self.now
         self.now += 0.5
-        for row in map(Case.parse, task.rows):
+        for row in map(Case.parse, task.cases):
             if row.backend == READ:
                 info = {"bytes": row.bytes_per_step}
                 found.append(Measurement("read", str(row), (row.rows * 4e-10,), 1, info))
@@ -48,7 +49,7 @@ class World:
                 found.append(Measurement("step", str(row), (step,) * 5, 1, info))
         if self.now >= began + budget:
             self.now = began + budget
-            return Outcome(failures={task.rows[0]: "gave up"})
+            return Outcome(failures={task.cases[0]: "gave up"})
         return Outcome(tuple(found))
 
 

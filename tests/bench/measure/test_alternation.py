@@ -10,7 +10,7 @@ from threading import Lock, Thread, Timer
 import pytest
 
 from bench.measure import alternation as turns
-from bench.measure.alternation import Seat, Turns, seats, start_on
+from bench.measure.alternation import Alternation, Side, sides, start_on
 
 ROW, NEXT = "numpy/100x1/float32", "numpy/200x1/float32"
 
@@ -35,20 +35,20 @@ class Log:
         self.busy.release()
 
 
-def together(*sides: Callable[[Turns], None]) -> None:
+def together(*both: Callable[[Alternation], None]) -> None:
     """Run both sides as two processes would; a side's socket closes when it ends."""
     failed: list[BaseException] = []
 
-    def run(seat: Seat, side: Callable[[Turns], None]) -> None:
+    def run(end: Side, side: Callable[[Alternation], None]) -> None:
         try:
-            mine = Turns(seat.socket, first=seat.first)
-            with mine._lines, seat.socket:
+            mine = Alternation(end.socket, first=end.first)
+            with mine._lines, end.socket:
                 side(mine)
         except BaseException as error:
             failed.append(error)
 
     threads = [
-        Thread(target=run, args=pair, daemon=True) for pair in zip(seats(), sides, strict=True)
+        Thread(target=run, args=pair, daemon=True) for pair in zip(sides(), both, strict=True)
     ]
     for thread in threads:
         thread.start()
@@ -60,10 +60,10 @@ def together(*sides: Callable[[Turns], None]) -> None:
 
 def measures(
     log: Log, name: str, *rows: tuple[str, int, int], fails_at: int | None = None
-) -> Callable[[Turns], None]:
+) -> Callable[[Alternation], None]:
     """Return a side that measures rows of (name, steps, rounds); one may fail in a round."""
 
-    def side(mine: Turns) -> None:
+    def side(mine: Alternation) -> None:
         for number, (row, steps, rounds) in enumerate(rows):
             steps, rounds = mine.agree(row, steps, rounds)
             for k in range(rounds):
@@ -111,10 +111,10 @@ def test_whoever_is_left_goes_on_alone(dying: str) -> None:
 
 
 def test_a_seat_is_found_in_the_environment() -> None:
-    first, second = seats()
+    first, second = sides()
     second.socket.sendall(b"\n")
-    mine = Turns.of({turns.SEAT: f"{os.dup(*first.descriptors)} first"})
-    assert first.environment == {turns.SEAT: f"{first.descriptors[0]} first"}
+    mine = Alternation.of({turns.VARIABLE: f"{os.dup(*first.descriptors)} first"})
+    assert first.environment == {turns.VARIABLE: f"{first.descriptors[0]} first"}
     assert (mine.first, mine.alone) == (True, False)
     second.leave()
     with mine._lines, mine._channel:
@@ -124,17 +124,17 @@ def test_a_seat_is_found_in_the_environment() -> None:
 
 
 def test_the_first_waits_for_a_second_that_knows_no_turns_to_end() -> None:
-    first, second = seats()
+    first, second = sides()
     Timer(0.2, second.leave).start()
     began = time.monotonic()
-    mine = Turns(first.socket, first=True)
+    mine = Alternation(first.socket, first=True)
     with mine._lines, first.socket:
         assert mine.alone
     assert time.monotonic() - began > 0.1
 
 
 def test_alone_nothing_is_agreed() -> None:
-    mine = Turns.of({})
+    mine = Alternation.of({})
     assert mine.alone
     mine.next()
     assert mine.agree(ROW, 3, 4) == (3, 4)

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from backends import generate, names, open_backend
-from bench.measure.runner import Children, Task
+from bench.measure.plan import Task
 from bench.measure.verify import LEARNING_RATE, slow_rate
+from bench.measure.worker import Children
 from bench.results.record import Measurement, Outcome
 from tests.support.command import declare
 from tests.support.contract import check_iterates

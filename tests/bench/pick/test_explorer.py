@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backends.problem import step_bytes
-from bench.measure.runner import Task
+from bench.measure.plan import Task
 from bench.pick.explorer import Explorer
 from bench.pick.model import Sample
 from bench.pick.observations import age, alike, noises, observations
@@ -134,7 +134,7 @@ def test_a_set_up_is_looked_at_with_data_like_those_asked_for(world: World, ask:
         world.tasks.clear()
         ask(rows, 10**6).run()
         task = next(t for t in world.tasks if t.suite == "test_setup.py")
-        return Case.parse(task.rows[0]).rows
+        return Case.parse(task.cases[0]).rows
 
     assert first_set_up(100) == 100
     assert first_set_up(3_000_000) == 1_000_000
@@ -195,7 +195,7 @@ def test_a_size_beyond_the_memory_is_never_tried(world: World, tmp_path: Path) -
     explorer.run()
     assert world.tasks
     for task in world.tasks:
-        for row in map(Case.parse, task.rows):
+        for row in map(Case.parse, task.cases):
             assert step_bytes(*row.size) * 1.5 <= memory
     assert pick(explorer)[1] is not None
 
@@ -204,7 +204,7 @@ def test_contenders_climb_further_where_the_target_is_far(world: World, ask: Ask
     explorer = ask(10**9, 1000)
     explorer.run()
     tried: dict[str, int] = {}
-    for row in (Case.parse(text) for task in world.tasks for text in task.rows):
+    for row in (Case.parse(text) for task in world.tasks for text in task.cases):
         tried[row.backend] = max(tried.get(row.backend, 0), row.rows)
     assert tried["numba:parallel"] == 10**8
     assert tried["torch"] <= 3 * 10**7

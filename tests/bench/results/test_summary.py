@@ -131,7 +131,7 @@ def test_results_come_by_size_and_the_fastest_first() -> None:
             outcome(step(wide, 1.0), step(NUMPY, 3.0), step(BLOCKED, 2.0), step(small, 4.0)),
         )
     )
-    assert [str(result.row) for result in results] == [small, BLOCKED, NUMPY, wide]
+    assert [str(result.case) for result in results] == [small, BLOCKED, NUMPY, wide]
 
 
 # failures

@@ -19,7 +19,8 @@ from bench.cli import main
 from bench.results import verdict as module
 from bench.results.case import Case
 from bench.results.record import Measurement, Record
-from bench.results.verdict import Sides, compare, judge, shift, slower_than, undecided
+from bench.results.statistics import Sides, shift
+from bench.results.verdict import compare, judge, slower_than, undecided
 from tests.support.made_up import COSTS, LAPTOP, SERVER, record
 
 SIZES = [(10_000, 1), (1_000_000, 1), (1_000_000, 32)]
@@ -49,7 +50,7 @@ def test_a_tenth_is_found_and_nothing_else() -> None:
     right = 0
     for seed in range(20):
         found = {
-            c.row.backend
+            c.case.backend
             for c in compare(*pair(seed, 1.1, passes=5))
             if c.verdict in ("faster", "slower")
         }
@@ -60,7 +61,7 @@ def test_a_tenth_is_found_and_nothing_else() -> None:
 def test_the_interval_covers_the_ratio_as_often_as_it_claims() -> None:
     found = [c for s in range(100) for c in compare(*pair(s, 1.3, spread=0.05))]
     covered = [
-        c.low <= (1.3 if c.row.backend == "torch" else 1.0) <= c.high
+        c.low <= (1.3 if c.case.backend == "torch" else 1.0) <= c.high
         for c in found
         if c.low is not None and c.high is not None
     ]
@@ -238,7 +239,7 @@ def test_a_change_within_what_is_unstable_can_not_be_told(
         replace(resampled(r, samples), beside="now" if in_turn else "")
         for r, samples in zip(pair(0, slower, spread=1e-4), (old, new), strict=True)
     ]
-    found = {c.row.backend: c for c in compare(*records)}
+    found = {c.case.backend: c for c in compare(*records)}
     assert found["torch"].verdict == verdict
     steady = old == new == [1] * 7
     assert found["numpy"].verdict == ("same" if steady or in_turn else "can't tell")

@@ -13,7 +13,8 @@ from rich.console import Console
 from backends.errors import DescentbenchError
 from bench.measure import runner as measure
 from bench.measure.native import build
-from bench.measure.runner import Plan, Runner
+from bench.measure.plan import Plan
+from bench.measure.runner import Runner
 from bench.results.case import NATIVE, READ, Case
 from bench.results.record import Measurement, Record
 from bench.results.summary import Interval, Result, summarise
@@ -194,7 +195,7 @@ def test_the_grid_fits_80_columns_and_more_sizes_make_more_tables() -> None:
     sizes = list(GRID)
     results = [result(name, *size, 0.000_999, 9.99) for name in backends for size in sizes]
     for count, tables in ((6, 1), (7, 2), (len(GRID), 2)):
-        mine = [r for r in results if r.row.size[:2] in sizes[:count]]
+        mine = [r for r in results if r.case.size[:2] in sizes[:count]]
         table = lines(mine, [limit(*size) for size in sizes[:count]])
         assert max(map(len, table)) <= 80
         assert "…" not in "".join(table)
@@ -214,7 +215,7 @@ def test_a_plan_without_set_up_and_with_both_yardsticks() -> None:
     assert [task.suite for task in tasks] == ["test_step.py"] * 4
     for task in tasks:
         assert not task.cold
-        measured = [Case.parse(text) for text in task.rows]
+        measured = [Case.parse(text) for text in task.cases]
         for size in {row.size for row in rows}:
             assert [r.backend for r in measured if r.size == size].count(READ) == 1
             assert [r.backend for r in measured if r.size == size].count(NATIVE) == 1
@@ -223,7 +224,7 @@ def test_a_plan_without_set_up_and_with_both_yardsticks() -> None:
 def test_where_only_a_device_computes_the_hosts_memory_is_not_read() -> None:
     there = Case("torch@cuda:0", 100, 1, "float32")
     (task,) = Plan((there,), 1, 0.01, (READ, NATIVE), setup=False).tasks()
-    assert task.rows == (str(there),)
+    assert task.cases == (str(there),)
 
 
 LIMIT = ("run", "--limit", "--rows", 1000, "--features", 1, *chosen("numpy", "numpy:blocked"))

@@ -1,0 +1,103 @@
+"""A run's plan: which child processes measure which benchmark cases, in which order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bench.measure.filerows import FileRows
+from bench.results.case import READ, Case
+
+
+@dataclass(frozen=True)
+class Task:
+    """The work of one child process: a benchmark file and its cases, in order.
+
+    Attributes
+    ----------
+    name : str
+        Unique within a plan; it names the task's place in a record.
+    suite : str
+        The benchmark file.
+    cases : tuple of str
+        See `Case`, as text.
+    cold : bool
+        Whether the process starts with empty compile caches.
+    """
+
+    name: str
+    suite: str
+    cases: tuple[str, ...]
+    cold: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run measures.
+
+    Attributes
+    ----------
+    cases : tuple of Case
+        Backends × sizes.
+    passes : int
+        Shuffled repetitions of the hot loop.
+    seconds : float
+        Sampling time of a case in a pass.
+    baselines : tuple of str
+        Baselines that every process measures at each of its sizes.
+    setup : bool
+        Whether the setup is measured, too.
+    more : int
+        Most further passes over cases that are still unclear after the planned passes.
+    data : FileRows, optional
+        Rows of a file that replace the synthetic ones.
+    """
+
+    cases: tuple[Case, ...]
+    passes: int
+    seconds: float
+    baselines: tuple[str, ...] = (READ,)
+    setup: bool = True
+    more: int = 0
+    data: FileRows | None = None
+
+    def tasks(self) -> list[Task]:
+        """Return every task of the run; the same plan gives the same list."""
+        rng = random.Random(0)
+        cases = self.cases if self.setup else ()
+        setup = [Task(f"set-up {c}", "test_setup.py", (str(c),), cold=True) for c in cases]
+        rng.shuffle(setup)
+        passes = [f"pass {k + 1} of {self.passes}" for k in range(self.passes)]
+        return setup + [task for name in passes for task in self._pass(name, self.cases, rng)]
+
+    def further(self, number: int, cases: set[Case]) -> list[Task]:
+        """Return one more pass over these cases."""
+        some = [case for case in self.cases if case in cases]
+        return list(self._pass(f"further pass {number}", some, random.Random(number)))
+
+    def _pass(self, called: str, cases: Iterable[Case], rng: random.Random) -> Iterator[Task]:
+        by_library: dict[str, list[Case]] = {}
+        for case in cases:
+            by_library.setdefault(case.library, []).append(case)
+        for library in rng.sample(sorted(by_library), len(by_library)):
+            order = [
+                case
+                for size in _shuffled({c.size for c in by_library[library]}, rng)
+                for case in self._of_size(size, by_library[library], rng)
+            ]
+            yield Task(f"{called}, {library}", "test_step.py", tuple(map(str, order)))
+
+    def _of_size(
+        self, size: tuple[int, int, str], cases: list[Case], rng: random.Random
+    ) -> list[Case]:
+        chosen = sorted(case for case in cases if case.size == size)
+        if any(case.device == "cpu" for case in chosen):  # baselines use the host's memory
+            chosen += [Case(baseline, *size) for baseline in self.baselines]
+        return rng.sample(chosen, len(chosen))
+
+
+def _shuffled(
+    sizes: set[tuple[int, int, str]], rng: random.Random
+) -> list[tuple[int, int, str]]:
+    return rng.sample(sorted(sizes), len(sizes))

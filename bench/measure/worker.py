@@ -1,0 +1,204 @@
+"""Child processes that measure: pytest-benchmark in a process of its own for each task."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from bench.host.limits import out_of_memory_kills
+from bench.host.noise import Noise
+from bench.host.process import RUNNING, Watch, call
+from bench.host.threads import environment
+from bench.measure.alternation import Side
+from bench.measure.filerows import FileRows
+from bench.measure.plan import Task
+from bench.measure.version import TREE
+from bench.results.case import BASELINES, Case
+from bench.results.record import Measurement, Outcome
+
+INTERRUPTED = 2
+"""Pytest's exit code after an interrupt, when it has left tests out."""
+
+CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+"""Variables that name the folders where compilers keep compiled code between processes."""
+
+
+@dataclass(frozen=True)
+class Children:
+    """Runs each task in a process of its own.
+
+    Attributes
+    ----------
+    threads : int
+        Threads that each library may use.
+    seconds : float
+        Sampling time of a case.
+    scratch : Path
+        Folder for the children's files; compiled code stays there from child to child.
+    logs : Path
+        Folder that keeps the output of a child that died.
+    timeout : float
+        Seconds after which a case is given up.
+    tree : Path
+        Checkout whose benchmarks run.
+    budget : float
+        Seconds for a whole task.
+    data : FileRows, optional
+        Rows of a file that replace the synthetic ones.
+    side : Side, optional
+        The child's side where it alternates with another.
+    stop : Event
+        Ends a running child.
+    """
+
+    threads: int
+    seconds: float
+    scratch: Path
+    logs: Path
+    timeout: float
+    tree: Path = TREE
+    budget: float = math.inf
+    data: FileRows | None = None
+    side: Side | None = None
+    stop: Event = field(default_factory=Event)
+
+    def watched(self, task: Task) -> Outcome:
+        """Run one task and note what disturbed it."""
+        noise = Noise()
+        outcome = self.run(task)
+        return replace(outcome, noise=noise.seen())
+
+    def run(self, task: Task) -> Outcome:
+        """Run one task; if its child dies, run the harmless cases once more."""
+        warm = self.scratch / "warm"
+        folder = Path(tempfile.mkdtemp(dir=self.scratch)) if task.cold else warm
+        folder.mkdir(exist_ok=True)
+        files = _Files(folder)
+        files.clear()
+        settings = environment(self.threads) | {name: str(folder / name) for name in CACHES}
+        # Without this, every child would import any plugin that happens to be installed.
+        settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        settings |= self.data.environment() if self.data else {}
+        watch, kills = Watch(files.running, self.timeout, self.budget), out_of_memory_kills()
+        status = self._call(self._command(task, files), settings, files.log, watch)
+        if task.cold:  # the hot loop's children then load what this child compiled
+            shutil.copytree(folder, warm, dirs_exist_ok=True)
+        if status != INTERRUPTED and (outcome := files.outcome()):
+            return outcome
+        watch.look()  # the child may have reached another case since
+        why = self._died(status, watch, out_of_memory_kills() > kills)
+        log = self._keep(files.log, task, watch.row)
+        return self._without(watch, task, f"{why}; see {log}")
+
+    def _command(self, task: Task, files: _Files) -> list[str]:
+        return [
+            *(sys.executable, "-m", "pytest", str(self.tree / "bench" / task.suite)),
+            *("-c", os.devnull, "--rootdir", str(self.tree / "bench")),
+            *("-p", "no:cacheprovider", "-q"),
+            *("-p", "pytest_benchmark.plugin"),
+            *("--benchmark-only", "--benchmark-disable-gc"),
+            *(f"--benchmark-json={files.benchmarks}", f"--failures={files.failures}"),
+            *(f"--threads={self.threads}", f"--seconds={self.seconds}"),
+            *(f"--row={case}" for case in task.cases),
+            *(["--alone"] if task.cold else []),
+        ]
+
+    def _call(
+        self, command: list[str], settings: dict[str, str], log: Path, watch: Watch
+    ) -> int | None:
+        """Run a child, which alternates with another one if we have a side."""
+
+        def patience() -> bool:
+            return watch() and not self.stop.is_set()
+
+        if self.side is None:
+            return call(command, os.environ | settings, self.tree, log, patience)
+        settings = settings | self.side.environment
+        descriptors = self.side.descriptors
+        try:
+            return call(command, os.environ | settings, self.tree, log, patience, descriptors)
+        finally:
+            self.side.leave()
+
+    def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
+        """Run the rest of a task whose child died, without the case that it died of."""
+        rest = replace(task, cases=tuple(case for case in task.cases if case != watch.row))
+        left = self.budget - watch.seconds
+        if len(rest.cases) == len(task.cases) or left <= 0 or self.stop.is_set():
+            # The fatal case is unknown. A baseline must stay in the tasks to come.
+            return Outcome(failures=dict.fromkeys(backend_cases(task), why))
+        others = Outcome()
+        if backend_cases(rest):
+            others = replace(self, budget=left, side=None).run(rest)
+        return replace(others, failures=others.failures | {watch.row: why})
+
+    def _died(self, status: int | None, watch: Watch, out_of_memory: bool) -> str:
+        """Return in a few words how a child ended."""
+        if status is None:
+            return f"stopped after {min(self.timeout, watch.seconds):.3g} s"
+        if status >= 0:
+            return f"its process ended with {status}"
+        memory = ": memory ran out" if out_of_memory else ""
+        return f"its process was killed by {signal.Signals(-status).name}{memory}"
+
+    def _keep(self, log: Path, task: Task, case: str) -> Path:
+        """Keep a child's log beside the results, named for the case that it died of."""
+        name = task.name if case in task.name else ", ".join(filter(None, (task.name, case)))
+        path = self.logs / f"{name.replace('/', ' ')}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(log, path)
+        return path
+
+
+class _Files:
+    """The files that a child writes, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.benchmarks = folder / "benchmarks.json"
+        self.failures = folder / "failures.json"
+        self.running = folder / RUNNING
+        self.log = folder / "log"
+
+    def clear(self) -> None:
+        """Remove the files of an earlier child."""
+        for file in (self.benchmarks, self.failures, self.running):
+            file.unlink(missing_ok=True)
+
+    def outcome(self) -> Outcome | None:
+        """Return what a child measured; None if it did not come to its end."""
+        if not self.failures.exists():  # a child writes this file last
+            return None
+        failed: dict[str, str] = json.loads(self.failures.read_text(encoding="utf-8"))
+        # Without a single success, pytest-benchmark leaves its file empty.
+        wrote = self.benchmarks.exists() and self.benchmarks.stat().st_size
+        found = _measurements(self.benchmarks) if wrote else Outcome()
+        return replace(found, failures=failed)
+
+
+def backend_cases(task: Task) -> list[str]:
+    """Return the cases of a task without its baselines."""
+    return [case for case in task.cases if Case.parse(case).backend not in BASELINES]
+
+
+def _measurements(path: Path) -> Outcome:
+    """Read the file of pytest-benchmark."""
+    raw = json.loads(path.read_text())
+
+    def measurement(benchmark: dict[str, Any]) -> Measurement:
+        info = benchmark["extra_info"]
+        kind, row, steps = info.pop("kind"), info.pop("row"), info.pop("steps", 1)
+        return Measurement(kind, row, tuple(benchmark["stats"]["data"]), steps, info)
+
+    pools = raw["machine_info"]["thread_pools"]
+    # A benchmark whose w was wrong in the end has timings, but no kind.
+    sound = [b for b in raw["benchmarks"] if "kind" in b["extra_info"]]
+    return Outcome(tuple(map(measurement, sound)), {}, pools)

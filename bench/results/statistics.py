@@ -1,0 +1,154 @@
+"""Statistics of a comparison: moderated variances of few passes, and Holm's correction.
+
+One pass of a case is one observation: the logarithm of the median time of a step. The
+samples within a pass share memory layout, placement and neighbours, so they are not
+independent. Three passes give a poor estimate of a variance. Each variance is therefore
+drawn towards the variances of the other cases: the moderated t statistic of Smyth
+(Statistical Applications in Genetics and Molecular Biology 3(1), 2004), with weights
+(Law et al., Genome Biology 15:R29, 2014).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import digamma, polygamma
+
+from bench.results.case import Case
+from bench.results.record import Measurement
+
+PROCESSES = 0.02
+"""Standard error of a pass that remains when its rounds agree, as a fraction: 2 %.
+
+Memory layout and placement differ from one process to the next.
+"""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The passes of one case in both runs.
+
+    Attributes
+    ----------
+    old, new : array
+        Logarithms of seconds a step. If the two runs alternated, entries at the same
+        index come from the same pass, and `new` is `old` plus that pass's difference.
+    errors : array or None
+        Standard error of each pass's difference, estimated from its rounds; None if
+        the runs did not alternate.
+    """
+
+    old: Floats
+    new: Floats
+    errors: Floats | None = None
+
+    @classmethod
+    def apart(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
+        """Return all passes of two runs that were taken one after the other."""
+        a, b = ([median(m.seconds_per_step) for m in side.values()] for side in (old, new))
+        return cls(np.log(a), np.log(b))
+
+    @classmethod
+    def in_turn(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
+        """Return the passes that both of two alternating runs have."""
+        both = [task for task in old if task in new]
+        a = np.log([median(old[task].seconds_per_step) for task in both])
+        shifts = np.array([shift(old[task], new[task]) for task in both]).reshape(-1, 2)
+        return cls(a, a + shifts[:, 0], shifts[:, 1])
+
+    @property
+    def samples(self) -> list[tuple[Floats, Floats]]:
+        """The independent samples, each with the weights of its values."""
+        if self.errors is None:
+            return [(side, np.ones_like(side)) for side in (self.new, self.old)]
+        return [(self.new - self.old, 1 / (1 + (self.errors / PROCESSES) ** 2))]
+
+
+def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
+    """Return the logarithm of new ÷ old in a pass, and its standard error.
+
+    If the rounds alternated, the shift is the median over pairs of rounds. A processor
+    that is slow for a second slows both rounds of a pair. A pair during which the speed
+    changes is an outlier, which the median ignores. The standard error comes from the
+    quartiles: those of a normal distribution lie 1.35 σ apart. If the rounds did not
+    alternate, the standard error is unknown and returned as 0.
+    """
+    a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
+    if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):
+        return float(np.median(b) - np.median(a)), 0.0
+    low, middle, high = np.quantile(b - a, [0.25, 0.5, 0.75])
+    sigma = (high - low) / 1.35
+    return float(middle), float(math.sqrt(math.pi / 2 / len(a)) * sigma)
+
+
+def typical(logs: Floats) -> float:
+    """Return the geometric mean over the passes, seconds."""
+    return float(np.exp(logs.mean()))
+
+
+def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Floats]:
+    """Return the cases, their mean shifts, moderated standard errors and degrees of freedom."""
+    samples = [sides.samples for sides in of.values()]
+    means = [[np.average(x, weights=w) for x, w in some] for some in samples]
+    shifts = np.array([m[0] - sum(m[1:]) for m in means])
+    freedom = np.array([sum(len(x) - 1.0 for x, _ in some) for some in samples])
+    squares = np.array(
+        [
+            sum((w * (x - m) ** 2).sum() for (x, w), m in zip(some, centre, strict=True))
+            for some, centre in zip(samples, means, strict=True)
+        ]
+    )
+    variance = np.maximum(squares / freedom, 1e-12)  # a clock's last digit
+    scale = np.array([sum(1 / w.sum() for _, w in some) for some in samples])
+    common, prior_freedom = _prior(variance, freedom)
+    if math.isinf(prior_freedom):
+        pooled = np.full_like(variance, common)
+    else:
+        pooled = (prior_freedom * common + freedom * variance) / (prior_freedom + freedom)
+    # The total is at most what all cases have together.
+    total = np.minimum(freedom + prior_freedom, freedom.sum())
+    return list(of), shifts, np.sqrt(pooled * scale), total
+
+
+def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
+    """Return the variance that all cases are drawn towards, and its degrees of freedom.
+
+    Smyth 2004, section 6.2: the mean and variance of the logarithms are matched to
+    those of a scaled F distribution.
+    """
+    if len(variance) < 3:
+        return 1.0, 0.0
+    e = np.log(variance) - digamma(freedom / 2) + np.log(freedom / 2)
+    excess = float(e.var(ddof=1) - polygamma(1, freedom / 2).mean())
+    if excess <= 0:  # the variances differ no more than by chance
+        return float(np.exp(e.mean())), math.inf
+    half = _trigamma_inverse(excess)
+    return float(np.exp(e.mean() + digamma(half) - np.log(half))), 2 * half
+
+
+def _trigamma_inverse(value: float) -> float:
+    """Solve ``polygamma(1, x) = value`` by Newton's method on 1/trigamma (Smyth's appendix)."""
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(polygamma(2, x))
+        x += step
+        if abs(step) < 1e-9 * x:
+            break
+    return x
+
+
+def holm(p: Floats) -> Floats:
+    """Return Holm's step-down adjusted p (Scandinavian Journal of Statistics 6, 1979)."""
+    order = np.argsort(p)
+    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    found = np.empty_like(p)
+    found[order] = np.minimum(adjusted, 1.0)
+    return found
