@@ -46,7 +46,8 @@ INTERPRETED = """
 import numpy as np
 import torch
 
-from backends import generate, onepass
+from backends import generate
+from backends.torch import onepass
 from backends.reference import relative_error
 
 onepass.TILE_BYTES = 1 << 9  # several tiles a program, and some rows left over

@@ -45,7 +45,7 @@ def ask(tmp_path: Path) -> Ask:
 
 
 def tasks_of(backend: str, world: World) -> list[Task]:
-    return [t for t in world.tasks if any(Case.parse(r).backend == backend for r in t.rows)]
+    return [t for t in world.tasks if any(Case.parse(r).backend == backend for r in t.cases)]
 
 
 def pick(explorer: Explorer) -> tuple[str | None, str | None]:
@@ -177,7 +177,7 @@ def test_what_was_interrupted_is_kept(world: World, ask: Ask, tmp_path: Path) ->
     assert pick(explorer)[0] is None or pick(explorer)[0] in COSTS
     world.stop_after = None
     ask().run()
-    setups = [r for t in world.tasks for r in t.rows if t.name.startswith("set-up numpy/")]
+    setups = [r for t in world.tasks for r in t.cases if t.name.startswith("set-up numpy/")]
     assert len(setups) == 1  # not measured again
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bench.cli import main
+from bench.results import statistics
 from bench.results import verdict as module
 from bench.results.case import Case
 from bench.results.record import Measurement, Record
@@ -257,7 +258,7 @@ def test_one_pass_tells_nothing() -> None:
 def test_holm_is_holm() -> None:
     p = np.array([0.04, 0.01, 0.03, 0.5])
     # By hand: 4·0.01, then 3·0.03, then 2·0.04 < 0.09, then 0.5.
-    assert module._holm(p) == pytest.approx([0.09, 0.04, 0.09, 0.5])
+    assert statistics.holm(p) == pytest.approx([0.09, 0.04, 0.09, 0.5])
 
 
 def test_what_fails_now_is_worse_than_slower() -> None:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from backends.errors import DescentbenchError
-from bench.measure import runner as measure
+from bench.measure import worker
 from bench.measure.native import build
 from bench.measure.plan import Plan
 from bench.measure.runner import Runner
@@ -291,7 +291,7 @@ def test_a_process_that_dies_takes_no_yardstick_along(
         log.write_text("its last words")
         return -9
 
-    monkeypatch.setattr(measure, "call", die)
+    monkeypatch.setattr(worker, "call", die)
     row = Case("numpy", 1000, 1, "float32")
     plan = Plan((row,), 2, 0.01, (READ, NATIVE), setup=False)
     done = Runner(plan, 1, tmp_path).run(started=lambda _: None, ended=lambda _: None)
