@@ -119,7 +119,8 @@ def minimums(session: nox.Session) -> None:
 MUTATED = {
     "backends/reference.py": "tests/backends/test_reference.py",
     "backends/numpy.py": (
-        "tests/backends/test_contract.py tests/backends/test_libraries.py -k numpy"
+        "tests/backends/test_contract.py tests/backends/test_numpy.py "
+        "tests/backends/test_gram.py -k numpy"
     ),
     "bench/pick/model.py": "tests/bench/pick/test_model.py",
     "bench/pick/recommend.py": "tests/bench/pick/test_recommend.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,23 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.catalogue import open_backend
+from backends.dask.sharing import Share
 from backends.errors import Weights
-from backends.rows.source import Source
 from backends.rows.streamed import place
 from backends.threads import bound, bound_here
 
 REDUCE_SECONDS = 300.0
 """A rank waits so long for the others' sums. One that died is noticed at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class Share:
-    """Rows `start` to `stop` of a source, of `rows` in all."""
-
-    source: Source
-    start: int
-    stop: int
-    rows: int
 
 
 class Rank:

@@ -14,7 +14,12 @@ from functools import cache
 import torch
 import triton
 import triton.language as tl
+from numpy.typing import ArrayLike
 from torch import Tensor
+
+from backends.errors import Weights
+from backends.torch.autograd import to_host
+from backends.torch.graph import Graph
 
 TILE_BYTES, WARPS = 1 << 14, 4
 """Of x in a program's registers; as much again holds its sums."""
@@ -107,3 +112,19 @@ def processors(device: torch.device) -> int:
     if device.type != "cuda":
         return 1
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
+
+
+class OnePass(Graph):
+    """The gradient derived by hand, X read once a step: see `backends.torch.onepass`."""
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        with torch.inference_mode():
+            return to_host(self._sums(self._start(w)))
+
+    def _step(self) -> None:
+        with torch.inference_mode():
+            scale = 2 * self.learning_rate / len(self.y)
+            self.weights.sub_(self._sums(self.weights), alpha=scale)
+
+    def _sums(self, w: Tensor) -> Tensor:
+        return sums_of(self.x, self.y, w).sum(0)

@@ -315,7 +315,7 @@ def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[i
 @contextmanager
 def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
     """Let workers share the rows and run any backend's kernel; the same."""
-    from backends.dask import Ranks
+    from backends.dask.ranks import Ranks
 
     technique = type("Kernel", (Ranks,), {"kernel": kernel})
     with workers(count):

@@ -99,7 +99,7 @@ def _by_jax(device: str, nbytes: int) -> list[Way]:
     import jax
     import jax.numpy as jnp
 
-    from backends.jax import named_devices
+    from backends.jax.devices import named_devices
 
     there = named_devices()[device]
     values = jnp.arange(nbytes // 4, dtype=jnp.float32, device=there)

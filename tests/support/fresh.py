@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import sys
-
-import pytest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 
 import backends
 
 
-def forget(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
-    """Let the next use of a library's backends import them anew, until the test ends."""
+@contextmanager
+def fresh(library: str) -> Iterator[None]:
+    """Let a library's backends be imported anew meanwhile, and have the old ones afterwards."""
+    before, package = _taken_out(library), vars(backends).pop(library, None)
+    try:
+        yield
+    finally:
+        _taken_out(library)
+        vars(backends).pop(library, None)
+        sys.modules.update(before)
+        if package is not None:
+            setattr(backends, library, package)
+
+
+def _taken_out(library: str) -> dict[str, ModuleType]:
     package = f"backends.{library}"
-    for name in [*sys.modules]:
-        if name == package or name.startswith(f"{package}."):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(backends, library, None, raising=False)
+    names = [n for n in sys.modules if n == package or n.startswith(f"{package}.")]
+    return {name: sys.modules.pop(name) for name in names}

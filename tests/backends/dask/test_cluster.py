@@ -147,12 +147,12 @@ def test_sums_are_added_up_here_where_workers_lack_pytorch(embedded: int) -> Non
 
 
 def test_rows_beyond_a_workers_memory_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from backends import dask
+    from backends.dask import ranks
 
     memory = min(
         worker["memory_bytes"] for worker in cluster.workers(cluster.connect()).values()
     )
-    monkeypatch.setattr(dask, "MEMORY_SHARE", 50e6 / memory)
+    monkeypatch.setattr(ranks, "MEMORY_SHARE", 50e6 / memory)
     source = Generated(2_000_000, 3)
     assert right(source, descend("dask:numpy", source, 2), 2)
 
@@ -227,10 +227,10 @@ def kill_at_a_step(
     monkeypatch: pytest.MonkeyPatch, workers: list[subprocess.Popen[str]]
 ) -> None:
     """Kill workers while they compute the third chunk of steps."""
-    from backends import dask
+    from backends.dask import ranks
 
-    monkeypatch.setattr(dask, "CHECKPOINT_SECONDS", 0.3)
-    steps, calls = dask.Ranks._steps, [0]
+    monkeypatch.setattr(ranks, "CHECKPOINT_SECONDS", 0.3)
+    steps, calls = ranks.Ranks._steps, [0]
 
     def killing(self: object, w: np.ndarray, take: int) -> np.ndarray:
         calls[0] += 1
@@ -239,7 +239,7 @@ def kill_at_a_step(
                 threading.Timer(0.1, worker.kill).start()
         return steps(self, w, take)
 
-    monkeypatch.setattr(dask.Ranks, "_steps", killing)
+    monkeypatch.setattr(ranks.Ranks, "_steps", killing)
 
 
 def test_a_killed_worker_costs_time_and_nothing_else(

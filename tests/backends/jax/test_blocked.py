@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("jax", reason="jax is not installed")
 
-from backends import jax as backend
+from backends.jax import blocked, gram, layout
 from backends.problem import TOLERANCE, Problem
 
 WHERE_JAX_LENDS = 64
@@ -34,14 +34,14 @@ def beginning_at(items: int, values: np.ndarray) -> np.ndarray:
 def test_shares_hold_every_row_once(rows: int, features: int, threads: int, dtype: str) -> None:
     y = np.arange(1, rows + 1, dtype=dtype)
     x = np.multiply.outer(y, np.arange(1, features + 1, dtype=dtype))
-    shares = backend.in_shares(Problem(x, y), threads)
+    shares = blocked.in_shares(Problem(x, y), threads)
     assert len(shares) == threads
     found = []
     for xs, ys in shares:
         if isinstance(xs, tuple):
             (column,) = xs
             xs = column[:, None]
-        if features <= backend.MOST_TRANSPOSED:
+        if features <= blocked.MOST_TRANSPOSED:
             assert xs.ctypes.data % WHERE_JAX_LENDS == ys.ctypes.data % WHERE_JAX_LENDS == 0
             xs = xs.swapaxes(1, 2)
         found.append((xs.reshape(-1, features), ys.reshape(-1)))
@@ -64,9 +64,9 @@ def test_blocks_of_one_feature_hold_every_row_once(
     y = beginning_at(of_y, np.arange(1, rows + 1, dtype=dtype))
     x = beginning_at(of_x, 2 * y)[:, None]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backend, "LANES", 16)
-        patch.setattr(backend, "LINE_ROWS", 256)
-        blocks = backend.line_blocks(x, y)
+        patch.setattr(gram, "LANES", 16)
+        patch.setattr(gram, "LINE_ROWS", 256)
+        blocks = gram.line_blocks(x, y)
     (length,) = {len(ys) for _, ys in blocks}
     assert length in (16, 32, 64, 128, 256)  # so many shapes are compiled for, and no more
     assert length < max(17, 2 * rows)
@@ -83,6 +83,6 @@ def test_blocks_of_one_feature_hold_every_row_once(
 def test_a_place_that_jax_takes_without_a_copy(dtype: str) -> None:
     import jax
 
-    array = backend.aligned((3, 5), np.dtype(dtype))
+    array = layout.aligned((3, 5), np.dtype(dtype))
     assert array.shape == (3, 5)
     assert jax.device_put(array).unsafe_buffer_pointer() == array.ctypes.data

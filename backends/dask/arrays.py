@@ -1,0 +1,73 @@
+"""Dask's own array: a graph of products and sums a step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask.delayed import delayed
+from numpy.typing import ArrayLike
+
+from backends.dask.cluster import (
+    check_versions,
+    connect,
+    workers,
+)
+from backends.dask.sharing import Share, share_of, source_of
+from backends.errors import Weights
+from backends.problem import Array, Problem
+
+
+class Arrays:
+    """Dask's array: chunks on the workers, a graph of products and a sum a step."""
+
+    CHUNK_ROWS = 1 << 16
+    """Products sum row after row in the data's dtype: longer chunks would lose digits."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        source = source_of(problem)
+        self.client = connect()
+        check_versions(self.client, "dask", list(workers(self.client)))
+        starts = range(0, source.rows, self.CHUNK_ROWS)
+        chunks = [(start, min(start + self.CHUNK_ROWS, source.rows)) for start in starts]
+        x, y = [], []
+        for start, stop in chunks:
+            chunk = delayed(_load)(share_of(source, start, stop))
+            shape = stop - start, source.features
+            x.append(da.from_delayed(chunk[0], shape, source.dtype))
+            y.append(da.from_delayed(chunk[1], shape[:1], source.dtype))
+        self.x, self.y = self.client.persist([da.concatenate(x), da.concatenate(y)])
+        _wait(self.client, [self.x, self.y])
+        self.rows, self.learning_rate = source.rows, learning_rate
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w = np.array(w, dtype=np.float64)
+        for _ in range(steps):
+            w -= self.learning_rate * 2 / self.rows * self.gradient(w)
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        gradient = self.x.T @ self._residual(w)
+        return np.asarray(gradient.compute(), dtype=np.float64)
+
+    def loss(self, w: ArrayLike) -> float:
+        return float((self._residual(w) ** 2).mean(dtype=np.float64).compute())
+
+    def _residual(self, w: ArrayLike) -> Any:
+        return self.x @ np.asarray(w, dtype=self.x.dtype) - self.y
+
+
+def _load(share: Share) -> tuple[Array, Array]:
+    problem = share.source.load(share.start, share.stop)
+    return problem.x.reshape(problem.rows, -1), problem.y
+
+
+def _wait(client: Any, collections: list[Any]) -> None:
+    """Wait until chunks are in place; raise what hindered one."""
+    from distributed import wait
+
+    wait(collections)
+    for future in client.futures_of(collections):
+        if future.status == "error":
+            raise future.exception()

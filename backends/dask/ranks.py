@@ -1,0 +1,183 @@
+"""One rank on each worker, which all-reduce their sums inside the tasks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import count, islice
+from operator import methodcaller
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backends.dask.cluster import (
+    Worker,
+    WorkerLostError,
+    check_versions,
+    connect,
+    results,
+    wait_again,
+    workers,
+)
+from backends.dask.rank import Rank
+from backends.dask.sharing import share_of, source_of
+from backends.errors import BackendError, Weights
+from backends.names import Name
+from backends.problem import Problem
+from backends.rows.made import InMemory
+
+Result = TypeVar("Result")
+
+
+MEMORY_SHARE = 0.5
+"""Of a worker's memory, that its rows may take."""
+
+
+FIRST_STEPS = 50
+
+
+CHECKPOINT_SECONDS = 5.0
+"""After about so many, w is fetched: what is lost with a worker is no more than that."""
+
+
+LOSSES = 3
+"""Workers lost one after the other, without a step between, after which all is given up."""
+
+
+class Ranks:
+    """One rank a worker, each with an equal share of the rows; they all-reduce their sums.
+
+    `run` fetches w every few seconds. When a worker is lost, the rows are
+    shared out anew among those that are there, and the descent goes on from
+    that w. Without PyTorch on the workers the sums are added up here.
+    """
+
+    kernel: ClassVar[str]
+    """The backend that sums over a worker's rows."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        self.source, self.learning_rate = source_of(problem), learning_rate
+        self.backend = self.kernel if device == "cpu" else f"{self.kernel}@{device}"
+        self.client = connect()
+        self.ranks: dict[Worker, Any] = {}
+        self.steps_at_once = FIRST_STEPS
+        self._persist(lambda: None)
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w, done = np.array(w, dtype=np.float64), 0
+        while done < steps:
+            take = min(steps - done, self.steps_at_once)
+            began = time.monotonic()
+            w = self._persist(partial(self._steps, w, take))
+            done += take
+            a_step = max(time.monotonic() - began, 1e-6) / take
+            self.steps_at_once = max(1, int(CHECKPOINT_SECONDS / a_step))
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return self._persist(partial(self._sums, w))[0]
+
+    def loss(self, w: ArrayLike) -> float:
+        return self._persist(partial(self._sums, w))[1] / self.source.rows
+
+    def _persist(self, work: Callable[[], Result]) -> Result:
+        """Work with the ranks; share the rows out anew where a worker is lost, and try again.
+
+        Raises
+        ------
+        BackendError
+            Workers are lost again and again, or none is left.
+        """
+        for losses in count(1):
+            try:
+                if not self.ranks:
+                    self._place()
+                return work()
+            except WorkerLostError as error:
+                if losses >= LOSSES:
+                    raise BackendError(
+                        f"workers were lost {losses} times in a row: {error}"
+                    ) from error
+                before, self.ranks = len(self.ranks), {}
+                wait_again(self.client, before)
+        raise AssertionError  # the count has no end
+
+    def _place(self) -> None:
+        """Give each worker its share, no more workers than rows, and let them meet."""
+        there = workers(self.client)
+        rows = self.source.rows
+        chosen = dict(islice(there.items(), rows))
+        check_versions(self.client, Name.parse(self.backend).library, list(chosen))
+        placing = {}
+        for number, (address, worker) in enumerate(chosen.items()):
+            bounds = (k * rows // len(chosen) for k in (number, number + 1))
+            share: Any = share_of(self.source, *bounds)
+            if isinstance(share.source, InMemory):
+                share = self.client.scatter(share, workers=[address], hash=False)
+            placing[address] = self.client.submit(
+                Rank,
+                *(number, len(chosen), self.backend, share, self.learning_rate),
+                *(worker["threads"], int(MEMORY_SHARE * worker["memory_bytes"])),
+                workers=[address],
+                allow_other_workers=False,
+                actor=True,
+                pure=False,
+            )
+        ranks = results(self.client, placing)
+        self.reduces = all(self._all(ranks, lambda rank: rank.can_reduce()))
+        if self.reduces and len(ranks) > 1:  # one alone would import PyTorch for nothing
+            first, rank = next(iter(ranks.items()))
+            meeting = results(self.client, {first: rank.listen(first)})[first]
+            results(self.client, {a: r.join(*meeting, a) for a, r in ranks.items()})
+        self.ranks = ranks
+
+    def _steps(self, w: Weights, steps: int) -> Weights:
+        if self.reduces:
+            first, *others = self._all(self.ranks, lambda rank: rank.run(w, steps))
+            if not all(np.array_equal(first, other, equal_nan=True) for other in others):
+                raise BackendError("the workers' w are not the same: a broken all-reduce")
+            return np.array(first)
+        rate = 2 * self.learning_rate / self.source.rows
+        for _ in range(steps):
+            parts = self._all(self.ranks, methodcaller("gradient", w))
+            w = w - rate * np.sum(parts, axis=0)
+        return w
+
+    def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
+        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over all rows, added up here."""
+        parts = self._all(self.ranks, lambda rank: rank.sums(w))
+        return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
+
+    def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
+        """Start a call of every rank, then wait for all."""
+        try:
+            calls = {address: call(rank) for address, rank in ranks.items()}
+        except RuntimeError as error:  # Dask's, of an actor that is known to be lost
+            raise WorkerLostError(str(error)) from error
+        return list(results(self.client, calls).values())
+
+
+class NumpyRanks(Ranks):
+    """NumPy's kernel on every worker."""
+
+    kernel = "numpy:blocked"
+
+
+class NumbaRanks(Ranks):
+    """Numba's kernel on every worker."""
+
+    kernel = "numba:parallel"
+
+
+class TorchRanks(Ranks):
+    """PyTorch's kernel on every worker, on the CPU or on a GPU."""
+
+    kernel = "torch:analytic"
+
+
+class JaxRanks(Ranks):
+    """JAX's kernel on every worker."""
+
+    kernel = "jax"

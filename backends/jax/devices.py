@@ -1,0 +1,32 @@
+"""JAX's devices and their memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+
+# Without this, float64 data and a float64 w silently become float32.
+jax.config.update("jax_enable_x64", True)
+
+
+def named_devices() -> dict[str, jax.Device]:
+    """Return JAX's devices by our names, such as ``cpu``, ``cpu:1`` and ``cuda:0``."""
+    named = {}
+    for device in [*jax.devices(), *jax.devices("cpu")]:
+        platform = "cuda" if device.platform == "gpu" else device.platform
+        first_cpu = platform == "cpu" and device.id == jax.devices("cpu")[0].id
+        named["cpu" if first_cpu else f"{platform}:{device.id}"] = device
+    return named
+
+
+def devices(technique: str) -> Mapping[str, str]:
+    """JAX's own list, its host devices included; blocks for a cache are for those alone."""
+    found = named_devices()
+    return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
+
+
+def peak_device_bytes(device: str) -> int | None:
+    """From the device's allocator; None where it keeps no count (the host)."""
+    stats = named_devices()[device].memory_stats()
+    return stats["peak_bytes_in_use"] if stats else None

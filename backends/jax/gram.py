@@ -1,0 +1,136 @@
+"""XᵀX and Xᵀy by JAX, then a compiled loop of steps over them."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import chain, pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpy.typing import ArrayLike
+
+from backends.errors import Weights
+from backends.jax.devices import named_devices
+from backends.jax.layout import (
+    ALIGNMENT,
+    LANES,
+    filled_up,
+)
+from backends.jax.loop import PerStep, repeat
+from backends.problem import Array, Problem
+from backends.threads import in_threads, processors
+
+LINE_ROWS = 1 << 19
+"""Of a block in `line_blocks`: a call a block, which takes as long as 2¹⁶ rows do."""
+
+
+GRAM_BYTES = 1 << 22
+"""Of a block in `sums_of` of several features, as float64."""
+
+
+@jax.jit
+def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
+    """Return XᵀX, Xᵀy and yᵀy of a block of rows, float64."""
+    x, y = x.astype(jnp.float64), y.astype(jnp.float64)
+    return x.T @ x, y @ x, y @ y
+
+
+@jax.jit
+def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
+    """Return Σ x², Σ x·y and Σ y² of one feature, float64, in one pass.
+
+    `LANES` sums of each side by side: XLA adds up the values of one vector one by one.
+    """
+    xs, ys = x.reshape(-1, LANES), y.reshape(-1, LANES)
+
+    def add(sums: tuple[jax.Array, ...], rows: tuple[jax.Array, jax.Array]) -> Any:
+        x, y = (row.astype(jnp.float64) for row in rows)
+        return tuple(a + b for a, b in zip(sums, (x * x, x * y, y * y), strict=True)), None
+
+    (xx, xy, yy), _ = lax.scan(add, (jnp.zeros(LANES),) * 3, (xs, ys))
+    return xx.sum()[None, None], xy.sum()[None], yy.sum()
+
+
+def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
+    """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, float64.
+
+    The rows go to the device block by block: a copy of them all would cost
+    more than the sums, for the new memory that it needs. XLA leaves such work to one
+    thread, so several hand it blocks.
+    """
+    d, threads = x.shape[1], processors()
+    if d == 1 and device.platform == "cpu":
+        products, blocks = line_products, line_blocks(x, y)
+    else:
+        rows = min(len(y), max(64, GRAM_BYTES // (8 * d)))
+        products, blocks = block_products, cut(x, y, rows)
+
+    def share(mine: list[tuple[Array, Array]]) -> list[Array]:
+        total: list[Array] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
+        handed = (products(*jax.device_put(block, device)) for block in mine)
+        for sums, _ in pairwise(chain(handed, [()])):  # XLA has the next one to do already
+            for of, part in zip(total, sums, strict=True):
+                of += np.asarray(part)
+        return total
+
+    parts = in_threads(share, (blocks[i::threads] for i in range(min(threads, len(blocks)))))
+    return [np.sum(part, axis=0) for part in zip(*parts, strict=True)]
+
+
+def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
+    """Return blocks of one shape, so that no other number of rows compiles anew."""
+    starts = range(0, len(y), rows)
+    return [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in starts]
+
+
+def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
+    """Return blocks of one feature, all of one shape, too: one of the eleven that there are.
+
+    They begin where JAX takes them without a copy, if x and y have such places in
+    common. What is before the first and behind the last makes up blocks of its own.
+    """
+    n, rows = len(y), min(LINE_ROWS, max(LANES, 1 << (len(y) - 1).bit_length()))
+    first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))
+    first = min(first, n) if first == other else 0
+    stop = first + (n - first) // rows * rows
+    blocks = [(x[at : at + rows], y[at : at + rows]) for at in range(first, stop, rows)]
+    x, y = (np.concatenate((v[:first], v[stop:])) for v in (x, y))
+    return blocks + cut(x, y, rows)
+
+
+@partial(jax.jit, static_argnames="unrolled")
+def gram_loop(
+    w: jax.Array, xtx: jax.Array, xty: jax.Array, rate: float, steps: int, unrolled: int
+) -> jax.Array:
+    """`steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
+    return repeat(lambda w: w - rate * (xtx @ w - xty), w, steps, unrolled)
+
+
+class Gram(PerStep):
+    """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); least squares only."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        self.device = named_devices()[device]
+        self.rows, self.learning_rate = problem.rows, learning_rate
+        sums = sums_of(problem.x.reshape(problem.rows, -1), problem.y, self.device)
+        self.xtx, self.xty, self.yty = jax.block_until_ready(jax.device_put(sums, self.device))
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        rate = 2 * self.learning_rate / self.rows
+        start, unrolled = self._put(w), self.unrolled
+        return np.array(gram_loop(start, self.xtx, self.xty, rate, steps, unrolled))
+
+    def moments(self) -> tuple[Weights, Weights, float]:
+        return np.array(self.xtx), np.array(self.xty), float(self.yty)
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return np.array(self.xtx @ self._put(w) - self.xty)
+
+    def loss(self, w: ArrayLike) -> float:
+        weights = self._put(w)
+        return (
+            float(weights @ self.xtx @ weights - 2 * self.xty @ weights + self.yty) / self.rows
+        )

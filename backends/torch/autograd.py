@@ -1,0 +1,85 @@
+"""PyTorch's autograd: forward, ``backward``, update."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from backends.errors import Weights
+from backends.problem import Array, Problem
+
+
+def residual(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return ``x·w − y`` in the data's dtype; w is cast, so its gradient is float64."""
+    w = w.to(x.dtype)
+    return (x * w if x.ndim == 1 else x @ w) - y
+
+
+class Autograd:
+    """The tutorial's listing: forward, ``backward``, update without tracking, zero.
+
+    On the CPU ``xᵀ·r`` of many features sums row after row in the data's
+    dtype, which at 10⁶ float32 rows is wrong in the fifth digit. Such data go
+    in chunks of rows; ``backward`` adds the gradients of the chunks up, in
+    float64 since w is.
+    """
+
+    CHUNK_ROWS = 1 << 16
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        self.device = torch.device(device)
+        self.x, self.y = self._place(problem.x), self._place(problem.y)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.learning_rate = learning_rate
+        whole = self.x.ndim == 1 or self.device.type != "cpu"
+        self.chunks = self._split(len(self.y) if whole else self.CHUNK_ROWS)
+
+    def _place(self, values: Array) -> Tensor:
+        with warnings.catch_warnings():
+            # A read-only array is shared, not copied: nothing here writes to it.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+    def _split(self, rows: int) -> list[tuple[Tensor, Tensor]]:
+        return list(zip(self.x.split(rows), self.y.split(rows), strict=True))
+
+    def _start(self, w: ArrayLike) -> Tensor:
+        return torch.tensor(np.asarray(w), dtype=torch.float64, device=self.device)
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        weights = self._start(w).requires_grad_()
+        weights.grad = torch.zeros_like(weights)
+        for _ in range(steps):
+            for x, y in self.chunks:
+                loss = residual(weights, x, y).square().sum() / len(self.y)
+                loss.backward()
+            with torch.no_grad():
+                weights -= self.learning_rate * weights.grad
+            weights.grad.zero_()
+        return to_host(weights)
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        weights = self._start(w).requires_grad_()
+        weights.grad = torch.zeros_like(weights)
+        for x, y in self.chunks:
+            residual(weights, x, y).square().sum().backward()
+        return to_host(weights.grad) / 2
+
+    def loss(self, w: ArrayLike) -> float:
+        weights = self._start(w)
+        with torch.inference_mode():
+            squares = [residual(weights, x, y).square().sum() for x, y in self.chunks]
+            return float(torch.stack(squares).sum(dtype=torch.float64)) / len(self.y)
+
+
+def to_host(w: Tensor) -> Weights:
+    """The copy to the host waits for the device."""
+    return w.detach().cpu().numpy()
+
+
+Chunks = list[tuple[Tensor, Tensor]]

@@ -1,0 +1,26 @@
+"""PyTorch's devices and their memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+
+import torch
+
+
+def devices(technique: str) -> Mapping[str, str]:
+    """The CPU and every CUDA device; a technique may exclude some."""
+    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if technique == "graph":
+        return dict.fromkeys(cuda, "") or {"cuda:0": "no CUDA device"}
+    found = dict.fromkeys(["cpu", *cuda], "")
+    if technique == "compile" and not (shutil.which("g++") or shutil.which("clang++")):
+        found["cpu"] = "torch.compile needs a C++ compiler: apt-get install g++"
+    return found
+
+
+def peak_device_bytes(device: str) -> int | None:
+    """From PyTorch's allocator; None for the host."""
+    if torch.device(device).type != "cuda":
+        return None
+    return torch.cuda.max_memory_allocated(device)

@@ -1,0 +1,98 @@
+"""The compiled step, recorded as a CUDA graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from backends.errors import Weights
+from backends.problem import Array, Problem
+from backends.torch.autograd import Autograd, to_host
+from backends.torch.compiled import compiled_step
+
+
+class Recorded:
+    """Steps recorded once as CUDA graphs, then replayed: one launch from Python for many.
+
+    Parameters
+    ----------
+    step : callable
+        Takes a step in place, by work on the device alone.
+    device : torch.device
+
+    Notes
+    -----
+    Warm-up runs on a side stream, as
+    https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs asks, so that nothing of
+    the recording touches the default stream.
+    """
+
+    MANY = 32
+
+    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
+        self.device = device
+        with torch.cuda.device(device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    step()
+            torch.cuda.current_stream().wait_stream(side)
+            self.one, self.many = self._record(step, 1), self._record(step, self.MANY)
+
+    @staticmethod
+    def _record(step: Callable[[], None], times: int) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        # Another library's threads may call the driver meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            for _ in range(times):
+                step()
+        return graph
+
+    def replay(self, steps: int) -> None:
+        """Take so many steps; they may be under way still."""
+        many, single = divmod(steps, self.MANY)
+        with torch.cuda.device(self.device):
+            for _ in range(many):
+                self.many.replay()
+            for _ in range(single):
+                self.one.replay()
+
+
+class Graph(Autograd):
+    """The compiled autograd step, recorded as a CUDA graph.
+
+    Few features are laid out by column, so that every load is wide.
+    """
+
+    MOST_COLUMNS = 16
+    PART_ROWS = 1 << 22
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        super().__init__(problem, learning_rate, device)
+        self.weights = torch.zeros(problem.features, dtype=torch.float64, device=device)
+        self.rate = torch.tensor(learning_rate, dtype=torch.float64, device=device)
+        self.recorded: Recorded | None = None
+
+    def _place(self, values: Array) -> Tensor:
+        if values.ndim == 1 or values.shape[1] > self.MOST_COLUMNS:
+            return super()._place(values)
+        rows, features = values.shape
+        dtype = getattr(torch, values.dtype.name)
+        columns = torch.empty((features, -(-rows // 16) * 16), dtype=dtype, device=self.device)
+        for start in range(0, rows, self.PART_ROWS):
+            part = super()._place(values[start : start + self.PART_ROWS])
+            columns[:, start : start + len(part)] = part.T
+        return columns[:, :rows].T
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        self.recorded = self.recorded or Recorded(self._step, self.device)
+        self.weights.copy_(self._start(w))
+        self.recorded.replay(steps)
+        return to_host(self.weights).copy()
+
+    def _step(self) -> None:
+        self.weights.copy_(compiled_step()(self.weights, self.x, self.y, self.rate))

@@ -1,0 +1,56 @@
+"""Techniques that differentiate do so by their library; those derived by hand do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import generate, open_backend
+from backends.problem import TOLERANCE
+from backends.reference import relative_error
+from tests.support.fresh import fresh
+
+RATE = 0.001
+
+
+def doubled(derive: Callable[..., Any]) -> Callable[..., Any]:
+    """Derive twice the function instead."""
+    return lambda function: derive(lambda *arguments: 2 * function(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"),
+    [
+        ("torch", 2),
+        ("torch:compile", 2),
+        ("torch:analytic", 1),
+        ("jax", 2),
+        ("jax:loop", 2),
+        ("jax:blocked", 2),
+    ],
+)
+@pytest.mark.parametrize("features", [1, 3])
+def test_the_gradient_is_the_librarys(
+    monkeypatch: pytest.MonkeyPatch, backend: str, expected: int, features: int
+) -> None:
+    """Where the library derives twice the loss, a step is twice as long; by hand it is not."""
+    library = backend.partition(":")[0]
+    pytest.importorskip(library)
+    if library == "torch":
+        import torch
+
+        backward = torch.Tensor.backward
+        monkeypatch.setattr(torch.Tensor, "backward", lambda loss: backward(2 * loss))
+        monkeypatch.setattr(torch.func, "grad", doubled(torch.func.grad))
+    else:
+        import jax
+
+        monkeypatch.setattr(jax, "grad", doubled(jax.grad))
+    problem, w0 = generate(100, features, "float64"), np.ones(features)
+    with fresh(library):
+        w = open_backend(backend).place(problem, RATE).run(w0, 5)
+    reference = problem.reference.iterate(5, expected * RATE, w0)
+    assert relative_error(w, reference) <= TOLERANCE["float64"]

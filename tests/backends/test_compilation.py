@@ -1,0 +1,163 @@
+"""Compilers compile once: not for other steps, rates or numbers of rows."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import Problem, generate, names, open_backend
+from backends.names import Name
+from tests.support.fresh import fresh
+
+RATE = 0.001
+
+
+NUMBA, JAX = (
+    [str(Name(name, technique)) for technique in names.libraries()[name].techniques]
+    for name in ("numba", "jax")
+)
+
+
+def descend(backend: str, problem: Problem, steps: int = 3, rate: float = RATE) -> np.ndarray:
+    return open_backend(backend).place(problem, rate).run(np.ones(problem.features), steps)
+
+
+@contextmanager
+def compiles_nothing(library: str, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail if anything is compiled inside."""
+    if library == "numba":
+        before = numba_signatures()
+        yield
+        assert numba_signatures() == before
+    elif library == "torch":
+        import torch
+
+        with torch.compiler.set_stance("fail_on_recompile"):
+            yield
+    else:
+        with jax_compilations(caplog) as compiled:
+            yield
+        assert compiled == []
+
+
+def numba_signatures() -> dict[str, list[Any]]:
+    """Return what every jitted function of Numba's backends has been compiled for."""
+    return {name: f.signatures for name, f in numba_functions().items()}
+
+
+def numba_functions() -> dict[str, Any]:
+    """Return the jitted functions of Numba's backends that are imported by now."""
+    from numba.extending import is_jitted
+
+    return {
+        f"{module}.{name}": f
+        for module, loaded in [*sys.modules.items()]
+        if module.startswith("backends.numba")
+        for name, f in vars(loaded).items()
+        if is_jitted(f)
+    }
+
+
+@contextmanager
+def jax_compilations(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """Collect JAX's log of what it compiles, in any thread: `jax.log_compiles` is of one."""
+    import jax
+
+    compiled: list[str] = []
+    jax.config.update("jax_log_compiles", True)
+    try:
+        with caplog.at_level(logging.WARNING, "jax"):
+            caplog.clear()
+            yield compiled
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    compiled += [text for text in caplog.messages if text.startswith("Compiling")]
+
+
+@pytest.mark.parametrize("backend", [*NUMBA, "torch:compile", *JAX])
+@pytest.mark.parametrize("features", [1, 3])
+def test_other_steps_and_another_rate_compile_nothing(
+    backend: str, features: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = backend.partition(":")[0]
+    pytest.importorskip(library)
+    problem = generate(119, features)
+    descend(backend, problem, 10)
+    with compiles_nothing(library, caplog):
+        descend(backend, problem, 1000)
+        descend(backend, problem, 1, 0.002)
+
+
+@pytest.mark.parametrize("backend", [*NUMBA, "torch:compile"])
+@pytest.mark.parametrize("features", [1, 3])
+def test_another_number_of_rows_compiles_nothing(
+    backend: str, features: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = backend.partition(":")[0]
+    pytest.importorskip(library)
+    for rows in (100, 200_003):  # few rows may be summed by another kernel than many
+        descend(backend, generate(rows, features))
+    with compiles_nothing(library, caplog):
+        for rows in (2, 3, 1009, 4096, 4097, 300_007):
+            descend(backend, generate(rows, features))
+
+
+@pytest.mark.parametrize("backend", ["jax", "jax:loop"])
+def test_jax_compiles_for_a_new_shape(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The log that shows no compilation elsewhere shows one here."""
+    pytest.importorskip("jax")
+    with jax_compilations(caplog) as compiled:
+        descend(backend, generate(len(backend) + 200))
+    assert compiled
+
+
+def test_what_jax_compiles_in_another_thread_is_seen(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("jax")
+    with jax_compilations(caplog) as compiled, ThreadPoolExecutor(1) as pool:
+        pool.submit(descend, "jax", generate(217)).result()
+    assert compiled
+
+
+@pytest.mark.parametrize("features", [1, 3, 20])
+def test_jaxs_gram_compiles_for_many_rows_once(
+    features: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its blocks have one shape, whatever is left for the last of them."""
+    pytest.importorskip("jax")
+    descend("jax:gram", generate(300_007, features))
+    with compiles_nothing("jax", caplog):
+        for rows in (300_008, 400_000, 524_288):
+            descend("jax:gram", generate(rows, features))
+
+
+def test_torch_compiles_for_another_dtype() -> None:
+    """The stance that forbids to compile elsewhere forbids it here."""
+    torch = pytest.importorskip("torch")
+    problem = generate(100, 1, "float32")
+    descend("torch:compile", problem)
+    forbidden = torch.compiler.set_stance("fail_on_recompile")
+    with fresh("torch"), forbidden, pytest.raises(RuntimeError):
+        descend("torch:compile", problem, 1)
+
+
+@pytest.mark.parametrize("features", [1, 3])
+def test_numba_compiles_in_nopython_mode_only(features: int) -> None:
+    pytest.importorskip("numba")
+    for backend in NUMBA:
+        descent = open_backend(backend).place(generate(100, features), RATE)
+        w = descent.run(np.zeros(features), 2)
+        descent.gradient(w)
+        descent.loss(w)
+    jitted = numba_functions().values()
+    assert any(f.signatures for f in jitted)
+    for function in jitted:
+        assert function.nopython_signatures == [
+            function.overloads[s].signature for s in function.signatures
+        ]

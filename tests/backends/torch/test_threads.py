@@ -1,0 +1,46 @@
+"""Threads that each sum over a share of the rows with PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from backends import generate
+
+RATE = 0.001
+
+
+def test_torchs_shares_take_one_thread_each_and_leave_the_others_as_they_were() -> None:
+    """A thread takes over the common number of threads at its first call, not at its start."""
+    torch = pytest.importorskip("torch")
+    from backends.torch.threads import single_threaded
+
+    before = torch.get_num_threads()
+    pool = single_threaded(2)
+
+    def threads_within(_: int) -> int:
+        (torch.ones(1 << 20) + 1).sum()
+        return int(torch.get_num_threads())
+
+    assert list(pool.map(threads_within, range(8))) == [1] * 8
+    assert torch.get_num_threads() == before
+
+
+def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten chunks for two threads, by column, by row, and copied; the last one is short."""
+    pytest.importorskip("torch")
+    from backends.torch.analytic import Analytic
+
+    for features, copied in ((3, False), (20, False), (20, True)):
+        problem = generate(9999, features)
+        monkeypatch.setattr(Analytic, "CHUNK_BYTES", 1000 * features * 4)
+        if copied:
+            monkeypatch.setattr(Analytic, "LONG_BYTES", 0)
+            monkeypatch.setattr(Analytic, "FAR_BYTES", 0)
+        descent = Analytic(problem, RATE, "cpu")
+        assert bool(descent.copies) == copied
+        assert sum(len(chunks) for chunks in descent.shares) == 10
+        w0 = np.linspace(-1, 1, features)
+        np.testing.assert_allclose(
+            descent.gradient(w0), problem.reference.gradient(w0) * 9999 / 2, rtol=1e-4
+        )
