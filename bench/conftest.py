@@ -1,51 +1,69 @@
-"""Options, rows and fixtures of the benchmarks."""
+"""Options, cases and fixtures of the benchmarks."""
 
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import catalogue
+from backends.names import Name, libraries
 from bench.host.files import write_atomically
 from bench.host.machine import thread_pools
 from bench.host.process import RUNNING, end_with_parent
-from bench.host.threads import apply
+from bench.host.threads import apply, wait_passively
 from bench.measure.alternation import Alternation
+from bench.measure.rounds import Sampling
 from bench.results.case import BASELINES, NATIVE, READ, Case
+from bench.show.groups import MISSING, grouped, title
 
 THREADS = pytest.StashKey[int]()
 FAILURES = pytest.StashKey[dict[str, str]]()
 
-ROW_FIXTURES = ("row", "yardstick", "native")
+CASE_FIXTURES = ("case", "baseline", "native")
 
 QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
+"""Rows and features that are measured by default: in a cache, and in memory."""
+
+BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "loop"}
+"""The technique of each library that is shown by default beside its plain version.
+
+It is the library's fastest loop, or nearly so, among those that compile within a second.
+"""
+
+QUICK_TESTS = ("test_step", "test_place", "test_first_call")
+"""Benchmarks that run by default: the hot loop and the setup."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add what ``descentbench run`` tells its children."""
+    """Add the options that ``descentbench run`` gives its children, and some of our own."""
     group = parser.getgroup("descentbench")
     group.addoption(
         "--row",
         action="append",
         metavar="BACKEND/ROWSxFEATURES/DTYPE",
-        help="measure this row; may be given often, and is measured in that order "
-        "(default: every backend that runs here at a few sizes)",
+        help="measure this case with every benchmark; may be given often, and is measured in "
+        "that order (default: the plain and best technique of each library at a few sizes)",
+    )
+    group.addoption(
+        "--all-backends",
+        action="store_true",
+        help="run every benchmark of every backend that can run here, at a few sizes",
     )
     group.addoption("--threads", type=int, help="threads for every library (default: all CPUs)")
     group.addoption(
-        "--seconds", type=float, default=0.2, help="sampling time a row (default: %(default)s)"
+        "--seconds", type=float, default=0.2, help="sampling time a case (default: %(default)s)"
     )
     group.addoption(
         "--alone",
         action="store_true",
-        help="nothing is timed in this process after its row: measure the memory of more rows",
+        help="nothing is timed in this process after its case: measure the memory of more rows",
     )
-    group.addoption("--failures", type=Path, help="write the rows that failed here, as JSON")
+    group.addoption("--failures", type=Path, help="write the cases that failed here, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,95 +71,169 @@ def pytest_configure(config: pytest.Config) -> None:
     end_with_parent()
     config.stash[FAILURES] = {}
     if config.getoption("benchmark_only"):
+        if not is_child(config):
+            wait_passively()
         config.stash[THREADS] = apply(config.getoption("threads"))
 
 
-def rows_of(config: pytest.Config) -> list[Case]:
-    """Return the rows to measure, in the order of the command line."""
+def is_child(config: pytest.Config) -> bool:
+    """Return whether a ``descentbench run`` reads what this process measures."""
+    return config.getoption("failures") is not None
+
+
+def cases_of(config: pytest.Config) -> list[Case]:
+    """Return the cases to measure, in the order of the command line, or by library."""
     chosen = config.getoption("row")
     if chosen:
         return [Case.parse(text) for text in chosen]
     here = [e.name for e in catalogue.entries() if e.available and not e.name.distributed]
-    names = list(map(str, here))
-    rows = [Case(b, n, d, "float32") for n, d in QUICK_SIZES for b in [*names, *BASELINES]]
-    random.Random(0).shuffle(rows)
-    return rows
+    if not config.getoption("all_backends"):
+        return [
+            Case(str(b), n, d, "float32") for b in filter(_quick, here) for n, d in QUICK_SIZES
+        ]
+    names = [*map(str, here), *BASELINES]
+    return [Case(b, n, d, "float32") for b in names for n, d in QUICK_SIZES]
+
+
+def _quick(name: Name) -> bool:
+    """Return whether a backend is its library's plain or best; a plug-in shows all."""
+    return name.technique in ("", BEST.get(name.library, name.technique))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give every test the rows of its kind: `row` is a backend, the others are yardsticks."""
-    for fixture in ROW_FIXTURES:
+    """Give every test its cases: `case` is a backend's, other fixtures are baselines."""
+    for fixture in CASE_FIXTURES:
         if fixture in metafunc.fixturenames:
-            rows = [row for row in rows_of(metafunc.config) if _fixture(row) == fixture]
-            metafunc.parametrize(fixture, rows, ids=str, scope="module")
+            cases = [c for c in cases_of(metafunc.config) if _fixture(c) == fixture]
+            metafunc.parametrize(fixture, cases, ids=str, scope="module")
 
 
-def _fixture(row: Case) -> str:
-    return {READ: "yardstick", NATIVE: "native"}.get(row.backend, "row")
+def _fixture(case: Case) -> str:
+    return {READ: "baseline", NATIVE: "native"}.get(case.backend, "case")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the order of the rows across test functions: the yardstick among its backends."""
-    rows = rows_of(config)
+    """Order the benchmarks by case, and without ``--row`` by library first.
 
+    Libraries in one process then disturb each other less: the threads of a library rest
+    while the next one is measured.
+    """
     here = [item for item in items if item.path.parent == Path(__file__).parent]
-    if len(here) == len(items):
-        items.sort(key=lambda item: (item.path, _position(item, rows)))
+    if len(here) < len(items):
+        return
+    cases = cases_of(config)
+    places = {case: place for place, case in enumerate(cases)}
+    if config.getoption("row"):
+        items.sort(key=lambda item: (item.path, places.get(_case(item), len(cases))))
+        return
+    if not config.getoption("all_backends"):
+        items[:] = [item for item in items if _function(item) in QUICK_TESTS]
+    order = [*libraries(), *BASELINES]
+    items.sort(key=lambda i: (order.index(_library(_case(i))), i.path, places[_case(i)]))
 
 
-def _position(item: pytest.Item, rows: list[Case]) -> int:
-    row = _row(item)
-    return rows.index(row) if row in rows else len(rows)  # a test that got no row is skipped
+def _library(case: Case) -> str:
+    return case.backend if case.backend in BASELINES else case.library
 
 
-def _row(item: pytest.Item) -> Case:
+def _function(item: pytest.Item) -> str:
+    return item.name.partition("[")[0]
+
+
+def _case(item: pytest.Item) -> Case:
     params: dict[str, Case] = item.callspec.params  # type: ignore[attr-defined]
-    return next(params[fixture] for fixture in ROW_FIXTURES if fixture in params)
+    return next(params[fixture] for fixture in CASE_FIXTURES if fixture in params)
 
 
 @pytest.fixture(scope="session")
-def threads(pytestconfig: pytest.Config) -> int:
-    """Threads that every library may use."""
-    return pytestconfig.stash[THREADS]
+def sampling(pytestconfig: pytest.Config) -> Sampling:
+    """How the cases are sampled; a process that is second in an alternation waits here."""
+    return Sampling(
+        pytestconfig.stash[THREADS],
+        float(pytestconfig.getoption("seconds")),
+        by_step=not is_child(pytestconfig),
+        alternation=Alternation.of(),
+    )
 
 
-@pytest.fixture(scope="session")
-def seconds(pytestconfig: pytest.Config) -> float:
-    """Sampling time a row."""
-    return float(pytestconfig.getoption("seconds"))
-
-
-@pytest.fixture(scope="session")
-def turns() -> Alternation:
-    """Who else measures these rows now; where we are second, our turn has come."""
-    return Alternation.of()
+@pytest.fixture(autouse=True)
+def described(
+    request: pytest.FixtureRequest, benchmark: BenchmarkFixture, sampling: Sampling
+) -> Iterator[None]:
+    """Group a benchmark by kind and size, and add what its JSON says about the case."""
+    if is_child(request.config):
+        yield
+        return
+    case, info = _case(request.node), benchmark.extra_info
+    benchmark.group = title(_function(request.node), *case.size)
+    yield
+    name = None if case.backend in BASELINES else Name.parse(case.backend)
+    gb_per_s = None
+    if info.get("kind") == "step" and case.reads_rows and benchmark.stats is not None:
+        gb_per_s = case.bytes_per_step / benchmark.stats.stats.median / 1e9
+    info |= {
+        "backend": case.backend,
+        "library": name.library if name else None,
+        "technique": name.technique if name else None,
+        "device": case.device,
+        "rows": case.rows,
+        "features": case.features,
+        "dtype": case.dtype,
+        "threads": sampling.threads,
+        "steps": info.get("steps", 0),
+        "verified": "relative_error" in info,
+        "relative_error": info.get("relative_error"),
+        "gb_per_s": gb_per_s,
+    }
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Say which row comes next, to be found where this process dies of it."""
+    """Say which case comes next, for the parent of a process that dies of it."""
     path = item.config.getoption("failures")
     if path:
-        path.with_name(RUNNING).write_text(str(_row(item)))
+        path.with_name(RUNNING).write_text(str(_case(item)))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember why a row failed, in one line."""
+    """Remember why a case failed, in one line."""
     report = yield
     if call.excinfo is not None and report.failed:
         reason = call.excinfo.exconly(tryshort=True).strip().splitlines()[0]
-        item.config.stash[FAILURES].setdefault(str(_row(item)), reason)
+        item.config.stash[FAILURES].setdefault(str(_case(item)), reason)
     return report
 
 
-@pytest.hookimpl(trylast=True)  # after the timings are saved: a child that has this is done
+@pytest.hookimpl(trylast=True)  # after the timings are saved: the child is then done
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the failures where the parent asked for them."""
     path = session.config.getoption("failures")
     if path:
         write_atomically(path, json.dumps(session.config.stash[FAILURES]))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_benchmark_group_stats(
+    config: pytest.Config, benchmarks: list[dict[str, Any]], group_by: str
+) -> list[tuple[str, list[dict[str, Any]]]] | None:
+    """Group the table by kind and size, unless another grouping was asked for."""
+    if group_by != "group" or is_child(config):
+        return None
+    failed = [*config.stash[FAILURES]]
+    return grouped(benchmarks, failed)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say above the table what one process cannot measure."""
+    if config.getoption("benchmark_only") and not is_child(config):
+        terminalreporter.ensure_newline()
+        for line in ("", *MISSING):
+            terminalreporter.write_line(line)
 
 
 def pytest_benchmark_update_machine_info(

@@ -16,6 +16,7 @@ from backends.errors import Weights
 from backends.names import Name
 from bench.measure.bandwidth import Reader
 from bench.measure.opened import synthetic
+from bench.measure.rounds import Sampling
 from bench.measure.verify import LEARNING_RATE, verify
 from bench.results.case import SMALLEST_BYTES, Case
 
@@ -24,18 +25,18 @@ LOOP_STEPS, GRAM_STEPS = 100, 1000
 ROUNDS = 5
 
 
-def test_end_to_end(benchmark: BenchmarkFixture, row: Case, threads: int) -> None:
+def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> None:
     """Place and descend; the library is imported and has compiled."""
-    problem = synthetic(row)
-    backend = open_backend(row.backend)
-    name = Name.parse(row.backend)
+    problem = synthetic(case)
+    backend = open_backend(case.backend)
+    name = Name.parse(case.backend)
     steps = GRAM_STEPS if name.least_squares_only else LOOP_STEPS
-    w0 = np.zeros(row.features)
-    reader = Reader.of(problem, threads)
+    w0 = np.zeros(case.features)
+    reader = Reader.of(problem, sampling.threads)
     reads: list[float] = []
 
     def read() -> None:  # beside each descent, in the state that the machine is in
-        reads.append(row.bytes_per_step / reader.bytes_per_s())
+        reads.append(case.bytes_per_step / reader.bytes_per_s())
 
     def descend() -> Weights:
         return backend.place(problem, LEARNING_RATE).run(w0, steps)
@@ -44,13 +45,13 @@ def test_end_to_end(benchmark: BenchmarkFixture, row: Case, threads: int) -> Non
     w = benchmark.pedantic(descend, setup=read, rounds=ROUNDS)
     reader.close()
     benchmark.extra_info |= {
-        "row": str(row),
+        "row": str(case),
         "kind": "end_to_end",
         "steps": steps,
         "relative_error": verify(problem, w0, steps, w),
     }
     # Another device reads another memory; few bytes wait for latency.
-    held_to_reads = name.device == "cpu" and row.bytes_per_step >= SMALLEST_BYTES
+    held_to_reads = name.device == "cpu" and case.bytes_per_step >= SMALLEST_BYTES
     if held_to_reads and benchmark.stats is not None:
         passes = benchmark.stats.stats.median / median(reads)
         benchmark.extra_info["passes"] = round(passes, 2)

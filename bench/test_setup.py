@@ -1,7 +1,7 @@
 """Set-up: what a program pays once — import, place, first call — and for a new shape.
 
 Each is a single round, because the second one is another thing. They mean
-what they say in a fresh process with one row, which is how ``descentbench
+what they say in a fresh process with one case, which is how ``descentbench
 run`` measures them; where the library was there already the import is skipped.
 Such a process also tells the memory that more rows would take.
 """
@@ -32,7 +32,7 @@ from bench.measure.verify import LEARNING_RATE, usual_rate, verify
 from bench.results.case import Case
 
 MORE_BYTES = 1 << 25
-"""Data of which a row's share of the memory can be told."""
+"""Data of which a case's share of the memory can be told."""
 
 PROVIDED = 3
 """Times the data: memory that is at hand before a backend takes its own."""
@@ -40,84 +40,84 @@ PROVIDED = 3
 
 @dataclass
 class Stage:
-    """What the earlier stages of a row left for the later ones."""
+    """What the earlier stages of a case left for the later ones."""
 
     backend: SourceBackend | None = None
     descent: Descent | None = None
 
 
 @pytest.fixture(scope="module")
-def stage(row: Case) -> Stage:  # noqa: ARG001 one a row
-    """Hand a row's backend from stage to stage; released before the next row."""
+def stage(case: Case) -> Stage:  # noqa: ARG001 one a case
+    """Hand a case's backend from stage to stage; released before the next case."""
     return Stage()
 
 
-def test_import(benchmark: BenchmarkFixture, row: Case) -> None:
+def test_import(benchmark: BenchmarkFixture, case: Case) -> None:
     """Import the library itself."""
-    library = names.libraries()[names.Name.parse(row.backend).library]
+    library = names.libraries()[names.Name.parse(case.backend).library]
     if library.imports in sys.modules:
         pytest.skip(f"{library.imports} is imported already in this process")
     benchmark.pedantic(importlib.import_module, (library.imports,), rounds=1)
-    benchmark.extra_info |= {"row": str(row), "kind": "import"}
+    benchmark.extra_info |= {"row": str(case), "kind": "import"}
 
 
-def test_place(benchmark: BenchmarkFixture, row: Case, stage: Stage) -> None:
+def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
     """Open the device and put the data there, in the technique's layout."""
-    problem = data_of(row)
+    problem = data_of(case)
     rate = usual_rate(problem)
     if isinstance(problem, Problem):  # else the rows are streamed
-        provide(PROVIDED * row.bytes_per_step)
+        provide(PROVIDED * case.bytes_per_step)
 
     def place() -> None:
-        stage.backend = open_case(row)
+        stage.backend = open_case(case)
         stage.descent = stage.backend.place(problem, rate)
 
     benchmark.pedantic(place, rounds=1)
-    benchmark.extra_info |= {"row": str(row), "kind": "place"}
+    benchmark.extra_info |= {"row": str(case), "kind": "place"}
 
 
-def test_first_call(benchmark: BenchmarkFixture, row: Case, stage: Stage) -> None:
+def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
     """Take the first step: compile, autotune, fill caches."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
-    problem = data_of(row)
-    w0 = np.ones(row.features)
+    problem = data_of(case)
+    w0 = np.ones(case.features)
     w = benchmark.pedantic(stage.descent.run, (w0, 1), rounds=1)
     # Before the check: the reference is no part of what the backend needs.
-    distributed = names.Name.parse(row.backend).distributed
+    distributed = names.Name.parse(case.backend).distributed
     memory = {
         "peak_bytes": peak_rss_bytes() + (workers_peak_bytes() if distributed else 0),
         "peak_device_bytes": stage.backend.peak_device_bytes(),
     }
     error = verify(problem, w0, 1, w)
     benchmark.extra_info |= {
-        "row": str(row),
+        "row": str(case),
         "kind": "first_call",
         "relative_error": error,
         **memory,
     }
 
 
-def test_new_shape(benchmark: BenchmarkFixture, row: Case, stage: Stage) -> None:
+def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
     """Place one row less and take a step: some libraries compile anew for every shape."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
-    whole = data_of(row)
-    if row.rows == 1 or not isinstance(whole, Problem):
+    whole = data_of(case)
+    if case.rows == 1 or not isinstance(whole, Problem):
         pytest.skip("there is no smaller shape, or all blocks have one")
     backend, stage.descent = stage.backend, None
     problem = Problem(whole.x[:-1], whole.y[:-1])
-    rate, w0 = usual_rate(problem), np.ones(row.features)
+    rate, w0 = usual_rate(problem), np.ones(case.features)
     w = benchmark.pedantic(lambda: backend.place(problem, rate).run(w0, 1), rounds=1)
     benchmark.extra_info |= {
-        "row": str(row),
+        "row": str(case),
         "kind": "new_shape",
         "relative_error": verify(problem, w0, 1, w),
     }
 
 
 def test_more_rows(
-    benchmark: BenchmarkFixture, row: Case, stage: Stage, pytestconfig: pytest.Config
+    benchmark: BenchmarkFixture, case: Case, stage: Stage, pytestconfig: pytest.Config
 ) -> None:
     """Place `MORE_BYTES` and take a step: what that adds to the memory, beside the data.
 
@@ -127,16 +127,16 @@ def test_more_rows(
         pytest.skip("what comes after it would be timed with another allocator")
     if stage.backend is None:
         pytest.fail("was not placed")
-    name = names.Name.parse(row.backend)
-    if name.distributed or not isinstance(data_of(row), Problem):
+    name = names.Name.parse(case.backend)
+    if name.distributed or not isinstance(data_of(case), Problem):
         pytest.skip("workers hold the rows, or they are streamed")
     backend, stage.backend, stage.descent = stage.backend, None, None
-    rows = max(1, MORE_BYTES // step_bytes(1, row.features, row.dtype))
-    problem, w0 = generate(rows, row.features, row.dtype), np.ones(row.features)
+    rows = max(1, MORE_BYTES // step_bytes(1, case.features, case.dtype))
+    problem, w0 = generate(rows, case.features, case.dtype), np.ones(case.features)
     keep_no_blocks()
     backend.place(problem, LEARNING_RATE).run(w0, 1)
     held = settle()
     benchmark.pedantic(lambda: backend.place(problem, LEARNING_RATE).run(w0, 1), rounds=1)
-    benchmark.extra_info |= {"row": str(row), "kind": "more_rows", "more_rows": rows}
+    benchmark.extra_info |= {"row": str(case), "kind": "more_rows", "more_rows": rows}
     if held is not None and backend.peak_device_bytes() is None:
         benchmark.extra_info["added_bytes"] = max(0, peak_rss_bytes() - held)

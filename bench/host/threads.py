@@ -35,6 +35,23 @@ SETTINGS = {
 }
 
 
+PASSIVE = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # OpenMP of GCC and LLVM
+    "GOMP_SPINCOUNT": "0",
+    "KMP_BLOCKTIME": "0",  # OpenMP of Intel and LLVM, milliseconds
+}
+"""Variables by which idle threads of OpenMP sleep at once, instead of spinning for a while."""
+
+
+def wait_passively() -> None:
+    """Let idle OpenMP threads sleep, where several libraries share one process.
+
+    A variable that is set already stays as it is. Libraries read it when they load.
+    """
+    for name, value in PASSIVE.items():
+        os.environ.setdefault(name, value)
+
+
 def environment(threads: int) -> dict[str, str]:
     """Return the variables that bound every library's threads."""
     return dict.fromkeys(COUNTS, str(threads)) | SETTINGS

@@ -196,7 +196,10 @@ def _measurements(path: Path) -> Outcome:
     def measurement(benchmark: dict[str, Any]) -> Measurement:
         info = benchmark["extra_info"]
         kind, row, steps = info.pop("kind"), info.pop("row"), info.pop("steps", 1)
-        return Measurement(kind, row, tuple(benchmark["stats"]["data"]), steps, info)
+        # Children, of other checkouts too, time rounds unless they say otherwise.
+        unit = steps if info.pop("seconds_of", "round") == "step" else 1
+        seconds = tuple(unit * s for s in benchmark["stats"]["data"])
+        return Measurement(kind, row, seconds, steps, info)
 
     pools = raw["machine_info"]["thread_pools"]
     # A benchmark whose w was wrong in the end has timings, but no kind.

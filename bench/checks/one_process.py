@@ -1,0 +1,76 @@
+"""Hold `pytest --benchmark-only` against `descentbench run` (``nox -s benchmark-check``).
+
+All libraries share one process there, and each has a process of its own here. The times
+of a step must agree all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+
+import click
+
+from bench.host.threads import apply
+from bench.measure.plan import Plan
+from bench.measure.runner import Runner
+from bench.measure.version import TREE
+from bench.results.case import Case
+from bench.results.summary import summarise
+
+TYPICAL, WORST = 1.5, 3.0
+"""Largest median and largest single ratio of a step's times, whichever is larger."""
+
+Times = dict[Case, float]
+"""Seconds a step."""
+
+
+def by_pytest(folder: Path) -> Times:
+    """Return the median times of `pytest --benchmark-only`, by its JSON."""
+    path = folder / "benchmarks.json"
+    command = [sys.executable, "-m", "pytest", "-q", "--benchmark-only"]
+    subprocess.run(  # noqa: S603 the command is ours
+        [*command, f"--benchmark-json={path}", "-k", "test_step"], cwd=TREE, check=True
+    )
+    found = {}
+    for benchmark in json.loads(path.read_text(encoding="utf-8"))["benchmarks"]:
+        info = benchmark["extra_info"]
+        case = Case(info["backend"], info["rows"], info["features"], info["dtype"])
+        found[case] = float(benchmark["stats"]["median"])
+    return found
+
+
+def by_run(cases: tuple[Case, ...], threads: int, folder: Path) -> Times:
+    """Return the median times of `descentbench run`, each library in its own process."""
+    plan = Plan(cases, passes=2, seconds=0.2, baselines=(), setup=False)
+    record = Runner(plan, threads, folder).run(lambda task: print(task.name), lambda _: None)  # noqa: T201
+    return {r.case: r.step_s.median for r in summarise(record) if r.step_s}
+
+
+def ratios(one: Times, other: Times) -> dict[Case, float]:
+    """Return the larger of both times ÷ the smaller one, for every case that has both."""
+    pairs = {case: (one[case], other[case]) for case in one if case in other}
+    return {case: max(pair) / min(pair) for case, pair in pairs.items()}
+
+
+@click.command()
+def main() -> None:
+    """Print each case's times and their ratio; exit 1 where they disagree too much."""
+    with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
+        shared = by_pytest(Path(folder))
+        own = by_run(tuple(shared), apply(), Path(folder))
+    found = ratios(shared, own)
+    for case, ratio in sorted(found.items(), key=lambda pair: pair[1]):
+        times = f"{shared[case]:.3g} s in one process, {own[case]:.3g} s in its own"
+        click.echo(f"{ratio:5.2f} {case}: {times}")
+    typical, worst = median(found.values()), max(found.values())
+    click.echo(f"median {typical:.2f} (at most {TYPICAL}), worst {worst:.2f} (at most {WORST})")
+    sys.exit(0 if typical <= TYPICAL and worst <= WORST and len(found) == len(shared) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Rounds of steps: how many steps fill a round, and the timing of a case's rounds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.errors import Weights
+from backends.problem import Problem
+from backends.rows.source import Source
+from bench.host.waiting import Waiting, warm_up
+from bench.measure.alternation import Alternation, start_on
+from bench.measure.bandwidth import Reader
+from bench.measure.device import DeviceReader
+from bench.measure.opened import data_of
+from bench.measure.verify import slow_rate, verify
+from bench.results.case import Case
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+Run = Callable[[Weights, int], Weights]
+"""Takes steps from a start: see `backends.interface.Descent.run`."""
+
+ROUND_SECONDS = 0.02
+"""Length of a round in seconds: long compared with the call around its steps."""
+
+MOST_STEPS = 10**9
+"""Most steps of a round: 20 ps a step, which is faster than any honest backend."""
+
+FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
+
+WARMING = 5
+"""A round that follows a handover is preceded by an untimed fifth of a round.
+
+The other process has left its own data in the caches.
+"""
+
+
+class StepTimer:
+    """A timer for pytest-benchmark by which a round of `steps` steps lasts as long as one step.
+
+    Attributes
+    ----------
+    steps : int
+        Steps in the round that is timed.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 1
+
+    def __call__(self) -> float:
+        """Return the clock's seconds ÷ steps."""
+        return time.perf_counter() / self.steps
+
+    def __str__(self) -> str:
+        return "seconds per step"
+
+
+TIMER = StepTimer()
+"""The timer of every benchmark whose rounds have steps."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the cases of this process are sampled.
+
+    Attributes
+    ----------
+    threads : int
+        Threads that each library may use.
+    seconds : float
+        Sampling time of a case.
+    by_step : bool
+        Whether pytest-benchmark is given seconds a step. A child of ``run`` gives seconds
+        a round instead, because other checkouts' parents divide by the steps.
+    alternation : Alternation
+        The other process that measures the same cases, if any.
+    """
+
+    threads: int
+    seconds: float
+    by_step: bool
+    alternation: Alternation = field(default_factory=Alternation)
+
+    def count(self, steps: int) -> dict[str, object]:
+        """Set the timer for rounds of so many steps; return the fields that say so."""
+        TIMER.steps = steps if self.by_step else 1
+        return {"steps": steps, "seconds_of": "step" if self.by_step else "round"}
+
+
+@dataclass(frozen=True)
+class Round:
+    """The number of steps that fill a round, and the seconds that they take."""
+
+    steps: int
+    seconds: float
+
+    @classmethod
+    def of(cls, run: Run, problem: Problem | Source) -> Round:
+        """Try a descent at `usual_rate`, which compiles it, and check its w."""
+        start = np.random.default_rng(1).random(problem.features)
+        verify(problem, start, 3, run(start, 3))
+        warm_up(lambda: run(start, 1))
+
+        def taken(steps: int) -> float:
+            began = time.perf_counter()  # chooses a count; this time is not reported
+            run(start, steps)
+            return max(time.perf_counter() - began, 1e-7)
+
+        steps = 1
+        while True:
+            seconds = taken(steps)
+            if seconds >= ROUND_SECONDS / 2:
+                seconds = min(seconds, taken(steps))  # the first time may have been a hiccup
+            if seconds >= ROUND_SECONDS / 2 or steps >= MOST_STEPS:
+                return cls(steps, seconds)
+            steps = int(steps * np.clip(ROUND_SECONDS / seconds, 2, 100))
+
+
+def processors_used(work: Callable[[], object]) -> float:
+    """Return the average number of processors that were busy during the work."""
+    began, busy = time.perf_counter(), time.process_time()
+    work()
+    return (time.process_time() - busy) / (time.perf_counter() - began)
+
+
+def time_steps(
+    benchmark: BenchmarkFixture,
+    case: Case,
+    run: Run,
+    size: Round,
+    sampling: Sampling,
+    reader: Reader | DeviceReader | None,
+) -> None:
+    """Time rounds of steps at `slow_rate`, each from another start, and verify the last one."""
+    problem, alternation = data_of(case), sampling.alternation
+    rng = np.random.default_rng(0)
+    start = rng.random(case.features)
+    rounds = int(np.clip(sampling.seconds / size.seconds, FEWEST_ROUNDS, MOST_ROUNDS))
+    warm_up(lambda: run(start, size.steps))
+    steps, rounds = alternation.agree(str(case), size.steps, rounds)
+    alternates = not alternation.alone
+    on_one = alternates and processors_used(lambda: run(start, steps)) < 1.5
+    begun: list[Weights] = []
+    read_rates: list[float] = []
+
+    def another() -> tuple[tuple[Weights], dict[str, object]]:
+        if alternates:
+            if begun:
+                alternation.next()
+            if on_one:
+                start_on(len(begun))
+            warm_up(lambda: run(start, -(-steps // WARMING)))
+        if reader and len(read_rates) < FEWEST_ROUNDS:
+            read_rates.append(reader.bytes_per_s())
+        begun.append(rng.random(case.features))
+        return (begun[-1],), {}
+
+    counted = sampling.count(steps)
+    waiting = Waiting()
+    w = benchmark.pedantic(lambda w0: run(w0, steps), setup=another, rounds=rounds)
+    rate = slow_rate(problem, size.steps)
+    benchmark.extra_info |= {
+        "row": str(case),
+        "kind": "step",
+        **counted,
+        "in_turn": alternates,
+        "waiting": waiting.share(),
+        "relative_error": verify(problem, begun[-1], steps, w, rate),
+    }
+    if reader:
+        reader.close()
+        benchmark.extra_info["read_bytes_per_s"] = read_rates  # before the first rounds
