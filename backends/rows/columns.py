@@ -1,29 +1,65 @@
-"""The named columns of a file: which are meant, and what is wrong with them."""
+"""Tables of named columns: which columns are used, and what is wrong with a choice."""
 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.errors import DescentbenchError, ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from backends.rows.source import Source
 
 NO_ROWS = "the data have no rows; at least one is needed"
+
+EXACT_FLOAT32 = 1 << 24
+"""Largest number up to which float32 holds every integer: 24 bits of mantissa."""
 
 _LISTED = 10
 
 
+@dataclass(frozen=True)
+class Table:
+    """A file whose columns are known and whose rows have not been read.
+
+    Attributes
+    ----------
+    names : list of str
+    source : callable
+        Given the names of X's columns, of y, and a dtype, returns the rows.
+    x : list of str, optional
+        Columns of X by default: all but y and `hidden`.
+    y : str, optional
+        Column of y by default: the last one that is not hidden.
+    hidden : dict
+        Columns that are used only if they are named, each with the reason.
+    notes : list of str
+        What was assumed about the file; `source` may add to it.
+    ask : str
+        Error where the user did not name the columns and they cannot be guessed.
+    """
+
+    names: list[str]
+    source: Callable[[list[str], str, str], Source]
+    x: list[str] | None = None
+    y: str | None = None
+    hidden: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    ask: str = ""
+
+
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Put the file's name before an error, and make any error one a user can read.
+    """Put the file's name before an error, and turn any error into a `ProblemError`.
 
-    A damaged file makes NumPy, zipfile, zlib or Arrow raise almost anything, so
-    no shorter list of exceptions would do.
+    A damaged file makes NumPy, zipfile, zlib or Arrow raise almost any exception, so all
+    of them are caught.
     """
     try:
         yield
@@ -34,52 +70,88 @@ def named_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ProblemError(f"{path}: cannot be read as {path.suffix}: {first}") from error
+        kind = f" as {path.suffix}" if path.suffix else ""
+        raise ProblemError(f"{path}: cannot be read{kind}: {first}") from error
 
 
 def choose(
-    names: Sequence[str], x: Sequence[str] | None = None, y: str | None = None
+    table: Table, x: Sequence[str] | None = None, y: str | None = None
 ) -> tuple[list[str], str]:
-    """Return the names of x and of y: what was asked for, else the last for y, the rest for x.
+    """Return the names of X's columns and of y as the file has them.
+
+    By default y is the last column and X has all the others. Names are compared without
+    spaces around them, and accents may be composed or decomposed.
 
     Raises
     ------
     ProblemError
-        A column is not there, or not just once.
+        A column is not there, is there more than once, or is asked for twice.
     """
-    if len(names) < 2:
-        others = [c for c in ";\t" if c in "".join(names)]
-        hint = f"; commas separate columns, not {others[0]!r}" if others else ""
-        raise ProblemError(f"x and y need a column each; there is {listing(names)}{hint}")
-    if y is None:
-        y = names[-1]
+    names = table.names
+    usual = [name for name in names if name not in table.hidden]
+    if len(names) < 2 or (len(usual) < 2 and (x is None or y is None)):
+        left = f" besides {listing([*table.hidden])}" if table.hidden else ""
+        raise ProblemError(f"x and y need a column each; there is {listing(usual)}{left}")
+    needs_x = x is None and table.x is None and len(names) > 2
+    needs_y = y is None and table.y is None
+    if table.ask and (needs_x or needs_y):
+        raise ProblemError(table.ask)
+    usual_y = table.y if table.y is not None else usual[-1]
+    y = usual_y if y is None else find(y, names)
     if x is None:
-        x = [name for name in names if name != y]
-    xs = [x] if isinstance(x, str) else list(x)  # a string is a sequence of strings, too
-    if not xs:
+        x = table.x if table.x is not None else [name for name in usual if name != y]
+    wanted = [x] if isinstance(x, str) else list(x)  # a string is a sequence of strings, too
+    if not wanted:
         raise ProblemError("x needs at least one column")
+    xs = [find(name, names) for name in wanted]
     if y in xs:
         raise ProblemError(f"column {y!r} cannot be both x and y; choose another for one")
-
-    found, asked = Counter(names), Counter(xs)
+    found, asked = Counter(map(_plain, names)), Counter(xs)
     for name in [*xs, y]:
-        if name not in found:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ProblemError(f"there is no column {name!r}, only {listing(names)}{hint}")
-        if found[name] > 1:
-            raise ProblemError(f"{found[name]} columns are named {name!r}; rename them")
+        if found[_plain(name)] > 1 and names.count(name) != 1:
+            raise ProblemError(f"{found[_plain(name)]} columns are named {name!r}; rename them")
         if asked[name] > 1:
             raise ProblemError(f"x names column {name!r} {asked[name]} times; once is enough")
     return xs, y
 
 
+def find(name: str, names: Sequence[str]) -> str:
+    """Return the name as the file has it.
+
+    Raises
+    ------
+    ProblemError
+        There is no such column.
+    """
+    if name in names:
+        return name
+    for there in names:
+        if _plain(there) == _plain(name):
+            return there
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ProblemError(f"there is no column {name!r}, only {listing(names)}{hint}")
+
+
+def _plain(name: str) -> str:
+    """Return a name without spaces around it and with composed accents."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def listing(names: Sequence[str]) -> str:
-    """Write names for people, cut short where they are many."""
+    """Return names for people, cut short where there are many."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (", ".join(map(repr, names[:_LISTED])) or "none") + more
 
 
 def not_numbers(name: str, kind: object) -> ProblemError:
-    """Return the error of a column of another kind."""
+    """Return the error for a column that does not hold numbers."""
     return ProblemError(f"column {name!r} holds {kind}; only integers and floats can be used")
+
+
+def inexact(name: str, largest: float) -> str:
+    """Return the note for a column of integers that float32 rounds."""
+    return (
+        f"column {name!r} holds integers up to {largest:.0f}, which float32 rounds (exact "
+        f"up to {EXACT_FLOAT32}); add --dtype float64"
+    )

@@ -1,41 +1,29 @@
-"""Rows from a file: ``.csv``, ``.npy``, ``.npz`` or ``.parquet``.
+"""Rows from data files: text, ``.npy``, ``.npz``, Parquet and Arrow.
 
-A file is a table of named columns. Where it has no names (``.npy``, a CSV
-without a header) a column's name is its position: ``"0"``, ``"1"``, … The last
-column is y and all the others are x, unless told otherwise. Nothing in a file
-is ever run: pickled objects are refused.
+A file is a table of named columns. Where a file has no names (``.npy``, text without a
+header), a column's name is its position: ``"0"``, ``"1"``, … The last column is y and all
+others are x, unless told otherwise. Nothing in a file is ever run: pickled objects are
+refused.
 """
 
 from __future__ import annotations
 
-import csv
-import itertools
-import reprlib
 import warnings
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
-
-import numpy as np
-from numpy.lib.npyio import NpzFile
-from numpy.typing import NDArray
 
 from backends.errors import ProblemError
-from backends.problem import DTYPES, Array, Problem
-from backends.rows.columns import NO_ROWS, choose, listing, named_errors, not_numbers
-from backends.rows.made import InMemory
-from backends.rows.npy import npy_source
-from backends.rows.parquet import parquet_files, parquet_source
-from backends.rows.source import Source
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-Column = NDArray[Any]
-"""One column, (n,); an array of an ``.npz`` may hold several, (n, d)."""
-
-_BLOCK_ROWS = 4096
+from backends.problem import DTYPES, Problem
+from backends.rows.columns import Table, choose, find, listing, named_errors
+from backends.rows.combined import Chained, Paired, without_missing
+from backends.rows.discover import Found, discover
+from backends.rows.feather import feather_table
+from backends.rows.npy import npy_table
+from backends.rows.parquet import Part, parquet_table
+from backends.rows.reading import Reading
+from backends.rows.source import Origin, Source
+from backends.rows.tables import npz_table, text_table
 
 
 def load(
@@ -43,11 +31,12 @@ def load(
     x: Sequence[str] | None = None,
     y: str | None = None,
     dtype: str = "float32",
+    reading: Reading | None = None,
 ) -> Problem:
     """Read the columns `x` and `y` of a file into memory; see `open_source`."""
     path = Path(path)
     with named_errors(path):
-        return open_source(path, x, y, dtype).load()
+        return open_source(path, x, y, dtype, reading).load()
 
 
 def open_source(
@@ -55,233 +44,173 @@ def open_source(
     x: Sequence[str] | None = None,
     y: str | None = None,
     dtype: str = "float32",
+    reading: Reading | None = None,
 ) -> Source:
-    """Open the columns `x` and `y` of a file; its suffix says the format.
+    """Open the columns `x` and `y` of a file, a folder or a pattern of files.
+
+    What was assumed about the file is in the notes of the source's `origin`.
 
     Parameters
     ----------
     path : str or Path
-        A ``.npy`` of rows × columns, a ``.parquet``, or a directory or pattern of
-        ``.parquet`` files: these are read when their rows are needed. A ``.csv``
-        or ``.npz`` is read now, as a whole. In a ``.csv`` (UTF-8, commas) the
-        first line is a header if any of its cells is not a number.
+        The suffix says the format, or without one the first bytes of the file. ``.npy``,
+        Parquet and Arrow are read when their rows are needed; text and ``.npz`` are read
+        now, as a whole.
     x : sequence of str, optional
-        Columns by name. Default: all but y; in an ``.npz`` with the keys ``x``
-        and ``y``, ``x``.
+        Columns by name. Default: all but y; in an ``.npz`` with x and y, x.
     y : str, optional
-        Default: the last column; in an ``.npz`` with both keys, ``y``.
+        Default: the last column; in an ``.npz`` with x and y, y.
     dtype : str
-        ``float32`` or ``float64``; integers and other floats are converted.
+        ``float32`` or ``float64``; other numbers are converted.
+    reading : Reading, optional
+        How the file is to be read.
 
     Raises
     ------
     ProblemError
         The file, a column or a value cannot be used.
     MissingLibraryError
-        Parquet without pyarrow.
+        The format needs a library that is not installed.
     """
-    path = Path(path)
+    path, reading = Path(path), reading or Reading()
     if dtype not in DTYPES:
         raise ProblemError(f"dtype must be {' or '.join(DTYPES)}, not {dtype}")
     with named_errors(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is damaged, the error says enough
-        if files := parquet_files(path):
-            return parquet_source(path, files, x, y, dtype)
-        suffix = _suffix(path)
-        if suffix == ".npy":
-            return npy_source(path, x, y, dtype)
-        return InMemory.of(_problem(path, _TABLES[suffix](path), x, y, dtype))
+        warnings.simplefilter("ignore")  # NumPy's about damaged files: the error says enough
+        if reading.target is None:
+            source, origin = _open(path, x, y, dtype, reading)
+        else:
+            source, origin = _open_pair(path, Path(reading.target), x, y, dtype, reading)
+        if reading.na == "drop":
+            whole = source.rows
+            source, dropped = without_missing(source)
+            if dropped:
+                note = f"{dropped} of {whole} rows lack a value and were left out"
+                origin = replace(origin, notes=(*origin.notes, note))
+    object.__setattr__(source, "origin", origin)
+    return source
 
 
-def _suffix(path: Path) -> str:
-    suffix = path.suffix.lower()
-    if not path.exists():
-        raise ProblemError("there is no such file")
-    if suffix not in SUFFIXES:
-        raise ProblemError(f"unknown suffix {suffix!r}; there are {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
-        raise ProblemError("the file is empty")
-    return suffix
+def _open(
+    path: Path, x: Sequence[str] | None, y: str | None, dtype: str, reading: Reading
+) -> tuple[Source, Origin]:
+    """Open a file, a folder or a pattern that has both x and y."""
+    found = discover(path)
+    tables = _tables(path, found, reading)
+    xs, target = choose(tables[0], x, y)
+    source = _chain(path, found, tables, xs, target, dtype)
+    notes = [*_hidden(tables[0], x, y, [*xs, target]), *_notes(path, found, tables)]
+    return source, _origin(path, found, source, xs, target, notes)
 
 
-def _problem(
-    path: Path, table: Table, x: Sequence[str] | None, y: str | None, dtype: str
-) -> Problem:
-    xs, y = choose(table.names, table.x if x is None else x, table.y if y is None else y)
-    columns = table.read([*xs, y])
-    for name, values in columns.items():
-        _check(name, values, may_be_wide=name != y)
-        if len(values) != len(columns[y]):
-            raise ProblemError(
-                f"column {name!r} has {len(values)} rows but {y!r} has {len(columns[y])}"
-            )
-    if not len(columns[y]):
-        raise ProblemError(NO_ROWS)
-    features = [column for name in xs for column in np.atleast_2d(columns[name].T)]
-    source = f"{path.name}: {y!r} from {listing(xs)}"
-    return Problem(_stack(features, dtype), _stack([columns[y]], dtype)[:, 0], source)
+def _open_pair(
+    path: Path,
+    target: Path,
+    x: Sequence[str] | None,
+    y: str | None,
+    dtype: str,
+    reading: Reading,
+) -> tuple[Source, Origin]:
+    """Open x from one file and y from another one."""
+    found = discover(path)
+    tables = _tables(path, found, reading)
+    names = [name for name in tables[0].names if name not in tables[0].hidden]
+    chosen = [x] if isinstance(x, str) else x
+    xs = names if chosen is None else [find(name, tables[0].names) for name in chosen]
+    if not xs:
+        raise ProblemError("x needs at least one column")
+    notes = [*_hidden(tables[0], x, "", xs), *_notes(path, found, tables)]
+    features = _chain(path, found, tables, xs, xs[0], dtype)
+    with named_errors(target):
+        others = discover(target)
+        beside = _tables(target, others, reading)
+        columns = [name for name in beside[0].names if name not in beside[0].hidden]
+        if y is None and len(columns) != 1:
+            raise ProblemError(f"which column is y? Say it with --y: {listing(columns)}")
+        name = columns[0] if y is None else find(y, beside[0].names)
+        ys = _chain(target, others, beside, [name], name, dtype)
+        notes += _notes(target, others, beside)
+    called = f"{path.name}, {target.name}: {name!r} from {listing(xs)}"
+    source = Paired.of(features, ys, called)
+    return source, _origin(path, [*found, *others], source, xs, name, notes)
 
 
-@dataclass(frozen=True)
-class Table:
-    """The columns that a file has, not yet read.
-
-    Attributes
-    ----------
-    names : list of str
-    read : callable
-        The columns of these names.
-    x, y
-        What to take by default; None: see `choose`.
-    """
-
-    names: list[str]
-    read: Callable[[list[str]], Mapping[str, Column]]
-    x: list[str] | None = None
-    y: str | None = None
-
-
-def _check(name: str, values: Column, *, may_be_wide: bool) -> None:
-    if values.dtype.kind not in "iuf":
-        raise not_numbers(name, values.dtype)
-    wide = may_be_wide and values.ndim == 2 and values.shape[1] > 0
-    if values.ndim != 1 and not wide:
-        raise ProblemError(
-            f"column {name!r} has shape {values.shape}; y must be (n,), x (n,) or (n, d)"
-        )
+def _tables(path: Path, found: Sequence[Found], reading: Reading) -> list[Table]:
+    """Return a table for each file; Parquet files are one table."""
+    drop = reading.na == "drop"
+    if found[0].format == "parquet":
+        parts = [Part(file.path, file.constants) for file in found]
+        return [parquet_table(path, parts, drop=drop)]
+    tables = []
+    for file in found:
+        with named_errors(file.path):
+            if file.format == "text":
+                table = text_table(file.path, reading, file.constants)
+            elif file.format == "npy":
+                table = npy_table(file.path, may_be_1d=reading.target is not None)
+            elif file.format == "npz":
+                table = npz_table(file.path, drop=drop)
+            else:
+                table = feather_table(file.path, drop=drop)
+        tables.append(table)
+    return tables
 
 
-def _stack(columns: Sequence[Column], dtype: str) -> Array:
-    """Copy columns side by side, (n, d), a block of rows at a time.
-
-    A block's rows stay in the cache while column after column is taken from
-    them, which matters where columns are strided views of a wide file.
-    """
-    rows = len(columns[0])
-    out: Array = np.empty((rows, len(columns)), dtype)
-    for start in range(0, rows, _BLOCK_ROWS):
-        block = [column[start : start + _BLOCK_ROWS] for column in columns]
-        try:
-            with np.errstate(over="raise", invalid="ignore"):
-                np.stack(block, axis=1, out=out[start : start + _BLOCK_ROWS])
-        except FloatingPointError:
-            values = np.stack(block, axis=1)
-            row, column = np.argwhere(np.abs(values) > np.finfo(dtype).max)[0]
-            raise ProblemError(
-                f"{values[row, column]} in row {start + row + 1} is too large for {dtype}"
-            ) from None
-    return out
-
-
-def _csv(path: Path) -> Table:
-    with _open_text(path) as file:
-        line, first = next(_records(file), (0, []))
-    if not first:
-        raise ProblemError("the file has only blank lines")
-    if all(map(_is_number, first)):
-        line, names = 0, [str(position) for position in range(len(first))]
-    else:
-        names = [cell.strip() for cell in first]
-
-    def read(wanted: list[str]) -> Mapping[str, Column]:
-        # One character of an unwanted cell is kept, whatever it holds: leaving
-        # the column out would also leave out the check for ragged rows.
-        kinds = [(f"{i}", "f8" if name in wanted else "U1") for i, name in enumerate(names)]
-        with _open_text(path) as file:
-            try:
-                rows = np.loadtxt(
-                    itertools.islice(file, line, None),
-                    dtype=kinds,
-                    delimiter=",",
-                    comments=None,
-                    quotechar='"',
-                    ndmin=1,
-                )
-            except UnicodeDecodeError:
-                raise
-            except ValueError:
-                _raise_first_fault(path, line, names, set(wanted))
-                raise
-        return {name: rows[f"{names.index(name)}"] for name in wanted}
-
-    return Table(names, read)
-
-
-@contextmanager
-def _open_text(path: Path) -> Iterator[TextIO]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            yield file
-        except UnicodeDecodeError:
-            _raise_not_utf8(path)
-            raise
-
-
-def _raise_not_utf8(path: Path) -> None:
-    """Find the line: a decoder's own position counts from where its buffer began."""
-    with path.open("rb") as file:
-        for line, text in enumerate(file, 1):
-            try:
-                text.decode()
-            except UnicodeDecodeError as error:
+def _chain(
+    path: Path,
+    found: Sequence[Found],
+    tables: Sequence[Table],
+    xs: list[str],
+    y: str,
+    dtype: str,
+) -> Source:
+    """Return the rows of all tables; every one must have the columns."""
+    if len(tables) == 1:
+        return tables[0].source(xs, y, dtype)
+    sources = []
+    for file, table in zip(found, tables, strict=True):
+        with named_errors(file.path):
+            for name in (*xs, y):
+                if name not in table.names:
+                    raise ProblemError(
+                        f"there is no column {name!r}, as in {found[0].path.name}"
+                    )
+            sources.append(table.source(xs, y, dtype))
+            if sources[-1].features != sources[0].features:
                 raise ProblemError(
-                    f"line {line} is not UTF-8 text (byte 0x{text[error.start]:02x}); "
-                    "save the file as UTF-8"
-                ) from None
-
-
-def _records(file: TextIO) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not blank, each with the line it ends on."""
-    reader = csv.reader(file)
-    for cells in reader:
-        if cells:
-            yield reader.line_num, cells
-
-
-def _is_number(cell: str) -> bool:
-    """Whether `numpy.loadtxt` takes it; `float` takes ``1_000`` and ``１`` as well."""
-    text = cell.strip()
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return text.isascii() and "_" not in text
-
-
-def _raise_first_fault(path: Path, header: int, names: list[str], wanted: set[str]) -> None:
-    """Find what `numpy.loadtxt` could not read and say what an editor would show."""
-    with _open_text(path) as file:
-        rows = (record for record in _records(file) if record[0] > header)
-        for row, (line, cells) in enumerate(rows, 1):
-            if len(cells) != len(names):
-                raise ProblemError(
-                    f"line {line} has {len(cells)} cell(s), the first line has {len(names)}"
+                    f"x has another number of columns than in {found[0].path.name}"
                 )
-            for name, cell in zip(names, cells, strict=True):
-                if name in wanted and not _is_number(cell):
-                    fault = f"{reprlib.repr(cell)} is not a number" if cell else "empty cell"
-                    raise ProblemError(f"line {line} (row {row}), column {name!r}: {fault}")
+    return Chained.of(sources, f"{path.name}: {y!r} from {listing(xs)}")
 
 
-def _npz(path: Path) -> Table:
-    def read(wanted: list[str]) -> Mapping[str, Column]:
-        with _archive(path) as arrays:
-            return {name: np.asarray(arrays[name]) for name in wanted}
-
-    with _archive(path) as arrays:
-        names = list(arrays.files)
-    if {"x", "y"} <= set(names):
-        return Table(names, read, ["x"], "y")
-    return Table(names, read)
-
-
-@contextmanager
-def _archive(path: Path) -> Iterator[NpzFile]:
-    # numpy.load would take what is not a zip archive for a pickle, and says so.
-    with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
-        yield archive
+def _hidden(
+    table: Table, x: Sequence[str] | None, y: str | None, used: Sequence[str]
+) -> list[str]:
+    """Return a note about columns that were left out because nobody named them."""
+    left = [name for name in table.hidden if name not in used]
+    if not left or (x is not None and y is not None):
+        return []
+    reasons = ", ".join(f"{name!r} ({table.hidden[name]})" for name in left)
+    return [f"not used unless --x or --y names it: {reasons}"]
 
 
-_TABLES: Mapping[str, Callable[[Path], Table]] = {".csv": _csv, ".npz": _npz}
+def _notes(path: Path, found: Sequence[Found], tables: Sequence[Table]) -> list[str]:
+    """Return the notes of the tables; each one once, with its file where there are several."""
+    notes: dict[str, str] = {}
+    for file, table in zip(found, tables, strict=False):
+        for note in table.notes:
+            several = len(tables) > 1 and file.path != path
+            notes.setdefault(note, f"{file.path.name}: {note}" if several else note)
+    return list(notes.values())
 
-SUFFIXES = (".csv", ".npy", ".npz", ".parquet")
+
+def _origin(
+    path: Path, found: Sequence[Found], source: Source, xs: list[str], y: str, notes: list[str]
+) -> Origin:
+    """Return where the rows come from; an array of several columns gives them numbers."""
+    names = list(xs)
+    if len(xs) < source.features:
+        wide = source.features - len(xs) + 1
+        names = [f"{xs[0]}[{j}]" for j in range(wide)] if len(xs) == 1 else []
+    files = tuple(str(file.path) for file in found)
+    return Origin(str(path), files, tuple(names), y, tuple(notes))

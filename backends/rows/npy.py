@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import RawIOBase
@@ -15,41 +15,108 @@ from numpy.typing import NDArray
 
 from backends.errors import ProblemError
 from backends.rows.blocks import Block, Piece
-from backends.rows.columns import NO_ROWS, choose, listing, named_errors, not_numbers
+from backends.rows.columns import (
+    EXACT_FLOAT32,
+    NO_ROWS,
+    Table,
+    inexact,
+    listing,
+    named_errors,
+    not_numbers,
+)
 from backends.rows.source import Joined, Source
 
 WINDOW_BYTES = 2 << 20
-"""Of a file that are read at a time: they stay in the caches until they are converted."""
+"""Bytes that are read at a time: they stay in the caches until they are converted."""
+
+SAMPLE_WINDOWS = 16
+"""Windows, evenly spaced over the file, in which integers too large for float32 are looked
+for: a file of up to 32 MB is looked at as a whole."""
 
 
-def npy_source(path: Path, x: Sequence[str] | None, y: str | None, dtype: str) -> NpySource:
-    """Open an array of rows × columns; a column's name is its position."""
+def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
+    """Open an array of rows × columns, or a structured array.
+
+    A column's name is its position, or the name of the field. A plain array of one
+    dimension is a column only where `may_be_1d`: beside another file.
+    """
     data = open_memmap(path, mode="r")
-    if data.ndim != 2:
+    fields = data.dtype.names
+    if fields is not None and data.ndim != 1:
+        raise ProblemError(f"a structured array must be 1-D, not {data.shape}")
+    if data.ndim != 2 and not (data.ndim == 1 and (may_be_1d or fields is not None)):
         raise ProblemError(f"the array must be 2-D, rows × columns, not {data.shape}")
-    _check_rows(len(data))  # without rows a few bytes may claim any number of columns
-    xs, target = choose([str(position) for position in range(data.shape[1])], x, y)
-    if data.dtype.kind not in "iuf":
-        raise not_numbers(xs[0], data.dtype)
+    if not len(data):  # without rows a few bytes may claim any number of columns
+        raise ProblemError(NO_ROWS)
+    columns = 1 if fields is not None or data.ndim == 1 else data.shape[1]
     with path.open("rb") as file:
         header = file.read(data.offset)
-    layout = Layout(header, data.dtype, len(data), data.shape[1], data.flags.c_contiguous)
-    columns = tuple(map(int, xs))
-    return NpySource(len(data), len(xs), dtype, path.absolute(), columns, int(target), layout)
+    by_row = data.flags.c_contiguous or columns == 1
+    layout = Layout(header, data.dtype, len(data), columns, by_row)
+    names = list(fields) if fields is not None else [str(j) for j in range(columns)]
+    notes: list[str] = []
+
+    def source(xs: list[str], y: str, dtype: str) -> Source:
+        for name in (*xs, y):
+            kind = data.dtype if fields is None else data.dtype[name]
+            if kind.kind not in "iufb":
+                raise not_numbers(name, kind)
+        size = len(data), len(xs), dtype, path.absolute()
+        chosen = tuple(names.index(name) for name in xs), names.index(y)
+        rows = (
+            NpySource(*size, *chosen, layout)
+            if fields is None
+            else NpyRecords(*size, *chosen, layout)
+        )
+        if dtype == "float32":
+            notes.extend(_inexact(rows, [*xs, y]))
+        return rows
+
+    return Table(names, source, notes=notes)
+
+
+def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
+    """Yield a note for each column of integers in which float32 rounds one."""
+    dtype = source.layout.dtype
+    kinds = [dtype] if dtype.names is None else [dtype[name] for name in dtype.names]
+    if not any(kind.kind in "iu" and kind.itemsize >= 4 for kind in kinds):
+        return
+    window = max(1, WINDOW_BYTES // (source.layout.columns * dtype.itemsize))
+    starts = np.linspace(0, max(0, source.rows - window), SAMPLE_WINDOWS).astype(int)
+    largest: dict[str, float] = {}
+    for start in sorted({*starts.tolist()}):
+        for parts, y in source.pieces(start, min(start + window, source.rows)):
+            columns = [part[:, j] for part in parts for j in range(part.shape[1])]
+            for name, values in zip(names, [*columns, y], strict=True):
+                if values.dtype.kind in "iu" and rounds(values):
+                    most = float(np.abs(values.astype(np.float64)).max())
+                    largest[name] = max(largest.get(name, 0), most)
+    for name in names:
+        if name in largest:
+            yield inexact(name, largest[name])
+
+
+def rounds(values: NDArray[Any]) -> bool:
+    """Whether float32 cannot hold one of the whole numbers."""
+    if not len(values) or max(values.max(), -float(values.min())) <= EXACT_FLOAT32:
+        return False
+    return bool((values.astype(np.float32).astype(np.float64) != values).any())
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the numbers of a ``.npy`` file lie there.
+    """How the numbers of a ``.npy`` file are stored.
 
     Attributes
     ----------
     header : bytes
-        Before the numbers; a file that has another one now has changed.
+        Bytes before the numbers. If they differ later, the file has changed.
     dtype : dtype
+        Dtype of a number, or of a record of a structured array.
     rows, columns : int
+        Shape; a structured array has one column of records.
     by_row : bool
-        Row after row, else column after column.
+        True: row after row. False: column after column.
     """
 
     header: bytes
@@ -59,7 +126,7 @@ class Layout:
     by_row: bool
 
     def offset(self, row: int, column: int = 0) -> int:
-        """Return where a number begins, bytes."""
+        """Return the position of a number in the file, in bytes."""
         before = row * self.columns + column if self.by_row else column * self.rows + row
         return len(self.header) + before * self.dtype.itemsize
 
@@ -72,9 +139,9 @@ class NpySource(Source):
     ----------
     path : Path
     x : tuple of int
-        Columns of X.
+        Positions of X's columns.
     y : int
-        Column of y.
+        Position of y's column.
     layout : Layout
     """
 
@@ -88,7 +155,7 @@ class NpySource(Source):
         return f"{self.path.name}: '{self.y}' from {listing([str(j) for j in self.x])}"
 
     def joined(self) -> Joined | None:
-        """Rows that lie in the file as they are wanted are read to where they are used."""
+        """Return all columns as features if the file has them in the dtype and order needed."""
         layout, all_columns = self.layout, tuple(range(self.layout.columns))
         as_wanted = layout.by_row and layout.dtype == self.dtype
         if not as_wanted or {*self.x, self.y} != {*all_columns}:
@@ -99,9 +166,9 @@ class NpySource(Source):
         return Joined(rows, list(self.x), self.y)
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Read a window of the file after the other, into the same memory.
+        """Read one window of the file after another into the same memory.
 
-        To map the file instead takes a page fault every few pages.
+        This is faster than mapping the file, which costs a page fault every few pages.
         """
         layout = self.layout
         rows = max(1, WINDOW_BYTES // (layout.columns * layout.dtype.itemsize))
@@ -112,7 +179,7 @@ class NpySource(Source):
 
     @contextmanager
     def opened(self) -> Iterator[RawIOBase]:
-        """Open the file, unless it has changed."""
+        """Open the file; raise ProblemError if its header has changed."""
         with named_errors(self.path), self.path.open("rb", buffering=0) as file:
             if file.read(len(self.layout.header)) != self.layout.header:
                 raise ProblemError(
@@ -138,10 +205,10 @@ class NpySource(Source):
 
 
 class NpyRows(NpySource):
-    """All columns of a file's rows as features, and zeros as y."""
+    """Rows with all columns of the file as features, and zeros as y."""
 
     def joined(self) -> None:
-        """They are that already."""
+        """Return None: these rows are joined already."""
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         for parts, _ in super().pieces(start, stop):
@@ -150,7 +217,7 @@ class NpyRows(NpySource):
     def filled(
         self, run: list[Block], stop: int, pieces: Iterable[Piece] | None = None
     ) -> Iterator[Block]:
-        """Read rows into the blocks themselves."""
+        """Read rows directly into the blocks."""
         with self.opened() as file:
             for block in run:
                 held = min(len(block.y), stop - block.start)
@@ -160,7 +227,7 @@ class NpyRows(NpySource):
 
 
 def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
-    """Read an array's bytes from an offset on."""
+    """Read the bytes of an array, from a position in the file on."""
     file.seek(offset)
     left = into.reshape(-1).view(np.uint8).data
     while left:
@@ -171,12 +238,31 @@ def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
 
 
 def _parts(rows: NDArray[Any], x: tuple[int, ...]) -> list[NDArray[Any]]:
-    """Return columns that stand side by side as one part, which is copied faster."""
+    """Return adjacent columns as one part, which is copied faster."""
     if x == tuple(range(x[0], x[0] + len(x))):
         return [rows[:, x[0] : x[0] + len(x)]]
     return [rows[:, j : j + 1] for j in x]
 
 
-def _check_rows(rows: int) -> None:
-    if rows == 0:
-        raise ProblemError(NO_ROWS)
+class NpyRecords(NpySource):
+    """Rows of a structured array, in which every column is a field."""
+
+    def joined(self) -> None:
+        """Return None: the fields of a record are taken apart."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields."""
+        return self.layout.dtype.names or ()
+
+    @property
+    def source(self) -> str:
+        names = self.names
+        return f"{self.path.name}: {names[self.y]!r} from {listing([names[j] for j in self.x])}"
+
+    def _rows(self, file: RawIOBase, start: int, stop: int, rows: int) -> Iterator[Piece]:
+        names, window = self.names, np.empty(rows, self.layout.dtype)
+        for first in range(start, stop, rows):
+            part = window[: stop - first]
+            _read(file, self.layout.offset(first), part)
+            yield [part[names[j]][:, None] for j in self.x], part[names[self.y]]

@@ -1,99 +1,196 @@
-"""Files that are read a range of rows at a time: ``.npy``, and Parquet in one or many files.
-
-Only what a range needs is read, and nothing larger than a piece is held.
-"""
+"""Rows of Parquet files, and of Arrow files (Feather), decoded a batch at a time."""
 
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backends.errors import MissingLibraryError, ProblemError
 from backends.rows.blocks import Piece
-from backends.rows.columns import choose, listing, named_errors, not_numbers
-from backends.rows.npy import _check_rows
+from backends.rows.columns import (
+    EXACT_FLOAT32,
+    NO_ROWS,
+    Table,
+    inexact,
+    listing,
+    named_errors,
+    not_numbers,
+)
 from backends.rows.source import Source
 
 BATCH_BYTES = 4 << 20
-"""Of Parquet columns that are decoded at a time."""
+"""Bytes of columns that are decoded at a time."""
 
 MAPPED_BYTES = 16 << 20
-"""Of Parquet row groups that are mapped at a time, as far as a group is no larger: mapped
-pages count as the process's memory."""
+"""Bytes of row groups that are mapped at a time, unless one group is larger: mapped pages count
+as memory of the process."""
 
 
-def parquet_files(path: Path) -> list[Path]:
-    """Return the ``.parquet`` files that are meant, in the order of their names; maybe none."""
-    if path.is_dir():
-        files = sorted(path.glob("*.parquet"))
-        if not files:
-            raise ProblemError("is a directory without any .parquet file")
-        return files
-    if path.suffix.lower() != ".parquet":
-        return []
-    if path.is_file():
-        return [path] if path.stat().st_size else []
-    return [file for file in sorted(path.parent.glob(path.name)) if file.is_file()]
+@dataclass(frozen=True)
+class Part:
+    """One Parquet file of a data set.
+
+    Attributes
+    ----------
+    path : Path
+    constants : dict
+        Values that the names of its folders give to columns, as in ``year=2024``.
+    """
+
+    path: Path
+    constants: dict[str, str]
 
 
-def parquet_source(
-    path: Path, files: Sequence[Path], x: Sequence[str] | None, y: str | None, dtype: str
-) -> ParquetSource:
-    """Open files that have the same columns; their rows are one after the other."""
-    parquet, types = _pyarrow("parquet"), _pyarrow("types")
-    rows = 0
-    for file in files:
-        with named_errors(file), parquet.ParquetFile(file) as opened:
-            schema = opened.schema_arrow
-            if file == files[0]:
-                xs, target = choose(list(schema.names), x, y)
-            for name in (*xs, target):
-                if name not in schema.names:
-                    raise ProblemError(f"there is no column {name!r}, as in {files[0].name}")
-                kind = schema.field(name).type
-                if not (types.is_integer(kind) or types.is_floating(kind)):
-                    raise not_numbers(name, kind)
-            rows += opened.metadata.num_rows
-    _check_rows(rows)
-    absolute = tuple(file.absolute() for file in files)
-    return ParquetSource(rows, len(xs), dtype, path.name, absolute, tuple(xs), target)
+def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
+    """Open Parquet files that have the same columns; their rows follow one another.
+
+    Parameters
+    ----------
+    path : Path
+        The file, folder or pattern that was asked for.
+    parts : sequence of Part
+    drop : bool
+        Whether a null becomes NaN, so that its row can be dropped, or is an error.
+    """
+    parquet = library("parquet", ".parquet")
+    with named_errors(parts[0].path), parquet.ParquetFile(parts[0].path) as opened:
+        schema = opened.schema_arrow
+    folders = [name for name in parts[0].constants if name not in schema.names]
+    hidden = dict.fromkeys(index_columns(schema), "the pandas index")
+    hidden |= dict.fromkeys(folders, "a name of folders")
+    notes: list[str] = []
+
+    def source(xs: list[str], y: str, dtype: str) -> Source:
+        chosen, rows = [*xs, y], 0
+        largest: dict[str, float] = {}
+        for part in parts:
+            with named_errors(part.path), parquet.ParquetFile(part.path) as opened:
+                schema = opened.schema_arrow
+                for name in chosen:
+                    if name in part.constants and name not in schema.names:
+                        number_in_folder(name, part.constants[name])
+                        continue
+                    if name not in schema.names:
+                        first = parts[0].path.name
+                        raise ProblemError(f"there is no column {name!r}, as in {first}")
+                    check_kind(name, schema.field(name).type)
+                rows += opened.metadata.num_rows
+                _largest_integers(opened.metadata, schema, chosen, largest)
+        if rows == 0:
+            raise ProblemError(NO_ROWS)
+        if dtype == "float32":
+            notes.extend(inexact(name, most) for name, most in largest.items())
+        absolute = tuple(Part(part.path.absolute(), part.constants) for part in parts)
+        return ParquetSource(rows, len(xs), dtype, path.name, absolute, tuple(xs), y, drop)
+
+    return Table([*schema.names, *folders], source, hidden=hidden, notes=notes)
 
 
-def _pyarrow(module: str) -> Any:
+def library(module: str, suffix: str) -> Any:
+    """Import a module of pyarrow.
+
+    Raises
+    ------
+    MissingLibraryError
+        pyarrow is not installed.
+    """
     try:
         return importlib.import_module(f"pyarrow.{module}")
     except ImportError as error:
         raise MissingLibraryError(
-            "reading .parquet needs pyarrow: pip install pyarrow"
+            f"reading {suffix} needs pyarrow: pip install pyarrow"
         ) from error
+
+
+def check_kind(name: str, kind: Any) -> None:
+    """Raise ProblemError unless a column of this Arrow type holds numbers."""
+    types = library("types", "Arrow data")
+    right = types.is_integer, types.is_floating, types.is_boolean, types.is_decimal
+    if not any(test(kind) for test in right):
+        raise not_numbers(name, kind)
+
+
+def index_columns(schema: Any) -> list[str]:
+    """Return the columns that pandas wrote as the index of its table."""
+    try:
+        told = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+        return [c for c in told.get("index_columns", []) if c in schema.names]
+    except (ValueError, AttributeError, TypeError):
+        return []
+
+
+def _largest_integers(
+    metadata: Any, schema: Any, names: Sequence[str], into: dict[str, float]
+) -> None:
+    """Note the largest integer of each column, by the file's statistics, if float32 rounds."""
+    types = library("types", ".parquet")
+    integers = {
+        n for n in names if n in schema.names and types.is_integer(schema.field(n).type)
+    }
+    if not integers:
+        return
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for j in range(row_group.num_columns):
+            column = row_group.column(j)
+            name, known = column.path_in_schema, column.statistics
+            if name in integers and known is not None and known.has_min_max:
+                most = float(max(abs(known.min), abs(known.max)))
+                if most > max(EXACT_FLOAT32, into.get(name, 0)):
+                    into[name] = most
+
+
+def number_in_folder(name: str, text: str) -> float:
+    """Return the number that the name of a folder gives to a column.
+
+    Raises
+    ------
+    ProblemError
+        It is no number, or ``__HIVE_DEFAULT_PARTITION__``, which stands for none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise ProblemError(
+            f"column {name!r} is {text!r} by the name of the folder; "
+            "only integers and floats can be used"
+        ) from None
 
 
 @dataclass(frozen=True, eq=False)
 class ParquetSource(Source):
-    """The rows of Parquet files, one after the other.
+    """The rows of Parquet files, one file after the other.
 
     Attributes
     ----------
     name : str
-        What was asked for.
-    paths : tuple of Path
+        Name of the file, folder or pattern that was asked for.
+    parts : tuple of Part
     x : tuple of str
         Columns of X.
     y : str
         Column of y.
+    drop : bool
+        Whether a null becomes NaN instead of an error.
     """
 
-    in_order: ClassVar[bool] = True  # pyarrow decodes columns side by side; a group is whole
     name: str
-    paths: tuple[Path, ...]
+    parts: tuple[Part, ...]
     x: tuple[str, ...]
     y: str
+    drop: bool = False
+
+    @property
+    def in_order(self) -> bool:
+        """Return True: pyarrow decodes whole row groups, columns side by side."""
+        return True
 
     @property
     def source(self) -> str:
@@ -101,62 +198,82 @@ class ParquetSource(Source):
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """Decode the row groups that hold the range, a batch at a time."""
-        parquet = _pyarrow("parquet")
+        parquet = library("parquet", ".parquet")
         first = 0
-        for path in self.paths:
-            with named_errors(path):
-                with parquet.ParquetFile(path) as file:
+        for part in self.parts:
+            with named_errors(part.path):
+                with parquet.ParquetFile(part.path) as file:
                     metadata = file.metadata
                 last = first + metadata.num_rows
                 if first < stop and start < last:
-                    yield from self._pieces_of(path, metadata, first, start, stop)
+                    yield from self._pieces_of(part, metadata, first, start, stop)
                 first = last
 
     def _pieces_of(
-        self, path: Path, metadata: Any, first: int, start: int, stop: int
+        self, part: Part, metadata: Any, first: int, start: int, stop: int
     ) -> Iterator[Piece]:
-        """Yield what a file has of the range; its rows count from `first`."""
+        """Yield the rows of one file that are in the range; its rows count from `first`."""
         size = max(1024, BATCH_BYTES // (4 * (self.features + 1)))
-        names = [*self.x, self.y]
+        chosen, parquet = [*self.x, self.y], library("parquet", ".parquet")
         for at, groups in _runs(metadata, first, start, stop):
-            # Mapped, because what is read otherwise is copied once more.
-            with _pyarrow("parquet").ParquetFile(
-                path, metadata=metadata, memory_map=True
-            ) as file:
-                for batch in file.iter_batches(size, row_groups=groups, columns=names):
+            # Mapped, because pyarrow copies what it reads otherwise.
+            with parquet.ParquetFile(part.path, metadata=metadata, memory_map=True) as file:
+                there = [name for name in chosen if name in file.schema_arrow.names]
+                for batch in file.iter_batches(size, row_groups=groups, columns=there or None):
                     low, high = max(start - at, 0), min(stop - at, batch.num_rows)
                     if low < high:
-                        part = batch.slice(low, high - low)
-                        *xs, y = (_numbers(part.column(n), n, at + low) for n in names)
-                        yield [x[:, None] for x in xs], y
+                        rows = batch.slice(low, high - low)
+                        yield as_piece(rows, chosen, at + low, self.drop, part.constants)
                     at += batch.num_rows
 
 
 def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield row groups that hold the range, as many as are mapped at a time.
+    """Yield runs of row groups that hold the range, each with its first row.
 
-    Before them stands their first row; the file's rows count from `first`.
+    A run is as many groups as are mapped at a time. The file's rows count from `first`.
     """
     run: list[int] = []
     held, at, begins = 0, first, first
     for group in range(metadata.num_row_groups):
-        of = metadata.row_group(group)
-        ends = begins + of.num_rows
+        row_group = metadata.row_group(group)
+        ends = begins + row_group.num_rows
         if begins < stop and start < ends:
-            if run and held + of.total_byte_size > MAPPED_BYTES:
+            if run and held + row_group.total_byte_size > MAPPED_BYTES:
                 yield at, run
                 run, held = [], 0
             at = at if run else begins
             run.append(group)
-            held += of.total_byte_size
+            held += row_group.total_byte_size
         begins = ends
     if run:
         yield at, run
 
 
-def _numbers(column: Any, name: str, first_row: int) -> NDArray[Any]:
-    if column.null_count:
+def as_piece(
+    batch: Any, names: Sequence[str], first_row: int, drop: bool, constants: dict[str, str]
+) -> Piece:
+    """Return columns of a batch as numbers: X's, then y's; rows count from `first_row`."""
+    columns = []
+    for name in names:
+        if name in batch.schema.names:
+            columns.append(_numbers(batch.column(name), name, first_row, drop))
+        else:
+            value = number_in_folder(name, constants[name])
+            columns.append(np.full(batch.num_rows, value))
+    return [x[:, None] for x in columns[:-1]], columns[-1]
+
+
+def _numbers(column: Any, name: str, first_row: int, drop: bool) -> NDArray[Any]:
+    types = library("types", "Arrow data")
+    if types.is_decimal(column.type):
+        column = column.cast("float64")
+    if column.null_count and not drop:
         row = first_row + int(np.argmax(column.is_null())) + 1
-        raise ProblemError(f"column {name!r} holds a null in row {row}; remove the row")
-    values: NDArray[Any] = column.to_numpy()
+        raise ProblemError(
+            f"column {name!r} holds a null in row {row}; remove the row, or leave out such "
+            "rows with --na drop"
+        )
+    if types.is_boolean(column.type):
+        column = column.cast("int8")
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -87,9 +87,14 @@ class Source(ABC):
     def source(self) -> str:
         """A few words about where the rows come from, for people."""
 
-    in_order: ClassVar[bool] = False
-    """True: one thread should read all rows in order, and a piece stays valid after the next
-    one. False: any range can be read at a cost that depends on its length alone."""
+    @property
+    def in_order(self) -> bool:
+        """True: one thread should read all rows in order, and a piece stays valid.
+
+        False: a range can be read at a cost that depends on its length alone, and a piece
+        is valid until the next one.
+        """
+        return False
 
     @abstractmethod
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:

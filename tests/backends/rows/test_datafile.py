@@ -235,10 +235,7 @@ def test_text_in_a_column_that_is_not_chosen_does_not_matter(tmp_path):
         ("a,b,c\n1,2,3\n4,5\n", "line 3 has 2 cell(s), the first line has 3"),
         ("1,2\n3\n4,5\n", "line 2 has 1 cell(s), the first line has 2"),
         ("a,b\n1,2\n   \n", "line 3 has 1 cell(s), the first line has 2"),
-        (
-            "a;b\n1;2\n",
-            "x and y need a column each; there is 'a;b'; commas separate columns, not ';'",
-        ),
+        ("a/b\n1/2\n", "x and y need a column each; there is 'a/b'"),
         ("a\n1\n", "x and y need a column each; there is 'a'"),
         ("1\n2\n", "x and y need a column each; there is '0'"),
         ("a,b\n", "no rows"),
@@ -293,10 +290,9 @@ def test_float64_holds_what_is_too_large_for_float32(tmp_path):
         (np.ones((5, 0)), "there is none"),
         (np.ones((0, 3)), "no rows"),
         (np.ones((5, 2), complex), "holds complex128; only integers and floats"),
-        (np.ones((5, 2), bool), "holds bool"),
         (np.full((5, 2), "1"), "holds <U1"),
         (np.ones((5, 2), "M8[s]"), "holds datetime64[s]"),
-        (np.ones((5, 2), [("a", "f4")]), "holds [('a', '<f4')]"),
+        (np.ones((5, 2), [("a", "f4")]), "a structured array must be 1-D, not (5, 2)"),
         (np.where(np.eye(5, 3, -3), np.inf, 1.0), "x holds inf in row 4, column 1"),
     ],
 )
@@ -339,7 +335,6 @@ def test_a_wide_array_may_stand_beside_others(tmp_path):
         ({"x": np.ones((4, 0)), "y": np.ones(4)}, "column 'x' has shape (4, 0)"),
         ({"x": np.float64(1), "y": np.ones(4)}, "column 'x' has shape ()"),
         ({"x": np.ones((0, 2)), "y": np.ones(0)}, "no rows"),
-        ({"a": np.ones(2), "b": np.array([True, False])}, "column 'b' holds bool"),
         ({"a": np.ones(2), "b": np.array([1, 1j])}, "column 'b' holds complex128"),
         ({"a": np.array(["1", "2"]), "b": np.ones(2)}, "column 'a' holds <U1"),
         ({"a": np.array([1, None]), "b": np.ones(2)}, "Object arrays cannot be loaded"),
@@ -408,7 +403,6 @@ def test_a_null_is_found_in_its_row(tmp_path, hole, kind):
     ("values", "words"),
     [
         (["1", "2"], "column 'a' holds string"),
-        ([True, False], "column 'a' holds bool"),
         ([[1], [2]], "column 'a' holds list<"),
         ([{"b": 1}, {"b": 2}], "column 'a' holds struct<"),
         ([None, None], "column 'a' holds null"),
@@ -473,7 +467,7 @@ class TestAnyFormat:
     def test_a_directory(self, suffix, tmp_path):
         folder = tmp_path / f"data{suffix}"
         folder.mkdir()
-        assert refusal(folder) == "is a directory without any .parquet file"
+        assert refusal(folder) == "is a directory without any data file"
 
     def test_an_empty_file(self, suffix, tmp_path):
         assert refusal(text(tmp_path, "", f"data{suffix}")) == "the file is empty"
@@ -513,10 +507,11 @@ def test_the_columns_there_are_and_the_nearest_are_named(tmp_path):
     assert refusal(path, y="qqq").endswith("only 'area', 'rooms', 'price'")
 
 
-@pytest.mark.parametrize("name", ["data.txt", "data", "data.csv.gz", "data.tsv"])
+@pytest.mark.parametrize("name", ["data.json", "data.xlsx", "data.c"])
 def test_an_unknown_suffix(tmp_path, name):
     line = refusal(text(tmp_path, "1,2\n", name))
-    assert line == f"unknown suffix {Path(name).suffix!r}; there are .csv, .npy, .npz, .parquet"
+    assert line.startswith(f"unknown suffix {Path(name).suffix!r}; there are .csv (")
+    assert line.endswith("; save the sheet as CSV") == (name == "data.xlsx")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int32", "nonsense"])

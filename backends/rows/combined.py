@@ -1,0 +1,188 @@
+"""Sources made of other sources: files in a row, X and y from two files, rows left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.errors import ProblemError
+from backends.problem import Problem
+from backends.rows.blocks import Cutter, Piece
+from backends.rows.columns import NO_ROWS
+from backends.rows.made import InMemory
+from backends.rows.source import Source
+
+CHUNK_ROWS = 1 << 16
+"""Rows for which the number of complete ones is remembered: a range of rows is found by reading
+at most so many rows before it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chained(Source):
+    """The rows of several sources, one source after the other.
+
+    Attributes
+    ----------
+    sources : tuple of Source
+        Sources with the same features and dtype.
+    name : str
+        A few words about where the rows come from.
+    """
+
+    sources: tuple[Source, ...]
+    name: str
+
+    @classmethod
+    def of(cls, sources: list[Source], name: str) -> Chained:
+        """Return the rows of all the sources."""
+        first = sources[0]
+        rows = sum(source.rows for source in sources)
+        return cls(rows, first.features, first.dtype, tuple(sources), name)
+
+    @property
+    def source(self) -> str:
+        return self.name
+
+    @property
+    def in_order(self) -> bool:
+        return self.sources[0].in_order
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        first = 0
+        for source in self.sources:
+            low, high = max(start - first, 0), min(stop - first, source.rows)
+            if low < high:
+                yield from source.pieces(low, high)
+            first += source.rows
+
+
+@dataclass(frozen=True, eq=False)
+class Paired(Source):
+    """X from one source and y from another, row for row.
+
+    Attributes
+    ----------
+    xs : Source
+        Its target is not used.
+    ys : Source
+        Its features are not used.
+    name : str
+        A few words about where the rows come from.
+    """
+
+    xs: Source
+    ys: Source
+    name: str
+
+    @classmethod
+    def of(cls, xs: Source, ys: Source, name: str) -> Paired:
+        """Return the rows of both.
+
+        Raises
+        ------
+        ProblemError
+            The numbers of rows differ.
+        """
+        if xs.rows != ys.rows:
+            raise ProblemError(f"x has {xs.rows} rows but the target's file has {ys.rows}")
+        return cls(xs.rows, xs.features, xs.dtype, xs, ys, name)
+
+    @property
+    def source(self) -> str:
+        return self.name
+
+    @property
+    def in_order(self) -> bool:
+        return self.xs.in_order or self.ys.in_order
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        overwritten = self.in_order and not self.xs.in_order
+        targets = Cutter(self.ys.pieces(start, stop))
+        for parts, unused in self.xs.pieces(start, stop):
+            some = [y.copy() for _, y in targets.take(len(unused))]
+            y = some[0] if len(some) == 1 else np.concatenate(some or [unused[:0]])
+            rows = [part[: len(y)] for part in parts]
+            yield [part.copy() for part in rows] if overwritten else rows, y
+
+
+@dataclass(frozen=True, eq=False)
+class Complete(Source):
+    """Rows of another source that lack no value.
+
+    Attributes
+    ----------
+    whole : Source
+    ends : tuple of int
+        Number of complete rows up to the end of each chunk of `CHUNK_ROWS` rows.
+    """
+
+    whole: Source
+    ends: tuple[int, ...]
+
+    @property
+    def source(self) -> str:
+        return self.whole.source
+
+    @property
+    def in_order(self) -> bool:
+        return self.whole.in_order
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        chunk = int(np.searchsorted(self.ends, start, "right"))
+        at = self.ends[chunk - 1] if chunk else 0
+        for parts, y in self.whole.pieces(chunk * CHUNK_ROWS, self.whole.rows):
+            complete = _complete(parts, y)
+            keep = complete[max(start - at, 0) : max(stop - at, 0)]
+            at += len(complete)
+            if len(keep):
+                yield [part[keep] for part in parts], y[keep]
+            if at >= stop:
+                return
+
+
+def _complete(parts: list[NDArray[Any]], y: NDArray[Any]) -> NDArray[Any]:
+    """Return the positions of the rows in which no value is NaN."""
+    keep = np.ones(len(y), bool)
+    for values in (*parts, y[:, None]):
+        if values.dtype.kind == "f":
+            keep &= ~np.isnan(values).any(axis=1)
+    return np.flatnonzero(keep)
+
+
+def without_missing(source: Source) -> tuple[Source, int]:
+    """Return the rows that lack no value, and how many rows were dropped.
+
+    A source that is in memory stays there. Of any other one, all rows are read once, and
+    only the number of complete rows in each chunk is kept.
+
+    Raises
+    ------
+    ProblemError
+        No row is complete.
+    """
+    if isinstance(source, InMemory):
+        x, y = source.problem.x.reshape(source.rows, -1), source.problem.y
+        keep = _complete([x], y)
+        if len(keep) == source.rows:
+            return InMemory.of(Problem(source.problem.x, y, source.source)), 0
+        _check_some(len(keep))
+        whole = Problem(x[keep], y[keep], source.source)
+        return InMemory.of(whole), source.rows - len(keep)
+    ends, cutter = [0], Cutter(source.pieces(0, source.rows))
+    for _ in range(0, source.rows, CHUNK_ROWS):
+        ends.append(ends[-1] + sum(len(_complete(*p)) for p in cutter.take(CHUNK_ROWS)))
+    rows = ends[-1]
+    if rows == source.rows:
+        return source, 0
+    _check_some(rows)
+    complete = Complete(rows, source.features, source.dtype, source, tuple(ends[1:]))
+    return complete, source.rows - rows
+
+
+def _check_some(rows: int) -> None:
+    if not rows:
+        raise ProblemError(f"every row lacks a value in a column that is used: {NO_ROWS}")

@@ -1,0 +1,164 @@
+"""The files that a path, a folder or a pattern stands for, and their formats."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from backends.errors import ProblemError
+from backends.rows.text import COMPRESSED
+
+FORMATS = {
+    ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".dat": "text",
+    ".npy": "npy", ".npz": "npz",
+    ".parquet": "parquet", ".pq": "parquet", ".parq": "parquet",
+    ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
+}  # fmt: skip
+"""Format of a file by its suffix, in lower case."""
+
+MAGIC = {
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\x93NUMPY": "npy",
+    b"PK\x03\x04": "npz",
+    b"\x1f\x8b": "text", b"\x28\xb5\x2f\xfd": "text", b"BZh": "text", b"\xfd7zXZ": "text",
+}  # fmt: skip
+"""Format of a file without a suffix, by its first bytes; compressed files hold text."""
+
+KNOWN = "there are .csv (.tsv, .txt; also .gz, .bz2, .xz, .zst), .npy, .npz, .parquet, .feather"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of a data set.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+        One of the values of `FORMATS`.
+    constants : dict
+        Columns and values from names of folders such as ``year=2024``.
+    """
+
+    path: Path
+    format: str
+    constants: dict[str, str]
+
+
+def discover(path: Path) -> list[Found]:
+    """Return the files that are meant, in the order of their names; all of one format.
+
+    In a folder, and wherever a pattern matches one, files are looked for in all folders
+    below. As for Spark, Hive and `pyarrow.dataset`, names that begin with ``.`` or ``_`` do
+    not count, and folders called ``column=value`` give their files a column.
+
+    Raises
+    ------
+    ProblemError
+        There is no such file, or its format is not known.
+    """
+    if path.is_dir():
+        found = _without_notes([*_below(path, path)])
+        if not found:
+            raise ProblemError("is a directory without any data file")
+    elif path.exists():
+        return [Found(path, _format(path), {})]
+    else:
+        found = _without_notes(_matching(path))
+        if not found:
+            raise ProblemError("there is no such file")
+    return _of_one_format(found)
+
+
+def _without_notes(found: list[Found]) -> list[Found]:
+    """Return the files by name; where there are others, a README.txt is not one of them."""
+    plain = [file for file in found if file.path.suffix.lower() not in (".txt", ".dat")]
+    return sorted(plain or found, key=lambda file: file.path)
+
+
+def _of_one_format(found: list[Found]) -> list[Found]:
+    """Return the files; raise ProblemError where formats or columns from folders differ."""
+    first = found[0]
+    for file in found:
+        if file.format != first.format:
+            raise ProblemError(
+                f"{first.path.name} and {file.path.name} are of different formats; "
+                "name those that are meant with a pattern such as '*.parquet'"
+            )
+        if [*file.constants] != [*first.constants]:
+            raise ProblemError(
+                f"{first.path} and {file.path} are in folders of different columns"
+            )
+    return found
+
+
+def _below(folder: Path, base: Path) -> Iterator[Found]:
+    """Yield the data files of a folder and of those below it."""
+    for at, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        for name in sorted(files):
+            file = Path(at, name)
+            kind = FORMATS.get(_suffix(file))
+            if kind is None or name.startswith((".", "_")) or not file.stat().st_size:
+                continue
+            yield Found(file, kind, _constants(file.relative_to(base)))
+
+
+def _matching(path: Path) -> list[Found]:
+    """Return the files that a pattern matches, and those in folders that it matches."""
+    fixed = Path(*_before_pattern(path))
+    found: dict[Path, Found] = {}
+    for name in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 (of any base)
+        match = Path(name)
+        if match.name.startswith("_") and not path.name.startswith("_"):
+            continue
+        if match.is_dir():
+            found |= {file.path: file for file in _below(match, fixed)}
+        elif match.stat().st_size:
+            kind = _format(match)
+            found[match] = Found(match, kind, _constants(match.relative_to(fixed)))
+    return list(found.values())
+
+
+def _before_pattern(path: Path) -> Iterator[str]:
+    """Yield the parts of a path up to the first one with a wildcard."""
+    for part in path.parent.parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _constants(path: Path) -> dict[str, str]:
+    """Return the columns that the folders of a path name."""
+    pairs = (part.partition("=") for part in path.parent.parts if "=" in part)
+    return {unquote(name): unquote(value) for name, _, value in pairs}
+
+
+def _suffix(path: Path) -> str:
+    """Return the suffix that tells the format: of ``.csv.gz``, the first one."""
+    suffix = path.suffix.lower()
+    return path.with_suffix("").suffix.lower() if suffix in COMPRESSED else suffix
+
+
+def _format(path: Path) -> str:
+    """Return the format by the suffix, or where there is none, by the first bytes."""
+    if path.is_file() and not path.stat().st_size:
+        raise ProblemError("the file is empty")
+    suffix = _suffix(path)
+    if suffix in FORMATS:
+        return FORMATS[suffix]
+    with path.open("rb") as file:
+        start = file.read(512)
+    known = next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None)
+    workbook = suffix in (".xlsx", ".xls", ".xlsm", ".ods")
+    if known is not None and not workbook:
+        return known
+    if suffix or b"\x00" in start:
+        hint = "; save the sheet as CSV" if workbook else ""
+        raise ProblemError(f"unknown suffix {path.suffix!r}; {KNOWN}{hint}")
+    return "text"

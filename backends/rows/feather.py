@@ -1,0 +1,119 @@
+"""Rows of Arrow files: ``.arrow``, ``.feather``, ``.ipc``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from backends.errors import ProblemError
+from backends.rows.blocks import Piece
+from backends.rows.columns import (
+    EXACT_FLOAT32,
+    NO_ROWS,
+    Table,
+    inexact,
+    listing,
+    named_errors,
+)
+from backends.rows.parquet import BATCH_BYTES, as_piece, check_kind, index_columns, library
+from backends.rows.source import Source
+
+
+def feather_table(path: Path, *, drop: bool) -> Table:
+    """Open an Arrow file; `drop`: a null becomes NaN, so that its row can be dropped."""
+    with _opened(path, None) as file:
+        schema = file.schema
+    notes: list[str] = []
+    hidden = dict.fromkeys(index_columns(schema), "the pandas index")
+
+    def source(xs: list[str], y: str, dtype: str) -> Source:
+        for name in (*xs, y):
+            check_kind(name, schema.field(name).type)
+        with _opened(path, [schema.names.index(y)]) as file:
+            counts = [file.get_batch(k).num_rows for k in range(file.num_record_batches)]
+        ends = tuple(accumulate(counts))
+        if not ends or not ends[-1]:
+            raise ProblemError(NO_ROWS)
+        if dtype == "float32":
+            notes.extend(_inexact(path, schema, [*xs, y]))
+        return FeatherSource(
+            ends[-1], len(xs), dtype, path.absolute(), tuple(xs), y, ends, drop
+        )
+
+    return Table(list(schema.names), source, hidden=hidden, notes=notes)
+
+
+def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
+    """Yield a note for each column of integers that float32 rounds; reads those columns."""
+    types, compute = library("types", ".arrow"), library("compute", ".arrow")
+    for name in names:
+        if not types.is_integer(schema.field(name).type):
+            continue
+        largest = 0.0
+        with _opened(path, [schema.names.index(name)]) as file:
+            for k in range(file.num_record_batches):
+                ends = compute.min_max(file.get_batch(k).column(0)).as_py()
+                largest = max(largest, *(abs(float(end or 0)) for end in ends.values()))
+        if largest > EXACT_FLOAT32:
+            yield inexact(name, largest)
+
+
+@contextmanager
+def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
+    """Open a file for reading some of its columns."""
+    ipc = library("ipc", ".arrow")
+    options = ipc.IpcReadOptions(included_fields=columns, use_threads=False)
+    with named_errors(path), library("lib", ".arrow").memory_map(str(path)) as mapped:
+        yield ipc.open_file(mapped, options=options)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatherSource(Source):
+    """The rows of an Arrow file, read a batch of the file at a time.
+
+    Attributes
+    ----------
+    path : Path
+    x : tuple of str
+        Columns of X.
+    y : str
+        Column of y.
+    ends : tuple of int
+        Number of rows up to the end of each batch of the file.
+    drop : bool
+        Whether a null becomes NaN instead of an error.
+    """
+
+    path: Path
+    x: tuple[str, ...]
+    y: str
+    ends: tuple[int, ...]
+    drop: bool = False
+
+    @property
+    def in_order(self) -> bool:
+        """Return True: a batch of the file may be compressed and is decoded as a whole."""
+        return True
+
+    @property
+    def source(self) -> str:
+        return f"{self.path.name}: {self.y!r} from {listing(self.x)}"
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        chosen = [*self.x, self.y]
+        size = max(1024, BATCH_BYTES // (4 * len(chosen)))
+        for k, end in enumerate(self.ends):
+            first = self.ends[k - 1] if k else 0
+            if end <= start or first >= stop:
+                continue
+            with _opened(self.path, None) as file:
+                names = file.schema.names
+            with _opened(self.path, sorted(names.index(name) for name in chosen)) as file:
+                batch = file.get_batch(k)
+                for low in range(max(start, first), min(stop, end), size):
+                    rows = batch.slice(low - first, min(size, min(stop, end) - low))
+                    yield as_piece(rows, chosen, low, self.drop, {})

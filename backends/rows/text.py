@@ -1,0 +1,268 @@
+"""Rows of a text file: ``.csv``, ``.tsv`` and their relatives, also compressed."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib
+import io
+import lzma
+import reprlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.errors import MissingLibraryError, ProblemError
+from backends.rows.dialect import SPACES, Dialect, Lines, Record, find_dialect
+from backends.rows.reading import MISSING, Reading
+
+FAST_BYTES = 1 << 20
+"""File size in bytes from which pyarrow parses, where it is installed: to import it takes as
+long as to parse a megabyte without it."""
+
+CHUNK_ROWS = 4096
+"""Rows that are parsed before they are stored as numbers: text takes ten times the memory."""
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+"""Suffixes of compressed text files."""
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text file whose dialect is known.
+
+    Attributes
+    ----------
+    path : Path
+    reading : Reading
+    dialect : Dialect
+    """
+
+    path: Path
+    reading: Reading
+    dialect: Dialect
+
+    @classmethod
+    def open(cls, path: Path, reading: Reading) -> TextFile:
+        """Find out the dialect of a file from its first lines."""
+        plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+        default = "\t" if plain.suffix.lower() in (".tsv", ".tab") else ","
+        with _open_text(path, reading) as file:
+            return cls(path, reading, find_dialect(file, reading, default))
+
+    def read(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
+        """Return the columns `wanted` as float64, and notes about what was left out.
+
+        Raises
+        ------
+        ProblemError
+            A row has another number of cells, or a cell holds no number.
+        """
+        fast = None
+        if self.path.stat().st_size >= FAST_BYTES:
+            fast = self._read_fast(wanted)
+        columns, comments = fast or self._read_records(wanted)
+        notes = []
+        if comments:
+            s, verb = ("", "was") if comments == 1 else ("s", "were")
+            notes.append(f"{comments} line{s} among the rows that begin{'s' * (comments == 1)} "
+                         f"with '#' {verb} taken for comments")  # fmt: skip
+        return columns, notes
+
+    def _read_records(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], int]:
+        """Read row after row, so that an error names the line."""
+        dialect = self.dialect
+        at = [dialect.names.index(name) for name in wanted]
+        parts: list[NDArray[Any]] = []
+        with _open_text(self.path, self.reading) as file:
+            for _ in range(dialect.before):
+                next(file)
+            lines = Lines(file, dialect.delimiter, dialect.before)
+            rows = enumerate(lines.records(), 1)
+            while chunk := list(islice(rows, CHUNK_ROWS)):
+                parts.append(np.array([self._numbers(*row, wanted, at) for row in chunk]))
+        if not parts:
+            none = f"; {len(lines.comments)} lines begin with '#'" if lines.comments else ""
+            raise ProblemError(f"the data have no rows{none}; at least one is needed")
+        table = np.concatenate(parts)
+        first = self._first_line(lines)
+        comments = sum(line > first for line, _ in lines.comments)
+        return dict(zip(wanted, table.T, strict=True)), comments
+
+    def _first_line(self, lines: Lines) -> int:
+        """Return the line after which a comment stands among the rows."""
+        line = self.dialect.before
+        if not self.dialect.header or not line:
+            for number, _ in lines.comments:  # those that the file begins with
+                line = number if number == line + 1 else line
+        return line
+
+    def _numbers(
+        self, row: int, record: Record, names: Sequence[str], at: Sequence[int]
+    ) -> list[float]:
+        """Return the numbers of a row."""
+        cells, width = record.cells, len(self.dialect.names)
+        if len(cells) != width:
+            raise ProblemError(
+                f"line {record.line} has {len(cells)} cell(s), the first line has {width}"
+            )
+        numbers, drop = self.dialect.numbers, self.reading.na == "drop"
+        values = []
+        for name, j in zip(names, at, strict=True):
+            try:
+                values.append(numbers.read(cells[j]))
+            except ValueError:
+                if drop and cells[j].strip().lower() in MISSING:
+                    values.append(np.nan)
+                else:
+                    raise self._fault(row, record, name, cells[j]) from None
+        return values
+
+    def _fault(self, row: int, record: Record, name: str, cell: str) -> ProblemError:
+        """Return the error of a cell that holds no number, with a remedy where there is one."""
+        what = f"{reprlib.repr(cell)} is not a number" if cell else "empty cell"
+        remedy = self.dialect.numbers.remedy(cell)
+        if row == 1 and not self.dialect.header and self.reading.header is None:
+            remedy += "; if this line has the names of the columns, add --header yes"
+        return ProblemError(f"line {record.line} (row {row}), column {name!r}: {what}{remedy}")
+
+    def _read_fast(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], int] | None:
+        """Read with pyarrow; None where it is missing, or refuses anything in the file."""
+        dialect = self.dialect
+        if dialect.delimiter == SPACES or dialect.numbers.thousands:
+            return None
+        try:
+            arrow, csv = importlib.import_module("pyarrow"), _arrow_csv()
+        except ImportError:
+            return None
+        columns = [str(j) for j in range(len(dialect.names))]
+        at = {name: columns[dialect.names.index(name)] for name in wanted}
+        kinds = {c: arrow.float64() if c in at.values() else arrow.string() for c in columns}
+        drop = self.reading.na == "drop"
+        convert = csv.ConvertOptions(
+            column_types=kinds,
+            include_columns=[*dict.fromkeys([*at.values(), columns[0]])],
+            null_values=sorted({"", *MISSING, "NA", "NaN", "N/A", "NULL"}) if drop else [],
+            strings_can_be_null=False,
+            decimal_point=dialect.numbers.decimal,
+        )
+        try:
+            with _open_bytes(self.path) as file:
+                table = csv.read_csv(
+                    file,
+                    csv.ReadOptions(
+                        skip_rows=dialect.before,
+                        column_names=columns,
+                        encoding=self.reading.encoding or "utf8",
+                    ),
+                    csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
+                    convert,
+                )
+        except (arrow.ArrowException, UnicodeError, LookupError, OSError, EOFError):
+            return None
+        if not table.num_rows or _begin_with_hash(table.column("0")):
+            return None
+        return {name: table.column(c).to_numpy() for name, c in at.items()}, 0
+
+
+def _arrow_csv() -> Any:
+    return importlib.import_module("pyarrow.csv")
+
+
+def _begin_with_hash(column: Any) -> bool:
+    """Whether a cell of the first column may begin a comment."""
+    arrow, compute = (
+        importlib.import_module("pyarrow"),
+        importlib.import_module("pyarrow.compute"),
+    )
+    if column.type != arrow.string():
+        return False
+    return bool(compute.any(compute.starts_with(column, pattern="#")).as_py())
+
+
+@contextmanager
+def _open_text(path: Path, reading: Reading) -> Iterator[TextIO]:
+    encoding = reading.encoding or "utf-8-sig"
+    try:
+        "".encode(encoding)
+    except LookupError:
+        raise ProblemError(
+            f"there is no encoding {encoding!r}; try latin-1 or cp1252"
+        ) from None
+    with _open_bytes(path) as raw:
+        file = io.TextIOWrapper(raw, encoding=encoding, newline="")
+        try:
+            yield file
+        except UnicodeError as error:
+            _raise_undecodable(path, encoding)
+            raise ProblemError(f"is not {encoding} text: {error}") from None
+        finally:
+            file.detach()
+
+
+def _raise_undecodable(path: Path, encoding: str) -> None:
+    """Find the line: a decoder's own position counts from where its buffer began."""
+    if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
+        return  # a byte of a character may look like the end of a line
+    called = "UTF-8" if encoding == "utf-8-sig" else encoding
+    with _open_bytes(path) as file:
+        for line, text in enumerate(file, 1):
+            try:
+                text.decode("utf-8" if encoding == "utf-8-sig" else encoding)
+            except UnicodeDecodeError as error:
+                wide = text[:2] in (b"\xff\xfe", b"\xfe\xff")
+                other = "utf-16" if line == 1 and wide else "latin-1"
+                raise ProblemError(
+                    f"line {line} is not {called} text (byte 0x{text[error.start]:02x}); "
+                    f"save the file as UTF-8, or name its encoding, such as --encoding {other}"
+                ) from None
+
+
+def _open_bytes(path: Path) -> BinaryIO:
+    """Open a file, decompressed where its first bytes say that it is compressed."""
+    with path.open("rb") as file:
+        magic = file.read(6)
+    openers: Mapping[bytes, Callable[[Path], Any]] = {
+        b"\x1f\x8b": gzip.open,
+        b"BZh": bz2.open,
+        b"\xfd7zXZ\x00": lzma.open,
+        b"\x28\xb5\x2f\xfd": _open_zstd,
+    }
+    for start, opener in openers.items():
+        if magic.startswith(start):
+            return cast(BinaryIO, opener(path))
+    return path.open("rb")
+
+
+def _open_zstd(path: Path) -> BinaryIO:
+    try:
+        arrow = importlib.import_module("pyarrow")
+    except ImportError as error:
+        raise MissingLibraryError("reading .zst needs pyarrow: pip install pyarrow") from error
+    stream = arrow.input_stream(str(path), compression="zstd")
+    return cast(BinaryIO, io.BufferedReader(_Raw(stream)))
+
+
+class _Raw(io.RawIOBase):
+    """A pyarrow stream as a Python file."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int:
+        data = self.stream.read(len(into))
+        into[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
