@@ -86,6 +86,12 @@ def compare_check(session: nox.Session) -> None:
 
 
 @shared
+def benchmark_check(session: nox.Session) -> None:
+    """Compare the times of `pytest --benchmark-only` with those of `descentbench run`."""
+    run(session, "python", "-m", "bench.checks.one_process", *session.posargs)
+
+
+@shared
 def scale_check(session: nox.Session) -> None:
     """Compare streaming with reading a file once, and a cluster with plain processes."""
     run(session, "python", "-m", "bench.checks.scale", *session.posargs)

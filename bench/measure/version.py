@@ -8,26 +8,29 @@ import subprocess
 from pathlib import Path
 
 TREE = Path(__file__).parents[2]
-"""This checkout."""
+"""Root folder of this checkout."""
 
 GIT_SECONDS = 20.0
-"""Seconds to wait for git."""
+"""Longest wait for git, in seconds."""
 
 SOURCES = (
     "backends/**/*.py",
-    "bench/host/*.py",
-    "bench/measure/*.py",
-    "bench/measure/*.c",
+    "bench/host/**/*.py",
+    "bench/measure/**/*.py",
+    "bench/measure/**/*.c",
     "bench/results/case.py",
     "bench/conftest.py",
     "bench/test_setup.py",
     "bench/test_step.py",
 )
-"""Patterns of the files that a timing depends on; how it is judged or shown is not in them."""
+"""Patterns of the files that a timing depends on: whole packages, so that none is forgotten.
+
+Files that judge or show a timing are left out.
+"""
 
 
 def code_version(tree: Path = TREE) -> str:
-    """Return a hash of the sources, so that a record never mixes timings of two versions."""
+    """Return a hash of the sources; a record never mixes timings of two versions."""
     digest = hashlib.sha256()
     for path in sorted(path for pattern in SOURCES for path in tree.glob(pattern)):
         digest.update(path.read_bytes())

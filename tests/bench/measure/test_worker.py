@@ -1,0 +1,50 @@
+"""What is read of a child's file: this checkout's children and another's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.measure.rounds import StepTimer
+from bench.measure.worker import _measurements
+
+CASE = "numpy/100x1/float32"
+
+
+def written(folder: Path, seconds: list[float], **info: Any) -> Path:
+    """Write a file as pytest-benchmark writes it."""
+    benchmark = {
+        "extra_info": {"row": CASE, "kind": "step", "relative_error": 0.0, **info},
+        "stats": {"data": seconds},
+    }
+    path = folder / "benchmarks.json"
+    path.write_text(
+        json.dumps({"machine_info": {"thread_pools": []}, "benchmarks": [benchmark]})
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("marker", "seconds"),
+    [({}, 8.0), ({"seconds_of": "round"}, 8.0), ({"seconds_of": "step"}, 0.5)],
+    ids=["another checkout", "round", "step"],
+)
+def test_a_measurement_holds_rounds_whatever_a_file_says_they_are(
+    tmp_path: Path, marker: dict[str, str], seconds: float
+) -> None:
+    (found,) = _measurements(written(tmp_path, [seconds] * 3, steps=16, **marker)).measurements
+    assert found.seconds == (8.0, 8.0, 8.0)
+    assert found.seconds_per_step == [0.5] * 3
+    assert found.info == {"relative_error": 0.0}
+
+
+def test_the_timer_counts_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 108.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    timer = StepTimer()
+    timer.steps = 16
+    began = timer()
+    assert timer() - began == 0.5
