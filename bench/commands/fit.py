@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from bench.cli import Mistake, print_json
+from bench.commands.data_options import DataFile, data_options, described
 from bench.commands.options import (
     Format,
     byte_size,
     cluster_options,
-    columns,
     count,
     count_or_0,
     format_options,
@@ -65,13 +65,7 @@ class Diverged(Mistake):
 @click.option("--device", help="The backend's device, such as cuda:0.  [default: cpu]")
 @click.option("--rows", type=count, help="Rows to generate.  [default: 100]")
 @click.option("--features", type=count, help="Features to generate.  [default: 1]")
-@click.option(
-    "--data",
-    type=PATH,
-    help="Take the rows from this file instead; Parquet may be a directory, or a pattern.",
-)
-@click.option("--x", "x_columns", type=columns, help="The file's feature columns, with commas.")
-@click.option("--y", "y_column", metavar="COLUMN", help="The file's target column.")
+@data_options
 @click.option("--dtype", type=DTYPE, default="float32", show_default=True)
 @click.option(
     "--steps",
@@ -132,9 +126,7 @@ def fit(
     device: str | None,
     rows: int | None,
     features: int | None,
-    data: Path | None,
-    x_columns: tuple[str, ...] | None,
-    y_column: str | None,
+    data: DataFile | None,
     dtype: str,
     steps: int,
     learning_rate: float | Literal["auto"],
@@ -173,7 +165,7 @@ def fit(
         from bench.fit.picture import check, save_fit
 
         check(plot)
-    source = _source(rows, features, data, x_columns, y_column, dtype, seed)
+    source = _source(rows, features, data, dtype, seed)
     for x in predict:
         _check_length("--predict", x, source)
     step = automatic_rate(source) if learning_rate == "auto" else learning_rate
@@ -209,7 +201,7 @@ def fit(
     if plot is not None:
         save_fit(plot, source.sample(MOST_POINTS), result)
     if output_format == "json":
-        print_json(asdict(result))
+        print_json(asdict(result) | described(source))
     elif output_format == "csv":
         click.echo(_csv(result), nl=False)
     elif output_format == "markdown":
@@ -229,9 +221,7 @@ def _with_device(backend: str, device: str | None) -> str:
 def _source(
     rows: int | None,
     features: int | None,
-    data: Path | None,
-    x_columns: tuple[str, ...] | None,
-    y_column: str | None,
+    data: DataFile | None,
     dtype: str,
     seed: int,
 ) -> Source:
@@ -239,14 +229,10 @@ def _source(
     if data is None:
         from backends.rows.made import Generated
 
-        if x_columns or y_column:
-            raise Mistake("--x and --y name columns of a file; add --data FILE")
         return Generated(rows or 100, features or 1, dtype, seed)
     if rows or features:
         raise Mistake("--rows and --features are for generated rows; leave out --data")
-    from backends.rows.datafile import open_source
-
-    return open_source(data, x_columns, y_column, dtype)
+    return data.open(dtype)
 
 
 def _room(memory: int | None) -> int:

@@ -75,11 +75,6 @@ def start(text: str) -> tuple[float, ...] | Literal["random"]:
     return "random" if text == "random" else point(text)
 
 
-def columns(text: str) -> tuple[str, ...]:
-    """Read names of columns between commas."""
-    return tuple(part.strip() for part in text.split(","))
-
-
 def _finite(text: str) -> float | None:
     try:
         number = float(text)

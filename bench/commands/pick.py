@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import print_json
+from bench.commands.data_options import DataFile, data_options
 from bench.commands.options import (
     Format,
     byte_size,
-    columns,
     count,
     format_options,
     positive,
@@ -41,14 +41,7 @@ if TYPE_CHECKING:
     default="float32",
     show_default=True,
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Take rows and features from this file; a step's time depends on no value in it.",
-)
-@click.option("--x", "x_columns", type=columns, metavar="COL,…", help="Columns of X.")
-@click.option("--y", "y_column", metavar="COL", help="Column of y.")
+@data_options
 @click.option(
     "--backend",
     "-b",
@@ -97,9 +90,7 @@ def pick(
     features: int | None,
     iterations: int,
     dtype: str,
-    data: Path | None,
-    x_columns: tuple[str, ...] | None,
-    y_column: str | None,
+    data: DataFile | None,
     backend: tuple[str, ...],
     device: tuple[str, ...],
     loop_only: bool,
@@ -130,9 +121,7 @@ def pick(
     if data is not None:
         if rows or features:
             raise click.UsageError("--data has rows and features of its own")
-        from backends.rows.datafile import open_source
-
-        source = open_source(data, x_columns, y_column, dtype)
+        source = data.open(dtype)
         rows, features = source.rows, source.features
     if rows is None:
         raise click.UsageError("--rows is missing: for how many? (or --data FILE)")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import print_json
+from bench.commands.data_options import DataFile, data_options, tell
 from bench.commands.options import (
     Format,
     byte_size,
     cluster_options,
-    columns,
     count,
     format_options,
     positive,
@@ -109,14 +109,7 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
     is_flag=True,
     help="Show how far each library's best is from what the machine can do, at other sizes.",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Measure with these rows; those that do not fit in memory are read anew every step.",
-)
-@click.option("--x", "x_columns", type=columns, metavar="COL,…", help="Columns of X.")
-@click.option("--y", "y_column", metavar="COL", help="Column of y.")
+@data_options
 @click.option(
     "--memory",
     type=byte_size,
@@ -140,9 +133,7 @@ def run(
     against: Path | None,
     page: Path | None,
     limit: bool,
-    data: Path | None,
-    x_columns: tuple[str, ...] | None,
-    y_column: str | None,
+    data: DataFile | None,
     memory: int | None,
     output_format: Format,
 ) -> None:
@@ -177,7 +168,7 @@ def run(
     if data is not None:
         if rows or features or limit:
             raise click.UsageError("--data has rows and features of its own")
-        file_rows, sizes = _file_rows(data, x_columns, y_column, memory, dtype)
+        file_rows, sizes = _file_rows(data, memory, dtype)
         on_device = sizes
     elif rows or features:
         on_device = sizes = [(n, d) for d in features or (1,) for n in rows or (1_000_000,)]
@@ -229,14 +220,16 @@ def run(
 
 
 def _file_rows(
-    data: Path, x: tuple[str, ...] | None, y: str | None, memory: int | None, dtype: str
+    data: DataFile, memory: int | None, dtype: str
 ) -> tuple[FileRows, list[tuple[int, int]]]:
     """Return the file's rows and their size."""
     from bench.host.limits import available_bytes
     from bench.measure.filerows import FileRows
 
-    found = FileRows(str(data.absolute()), x, y, memory or available_bytes() // 2)
+    path, most = str(data.path.absolute()), memory or available_bytes() // 2
+    found = FileRows(path, data.x, data.y, most, data.how)
     source = found.open(dtype)
+    tell(source)
     return found, [(source.rows, source.features)]
 
 

@@ -1,46 +1,51 @@
-"""A file's rows in place of synthetic ones, for a run and all of its children."""
+"""The rows of a data file instead of synthetic ones, for a run and its child processes."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from backends import open_backend
 from backends.problem import Problem
 from backends.rows.datafile import open_source
+from backends.rows.reading import Reading
 from backends.rows.source import Source
 from backends.rows.streamed import Bounded, SourceBackend, fits
 from bench.host.memory import rss_bytes
 
 VARIABLE = "DESCENTBENCH_DATA"
-"""Tells a child of them."""
+"""Environment variable that tells a child process which file to read, in JSON."""
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """Which rows are meant.
+    """A data file, the columns that are used, and how it is read.
 
     Attributes
     ----------
     path : str
     x : tuple of str or None
+        Names of the feature columns, see `backends.rows.datafile.open_source`.
     y : str or None
-        Columns, see `backends.rows.datafile.open_source`.
+        Name of the target column.
     memory_bytes : int
-        What a child may hold; rows that do not fit are streamed.
+        Memory limit of a child process; rows that do not fit are streamed.
+    how : dict
+        Options of `backends.rows.reading.Reading` that differ from the defaults.
     """
 
     path: str
     x: tuple[str, ...] | None
     y: str | None
     memory_bytes: int
+    how: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
     def told(cls) -> FileRows | None:
-        """Return what this process was told; None: synthetic rows."""
+        """Return the file that this process was told to read; None: synthetic rows."""
         text = os.environ.get(VARIABLE)
         if not text:
             return None
@@ -48,35 +53,36 @@ class FileRows:
         return cls(**told | {"x": told["x"] and tuple(told["x"])})
 
     def environment(self) -> dict[str, str]:
-        """Return what tells a child."""
+        """Return the environment that tells a child process."""
         return {VARIABLE: json.dumps(asdict(self))}
 
     def as_dict(self, dtype: str) -> dict[str, Any]:
-        """Return what a record says of them."""
+        """Return how a record describes the file."""
         x = None if self.x is None else list(self.x)
-        return {"path": self.path, "x": x, "y": self.y, "streamed": self.streamed(dtype)}
+        known = {"path": self.path, "x": x, "y": self.y, "streamed": self.streamed(dtype)}
+        return known | self.how
 
     def open(self, dtype: str) -> Source:
-        """Open the file; once a process, as some formats are read whole."""
+        """Open the file, once per process: some formats are read as a whole."""
         return _open(self, dtype)
 
     def streamed(self, dtype: str) -> bool:
-        """Whether a child reads the rows anew for every step."""
+        """Whether a child process reads the rows again for every step."""
         source = self.open(dtype)
         return not fits(source, 0, source.rows, self.memory_bytes)
 
     def backend(self, name: str) -> SourceBackend:
-        """Open a backend that holds no more than was allowed."""
+        """Open a backend that keeps to the memory limit."""
         return Bounded(open_backend(name), self.memory_bytes - rss_bytes())
 
 
 @lru_cache(maxsize=1)
 def _open(rows: FileRows, dtype: str) -> Source:
-    return open_source(rows.path, rows.x, rows.y, dtype)
+    return open_source(rows.path, rows.x, rows.y, dtype, Reading(**rows.how))
 
 
 @lru_cache(maxsize=1)
 def rows_of(rows: FileRows, dtype: str) -> Problem | Source:
-    """Return the rows: in memory if they fit there."""
+    """Return the rows, in memory if they fit."""
     source = rows.open(dtype)
     return source if rows.streamed(dtype) else source.load()
