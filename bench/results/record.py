@@ -170,8 +170,14 @@ class Record:
         write_atomically(path, json.dumps(document, indent=1, allow_nan=False))
 
     @classmethod
-    def load(cls, path: Path) -> Record:
-        """Read a record.
+    def load(cls, path: Path, *, follow: bool = True) -> Record:
+        """Read a record, or the one that the output of ``run --json`` was made from.
+
+        Parameters
+        ----------
+        path : Path
+        follow : bool
+            Whether the output of ``run --json`` may name the record.
 
         Raises
         ------
@@ -185,9 +191,16 @@ class Record:
             raise RecordError(f"cannot read {path}: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
             raise RecordError(f"{path} is not a result file: {error}") from None
+        if isinstance(raw, dict) and raw.keys() >= PYTEST_BENCHMARK:
+            raise RecordError(
+                f"{path} is a file of pytest-benchmark, for 'pytest-benchmark compare'; "
+                "'descentbench run' writes the results that are read here"
+            )
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if schema != SCHEMA:
             raise RecordError(f"{path} has schema {schema!r}; this version reads {SCHEMA}")
+        if follow and raw.keys() >= PRINTED and "tasks" not in raw:
+            return cls.load(_record_of(path, raw), follow=False)
         try:
             raw.pop("benchmarks", None)  # for another program; all of it is in the tasks
             check(raw, SHAPE)
@@ -197,6 +210,27 @@ class Record:
         except (DescentbenchError, TypeError, ValueError) as error:
             raise RecordError(f"{path} is damaged: {error}") from None
         return record
+
+
+PYTEST_BENCHMARK = {"benchmarks", "machine_info", "commit_info"}
+"""Fields by which a file of pytest-benchmark is recognised; a record has no machine_info."""
+
+PRINTED = {"machine", "results"}
+"""Fields by which the output of ``run --json`` is recognised."""
+
+
+def _record_of(path: Path, printed: dict[str, Any]) -> Path:
+    """Return where the record is that the output of ``run --json`` was made from."""
+    named = printed.get("record")
+    if isinstance(named, str) and named.isprintable() and Path(named).is_file():
+        return Path(named)
+    where = ", .benchmarks by default"
+    if isinstance(named, str):
+        where = f" of that run; {printable(named)} is not there any more"
+    raise RecordError(
+        f"{path} is the output of 'run --json', which holds no timings: "
+        f"give the record instead, a file in the store{where}"
+    )
 
 
 def _no_number(text: str) -> float:
