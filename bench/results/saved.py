@@ -80,7 +80,7 @@ def newest_timed(what: str, store: Path) -> Saved:
     if not timed:
         where = found[-1].path
         raise RecordError(
-            f"{what!r} has no time of a step: all cases failed, or the run ended first ({where})"
+            f"{what!r} has no time of a step: each case failed or the run ended early ({where})"
         )
     return only(timed)
 
