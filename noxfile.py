@@ -80,6 +80,12 @@ def pick_check(session: nox.Session) -> None:
 
 
 @shared
+def simulation(session: nox.Session) -> None:
+    """Play 300 picks on made-up machines, and hold them against the truth."""
+    run(session, "python", "-m", "bench.checks.simulation", *session.posargs)
+
+
+@shared
 def compare_check(session: nox.Session) -> None:
     """Compare the code with itself and with a slower copy, and count wrong verdicts."""
     run(session, "python", "-m", "bench.checks.compare", *session.posargs)

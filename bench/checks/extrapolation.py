@@ -1,8 +1,9 @@
 """Hold totals ten times beyond the largest measured size against measurements.
 
-Learnt and held in one interleaved run: on a shared machine the memory's pace
-drifts by more than what is looked for. What is left of that is told apart: the
-totals are also held as they would have been at the pace that was learnt at.
+One interleaved run measures both, because the memory throughput of a shared
+machine drifts by more than the errors in question. The rest of the drift is told
+apart: the totals are also held as they would have been at the throughput of the
+sizes that were learnt from.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.pick.verification import Prediction, hold, measure, plain_table
+from bench.pick.verification import Prediction, hold, measure_cases, plain_table
 from bench.results.case import Case
 from bench.results.summary import Interval
 
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
     from bench.results.summary import Result
 
 FEATURES, ROWS = 4, 300_000_000
-"""What is predicted: the data fill gigabytes."""
+"""Size that is predicted: its data fill gigabytes."""
 
 LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
-"""Rows that are learnt from; the last two are the end of the ladder for a far target."""
+"""Rows that the models learn from; the last two end the ladder of a far request."""
 
 ITERATIONS = 100, 10_000
 
 CONTENDERS = "numpy:blocked", "numba:parallel", "numpy:gram"
-"""Those that such a request may be answered with."""
+"""Backends that may be the answer to such a request."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +50,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Totals, and the parts that they are made of.
+    """Totals and their parts.
 
     Attributes
     ----------
     predictions : tuple of Prediction
         Against totals as they were measured.
-    at_one_pace : tuple of Prediction
-        Against totals with the steps that they would have had at the memory's usual
-        pace of the sizes that were learnt from.
+    at_one_throughput : tuple of Prediction
+        Against totals whose steps ran at the usual memory throughput of the sizes that
+        the models learnt from.
     parts : tuple of Part
     slowness : tuple of tuple
-        Backend, and how many times as long as usual a read took beside its steps.
+        Backend, and how long a read took beside its steps, relative to the usual.
     """
 
     predictions: tuple[Prediction, ...]
-    at_one_pace: tuple[Prediction, ...]
+    at_one_throughput: tuple[Prediction, ...]
     parts: tuple[Part, ...]
     slowness: tuple[tuple[str, float], ...] = ()
 
@@ -87,7 +88,7 @@ class Extrapolation:
             reads = ", ".join(f"{slow:.2f} ({backend})" for backend, slow in self.slowness)
             line += (
                 f" Beside them memory took {reads} times as long to be read as beside the "
-                f"smaller sizes; at one pace {_errors(self.at_one_pace)}."
+                f"smaller sizes; at one throughput {_errors(self.at_one_throughput)}."
             )
         return Group(Text(line), Text(), self._parts())
 
@@ -100,7 +101,7 @@ class Extrapolation:
 
 
 def _errors(predictions: Sequence[Prediction]) -> str:
-    """Say how large they are in the middle, and at the worst."""
+    """Say how large the median error and the worst one are."""
     from bench.show.text import percent
 
     worst = max(predictions, key=lambda p: p.error)
@@ -112,39 +113,38 @@ def extrapolate(
     threads: int, store: Path, report: Callable[[str, float], None]
 ) -> Extrapolation:
     """Measure the contenders up to `ROWS`, and predict the last from the others."""
-    from bench.host.machine import describe, last_cache_bytes
+    from bench.host.machine import describe
+    from bench.measure.read_curve import TASK, curve_of, measure_read_curve
+    from bench.pick.regime import cache_of
 
+    curve = measure_read_curve(threads, describe(threads).as_dict())[TASK]
     sizes = [*LEARNT, ROWS]
-    rows = [(name, n, FEATURES, "float32") for name in CONTENDERS for n in sizes]
-    record = measure(rows, threads, store, report)
-    return held(record, last_cache_bytes(describe(threads).as_dict()))
+    cases = [Case(name, n, FEATURES, "float32") for name in CONTENDERS for n in sizes]
+    record = measure_cases(cases, threads, store, report)
+    return held(record, cache_of(curve_of(curve)))
 
 
 def held(record: Record, cache_bytes: int) -> Extrapolation:
     """Learn from the sizes up to `LEARNT`'s last, and hold `ROWS` against that."""
-    from bench.pick.model import CostModel, machine_spreads
-    from bench.pick.observations import memory_pace, observations, steady_observations
+    from bench.pick.fitting import fit
+    from bench.pick.observations import observations
     from bench.results.summary import summarise
 
     shape = FEATURES, "float32"
     small, large = (_only(record, sizes) for sizes in (LEARNT, (ROWS,)))
-    pace = memory_pace([small], cache_bytes)
-    learnt = steady_observations([small], *shape, pace)
-    models = [
-        CostModel(b, of, *shape, cache_bytes, machine_spreads(learnt.values()), pace.states)
-        for b, of in learnt.items()
-    ]
+    fitted, memory = fit([small], *shape, cache_bytes)
+    models = list(fitted.values())
     there = [r for r in summarise(record) if r.rows == ROWS]
     far = observations([large], *shape)
     as_learnt, slowness = [], []
     for result in there:
         steps = far[result.backend]
-        moved = steps.at_usual_pace(pace, *shape)
+        moved = steps.at_usual_throughput(memory, *shape)
         if moved.waiting:  # a `gram`'s steps read nothing
-            at_one_pace = Interval(median(s.value for s in moved.step), None, None)
-            as_learnt.append(replace(result, step_s=at_one_pace))
+            at_one_throughput = Interval(median(s.value for s in moved.step), None, None)
+            as_learnt.append(replace(result, step_s=at_one_throughput))
             nbytes = result.bytes_per_step
-            slow = [pace.slowness(nbytes, r) for s in steps.step if (r := s.read_bytes_per_s)]
+            slow = [memory.slowness(nbytes, r) for s in steps.step if (r := s.read_bytes_per_s)]
             slowness.append((result.backend, median(slow)))
         else:
             as_learnt.append(result)
@@ -169,7 +169,7 @@ def _only(record: Record, sizes: Sequence[int]) -> Record:
 
 
 def parts_of(model: CostModel, result: Result) -> list[Part]:
-    """Return what a total is made of, predicted at a result's rows and measured there."""
+    """Return the parts of a total, predicted at a result's rows and measured there."""
     n, step = result.rows, result.step_s.median if result.step_s else None
     pairs = {
         "import": (model.import_s, result.import_s),

@@ -18,10 +18,20 @@ import click
 import numpy as np
 
 from bench.host.threads import apply
-from bench.pick.verification import Check, Outcome, Prediction, hold, judge, measure, memory
+from bench.pick.explorer import Explorer
+from bench.pick.known import Setting
+from bench.pick.verification import (
+    Check,
+    Outcome,
+    Prediction,
+    hold,
+    judge,
+    measure_cases,
+    memory,
+)
+from bench.results.case import Case
 
 if TYPE_CHECKING:
-    from bench.pick.explorer import Explorer
     from bench.pick.recommend import Answer
     from bench.results.summary import Result
 
@@ -38,7 +48,7 @@ ITERATIONS = (1, 100, 10_000)
 BUDGET = 60.0
 """Seconds for an answer."""
 
-Answers = Mapping[tuple[int, int, int], tuple["Explorer", "Answer"]]
+Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
 """By rows, features and iterations."""
 
 
@@ -73,18 +83,20 @@ def check_picks(threads: int, store: Path) -> Check:
 
     names = [str(name) for name in catalogue.select(("*@cpu",)) if not name.distributed]
     answers = ask(names, threads, store)
-    rows = [
-        (name, n, d, "float32") for d, sizes in SIZES.items() for n in sizes for name in names
+    cases = [
+        Case(name, n, d, "float32")
+        for d, sizes in SIZES.items()
+        for n in sizes
+        for name in names
     ]
-    return compare(answers, summarise(measure(rows, threads, store, say)))
+    return compare(answers, summarise(measure_cases(cases, threads, store, say)))
 
 
 def ask(names: Sequence[str], threads: int, store: Path) -> Answers:
-    """Return the answers; a request knows what those before it measured, in random order."""
+    """Return the answers to all requests, in random order; the store grows with each."""
     from bench.host.limits import available_bytes
     from bench.host.machine import describe
     from bench.measure.version import code_version
-    from bench.pick.explorer import Explorer
     from bench.pick.observations import alike
     from bench.pick.recommend import Request, recommend
 
@@ -96,9 +108,14 @@ def ask(names: Sequence[str], threads: int, store: Path) -> Answers:
         request = Request(rows, features, iterations, "float32", {"cpu": available_bytes()})
         began = time.monotonic()
         known = alike(store, machine, code)
-        explorer = Explorer(request, names, threads, machine, code, store, known, BUDGET)
-        explorer.run()
-        answer = recommend([*explorer.models.values()], request, explorer.unmeasured())
+        setting = Setting(
+            *(request, tuple(names), machine, code, threads, available_bytes(), {})
+        )
+        explorer = Explorer(setting, store, known, BUDGET)
+        with explorer:
+            explorer.explore(lambda *_: None)
+        models = [*explorer.known.models.values()]
+        answer = recommend(models, request, explorer.unmeasured())
         taken = time.monotonic() - began
         say(f"{requests[i]}: {answer.pick} in {taken:.1f} s", (done + 1) / len(requests))
         if answer.pick:
@@ -109,20 +126,19 @@ def ask(names: Sequence[str], threads: int, store: Path) -> Answers:
 def compare(answers: Answers, results: Sequence[Result]) -> Check:
     """Hold every request's picks and predictions against the measurements.
 
-    There are two picks where the first is for least squares only: the best loop
-    is judged among the loops.
+    Where the pick is for least squares only, the best loop is judged among the loops, too.
     """
     outcomes: list[Outcome] = []
     predictions: list[Prediction] = []
     peaks: dict[tuple[str, int, int], tuple[str, int, int, float, float]] = {}
     for (rows, features, iterations), (explorer, answer) in answers.items():
         at = [r for r in results if (r.rows, r.features) == (rows, features)]
-        models = [m for m in explorer.models.values() if m.complete]
+        models = [m for m in explorer.known.models.values() if m.complete]
         loops = [r for r in at if not r.least_squares_only]
         for pick, among in ((answer.pick, at), (answer.loop_pick, loops)):
             if pick and (outcome := judge(pick, rows, features, iterations, among)):
                 outcomes.append(outcome)
-        live = [m for m in models if m.backend not in explorer.dropped]
+        live = [m for m in models if m.backend not in explorer.known.excluded]
         predictions += hold(live, at, [iterations])
         peaks |= {line[:3]: line for line in memory(models, at)}
     unique = sorted(set(outcomes), key=lambda o: (o.features, o.rows, o.iterations, o.pick))

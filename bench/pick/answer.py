@@ -1,37 +1,21 @@
-"""The recommendation in words and as a table of 80 columns."""
+"""The recommendation in words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from backends.names import Name
 from bench.pick.model import Range
 from bench.pick.recommend import Answer, Candidate
-from bench.pick.throughput import MemoryPace
-from bench.show.formats import markdown_text
-from bench.show.text import (
-    byte_count,
-    count,
-    duration,
-    percent,
-    plural,
-    seconds,
-    times,
-)
-
-HEADINGS = "backend", "memory", "set-up", "a step", "total (90 %)", "pays\nfrom", "of\nbw"
+from bench.pick.throughput import MemoryThroughput
+from bench.show.text import byte_count, count, duration, plural, times
 
 MARGIN = 0.95
-"""A step that is not at least 5 % shorter is not said to pay off."""
+"""Largest step, relative to the pick's, that is said to pay off: 5 % shorter."""
 
 
 def sentence(answer: Answer) -> str:
-    """Say what to use, what it takes and what else there is; for anybody."""
+    """Return one sentence for anybody: the backend to use, its time, and the alternatives."""
     request = answer.request
     if answer.pick is None:
         return "Nothing can be recommended: no backend was measured to the end."
@@ -49,6 +33,8 @@ def sentence(answer: Answer) -> str:
             f"one with the memory, use {answer.pick}; that one would take {takes}."
         )
     parts = [f"Use {answer.pick} on {where(answer.pick)}: {takes}"]
+    if faster := _faster_but_tied(answer, answer.pick, answer.tied):
+        parts.append(faster)
     rivals = [
         c
         for c in answer.candidates
@@ -64,6 +50,20 @@ def sentence(answer: Answer) -> str:
     return "; ".join(parts) + "."
 
 
+def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
+    """Say why a plainer backend is named although another one has the shorter total."""
+    mine = answer.of(pick).total_s
+    assert mine is not None  # noqa: S101 it was picked by its total
+    others = [c for c in map(answer.of, tied) if c.total_s and c.fits is not False]
+    first = min(others, key=lambda c: c.total_s.median if c.total_s else 0.0, default=None)
+    if first is None or first.total_s is None or first.total_s.median >= mine.median:
+        return ""
+    return (
+        f"{first.backend}, with {duration(first.total_s.median)}, cannot be told apart from "
+        f"it, and {pick} is the plainer of the two"
+    )
+
+
 def size(answer: Answer) -> str:
     """Name the request's data."""
     request = answer.request
@@ -72,7 +72,7 @@ def size(answer: Answer) -> str:
 
 
 def where(backend: str) -> str:
-    """Name the device as one would say it."""
+    """Return the device in words."""
     device = Name.parse(backend).device
     return "this CPU" if device == "cpu" else device
 
@@ -115,114 +115,72 @@ def rounded(value: float) -> str:
     )
 
 
-def notes(answer: Answer, age: str, dropped: Mapping[str, str], ended: str) -> list[str]:
-    """Return what else has to be said, each in a line."""
+def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> list[str]:
+    """Return the remarks below the sentence, each in a line.
+
+    Parameters
+    ----------
+    answer : Answer
+    age : str
+        How old measurements from the store are.
+    excluded : mapping
+        Backends that cannot win.
+    ended : str
+        Why measuring ended early, if it did.
+    """
     found: list[str] = []
     if answer.pick is None:
         return found
     if answer.tied:
         found.append(
-            f"{answer.pick} can't be told apart from {', '.join(answer.tied)}; of such, the "
-            "plainest is taken that costs less than 5 % more."
+            f"{answer.pick} can't be told apart from {', '.join(answer.tied)}. Of backends "
+            "that tie, pick names the plainest that costs less than 5 % more."
         )
-    name = Name.parse(answer.pick)
-    if name.least_squares_only and answer.loop_pick:
+    gram = Name.parse(answer.pick).least_squares_only
+    if gram and answer.loop_pick:
         other = answer.of(answer.loop_pick)
+        assert other.total_s is not None  # noqa: S101 it was picked by its total
+        faster = _faster_but_tied(answer, answer.loop_pick, answer.loop_tied)
         found.append(
-            f"{answer.pick} works since the loss is a sum of squares. For another loss use "
-            f"{other.backend}: {span(other.total_s) if other.total_s else '–'} (--loop-only)."
+            f"{answer.pick} works only for squared error. For any other loss, use "
+            f"{other.backend}: {span(other.total_s)}{f'; {faster}' if faster else ''} "
+            "(--loop-only)."
         )
-    named = [answer.pick]
-    if name.least_squares_only and answer.loop_pick:
-        named.append(answer.loop_pick)
+    named = dict.fromkeys([answer.pick, *([answer.loop_pick] if gram else [])])
     found += [
-        f"{line.backend} was measured up to {count(line.largest_rows)} rows; what lies "
-        "beyond is extrapolated, and its interval wider for it."
-        for line in map(answer.of, named)
+        f"{line.backend} was measured up to {count(line.largest_rows)} rows; larger sizes are "
+        "extrapolated, and the interval is wider for it."
+        for line in map(answer.of, filter(None, named))
         if line.largest_rows < answer.request.rows
     ]
     found += [ended] if ended else []
     found += [age] if age else []
-    if dropped:
-        found.append(f"Dropped early, as they cannot win here: {', '.join(dropped)}.")
+    if excluded:
+        found.append(f"Excluded early, because they cannot win here: {', '.join(excluded)}.")
     return found
 
 
-def pace_note(pace: MemoryPace) -> list[str]:
-    """Say at which pace of the memory the totals hold, where it changes."""
-    if not pace.changes:
+def memory_note(memory: MemoryThroughput) -> list[str]:
+    """Say for which memory throughput the totals hold, where it changes."""
+    if not memory.changes:
         return []
-    slow, fast, usual = (f"{of / 1e9:.2g}" for of in (pace.slow, pace.fast, pace.usual))
-    found = f"This machine's memory was read at {slow} to {fast} GB/s from one time to another"
-    return [f"{found}; the totals are for {usual} GB/s, their intervals for all of that."]
+    slow, fast, usual = (f"{of / 1e9:.2g}" for of in (memory.slow, memory.fast, memory.usual))
+    found = f"This machine reads memory at {slow} to {fast} GB/s from one time to another"
+    return [f"{found}. The totals are for {usual} GB/s; their intervals cover the whole range."]
 
 
-def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
-    """Return the sentence, the remarks, the table and the crossovers."""
-    parts: list[RenderableType] = [Text(sentence(answer), "bold"), Text()]
-    parts += [*map(Text, remarks), *([Text()] if remarks else []), _table(answer)]
-    if any(line.fits is False for line in answer.candidates):
-        parts.append(
-            Text("✗: more memory than there is; the time is what it would take", "dim")
+def streaming_note(answer: Answer, a_pass_s: float | None) -> str:
+    """Say what it takes to read the rows anew for every step, where they do not fit."""
+    if a_pass_s is None or answer.loop_pick is None:
+        return (
+            "This machine can still do it by reading the rows anew for every step: "
+            "'descentbench fit --data FILE' does so, and 'pick --data FILE' says how long that "
+            "takes."
         )
-    silent = [c for c in answer.candidates if c.total_s is None]
-    parts += [Text(f"{c.backend}: {c.reason}", "dim") for c in silent]
-    if answer.crossovers:
-        k = plural(answer.request.iterations, "iteration")
-        parts += [Text(), Text(f"Where the fastest changes, at {k}:")]
-        parts += [
-            Text(
-                f"  from {rounded(x.rows)} rows ({rounded(x.low)}–{rounded(x.high)}) "
-                f"{x.after}, below it {x.before}"
-            )
-            for x in answer.crossovers
-        ]
-    return Group(*parts)
-
-
-def _table(answer: Answer) -> Table:
-    table = Table(
-        title=f"{size(answer)}, {plural(answer.request.iterations, 'iteration')}",
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        padding=0,
+    iterations = answer.request.iterations
+    return (
+        f"Reading the file anew for every step, {answer.loop_pick} takes about "
+        f"{duration(a_pass_s)} a pass on this machine: {plural(iterations, 'iteration')} in "
+        f"{duration(iterations * a_pass_s)} (descentbench fit --data). A gram backend needs "
+        "one pass."
     )
-    table.add_column(HEADINGS[0], overflow="fold", min_width=16)
-    for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for line in _lines(answer):
-        table.add_row(*line)
-    return table
-
-
-def answer_markdown(answer: Answer, remarks: Sequence[str]) -> str:
-    """Return the sentence, the table and the remarks in Markdown."""
-    headings = [heading.replace("\n", " ") for heading in HEADINGS]
-    parts = [f"**{sentence(answer)}**\n", markdown_text(headings, _lines(answer))]
-    return "\n".join([*parts, *(f"{remark}\n" for remark in remarks)])
-
-
-def _lines(answer: Answer) -> list[list[str]]:
-    """Return the cells of every backend that has a total."""
-    return [
-        [f"{line.backend} ◂" if line.backend == answer.pick else line.backend, *_cells(line)]
-        for line in answer.candidates
-        if line.total_s is not None
-    ]
-
-
-def _cells(line: Candidate) -> list[str]:
-    assert line.total_s is not None  # noqa: S101 the others have no line
-    assert line.step_s is not None  # noqa: S101
-    even = line.break_even_iterations
-    pays = "never" if even is None else "1" if even <= 1 else rounded(even)
-    return [
-        byte_count(line.needs_bytes, 2) + (" ✗" if line.fits is False else ""),
-        seconds(line.setup_s, 2),
-        seconds(line.step_s.median),
-        span(line.total_s),
-        pays,
-        percent(line.bandwidth_fraction),
-    ]

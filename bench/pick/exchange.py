@@ -1,18 +1,16 @@
-"""What several machines would take: the model of one, and an all-reduce a step between them.
+"""The time on several machines: the model of one, and an all-reduce per step between them.
 
 Each machine holds an equal share of the rows and computes with the same
-backend; a step then costs what the share costs, and the exchange of the sums.
-What two processes of this machine need for that is measured; a ring of k takes
+backend; a step then costs its share's time and the exchange of the sums. The
+exchange is measured between two processes of this machine; a ring of k takes
 k − 1 times as long (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -22,35 +20,38 @@ from backends import names
 from backends.names import Name
 from backends.problem import step_bytes
 from bench.measure.plan import Task
-from bench.measure.worker import Children
+from bench.pick.expense import STEP
+from bench.pick.known import is_gram
 from bench.pick.observations import measurements
 from bench.results.case import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from bench.pick.explorer import Explorer
+    from bench.pick.known import Known
     from bench.pick.model import CostModel
     from bench.pick.recommend import Request
     from bench.results.record import Record
 
 KERNEL = "dask:numpy"
-"""Whose steps over `SMALL_ROWS` are measured: all libraries' all-reduce is the same."""
+"""Backend whose steps are measured: the all-reduce is the same for all kernels."""
 
 SMALL_ROWS = 1000
-"""Few enough that a step is nothing but the exchange."""
-
-SECONDS = 0.2
+"""Rows of these steps: so few that a step is nothing but the exchange."""
 
 LONG = 10.0
-"""Seconds: a shorter descent needs no second machine."""
+"""Seconds of a descent: a shorter one needs no second machine."""
+
+STAGE_S = 8.0
+"""Seconds that measuring the exchange takes: two workers start, and compute some steps."""
 
 MOST_MACHINES = 1 << 20
+"""Largest number of machines that is tried: a million."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """A number of machines, and what each has to do; seconds and bytes."""
+    """A number of machines and the work of each, in seconds and bytes."""
 
     machines: int
     rows: int
@@ -67,13 +68,13 @@ class Machines:
     Attributes
     ----------
     backend : str
-        What runs on each of them.
+        Runs on each of them.
     exchange_s : float
         Seconds that two processes here need to add up their sums.
     shares : tuple of Share
-        Ever more machines, from the fewest that hold the data.
+        The fewest machines that hold the data, then twice and four times as many.
     pays_from_rows : float or None
-        Rows from which two take less time than one; None: never.
+        Rows from which two machines are faster than one; None for never.
     """
 
     backend: str
@@ -87,7 +88,7 @@ class Machines:
 
 
 def over_workers(backend: str) -> str | None:
-    """Return the distributed backend with this one's kernel; None if there is none."""
+    """Return the distributed backend with the kernel of this backend; None if there is none."""
     library = Name.parse(backend).library
     for name in names.libraries().values():
         if name.distributed and library in name.techniques:
@@ -96,34 +97,38 @@ def over_workers(backend: str) -> str | None:
 
 
 def installed() -> bool:
-    """Whether the exchange can be measured here."""
+    """Return whether the exchange can be measured here."""
     library = names.libraries()[Name.parse(KERNEL).library]
     return find_spec(library.imports) is not None
 
 
 def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
-    """Whether a second machine is worth a thought."""
+    """Return whether a second machine may be worth it."""
     return not fits or model.total_s(request.rows, request.iterations) > LONG
 
 
-def measure_exchange(explorer: Explorer) -> None:
-    """Measure the all-reduce of two workers, if it was not before; it joins the record."""
-    request = explorer.request
-    if exchange_s(explorer.records, request) is not None:
-        return
-    explorer.claim()
-    row = str(_row(request))
-    with tempfile.TemporaryDirectory(prefix="descentbench-") as scratch:
-        children = Children(
-            *(explorer.threads, SECONDS, Path(scratch), explorer.path.with_suffix("")),
-            timeout=60.0,
-        )
-        outcome = children.watched(Task("two workers", "test_step.py", (row,)))
-    explorer.record = explorer.record.with_outcome("two workers", outcome)
-    explorer.record.save(explorer.path)
+def missing_s(known: Known, records: Sequence[Record]) -> float:
+    """Return the seconds that measuring the exchange needs, if it is worth it; else 0."""
+    if exchange_s(records, known.request) is not None or not installed():
+        return 0.0
+    loops = [m for group in known.groups() for m in group if not is_gram(m.backend)]
+    if not loops:
+        return 0.0
+    best = min(loops, key=lambda m: known.total(m).median)
+    return STAGE_S if wanted(best, known.request, fits=_fits(best, known.request)) else 0.0
 
 
-def _row(request: Request) -> Case:
+def _fits(model: CostModel, request: Request) -> bool:
+    needs = model.peak_bytes(request.rows)
+    return needs is None or needs <= request.memory_bytes["cpu"]
+
+
+def task(request: Request) -> Task:
+    """Return the child that measures the all-reduce of two workers."""
+    return Task("two workers", STEP, (str(_case(request)),))
+
+
+def _case(request: Request) -> Case:
     return Case(KERNEL, SMALL_ROWS, request.features, request.dtype)
 
 
@@ -131,22 +136,22 @@ def exchange_s(records: Iterable[Record], request: Request) -> float | None:
     """Return the seconds of a step of two workers with hardly any rows, if measured."""
     steps = [
         median(m.seconds_per_step)
-        for row, m, _ in measurements(records)
-        if row == _row(request) and m.kind == "step"
+        for case, m, _ in measurements(records)
+        if case == _case(request) and m.kind == "step"
     ]
     return median(steps) if steps else None
 
 
 def across(model: CostModel, request: Request, exchange: float) -> Machines | None:
-    """Return what several machines like this one would take with a loop.
+    """Return the time that several machines like this one would take with a loop.
 
     Parameters
     ----------
     model : CostModel
-        Of the backend that runs on each.
+        Model of the backend that runs on each machine.
     request : Request
     exchange : float
-        Seconds of an all-reduce of two.
+        Seconds of an all-reduce between two.
 
     Returns
     -------
@@ -162,7 +167,7 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
 
 
 def _fewest(model: CostModel, request: Request) -> int:
-    """Return how many machines hold the data: doubled, then halved to the first that do."""
+    """Return the fewest machines that hold the data, by doubling and bisection."""
     memory = request.memory_bytes["cpu"]
 
     def holds(machines: int) -> bool:
@@ -199,7 +204,7 @@ def _share(model: CostModel, request: Request, machines: int, exchange: float) -
 
 
 def _pays_from(model: CostModel, request: Request, exchange: float) -> float | None:
-    """Return the rows from which halving them saves more than the exchange costs."""
+    """Return the rows from which half of them saves more than the exchange costs."""
     grid = np.geomspace(SMALL_ROWS, max(request.rows, 1e9) * 100, 400)
     gains = [model.step_s(n) - model.step_s(n / 2) > exchange for n in grid]
     never = [k for k, gain in enumerate(gains) if not gain]
@@ -208,7 +213,7 @@ def _pays_from(model: CostModel, request: Request, exchange: float) -> float | N
 
 
 def sentences(machines: Machines, request: Request) -> list[str]:
-    """Say what several machines take, and what was assumed."""
+    """Return sentences: the time of several machines, and the assumptions."""
     from bench.pick.answer import rounded
     from bench.show.text import byte_count, count, duration, plural, seconds
 

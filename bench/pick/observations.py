@@ -1,64 +1,146 @@
 """What earlier runs measured here: the store that `run` and `pick` share.
 
-Only records of the same machine, versions, threads and code count; a
-measurement taken elsewhere would be another machine's truth.
+Only records of the same machine, versions, threads and code count: timings from
+elsewhere say nothing about this machine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from backends.names import Name
-from bench.pick.model import Observations, Sample
-from bench.pick.throughput import MemoryPace
+from backends.problem import step_bytes
+from bench.pick.curves import Sample
+from bench.pick.throughput import MemoryThroughput
 from bench.results.case import BASELINES, READ, Case
 from bench.results.record import Measurement, Outcome, Record
 from bench.results.saved import folder
 from bench.results.summary import read_fraction
 
+NOT_TIMED = ("memory_bytes",)
+"""Fields of a machine that change no timing: a container's memory limit, for example."""
 
-def alike(store: Path, machine: dict[str, Any], code: str) -> list[Record]:
-    """Return the store's records that were taken here as it is now, oldest first."""
-    records = (saved.record for saved in folder(store))
-    return [r for r in records if r.machine == machine and r.code == code]
+
+@dataclass(frozen=True)
+class Observations:
+    """The measurements of a backend at one number of features and dtype.
+
+    Attributes
+    ----------
+    imports : tuple of float
+        Seconds, one per fresh process of its library.
+    place, first_call : tuple of Sample
+        Seconds, in a fresh process with cold compile caches.
+    place_again : tuple of Sample
+        Seconds, in a process that had placed the data before.
+    step : tuple of Sample
+        Seconds a step: the median of one process.
+    peak_bytes : tuple of Sample
+        Peak memory of a fresh process that placed the data and took a step.
+    added_bytes : tuple of Sample
+        Memory that placing and stepping added to a process that held the data.
+    failure : str
+        Why a case of the backend failed.
+    waiting : float
+        Share of a step over data in memory that waits for memory at usual throughput.
+    """
+
+    imports: tuple[float, ...] = ()
+    place: tuple[Sample, ...] = ()
+    place_again: tuple[Sample, ...] = ()
+    first_call: tuple[Sample, ...] = ()
+    step: tuple[Sample, ...] = ()
+    peak_bytes: tuple[Sample, ...] = ()
+    added_bytes: tuple[Sample, ...] = ()
+    failure: str = ""
+    waiting: float = 0.0
+
+    def at_usual_throughput(
+        self, memory: MemoryThroughput, features: int, dtype: str
+    ) -> Observations:
+        """Return the steps as they would have been at the memory's usual throughput."""
+        steps, waiting = [], []
+        for sample in self.step:
+            nbytes = step_bytes(sample.rows, features, dtype)
+            if sample.read_bytes_per_s and memory.holds(nbytes):
+                value, share = memory.steady(nbytes, sample.value, sample.read_bytes_per_s)
+                sample = Sample(sample.rows, value)
+                waiting.append(share)
+            steps.append(sample)
+        return replace(self, step=tuple(steps), waiting=median(waiting or [0.0]))
+
+
+def alike(store: Path, machine: Mapping[str, Any], code: str) -> list[Record]:
+    """Return the store's records of this machine and code, oldest first.
+
+    The memory limit may differ: it changes which sizes fit, and no timing. Failures
+    under another limit are left out, because memory may have been their reason.
+    """
+    here, memory = _timed(machine), machine.get("memory_bytes")
+    found = []
+    for saved in folder(store):
+        record = saved.record
+        if _timed(record.machine) == here and record.code == code:
+            same = record.machine.get("memory_bytes") == memory
+            found.append(record if same else _without_failures(record))
+    return found
+
+
+def _without_failures(record: Record) -> Record:
+    """Return the record without the cases that failed."""
+
+    def good(outcome: Outcome) -> Outcome:
+        kept = tuple(m for m in outcome.measurements if m.row not in outcome.failures)
+        return replace(outcome, measurements=kept, failures={})
+
+    return replace(record, tasks={name: good(o) for name, o in record.tasks.items()})
+
+
+def _timed(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the timings depend on."""
+    return {name: value for name, value in machine.items() if name not in NOT_TIMED}
 
 
 def measurements(records: Iterable[Record]) -> Iterator[tuple[Case, Measurement, Outcome]]:
-    """Yield every backend's measurements whose w was right, and the child's they are of.
+    """Yield the measurements of all backends whose w was right, with their child's outcome.
 
-    Those of a file's rows are left out: they may have been read from it.
+    Measurements over a file's rows are left out: the rows may have been read from disk.
     """
     for outcome in _of_memory(records):
         for m in outcome.measurements:
-            row = Case.parse(m.row)
-            if row.backend not in BASELINES and m.row not in outcome.failures:
-                yield row, m, outcome
+            case = Case.parse(m.row)
+            if case.backend not in BASELINES and m.row not in outcome.failures:
+                yield case, m, outcome
 
 
 def _of_memory(records: Iterable[Record]) -> Iterator[Outcome]:
-    """Yield what children gave that had their rows in memory."""
+    """Yield the outcomes of children whose rows were in memory."""
     for record in records:
         if not record.request.get("data"):
             yield from record.tasks.values()
 
 
-def memory_pace(records: Iterable[Record], cache_bytes: int) -> MemoryPace:
-    """Return the paces at which memory was read, beside any steps."""
+def memory_throughput(records: Iterable[Record], cache_bytes: int) -> MemoryThroughput:
+    """Return the throughputs of the reads that were timed beside the steps."""
     reads = []
     for outcome in _of_memory(records):
         for m in outcome.measurements:
-            row = Case.parse(m.row)
-            rate = _yardstick_rate(m) if m.kind == READ else _rate_beside(m)
-            if rate and row.reads_memory:
-                reads.append((row.bytes_per_step, rate))
-    return MemoryPace.of(reads, cache_bytes)
+            case = Case.parse(m.row)
+            if m.kind == READ:
+                rate = None if "threads" in m.info else _baseline_rate(m)
+            else:
+                rate = _rate_beside(m)
+            if rate and case.reads_memory:
+                reads.append((case.bytes_per_step, rate))
+    return MemoryThroughput.of(reads, cache_bytes)
 
 
-def _yardstick_rate(read: Measurement) -> float:
+def _baseline_rate(read: Measurement) -> float:
     return float(read.info["bytes"] / median(read.seconds_per_step))
 
 
@@ -67,64 +149,64 @@ def _rate_beside(step: Measurement) -> float | None:
     return median(rates) if rates else None
 
 
-def _read_beside(row: Case, step: Measurement, outcome: Outcome) -> float | None:
-    """Return the bytes/s of a read just before the rounds; else of the child's yardstick."""
-    if not row.reads_memory:
+def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | None:
+    """Return the bytes/s of the read just before the rounds; else of the child's baseline."""
+    if not case.reads_memory:
         return None
-    yardstick = str(row.read)
-    read = next((m for m in outcome.measurements if m.row == yardstick), None)
-    return _rate_beside(step) or (_yardstick_rate(read) if read else None)
+    baseline = str(case.read)
+    read = next((m for m in outcome.measurements if m.row == baseline), None)
+    return _rate_beside(step) or (_baseline_rate(read) if read else None)
 
 
 def noises(
     records: Iterable[Record], features: int, dtype: str
 ) -> Iterator[Mapping[str, float]]:
-    """Yield what disturbed each process that measured these features and dtype."""
+    """Yield the noise of each process that measured these features and dtype."""
     for record in records:
         for outcome in record.tasks.values():
-            rows = (Case.parse(m.row) for m in outcome.measurements)
-            if any((row.features, row.dtype) == (features, dtype) for row in rows):
+            cases = (Case.parse(m.row) for m in outcome.measurements)
+            if any((case.features, case.dtype) == (features, dtype) for case in cases):
                 yield outcome.noise
 
 
 def failures(records: Iterable[Record]) -> dict[Case, str]:
-    """Return why rows failed."""
+    """Return the reasons of the cases that failed."""
     return {
-        Case.parse(row): why
+        Case.parse(text): why
         for record in records
         for outcome in record.tasks.values()
-        for row, why in outcome.failures.items()
-        if not row.startswith(tuple(f"{y}/" for y in BASELINES))
+        for text, why in outcome.failures.items()
+        if not text.startswith(tuple(f"{y}/" for y in BASELINES))
     }
 
 
 def observations(
     records: Iterable[Record], features: int, dtype: str
 ) -> dict[str, Observations]:
-    """Sort what the records hold of these features and dtype by backend."""
+    """Sort the measurements of these features and dtype by backend."""
     records = list(records)
     imports = import_seconds(records)
     samples: dict[str, dict[str, list[Sample]]] = {}
-    for row, m, outcome in measurements(records):
-        if (row.features, row.dtype) != (features, dtype):
+    for case, m, outcome in measurements(records):
+        if (case.features, case.dtype) != (features, dtype):
             continue
-        mine = samples.setdefault(row.backend, {})
-        read = _read_beside(row, m, outcome) if m.kind == "step" else None
-        sample = Sample(row.rows, median(m.seconds_per_step), read)
+        mine = samples.setdefault(case.backend, {})
+        read = _read_beside(case, m, outcome) if m.kind == "step" else None
+        sample = Sample(case.rows, median(m.seconds_per_step), read)
         mine.setdefault(m.kind, []).append(sample)
         peak = m.info.get("peak_device_bytes") or m.info.get("peak_bytes")
         figures = {
-            "peak_bytes": (row.rows, peak),
-            "added_bytes": (m.info.get("more_rows", row.rows), m.info.get("added_bytes")),
-            "place_again": (row.rows, m.info.get("place_again_s")),
+            "peak_bytes": (case.rows, peak),
+            "added_bytes": (m.info.get("more_rows", case.rows), m.info.get("added_bytes")),
+            "place_again": (case.rows, m.info.get("place_again_s")),
         }
         for name, (rows, value) in figures.items():
             if value is not None:
                 mine.setdefault(name, []).append(Sample(rows, value))
     wrong = {
-        row.backend: why
-        for row, why in failures(records).items()
-        if (row.features, row.dtype) == (features, dtype)
+        case.backend: why
+        for case, why in failures(records).items()
+        if (case.features, case.dtype) == (features, dtype)
     }
 
     def of(backend: str, figure: str) -> tuple[Sample, ...]:
@@ -146,19 +228,22 @@ def observations(
 
 
 def steady_observations(
-    records: Iterable[Record], features: int, dtype: str, pace: MemoryPace
+    records: Iterable[Record], features: int, dtype: str, memory: MemoryThroughput
 ) -> dict[str, Observations]:
-    """Return the observations with the steps as they would be at the memory's usual pace."""
+    """Return the observations with the steps at the memory's usual throughput."""
     found = observations(records, features, dtype)
-    return {b: seen.at_usual_pace(pace, features, dtype) for b, seen in sorted(found.items())}
+    return {
+        backend: seen.at_usual_throughput(memory, features, dtype)
+        for backend, seen in sorted(found.items())
+    }
 
 
 def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
-    """Return the import times of every library, one a fresh process."""
+    """Return the import times of every library, one per fresh process."""
     found: dict[str, list[float]] = {}
-    for row, m, _ in measurements(records):
+    for case, m, _ in measurements(records):
         if m.kind == "import":
-            found.setdefault(row.library, []).append(m.seconds[0])
+            found.setdefault(case.library, []).append(m.seconds[0])
     return found
 
 
@@ -166,19 +251,19 @@ def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str,
     """Return each backend's share of the read bandwidth, at its largest measured size."""
     largest: dict[str, tuple[int, float]] = {}
     for record in records:
-        for row in {Case.parse(text) for text in record.request["rows"]}:
-            if (row.features, row.dtype) != (features, dtype):
+        for case in {Case.parse(text) for text in record.request["rows"]}:
+            if (case.features, case.dtype) != (features, dtype):
                 continue
-            if not row.reads_rows:
+            if not case.reads_rows:
                 continue
-            share = read_fraction(record, row)
-            if share is not None and row.rows >= largest.get(row.backend, (0, 0.0))[0]:
-                largest[row.backend] = row.rows, share
+            share = read_fraction(record, case)
+            if share is not None and case.rows >= largest.get(case.backend, (0, 0.0))[0]:
+                largest[case.backend] = case.rows, share
     return {backend: share for backend, (_, share) in largest.items()}
 
 
 def age(known: Iterable[Record], measured: Record) -> str:
-    """Say how old the measurements are that were not taken just now."""
+    """Say how old the measurements from the store are."""
     created = [datetime.fromisoformat(record.created) for record in known if record.tasks]
     if not created:
         return ""

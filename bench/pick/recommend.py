@@ -124,6 +124,8 @@ class Answer:
         The best of those that work with any loss.
     tied : tuple of str
         Those that can't be told apart from the pick.
+    loop_tied : tuple of str
+        Those that can't be told apart from the loop pick.
     fits : bool
         Whether the pick's memory is there; if not, nothing's is.
     candidates : tuple of Candidate
@@ -137,6 +139,7 @@ class Answer:
     fits: bool
     candidates: tuple[Candidate, ...]
     crossovers: tuple[Crossover, ...]
+    loop_tied: tuple[str, ...] = ()
 
     def of(self, backend: str) -> Candidate:
         """Return the line of a backend."""
@@ -170,7 +173,7 @@ def recommend(
     fitting = [m for m in eligible if lines[m.backend].fits is not False]
     pick, tied = choose(fitting or eligible, request.rows, request.iterations)
     loops = [m for m in fitting or eligible if not lines[m.backend].least_squares_only]
-    loop_pick, _ = choose(loops, request.rows, request.iterations)
+    loop_pick, loop_tied = choose(loops, request.rows, request.iterations)
     order = sorted(lines.values(), key=lambda c: c.total_s.median if c.total_s else math.inf)
     rest = [Candidate(b, available=False, reason=why) for b, why in unavailable.items()]
     return Answer(
@@ -181,6 +184,7 @@ def recommend(
         bool(fitting),
         (*order, *(c for c in rest if c.backend not in lines)),
         crossovers(fitting or eligible, request),
+        loop_tied,
     )
 
 

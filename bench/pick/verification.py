@@ -1,38 +1,44 @@
 """Hold predictions against measurements that no model has seen.
 
-``pick --verify`` does so at a few sizes; `bench.checks.pick` for two dozen picks.
+``pick --verify`` holds a few sizes, `bench.checks.pick` two dozen picks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from bench.measure.plan import Plan
+from bench.measure.runner import Runner
+from bench.pick.expense import SECONDS
+from bench.pick.known import Known
+from bench.pick.model import CostModel
+from bench.pick.peaks import CAUTION
+from bench.pick.recommend import choose
+from bench.results.case import Case
+from bench.results.record import Record
+from bench.results.summary import Result, summarise
 
+if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from bench.pick.explorer import Explorer
-    from bench.pick.model import CostModel
-    from bench.results.record import Record
-    from bench.results.summary import Result
-
 HELD_OUT = 3
-"""Sizes of ``--verify``."""
+"""Number of sizes that ``--verify`` measures."""
 
 PASSES = 3
+"""Passes over these sizes: the fewest that show a spread."""
 
 WORST_MEDIAN = 1.05
-"""A median regret above it fails."""
+"""Largest median regret that passes the check."""
 
 BYTES_A_SECOND = 1e7
-"""Of ``--verify``'s largest size, for each second of the budget."""
+"""Bytes of the largest held-out size per second of the budget."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,7 @@ def plain_table(*headings: str) -> Table:
 
 
 def measured_total(result: Result, iterations: int) -> float | None:
-    """Return import + place + first call + iterations · step; None for a row that failed."""
+    """Return import + place + first call + iterations · step; None for a case that failed."""
     if result.step_s is None or result.place_s is None or result.first_call_s is None:
         return None
     setup = (result.import_s or 0.0) + result.place_s + result.first_call_s
@@ -229,32 +235,34 @@ def judge(
     return Outcome(rows, features, iterations, pick, best, regret)
 
 
-def measure_held_out(explorer: Explorer) -> Check | None:
-    """Measure all complete backends at sizes that no model saw, and hold the answers to it.
+def held_out_sizes(known: Known) -> list[int]:
+    """Return sizes that no model saw, log-uniform up to what memory and budget allow.
 
-    Sizes are log-uniform up to what the memory and the budget allow; the
-    same request gives the same sizes. None where no pick could be measured.
+    The same request gives the same sizes.
     """
-    from backends.problem import step_bytes
-    from bench.pick.model import CAUTION
-    from bench.pick.recommend import choose
-    from bench.results.summary import summarise
-
-    request = explorer.request
-    models = [m for m in explorer.models.values() if m.complete]
-    seen = {s.rows for m in models for s in m.observations.step}
-    row_bytes = step_bytes(1, request.features, request.dtype)
-    most = min(request.memory_bytes["cpu"] / CAUTION, explorer.budget * BYTES_A_SECOND)
+    request = known.request
+    seen = {s.rows for m in known.models.values() for s in m.observations.step}
+    most = min(request.memory_bytes["cpu"] / CAUTION, known.budget * BYTES_A_SECOND)
     rng = np.random.default_rng([request.rows, request.features])
     sizes: list[int] = []
     while len(sizes) < HELD_OUT:
-        n = int(np.exp(rng.uniform(np.log(100), np.log(max(200.0, most / row_bytes)))))
+        n = int(np.exp(rng.uniform(np.log(100), np.log(max(200.0, most / known.nbytes(1))))))
         if n not in seen:
             sizes.append(n)
-    sizes.sort()
-    rows_of = [(m.backend, n, request.features, request.dtype) for n in sizes for m in models]
-    explorer.claim()
-    results = summarise(measure(rows_of, explorer.threads, explorer.store, explorer.report))
+    return sorted(sizes)
+
+
+def verify(
+    known: Known, measure: Callable[[Sequence[Case]], Record], sizes: Sequence[int]
+) -> Check | None:
+    """Measure all complete backends at the sizes, and hold the answers to the results.
+
+    None where no pick could be measured.
+    """
+    request = known.request
+    models = [m for m in known.models.values() if m.complete]
+    cases = [Case(m.backend, n, request.features, request.dtype) for n in sizes for m in models]
+    results = summarise(measure(cases))
     outcomes = []
     for n in sizes:
         pick, _ = choose(models, n, request.iterations)
@@ -271,28 +279,23 @@ def measure_held_out(explorer: Explorer) -> Check | None:
     )
 
 
-def measure(
-    rows: Sequence[tuple[str, int, int, str]],
+def measure_cases(
+    cases: Sequence[Case],
     threads: int,
     store: Path,
     report: Callable[[str, float], None],
 ) -> Record:
-    """Measure rows in one interleaved run; what a `pick` may learn from later, too.
+    """Measure cases in one interleaved run; a later pick may learn from them.
 
     Parameters
     ----------
-    rows : sequence of tuple
-        Backend, rows, features, dtype.
+    cases : sequence of Case
     threads : int
     store : Path
     report : callable
-        Is told what comes next and the share that is done, before each child.
+        Is told the next task and the share that is done, before each child.
     """
-    from bench.measure.plan import Plan
-    from bench.measure.runner import Runner
-    from bench.results.case import Case
-
-    plan = Plan(tuple(Case(*row) for row in rows), PASSES, 0.1)
+    plan = Plan(tuple(cases), PASSES, SECONDS)
     runner = Runner(plan, threads, store)
     total = len(plan.tasks())
     done = iter(range(total + 1))

@@ -1,6 +1,6 @@
 "use strict";
-// The cost model and the choice, as in bench/model.py and bench/pick.py: the same
-// measurements, the same draws, the same answer. tests/test_page.py holds them together.
+// The cost model and the choice, as in bench/pick/model.py and bench/pick/recommend.py: the same
+// measurements, the same draws, the same answer. tests/bench/report/test_page.py holds them together.
 
 class CostModel {
   static made = 0;
@@ -29,7 +29,7 @@ class CostModel {
     return this.drawn;
   }
 
-  // What a step takes by the memory's pace, relative to the usual.
+  // A step's time under the memory's states, relative to the usual one.
   slowed(rows, count) {
     const found = new Float64Array(count).fill(1);
     if (!this.states.length) return found;

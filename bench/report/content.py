@@ -16,7 +16,8 @@ from backends.synthetic import generate
 from bench.fit.descend import descend
 from bench.measure.verify import LEARNING_RATE
 from bench.pick.answer import sentence
-from bench.pick.model import BETWEEN, COVERAGE, DRAWS, FARTHEST, CostModel
+from bench.pick.draws import DRAWS
+from bench.pick.model import BETWEEN, COVERAGE, FARTHEST, CostModel
 from bench.pick.recommend import TIE, Answer, Request, recommend
 from bench.pick.throughput import IN_MEMORY, SEED
 from bench.report.sources import Shape, Source

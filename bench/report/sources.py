@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bench.host.machine import last_cache_bytes
-from bench.pick.model import CostModel, machine_spreads
-from bench.pick.observations import memory_pace, steady_observations
+from bench.pick.fitting import fit
+from bench.pick.model import CostModel
 from bench.pick.recommend import plainness
+from bench.pick.regime import effective_cache_bytes
 from bench.results.record import Record
 from bench.results.saved import Saved
 from bench.results.summary import NOT_MEASURED, Result, summarise
@@ -67,16 +67,10 @@ class Source:
     def models(self) -> dict[Shape, list[CostModel]]:
         """Complete cost models, the plainest first, where two or more can be compared."""
         found = {}
-        cache = last_cache_bytes(self.machine)
-        pace = memory_pace(self.records, cache)
+        cache = effective_cache_bytes(self.records, self.machine)
         for shape in sorted({(r.features, r.dtype) for r in self.results}):
-            seen = steady_observations(self.records, *shape, pace)
-            spreads = machine_spreads(seen.values())
-            models = [
-                CostModel(name, of, *shape, cache, spreads, pace.states)
-                for name, of in seen.items()
-            ]
-            complete = [m for m in models if m.complete]
+            models, _ = fit(self.records, *shape, cache)
+            complete = [m for m in models.values() if m.complete]
             if len(complete) > 1:
                 found[shape] = sorted(complete, key=lambda m: plainness(m.backend))
         return found

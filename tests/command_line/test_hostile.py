@@ -27,7 +27,7 @@ from backends.rows.datafile import load
 from bench.cli import COMMANDS, main
 from bench.host import threads
 from bench.measure import runner as measure
-from bench.pick import explorer as explore
+from bench.pick import explorer
 from bench.pick.observations import age, fractions, observations
 from bench.report.sources import sources
 from bench.results.record import Record, RecordError
@@ -319,7 +319,7 @@ def idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise EnoughError("enough")
 
     monkeypatch.setattr(measure, "side_by_side", enough)
-    monkeypatch.setattr(explore.Explorer, "run", enough)
+    monkeypatch.setattr(explorer.Explorer, "explore", enough)
     monkeypatch.setattr(threads, "apply", lambda count=None: count or 1)
     return tmp_path
 

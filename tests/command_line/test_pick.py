@@ -17,7 +17,7 @@ from bench.host.noise import Noise
 from bench.measure.plan import Task
 from bench.measure.worker import Children
 from bench.pick import exchange as machines
-from bench.pick import explorer as explore
+from bench.pick import next as planner
 from bench.results.record import Outcome, Record
 from tests.support.world import World
 
@@ -35,7 +35,7 @@ def test_an_answer_and_then_another_from_the_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Noise, "seen", lambda _: {"others": 0.5})
-    monkeypatch.setattr(explore, "PASSES", 1)
+    monkeypatch.setattr(planner, "PASSES", 1)
     store = "--store", tmp_path
     first = call(*SMALL, "--rows", 20_000, "--iterations", 50, *store)
     assert first.exit_code == 0, first.output
@@ -64,7 +64,8 @@ def test_an_answer_and_then_another_from_the_store(
         step = line["step_s"]["median"]
         assert total["median"] == pytest.approx(line["setup_s"] + 60 * step)
 
-    monkeypatch.setattr(machines, "measure_exchange", lambda _: None)
+    World(monkeypatch)  # other sizes decide that one, and are measured
+    monkeypatch.setattr(machines, "installed", lambda: False)
     nothing_fits = call(*SMALL, "--rows", 1e13, *store)
     assert nothing_fits.stdout.startswith("No backend holds 1e13 rows")
 
@@ -80,12 +81,13 @@ def test_nobody_else_measures_meanwhile(
         assert call(*request).exit_code == 0
     tried = []
 
-    def run(children: Children, task: Task) -> Outcome:
+    def run(_: object, task: Task, *_seconds: float) -> Outcome:
         tried.append(task)
         with pytest.raises(StoreError, match="is in use by"), hold(tmp_path):
             pass
         return Outcome()
 
+    monkeypatch.setattr(World, "run", run)
     monkeypatch.setattr(Children, "run", run)
     monkeypatch.setattr(machines, "wanted", lambda *_, **__: measures == "exchange")
     result = call(*request, *(["--verify"] if measures == "check" else []))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.pick.model import (
-    CostModel,
-    Observations,
-    Sample,
-)
+from bench.pick.curves import Sample
+from bench.pick.model import CostModel
+from bench.pick.observations import Observations
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 30_000_000)
 

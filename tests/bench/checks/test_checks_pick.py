@@ -78,19 +78,19 @@ def test_the_page_says_how_far_off_and_in_which_direction() -> None:
         Prediction(backend, ROWS, 4, 100, predicted, 1.0, 2.5, 2.0)
         for backend, predicted in (("numpy", 1.8), ("torch", 2.6), ("jax", 2.0))
     )
-    one_pace = tuple(replace(p, measured_s=p.predicted_s / 1.05) for p in apart)
+    one_throughput = tuple(replace(p, measured_s=p.predicted_s / 1.05) for p in apart)
     part = Part("numpy", "place", 3.0, 2.0)
-    page = text(Extrapolation(apart, one_pace, (part,), (("numpy", 1.8),)).page())
+    page = text(Extrapolation(apart, one_throughput, (part,), (("numpy", 1.8),)).page())
     page = " ".join(page.split())
     assert "over 3 totals the median error is 10%, the worst 30% (torch)" in page
     assert "1 were predicted too low, and 3 lie in their intervals" in page
     assert "Beside them memory took 1.80 (numpy) times as long" in page
-    assert "at one pace the median error is 5%, the worst 5%" in page
+    assert "at one throughput the median error is 5%, the worst 5%" in page
     assert page.split()[-5:] == ["numpy", "place", "3", "2", "1.50"]
     assert "Beside them" not in text(Extrapolation(apart, apart, (part,)).page())
 
 
-def test_what_the_memorys_pace_did_is_told_apart() -> None:
+def test_what_the_memorys_throughput_did_is_told_apart() -> None:
     """All that waits for memory is 1.8 times as slow beside the large size."""
     sizes = [(n, FEATURES) for n in (*LEARNT, extrapolation.ROWS)]
     costs = {b: made_up.COSTS[b] for b in CONTENDERS}
@@ -103,7 +103,7 @@ def test_what_the_memorys_pace_did_is_told_apart() -> None:
     )  # of large reads, and of smaller ones a cache is less
     raw, steady = (
         {(p.backend, p.iterations): p.error for p in of}
-        for of in (found.predictions, found.at_one_pace)
+        for of in (found.predictions, found.at_one_throughput)
     )
     assert raw["numba:parallel", 10_000] == pytest.approx(1 - 1 / 1.8, abs=0.05)
     assert max(steady.values()) < 0.06

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.problem import step_bytes
+from bench.pick.curves import Sample
 from bench.pick.exchange import across, over_workers, sentences, wanted
-from bench.pick.model import CostModel, Observations, Sample
+from bench.pick.model import CostModel
+from bench.pick.observations import Observations
 from bench.pick.recommend import Request
 
 NANOSECONDS_A_ROW = 2.0

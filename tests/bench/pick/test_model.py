@@ -13,19 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.pick.model import (
-    BETWEEN,
-    BEYOND,
-    CAUTION,
-    PRIOR_COUNT,
-    SETUP_SPREAD,
-    SLOWEST_COPY,
-    STEP_SPREAD,
-    CostModel,
-    Sample,
-    student_t4,
-    uniforms,
-)
+from bench.pick.curves import Sample
+from bench.pick.draws import student_t4, uniforms
+from bench.pick.model import BETWEEN, BEYOND, SLOWEST_COPY, CostModel
+from bench.pick.peaks import CAUTION
+from bench.pick.spread import PRIOR_COUNT, SETUP_SPREAD, STEP_SPREAD
 from tests.support.models import SIZES, model, observed
 
 noisy_models = st.builds(

@@ -166,7 +166,7 @@ def test_the_sentence_needs_no_glossary() -> None:
 
 
 def test_nothing_measured_is_said() -> None:
-    answer = recommend([], ask(), {"torch": "the budget ended before its turn"})
+    answer = recommend([], ask(), {"torch": "the budget ended before it was measured"})
     assert answer.pick is None
     assert sentence(answer).startswith("Nothing can be recommended")
     assert not answer.candidates[0].available
@@ -176,7 +176,7 @@ def test_nothing_measured_is_said() -> None:
 def test_gram_names_a_loop_for_other_losses() -> None:
     answer = recommend([SLOW, FAST, GRAM], ask(iterations=100_000), {})
     said = " ".join(notes(answer, "", {}, ""))
-    assert "sum of squares" in said
+    assert "works only for squared error" in said
     assert "numba:parallel" in said
     assert "extrapolated" not in said
 

@@ -1,4 +1,4 @@
-"""The memory's pace: what it does to a step is told apart from what the step is."""
+"""The memory's throughput: its share of a step is told apart from the step's own time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.problem import step_bytes
-from bench.pick.answer import pace_note
-from bench.pick.model import DRAWS, CostModel, Observations, Sample
-from bench.pick.observations import memory_pace, observations
+from bench.pick.answer import memory_note
+from bench.pick.curves import Sample
+from bench.pick.draws import DRAWS
+from bench.pick.model import CostModel
+from bench.pick.observations import Observations, memory_throughput, observations
 from bench.pick.recommend import choose
-from bench.pick.throughput import IN_MEMORY, MemoryPace
+from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.case import Case
 from bench.results.record import Measurement, Outcome
 from tests.support import made_up
@@ -25,28 +27,28 @@ CACHE = 32 << 20
 GIGABYTE = 10**9
 
 
-def paces(*gb_per_s: float, nbytes: int = 10**13) -> MemoryPace:
-    return MemoryPace.of([(nbytes, p * 1e9) for p in gb_per_s], CACHE)
+def reads(*gb_per_s: float, nbytes: int = 10**13) -> MemoryThroughput:
+    return MemoryThroughput.of([(nbytes, p * 1e9) for p in gb_per_s], CACHE)
 
 
-def test_the_usual_pace_is_what_a_long_descent_gets() -> None:
+def test_the_usual_throughput_is_what_a_long_descent_gets() -> None:
     """Half of the bytes at 30 and half at 60 GB/s are read at 40; one hiccup is left out."""
-    assert paces(30, 60).usual == pytest.approx(40e9, rel=1e-5)
-    assert paces(*[30] * 6, *[60] * 6, 0.1, 10_000).usual == pytest.approx(40e9, rel=1e-5)
+    assert reads(30, 60).usual == pytest.approx(40e9, rel=1e-5)
+    assert reads(*[30] * 6, *[60] * 6, 0.1, 10_000).usual == pytest.approx(40e9, rel=1e-5)
 
 
 def test_what_a_cache_holds_says_nothing() -> None:
-    assert not paces(30, nbytes=IN_MEMORY * CACHE - 1).states
-    assert paces(30, nbytes=IN_MEMORY * CACHE).usual == pytest.approx(30e9 * 3 / 4)
+    assert not reads(30, nbytes=IN_MEMORY * CACHE - 1).states
+    assert reads(30, nbytes=IN_MEMORY * CACHE).usual == pytest.approx(30e9 * 3 / 4)
 
 
 def test_remaining_bytes_of_a_cache_are_no_faster_memory() -> None:
     """A read of which the cache keeps its size takes as long as the others' bytes do."""
     bare = 40e9
-    reads = [(n, n / ((n - CACHE) / bare)) for n in (4 * CACHE, 10 * CACHE, 100 * CACHE)]
-    pace = MemoryPace.of(reads, CACHE)
-    assert pace.usual == pytest.approx(bare)
-    assert pace.states == pytest.approx([1.0] * len(pace.states))
+    sizes = [(n, n / ((n - CACHE) / bare)) for n in (4 * CACHE, 10 * CACHE, 100 * CACHE)]
+    memory = MemoryThroughput.of(sizes, CACHE)
+    assert memory.usual == pytest.approx(bare)
+    assert memory.states == pytest.approx([1.0] * len(memory.states))
 
 
 @given(
@@ -54,15 +56,15 @@ def test_remaining_bytes_of_a_cache_are_no_faster_memory() -> None:
     st.lists(st.floats(10, 100), min_size=1, max_size=8),
     st.integers(GIGABYTE, 100 * GIGABYTE),
 )
-def test_a_step_is_the_same_at_whatever_pace_it_was_measured(
+def test_a_step_is_the_same_at_whatever_throughput_it_was_measured(
     own: float, seen: list[float], nbytes: int
 ) -> None:
     """A step takes its own time and the memory's; all measurements say what it usually is."""
-    pace = paces(*seen, nbytes=nbytes)
-    usually = own + nbytes / pace.usual * (1 - CACHE / nbytes)
+    memory = reads(*seen, nbytes=nbytes)
+    usually = own + nbytes / memory.usual * (1 - CACHE / nbytes)
     for gb_per_s in seen:
         step = own + nbytes / (gb_per_s * 1e9)
-        steady, waiting = pace.steady(nbytes, step, gb_per_s * 1e9)
+        steady, waiting = memory.steady(nbytes, step, gb_per_s * 1e9)
         assert steady == pytest.approx(usually)
         assert waiting == pytest.approx(1 - own / usually, abs=1e-9)
 
@@ -70,11 +72,11 @@ def test_a_step_is_the_same_at_whatever_pace_it_was_measured(
 def test_steps_in_a_cache_and_those_without_a_read_stay_as_they_are() -> None:
     small, far = 1_000, 10**9
     seen = Observations(step=(Sample(small, 1.0, 30e9), Sample(far, 2.0)))
-    assert seen.at_usual_pace(paces(30, 60), 1, "float32") == seen
+    assert seen.at_usual_throughput(reads(30, 60), 1, "float32") == seen
     moved = replace(seen, step=(*seen.step, Sample(far, 1.0, 30e9)))
-    steady = moved.at_usual_pace(paces(30, 60), 1, "float32")
+    steady = moved.at_usual_throughput(reads(30, 60), 1, "float32")
     assert steady.step[:2] == seen.step
-    assert steady.step[2].value < 1.0  # it was measured at the slow pace
+    assert steady.step[2].value < 1.0  # it was measured in the slow state
     assert steady.waiting > 0
 
 
@@ -83,21 +85,21 @@ def bound(a_row: float, waiting: float, states: tuple[float, ...], backend: str)
     return CostModel(backend, seen, 1, "float32", states=states)
 
 
-def test_an_interval_holds_all_paces_and_a_step_in_cache_none() -> None:
-    states = paces(30, 60).states
+def test_an_interval_holds_all_memory_states_and_a_step_in_cache_none() -> None:
+    states = reads(30, 60).states
     steady, moved = (bound(1e-10, 1.0, s, "numpy") for s in ((), states))
     n = 10**9
     assert moved.step(n).low < 0.75 * steady.step(n).median
     assert moved.step(n).high > 1.3 * steady.step(n).median
     assert moved.step(n).median == steady.step(n).median
-    assert moved.at_usual_pace.step(n) == steady.step(n)
+    assert moved.at_usual_throughput.step(n) == steady.step(n)
     assert moved.step(10_000) == steady.step(10_000)
     half = bound(1e-10, 0.5, states, "numpy")
     assert steady.step(n).spread < half.step(n).spread < moved.step(n).spread
 
 
-def test_the_pace_is_shared_so_that_it_hides_no_winner() -> None:
-    states = paces(30, 60).states
+def test_the_memory_state_is_shared_so_that_it_hides_no_winner() -> None:
+    states = reads(30, 60).states
     slow, fast = bound(1.5e-10, 1.0, states, "numpy"), bound(1e-10, 1.0, states, "torch")
     n = 30_000_000  # as far as was measured
     totals = [m.totals(n, 10**4) for m in (slow, fast)]
@@ -128,14 +130,14 @@ def test_a_read_is_of_the_same_process() -> None:
     found = observations([record], 1, "float32")
     assert [s.read_bytes_per_s for s in found["numba:parallel"].step] == [24e9, 2e9]
     assert [s.read_bytes_per_s for s in found["numpy:gram"].step] == [None]
-    assert len(memory_pace([record], CACHE).bytes_per_s) == 3
+    assert len(memory_throughput([record], CACHE).bytes_per_s) == 3
     of_file = replace(record, request=record.request | {"data": {"path": "rows.npy"}})
-    assert not memory_pace([of_file], CACHE).bytes_per_s
+    assert not memory_throughput([of_file], CACHE).bytes_per_s
 
 
-def test_a_pace_that_changes_is_told() -> None:
-    assert pace_note(paces(40, 41, 42)) == []
-    assert pace_note(paces()) == []
-    (told,) = pace_note(paces(*[30] * 5, *[60] * 5))
-    assert "read at 30 to 60 GB/s" in told
-    assert "the totals are for 40 GB/s" in told
+def test_a_throughput_that_changes_is_told() -> None:
+    assert memory_note(reads(40, 41, 42)) == []
+    assert memory_note(reads()) == []
+    (told,) = memory_note(reads(*[30] * 5, *[60] * 5))
+    assert "reads memory at 30 to 60 GB/s" in told
+    assert "The totals are for 40 GB/s" in told

@@ -1,0 +1,248 @@
+"""Made-up machines whose costs are known: they measure for a pick without any hardware."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from backends.names import Name
+from backends.problem import step_bytes
+from bench.measure.plan import Task
+from bench.measure.read_curve import ROW_BYTES, TASK, sizes
+from bench.pick.expense import SETUP, STEPS_A_CASE
+from bench.results.case import READ, Case
+from bench.results.record import Measurement, Outcome
+
+CACHED_COMPILERS = ("numba", "torch")
+"""Libraries that keep compiled code between processes."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The true costs of a backend; seconds, and bytes a second.
+
+    Attributes
+    ----------
+    import_s, opening_s, compile_s, latency_s : float
+        Import, fixed part of placing, compiling, fixed part of a step.
+    arithmetic_s : float
+        Seconds a byte that a step computes, while it reads nothing.
+    reads : float
+        Times that a step reads its data; 0 for `gram`.
+    placing : float
+        Throughput of placing.
+    bytes_per_s : float
+        Memory throughput of a device; 0 where the host's memory is read.
+    """
+
+    import_s: float
+    opening_s: float
+    compile_s: float
+    latency_s: float
+    arithmetic_s: float
+    reads: float
+    placing: float
+    bytes_per_s: float = 0.0
+
+
+@dataclass
+class MadeUp:
+    """A machine, its clock, and what it was asked to measure.
+
+    Attributes
+    ----------
+    costs : mapping
+        Backend → its true costs.
+    cache_bytes, reported_bytes : int
+        The last cache that data really get, and the one that the system reports.
+    memory_rate, cache_rate : float
+        Bytes a second of a read with all cores.
+    slow : float
+        How long memory takes in its slow state, relative to the fast one.
+    dwell_s : float
+        Mean seconds that memory stays in a state.
+    noise, setup_noise : float
+        Relative spread between processes.
+    start_s : float
+        Seconds to start a child.
+    making : float
+        Bytes a second at which a child makes its data.
+    """
+
+    costs: Mapping[str, Costs]
+    cache_bytes: int = 32 << 20
+    reported_bytes: int = 32 << 20
+    memory_rate: float = 20e9
+    cache_rate: float = 80e9
+    slow: float = 1.0
+    dwell_s: float = 30.0
+    noise: float = 0.0
+    setup_noise: float = 0.0
+    start_s: float = 0.7
+    making: float = 4e8
+    seed: int = 0
+    memory_bytes: int = 64 * 10**9
+    now: float = 0.0
+    tasks: list[Task] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.warm: set[str] = set()
+        self.turns = np.cumsum(self.rng.exponential(self.dwell_s, 2000))
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """The machine as a record describes it."""
+        return {
+            "cpu": "made up",
+            "cpus": 4,
+            "memory_bytes": self.memory_bytes,
+            "caches": {"L3": self.reported_bytes},
+            "os": "none",
+            "python": "3",
+            "gpus": [],
+            "versions": {},
+            "threads": 4,
+        }
+
+    # -- the truth ------------------------------------------------------------
+
+    @property
+    def usual(self) -> float:
+        """Mean time of a read from memory, relative to the fast state."""
+        return (1 + self.slow) / 2
+
+    def read_s(self, nbytes: float, state: float) -> float:
+        """Return the seconds of reading so many bytes from the host's memory or cache."""
+        cached = min(1.0, self.cache_bytes / nbytes)
+        return nbytes * (cached / self.cache_rate + (1 - cached) * state / self.memory_rate)
+
+    def step_s(self, case: Case, state: float) -> float:
+        """Return the seconds of a step."""
+        of = self.costs[case.backend]
+        nbytes = step_bytes(*case.size)
+        if not of.reads:
+            return of.latency_s
+        reading = nbytes / of.bytes_per_s if of.bytes_per_s else self.read_s(nbytes, state)
+        return of.latency_s + nbytes * of.arithmetic_s + of.reads * reading
+
+    def place_s(self, case: Case) -> float:
+        """Return the seconds of placing the data."""
+        of = self.costs[case.backend]
+        return of.opening_s + step_bytes(*case.size) / of.placing
+
+    def total_s(self, case: Case, iterations: int) -> float:
+        """Return the mean total."""
+        of = self.costs[case.backend]
+        steps = (iterations + 1) * self.step_s(case, self.usual)
+        return of.import_s + self.place_s(case) + of.compile_s + steps
+
+    def one_total_s(self, case: Case, iterations: int, rng: np.random.Generator) -> float:
+        """Return the total of one process, with its noise, at the mean of the memory states."""
+        of = self.costs[case.backend]
+
+        def setup(value: float) -> float:
+            return float(value * np.exp(self.setup_noise * rng.standard_normal()))
+
+        step = self.step_s(case, self.usual) * np.exp(self.noise * rng.standard_normal())
+        first = setup(of.compile_s + step)
+        return setup(of.import_s) + setup(self.place_s(case)) + first + float(iterations * step)
+
+    # -- measuring ------------------------------------------------------------
+
+    def clock(self) -> float:
+        """Return the made-up time."""
+        return self.now
+
+    def state(self) -> float:
+        """Return the memory's state now."""
+        return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
+
+    def noisy(self, value: float, spread: float) -> float:
+        """Return a measured value."""
+        return float(value * np.exp(spread * self.rng.standard_normal()))
+
+    def read_curve(self) -> dict[str, Outcome]:
+        """Read memory of all sizes, the fastest of three passes."""
+        found = []
+        for size in sizes(self.reported_bytes, self.memory_bytes):
+            seconds = min(
+                self.noisy(self.read_s(size, self.state()), self.noise / 2) for _ in range(3)
+            )
+            self.now += 3 * seconds + size / 4e9
+            row = str(Case(READ, size // ROW_BYTES, 1, "float32"))
+            info = {"bytes": size, "threads": 4}
+            found.append(Measurement(READ, row, (seconds,), 1, info))
+        return {TASK: Outcome(tuple(found))}
+
+    def run(self, task: Task, seconds: float) -> Outcome:
+        """Measure a task; if it takes too long, the clock stops at the limit."""
+        self.tasks.append(task)
+        began = self.now
+        self.now += self.noisy(self.start_s, 0.1)
+        cases = [Case.parse(text) for text in task.cases]
+        self.now += self.costs[cases[0].backend].import_s
+        self.now += sum(step_bytes(*size) for size in {c.size for c in cases}) / self.making
+        found: list[Measurement] = []
+        for case in cases:
+            if case.backend == READ:
+                found.append(self._read(case))
+            elif task.suite == SETUP:
+                found += self._setup(case)
+            else:
+                found.append(self._steps(case))
+        if self.now >= began + seconds:
+            self.now = began + seconds
+            return Outcome(failures={task.cases[0]: "took too long"})
+        return Outcome(tuple(found))
+
+    def _read(self, case: Case) -> Measurement:
+        nbytes = case.bytes_per_step
+        seconds = self.noisy(self.read_s(nbytes, self.state()), self.noise / 3)
+        self.now += 5 * seconds
+        return Measurement(READ, str(case), (seconds,), 1, {"bytes": nbytes})
+
+    def _setup(self, case: Case) -> list[Measurement]:
+        of, row, nbytes = self.costs[case.backend], str(case), case.bytes_per_step
+        step = self.step_s(case, self.state())
+        first = self.noisy(of.compile_s + step, self.setup_noise)
+        place = self.noisy(self.place_s(case), self.setup_noise)
+        self.now += first + place + 0.2
+        self.warm.add(case.backend)
+        peak = {"peak_bytes": int(6e7 + 2 * nbytes)}
+        rows = 10**6
+        more = {"added_bytes": rows * case.bytes_per_step // case.rows, "more_rows": rows}
+        imported = self.noisy(of.import_s, self.setup_noise)
+        found = [Measurement("import", row, (imported,))] if of.import_s else []
+        return [
+            *found,
+            Measurement("place", row, (place,)),
+            Measurement("first_call", row, (first,), 1, peak),
+            Measurement("more_rows", row, (step,), 1, more),
+        ]
+
+    def _steps(self, case: Case) -> Measurement:
+        of, row = self.costs[case.backend], str(case)
+        state = self.state()
+        step = self.noisy(self.step_s(case, state), self.noise)
+        place = self.noisy(case.bytes_per_step / of.placing + 1e-5, self.setup_noise)
+        cached = Name.parse(case.backend).library in CACHED_COMPILERS
+        self.now += of.compile_s * (0.1 if cached and case.backend in self.warm else 1.0)
+        self.now += max(0.1, STEPS_A_CASE * step) + place + 0.05
+        if not cached or case.backend not in self.warm:
+            self.warm.add(case.backend)
+        info: dict[str, Any] = {"place_again_s": place}
+        if case.reads_memory and case.bytes_per_step >= 1 << 28:
+            read = self.noisy(self.read_s(case.bytes_per_step, state), self.noise / 3)
+            info["read_bytes_per_s"] = [case.bytes_per_step / read] * 3
+        samples = tuple(self.noisy(step, 0.01) for _ in range(5))
+        return Measurement("step", row, samples, 1, info)
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Draw a number whose logarithm is uniform."""
+    return math.exp(rng.uniform(math.log(low), math.log(high)))

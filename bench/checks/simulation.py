@@ -1,0 +1,266 @@
+"""Play picks on made-up machines (``nox -s simulation``).
+
+Each game draws a machine, backends with known costs, and a request. The planner
+measures as it would for real; its picks are held against the truth.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from backends.names import Name
+from backends.problem import step_bytes
+from bench.checks.made_up import Costs, MadeUp, log_uniform
+from bench.pick.explorer import Explorer
+from bench.pick.known import Setting, is_gram
+from bench.pick.recommend import Request, recommend
+from bench.results.case import Case
+
+CPU = (
+    *("numpy", "numpy:blocked", "numpy:gram"),
+    *("numba", "numba:parallel", "numba:gram"),
+    *("torch", "torch:analytic", "torch:compile", "torch:gram"),
+    *("jax", "jax:loop", "jax:blocked", "jax:gram"),
+)
+"""Backends of a machine without a GPU, in the catalogue's order."""
+
+GPU = ("torch@cuda:0", "torch:analytic@cuda:0", "jax@cuda:0", "jax:loop@cuda:0")
+"""Backends that a GPU adds."""
+
+COMPILED = ("numba", "torch:compile", "jax")
+"""Beginnings of the names whose first call compiles."""
+
+LIMITS = {"median": 1.01, "95 %": 1.08, "worst": 1.25}
+"""Largest regrets that pass."""
+
+COVERAGE = 0.85, 0.95
+"""Bounds for the share of totals that lie in their 90 % intervals."""
+
+OVERRUN = 0.1
+"""Share of the budget that may be exceeded, beside the import of one library."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """A game's request and its result.
+
+    Attributes
+    ----------
+    regret, loop_regret : float
+        True total of the pick over the lowest one; of the pick among loops, over theirs.
+    covered : tuple of bool
+        Whether the totals of the picks of one process lie in their intervals.
+    spread : float
+        Half-width of the loop pick's interval, relative.
+    beyond : float
+        Decades between the loop pick's largest measured size and the request.
+    over_s : float
+        Seconds beyond the budget and its allowance; at most 0 where it was kept.
+    unmeasured : tuple of str
+        Backends without total or proof that would have won.
+    """
+
+    seed: int
+    request: Request
+    pick: str
+    best: str
+    loop_pick: str
+    best_loop: str
+    regret: float
+    loop_regret: float
+    covered: tuple[bool, ...]
+    spread: float
+    beyond: float
+    over_s: float
+    unmeasured: tuple[str, ...]
+    taken_s: float
+
+
+def draw_machine(rng: np.random.Generator, budget: float) -> MadeUp:
+    """Draw a machine and its backends' costs."""
+    cores = int(log_uniform(rng, 1, 128))
+    memory = min(log_uniform(rng, 5e9, 5e11), 4e10 * cores)
+    cache = int(log_uniform(rng, 1 << 20, 1.1e9))
+    guest = rng.random() < 0.25  # a guest sees its host's cache and gets a share or nothing
+    names = CPU + (GPU if rng.random() < 0.3 else ())
+    device = log_uniform(rng, 3e11, 3e12)
+    libraries = {
+        "numpy": 0.0,
+        "numba": log_uniform(rng, 0.2, 1.0),
+        "torch": log_uniform(rng, 0.8, 4.0),
+        "jax": log_uniform(rng, 0.4, 2.0),
+    }
+    slow = rng.choice([1.0, 1.0, rng.uniform(1.2, 2.0)])
+    costs = {name: draw_costs(rng, name, libraries, cores, device, budget) for name in names}
+    return MadeUp(
+        costs,
+        cache_bytes=int(cache / rng.choice([8, 64])) if guest else cache,
+        reported_bytes=cache,
+        memory_rate=memory,
+        cache_rate=memory * rng.uniform(1.2, 5.0),
+        slow=float(slow),
+        dwell_s=log_uniform(rng, 5, 300),
+        noise=log_uniform(rng, 0.01, 0.12),
+        setup_noise=log_uniform(rng, 0.03, 0.15),
+        start_s=log_uniform(rng, 0.5, 1.2),
+        making=log_uniform(rng, 2e8, 1e9),
+        seed=int(rng.integers(1 << 31)),
+    )
+
+
+def draw_costs(
+    rng: np.random.Generator,
+    name: str,
+    libraries: dict[str, float],
+    cores: int,
+    device: float,
+    budget: float,
+) -> Costs:
+    """Draw a backend's costs: its library's import, and costs of its own."""
+    parsed = Name.parse(name)
+    gpu = parsed.device != "cpu"
+    compiles = 0.0
+    if name.startswith(COMPILED):
+        slow = parsed.technique == "compile"
+        most = budget / 4 if slow else budget / 12
+        compiles = log_uniform(rng, 2.0 if slow else 0.02, max(most, 2.1))
+    parallel = cores if parsed.technique or parsed.library != "numpy" else 1
+    return Costs(
+        import_s=libraries[parsed.library],
+        opening_s=rng.uniform(0.2, 1.5) if gpu else log_uniform(rng, 1e-4, 1e-2),
+        compile_s=compiles,
+        latency_s=log_uniform(rng, 1e-5, 1e-4) if gpu else log_uniform(rng, 3e-7, 1e-4),
+        arithmetic_s=0.0 if gpu else log_uniform(rng, 5e-12, 5e-10) / parallel,
+        reads=0.0 if is_gram(name) else log_uniform(rng, 1.0, 4.0),
+        placing=log_uniform(rng, 1e9, 2e10)
+        if not is_gram(name)
+        else log_uniform(rng, 5e8, 5e9),
+        bytes_per_s=device if gpu else 0.0,
+    )
+
+
+def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
+    """Draw a request, of a microsecond's data up to most of the memory."""
+    features = int(rng.choice([1, 1, 4, 32, 200]))
+    row = step_bytes(1, features, "float32")
+    rows = int(log_uniform(rng, 100, machine.memory_bytes / 4 / row))
+    iterations = int(log_uniform(rng, 1, 1e5))
+    memory = {"cpu": machine.memory_bytes, "cuda:0": 40 * 10**9}
+    return Request(rows, features, iterations, "float32", memory)
+
+
+def play(seed: int, budget: float = 0.0) -> Game:
+    """Play one game."""
+    rng = np.random.default_rng(seed)
+    budget = budget or float(rng.choice([60.0, 60.0, 120.0]))
+    machine = draw_machine(rng, budget)
+    request = draw_request(rng, machine)
+    setting = Setting(
+        request, tuple(machine.costs), machine.machine, "code", 4, machine.memory_bytes, {}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        explorer = Explorer(setting, Path(folder), [], budget, measure=machine)
+        explorer.save = False
+        with explorer:
+            explorer.explore(lambda *_: None)
+    return judged(seed, explorer, machine, rng)
+
+
+def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Generator) -> Game:
+    """Hold a game's answer against the truth."""
+    known, request = explorer.known, explorer.known.request
+    answer = recommend(list(known.models.values()), request, explorer.unmeasured())
+    cases = {b: Case(b, request.rows, request.features, "float32") for b in machine.costs}
+    truth = {b: machine.total_s(case, request.iterations) for b, case in cases.items()}
+    loops = [b for b in truth if not is_gram(b)]
+    best, best_loop = min(truth, key=truth.__getitem__), min(loops, key=truth.__getitem__)
+    pick, loop = answer.pick or "", answer.loop_pick or ""
+    covered = []
+    for name in dict.fromkeys(filter(None, (pick, loop))):
+        total = answer.of(name).total_s
+        assert total is not None  # noqa: S101 it was picked by its total
+        one = machine.one_total_s(cases[name], request.iterations, rng)
+        covered.append(total.low <= one <= total.high)
+    total = answer.of(loop).total_s if loop else None
+    largest = known.models[loop].largest if loop else 0
+    dearest = max(c.import_s for c in machine.costs.values())
+    return Game(
+        seed,
+        request,
+        pick,
+        best,
+        loop,
+        best_loop,
+        truth[pick] / truth[best] if pick else np.inf,
+        truth[loop] / truth[best_loop] if loop else np.inf,
+        tuple(covered),
+        total.spread if total else np.inf,
+        float(np.log10(request.rows / largest)) if largest else np.inf,
+        machine.now - (1 + OVERRUN) * explorer.budget - dearest,
+        tuple(
+            b
+            for b, m in known.models.items()
+            if not m.complete
+            and b not in known.excluded
+            and (truth[b] < truth.get(pick, np.inf) or (b in loops and truth[b] < truth[loop]))
+        ),
+        machine.now,
+    )
+
+
+def summary(games: Sequence[Game]) -> dict[str, float]:
+    """Return the figures that the check goes by."""
+    regrets = np.array([r for g in games for r in (g.regret, g.loop_regret)])
+    far = {
+        name: [g.spread for g in games if low <= g.beyond < high]
+        for name, low, high in (("ten", 0.5, 1.2), ("hundred", 1.2, 2.2))
+    }
+    covered = [c for g in games for c in g.covered]
+    return {
+        "games": len(games),
+        "median": float(np.median(regrets)),
+        "95 %": float(np.quantile(regrets, 0.95)),
+        "worst": float(regrets.max()),
+        "coverage": sum(covered) / len(covered),
+        "over budget": sum(g.over_s > 0 for g in games),
+        "winners unmeasured": sum(bool(g.unmeasured) for g in games),
+        "spread ten times beyond": float(np.quantile(far["ten"] or [0.0], 0.9)),
+        "spread hundred times beyond": float(np.quantile(far["hundred"] or [0.0], 0.9)),
+    }
+
+
+def good(figures: dict[str, float]) -> bool:
+    """Return whether the figures pass."""
+    within = all(figures[name] <= limit for name, limit in LIMITS.items())
+    low, high = COVERAGE
+    return within and low <= figures["coverage"] <= high and not figures["over budget"]
+
+
+@click.command()
+@click.option("--games", default=300, show_default=True, help="Games to play.")
+@click.option("--first", default=0, show_default=True, help="Seed of the first game.")
+@click.option("--worst", default=5, show_default=True, help="Games to print, the worst first.")
+def main(games: int, first: int, worst: int) -> None:
+    """Play games, print the figures; exit 1 when they do not pass."""
+    played = [play(seed) for seed in range(first, first + games)]
+    figures = summary(played)
+    for name, value in figures.items():
+        click.echo(f"{name:28} {value:.3g}")
+    for g in sorted(played, key=lambda g: -max(g.regret, g.loop_regret))[:worst]:
+        click.echo(
+            f"seed {g.seed}: {g.request.rows:.3g} × {g.request.features} × "
+            f"{g.request.iterations}: {g.pick} {g.regret:.2f} (best {g.best}), loop "
+            f"{g.loop_pick} {g.loop_regret:.2f} (best {g.best_loop}), {g.taken_s:.0f} s"
+        )
+    sys.exit(0 if good(figures) else 1)
+
+
+if __name__ == "__main__":
+    main()

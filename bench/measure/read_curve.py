@@ -1,0 +1,131 @@
+"""The read curve: how fast this machine reads data of different sizes.
+
+The size from which reading is as slow as it gets tells how much the caches really
+hold. What the system reports is only a hint: a virtual machine sees its host's
+cache of 480 MB, say, and gets a share of it or nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from bench.host.limits import available_bytes
+from bench.host.machine import last_cache_bytes
+from bench.measure.bandwidth import Reduction, Values, largest
+from bench.results.case import READ, Case
+from bench.results.record import Measurement, Outcome
+
+SMALLEST_BYTES = 1 << 19
+"""First size of the curve: 512 kB, smaller than the last cache of any processor."""
+
+LEAST_BYTES = 1 << 28
+"""The curve reaches at least 256 MB: more than nearly every last cache."""
+
+MOST_BYTES = 1 << 32
+"""The curve ends at 4 GB, which takes seconds to provide; no cache holds a third of it."""
+
+BEYOND_HINT = 4
+"""The curve reaches this many times the reported cache: then a cache of that size shows."""
+
+ROUND_BYTES = 1 << 26
+"""Bytes of one timed read: 64 MB take about a millisecond, long against waking threads."""
+
+PASSES = 3
+"""Interleaved passes over the sizes; the fastest counts, because neighbours only slow down."""
+
+FLAT = 0.8
+"""Reading is flat from the size on at which a byte takes 80 % of the time at the last size."""
+
+SECONDS = 4.0
+"""No further pass starts after this time; a pass over slow memory may take seconds."""
+
+TASK = "read curve"
+"""Name of the task in a record that holds the curve of all threads."""
+
+ROW_BYTES = 8
+"""Bytes of a row of the cases that stand for the sizes: one float32 feature and y."""
+
+Curve = Sequence[tuple[int, float]]
+"""Bytes and bytes/s, by ascending size."""
+
+
+def sizes(reported_cache_bytes: int, may_use: int) -> list[int]:
+    """Return the sizes of the curve in bytes, each twice the one before."""
+    most = min(max(LEAST_BYTES, BEYOND_HINT * reported_cache_bytes), MOST_BYTES, may_use // 4)
+    found = [SMALLEST_BYTES]
+    while 2 * found[-1] <= most:
+        found.append(2 * found[-1])
+    return found
+
+
+def read_curve(threads: int, nbytes: Sequence[int]) -> list[tuple[int, float]]:
+    """Read so many bytes with all threads together, and return the bytes/s of each size."""
+    words = np.ones(nbytes[-1] // 8, np.int64)
+    fastest = dict.fromkeys(nbytes, 0.0)
+    began = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(PASSES):
+            for size in nbytes:
+                parts = list(_parts(words[: size // 8], threads))
+                fastest[size] = max(fastest[size], _rate(pool, parts))
+            if time.perf_counter() - began > SECONDS:
+                break
+    return sorted(fastest.items())
+
+
+def _parts(words: Values, threads: int) -> Iterator[Reduction]:
+    """Give each thread its own slice, repeated up to `ROUND_BYTES` in all."""
+    passes = max(1, ROUND_BYTES // words.nbytes)
+    ends = [len(words) * k // threads for k in range(threads + 1)]
+    for start, stop in pairwise(ends):
+        yield largest(words[start:stop], passes)
+
+
+def _rate(pool: ThreadPoolExecutor, parts: Sequence[Reduction]) -> float:
+    began = time.perf_counter()
+    for _ in pool.map(lambda part: part(), parts):
+        pass
+    return sum(part.nbytes for part in parts) / (time.perf_counter() - began)
+
+
+def flat_from(curve: Curve) -> int:
+    """Return the bytes from which reading is flat."""
+    seconds_a_byte = isotonic_regression([1 / rate for _, rate in curve]).x
+    flat = seconds_a_byte >= FLAT * seconds_a_byte[-1]
+    return curve[int(np.argmax(flat))][0]
+
+
+def measure_read_curve(threads: int, machine: dict[str, object]) -> dict[str, Outcome]:
+    """Read with all threads and with one; return the tasks for a record."""
+    nbytes = sizes(last_cache_bytes(machine), available_bytes())
+    tasks = {TASK: _outcome(read_curve(threads, nbytes), threads)}
+    if threads > 1:
+        tasks[f"{TASK}, one core"] = _outcome(read_curve(1, nbytes), 1)
+    return tasks
+
+
+def _outcome(curve: Curve, threads: int) -> Outcome:
+    return Outcome(
+        tuple(
+            Measurement(
+                READ,
+                str(Case(READ, size // ROW_BYTES, 1, "float32")),
+                (size / rate,),
+                1,
+                {"bytes": size, "threads": threads},
+            )
+            for size, rate in curve
+        )
+    )
+
+
+def curve_of(outcome: Outcome) -> list[tuple[int, float]]:
+    """Return the curve that an outcome holds, by ascending size; empty if it holds none."""
+    reads = [m for m in outcome.measurements if m.kind == READ]
+    return sorted((m.info["bytes"], m.info["bytes"] / m.seconds[0]) for m in reads)

@@ -1,0 +1,129 @@
+"""Monotone curves through measured sizes: seconds over rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from bench.pick.draws import Floats
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A figure at a number of rows: seconds, or bytes.
+
+    Attributes
+    ----------
+    read_bytes_per_s : float or None
+        Throughput of a bare read of as many bytes in the same process.
+    """
+
+    rows: int
+    value: float
+    read_bytes_per_s: float | None = None
+
+
+def by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
+    """Group the values by size; sizes and values ascend."""
+    groups: dict[int, list[float]] = {}
+    for sample in sorted(samples, key=lambda s: (s.rows, s.value)):
+        groups.setdefault(sample.rows, []).append(sample.value)
+    return np.array(list(groups), dtype=float), list(groups.values())
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Seconds over rows, monotone: the work that grows with the rows.
+
+    Attributes
+    ----------
+    rows, seconds : (k,) float64
+        Measured sizes, ascending, and the seconds expected there.
+    counts : (k,) int64
+        Measurements per size.
+    a_row : float
+        Seconds of every row beyond the largest size.
+    """
+
+    rows: Floats
+    seconds: Floats
+    counts: NDArray[np.int64]
+    a_row: float
+
+    @classmethod
+    def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
+        """Fit a monotone curve to the medians of the sizes, by relative error.
+
+        From `straight` rows on, or at the largest size, a line replaces the medians:
+        one process may read memory at half the throughput of the next, and one size
+        is not enough to tell.
+        """
+        rows, groups = by_rows(samples)
+        counts = np.array([len(g) for g in groups])
+        medians = np.array([median(g) for g in groups])
+        latency = min(medians[0], 0.9 * medians[-1])
+        far = rows >= min(straight, rows[-1])
+        a_row = median(
+            max(0.0, value - latency) / n
+            for n, group, is_far in zip(rows, groups, far, strict=True)
+            if is_far
+            for value in group
+        )
+        medians[far] = latency + a_row * rows[far]
+        log = isotonic_regression(np.log(medians), weights=counts).x
+        return cls(rows, np.asarray(np.exp(log)), counts, float(a_row))
+
+    @classmethod
+    def flat(cls, samples: Iterable[Sample]) -> Curve:
+        """Return the curve of work that takes equally long for any number of rows."""
+        rows, groups = by_rows(samples)
+        counts = np.array([len(g) for g in groups])
+        everywhere = median(value for group in groups for value in group)
+        return cls(rows, np.full(len(rows), everywhere), counts, 0.0)
+
+    def at(self, rows: float) -> float:
+        """Return the seconds: between the sizes, or on a straight line beyond the largest."""
+        sizes, seconds = self.rows, self.seconds
+        if rows <= sizes[-1]:
+            return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))
+        return float(seconds[-1] + self.a_row * (rows - sizes[-1]))
+
+    def points(self) -> dict[str, Any]:
+        """Return sizes and seconds as lists, for the report's page."""
+        return {"rows": self.rows.tolist(), "seconds": self.seconds.tolist()}
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Seconds on top of a `Curve`, paid once: those of the nearest measured size.
+
+    Attributes
+    ----------
+    rows, seconds : (k,) float64
+        Measured sizes and the seconds paid there, both ascending.
+    """
+
+    rows: Floats
+    seconds: Floats
+
+    @classmethod
+    def beside(cls, curve: Curve, samples: Iterable[Sample]) -> Overhead:
+        """Return by how much the medians of the sizes exceed a curve."""
+        rows, groups = by_rows(samples)
+        above = [max(0.0, median(g) - curve.at(n)) for n, g in zip(rows, groups, strict=True)]
+        return cls(rows, np.asarray(isotonic_regression(above).x))
+
+    def at(self, rows: float) -> float:
+        """Return the seconds."""
+        return float(self.seconds[np.abs(np.log(self.rows) - math.log(rows)).argmin()])
+
+    def points(self) -> dict[str, Any]:
+        """Return sizes and seconds as lists, for the report's page."""
+        return {"rows": self.rows.tolist(), "seconds": self.seconds.tolist()}

@@ -1,0 +1,54 @@
+"""Random draws that a page's script can repeat, bit by bit.
+
+A total's interval comes from draws of the errors of its parts. The draws are the
+same in every call and the same in the report's calculator.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+DRAWS = 2000
+"""Draws of a total: the ends of a 90 % interval then vary by about 3 %."""
+
+
+def uniforms(seed: int, count: int) -> Floats:
+    """Return `count` numbers in (0, 1) from the generator Mulberry32.
+
+    Mulberry32 sends a counter through an integer hash. It serves for draws, not
+    for secrets.
+    """
+    a = np.uint32(seed) + np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)
+    t = (a ^ (a >> 15)) * (a | 1)
+    t = (t + (t ^ (t >> 7)) * (t | 61)) ^ t
+    return np.asarray(((t ^ (t >> 14)) + 0.5) / 2.0**32)
+
+
+def student_t4(uniform: Floats) -> Floats:
+    """Return the quantiles of Student's t with four degrees of freedom.
+
+    Its tails are heavier than the normal's: among a few processes, one is often far
+    off. The closed form is from Shaw, Sampling Student's T distribution, J. Comput.
+    Finance 9(4), 2006.
+    """
+    alpha = np.sqrt(4 * uniform * (1 - uniform))
+    q = np.cos(np.arccos(alpha) / 3) / alpha
+    return np.asarray(np.sign(uniform - 0.5) * 2 * np.sqrt(q - 1))
+
+
+@cache
+def errors_of(backend: str) -> Floats:
+    """Return draws of the errors of a backend's four parts, (4, `DRAWS`).
+
+    The backend's name is the seed: the errors of two backends are independent.
+    """
+    uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)
+    draws = student_t4(uniform).reshape(4, DRAWS)
+    draws.flags.writeable = False
+    return draws

@@ -1,0 +1,84 @@
+"""What a child will take: an estimate, from the children that have run."""
+
+from __future__ import annotations
+
+from bench.measure.plan import Task
+from bench.pick.known import Known
+from bench.pick.ladder import BYTES_A_SECOND
+from bench.results.case import BASELINES, Case
+
+SETUP, STEP = "test_setup.py", "test_step.py"
+"""The two kinds of children: one setup with cold compile caches, or the steps of many cases."""
+
+SECONDS = 0.1
+"""Sampling time of a case, in seconds."""
+
+START_S = 1.0
+"""Seconds to start a child, as long as none has run."""
+
+UNKNOWN_COMPILE_S = 2.5
+"""Seconds of a first call that was never measured: what Numba's compiler takes, roughly."""
+
+SLOW_COMPILE_S = 15.0
+"""Seconds of a first call of the `SLOW` techniques, until it was measured."""
+
+SLOW = ("compile",)
+"""Techniques that are known to compile for many seconds; they come last."""
+
+STEPS_A_CASE = 15
+"""Steps that a child takes for a case at the least: trials, warm-up, rounds, checks."""
+
+OVERHEAD_S = 0.1
+"""Seconds of a case beside its steps."""
+
+
+def cost_s(known: Known, task: Task) -> float:
+    """Return the seconds that a child will take, its start included."""
+    library = Case.parse(task.cases[0]).library
+    children = [s for s in known.spent if s.cases]
+    alike = [s for s in children if Case.parse(s.cases[0]).library == library]
+    same = [s for s in alike if s.suite == task.suite] or alike
+    start = START_S
+    if same:
+        start = max(0.3, same[-1].seconds - _work_s(known, same[-1].suite, same[-1].cases))
+        start = min(start, same[-1].seconds)
+    else:
+        imports = [m.import_s for m in known.models.values() if m.backend.startswith(library)]
+        start += max(imports, default=0.0)
+    return start + _work_s(known, task.suite, task.cases)
+
+
+def _work_s(known: Known, suite: str, texts: tuple[str, ...]) -> float:
+    """Return the seconds of a child's work, without its start."""
+    cases = [case for text in texts if (case := Case.parse(text)).backend not in BASELINES]
+    made = {case.size: case.bytes_per_step for case in cases}
+    work = sum(made.values()) / BYTES_A_SECOND
+    each = _setup_s if suite == SETUP else _steps_s
+    return work + sum(each(known, case) for case in cases)
+
+
+def _setup_s(known: Known, case: Case) -> float:
+    model = known.models[case.backend]
+    if model.complete:
+        return model.place_s(case.rows) + model.first_call_s(case.rows)
+    waited = known.at_least.get(case.backend, 0.0)
+    if model.observations.first_call:
+        return max(s.value for s in model.observations.first_call)
+    guess = SLOW_COMPILE_S if is_slow(case.backend) else UNKNOWN_COMPILE_S
+    return max(guess if Case.parse(str(case)).library != "numpy" else 0.1, 1.5 * waited)
+
+
+def _steps_s(known: Known, case: Case) -> float:
+    model = known.models[case.backend]
+    step = model.step_s(case.rows) if model.observations.step else 0.0
+    placing = model.place_s(case.rows) if model.complete else 0.0
+    compiles = 0.0
+    if not model.observations.place:
+        compiles = SLOW_COMPILE_S if is_slow(case.backend) else 0.5
+    return max(SECONDS, STEPS_A_CASE * step) + min(placing, 1.0) + OVERHEAD_S + compiles
+
+
+def is_slow(backend: str) -> bool:
+    """Return whether a technique is known to compile for many seconds."""
+    technique = backend.partition(":")[2].partition("@")[0]
+    return technique in SLOW

@@ -1,0 +1,49 @@
+"""Fit cost models to records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from backends.names import Name
+from bench.pick.model import CostModel
+from bench.pick.observations import (
+    Observations,
+    import_seconds,
+    memory_throughput,
+    steady_observations,
+)
+from bench.pick.spread import machine_spreads
+from bench.pick.throughput import MemoryThroughput
+from bench.results.record import Record
+
+
+def fit(
+    records: Sequence[Record], features: int, dtype: str, cache_bytes: int
+) -> tuple[dict[str, CostModel], MemoryThroughput]:
+    """Fit a model to every backend in the records; return them with the memory's throughput."""
+    memory = memory_throughput(records, cache_bytes)
+    seen = steady_observations(records, features, dtype, memory)
+    spreads = machine_spreads(seen.values())
+    models = {
+        name: CostModel(name, of, features, dtype, cache_bytes, spreads, memory.states)
+        for name, of in seen.items()
+    }
+    return models, memory
+
+
+def fit_named(
+    names: Iterable[str], records: Sequence[Record], shape: tuple[int, str], cache_bytes: int
+) -> tuple[dict[str, CostModel], MemoryThroughput]:
+    """Fit a model to each of these backends, unmeasured ones included."""
+    fitted, memory = fit(records, *shape, cache_bytes)
+    imports = import_seconds(records)
+    spreads = machine_spreads(m.observations for m in fitted.values())
+    models = {}
+    for name in names:
+        seen = fitted[name].observations if name in fitted else Observations()
+        known: Sequence[float] = imports.get(Name.parse(name).library, ())
+        if not seen.imports and known:
+            seen = replace(seen, imports=tuple(known))
+        models[name] = CostModel(name, seen, *shape, cache_bytes, spreads, memory.states)
+    return models, memory

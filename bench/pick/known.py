@@ -1,0 +1,262 @@
+"""What is known at one moment of a pick: the fitted models, and who cannot win.
+
+`know` derives all of it from the records. Nothing here measures, and nothing here
+changes: after every child a new `Known` is made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from backends.names import Name
+from backends.problem import step_bytes
+from bench.pick.fitting import fit_named
+from bench.pick.model import CostModel, Range
+from bench.pick.peaks import CAUTION
+from bench.pick.recommend import Request
+from bench.pick.regime import effective_cache_bytes, has_curve
+from bench.pick.throughput import IN_MEMORY, MemoryThroughput
+from bench.results.record import Record
+
+SURE = 0.8
+"""Lower bound for the next setup time, as a fraction of the one observed.
+
+Repeated setups varied by less than 20 %.
+"""
+
+FASTER_A_ROW = 0.7
+"""Lower bound for a row's time beyond the measured sizes, relative to the one measured.
+
+It leaves room for the spread between processes, of about 15 %.
+"""
+
+ALL_THREADS_BYTES = 3_000_000
+"""Data from which on every library uses all its threads: 3 MB."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same during one pick.
+
+    Attributes
+    ----------
+    request : Request
+    names : tuple of str
+        Backends that run here, in the catalogue's order.
+    machine : mapping
+        `bench.host.machine.Machine.as_dict`.
+    code : str
+        `bench.measure.version.code_version`.
+    threads : int
+    host_bytes : int
+        Memory of this host that measuring may use; the request's may be another machine's.
+    missing : mapping
+        Backends that cannot run here, and why.
+    """
+
+    request: Request
+    names: tuple[str, ...]
+    machine: Mapping[str, object]
+    code: str
+    threads: int
+    host_bytes: int
+    missing: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """A child that ran in this pick: its suite, its cases, and the seconds that it took."""
+
+    suite: str
+    cases: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known.
+
+    Attributes
+    ----------
+    setting : Setting
+    budget : float
+        Seconds of the whole pick.
+    models : mapping
+        Backend → its cost model; unmeasured ones have no observations.
+    memory : MemoryThroughput
+    has_curve : bool
+        Whether the read curve was measured; until then the reported cache counts.
+    at_least : mapping
+        Backend → seconds that an earlier pick waited for its setup in vain.
+    spent : tuple of Spent
+        The children of this pick, in order.
+    """
+
+    setting: Setting
+    budget: float
+    models: Mapping[str, CostModel]
+    memory: MemoryThroughput
+    has_curve: bool
+    at_least: Mapping[str, float]
+    spent: tuple[Spent, ...] = ()
+
+    @property
+    def request(self) -> Request:
+        """The question."""
+        return self.setting.request
+
+    @property
+    def regime_bytes(self) -> int:
+        """Bytes from which on data are read from memory."""
+        return IN_MEMORY * self.memory.cache_bytes
+
+    def total(self, model: CostModel) -> Range:
+        """Return a total at the usual memory throughput, which all backends share."""
+        return self._totals[model.backend]
+
+    @cached_property
+    def _totals(self) -> dict[str, Range]:
+        n, k = self.request.rows, self.request.iterations
+        return {
+            name: model.at_usual_throughput.total(n, k)
+            for name, model in self.models.items()
+            if model.complete
+        }
+
+    def rival(self, backend: str) -> CostModel | None:
+        """Return the backend with the lowest upper bound that competes with this one.
+
+        Someone's own loss may not be least squares: loops compete among themselves,
+        and `gram` techniques with all.
+        """
+        rivals = [m for m in self.models.values() if m.complete]
+        if not is_gram(backend):
+            rivals = [m for m in rivals if not is_gram(m.backend)]
+        return min(rivals, key=lambda m: self.total(m).high, default=None)
+
+    @cached_property
+    def excluded(self) -> dict[str, str]:
+        """Backends that cannot win, each with the reason."""
+        found = {}
+        for name, model in self.models.items():
+            rival = self.rival(name)
+            if rival is None or model.observations.failure:
+                continue
+            if why := self._why_not(model, rival):
+                found[name] = why
+        return found
+
+    def _why_not(self, model: CostModel, rival: CostModel) -> str:
+        """Return why a backend cannot be faster than its rival; nothing if it can."""
+        most = self.total(rival).high
+        if model.complete:
+            least = self.least_setup_s(model) + self._least_steps_s(model)
+            slower = max(self.total(model).low, least) > most
+            return f"slower than {rival.backend} at any rate" if slower else ""
+        library = Name.parse(model.backend).library
+        if self.least_setup_s(model) > most:
+            return f"setting {library} up alone takes longer than all with {rival.backend}"
+        if self.least_setup_s(model) + self._least_steps_s(model) > most:
+            return f"its steps alone take longer than all with {rival.backend}"
+        return ""
+
+    def least_setup_s(self, model: CostModel) -> float:
+        """Return a lower bound for the setup of a backend that was not measured to the end."""
+        seen = model.observations
+        parts = [min(seen.imports, default=0.0)]
+        parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
+        return SURE * max(sum(parts), self.at_least.get(model.backend, 0.0))
+
+    def _least_steps_s(self, model: CostModel) -> float:
+        """Return a lower bound for all steps; 0 where none was measured.
+
+        Beyond a cache a row takes no less time than in it: only the upper end of the
+        interval grows with the distance.
+        """
+        if not model.observations.step:
+            return 0.0
+        n, largest = self.request.rows, model.largest
+        step = model.at_usual_throughput.step(n).low
+        if n > largest and self.nbytes(largest) >= ALL_THREADS_BYTES:
+            a_row = (model.step_s(2 * largest) - model.step_s(largest)) / largest
+            step = max(step, FASTER_A_ROW * a_row * n)
+        return step * self.request.iterations
+
+    @cached_property
+    def live(self) -> list[str]:
+        """Backends that may win, in the catalogue's order; failed ones may not."""
+        return [
+            name
+            for name, model in self.models.items()
+            if name not in self.excluded and not model.observations.failure
+        ]
+
+    def groups(self) -> Iterable[list[CostModel]]:
+        """Yield the complete live models of each question: which of all, which loop."""
+        complete = [self.models[name] for name in self.live if self.models[name].complete]
+        loops = [m for m in complete if not is_gram(m.backend)]
+        grams = len(loops) < len(complete) and not self.request.loop_only
+        yield from ([complete, loops] if grams else [loops or complete])
+
+    def nbytes(self, rows: int) -> int:
+        """Return the bytes of so many rows."""
+        return step_bytes(rows, self.request.features, self.request.dtype)
+
+    def memory_of(self, device: str) -> int:
+        """Return the bytes of a device's memory that may be used here."""
+        memory = self.request.memory_bytes
+        if device in memory.keys() - {"cpu"}:
+            return memory[device]
+        return min(memory["cpu"], self.setting.host_bytes)
+
+    def fits(self, backend: str, rows: int) -> bool:
+        """Return whether a size may be tried; an unmeasured backend may need much."""
+        needs = self.models[backend].peak_bytes(rows)
+        if needs is None:
+            needs = CAUTION * self.nbytes(rows)
+        return 1.2 * needs <= self.memory_of(Name.parse(backend).device)
+
+    def tries(self, suite: str, case: str) -> int:
+        """Return how many children of this pick measured, or tried to measure, a case."""
+        return sum(suite == s.suite and case in s.cases for s in self.spent)
+
+    def unmeasured(self) -> dict[str, str]:
+        """Return why each backend without a total has none."""
+        reasons = dict(self.setting.missing)
+        for name, model in self.models.items():
+            if not model.complete:
+                failed = model.observations.failure
+                reasons[name] = (
+                    (f"failed: {failed}" if failed else "")
+                    or self.excluded.get(name)
+                    or "the budget ended before it was measured"
+                )
+        return reasons
+
+
+def is_gram(backend: str) -> bool:
+    """Return whether a technique serves least squares alone."""
+    return Name.parse(backend).least_squares_only
+
+
+def know(
+    setting: Setting,
+    records: Sequence[Record],
+    budget: float = math.inf,
+    spent: Sequence[Spent] = (),
+) -> Known:
+    """Return what the records tell about the request."""
+    request = setting.request
+    shape = request.features, request.dtype
+    cache_bytes = effective_cache_bytes(records, setting.machine)
+    models, memory = fit_named(setting.names, records, shape, cache_bytes)
+    waited: dict[str, float] = {}
+    for record in records:
+        pick = record.request.get("pick", {})
+        if (pick.get("features"), pick.get("dtype")) == shape:
+            for name, seconds in pick.get("at_least", {}).items():
+                waited[name] = max(seconds, waited.get(name, 0.0))
+    return Known(setting, budget, models, memory, has_curve(records), waited, tuple(spent))

@@ -1,0 +1,149 @@
+"""The answer as the command prints it: a table of 80 columns, Markdown, or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.pick.answer import (
+    memory_note,
+    notes,
+    rounded,
+    sentence,
+    size,
+    span,
+    streaming_note,
+)
+from bench.pick.exchange import sentences
+from bench.pick.observations import age
+from bench.pick.pipeline import Picked
+from bench.pick.recommend import Answer, Candidate
+from bench.show.formats import markdown_text
+from bench.show.text import byte_count, percent, plural, seconds
+
+HEADINGS = "backend", "memory", "set-up", "a step", "total (90 %)", "pays\nfrom", "of\nbw"
+
+INTERRUPTED = "Interrupted: this is the answer from what had been measured by then."
+
+UNCHECKED = "Nothing was checked: every held-out size of the pick failed."
+
+
+def remarks(picked: Picked, *, verify: bool) -> list[str]:
+    """Return all remarks, in the order of their weight."""
+    answer, known = picked.answer, picked.known
+    ended = INTERRUPTED if picked.interrupted else ""
+    found = notes(answer, age(picked.earlier, picked.record), known.excluded, ended)
+    if answer.pick:
+        found += memory_note(known.memory)
+        if not answer.fits and not picked.interrupted:
+            found.append(streaming_note(answer, picked.a_pass_s))
+    if picked.machines:
+        found += sentences(picked.machines, known.request)
+    if verify and answer.pick and picked.check is None and not picked.interrupted:
+        found.append(UNCHECKED)
+    return found
+
+
+def as_json(picked: Picked, said: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of ``pick --json``."""
+    answer, record = picked.answer, picked.record
+    memory = {"memory_bytes": dict(picked.known.request.memory_bytes)}
+    return {
+        "schema": record.schema,
+        "machine": dict(picked.known.setting.machine),
+        "request": record.request["pick"] | memory,
+        "pick": answer.pick,
+        "loop_pick": answer.loop_pick,
+        "tied": list(answer.tied),
+        "fits": answer.fits,
+        "why": " ".join([sentence(answer), *said]),
+        "backends": [c.as_dict() for c in answer.candidates],
+        "crossovers": [x.as_dict() for x in answer.crossovers],
+        "machines": picked.machines.as_dict() if picked.machines else None,
+        "verification": picked.check.as_dict() if picked.check else None,
+        "noise": list(picked.noise),
+    }
+
+
+def whole_page(picked: Picked, said: Sequence[str]) -> RenderableType:
+    """Return all that the command prints: the answer, the noise, the check."""
+    parts = [answer_page(picked.answer, said)]
+    parts += [Text(f"noise: {line}", "yellow") for line in picked.noise]
+    parts += [picked.check.page()] if picked.check else []
+    return Group(*parts)
+
+
+def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
+    """Return the sentence, the remarks, the table and the crossovers."""
+    parts: list[RenderableType] = [Text(sentence(answer), "bold"), Text()]
+    parts += [*map(Text, remarks), *([Text()] if remarks else []), _table(answer)]
+    if any(line.fits is False for line in answer.candidates):
+        parts.append(
+            Text("✗: more memory than there is; the time is what it would take", "dim")
+        )
+    silent = [c for c in answer.candidates if c.total_s is None]
+    parts += [Text(f"{c.backend}: {c.reason}", "dim") for c in silent]
+    if answer.crossovers:
+        k = plural(answer.request.iterations, "iteration")
+        parts += [Text(), Text(f"Where the fastest changes, at {k}:")]
+        parts += [
+            Text(
+                f"  from {rounded(x.rows)} rows ({rounded(x.low)}–{rounded(x.high)}) "
+                f"{x.after}, below it {x.before}"
+            )
+            for x in answer.crossovers
+        ]
+    return Group(*parts)
+
+
+def _table(answer: Answer) -> Table:
+    table = Table(
+        title=f"{size(answer)}, {plural(answer.request.iterations, 'iteration')}",
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=0,
+    )
+    table.add_column(HEADINGS[0], overflow="fold", min_width=16)
+    for heading in HEADINGS[1:]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for line in _lines(answer):
+        table.add_row(*line)
+    return table
+
+
+def answer_markdown(answer: Answer, remarks: Sequence[str]) -> str:
+    """Return the sentence, the table and the remarks in Markdown."""
+    headings = [heading.replace("\n", " ") for heading in HEADINGS]
+    parts = [f"**{sentence(answer)}**\n", markdown_text(headings, _lines(answer))]
+    return "\n".join([*parts, *(f"{remark}\n" for remark in remarks)])
+
+
+def _lines(answer: Answer) -> list[list[str]]:
+    """Return the cells of each backend that has a total."""
+    return [
+        [f"{line.backend} ◂" if line.backend == answer.pick else line.backend, *_cells(line)]
+        for line in answer.candidates
+        if line.total_s is not None
+    ]
+
+
+def _cells(line: Candidate) -> list[str]:
+    assert line.total_s is not None  # noqa: S101 the others have no line
+    assert line.step_s is not None  # noqa: S101
+    even = line.break_even_iterations
+    pays = "never" if even is None else "1" if even <= 1 else rounded(even)
+    return [
+        byte_count(line.needs_bytes, 2) + (" ✗" if line.fits is False else ""),
+        seconds(line.setup_s, 2),
+        seconds(line.step_s.median),
+        span(line.total_s),
+        pays,
+        percent(line.bandwidth_fraction),
+    ]

@@ -1,0 +1,274 @@
+"""A pick from the question to the answer.
+
+Request → what is known → measure → recommend → further stages → answer. The further
+stages measure what several machines would take, and what ``--verify`` asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backends import catalogue, open_backend
+from backends.errors import BackendError
+from backends.names import Name, libraries
+from backends.rows.source import Source
+from backends.rows.streamed import Streamed
+from bench.host.limits import available_bytes
+from bench.host.lock import hold_when_asked
+from bench.host.machine import Machine, describe
+from bench.host.noise import noticed
+from bench.measure.verify import LEARNING_RATE
+from bench.measure.version import code_version
+from bench.pick import exchange
+from bench.pick.exchange import Machines
+from bench.pick.explorer import Explorer, Measure
+from bench.pick.known import Known, Setting
+from bench.pick.observations import alike, fractions, noises
+from bench.pick.recommend import Answer, Request, recommend
+from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
+from bench.results.record import Record
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the user asked for.
+
+    Attributes
+    ----------
+    rows, features, iterations : int
+    dtype : str
+    backends, devices : tuple of str
+        Names, or patterns, to choose from.
+    threads : int
+    store : Path
+        Folder of the results.
+    loop_only : bool
+        Whether techniques for least squares alone are left out.
+    memory : int or None
+        Bytes that may be used; None for what is free.
+    budget : float
+        Seconds to measure, at the most.
+    fresh : bool
+        Whether measurements from the store are left out.
+    verify : bool
+        Whether held-out sizes are measured at the end.
+    source : Source or None
+        The rows of ``--data``.
+    """
+
+    rows: int
+    features: int
+    iterations: int
+    dtype: str
+    backends: tuple[str, ...]
+    devices: tuple[str, ...]
+    threads: int
+    store: Path
+    loop_only: bool = False
+    memory: int | None = None
+    budget: float = 60.0
+    fresh: bool = False
+    verify: bool = False
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The answer, and all that was found on the way.
+
+    Attributes
+    ----------
+    answer : Answer
+    known : Known
+    earlier : sequence of Record
+        Measurements from the store.
+    record : Record
+        What this pick measured.
+    interrupted : bool
+        Whether Ctrl-C ended the measuring; the answer is from what there was.
+    noise : sequence of str
+        What disturbed the measurements.
+    a_pass_s : float or None
+        Seconds to read the rows of ``--data`` and take a step, where they do not fit.
+    machines : Machines or None
+        The time on several machines, where one is not enough or takes long.
+    check : Check or None
+        The result of ``--verify``.
+    """
+
+    answer: Answer
+    known: Known
+    earlier: Sequence[Record]
+    record: Record
+    interrupted: bool
+    noise: Sequence[str]
+    a_pass_s: float | None = None
+    machines: Machines | None = None
+    check: Check | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a backend failed, or nothing can be recommended."""
+        models = self.known.models.values()
+        return self.answer.pick is None or any(m.observations.failure for m in models)
+
+
+Report = Callable[[str, float, str], None]
+"""Is told before each child: what comes next, the share that is done, the answer so far."""
+
+
+def pick(question: Question, report: Report, measure: Measure | None = None) -> Picked:
+    """Answer a question: from the store, or by measuring within the budget."""
+    machine, code = describe(question.threads), code_version()
+    earlier = [] if question.fresh else alike(question.store, machine.as_dict(), code)
+    asked = {
+        "backends": list(question.backends),
+        "devices": list(question.devices),
+        "libraries": sorted(libraries()),
+    }
+    names, missing = candidates(earlier, asked, loop_only=question.loop_only)
+    request = request_of(question, machine)
+    setting = Setting(
+        *(request, tuple(names), machine.as_dict(), code, question.threads),
+        *(available_bytes(), missing),
+    )
+    with hold_when_asked(question.store) as claim:
+        explorer = Explorer(
+            *(setting, question.store, earlier, question.budget, asked, claim, measure)
+        )
+        with explorer:
+            picked = _picked(explorer, _explore(explorer, report))
+            if not picked.interrupted:
+                picked = _stages(explorer, picked, question, report)
+        return picked
+
+
+def request_of(question: Question, machine: Machine) -> Request:
+    """Return the request, with the memory of the host and of each GPU."""
+    gpus = {
+        f"cuda:{i}": gpu.memory_bytes for i, gpu in enumerate(machine.gpus) if gpu.memory_bytes
+    }
+    memory = {"cpu": question.memory or available_bytes(), **gpus}
+    return Request(
+        *(question.rows, question.features, question.iterations, question.dtype),
+        memory,
+        question.loop_only,
+    )
+
+
+def candidates(
+    earlier: Sequence[Record], asked: dict[str, list[str]], *, loop_only: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Return the backends to choose from, and why others cannot run here.
+
+    Finding out imports every library, which takes seconds. An earlier pick that chose
+    alike has the answer: machine, versions and code are the same.
+    """
+    for record in earlier:
+        before: dict[str, Any] = record.request.get("pick", {})
+        if {**asked, "loop_only": loop_only}.items() <= before.items():
+            return list(before["names"]), dict(before.get("missing", {}))
+    devices = asked["devices"]
+    names = catalogue.select(asked["backends"], devices)
+    missing = catalogue.unavailable(asked["backends"])
+    if asked["backends"] == ["*"]:  # one machine's cores need no cluster: see exchange
+        names = [name for name in names if not name.distributed]
+        missing = {b: why for b, why in missing.items() if not Name.parse(b).distributed}
+    if devices:
+        missing = {b: why for b, why in missing.items() if Name.parse(b).device in devices}
+    if loop_only:
+        names = [name for name in names if not name.least_squares_only]
+        missing = {b: why for b, why in missing.items() if not Name.parse(b).least_squares_only}
+        if not names:
+            raise BackendError("--loop-only leaves nothing to choose from")
+    return [str(name) for name in names], missing
+
+
+def _explore(explorer: Explorer, report: Report) -> bool:
+    """Measure; return whether the user interrupted it."""
+
+    def tell(what: str, share: float, known: Known) -> None:
+        report(what, share, so_far(known))
+
+    def reserve(known: Known) -> float:
+        return exchange.missing_s(known, explorer.records)
+
+    try:
+        explorer.explore(tell, reserve)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def so_far(known: Known) -> str:
+    """Return the answer from what is known by now, in a few words; nothing if there is none."""
+    from bench.pick.answer import span
+
+    answer = recommend(list(known.models.values()), known.request, {})
+    if answer.pick is None:
+        return ""
+    total = answer.of(answer.pick).total_s
+    assert total is not None  # noqa: S101 the pick has a total
+    return f"so far {answer.pick}: {span(total)}"
+
+
+def _picked(explorer: Explorer, interrupted: bool) -> Picked:
+    """Recommend from what is known."""
+    known = explorer.known
+    shape = known.request.features, known.request.dtype
+    answer = recommend(
+        list(known.models.values()),
+        known.request,
+        explorer.unmeasured(),
+        fractions(explorer.records, *shape),
+    )
+    noise = noticed(noises(explorer.records, *shape))
+    return Picked(answer, known, explorer.earlier, explorer.record, interrupted, noise)
+
+
+def _stages(explorer: Explorer, picked: Picked, question: Question, report: Report) -> Picked:
+    """Run the stages after the recommendation; Ctrl-C keeps what there is by then."""
+    try:
+        picked = _with_machines(explorer, picked, question)
+        if question.verify and picked.answer.pick:
+            check = _verified(picked, question, explorer.claim, report)
+            picked = replace(picked, check=check)
+    except KeyboardInterrupt:
+        return replace(picked, interrupted=True)
+    return picked
+
+
+def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Picked:
+    """Add what streaming, and what several machines would take, where one is not enough."""
+    answer, request = picked.answer, picked.known.request
+    if answer.loop_pick is None:
+        return picked
+    a_pass = None
+    if question.source is not None and not answer.fits:
+        backend = open_backend(answer.loop_pick)
+        a_pass = Streamed(backend, question.source, LEARNING_RATE).seconds_a_pass()
+    model = picked.known.models[answer.loop_pick]
+    several = None
+    if exchange.wanted(model, request, fits=answer.fits) and exchange.installed():
+        if exchange.exchange_s(explorer.records, request) is None:
+            explorer.stage(exchange.task(request), exchange.STAGE_S)
+        seconds = exchange.exchange_s(explorer.records, request)
+        several = None if seconds is None else exchange.across(model, request, seconds)
+    return replace(picked, a_pass_s=a_pass, machines=several)
+
+
+def _verified(
+    picked: Picked, question: Question, claim: Callable[[], None], report: Report
+) -> Check | None:
+    """Measure held-out sizes, and hold the predictions to them."""
+    claim()
+    return verify(
+        picked.known,
+        lambda cases: measure_cases(
+            cases, question.threads, question.store, lambda what, share: report(what, share, "")
+        ),
+        held_out_sizes(picked.known),
+    )

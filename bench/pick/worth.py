@@ -1,0 +1,103 @@
+"""What another measurement is worth: the expected regret that it can remove.
+
+The expected regret of a pick is the mean, over the models' draws, of its total less
+the lowest total. A measurement is worth the share of it that stems from the error
+which the measurement narrows. The next child is the one worth most per second. This
+is the expected improvement of Jones, Schonlau and Welch (J. Global Optim. 13, 1998)
+per unit of cost, as in the knowledge gradient of Frazier, Powell and Dayanik (SIAM J.
+Control Optim. 47, 2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.pick.known import Known
+from bench.pick.model import CostModel
+from bench.pick.recommend import choose
+
+REGRET, REGRET_FROM_STORE = 0.003, 0.02
+"""Expected regret, relative to the total, at which measuring ends; and need not begin."""
+
+REGRET_CLEAR = 0.001
+"""Expected regret at which an answer from the store is clear, however wide its interval."""
+
+DECIDED, WIDEST = 0.15, 0.4
+"""Half-width of the pick's interval at which measuring ends; and need not begin."""
+
+NARROW = 0.05
+"""Worth of narrowing the pick's own interval, relative to lowering its regret."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """The picks, what is expected to be lost with them, and what each backend is worth.
+
+    Attributes
+    ----------
+    picks : tuple of str
+        Of all backends, and of the loops.
+    regret : float
+        The larger expected regret of the picks, relative to their totals.
+    spread : float
+        The larger half-width of the picks' intervals, relative.
+    gains : dict
+        Backend → seconds that may be gained by knowing it exactly.
+    """
+
+    picks: tuple[str, ...]
+    regret: float
+    spread: float
+    gains: dict[str, float]
+
+
+def worth(known: Known) -> Worth:
+    """Weigh what is known; at least one model must be complete."""
+    n, k = known.request.rows, known.request.iterations
+    picks, regrets, spreads = [], [0.0], [0.0]
+    gains: dict[str, float] = {}
+    draws = {m.backend: m.expected(n, k) for group in known.groups() for m in group}
+    for group in known.groups():
+        if not group:
+            continue
+        name, _ = choose([m.at_usual_throughput for m in group], n, k)
+        assert name is not None  # noqa: S101 the group has models
+        total, mine = known.total(known.models[name]), draws[name]
+        others = [draws[m.backend] for m in group if m.backend != name]
+        least = np.min(others, axis=0) if others else mine
+        lost = float(np.mean(np.maximum(0.0, mine - least)))
+        picks.append(name)
+        regrets.append(lost / total.median)
+        spreads.append(total.spread)
+        for m in group:
+            gain = lost + NARROW * (total.high - total.low) / 2
+            if m.backend != name:
+                gain = float(np.mean(np.maximum(0.0, mine - draws[m.backend])))
+            gains[m.backend] = gains.get(m.backend, 0.0) + gain
+    return Worth(tuple(dict.fromkeys(picks)), max(regrets), max(spreads), gains)
+
+
+def removed(model: CostModel, known: Known, *, step: int = 0, setup: int = 0) -> float:
+    """Return the share of a total's variance that one more measurement removes.
+
+    Parameters
+    ----------
+    model : CostModel
+    known : Known
+    step, setup : int
+        Rows of the case whose steps, or whose setup, would be measured; 0 for none.
+    """
+    before = sum(_variances(model, known, 0, 0))
+    after = sum(_variances(model, known, step, setup))
+    return max(0.0, 1 - after / before) if before > 0 else 0.0
+
+
+def _variances(model: CostModel, known: Known, step: int, setup: int) -> Iterator[float]:
+    n, k = known.request.rows, known.request.iterations
+    of_step, of_setup = model.mean_errors(n, step, setup)
+    yield (k * model.step_s(n) * of_step) ** 2
+    yield (model.place_s(n) * of_setup) ** 2
+    yield (model.first_call_s(n) * of_setup) ** 2
