@@ -11,6 +11,7 @@ from backends.problem import Problem
 from backends.rows.made import Generated
 from backends.rows.source import Source
 from backends.rows.streamed import SourceBackend
+from bench.measure import shared
 from bench.measure.filerows import FileRows, rows_of
 from bench.results.case import BASELINES, Case
 
@@ -42,4 +43,5 @@ def open_case(case: Case) -> SourceBackend:
 
 @lru_cache(maxsize=1)  # cases are ordered by size, and large data fit in memory once
 def _made(rows: int, features: int, dtype: str) -> Problem:
-    return Generated(rows, features, dtype).load()
+    size = rows, features, dtype
+    return shared.load(size) or Generated(*size).load()

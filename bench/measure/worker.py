@@ -21,6 +21,7 @@ from bench.host.threads import environment
 from bench.measure.alternation import Side
 from bench.measure.filerows import FileRows
 from bench.measure.plan import Task
+from bench.measure.shared import of_this_process
 from bench.measure.version import TREE
 from bench.results.case import BASELINES, Case
 from bench.results.record import Measurement, Outcome
@@ -87,7 +88,10 @@ class Children:
         settings = environment(self.threads) | {name: str(folder / name) for name in CACHES}
         # Without this, every child would import any plugin that happens to be installed.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        settings |= self.data.environment() if self.data else {}
+        if self.data:
+            settings |= self.data.environment()
+        else:
+            settings |= self._share(task)
         watch, kills = Watch(files.running, self.timeout, self.budget), out_of_memory_kills()
         status = self._call(self._command(task, files), settings, files.log, watch)
         if task.cold:  # the hot loop's children then load what this child compiled
@@ -98,6 +102,12 @@ class Children:
         why = self._died(status, watch, out_of_memory_kills() > kills)
         log = self._keep(files.log, task, watch.row)
         return self._without(watch, task, f"{why}; see {log}")
+
+    def _share(self, task: Task) -> dict[str, str]:
+        """Make the data of a task for all children; return the variables that say where."""
+        shared = of_this_process()
+        shared.provide(map(Case.parse, task.cases))
+        return shared.environment
 
     def _command(self, task: Task, files: _Files) -> list[str]:
         return [

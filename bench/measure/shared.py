@@ -1,0 +1,173 @@
+"""Synthetic data and their reference, made once for all children that measure a size.
+
+The parent writes them to files in shared memory. A child copies them into memory of its
+own, so that a backend finds the same pages as if the child had generated the data: first
+touched by its main thread, and large where the kernel gives large pages. Copying takes a
+tenth of the time of generating. A child that finds no file generates its data.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from backends.names import Name
+from backends.problem import Problem
+from backends.reference import Reference
+from backends.rows.made import Generated
+from bench.host.limits import available_bytes
+from bench.results.case import BASELINES, Case
+
+VARIABLE = "DESCENTBENCH_SHARED"
+"""Variable that names a child's folder of shared data."""
+
+MEMORY = Path("/dev/shm")  # noqa: S108 a file system in memory, the purpose of which this is
+"""Folder of the files: writing to a disk would disturb what is measured."""
+
+LEAST_BYTES = 1 << 23
+"""Smallest data that are shared, in bytes: 8 MB are generated in about 30 ms."""
+
+MOST_OF_MEMORY = 0.25
+"""Largest share of the available memory that the files may take."""
+
+PREFIX = "descentbench-"
+
+Size = tuple[int, int, str]
+"""Rows, features and dtype."""
+
+
+class Shared:
+    """A folder in shared memory; it is removed at exit, or by the next process after a kill."""
+
+    def __init__(self, memory: Path = MEMORY) -> None:
+        self.folder: Path | None = None
+        self._lock, self._sizes = Lock(), dict[Size, int]()
+        try:
+            remove_stale(memory)
+            name = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=memory)
+        except OSError:  # there is no such file system here, or it is full
+            return
+        self.folder = Path(name)
+        atexit.register(self.close)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that tell a child of the folder."""
+        return {VARIABLE: str(self.folder)} if self.folder else {}
+
+    def provide(self, cases: Iterable[Case]) -> None:
+        """Make the data of these cases where they are large and the memory allows it."""
+        with self._lock:
+            for size in dict.fromkeys(case.size for case in cases if _in_memory(case)):
+                if self.folder is not None and size not in self._sizes:
+                    self._make(self.folder, size)
+
+    def _make(self, folder: Path, size: Size) -> None:
+        nbytes = Case("numpy", *size).bytes_per_step
+        allowed = MOST_OF_MEMORY * (available_bytes() + sum(self._sizes.values()))
+        allowed = min(allowed, shutil.disk_usage(folder).free + sum(self._sizes.values()))
+        if not LEAST_BYTES <= nbytes <= allowed:
+            return
+        while sum(self._sizes.values()) + nbytes > allowed:  # the oldest goes first
+            oldest = next(iter(self._sizes))
+            shutil.rmtree(place(folder, oldest), ignore_errors=True)
+            del self._sizes[oldest]
+        unfinished = folder / "unfinished"
+        try:
+            write(unfinished, size)
+            unfinished.rename(place(folder, size))
+        except OSError:  # another program took the memory: the children make their own data
+            shutil.rmtree(unfinished, ignore_errors=True)
+            return
+        self._sizes[size] = nbytes
+
+    def close(self) -> None:
+        """Remove the folder."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder = None
+
+
+@cache
+def of_this_process() -> Shared:
+    """Return the folder of this process and its children; it is made by the first call."""
+    return Shared()
+
+
+def _in_memory(case: Case) -> bool:
+    """Return whether a process holds the case's data: the workers of a cluster do not."""
+    return case.backend in BASELINES or not Name.parse(case.backend).distributed
+
+
+def remove_stale(memory: Path) -> None:
+    """Remove the folders of processes that were killed."""
+    for folder in memory.glob(f"{PREFIX}*-*"):
+        number = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if number.isdecimal() and not _alive(int(number)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def place(folder: Path, size: Size) -> Path:
+    """Return the folder of a size."""
+    rows, features, dtype = size
+    return folder / f"{rows}x{features}-{dtype}"
+
+
+def write(folder: Path, size: Size) -> None:
+    """Generate the data of a size into files, block by block, and add their reference."""
+    rows, features, dtype = size
+    folder.mkdir()
+    shape = (rows,) if features == 1 else (rows, features)
+    x = np.lib.format.open_memmap(folder / "x.npy", "w+", dtype, shape)
+    y = np.lib.format.open_memmap(folder / "y.npy", "w+", dtype, (rows,))
+    for file in (folder / "x.npy", folder / "y.npy"):
+        with file.open("r+b") as opened:  # too little memory is an error here, not a signal
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    first = 0
+    for parts, targets in Generated(rows, features, dtype).pieces(0, rows):
+        stop = first + len(targets)
+        x[first:stop] = parts[0].reshape(-1, *shape[1:])
+        y[first:stop] = targets
+        first = stop
+    reference = Reference.of(x, y)
+    np.savez(
+        folder / "reference.npz",
+        gram=reference.gram,
+        moment=reference.moment,
+        y_square=reference.y_square,
+    )
+
+
+def load(size: Size) -> Problem | None:
+    """Return a private copy of the data of a size; None where nobody shares them."""
+    name = os.environ.get(VARIABLE)
+    if not name:
+        return None
+    folder = place(Path(name), size)
+    try:
+        x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
+        with np.load(folder / "reference.npz") as sums:
+            reference = Reference(sums["gram"], sums["moment"], float(sums["y_square"]))
+    except OSError:  # too small to be shared, or removed again
+        return None
+    problem = Problem(x, y, Generated(*size).source, known_finite=True)
+    vars(problem)["reference"] = reference  # where `cached_property` keeps it
+    return problem
