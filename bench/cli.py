@@ -6,7 +6,6 @@ still: the number of threads must stand in the environment before NumPy loads.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import json
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from bench.host.interrupts import exit_code, interruptible, interrupts
+from bench.host.streams import CLOSED_PIPE, prepared
 
 COMMANDS = ("fit", "run", "pick", "report", "compare", "plot", "backends", "doctor")
 
@@ -35,8 +35,20 @@ class LazyGroup(click.Group):
         )
         return command
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line with streams that accept any text."""
+        with prepared():
+            return super().main(*args, **kwargs)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the arguments, which may print the help."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except BrokenPipeError:
+            sys.exit(CLOSED_PIPE)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Turn a mistake the user can mend into one line and exit code 2."""
+        """Turn a mistake the user can correct into one line and exit code 2."""
         try:
             with interruptible(), interrupts():
                 return super().invoke(ctx)
@@ -45,12 +57,14 @@ class LazyGroup(click.Group):
             sys.exit(exit_code(interrupt))
         except click.UsageError as error:
             raise Mistake(f"{error.format_message()} (--help shows how)") from error
+        except BrokenPipeError:
+            sys.exit(CLOSED_PIPE)
         except Exception as error:
             from backends.errors import DescentbenchError  # loads NumPy: not before threads
 
             if isinstance(error, DescentbenchError):
                 raise Mistake(str(error)) from error
-            if isinstance(error, OSError) and error.errno not in (None, errno.EPIPE):
+            if isinstance(error, OSError) and error.errno is not None:
                 where = f"{error.filename}: " if error.filename else ""
                 raise Mistake(f"{where}{error.strerror}") from error  # a full disk, say
             raise

@@ -11,9 +11,8 @@ from bench.cli import print_json
 from bench.commands.options import Format, format_options
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from backends.catalogue import Entry
+    from bench.show.columns import Columns
 
 HEADINGS = "backend", "device", "available", "reason"
 
@@ -29,8 +28,8 @@ Example:
 def backends(output_format: Format) -> None:
     """List the backends, and why those that cannot run here cannot."""
     from backends import catalogue
+    from bench.show.columns import console
     from bench.show.formats import csv_text, markdown_text
-    from bench.show.table import console
 
     entries = catalogue.entries()
     if output_format == "json":
@@ -60,19 +59,16 @@ def _cells(entry: Entry) -> list[str]:
     return [str(entry.name), entry.name.device, available, entry.reason]
 
 
-def _table(entries: list[Entry]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _table(entries: list[Entry]) -> Columns:
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in HEADINGS[:-1]:
-        table.add_column(heading, no_wrap=True)
-    table.add_column(HEADINGS[-1], overflow="fold")
+    from bench.show.columns import Columns
+
+    table = Columns(*HEADINGS, words=range(len(HEADINGS)), sentences=[len(HEADINGS) - 1])
     for _, group in groupby(entries, key=lambda entry: entry.name.library):
         for entry in group:
             name, device, available, reason = _cells(entry)
             style = "green" if entry.available else "red"
-            table.add_row(name, device, Text(available, style), Text(reason))
+            table.add_row(name, device, Text(available, style), reason)
         table.add_section()
     return table

@@ -14,10 +14,9 @@ from bench.commands.options import Format, format_options, share, store_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
     from bench.results.record import Record
     from bench.results.verdict import Comparison
+    from bench.show.columns import Columns
 
 
 @click.command()
@@ -84,8 +83,8 @@ def show(
     from bench.results.record import RecordError
     from bench.results.verdict import compare as hold
     from bench.results.verdict import differences, tally, versions_changed
+    from bench.show.columns import console
     from bench.show.formats import csv_text, markdown_text
-    from bench.show.table import console
 
     unlike = differences(old, new)
     if unlike and not force:
@@ -155,21 +154,13 @@ def _cells(c: Comparison) -> list[str]:
     ]
 
 
-def _table(found: Sequence[Comparison]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _table(found: Sequence[Comparison]) -> Columns:
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    from bench.show.columns import Columns
+
     headings = "backend", "", "rows", "×", "dtype", "old", "new", "new ÷\nold", "95 %"
-    for i, heading in enumerate(headings):
-        words = i in (0, 1, 4)
-        table.add_column(
-            heading,
-            justify="left" if words else "right",
-            no_wrap=i > 0,
-            overflow="fold",
-        )
+    table = Columns(*headings, words=(0, 1, 4))
     for c in found:
         cells = _cells(c)
         style = COLOURS.get(c.verdict, "")

@@ -262,7 +262,7 @@ def _measure(runners: list[Runner]) -> list[Record]:
 
     from bench.measure.runner import side_by_side
     from bench.results.verdict import unclear
-    from bench.show.table import console
+    from bench.show.columns import console
 
     columns = (
         TextColumn("{task.completed}/{task.total}"),
@@ -302,9 +302,10 @@ def _show(record: Record, limit: bool, output_format: Format) -> bool:
     """Print the results; return whether every row was right."""
     from bench.host.noise import noticed
     from bench.results.summary import summarise
+    from bench.show.columns import console
     from bench.show.formats import results_csv
     from bench.show.roofline import limits, roofline_table
-    from bench.show.table import console, results_markdown, results_table
+    from bench.show.table import results_markdown, results_table
 
     results, bounds = summarise(record), limits(record) if limit else []
     disturbed = noticed(task.noise for task in record.tasks.values())

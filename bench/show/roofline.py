@@ -10,15 +10,14 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from backends.names import Name, libraries
 from bench.results.case import NATIVE, READ, SMALLEST_BYTES, Case
 from bench.results.record import Record
 from bench.results.summary import Result, read_fraction
+from bench.show.columns import Columns
 from bench.show.text import count, percent, seconds
 
 GRID = (
@@ -42,6 +41,9 @@ C = "C, OpenMP"
 
 MOST_COLUMNS = 6
 """Sizes in a table of 80 columns, with room for the units."""
+
+LABEL_WIDTH, SIZE_WIDTH = 14, 10
+"""Characters of the first column and of a size's, with the spaces between them."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
     for device in dict.fromkeys(limit.device for limit in limits):
         there = [limit for limit in limits if limit.device == device]
         theirs = [result for result in results if result.case.device == device]
-        for first in range(0, len(there), MOST_COLUMNS):
-            parts += _tables(theirs, there[first : first + MOST_COLUMNS])
+        parts.append(_Device(theirs, there))
     failed = {str(r.case): r.reason for r in results if not r.verified}
     failed |= {
         str(Case(NATIVE, *limit.size)): limit.failure for limit in limits if limit.failure
@@ -157,6 +158,20 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
     if all(limit.device == "cpu" for limit in limits):
         notes.append(Text("GPU: not measured", "dim"))
     return Group(*parts, *notes)
+
+
+@dataclass(frozen=True)
+class _Device:
+    """The tables of a device, each with as many sizes as the line has room for."""
+
+    results: list[Result]
+    limits: list[Limit]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = (options.max_width - LABEL_WIDTH) // SIZE_WIDTH
+        most = max(1, min(MOST_COLUMNS, room))
+        for first in range(0, len(self.limits), most):
+            yield from _tables(self.results, self.limits[first : first + most])
 
 
 def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
@@ -204,10 +219,6 @@ def _time(best: Result | None) -> str | Text:
     return Text.assemble(seconds(best.step_s.median), "\n", (technique, "dim"))
 
 
-def _table(limits: list[Limit]) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
-    table.add_column("rows\nfeatures", width=12, overflow="fold")
-    for limit in limits:
-        heading = f"{count(limit.rows)}\n× {limit.features}"
-        table.add_column(heading, justify="right", width=8, overflow="fold")
-    return table
+def _table(limits: list[Limit]) -> Columns:
+    sizes = [f"{count(limit.rows)}\n× {limit.features}" for limit in limits]
+    return Columns("rows\nfeatures", *sizes, gap=0)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import groupby
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bench.results.summary import Interval, Result, instability
+from bench.show.columns import Columns
 from bench.show.formats import markdown_text
 from bench.show.text import byte_count, count, figures, percent, seconds
 
@@ -20,12 +18,6 @@ HEADINGS = (
     *("backend", "first\ncall", "new\nshape", "place", "a step", "×\nnumpy", "GB/s", "of\nbw"),
     *("peak\nmemory", "rel.\nerror"),
 )
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that keeps 80 columns where there is no terminal."""
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 80, highlight=False)
 
 
 def results_table(results: list[Result]) -> RenderableType:
@@ -70,23 +62,13 @@ def _plain(results: list[Result]) -> Interval | None:
 
 
 def _size_table(results: list[Result]) -> RenderableType:
-    table = Table(
-        title=_title(results[0]),
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        padding=0,
-    )
-    # Only this gives way where the line would be too long; no figure is cut.
-    table.add_column(HEADINGS[0], overflow="fold")
-    for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = Columns(*HEADINGS, title=_title(results[0]), gap=0)
     plain = _plain(results)
     for result, following in zip(results, [*results[1:], None], strict=True):
         loops_end = following is not None and following.least_squares_only
-        loops_end = loops_end and not result.least_squares_only
-        table.add_row(*_cells(result, plain), end_section=loops_end)
+        table.add_row(*_cells(result, plain))
+        if loops_end and not result.least_squares_only:
+            table.add_section()
     notes = [Text(f"failed: {r.backend}: {r.reason}", "red") for r in results if not r.verified]
     notes += [Text(text, "yellow") for text in _unstable(results)]
     if any(r.least_squares_only for r in results):

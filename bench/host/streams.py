@@ -1,0 +1,185 @@
+"""Standard output and standard error that never fail on a character or a closed pipe.
+
+A terminal or a file may use ASCII, Latin-1 or cp1252, which lack µ, × and many more.
+Such characters are replaced by similar ones, so that a table never ends in an error
+after minutes of measuring.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import io
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+ERRORS = "descentbench"
+"""Name under which `_replace` is registered as a handler of encoding errors."""
+
+ASCII = "descentbench_ascii"
+"""Codec that is ASCII by another name: click writes UTF-8 to a stream called ASCII."""
+
+CLOSED_PIPE = 128 + signal.SIGPIPE
+"""Exit code when the reader of the output has closed it: 141, as in a shell."""
+
+SIMILAR = {
+    "µ": "u",
+    "μ": "u",
+    "×": "x",
+    "÷": "/",
+    "·": "*",
+    "±": "+-",
+    "∞": "inf",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "‑": "-",
+    "…": "...",
+    "’": "'",
+    "‘": "'",
+    "“": '"',
+    "”": '"',
+    "\u00a0": " ",
+    "\u202f": " ",
+    "\u2009": " ",
+    "✓": "+",
+    "✗": "x",
+    "▼": "v",
+    "▲": "^",
+    "◂": "<",
+    "→": "->",
+    "↔": "<->",
+    "≤": "<=",
+    "≥": ">=",
+    "≈": "~",
+    "ŷ": "y",
+    "ᵀ": "'",
+    **{"Σ": "sum ", "χ": "chi", "ᵏ": "^k", "←": "<-"},
+    "λ": "lambda",
+    "σ": "sigma",
+    "∇": "grad ",
+    "∂": "d",
+    "√": "sqrt ",
+    "‖": "||",
+    "°": " deg",
+    "━": "-",
+    "─": "-",
+    "╸": "-",
+    "╺": " ",
+    "│": "|",
+    "•": "*",
+    **dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)),
+}
+"""What stands for a character of ours where the encoding does not have it."""
+
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+
+
+def readable(text: str, encoding: str) -> str:
+    """Return the text with every character that the encoding lacks replaced.
+
+    Characters of our own become similar ones (µ: u, ×: x); any other is written as
+    Python writes it in a string, such as ``\\xe9``, so that a file's name stays known.
+    """
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode(encoding, ERRORS).decode(encoding)
+    return text
+
+
+def _similar(text: str) -> str:
+    """Return ASCII text that looks like this text."""
+    text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda run: f"^{run[0].translate(RAISED)}", text)
+    text = "".join(SIMILAR.get(character, character) for character in text)
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """Handle an encoding error, as `codecs.register_error` asks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return _similar(error.object[error.start : error.end]), error.end
+
+
+def _find_codec(name: str) -> codecs.CodecInfo | None:
+    """Return `ASCII`'s functions, as `codecs.register` asks."""
+    if name != ASCII:
+        return None
+    of = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        *(of.encode, of.decode, of.streamreader, of.streamwriter),
+        *(of.incrementalencoder, of.incrementaldecoder),
+        name=ASCII,
+    )
+
+
+codecs.register_error(ERRORS, _replace)
+codecs.register(_find_codec)
+
+
+@contextmanager
+def prepared() -> Iterator[None]:
+    """Run a command with streams that accept any text; write all of it before the end.
+
+    A closed stream (``>&-``) discards what is written to it. When the reader of a pipe
+    has gone (``| head``), the command ends quietly with exit code `CLOSED_PIPE`.
+    """
+    _open_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            ascii_only = codecs.lookup(stream.encoding).name == "ascii"
+            stream.reconfigure(encoding=ASCII if ascii_only else None, errors=ERRORS)
+    try:
+        yield
+    except SystemExit:
+        _flush()
+        raise
+    except BrokenPipeError:
+        _discard()
+        sys.exit(CLOSED_PIPE)
+    _flush()
+
+
+def _flush() -> None:
+    """Write what is buffered; a full disk is an error here, not at Python's end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard()
+        sys.exit(CLOSED_PIPE)
+    except OSError as error:
+        _discard()
+        with suppress(OSError):
+            sys.stderr.write(f"descentbench: standard output: {error.strerror}\n")
+        sys.exit(2)
+
+
+def _discard() -> None:
+    """Discard what is still to be written, so that Python's end does not complain."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _open_closed() -> None:
+    """Open what was closed before we started, so that no file of ours takes its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        mode = "w" if number else "r"
+        setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

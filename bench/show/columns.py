@@ -1,0 +1,228 @@
+"""Tables that fit any width and any encoding without cutting a figure."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD, Box
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from bench.host.streams import readable
+
+WIDTH = 80
+"""Columns of a line where the output is no terminal and `COLUMNS` is not set."""
+
+NARROWEST = 24
+"""Fewest columns of a line: the longest figure, with its heading, is about as long."""
+
+SHORTEST_NAME = 12
+"""Longest part of a name, in characters, that is not folded between its ``:`` and ``@``."""
+
+SHORTEST_TEXT = 24
+"""Fewest columns for a sentence in a table, unless its words are shorter."""
+
+ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+"""`SIMPLE_HEAD` for encodings that have no line-drawing characters."""
+
+
+class _Terminal(Console):
+    """A console that replaces what its encoding lacks before it wraps lines."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render a part of what is printed."""
+        if isinstance(renderable, Text):
+            renderable = _text(renderable, self.encoding)
+        return super().render(renderable, options)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to `bench.host.streams.prepared`."""
+        raise
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console as wide as the terminal, `COLUMNS`, or 80 columns."""
+    stream = sys.stderr if stderr else sys.stdout
+    settings: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False}
+    if stream.isatty():
+        width = Console(**settings).width
+    else:
+        asked = os.environ.get("COLUMNS", "")
+        width = int(asked) if asked.isdigit() and int(asked) else WIDTH
+    return _Terminal(width=max(width, NARROWEST), emoji=False, **settings)
+
+
+class Columns:
+    """A table whose first column holds names; figures follow.
+
+    Where a line is too narrow, names are folded after ``:`` and before ``@``, and
+    sentences are wrapped between words. Where that is not enough, every row becomes a
+    paragraph: the name, and below it each figure after its heading.
+
+    Parameters
+    ----------
+    headings : str
+        One a column.
+    words : collection of int
+        Columns that stand on the left; the others on the right.
+    sentences : collection of int
+        Columns that may be wrapped between words.
+    title : str
+        Stands above the table.
+    gap : int
+        Spaces between columns, beside the one of the box.
+    box : Box, optional
+        None for a table without a rule below the headings.
+    """
+
+    def __init__(
+        self,
+        *headings: str,
+        words: Collection[int] = (0,),
+        sentences: Collection[int] = (),
+        title: str = "",
+        gap: int = 1,
+        box: Box | None = SIMPLE_HEAD,
+    ) -> None:
+        self.headings, self.words, self.sentences = headings, words, sentences
+        self.title, self.gap, self.box = title, gap, box
+        self.rows: list[Sequence[str | Text]] = []
+        self.section_ends: set[int] = set()
+
+    def add_row(self, *cells: str | Text) -> None:
+        """Add a line; cells that are missing at its end are empty."""
+        self.rows.append((*cells, *[""] * (len(self.headings) - len(cells))))
+
+    def add_section(self) -> None:
+        """Set the rows so far apart from those that follow."""
+        self.section_ends.add(len(self.rows))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the widest layout that fits."""
+        title = readable(self.title, options.encoding)
+        lines = [
+            [_text(cell, options.encoding) for cell in row]
+            for row in (self.headings, *self.rows)
+        ]
+        widths = self._widths(console, options, lines)
+        if widths is None:
+            yield from self._stacked(title, lines, options)
+        else:
+            yield self._table(title, lines, widths, options)
+
+    def _widths(
+        self, console: Console, options: ConsoleOptions, lines: list[list[Text]]
+    ) -> list[int] | None:
+        """Return each column's width; None where they do not fit into a line."""
+        columns = list(zip(*lines, strict=True))
+        widths = [max(map(_width, column)) for column in columns]
+        whole = self._table("", lines, widths, options)
+        wide = options.update(width=sum(widths) + 100)
+        excess = Measurement.get(console, wide, whole).maximum - options.max_width
+        for i in (*self.sentences, 0):
+            least = _least(columns[i], SHORTEST_TEXT if i else SHORTEST_NAME)
+            given = max(0, min(excess, widths[i] - least))
+            widths[i] -= given
+            excess -= given
+        return None if excess > 0 else widths
+
+    def _table(
+        self,
+        title: str,
+        lines: list[list[Text]],
+        widths: Sequence[int],
+        options: ConsoleOptions,
+    ) -> Table:
+        """Return the table with columns of these widths."""
+        table = Table(
+            title=Text(title) if title else None,
+            title_justify="left",
+            title_style="bold",
+            box=ASCII_HEAD if self.box and options.ascii_only else self.box,
+            show_edge=False,
+            padding=(0, self.gap, 0, 0),
+            pad_edge=False,
+        )
+        for i, (heading, width) in enumerate(zip(lines[0], widths, strict=True)):
+            justify: JustifyMethod = "left" if i in self.words else "right"
+            table.add_column(heading, justify=justify, width=width, overflow="fold")
+        for number, (name, *cells) in enumerate(lines[1:], start=1):
+            ends = number in self.section_ends
+            table.add_row(_folded(name, widths[0]), *cells, end_section=ends)
+        return table
+
+    def _stacked(
+        self, title: str, lines: list[list[Text]], options: ConsoleOptions
+    ) -> RenderResult:
+        """Yield a paragraph for every row."""
+        if title:
+            yield Text(f"{title}\n", "bold")
+        headings = [heading.plain.replace("\n", " ").strip() for heading in lines[0]]
+        for name, *figures in lines[1:]:
+            called = name.plain if 0 in self.words else f"{headings[0]} {name.plain}"
+            yield Text(called, "bold", overflow="fold")
+            found = [
+                f"{heading} {cell.plain}".strip().replace("\n", " ")
+                for heading, cell in zip(headings[1:], figures, strict=True)
+                if cell.plain
+            ]
+            for line in _packed(found, options.max_width - 2):
+                yield Padding(Text(line, overflow="fold"), (0, 0, 0, 2))
+
+
+def _text(cell: Any, encoding: str) -> Text:
+    """Return the cell with characters that the encoding has."""
+    text = cell if isinstance(cell, Text) else Text(str(cell))
+    plain = readable(text.plain, encoding)
+    if plain != text.plain:
+        text = text.copy()
+        text.plain = plain
+    return text
+
+
+def _width(text: Text) -> int:
+    return max((line.cell_len for line in text.split()), default=0)
+
+
+def _parts(name: str) -> list[str]:
+    """Split a backend's name after ``:`` and before ``@``; other words at spaces."""
+    return re.findall(r"@?[^:@ ]+:?|[:@ ]+", name)
+
+
+def _least(column: Iterable[Text], most: int) -> int:
+    """Return the width to which a column of names, or of sentences, may shrink."""
+    longest = max(len(part) for cell in column for part in (_parts(cell.plain) or [""]))
+    return min(longest, most)
+
+
+def _folded(name: Text, width: int) -> Text:
+    """Break a name into lines between its parts."""
+    if _width(name) <= width:
+        return name
+    lines = [""]
+    for part in _parts(name.plain):
+        if lines[-1] and len(lines[-1]) + len(part) > width:
+            lines.append("")
+        lines[-1] += part
+    return Text("\n".join(line.strip() for line in lines), name.style)
+
+
+def _packed(items: Iterable[str], width: int) -> list[str]:
+    """Join items by semicolons into lines; no item is split unless it is longer than one."""
+    lines: list[str] = []
+    for item in items:
+        if lines and len(lines[-1]) + 2 + len(item) < width:
+            lines[-1] += f"; {item}"
+        else:
+            lines.append(item)
+    return lines
