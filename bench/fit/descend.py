@@ -30,9 +30,6 @@ Stopped = Literal["steps", "loss", "tolerance"]
 GROWTH = 1e-5
 """Relative growth of the loss that float32 rounding cannot explain."""
 
-MOST_SHOWN = 4
-"""People see no more weights than this; the JSON has them all."""
-
 
 Rows = TypeVar("Rows", bound="Problem | Source")
 AnyRows = TypeVar("AnyRows", bound="Problem | Source", contravariant=True)
@@ -213,14 +210,3 @@ def _raise_if_diverging(
             f"the loss at epoch {epoch.epoch} is {epoch.loss}: the numbers are too large for "
             f"{problem.dtype}; scale the data or start nearer to 0"
         )
-
-
-def number_text(value: float) -> str:
-    """Write three decimals, as the tutorial does, or an exponent where they say little."""
-    return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.3e}"
-
-
-def weights_text(w: Sequence[float]) -> str:
-    """Write w for people, cut short where it is long."""
-    text = ", ".join(map(number_text, w[:MOST_SHOWN]))
-    return text if len(w) <= MOST_SHOWN else f"{text}, … ({len(w)} in all)"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends.errors import DescentbenchError
-from bench.fit.descend import number_text, weights_text
 from bench.host.optional import need
+from bench.show.text import number_text, weights_text
 
 if TYPE_CHECKING:
     from pathlib import Path

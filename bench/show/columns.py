@@ -50,10 +50,18 @@ class _Terminal(Console):
         raise
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console as wide as the terminal, `COLUMNS`, or 80 columns."""
+def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """Return a console as wide as the terminal, `COLUMNS`, or 80 columns.
+
+    With `soft_wrap`, lines of text are left whole for the terminal to wrap.
+    """
     stream = sys.stderr if stderr else sys.stdout
-    settings: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False}
+    settings: dict[str, Any] = {
+        "stderr": stderr,
+        "soft_wrap": soft_wrap,
+        "highlight": False,
+        "markup": False,
+    }
     if stream.isatty():
         width = Console(**settings).width
     else:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+MOST_SHOWN = 4
+"""Most weights that a text shows; the JSON has all of them."""
+
 
 def seconds(value: float | None, digits: int = 3) -> str:
     """Write a time with its unit: 1.23 ms."""
@@ -62,3 +67,14 @@ def duration(value: float) -> str:
         if value < limit:
             return f"{figures(value / scale, 3)} {unit}"
     raise AssertionError(value)
+
+
+def number_text(value: float) -> str:
+    """Write three decimals, as the tutorial does, or an exponent where they say little."""
+    return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.3e}"
+
+
+def weights_text(w: Sequence[float]) -> str:
+    """Write w for people, cut short where it is long."""
+    text = ", ".join(map(number_text, w[:MOST_SHOWN]))
+    return text if len(w) <= MOST_SHOWN else f"{text}, … ({len(w)} in all)"

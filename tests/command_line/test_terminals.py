@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,29 +13,28 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import RenderableType
 
 from bench import doctor
 from bench.cli import COMMANDS, main
 from bench.doctor import Finding
 from bench.host import streams
-from bench.host.streams import readable
+from bench.host.streams import prepared, readable
 from bench.measure import runner as measure
+from bench.pick.answer import answer_page
+from bench.pick.recommend import Request, recommend
+from bench.show.columns import console
 from tests.support.made_up import record
+from tests.support.models import model, observed
 
 ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-8")
 WIDTHS = (40, 62, 66, 70, 80)
 FORMATS = ("table", "markdown", "csv", "json")
 
-PICK = (
-    *("pick", "--rows", "1000", "--budget", "5"),
-    *("-b", "numpy", "-b", "numpy:gram", "-b", "numpy:blocked"),
-)
-
 ON_PAGES = {
     "fit": ("fit", "--features", "6", "--steps", "30", "--predict", "1,2,3,4,5,6"),
     "run": ("run", "--rows", "100"),
     "run --limit": ("run", "--rows", "100", "--limit"),
-    "pick": PICK,
     "compare": ("compare", "old", "new"),
     "backends": ("backends",),
 }
@@ -47,15 +47,8 @@ FAILURES = {"numpy:blocked/100x1/float32": "w[0] = 3 – the reference has 2 × 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two results, and what `PICK` needs to answer at once."""
+    """A store with two results."""
     folder = tmp_path_factory.mktemp("store")
-    measured = subprocess.run(
-        [sys.executable, "-m", "bench", *PICK, "--store", folder],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert measured.returncode in (0, 1), measured.stderr
     BEFORE.save(folder / "run-1.json")
     AFTER.save(folder / "run-2.json")
     return folder
@@ -144,6 +137,35 @@ def test_no_figure_is_cut_at_any_width(
     for part in set(re.findall(r"\b(?:numpy|numba|torch|jax):(\w+)", wide.stdout)):
         assert part in narrow.stdout
     assert "…" not in narrow.stdout.replace("… (6 in all)", "")
+
+
+def page_of(
+    monkeypatch: pytest.MonkeyPatch, printed: RenderableType, encoding: str, width: int
+) -> str:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setenv("COLUMNS", str(width))
+    with prepared():
+        console().print(printed)
+    out.seek(0)
+    return out.read()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_figure_of_an_answer_is_cut(
+    monkeypatch: pytest.MonkeyPatch, width: int, encoding: str
+) -> None:
+    names = ("numpy", "numba:parallel", "torch:analytic", "numpy:gram")
+    models = [model(observed(step=(1e-5, k * 3e-10)), name) for k, name in enumerate(names, 1)]
+    request = Request(123_456_789, 1, 12_345, "float32", {"cpu": 10**9})
+    answer = answer_page(recommend(models, request, {}), ["About µ – and ≥."])
+    wide = page_of(monkeypatch, answer, encoding, 250)
+    narrow = page_of(monkeypatch, answer, encoding, width)
+    assert max(map(len, narrow.splitlines())) <= width
+    assert not figures(wide) - figures(narrow), narrow
+    for part in ("parallel", "analytic", "gram"):
+        assert part in narrow
 
 
 # real processes

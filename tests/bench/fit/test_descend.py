@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from backends import generate, open_backend
 from backends.problem import make_problem
-from bench.fit.descend import DivergenceError, Fit, descend, number_text, weights_text
+from bench.fit.descend import DivergenceError, Fit, descend
+from bench.show.text import number_text, weights_text
 
 NUMPY = open_backend("numpy")
 CLASSIC = generate(100)

@@ -1,0 +1,98 @@
+"""What a fit starts from: its rows, its first w, the memory it may use."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from backends.errors import DescentbenchError
+from backends.rows.made import Generated
+from bench.host.limits import available_bytes
+from bench.host.memory import rss_bytes
+from bench.show.columns import console
+from bench.show.text import byte_count, count, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from backends.rows.source import Source
+    from backends.rows.streamed import Streamed
+    from bench.fit.descend import Epoch
+
+
+class InputError(DescentbenchError):
+    """Options of a fit that do not fit together."""
+
+
+def on_device(backend: str, device: str | None) -> str:
+    """Return the backend's name with the device that was asked for."""
+    if device is None:
+        return backend
+    if "@" in backend:
+        raise InputError(f"--backend {backend} names a device already; leave out --device")
+    return f"{backend}@{device}"
+
+
+def open_rows(
+    rows: int | None,
+    features: int | None,
+    file: Callable[[str], Source] | None,
+    dtype: str,
+    seed: int,
+) -> Source:
+    """Return the rows to generate; with a data file, the rows that `file` opens."""
+    if file is None:
+        return Generated(rows or 100, features or 1, dtype, seed)
+    if rows or features:
+        raise InputError("--rows and --features are for generated rows; leave out --data")
+    return file(dtype)
+
+
+def room_bytes(memory: int | None) -> int:
+    """Return the bytes that rows may take beside what this process holds."""
+    return available_bytes() // 2 if memory is None else memory - rss_bytes()
+
+
+def streaming_text(streamed: Streamed, steps: int) -> str:
+    """Say that every step reads the rows anew, and how long that takes."""
+    a_pass = streamed.seconds_a_pass()
+    passes = steps + 1  # a look is the pass of the step after it, but for the last
+    size = byte_count(streamed.source.bytes_per_step, 2)
+    return (
+        f"{size} of rows are more than the memory allows: every step reads them anew. "
+        f"A pass takes about {duration(a_pass)}, {count(passes)} of them about "
+        f"{duration(passes * a_pass)}; a gram backend, such as numpy:gram, needs one."
+    )
+
+
+def first_w(
+    w0: tuple[float, ...] | Literal["random"] | None, source: Source, seed: int
+) -> tuple[float, ...] | None:
+    """Return the w to start from; None stands for zeros."""
+    if w0 == "random":
+        import numpy as np
+
+        return tuple(np.random.default_rng(seed).standard_normal(source.features))
+    if w0 is not None:
+        check_length("--w0", w0, source)
+    return w0
+
+
+def check_length(option: str, numbers: tuple[float, ...], source: Source) -> None:
+    """Raise InputError unless there is a number for every feature."""
+    if len(numbers) != source.features:
+        raise InputError(
+            f"{option} must have as many numbers as the data have features, "
+            f"{source.features}, not {len(numbers)}"
+        )
+
+
+@contextmanager
+def progress(steps: int) -> Iterator[Callable[[Epoch], None]]:
+    """Show the epochs pass by on stderr, if it is a terminal."""
+    from rich.progress import Progress
+
+    err = console(stderr=True)
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("Descending", total=steps)
+        yield lambda epoch: bar.update(task, completed=epoch.epoch)
