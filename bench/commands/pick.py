@@ -124,8 +124,8 @@ def pick(
 
 def _print(picked: Picked, output_format: Format, *, verify: bool) -> None:
     from bench.pick import page
+    from bench.show.columns import console
     from bench.show.formats import csv_text, flat
-    from bench.show.table import console
 
     said = page.remarks(picked, verify=verify)
     if output_format == "json":

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bench.pick.answer import (
@@ -23,6 +21,7 @@ from bench.pick.exchange import sentences
 from bench.pick.observations import age
 from bench.pick.pipeline import Picked
 from bench.pick.recommend import Answer, Candidate
+from bench.show.columns import Columns
 from bench.show.formats import markdown_text
 from bench.show.text import byte_count, percent, plural, seconds
 
@@ -101,18 +100,9 @@ def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
     return Group(*parts)
 
 
-def _table(answer: Answer) -> Table:
-    table = Table(
-        title=f"{size(answer)}, {plural(answer.request.iterations, 'iteration')}",
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        padding=0,
-    )
-    table.add_column(HEADINGS[0], overflow="fold", min_width=16)
-    for heading in HEADINGS[1:]:
-        table.add_column(heading, justify="right", no_wrap=True)
+def _table(answer: Answer) -> Columns:
+    title = f"{size(answer)}, {plural(answer.request.iterations, 'iteration')}"
+    table = Columns(*HEADINGS, title=title, gap=0)
     for line in _lines(answer):
         table.add_row(*line)
     return table

@@ -26,7 +26,8 @@ from bench.results.summary import Result, summarise
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
+
+    from bench.show.columns import Columns
 
 HELD_OUT = 3
 """Number of sizes that ``--verify`` measures."""
@@ -173,16 +174,12 @@ class Check:
         )
 
 
-def plain_table(*headings: str) -> Table:
-    """Return an empty table without rules; columns of words stand on the left."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def plain_table(*headings: str) -> Columns:
+    """Return an empty table; columns of words stand on the left."""
+    from bench.show.columns import Columns
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1))
-    for heading in headings:
-        words = heading in ("backend", "pick", "best")
-        table.add_column(heading, justify="left" if words else "right", overflow="fold")
-    return table
+    words = [i for i, h in enumerate(headings) if h in ("backend", "pick", "best")]
+    return Columns(*headings, words=words, gap=2)
 
 
 def measured_total(result: Result, iterations: int) -> float | None:
