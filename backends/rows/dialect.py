@@ -127,7 +127,7 @@ class Lines:
 
 def _split(line: str) -> list[str]:
     """Split at white space; a cell in quotation marks may hold some."""
-    cells = re.findall(r'"(?:[^"]|"")*"|\S+', line)
+    cells = re.findall(r'"(?:[^"]|"")*"(?!\S)|\S+', line)
     return [c[1:-1].replace('""', '"') if len(c) > 1 and c[0] == '"' else c for c in cells]
 
 
@@ -169,7 +169,8 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
         raise ProblemError(f"the file has only {kind}")
     numbers = _numbers(records, delimiter, reading)
     if numbers.decimal == "," and reading.decimal is None:
-        notes.append("',' was taken for the decimal point; --decimal says otherwise")
+        groups = "" if numbers.thousands != "." else " and '.' for the thousands separator"
+        notes.append(f"',' was taken for the decimal point{groups}; --decimal says otherwise")
     return _with_names(split, records, numbers, reading, notes)
 
 
@@ -216,14 +217,13 @@ def _numbers(records: list[Record], delimiter: str, reading: Reading) -> Numbers
         return Numbers(".", thousands)
     cells = [cell.strip() for record in records for cell in record.cells]
     plain, comma = Numbers(".", thousands), Numbers(",", thousands)
-    if any(not plain.reads(cell) and comma.reads(cell) for cell in cells):
-        if any("." in cell and plain.reads(cell) for cell in cells):
-            return plain  # both kinds: an error names the first cell that does not fit
+    grouped = Numbers(",", thousands or ".")
+    odd = [cell for cell in cells if not plain.reads(cell) and grouped.reads(cell)]
+    if any("." in cell for cell in odd):
+        return grouped
+    if odd and not any("." in cell and plain.reads(cell) for cell in cells):
         return comma
-    german = Numbers(",", ".")
-    if not thousands and any("," in c and "." in c and german.reads(c) for c in cells):
-        return german
-    return plain
+    return plain  # where both kinds occur, an error names the first cell that does not fit
 
 
 def _with_names(
