@@ -47,17 +47,6 @@ class Descent(Protocol):
         ...
 
 
-class GramDescent(Descent, Protocol):
-    """A descent of a ``gram`` technique: it holds sums that replace the rows."""
-
-    def moments(self) -> tuple[Weights, Weights, float]:
-        """Return ``XᵀX``, (d, d), ``Xᵀy``, (d,), and ``yᵀy``, float64.
-
-        Moments of parts of the rows can be added.
-        """
-        ...
-
-
 class Backend(Protocol):
     """A library, a technique and a device: a way to run the descent."""
 

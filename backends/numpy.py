@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from threadpoolctl import ThreadpoolController
 
 from backends.errors import Weights
+from backends.gram import Moments, ProblemGram
 from backends.problem import Array, Problem
 from backends.threads import in_threads
 
@@ -184,28 +185,27 @@ def line_gram_of(x: Array, y: Array) -> Array:
     return rest
 
 
-class Gram:
-    """One pass for XᵀX and Xᵀy, then steps that cost O(d²): ``w ← w − rate·(XᵀX·w − Xᵀy)``.
+class Gram(ProblemGram):
+    """One pass for XᵀX and Xᵀy, then steps that cost O(d²); squared error only.
 
-    It is least squares that makes the sums sufficient; no other loss has such
-    a technique. Blocks are converted to float64 while they are in cache; of
-    many features ``xᵀ @ x`` is BLAS's syrk, half the work of a product.
+    Blocks are converted to float64 while they are in cache. For many features ``xᵀ @ x`` is
+    BLAS's syrk, half the work of a product of two matrices.
 
-    Of one feature and many rows, pieces of them are summed in the data's
-    dtype: their errors average out below those of a loop. Of several features
-    errors of XᵀX grow with its condition, those of a loop do not.
+    With one feature and many rows, pieces of the rows are summed in the data's dtype: their
+    errors average out below those of a loop. With several features the errors of XᵀX would
+    grow with its condition number, and those of a loop do not.
     """
 
     BLOCK_BYTES = 1 << 20
+    """Size in bytes of a block's float64 copy: it stays in a second-level cache."""
+
     MANY_ROWS = 1 << 18
+    """Rows of one feature from which pieces are summed in the data's dtype."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
-        self.count = problem.rows
-        self.rate = 2 * learning_rate / problem.rows
-        self.xtx, self.xty, self.yty = self.sums(problem)
+        super().__init__(problem, learning_rate, self._moments_of(problem))
 
-    def sums(self, problem: Problem) -> tuple[Weights, Weights, float]:
-        """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, in float64."""
+    def _moments_of(self, problem: Problem) -> Moments:
         d = problem.features
         threads = most_threads()
         x, y, of = problem.x.reshape(problem.rows, d), problem.y, gram_of
@@ -223,25 +223,4 @@ class Gram:
         shares = [starts[i::threads] for i in range(min(threads, len(starts)))]
         with numpys_blas().limit(limits=1):
             total: Weights = reduce(np.add, in_threads(share, shares))
-        return total[:-1, :-1], total[:-1, -1], float(total[-1, -1])
-
-    def run(self, w: ArrayLike, steps: int) -> Weights:
-        w = np.array(w, dtype=np.float64)
-        if len(w) == 1:  # Python's own floats are far faster than arrays of one
-            only, xx, xy = float(w[0]), self.rate * self.xtx.item(), self.rate * self.xty.item()
-            for _ in range(steps):
-                only -= xx * only - xy
-            return np.array([only])
-        for _ in range(steps):
-            w -= self.rate * (self.xtx @ w - self.xty)
-        return w
-
-    def moments(self) -> tuple[Weights, Weights, float]:
-        return self.xtx, self.xty, self.yty
-
-    def gradient(self, w: ArrayLike) -> Weights:
-        return np.asarray(self.xtx @ np.asarray(w, dtype=np.float64) - self.xty)
-
-    def loss(self, w: ArrayLike) -> float:
-        w = np.asarray(w, dtype=np.float64)
-        return float(w @ self.xtx @ w - 2 * self.xty @ w + self.yty) / self.count
+        return total[:-1, :-1].copy(), total[:-1, -1].copy(), float(total[-1, -1])

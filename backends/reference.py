@@ -1,13 +1,13 @@
 """The float64 answer that every backend is checked against.
 
-One pass over the data gives the Gram matrix; everything else — the minimum,
-the k-th iterate, the loss, the largest stable learning rate — follows from
-its eigenvectors, without taking a single step.
+One pass over the data gives the Gram matrix. The minimum, the k-th iterate and the largest
+stable learning rate follow from its eigenvectors, without taking a single step. The loss is
+summed over the rows, because its terms in the Gram matrix cancel where it is small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 Float64 = NDArray[np.float64]
 
-_BLOCK_BYTES = 8 << 20  # float64 copy of one block of rows
+Block = tuple[NDArray[np.floating], NDArray[np.floating]]
+"""Rows of X, (k,) or (k, d), and of y, (k,)."""
+
+_BLOCK_BYTES = 8 << 20
+"""Size in bytes of the float64 copy of some rows, including what Python needs to hold it."""
+
+_OVERHEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,37 +35,31 @@ class Reference:
         ``XᵀX/n``.
     moment : (d,) float64
         ``Xᵀy/n``.
-    y_square : float
-        ``mean(y²)``.
+    blocks : callable
+        Returns the rows once more, in blocks; asked for a loss alone.
+    rows : int
+        n.
     """
 
     gram: Float64
     moment: Float64
-    y_square: float
+    blocks: Callable[[], Iterable[Block]]
+    rows: int
 
     @classmethod
     def of(cls, x: NDArray[np.floating], y: NDArray[np.floating]) -> Reference:
         """Sum over the rows of `x`, shape (n,) or (n, d), and `y`, shape (n,)."""
-        return cls.of_blocks([(x, y)], len(y))
+        return cls.of_blocks(lambda: [(x, y)], len(y))
 
     @classmethod
-    def of_blocks(
-        cls, blocks: Iterable[tuple[NDArray[np.floating], NDArray[np.floating]]], rows: int
-    ) -> Reference:
+    def of_blocks(cls, blocks: Callable[[], Iterable[Block]], rows: int) -> Reference:
         """Sum over blocks of rows, `rows` in all; rows of zeros beyond them add nothing."""
         gram: Float64 | float = 0.0
         moment: Float64 | float = 0.0
-        y_square = 0.0
-        for x, y in blocks:
-            d = 1 if x.ndim == 1 else x.shape[1]
-            length = max(1, _BLOCK_BYTES // (8 * (d + 1)))
-            for start in range(0, len(y), length):
-                xb = x[start : start + length].reshape(-1, d).astype(np.float64)
-                yb = y[start : start + length].astype(np.float64)
-                gram = gram + xb.T @ xb
-                moment = moment + yb @ xb
-                y_square += float(yb @ yb)
-        return cls(np.asarray(gram / rows), np.asarray(moment / rows), y_square / rows)
+        for x, y in _float64(blocks()):
+            gram = gram + x.T @ x
+            moment = moment + y @ x
+        return cls(np.asarray(gram / rows), np.asarray(moment / rows), blocks, rows)
 
     @cached_property
     def _eigen(self) -> tuple[Float64, Float64]:
@@ -104,14 +104,28 @@ class Reference:
         return np.asarray(vectors @ (power * start + pull * (vectors.T @ self.moment)))
 
     def loss(self, w: ArrayLike) -> float:
-        """Return ``mean((X·w − y)²)``."""
+        """Return ``mean((X·w − y)²)``, from one more pass over the rows."""
         w = np.asarray(w, dtype=np.float64)
-        return float(w @ self.gram @ w - 2.0 * self.moment @ w + self.y_square)
+        total = 0.0
+        for x, y in _float64(self.blocks()):
+            residual = x @ w - y
+            total += float(residual @ residual)
+        return total / self.rows
 
     def gradient(self, w: ArrayLike) -> Float64:
         """Return the gradient of the loss, ``2·(XᵀX·w − Xᵀy)/n``, shape (d,)."""
         w = np.asarray(w, dtype=np.float64)
         return np.asarray(2.0 * (self.gram @ w - self.moment))
+
+
+def _float64(blocks: Iterable[Block]) -> Iterator[tuple[Float64, Float64]]:
+    """Yield the rows in pieces of `_BLOCK_BYTES` at most, X as (k, d)."""
+    for x, y in blocks:
+        d = 1 if x.ndim == 1 else x.shape[1]
+        length = max(1, (_BLOCK_BYTES - _OVERHEAD_BYTES) // (8 * (d + 1)))
+        for start in range(0, len(y), length):
+            part = slice(start, start + length)
+            yield x[part].reshape(-1, d).astype(np.float64), y[part].astype(np.float64)
 
 
 def relative_error(w: ArrayLike, expected: ArrayLike) -> float:

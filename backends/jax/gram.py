@@ -13,13 +13,14 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from backends.errors import Weights
+from backends.gram import ProblemGram
 from backends.jax.devices import named_devices
 from backends.jax.layout import (
     ALIGNMENT,
     LANES,
     filled_up,
 )
-from backends.jax.loop import PerStep, repeat
+from backends.jax.loop import repeat, unrolled_on
 from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
@@ -54,7 +55,7 @@ def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
     return xx.sum()[None, None], xy.sum()[None], yy.sum()
 
 
-def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
+def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
     """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, float64.
 
     The rows go to the device block by block: a copy of them all would cost
@@ -68,8 +69,8 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Array]:
         rows = min(len(y), max(64, GRAM_BYTES // (8 * d)))
         products, blocks = block_products, cut(x, y, rows)
 
-    def share(mine: list[tuple[Array, Array]]) -> list[Array]:
-        total: list[Array] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
+    def share(mine: list[tuple[Array, Array]]) -> list[Weights]:
+        total: list[Weights] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
         handed = (products(*jax.device_put(block, device)) for block in mine)
         for sums, _ in pairwise(chain(handed, [()])):  # XLA has the next one to do already
             for of, part in zip(total, sums, strict=True):
@@ -109,28 +110,16 @@ def gram_loop(
     return repeat(lambda w: w - rate * (xtx @ w - xty), w, steps, unrolled)
 
 
-class Gram(PerStep):
-    """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); least squares only."""
+class Gram(ProblemGram):
+    """One pass for XᵀX and Xᵀy in float64, then a compiled loop; squared error only."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]
-        self.rows, self.learning_rate = problem.rows, learning_rate
         sums = sums_of(problem.x.reshape(problem.rows, -1), problem.y, self.device)
-        self.xtx, self.xty, self.yty = jax.block_until_ready(jax.device_put(sums, self.device))
+        super().__init__(problem, learning_rate, (sums[0], sums[1], float(sums[2])))
+        self.on_device = jax.block_until_ready(jax.device_put(sums[:2], self.device))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        rate = 2 * self.learning_rate / self.rows
-        start, unrolled = self._put(w), self.unrolled
-        return np.array(gram_loop(start, self.xtx, self.xty, rate, steps, unrolled))
-
-    def moments(self) -> tuple[Weights, Weights, float]:
-        return np.array(self.xtx), np.array(self.xty), float(self.yty)
-
-    def gradient(self, w: ArrayLike) -> Weights:
-        return np.array(self.xtx @ self._put(w) - self.xty)
-
-    def loss(self, w: ArrayLike) -> float:
-        weights = self._put(w)
-        return (
-            float(weights @ self.xtx @ weights - 2 * self.xty @ weights + self.yty) / self.rows
-        )
+        start = jax.device_put(np.asarray(w, dtype=np.float64), self.device)
+        unrolled = unrolled_on(self.device)
+        return np.array(gram_loop(start, *self.on_device, self.rate, steps, unrolled))

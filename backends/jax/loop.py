@@ -33,6 +33,11 @@ UNROLLED = 16
 """Steps in one turn of a GPU's loop: before each turn the host asks whether to go on."""
 
 
+def unrolled_on(device: jax.Device) -> int:
+    """Return the steps in one iteration of a compiled loop on a device."""
+    return 1 if device.platform == "cpu" else UNROLLED
+
+
 def repeat(
     once: Callable[[jax.Array], jax.Array], w: jax.Array, steps: int, unrolled: int
 ) -> jax.Array:
@@ -84,10 +89,6 @@ class PerStep:
     def loss(self, w: ArrayLike) -> float:
         return float(jax.jit(mean_squared_error)(self._put(w), self.x, self.y, self.rows))
 
-    @property
-    def unrolled(self) -> int:
-        return 1 if self.device.platform == "cpu" else UNROLLED
-
     def _put(self, w: ArrayLike) -> jax.Array:
         placed: jax.Array = jax.device_put(np.asarray(w, dtype=np.float64), self.device)
         return placed
@@ -99,5 +100,7 @@ class Loop(PerStep):
     def run(self, w: ArrayLike, steps: int) -> Weights:
         start, rate = self._put(w), self.learning_rate
         return np.array(
-            loop(start, self.x, self.y, self.rows, rate, steps, unrolled=self.unrolled)
+            loop(
+                start, self.x, self.y, self.rows, rate, steps, unrolled=unrolled_on(self.device)
+            )
         )

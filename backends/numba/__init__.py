@@ -12,6 +12,7 @@ from numba import njit, prange
 from numpy.typing import ArrayLike
 
 from backends.errors import Weights
+from backends.gram import ProblemGram
 from backends.numba.vectors import (
     LINE_BYTES,
     VECTOR_BYTES,
@@ -876,27 +877,16 @@ def gram_descent(xtx, xty, w, rate, steps):  # type: ignore[no-untyped-def]
     return w
 
 
-class Gram:
-    """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); least squares only."""
+class Gram(ProblemGram):
+    """One pass for XᵀX and Xᵀy in float64, then a compiled loop; squared error only."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         placed = Plain(problem, learning_rate, device)
         lower = parallel_products(placed.x, placed.y, numba.get_num_threads())
         full = np.tril(lower) + np.tril(lower, -1).T
-        self.xtx, self.xty = np.ascontiguousarray(full[:-1, :-1]), full[:-1, -1].copy()
-        self.yty = float(full[-1, -1])
-        self.rows, self.rate = problem.rows, 2 * learning_rate / problem.rows
+        xtx, xty = np.ascontiguousarray(full[:-1, :-1]), full[:-1, -1].copy()
+        super().__init__(problem, learning_rate, (xtx, xty, float(full[-1, -1])))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         result: Weights = gram_descent(self.xtx, self.xty, _start(w), self.rate, steps)
         return result
-
-    def moments(self) -> tuple[Weights, Weights, float]:
-        return self.xtx, self.xty, self.yty
-
-    def gradient(self, w: ArrayLike) -> Weights:
-        return np.asarray(self.xtx @ np.asarray(w, dtype=np.float64) - self.xty)
-
-    def loss(self, w: ArrayLike) -> float:
-        w = np.asarray(w, dtype=np.float64)
-        return float(w @ self.xtx @ w - 2 * self.xty @ w + self.yty) / self.rows

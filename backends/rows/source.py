@@ -132,7 +132,7 @@ class Source(ABC):
                 block.check()
                 yield block.x, block.y
 
-        return Reference.of_blocks(checked(), self.rows)
+        return Reference.of_blocks(checked, self.rows)
 
     def blocks(
         self, block_bytes: int = BLOCK_BYTES, start: int = 0, stop: int | None = None

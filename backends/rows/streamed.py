@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.errors import ProblemError, Weights
-from backends.interface import Backend, Descent, GramDescent
+from backends.gram import GramDescent, Moments, Sums, residual_sums
+from backends.interface import Backend, Descent
 from backends.names import Name
 from backends.problem import Problem, step_bytes
-from backends.reference import Reference
 from backends.rows.blocks import Block
 from backends.rows.source import BLOCK_BYTES, RUN, Joined, Result, Source, most_threads
 from backends.threads import bound_here, one_each
@@ -269,36 +269,31 @@ class Streamed(_Blockwise):
 
 
 @dataclass(eq=False)
-class StreamedGram(_Blockwise):
-    """One pass for XᵀX and Xᵀy; then steps that cost O(d²)."""
+class StreamedGram(_Blockwise, GramDescent):
+    """One pass for XᵀX and Xᵀy; then steps that cost O(d²).
+
+    Losses that the sums do not give accurately take another pass.
+    """
 
     def __post_init__(self) -> None:
         d = self.source.features
         xtx, xty, yty = np.zeros((d, d)), np.zeros(d), 0.0
         for parts in self._each(self._moments):
             xtx, xty, yty = xtx + parts[0], xty + parts[1], yty + parts[2]
-        self.sums = Reference(xtx / self.rows, xty / self.rows, yty / self.rows)
+        moments = xtx, xty, yty
+        GramDescent.__init__(self, moments, self.learning_rate, self.rows, self.source.dtype)
 
-    def _moments(self, block: Block) -> tuple[Weights, Weights, float]:
+    def _moments(self, block: Block) -> Moments:
         with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
-            descent = cast(GramDescent, self.backend.place(block.problem(), self.learning_rate))
-        parts = descent.moments()
+            placed = self.backend.place(block.problem(), self.learning_rate)
+        parts = cast(GramDescent, placed).moments()
         if not all(np.isfinite(part).all() for part in parts):
             self._check(block)
         return self._joined.moments(parts[0]) if self._joined else parts
 
-    def run(self, w: ArrayLike, steps: int) -> Weights:
-        w = np.array(w, dtype=np.float64)
-        for _ in range(steps):
-            w -= self.learning_rate * self.sums.gradient(w)
-        return w
-
-    def gradient(self, w: ArrayLike) -> Weights:
-        return self.rows / 2 * self.sums.gradient(w)
-
-    def loss(self, w: ArrayLike) -> float:
-        return self.sums.loss(w)
-
-    def moments(self) -> tuple[Weights, Weights, float]:
-        n = self.rows
-        return n * self.sums.gram, n * self.sums.moment, n * self.sums.y_square
+    def residual_sums(self, w: Weights) -> Sums:
+        weights = self._joined.weights(w) if self._joined else w
+        slope, squares = np.zeros(len(weights)), 0.0
+        for part in self._each(lambda block: residual_sums(block.x, block.y, weights)):
+            slope, squares = slope + part[0], squares + part[1]
+        return self._joined.gradient(slope) if self._joined else slope, squares

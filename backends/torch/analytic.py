@@ -37,11 +37,11 @@ class Analytic(Autograd):
         super().__init__(problem, learning_rate, device)
         self.shares, copied = [self.chunks], False
         if self.device.type == "cpu" and self.x.ndim == 1:
-            self.shares = [self._split(self.LINE_ROWS)]
+            self.shares = [self.split(self.LINE_ROWS)]
         elif self.device.type == "cpu":
             a_row = problem.features * self.x.itemsize
             copied = a_row >= self.LONG_BYTES and problem.bytes_per_step >= self.FAR_BYTES
-            chunks = self._split(max(64, self.CHUNK_BYTES // a_row))
+            chunks = self.split(max(64, self.CHUNK_BYTES // a_row))
             if problem.features <= self.MOST_COLUMNS:
                 chunks = [(x.T.contiguous().T, y) for x, y in chunks]
             self.shares = in_shares(chunks)

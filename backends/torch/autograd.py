@@ -37,7 +37,7 @@ class Autograd:
             torch.cuda.synchronize(self.device)
         self.learning_rate = learning_rate
         whole = self.x.ndim == 1 or self.device.type != "cpu"
-        self.chunks = self._split(len(self.y) if whole else self.CHUNK_ROWS)
+        self.chunks = self.split(len(self.y) if whole else self.CHUNK_ROWS)
 
     def _place(self, values: Array) -> Tensor:
         with warnings.catch_warnings():
@@ -45,7 +45,8 @@ class Autograd:
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
-    def _split(self, rows: int) -> list[tuple[Tensor, Tensor]]:
+    def split(self, rows: int) -> Chunks:
+        """Return the data in chunks of so many rows, without a copy."""
         return list(zip(self.x.split(rows), self.y.split(rows), strict=True))
 
     def _start(self, w: ArrayLike) -> Tensor:
