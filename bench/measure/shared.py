@@ -148,12 +148,7 @@ def write(folder: Path, size: Size) -> None:
         y[first:stop] = targets
         first = stop
     reference = Reference.of(x, y)
-    np.savez(
-        folder / "reference.npz",
-        gram=reference.gram,
-        moment=reference.moment,
-        y_square=reference.y_square,
-    )
+    np.savez(folder / "reference.npz", gram=reference.gram, moment=reference.moment)
 
 
 def load(size: Size) -> Problem | None:
@@ -165,7 +160,7 @@ def load(size: Size) -> Problem | None:
     try:
         x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
         with np.load(folder / "reference.npz") as sums:
-            reference = Reference(sums["gram"], sums["moment"], float(sums["y_square"]))
+            reference = Reference(sums["gram"], sums["moment"], lambda: [(x, y)], len(y))
     except OSError:  # too small to be shared, or removed again
         return None
     problem = Problem(x, y, Generated(*size).source, known_finite=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends import Problem, generate, open_backend
@@ -121,6 +121,7 @@ def test_a_column_of_many_rows_has_an_accurate_loss_too() -> None:
         assert descent.loss(w) == pytest.approx(float(np.mean(residual**2)), rel=1e-5)
 
 
+@settings(deadline=None)
 @given(
     rows=st.integers(1, 30),
     features=st.integers(1, 3),
