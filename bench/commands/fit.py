@@ -147,8 +147,9 @@ def fit(
     from backends.rows.streamed import Bounded
     from bench.fit import inputs, page
     from bench.fit.checkpoint import Track
-    from bench.fit.descend import DivergenceError, automatic_rate, descend
+    from bench.fit.descend import descend
     from bench.fit.picture import MOST_POINTS, check, save_fit
+    from bench.fit.rate import DivergenceError, affordable, automatic_rate, check_rate
 
     opened = open_backend(inputs.on_device(backend, device))
     if plot is not None:
@@ -163,8 +164,11 @@ def fit(
     def streams(streamed: Streamed) -> None:
         click.echo(inputs.streaming_text(streamed, steps), err=True)
 
-    bounded = Bounded(opened, inputs.room_bytes(memory), streams)
+    room = inputs.room_bytes(memory)
+    bounded = Bounded(opened, room, streams)
     try:
+        if affordable(source, room) and track.at.steps < steps:
+            check_rate(source.reference, step, track.at.w)
         with interrupts(), inputs.progress(steps) as show:
 
             def seen(epoch: Epoch) -> None:

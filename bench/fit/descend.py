@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 import numpy as np
 
 from backends.errors import ProblemError
+from bench.fit.rate import DivergenceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -48,10 +49,6 @@ class Places(Protocol[AnyRows]):
         ...
 
 
-class DivergenceError(Exception):
-    """The descent leaves the minimum instead of nearing it."""
-
-
 @dataclass(frozen=True)
 class Epoch:
     """w after so many steps, and the loss at that same w."""
@@ -81,21 +78,6 @@ class Fit:
     stopped: Stopped
     epochs: tuple[Epoch, ...]
     predictions: tuple[Prediction, ...]
-
-
-def automatic_rate(problem: Problem | Source) -> float:
-    """Return 1/L, half of the largest stable rate: it converges and is never far from best.
-
-    Raises
-    ------
-    ProblemError
-        All x are 0, or too large to be squared.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        curvature = problem.reference.lipschitz
-    if not 0 < curvature < math.inf:
-        raise ProblemError(f"no automatic learning rate: the largest curvature is {curvature}")
-    return 1 / curvature
 
 
 def descend(

@@ -17,7 +17,7 @@ from bench.host.limits import affinity, cpu_count
 from bench.host.procfs import ROOT, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 COUNTS = (
@@ -27,6 +27,9 @@ COUNTS = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+
+ASKED = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
+"""Variables by which a user or a batch system asks for fewer threads than CPUs."""
 
 SETTINGS = {
     "MKL_DYNAMIC": "FALSE",  # MKL would choose fewer threads than it was told
@@ -57,6 +60,29 @@ def environment(threads: int) -> dict[str, str]:
     return dict.fromkeys(COUNTS, str(threads)) | SETTINGS
 
 
+def asked_for(environment: Mapping[str, str]) -> tuple[int, str] | None:
+    """Return the smallest number of threads that a variable asks for, and the variable."""
+    found = []
+    for name in ASKED:
+        first = environment.get(name, "").partition(",")[0].strip()  # OpenMP: one a level
+        if first.isdecimal() and int(first) > 0:
+            found.append((int(first), name))
+    return min(found, default=None)
+
+
+def _default(cpus: int) -> int:
+    """Return the CPUs, or fewer if a variable asks for fewer; then say so on stderr."""
+    asked, name = asked_for(os.environ) or (cpus, "")
+    if asked >= cpus:
+        return cpus
+    number = f"{asked} thread{'s' if asked > 1 else ''}"
+    sys.stderr.write(
+        f"descentbench: {name}={asked}: {number} for every library, although {cpus} CPUs may "
+        f"be used (--threads {cpus} uses all)\n"
+    )
+    return asked
+
+
 def apply(threads: int | None = None) -> int:
     """Bound the threads of this process and its children; return how many they are.
 
@@ -66,7 +92,8 @@ def apply(threads: int | None = None) -> int:
     Parameters
     ----------
     threads : int, optional
-        Default: as many as the CPUs that this process may use.
+        Default: as many as the CPUs that this process may use, or fewer where
+        ``OMP_NUM_THREADS`` or ``SLURM_CPUS_PER_TASK`` says so.
 
     Raises
     ------
@@ -75,7 +102,7 @@ def apply(threads: int | None = None) -> int:
     """
     cpus = cpu_count()
     if threads is None:
-        threads = cpus
+        threads = _default(cpus)
     if not 1 <= threads <= cpus:
         from backends.errors import DescentbenchError  # loads NumPy
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from backends import generate, open_backend
 from backends.problem import make_problem
-from bench.fit.descend import DivergenceError, Fit, descend
+from bench.fit.descend import Fit, descend
+from bench.fit.rate import DivergenceError
 from bench.show.text import number_text, weights_text
 
 NUMPY = open_backend("numpy")

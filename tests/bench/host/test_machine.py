@@ -13,7 +13,7 @@ import pytest
 
 from bench.host import limits, machine, memory
 from bench.host.machine import Gpu
-from bench.host.threads import environment, spread
+from bench.host.threads import asked_for, environment, spread
 
 MB = 1_000_000
 
@@ -86,6 +86,41 @@ def test_apply_defaults_to_what_the_process_may_use() -> None:
     assert python("from bench.host.threads import apply; print(apply())") == str(
         limits.cpu_count()
     )
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, None),
+        ({"OMP_NUM_THREADS": "3"}, (3, "OMP_NUM_THREADS")),
+        ({"OMP_NUM_THREADS": "4,2"}, (4, "OMP_NUM_THREADS")),
+        ({"OMP_NUM_THREADS": "8", "SLURM_CPUS_PER_TASK": "2"}, (2, "SLURM_CPUS_PER_TASK")),
+        ({"OMP_NUM_THREADS": "many", "SLURM_CPUS_PER_TASK": "0"}, None),
+    ],
+)
+def test_a_variable_asks_for_threads(
+    variables: dict[str, str], expected: tuple[int, str] | None
+) -> None:
+    assert asked_for(variables) == expected
+
+
+@pytest.mark.skipif(limits.cpu_count() < 2, reason="one CPU cannot be fewer")
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"])
+def test_fewer_threads_that_a_variable_asks_for_are_used_and_said(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both were ignored: `apply` returned the CPUs, and set the variable to them."""
+    for variable in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(name, "1")
+    code = "import os; from bench.host.threads import apply; print(apply({}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code.format("")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1"]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"descentbench: {name}=1: 1 thread for every library")
+    assert python(code.format("2")) == "2"
 
 
 @pytest.mark.parametrize("threads", [0, -1, 10**6])

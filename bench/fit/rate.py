@@ -1,0 +1,74 @@
+"""Learning rates: the automatic one, and whether a given one converges."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.errors import ProblemError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from backends.problem import Problem
+    from backends.reference import Reference
+    from backends.rows.source import Source
+
+MOST_PRODUCTS = 2e11
+"""Most multiplications, n·d², for a reference that was not asked for: a few seconds."""
+
+ROUNDING = 1e-10
+"""Relative size of a gradient that may be rounding: the float64 sums err by less."""
+
+
+class DivergenceError(Exception):
+    """The descent leaves the minimum instead of nearing it."""
+
+
+def automatic_rate(problem: Problem | Source) -> float:
+    """Return 1/L, half of the largest stable rate: it converges and is never far from best.
+
+    Raises
+    ------
+    ProblemError
+        All x are 0, or too large to be squared.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        curvature = problem.reference.lipschitz
+    if not 0 < curvature < math.inf:
+        raise ProblemError(f"no automatic learning rate: the largest curvature is {curvature}")
+    return 1 / curvature
+
+
+def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool:
+    """Return whether the reference costs little: rows in memory, few enough features."""
+    products = source.rows * float(source.features) ** 2
+    return source.bytes_per_step <= memory_bytes and products <= MOST_PRODUCTS
+
+
+def check_rate(reference: Reference, learning_rate: float, w0: ArrayLike) -> None:
+    """Raise where a descent from `w0` diverges, however small what grows is at first.
+
+    Each step multiplies the error along an eigenvector of curvature c by 1 − rate·c. At
+    a rate beyond 2/L the error along the steepest ones grows, while the loss may fall
+    for long; from the minimum along those, the descent does not move.
+
+    Raises
+    ------
+    DivergenceError
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        limit = reference.largest_stable_rate
+        if not 0 < limit < learning_rate:  # 0 if x² overflows
+            return
+        curvature, vectors = np.linalg.eigh(2 * reference.gram)
+        grows = learning_rate * curvature > 2
+        slopes = np.abs(vectors.T @ reference.gradient(w0))[grows]
+        rounding = ROUNDING * np.sqrt(2 * curvature[grows] * reference.y_square)
+    if (slopes > rounding).any():
+        raise DivergenceError(
+            f"the descent diverges: the learning rate {learning_rate:g} is beyond the largest "
+            f"stable one for these data, 2/L = {limit:.6g} (--lr auto takes 1/L)"
+        )
