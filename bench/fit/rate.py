@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MOST_PRODUCTS = 2e11
 """Most multiplications, n·d², for a reference that was not asked for: a few seconds."""
 
-ROUNDING = 1e-10
-"""Relative size of a gradient that may be rounding: the float64 sums err by less."""
+ROUNDING = 1e-12
+"""Relative size of a gradient that may be rounding: the products of float64 err by less."""
 
 
 class DivergenceError(Exception):
@@ -65,9 +65,10 @@ def check_rate(reference: Reference, learning_rate: float, w0: ArrayLike) -> Non
             return
         curvature, vectors = np.linalg.eigh(2 * reference.gram)
         grows = learning_rate * curvature > 2
-        slopes = np.abs(vectors.T @ reference.gradient(w0))[grows]
-        rounding = ROUNDING * np.sqrt(2 * curvature[grows] * reference.y_square)
-    if (slopes > rounding).any():
+        parts = [vectors.T @ of for of in (reference.gram @ np.asarray(w0), reference.moment)]
+        slopes = np.abs(parts[0] - parts[1])
+        rounding = ROUNDING * (np.abs(parts[0]) + np.abs(parts[1]))
+    if (slopes > rounding)[grows].any():
         raise DivergenceError(
             f"the descent diverges: the learning rate {learning_rate:g} is beyond the largest "
             f"stable one for these data, 2/L = {limit:.6g} (--lr auto takes 1/L)"
