@@ -53,9 +53,9 @@ def compare(
       descentbench compare 1f3a9c2 8d20b71 --fail-slower 10%
     """
     from bench.results.record import RecordError
-    from bench.results.saved import find, only
+    from bench.results.saved import newest_timed
 
-    pair = [only(s for s in find(what, store) if _timed(s.record)) for what in (old, new)]
+    pair = [newest_timed(what, store) for what in (old, new)]
     before, after = (saved.record for saved in pair)
     if pair[0].path == pair[1].path:
         raise RecordError(f"{old!r} and {new!r} are the same result, {pair[0].path}")
@@ -64,10 +64,6 @@ def compare(
 
     if fail_slower is not None and slower_than(found, fail_slower):
         sys.exit(1)
-
-
-def _timed(record: Record) -> bool:
-    return any(m.kind == "step" for o in record.tasks.values() for m in o.measurements)
 
 
 def show(

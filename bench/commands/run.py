@@ -203,7 +203,7 @@ def run(
             name, tree = name and f"{name}-against", against.resolve()
             runners.append(Runner(plan, threads, store, timeout, name=name, tree=tree))
         records = _measure(runners)
-    right = _show(records[0], limit, output_format)
+    right = _show(records[0], runners[0].path, limit, output_format)
     if against is not None:
         from bench.commands.compare import show
 
@@ -298,7 +298,7 @@ def _measure(runners: list[Runner]) -> list[Record]:
             sys.exit(exit_code(interrupt))
 
 
-def _show(record: Record, limit: bool, output_format: Format) -> bool:
+def _show(record: Record, path: Path, limit: bool, output_format: Format) -> bool:
     """Print the results; return whether every row was right."""
     from bench.host.noise import noticed
     from bench.results.summary import summarise
@@ -313,6 +313,7 @@ def _show(record: Record, limit: bool, output_format: Format) -> bool:
         rows = [result.as_dict() for result in results]
         document = {"schema": record.schema, "machine": record.machine, "results": rows}
         document["noise"] = disturbed
+        document["record"] = str(path.absolute())  # 'report' and 'compare' find it by this
         if limit:
             document["limit"] = [bound.as_dict() for bound in bounds]
         print_json(document)

@@ -1,4 +1,4 @@
-"""What is measured: a backend at a size and dtype."""
+"""A benchmark case: a backend at a size and dtype."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READ, NATIVE = "read", "c"
 BASELINES = (READ, NATIVE)
 
 MOST = 10**15
-"""Rows or features: more no machine has, and their bytes fit a float."""
+"""Most rows or features of a case: more than any machine holds, and exact in a float."""
 
 
 @dataclass(frozen=True, order=True)
@@ -29,7 +29,7 @@ class Case:
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """Read what ``str(row)`` wrote."""
+        """Read what ``str(case)`` wrote."""
         backend, rows, features, dtype = _parts(text)
         if backend not in BASELINES:
             backend = str(Name.parse(backend))
@@ -40,27 +40,27 @@ class Case:
 
     @property
     def library(self) -> str:
-        """The library of its backend."""
+        """Library of its backend."""
         return Name.parse(self.backend).library
 
     @property
     def size(self) -> tuple[int, int, str]:
-        """What the data depend on: rows, features, dtype."""
+        """Rows, features and dtype: they determine the data."""
         return self.rows, self.features, self.dtype
 
     @property
     def bytes_per_step(self) -> int:
-        """Bytes that a step must read at the least."""
+        """Fewest bytes that a step can read."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @property
     def device(self) -> str:
-        """Where its data lie; a yardstick's are the host's."""
+        """Device that holds its data; the baselines' data are on the host."""
         return "cpu" if self.backend in BASELINES else Name.parse(self.backend).device
 
     @property
     def reads_rows(self) -> bool:
-        """Whether a step reads the rows: `gram`'s does not."""
+        """Whether a step reads the rows: a step of `gram` does not."""
         return self.backend in BASELINES or not Name.parse(self.backend).least_squares_only
 
     @property
@@ -70,12 +70,12 @@ class Case:
 
     @property
     def read(self) -> Case:
-        """The read of the same bytes."""
+        """The baseline that reads the same bytes."""
         return Case(READ, *self.size)
 
 
 def check_case(text: str) -> None:
-    """Raise where the text is no row; its backend may be another machine's."""
+    """Raise where the text is no case; its backend may be unknown on this machine."""
     _parts(text)
 
 
@@ -93,4 +93,4 @@ def _parts(text: str) -> tuple[str, int, int, str]:
 
 
 SMALLEST_BYTES = 1 << 20
-"""Below it a step waits for latency, not bandwidth: no fraction is reported."""
+"""Data size in bytes below which latency decides, not bandwidth: no share is reported."""

@@ -1,4 +1,4 @@
-"""What a run leaves behind: every raw timing, and where it was taken.
+"""The record of a run: every raw timing, and the machine that took it.
 
 A record holds no statistics; `bench.results.summary` derives them. It is written
 after every child, whole or not at all, so that an interrupted run can go on.
@@ -75,7 +75,7 @@ SHAPE = {
     Optional("revision"): str,
     Optional("beside"): str,
 }
-"""What must be right in a file, so that nothing that reads a record need doubt it."""
+"""Shape of a file: whatever reads a record relies on it."""
 
 
 class RecordError(StoreError):
@@ -98,7 +98,7 @@ class Measurement:
     steps : int
         Steps (reads) in a round.
     info : dict
-        What the benchmark noted: relative error, peak memory, bytes.
+        Notes of the benchmark: relative error, peak memory, bytes.
     """
 
     kind: str
@@ -109,13 +109,13 @@ class Measurement:
 
     @property
     def seconds_per_step(self) -> list[float]:
-        """Each round, divided by its steps."""
+        """Each round's time ÷ its steps."""
         return [s / self.steps for s in self.seconds]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one child gave: its measurements, the rows that failed and why, and the noise."""
+    """The outcome of one child: measurements, failed cases with their reasons, and noise."""
 
     measurements: tuple[Measurement, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Record:
-    """A run: what was asked for, on which machine, and what each child gave.
+    """A run: the request, the machine, and the outcome of each child.
 
     Attributes
     ----------
@@ -135,11 +135,11 @@ class Record:
     code : str
         `bench.measure.version.code_version`.
     name : str
-        What ``run --name`` called it.
+        Name that ``run --name`` gave.
     revision : str
-        The git revision of the code, with ``-dirty`` where files had changed.
+        Git revision of the code, with ``-dirty`` where files had changed.
     beside : str
-        Shared by records that were taken in turn.
+        Shared by two records whose runs alternated.
     """
 
     created: str
@@ -154,13 +154,13 @@ class Record:
     beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
-        """Return the record with one more child in it, whose reasons are fit for a line."""
+        """Return the record with the outcome of one more child; reasons become one line."""
         reasons = {row: printable(why) for row, why in outcome.failures.items()}
         outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
 
     def continues(self, other: Record) -> bool:
-        """Whether `other` asks the same of the same machine and code."""
+        """Return whether `other` has the same request, machine and code."""
         mine, its = ((r.request, r.machine, r.code) for r in (self, other))
         return mine == its
 
@@ -170,8 +170,14 @@ class Record:
         write_atomically(path, json.dumps(document, indent=1, allow_nan=False))
 
     @classmethod
-    def load(cls, path: Path) -> Record:
-        """Read a record.
+    def load(cls, path: Path, *, follow: bool = True) -> Record:
+        """Read a record, or the one that the output of ``run --json`` was made from.
+
+        Parameters
+        ----------
+        path : Path
+        follow : bool
+            Whether the output of ``run --json`` may name the record.
 
         Raises
         ------
@@ -185,9 +191,16 @@ class Record:
             raise RecordError(f"cannot read {path}: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
             raise RecordError(f"{path} is not a result file: {error}") from None
+        if isinstance(raw, dict) and raw.keys() >= PYTEST_BENCHMARK:
+            raise RecordError(
+                f"{path} is a file of pytest-benchmark, for 'pytest-benchmark compare'; "
+                "'descentbench run' writes the results that are read here"
+            )
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if schema != SCHEMA:
             raise RecordError(f"{path} has schema {schema!r}; this version reads {SCHEMA}")
+        if follow and raw.keys() >= PRINTED and "tasks" not in raw:
+            return cls.load(_record_of(path, raw), follow=False)
         try:
             raw.pop("benchmarks", None)  # for another program; all of it is in the tasks
             check(raw, SHAPE)
@@ -199,12 +212,33 @@ class Record:
         return record
 
 
+PYTEST_BENCHMARK = {"benchmarks", "machine_info", "commit_info"}
+"""Fields by which a file of pytest-benchmark is recognised; a record has no machine_info."""
+
+PRINTED = {"machine", "results"}
+"""Fields by which the output of ``run --json`` is recognised."""
+
+
+def _record_of(path: Path, printed: dict[str, Any]) -> Path:
+    """Return where the record is that the output of ``run --json`` was made from."""
+    named = printed.get("record")
+    if isinstance(named, str) and named.isprintable() and Path(named).is_file():
+        return Path(named)
+    where = ", .benchmarks by default"
+    if isinstance(named, str):
+        where = f" of that run; {printable(named)} is not there any more"
+    raise RecordError(
+        f"{path} is the output of 'run --json', which holds no timings: "
+        f"give the record instead, a file in the store{where}"
+    )
+
+
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number of JSON")
 
 
 def _check_words(record: Record) -> None:
-    """Raise where a text does not say what it must: a time, or a row."""
+    """Raise where a text is not the time or case that it must be."""
     if datetime.fromisoformat(record.created).tzinfo is None:
         raise RecordError(f"created has no time zone: {record.created!r}")
     rows = {*record.request["rows"]}
@@ -220,7 +254,7 @@ def _check_words(record: Record) -> None:
 
 
 def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
-    """Return the steps as pytest-benchmark saves them: its ``compare`` then reads our files."""
+    """Return the steps as pytest-benchmark saves them, for its ``compare``."""
     from pytest_benchmark.stats import Stats
 
     rows: dict[str, Any] = {}
@@ -245,7 +279,7 @@ def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
 
 
 def printable(text: str) -> str:
-    """Put a sign in the place of what would move the cursor, or cannot be encoded."""
+    """Replace each character that would move the cursor or cannot be encoded."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Find saved results: by file, folder, name, or the git revision they were taken at."""
+"""Saved results, found by file, folder, name, or git revision."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from bench.results.record import Record, RecordError
 
 PATTERNS = "run-*.json", "pick-*.json"
-"""Records in a store, among whatever else lies there."""
+"""Names of the files in a store that are records."""
 
 MOST_NAMED = 20
-"""Results that an error names."""
+"""Most results that an error message lists."""
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A record, and the file that it came from."""
+    """A record and its file."""
 
     path: Path
     record: Record
@@ -57,20 +57,42 @@ def find(what: str, store: Path) -> list[Saved]:
 
 
 def folder(path: Path) -> list[Saved]:
-    """Return a folder's records, oldest first; what is none is left out."""
+    """Return a folder's records, oldest first; other files are left out."""
     found = []
     for file in sorted(file for pattern in PATTERNS for file in path.glob(pattern)):
         try:
             found.append(Saved(file, Record.load(file)))
         except RecordError:
-            continue  # another version's, or damaged
+            continue  # another version wrote it, or it is damaged
     return sorted(found, key=lambda saved: saved.record.created)
 
 
+def newest_timed(what: str, store: Path) -> Saved:
+    """Return the newest complete record meant by `what`, or else the newest of all.
+
+    Raises
+    ------
+    RecordError
+        See `find`; or none of the records holds the time of a step.
+    """
+    found = find(what, store)
+    timed = [saved for saved in found if _timed(saved.record)]
+    if not timed:
+        where = found[-1].path
+        raise RecordError(
+            f"{what!r} has no time of a step: each case failed or the run ended early ({where})"
+        )
+    return only(timed)
+
+
 def only(found: Iterable[Saved]) -> Saved:
-    """Return the newest that holds a whole run, or else the newest of all."""
+    """Return the newest complete record, or else the newest of all; never of none."""
     ranked = sorted(found, key=lambda s: (s.record.complete, s.record.created))
     return ranked[-1]
+
+
+def _timed(record: Record) -> bool:
+    return any(m.kind == "step" for o in record.tasks.values() for m in o.measurements)
 
 
 def _named(saved: Saved, what: str) -> bool:

@@ -1,4 +1,4 @@
-"""Whether what was read from JSON is what the program relies on.
+"""Checks that a value read from JSON has the shape that the program relies on.
 
 A shape is written like the value: a type, ``[shape]`` for a list, ``{type:
 shape}`` for an object with any names, ``{"name": shape}`` for one with these
@@ -17,18 +17,18 @@ class Positive:
 
 
 class Optional:
-    """Marks a name of an object that may be missing."""
+    """Marks a name that an object may lack."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class ShapeError(ValueError):
-    """Where a value differs from its shape, in a few words."""
+    """Says in a few words where a value differs from its shape."""
 
 
 def check(value: Any, shape: Any, where: str = "") -> None:
-    """Raise ShapeError where the value is another; text must be printable."""
+    """Raise ShapeError where the value differs from its shape; text must be printable."""
     if isinstance(shape, tuple):
         if not any(_has(value, one) for one in shape):
             raise _wrong(value, where)

@@ -67,7 +67,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 
 def test_json_has_the_agreed_fields(good: tuple[Path, dict[str, Any]]) -> None:
     _, document = good
-    assert list(document) == ["schema", "machine", "results", "noise"]
+    assert list(document) == ["schema", "machine", "results", "noise", "record"]
     assert document["machine"]["versions"]["numpy"]
     assert {result["backend"] for result in document["results"]} == {"numpy", "numpy:blocked"}
     for result in document["results"]:
