@@ -112,8 +112,8 @@ def results(session: nox.Session) -> None:
 @shared
 def fuzz(session: nox.Session) -> None:
     """Try 10,000 hostile inputs of every kind; arguments go to pytest."""
-    hostile = "tests/command_line/test_hostile.py"
-    run(session, "pytest", hostile, *session.posargs, env={"FUZZ_CASES": "10000"})
+    hostile = sorted(map(str, Path("tests").rglob("test_hostile*.py")))
+    run(session, "pytest", *hostile, *session.posargs, env={"FUZZ_CASES": "10000"})
 
 
 @nox.session(default=False)

@@ -37,9 +37,14 @@ class Chained(Source):
     name: str
 
     @classmethod
-    def of(cls, sources: list[Source], name: str) -> Chained:
-        """Return the rows of all the sources."""
+    def of(cls, sources: list[Source], name: str) -> Source:
+        """Return the rows of all the sources, in memory if they are there already."""
         first = sources[0]
+        held = [source.problem for source in sources if isinstance(source, InMemory)]
+        if len(held) == len(sources):
+            x = np.concatenate([problem.x for problem in held])
+            y = np.concatenate([problem.y for problem in held])
+            return InMemory.of(Problem(x, y, name, known_finite=True))
         rows = sum(source.rows for source in sources)
         return cls(rows, first.features, first.dtype, tuple(sources), name)
 
@@ -79,8 +84,8 @@ class Paired(Source):
     name: str
 
     @classmethod
-    def of(cls, xs: Source, ys: Source, name: str) -> Paired:
-        """Return the rows of both.
+    def of(cls, xs: Source, ys: Source, name: str) -> Source:
+        """Return the rows of both, in memory if they are there already.
 
         Raises
         ------
@@ -89,6 +94,8 @@ class Paired(Source):
         """
         if xs.rows != ys.rows:
             raise ProblemError(f"x has {xs.rows} rows but the target's file has {ys.rows}")
+        if isinstance(xs, InMemory) and isinstance(ys, InMemory):
+            return InMemory.of(Problem(xs.problem.x, ys.problem.y, name, known_finite=True))
         return cls(xs.rows, xs.features, xs.dtype, xs, ys, name)
 
     @property
