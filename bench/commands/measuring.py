@@ -1,0 +1,148 @@
+"""From ``run``'s options to records: cases, baselines, and the run under a progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from backends import catalogue
+from backends.names import Name
+from bench.commands.data_options import DataFile, tell
+from bench.host.interrupts import exit_code
+from bench.host.limits import available_bytes
+from bench.host.lock import hold
+from bench.measure import runner as measure
+from bench.measure.filerows import FileRows
+from bench.measure.native import NativeError, build
+from bench.measure.plan import Plan, Task
+from bench.measure.runner import Runner
+from bench.results.case import NATIVE, READ, Case
+from bench.results.record import Record
+from bench.results.verdict import unclear
+from bench.show.columns import console
+from bench.show.roofline import DEVICE_GRID, GRID
+
+DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
+"""Rows and features of a run that names none: from latency to memory bandwidth."""
+
+Sizes = Sequence[tuple[int, int]]
+
+
+def chosen(patterns: Sequence[str], devices: Iterable[str], *, roofline: bool) -> list[Name]:
+    """Return the backends to measure; name on stderr the libraries that are left out."""
+    names = catalogue.select(patterns or ("*",), devices)
+    _tell_left_out(patterns or ("*",), {name.library for name in names})
+    if roofline or not patterns:
+        names = [name for name in names if not (name.least_squares_only or name.distributed)]
+        if not names:
+            raise click.UsageError(
+                "--limit is about steps that read the data here; gram's and dask's do not"
+            )
+    return names
+
+
+def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
+    """Print on stderr a line for each library that a pattern names and that cannot run."""
+    missing: dict[str, str] = {}
+    for backend, reason in catalogue.unavailable(patterns).items():
+        missing.setdefault(Name.parse(backend).library, reason)
+    for library, reason in missing.items():
+        if library not in used:
+            click.echo(f"descentbench: {library} is left out: {reason}", err=True)
+
+
+def sizes(
+    rows: Sequence[int], features: Sequence[int], file: FileRows | None, dtype: str, limit: bool
+) -> tuple[Sizes, Sizes]:
+    """Return rows and features to measure on the CPU, and on devices."""
+    if file is not None:
+        source = file.open(dtype)
+        tell(source)
+        return ((source.rows, source.features),), ((source.rows, source.features),)
+    if rows or features:
+        asked = [(n, d) for d in features or (1,) for n in rows or (1_000_000,)]
+        return asked, asked
+    return (GRID, DEVICE_GRID) if limit else (DEFAULT_SIZES, DEFAULT_SIZES)
+
+
+def cases(names: Iterable[Name], of: tuple[Sizes, Sizes], dtype: str) -> tuple[Case, ...]:
+    """Return a case for every backend at every size of its device."""
+    on_cpu, on_device = of
+    return tuple(
+        Case(str(name), n, d, dtype)
+        for name in names
+        for n, d in (on_cpu if name.device == "cpu" else on_device)
+    )
+
+
+def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
+    """Return the rows of a file for the processes that measure."""
+    if data is None:
+        return None
+    path, most = str(data.path.absolute()), memory or available_bytes() // 2
+    return FileRows(path, data.x, data.y, most, data.how)
+
+
+def baselines(file: FileRows | None, dtype: str, *, roofline: bool) -> tuple[str, ...]:
+    """Return what is measured beside the backends; say on stderr what is missing."""
+    if roofline:
+        try:
+            build()
+        except NativeError as error:
+            click.echo(f"descentbench: no C kernel beside the backends: {error}", err=True)
+            return (READ,)
+        return READ, NATIVE
+    if file is not None and file.streamed(dtype):
+        click.echo("descentbench: the rows do not fit: every step reads them anew", err=True)
+        return ()
+    return (READ,)
+
+
+def measured(
+    plan: Plan, threads: int, store: Path, timeout: float, name: str, against: Path | None
+) -> list[Record]:
+    """Run the plan here and, in alternation, in another checkout; return their records."""
+    with hold(store):
+        runners = [Runner(plan, threads, store, timeout, name=name)]
+        if against is not None:
+            name, tree = name and f"{name}-against", against.resolve()
+            runners.append(Runner(plan, threads, store, timeout, name=name, tree=tree))
+        return _with_progress(runners)
+
+
+def _with_progress(runners: list[Runner]) -> list[Record]:
+    """Run the plan in every checkout under a progress bar on stderr."""
+    columns = (
+        TextColumn("{task.completed}/{task.total}"),
+        BarColumn(bar_width=20),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    err = console(stderr=True)
+    total = sum(len(runner.plan.tasks()) for runner in runners)
+
+    def done() -> int:
+        return total - sum(len(runner.pending()) for runner in runners)
+
+    with Progress(
+        *columns, console=err, transient=True, disable=not err.is_terminal
+    ) as progress:
+        bar = progress.add_task("", total=total, completed=done())
+
+        def started(task: Task) -> None:
+            further = progress.tasks[bar].completed + 1 - total
+            progress.update(bar, description=task.name, total=total + max(0, further))
+
+        def ended(_: Task) -> None:
+            progress.advance(bar)
+
+        try:
+            return measure.side_by_side(runners, started=started, ended=ended, unclear=unclear)
+        except KeyboardInterrupt as interrupt:
+            err.print(f"interrupted: {done()} of {total} parts are in {runners[0].path};")
+            err.print("the same command goes on from there")
+            sys.exit(exit_code(interrupt))

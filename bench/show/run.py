@@ -1,0 +1,81 @@
+"""A run as text: for people, and as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bench.host.noise import noticed
+from bench.results.record import Record
+from bench.results.summary import Result, summarise
+from bench.show.columns import console
+from bench.show.formats import results_csv
+from bench.show.roofline import Limit, limits, roofline_table
+from bench.show.table import results_markdown, results_table
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """What a run prints.
+
+    Attributes
+    ----------
+    record : Record
+    roofline : bool
+        Whether the run measured the roofline (``run --limit``).
+    """
+
+    record: Record
+    roofline: bool = False
+
+    @cached_property
+    def results(self) -> list[Result]:
+        """Return a result for every case, by size, fastest first."""
+        return summarise(self.record)
+
+    @cached_property
+    def bounds(self) -> list[Limit]:
+        """Return the baselines at every size; none without the roofline."""
+        return limits(self.record) if self.roofline else []
+
+    @property
+    def good(self) -> bool:
+        """Return whether every result is right, and every baseline too."""
+        right = all(result.verified for result in self.results)
+        return right and not any(bound.failure for bound in self.bounds)
+
+    @property
+    def noise(self) -> list[str]:
+        """Return a line for each kind of disturbance."""
+        return noticed(task.noise for task in self.record.tasks.values())
+
+    def document(self) -> dict[str, Any]:
+        """Return what ``run --json`` prints."""
+        found: dict[str, Any] = {
+            "schema": self.record.schema,
+            "machine": self.record.machine,
+            "results": [result.as_dict() for result in self.results],
+            "noise": self.noise,
+        }
+        if self.roofline:
+            found["limit"] = [bound.as_dict() for bound in self.bounds]
+        return found
+
+    def as_csv(self) -> str:
+        """Return a line for every result, numbers in full."""
+        return results_csv(self.results)
+
+    def as_markdown(self) -> str:
+        """Return a table for every size in Markdown."""
+        return results_markdown(self.results)
+
+    def show(self) -> None:
+        """Print the tables for people, and below them what disturbed the run."""
+        out = console()
+        if self.roofline:
+            out.print(roofline_table(self.results, self.bounds))
+        else:
+            out.print(results_table(self.results))
+        for line in self.noise:
+            out.print(f"noise: {line}", style="yellow")
