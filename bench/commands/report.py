@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 
 import click
@@ -19,8 +20,9 @@ from bench.commands.options import store_option
     show_default=True,
     help="The page.",
 )
+@click.option("--open", "show", is_flag=True, help="Show the page in a browser.")
 @store_option
-def report(results: tuple[str, ...], output: Path, store: Path) -> None:
+def report(results: tuple[str, ...], output: Path, show: bool, store: Path) -> None:
     """Write a page of results: what to use, a calculator, figures, all numbers.
 
     RESULT is a file, a folder, a name that 'run --name' gave, or a git
@@ -30,6 +32,7 @@ def report(results: tuple[str, ...], output: Path, store: Path) -> None:
     \b
     Examples:
       descentbench report
+      descentbench report --open
       descentbench report laptop.json server.json -o machines.html
     """
     from bench.report.page import write
@@ -39,3 +42,5 @@ def report(results: tuple[str, ...], output: Path, store: Path) -> None:
     found = [saved for what in results or [str(store)] for saved in find(what, store)]
     write(output, sources({saved.path: saved for saved in found}.values()))
     click.echo(f"report: {output.resolve()}")
+    if show and not webbrowser.open(output.resolve().as_uri()):
+        click.echo("descentbench: no browser was found; open the file in one", err=True)

@@ -180,11 +180,13 @@ def run(
 
         show(records[1], records[0], "table" if output_format == "table" else None)
     if page is not None:
+        from bench.report.findings import headline
         from bench.report.page import write
         from bench.report.sources import sources as machines
         from bench.results.saved import find
 
-        write(page, machines(find(str(store), store)))
-        click.echo(f"report: {page.resolve()}", err=True)
+        found = machines(find(str(store), store))
+        write(page, found)
+        click.echo(f"{headline(found[0])}; report: {page.resolve()}", err=True)
     if not shown.good:
         sys.exit(1)

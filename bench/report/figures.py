@@ -43,8 +43,8 @@ SETTINGS: dict[str, Any] = {
 COST_ITERATIONS = 1000
 
 PARTS = (
-    ("import", "#56B4E9", ".."),
-    ("place", "#E69F00", "//"),
+    ("import", "#3F97CF", ".."),
+    ("place", "#B97F00", "//"),
     ("first call", "#D55E00", "xx"),
 )
 """Of a total, before the steps: name, colour, hatch."""

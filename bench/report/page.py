@@ -1,13 +1,10 @@
-"""Put the page together: one file that asks no network for anything."""
+"""Put the page together: one file that loads nothing from anywhere."""
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import os
 from collections.abc import Sequence
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,18 @@ from backends.errors import DescentbenchError
 from bench.host.files import StoreError, write_atomically
 from bench.host.optional import need
 from bench.report.content import content
+from bench.report.findings import bests, doubts, picture, sentences
 from bench.report.sources import Source
 
 HERE = files("bench.report")
 
 PURPOSE = "a report"
+
+SCRIPTS = (
+    *("calculator.js", "words.js", "plot.js", "charts.js", "maps.js", "ask.js", "table.js"),
+    "start.js",
+)
+"""The page's scripts, in the order in which they need each other."""
 
 
 class ReportError(DescentbenchError):
@@ -28,24 +32,19 @@ class ReportError(DescentbenchError):
 
 
 def check(path: Path) -> None:
-    """Raise now what would otherwise be found out after measuring.
+    """Raise before measuring what would otherwise fail after it.
 
     Raises
     ------
     MissingLibraryError
-        No jinja2 or plotly.
+        No jinja2.
     ReportError
-        Not in a folder that can be written, or made.
+        The path is not a file in a folder that can be written or made.
     """
-    _need_libraries()
+    need("jinja2", PURPOSE)
     folder = next(p for p in path.absolute().parents if p.exists())  # the rest will be made
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ReportError(f"cannot write {path}: not a file in a folder that can be written")
-
-
-def _need_libraries() -> None:
-    need("jinja2", PURPOSE)
-    _plotly()
 
 
 def write(path: Path, found: Sequence[Source]) -> None:
@@ -54,32 +53,44 @@ def write(path: Path, found: Sequence[Source]) -> None:
     Raises
     ------
     MissingLibraryError
-        No jinja2 or plotly.
+        No jinja2.
     ReportError
     """
     if not any(source.results for source in found):
         raise ReportError("these results hold no timings: 'descentbench run' takes some")
-    _need_libraries()  # what the page shows takes seconds to compute
+    need("jinja2", PURPOSE)  # before the seconds that the content takes
     try:
-        write_atomically(path, render(content(found)))
+        write_atomically(path, render(found))
     except StoreError as error:
         raise ReportError(str(error)) from None
 
 
-def render(data: dict[str, Any]) -> str:
-    """Return the page that shows `data`, as `content` gives it."""
+def render(found: Sequence[Source]) -> str:
+    """Return the page of these sources."""
     need("jinja2", PURPOSE)
     from jinja2 import Environment
 
+    data = content(found)
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_part("page.html.j2")).render(
         data=data,
+        firsts=[_first(source) for source in found],
         json=script_json(data),
-        plotly=_plotly(),
         css=_part("page.css"),
-        model=_part("calculator.js"),
-        script=_part("charts.js"),
+        scripts=[_part(name) for name in SCRIPTS],
     )
+
+
+def _first(source: Source) -> dict[str, Any]:
+    """Return one machine's part of the first screen."""
+    found = bests(source)
+    named, count = doubts(source)
+    return {
+        "sentences": sentences(found),
+        "picture": picture(found),
+        "doubts": named,
+        "more_doubts": count - len(named),
+    }
 
 
 def _part(name: str) -> str:
@@ -87,14 +98,6 @@ def _part(name: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    """Write JSON that may stand in a script element: nothing in it ends the element."""
+    """Write JSON for a script element: nothing in the text can end the element."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-@lru_cache(maxsize=1)
-def _plotly() -> str:
-    """Return plotly's script, gzipped and in base64: a third of its size, and still offline."""
-    need("plotly", PURPOSE)
-    source = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-    return base64.b64encode(gzip.compress(source, 9, mtime=0)).decode("ascii")

@@ -1,4 +1,4 @@
-"""What a page shows, sorted by where it was taken: a machine, with one version of the code."""
+"""Group saved records into sources: one machine with one version of the code."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from bench.pick.regime import effective_cache_bytes
 from bench.results.record import Record
 from bench.results.saved import Saved
 from bench.results.summary import NOT_MEASURED, Result, summarise
+from bench.show.roofline import Limit, limits
 
 Shape = tuple[int, str]
-"""Features and dtype: what a cost model is of."""
+"""Features and dtype. Each has cost models of its own."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Records of one machine and code, together.
+    """All records of one machine and one version of the code.
 
     Attributes
     ----------
     label : str
-        Short, and another one for each source of a page.
+        Short name, unique on a page.
     records : tuple of Record
         Oldest first.
     """
@@ -38,24 +39,24 @@ class Source:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """As the records have it."""
+        """Processor, caches, memory and versions, as the newest record has them."""
         return self.records[-1].machine
 
     @property
     def revision(self) -> str:
-        """The code's, as far as it is known."""
+        """Git revision of the code; empty where it is unknown."""
         return self.records[-1].revision
 
     @property
     def memory_bytes(self) -> dict[str, int]:
-        """Device → all that a process might use of it."""
+        """Device → all of its memory, bytes."""
         gpus = {f"cuda:{i}": gpu["memory_bytes"] for i, gpu in enumerate(self.machine["gpus"])}
         known = {device: size for device, size in gpus.items() if size}
         return {"cpu": self.machine["memory_bytes"], **known}
 
     @cached_property
     def results(self) -> list[Result]:
-        """What was timed or failed, once a row: the newest."""
+        """The newest result of every case that was timed or failed."""
         found: dict[tuple[object, ...], Result] = {}
         for record in self.records:
             for result in summarise(record):
@@ -64,8 +65,19 @@ class Source:
         return sorted(found.values(), key=_order)
 
     @cached_property
+    def limits(self) -> list[Limit]:
+        """How fast the bytes of a step can be read, once a size and device: the newest."""
+        found = {
+            (limit.device, *limit.size): limit
+            for record in self.records
+            for limit in limits(record)
+            if limit.read_s is not None
+        }
+        return sorted(found.values(), key=lambda x: (x.device, x.features, x.dtype, x.rows))
+
+    @cached_property
     def models(self) -> dict[Shape, list[CostModel]]:
-        """Complete cost models, the plainest first, where two or more can be compared."""
+        """Complete cost models, the plainest first, of shapes that have two or more."""
         found = {}
         cache = effective_cache_bytes(self.records, self.machine)
         for shape in sorted({(r.features, r.dtype) for r in self.results}):
@@ -83,7 +95,7 @@ def _order(result: Result) -> tuple[object, ...]:
 
 
 def sources(saved: Iterable[Saved]) -> list[Source]:
-    """Sort records by machine and code; the newest source first."""
+    """Group records by machine and code; the newest source comes first."""
     groups: dict[str, list[Record]] = {}
     for one in saved:
         key = json.dumps([one.record.machine, one.record.code], sort_keys=True)
@@ -95,7 +107,7 @@ def sources(saved: Iterable[Saved]) -> list[Source]:
 
 
 def _labels(newest: Sequence[Record]) -> list[str]:
-    """Name machines by what tells them apart: processor, threads, then revision and date."""
+    """Name machines by processor and threads; equal names get revision and date."""
     plain = [machine_name(record.machine) for record in newest]
     dated = [
         f"{name}, {record.revision[:12] or record.code} of {record.created[:16]}"

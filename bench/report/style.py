@@ -1,6 +1,7 @@
-"""How a backend looks in every figure: colour a library, mark and dash a technique.
+"""How a backend looks in every figure: colour by library, mark and dash by technique.
 
-So that nothing depends on colours alone, and the page and the plots agree.
+Marks and dashes tell the backends apart without colours. The page and the plots use the
+same ones.
 """
 
 from __future__ import annotations
@@ -11,26 +12,27 @@ from dataclasses import dataclass
 from backends.names import Name
 
 COLOURS = {"numpy": "#0072B2", "numba": "#D55E00", "torch": "#CC79A7", "jax": "#009E73"}
-"""Okabe and Ito's, which colour-blind people can tell apart."""
+"""Library → colour, from Okabe and Ito's palette for colour-blind readers."""
 
-OTHERS = ("#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
-"""For libraries that come from elsewhere."""
+OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
+"""Colours for other libraries, such as Dask and third-party ones."""
 
-MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle-up", "^"), ("x", "X"))
-"""As plotly and as matplotlib call them; the plain technique's first."""
+MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
+"""The page's and matplotlib's name of a mark. The plain technique has the first."""
 
 DASHES = (
-    ("solid", "-"),
-    ("dash", "--"),
-    ("dashdot", "-."),
-    ("dot", ":"),
-    ("longdash", (0, (8, 3))),
+    ("", "-"),
+    ("8 4", "--"),
+    ("8 3 2 3", "-."),
+    ("2 3", ":"),
+    ("14 4", (0, (8, 3))),
 )
+"""A line's pattern, as SVG's ``stroke-dasharray`` and as matplotlib names it."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """One backend's; `mark` and `dash` are pairs, plotly's name and matplotlib's."""
+    """One backend's look; `mark` and `dash` hold the page's and matplotlib's names."""
 
     colour: str
     mark: tuple[str, str]

@@ -1,0 +1,72 @@
+"""How far the loss is above its minimum after some steps: curves for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from backends.catalogue import open_backend
+from backends.problem import step_bytes
+from backends.synthetic import generate
+from bench.fit.descend import descend
+from bench.measure.verify import LEARNING_RATE
+from bench.report.sources import Source
+
+MOST_BYTES = 200_000_000
+"""Largest data with a curve, in bytes: the reference of larger data takes seconds."""
+
+MOST_STEPS = 10**7
+"""Last step that a curve may have."""
+
+POINTS = 180
+"""Steps at which a curve is computed, on a logarithmic scale up to `MOST_STEPS`."""
+
+GAP = 1e-10
+"""A curve ends where this share of the first excess loss is left."""
+
+
+def curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
+    """Yield the loss above its minimum, from w = 0, for every size that was measured.
+
+    The float64 reference computes it. Every backend's w was checked against that reference,
+    so one curve holds for all of them.
+    """
+    sizes = {r.case.size for source in found for r in source.results if r.verified}
+    for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):
+        if step_bytes(rows, features, dtype) <= MOST_BYTES:
+            yield _curve(rows, features, dtype)
+
+
+def _curve(rows: int, features: int, dtype: str) -> dict[str, Any]:
+    reference = generate(rows, features, dtype).reference
+    start = np.zeros(features)
+    first = reference.loss(start) - reference.loss(reference.solution)
+    gaps = [(0, first)]
+    for k in np.unique(np.geomspace(1, MOST_STEPS, POINTS).astype(int)).tolist():
+        apart = reference.iterate(k, LEARNING_RATE, start) - reference.solution
+        gap = float(apart @ reference.gram @ apart)  # a difference of losses would cancel
+        gaps.append((k, gap))
+        if gap <= GAP * first:
+            break
+    return {
+        "rows": rows,
+        "features": features,
+        "dtype": dtype,
+        "steps": [k for k, _ in gaps],
+        "gap": [gap for _, gap in gaps],
+    }
+
+
+def tutorial() -> dict[str, Any]:
+    """Return the tutorial's hundred points and the line after a hundred steps."""
+    problem = generate(100)
+    fit = descend(open_backend("numpy"), problem, LEARNING_RATE, steps=100)
+    return {
+        "x": problem.x.tolist(),
+        "y": problem.y.tolist(),
+        "w": fit.w[0],
+        "loss": fit.loss,
+        "steps": fit.steps,
+    }

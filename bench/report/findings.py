@@ -1,0 +1,225 @@
+"""The answers on the page's first screen: three sentences, a picture and what to doubt."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from bench.report.sources import Source
+from bench.results.summary import Result, instability
+from bench.show.text import count, percent, plural, seconds, times
+
+MOST_SIZES = 11
+"""Sizes in the picture: as many as fit on a laptop's first screen."""
+
+MOST_DOUBTS = 8
+"""Doubtful cases that are named; the rest is counted. The table of all cases shows them."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The fastest backend at one size, beside plain NumPy and the limit. None = not measured.
+
+    Attributes
+    ----------
+    result : Result
+        The case with the shortest step. Techniques for least squares only are left out.
+    plain_s : float or None
+        A step of plain NumPy, seconds.
+    read_s : float or None
+        Reading the bytes of a step once, seconds.
+    """
+
+    result: Result
+    step_s: float
+    plain_s: float | None
+    read_s: float | None
+
+    @property
+    def size(self) -> str:
+        """Rows and features: 1e6 × 32."""
+        return size_name(self.result)
+
+    @property
+    def speed_up(self) -> float | None:
+        """How many times faster than plain NumPy the step is."""
+        return self.plain_s / self.step_s if self.plain_s else None
+
+    @property
+    def share(self) -> float | None:
+        """Share of the read bandwidth that the step reaches."""
+        return self.result.bandwidth_fraction
+
+
+def size_name(result: Result) -> str:
+    """Name rows and features, and the dtype where it is not float32."""
+    dtype = "" if result.dtype == "float32" else f", {result.dtype}"
+    return f"{count(result.rows)} × {count(result.features)}{dtype}"
+
+
+def bests(source: Source) -> list[Best]:
+    """Return the fastest backend of every size, by features, dtype and rows."""
+    found = []
+    usable = [r for r in source.results if r.step_s and not r.least_squares_only]
+    reads = {(r.device, *r.size): r.read_s for r in source.limits if r.bounds}
+    ordered = sorted(usable, key=_size)
+    for _, group in groupby(ordered, key=_size):
+        mine = {r.backend: (r.step_s.median, r) for r in group if r.step_s}
+        step_s, result = min(mine.values(), key=lambda pair: pair[0])
+        plain = mine.get("numpy")
+        case = result.case
+        read_s = reads.get((case.device, *case.size))
+        found.append(Best(result, step_s, plain[0] if plain else None, read_s))
+    return found
+
+
+def _size(result: Result) -> tuple[int, str, int]:
+    return result.features, result.dtype, result.rows
+
+
+def sentences(found: Sequence[Best]) -> list[str]:
+    """Say in three sentences what is fastest, by how much, and how far from the limit."""
+    if not found:
+        return ["No step was timed on this machine: run 'descentbench run' there."]
+    return [_fastest(found), _speed_up(found), _limit(found)]
+
+
+def _fastest(found: Sequence[Best]) -> str:
+    wins = Counter(best.result.backend for best in found)
+    (first, most), *others = wins.most_common()
+    sizes = f"all {len(found)} sizes" if most == len(found) else f"{most} of {len(found)} sizes"
+    if len(found) == 1:
+        sizes = found[0].size
+    text = f"{first} has the shortest step at {sizes}"
+    for backend, _ in others:
+        where = [best.size for best in found if best.result.backend == backend]
+        more = f" and {len(where) - 2} more" if len(where) > 2 else ""
+        text += f"; {backend} has it at {', '.join(where[:2])}{more}"
+    return f"{text} (rows × features)."
+
+
+def _speed_up(found: Sequence[Best]) -> str:
+    known = [(best.speed_up, best) for best in found if best.speed_up is not None]
+    if not known:
+        return (
+            "Plain NumPy was not measured here, so there is no speed-up: "
+            "run 'descentbench run' on this machine."
+        )
+    largest = max(known, key=lambda pair: pair[1].result.bytes_per_step)
+    text = f"The fastest is {_between([r for r, _ in known], times)} as fast as plain NumPy"
+    if len(known) > 1:
+        text += f", {times(largest[0])} at {largest[1].size}"
+    return f"{text}."
+
+
+def _limit(found: Sequence[Best]) -> str:
+    known = [(best.share, best) for best in found if best.share is not None]
+    if not known:
+        return (
+            "How far that is from the machine's limit was not measured: "
+            "'descentbench run --limit' measures it."
+        )
+    largest = max(known, key=lambda pair: pair[1].result.bytes_per_step)
+    text = (
+        "The limit is reading the data once: where a step reads 1 MB or more, the fastest "
+        f"reaches {_between([share for share, _ in known], percent)} of the read bandwidth"
+    )
+    if len(known) > 1:
+        text += f", {percent(largest[0])} at {largest[1].size}"
+    return f"{text}."
+
+
+def _between(values: Sequence[float], write: Callable[[float], str]) -> str:
+    """Write the least and the largest value: 2.1–230×."""
+    low, high = write(min(values)), write(max(values))
+    return high if low == high else f"{low.rstrip('×%')}–{high}"
+
+
+def headline(source: Source) -> str:
+    """Say in one line what was found, for the end of a run."""
+    found = bests(source)
+    if not found:
+        return "nothing was timed"
+    first, wins = Counter(best.result.backend for best in found).most_common(1)[0]
+    text = f"{first} has the shortest step at {wins} of {plural(len(found), 'size')}"
+    ratios = [best.speed_up for best in found if best.speed_up is not None]
+    if ratios:
+        text += f"; the fastest is up to {times(max(ratios))} as fast as plain NumPy"
+    shares = [best.share for best in found if best.share is not None]
+    if shares:
+        text += f" and reaches up to {percent(max(shares))} of the read bandwidth"
+    return text
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point on the picture's logarithmic axis of seconds; `at` is in percent of its width."""
+
+    kind: str
+    at: float
+    says: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One size in the picture."""
+
+    best: Best
+    marks: tuple[Mark, ...]
+    figures: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Steps of the fastest backend, of plain NumPy and of the read, one line a size."""
+
+    lines: tuple[Line, ...]
+    ticks: tuple[Mark, ...]
+    left_out: int
+
+
+def picture(found: Sequence[Best]) -> Picture:
+    """Lay the picture out; of many sizes, some in the middle are left out."""
+    shown = list(found)
+    while len(shown) > MOST_SIZES:  # the number of features with the most sizes gives one up
+        crowded = Counter(best.result.features for best in shown).most_common(1)[0][0]
+        middle = [best for best in shown if best.result.features == crowded]
+        shown.remove(middle[len(middle) // 2])
+    times_s = [t for b in shown for t in (b.step_s, b.plain_s, b.read_s) if t]
+    if not times_s:
+        return Picture((), (), 0)
+    low = math.floor(math.log10(min(times_s)))
+    high = max(low + 1, math.ceil(math.log10(max(times_s))))
+
+    def at(value: float) -> float:
+        return round(100 * (math.log10(value) - low) / (high - low), 2)
+
+    def line(best: Best) -> Line:
+        known = (
+            ("limit", "reading once", best.read_s),
+            ("plain", "numpy", best.plain_s),
+            ("best", best.result.backend, best.step_s),
+        )
+        marks = tuple(Mark(k, at(t), f"{name} {seconds(t)}") for k, name, t in known if t)
+        parts = [seconds(best.step_s)]
+        if best.speed_up is not None:
+            parts.append(f"{times(best.speed_up)} NumPy")
+        if best.share is not None:
+            parts.append(f"{percent(best.share)} of limit")
+        return Line(best, marks, " · ".join(parts))
+
+    step = max(1, math.ceil((high - low) / 4))
+    ticks = [Mark("tick", at(10.0**k), seconds(10.0**k)) for k in range(low, high + 1, step)]
+    return Picture(tuple(map(line, shown)), tuple(ticks), len(found) - len(shown))
+
+
+def doubts(source: Source) -> tuple[list[str], int]:
+    """Name the cases that failed or whose time is unstable; also return how many there are."""
+    failed = [f"{r.backend} at {size_name(r)} failed: {r.reason}" for r in source.results if not r.verified]
+    shaky = sorted((r for r in source.results if r.unstable), key=lambda r: -r.spread)
+    unstable = [f"{r.backend} at {size_name(r)} {instability(r.spread)}" for r in shaky]
+    both = failed + unstable
+    return both[:MOST_DOUBTS], len(both)
