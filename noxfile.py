@@ -105,8 +105,9 @@ def scale_check(session: nox.Session) -> None:
 
 @shared
 def results(session: nox.Session) -> None:
-    """Write docs/results.md, README's table and the pictures from the records in results/."""
+    """Write docs/results.md, README's table, the pictures and docs/gallery from results/."""
     run(session, "python", "-m", "bench.report.results_page", *session.posargs)
+    run(session, "python", "-m", "bench.report.gallery")
 
 
 @shared

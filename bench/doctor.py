@@ -46,7 +46,6 @@ OVERRIDES = (
 EXTRAS = {
     "pyarrow": "Parquet files",
     "matplotlib": "plot, and fit --plot",
-    "plotly": "report",
     "jinja2": "report",
 }
 

@@ -1,6 +1,7 @@
 "use strict";
-// The cost model and the choice, as in bench/pick/model.py and bench/pick/recommend.py: the same
-// measurements, the same draws, the same answer. tests/bench/report/test_page.py holds them together.
+// The cost model and the recommendation, as in bench/pick/model.py and bench/pick/recommend.py:
+// from equal measurements and equal draws follow equal answers. The calculator's test
+// (tests/bench/report/test_calculator.py) compares the two.
 
 class CostModel {
   static made = 0;
@@ -29,7 +30,7 @@ class CostModel {
     return this.drawn;
   }
 
-  // A step's time under the memory's states, relative to the usual one.
+  // How much longer a step takes when memory is slower than usual: draws of the ratio.
   slowed(rows, count) {
     const found = new Float64Array(count).fill(1);
     if (!this.states.length) return found;
@@ -160,7 +161,7 @@ function quantile(sorted, share) {
   return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 }
 
-// The pick, and what can't be told apart from it; models come the plainest first.
+// Return the pick and the backends that cannot be told apart from it. The plainest models come first.
 function choose(models, rows, iterations, constants, draws = constants.draws) {
   if (!models.length) return { pick: null, tied: [] };
   const totals = models.map((m) => m.total(rows, iterations));
@@ -185,7 +186,7 @@ function breakEven(model, simplest, rows) {
   return gain > 0 ? more / gain : null;
 }
 
-// An answer to a request: {rows, iterations, memory: {device: bytes}, loopOnly}.
+// Answer a request: {rows, iterations, memory: {device: bytes}, loopOnly}.
 function recommend(models, request, constants) {
   const { rows, iterations } = request;
   const lines = models.map((model) => {

@@ -12,6 +12,9 @@ from bench.report.sources import Source
 from bench.results.summary import Result, instability
 from bench.show.text import count, percent, plural, seconds, times
 
+PLAIN = "numpy"
+"""Backend that every speed-up is relative to: NumPy as a tutorial writes it."""
+
 MOST_SIZES = 11
 """Sizes in the picture: as many as fit on a laptop's first screen."""
 
@@ -69,7 +72,7 @@ def bests(source: Source) -> list[Best]:
     for _, group in groupby(ordered, key=_size):
         mine = {r.backend: (r.step_s.median, r) for r in group if r.step_s}
         step_s, result = min(mine.values(), key=lambda pair: pair[0])
-        plain = mine.get("numpy")
+        plain = mine.get(PLAIN)
         case = result.case
         read_s = reads.get((case.device, *case.size))
         found.append(Best(result, step_s, plain[0] if plain else None, read_s))
@@ -108,6 +111,8 @@ def _speed_up(found: Sequence[Best]) -> str:
             "Plain NumPy was not measured here, so there is no speed-up: "
             "run 'descentbench run' on this machine."
         )
+    if all(best.result.backend == PLAIN for _, best in known):
+        return "No backend is faster than plain NumPy here."
     largest = max(known, key=lambda pair: pair[1].result.bytes_per_step)
     text = f"The fastest is {_between([r for r, _ in known], times)} as fast as plain NumPy"
     if len(known) > 1:
@@ -145,7 +150,7 @@ def headline(source: Source) -> str:
         return "nothing was timed"
     first, wins = Counter(best.result.backend for best in found).most_common(1)[0]
     text = f"{first} has the shortest step at {wins} of {plural(len(found), 'size')}"
-    ratios = [best.speed_up for best in found if best.speed_up is not None]
+    ratios = [b.speed_up for b in found if b.speed_up and b.result.backend != PLAIN]
     if ratios:
         text += f"; the fastest is up to {times(max(ratios))} as fast as plain NumPy"
     shares = [best.share for best in found if best.share is not None]
@@ -218,7 +223,11 @@ def picture(found: Sequence[Best]) -> Picture:
 
 def doubts(source: Source) -> tuple[list[str], int]:
     """Name the cases that failed or whose time is unstable; also return how many there are."""
-    failed = [f"{r.backend} at {size_name(r)} failed: {r.reason}" for r in source.results if not r.verified]
+    failed = [
+        f"{r.backend} at {size_name(r)} failed: {r.reason}"
+        for r in source.results
+        if not r.verified
+    ]
     shaky = sorted((r for r in source.results if r.unstable), key=lambda r: -r.spread)
     unstable = [f"{r.backend} at {size_name(r)} {instability(r.spread)}" for r in shaky]
     both = failed + unstable

@@ -20,7 +20,6 @@ NEEDED = {  # what is asked for, and who asks
     "pyarrow": (("fit", "--data", "data.parquet"), "reading .parquet needs pyarrow"),
     "matplotlib": (("fit", "--plot", "fit.svg"), "a plot needs matplotlib"),
     "jinja2": (("report", "run.json"), "a report needs jinja2"),
-    "plotly": (("report", "run.json"), "a report needs plotly"),
 }
 
 FAULTS = {

@@ -210,19 +210,23 @@ def test_report_refuses_in_a_line(store: Path, tmp_path: Path) -> None:
         assert says in err
 
 
-@pytest.mark.parametrize("library", ["jinja2", "plotly"])
-def test_a_missing_library_is_named(
-    store: Path, monkeypatch: pytest.MonkeyPatch, library: str
-) -> None:
-    from bench.report import page
-
-    page._plotly.cache_clear()
-    monkeypatch.setitem(sys.modules, library, None)
+def test_a_missing_library_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     code, _, err = call("report", "--store", str(store), "-o", str(store / "x.html"))
-    page._plotly.cache_clear()
     assert code == 2
     assert err.count("\n") == 1
-    assert f"needs {library}, which is not installed: pip install {library}" in err
+    assert "needs jinja2, which is not installed: pip install jinja2" in err
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_open_shows_the_page(store: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda url: shown.append(url) or there)
+    page = store / "page.html"
+    code, out, err = call("report", "--store", str(store), "-o", str(page), "--open")
+    assert (code, out) == (0, f"report: {page}\n")
+    assert shown == [page.as_uri()]
+    assert ("no browser was found" in err) is not there
 
 
 def test_plot_draws_every_figure_of_every_shape(store: Path) -> None:

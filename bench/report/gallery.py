@@ -1,0 +1,81 @@
+"""Write the gallery: a page of all recorded machines, and a list of them.
+
+``nox -s results`` calls it. ``docs/gallery/index.html`` is the report of all records in
+``results/``; ``docs/gallery/README.md`` names each machine with its revision and date.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from backends.errors import DescentbenchError
+from bench.host.files import write_atomically
+from bench.report.findings import Best, bests, sentences
+from bench.report.page import write
+from bench.report.results_page import saved
+from bench.report.sources import Source, sources
+from bench.show.formats import markdown_text
+from bench.show.text import byte_count, percent, plural, seconds, times
+
+HEADINGS = ("rows × features", "fastest", "a step", "× NumPy", "of limit")
+
+INTRODUCTION = """# Gallery
+
+Every machine with recorded results in `results/`. `nox -s results` writes this page and
+[index.html](index.html): one report of all machines side by side, with a calculator. It is
+one file and works offline; download it and open it in a browser.
+"""
+
+
+@click.command()
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("docs/gallery"))
+def main(results: Path, folder: Path) -> None:
+    """Write README.md and index.html of the gallery."""
+    try:
+        found = sources(saved(results))
+        write(folder / "index.html", found)
+        write_atomically(folder / "README.md", listing(found))
+    except DescentbenchError as error:
+        raise click.ClickException(str(error)) from None
+    for name in ("README.md", "index.html"):
+        click.echo(folder / name)
+
+
+def listing(found: list[Source]) -> str:
+    """Return the list of machines in Markdown, the newest first."""
+    return "\n".join([INTRODUCTION, *map(_machine, found)])
+
+
+def _machine(source: Source) -> str:
+    fastest = bests(source)
+    machine = source.machine
+    gpus = ", ".join(gpu["name"] for gpu in machine["gpus"]) or "no GPU"
+    dates = sorted({record.created[:10] for record in source.records})
+    facts = (
+        f"{plural(machine['threads'], 'thread')} of {plural(machine['cpus'], 'CPU')}, "
+        f"{byte_count(machine['memory_bytes'])} of memory, {gpus}; "
+        f"measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, "
+        f"revision {source.revision[:12] or 'unknown'}."
+    )
+    parts = [f"## {source.label}\n", f"{facts}\n"]
+    parts += [f"- {sentence}" for sentence in sentences(fastest)]
+    if fastest:
+        parts += ["", markdown_text(HEADINGS, map(_cells, fastest), words=2)]
+    return "\n".join(parts)
+
+
+def _cells(best: Best) -> list[str]:
+    return [
+        best.size,
+        best.result.backend,
+        seconds(best.step_s),
+        "–" if best.speed_up is None else times(best.speed_up),
+        percent(best.share),
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The calculator on the page answers as ``pick`` does, and draws what its answer rests on."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.pick.recommend import Request, recommend
+from bench.report.sources import Source
+from tests.support.browser import Watched
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+def test_the_calculator_answers_as_pick_does(watched: Watched, found: list[Source]) -> None:
+    rng = random.Random(0)
+    for _ in range(24):
+        at = rng.randrange(len(found))
+        (features, dtype), models = rng.choice(list(found[at].models.items()))
+        asked = {
+            "rows": round(10 ** rng.uniform(1, 11)),
+            "iterations": round(10 ** rng.uniform(0, 6)),
+            "memory": rng.choice([2e8, 4e9, 1e12]),
+            "loopOnly": rng.random() < 0.5,
+        }
+        where = {"source": at, "features": features, "dtype": dtype}
+        answer = watched.page.evaluate(
+            """request => {
+                const { lines, ...rest } = descentbench.answer(request);
+                return {...rest, lines: lines.map(({ model, ...line }) => line)};
+            }""",
+            asked | where,
+        )
+        request = Request(
+            *(asked["rows"], features, asked["iterations"], dtype),
+            found[at].memory_bytes | {"cpu": int(asked["memory"])},
+            asked["loopOnly"],
+        )
+        expected = recommend(models, request, {})
+        assert answer["pick"] == expected.pick
+        assert answer["loopPick"] == expected.loop_pick
+        assert tuple(answer["tied"]) == expected.tied
+        assert answer["fits"] == expected.fits
+        assert [line["backend"] for line in answer["lines"]] == [
+            c.backend for c in expected.candidates
+        ]
+        for line in answer["lines"]:
+            c = expected.of(line["backend"])
+            assert c.total_s is not None
+            assert line["total"] == pytest.approx(vars(c.total_s), rel=1e-9)
+            assert line["breakEven"] == pytest.approx(c.break_even_iterations)
+            assert line["fits"] == c.fits
+            assert int(line["needs"]) == pytest.approx(c.needs_bytes, abs=1)
+
+
+def test_the_calculator_says_it_in_words(watched: Watched, found: list[Source]) -> None:
+    page = watched.page
+    page.fill("[name=rows]", "1e6")
+    page.fill("[name=iterations]", "100000")
+    page.check("[name=loop_only]")
+    first = found[0]
+    request = Request(10**6, 1, 10**5, "float32", first.memory_bytes, loop_only=True)
+    pick = recommend(first.models[1, "float32"], request, {}).pick
+    assert f"Use {pick} on the CPU: 1e5 iterations in" in page.inner_text("#answer")
+    assert "gram" not in page.inner_text("#candidates")
+    page.fill("[name=rows]", "many")
+    assert "must be numbers above 0" in page.inner_text("#answer")
+    assert page.get_attribute("[name=rows]", "aria-invalid") == "true"
+    page.fill("[name=rows]", "1e13")
+    assert "No backend fits" in page.inner_text("#answer")
+
+
+def test_break_evens_are_where_the_model_has_them(
+    watched: Watched, found: list[Source]
+) -> None:
+    """The marked change from one backend to the next is the crossing of their totals."""
+    page = watched.page
+    page.check("[name=loop_only]")
+    models = {
+        m.backend: m for m in found[0].models[1, "float32"] if not m.backend.endswith("gram")
+    }
+    words = page.inner_text("#break-evens")
+    changes = re.findall(r"([\w:]+) from ([\d,.e]+)", words)
+    (before,) = re.findall(r": ([\w:]+) up to", words)
+    assert changes
+    for after, text in changes:
+        a, b = models[before], models[after]
+        gain = a.step_s(1e7) - b.step_s(1e7)
+        crossing = (b.setup_s(1e7) - a.setup_s(1e7)) / gain
+        assert float(text.replace(",", "")) == pytest.approx(crossing, rel=0.06)
+        best = min(models.values(), key=lambda m: m.total_s(1e7, 1.01 * crossing))
+        assert best.backend == after
+        before = after
+    # as many rings as changes, and a line for each backend
+    lines = page.locator("#totals g[data-backend] .line")
+    assert lines.count() == len(models)
+    assert page.locator("#totals g:not([data-backend]) .mark").count() == len(changes)
+
+
+def test_the_choice_is_kept_in_the_address(browser: Browser, path: Path) -> None:
+    first = Watched(browser, path)
+    first.page.select_option("[name=source]", "1")
+    first.page.fill("[name=rows]", "123456")
+    first.page.fill("[name=iterations]", "77")
+    first.page.check("[name=loop_only]")
+    first.page.select_option("#shape", "32 float32")
+    answer = first.page.inner_text("#answer")
+    query = first.page.url.removeprefix(path.as_uri())
+    first.page.close()
+    again = Watched(browser, path, query)
+    assert again.page.input_value("[name=rows]") == "123456"
+    assert again.page.input_value("[name=source]") == "1"
+    assert again.page.is_checked("[name=loop_only]")
+    assert again.page.input_value("#shape") == "32 float32"
+    assert again.page.inner_text("#answer") == answer
+    assert "77 iterations" in answer
+    again.page.close()
