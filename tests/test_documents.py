@@ -166,6 +166,12 @@ def test_documented_options_exist(page: Path) -> None:
     assert {*re.findall(r"(?<!\S)--[a-z][a-z-]+", code)} <= known
 
 
+def test_files_that_nox_names_exist() -> None:
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    paths = re.findall(r"\b(?:backends|bench|tests)/[\w/]+\.py", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_documented_files_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

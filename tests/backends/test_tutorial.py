@@ -1,8 +1,8 @@
-"""The tutorial's printed tables, to the digit, on every backend of this CPU.
+"""Every backend of this CPU prints the tutorial's tables, to the digit.
 
-Its noise was not seeded. But w depends on the data only through mean(x²),
-which x = 0, 0.1 … 9.9 fixes, and mean(x·y), which the printed numbers confine
-to the intervals below: data with a mean(x·y) inside must print the same.
+The tutorial did not seed its noise. But w depends on the data only through mean(x²), which
+x = 0, 0.1 … 9.9 fixes, and mean(x·y), which the printed numbers confine to the intervals
+below. Data with a mean(x·y) inside its interval must print the same numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ X = np.arange(100) / 10
 
 @dataclass(frozen=True)
 class Listing:
-    """What one of the tutorial's listings printed."""
+    """Numbers that one of the tutorial's listings printed, and the interval of mean(x·y)."""
 
     w: dict[int, float]
     x: float
@@ -33,7 +33,7 @@ class Listing:
 
     @property
     def problem(self) -> Problem:
-        """``y = 2x + noise``, the noise scaled to the middle of the interval."""
+        """``y = 2x + noise`` with the noise scaled to the middle of the interval."""
         noise = np.random.default_rng(0).random(100)
         wanted = np.mean(self.mean_xy) - 2 * np.mean(X * X)
         return make_problem(X, 2 * X + noise * wanted / np.mean(X * noise))

@@ -1,6 +1,6 @@
-"""The mutants of one module in a session of Cosmic Ray: take a sample, count what was found.
+"""Draw a sample of a Cosmic Ray session's mutants, and count those that tests noticed.
 
-Called by ``nox -s mutation``, which installs Cosmic Ray.
+``nox -s mutation`` installs Cosmic Ray and calls this.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 
 @click.group()
 def main() -> None:
-    """Work on a session's file."""
+    """Change or read the file of a Cosmic Ray session."""
 
 
 @main.command()
@@ -24,7 +24,7 @@ def main() -> None:
 @click.argument("count", type=click.IntRange(min=1))
 @click.option("--seed", default=0, show_default=True)
 def sample(session: Path, count: int, seed: int) -> None:
-    """Leave out all but COUNT mutants; the same seed draws the same."""
+    """Skip all but COUNT random mutants; the same seed draws the same ones."""
     with use_db(session, WorkDB.Mode.open) as db:
         mutants = sorted(db.pending_work_items, key=_place)
         drawn = random.Random(seed).sample(mutants, min(count, len(mutants)))
@@ -33,21 +33,21 @@ def sample(session: Path, count: int, seed: int) -> None:
 
 
 def _place(mutant: WorkItem) -> list[tuple[str, int]]:
-    """Order mutants by what they are; their ids are other ones in every session."""
+    """Return a sorting key that does not depend on the ids, which differ in every session."""
     return [(mutation.operator_name, mutation.occurrence) for mutation in mutant.mutations]
 
 
 @main.command()
 @click.argument("session", type=click.Path(path_type=Path, exists=True))
 def share(session: Path) -> None:
-    """Print how many mutants the tests noticed, of those that were tried."""
+    """Print how many of the tried mutants the tests noticed."""
     with use_db(session, WorkDB.Mode.open) as db:
         tried = [r for _, r in db.results if r.worker_outcome != WorkerOutcome.SKIPPED]
     noticed = sum(result.is_killed for result in tried)
     bounds = binomtest(noticed, len(tried)).proportion_ci(method="wilson")
     click.echo(
         f"{noticed} of {len(tried)} mutants were noticed: {noticed / len(tried):.0%}; "
-        f"where they are a sample, {bounds.low:.0%} to {bounds.high:.0%} with 95 % confidence"
+        f"if they are a sample, {bounds.low:.0%} to {bounds.high:.0%} of all (95 % confidence)"
     )
 
 

@@ -1,0 +1,94 @@
+"""A comparison of two sides that are timed alternately, and its limit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+ROUNDS = 9
+"""Fewest rounds of a comparison."""
+
+ROUNDS_S = 15.0
+"""Fewest seconds of a comparison. On a shared machine two cores may do the work of one for
+some seconds, and a side that uses a single core does not notice."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Two sides, timed alternately.
+
+    Attributes
+    ----------
+    what : str
+        The comparison in a few words.
+    mine, other : list of float
+        Seconds of each round.
+    bound : float or None
+        Limit of the ratio; None for no limit.
+    least : bool
+        Whether a larger ratio is better.
+    most_s : float
+        Largest median of `mine`, in seconds.
+    """
+
+    what: str
+    mine: list[float]
+    other: list[float]
+    bound: float | None
+    least: bool = True
+    most_s: float = math.inf
+
+    @property
+    def ratio(self) -> float:
+        """Median over the rounds of other ÷ mine if `least`, else of mine ÷ other."""
+        pairs = zip(self.mine, self.other, strict=True)
+        return median(o / m if self.least else m / o for m, o in pairs)
+
+    @property
+    def good(self) -> bool:
+        """Whether ratio and time keep their limits."""
+        if median(self.mine) > self.most_s:
+            return False
+        if self.bound is None:
+            return True
+        return self.ratio >= self.bound if self.least else self.ratio <= self.bound
+
+    def __str__(self) -> str:
+        mine, other = (f"{1e3 * median(side):.3g} ms" for side in (self.mine, self.other))
+        wanted = []
+        if self.bound is not None:
+            wanted.append(f"{'≥' if self.least else '≤'} {self.bound:g} wanted")
+        if self.most_s < math.inf:
+            wanted.append(f"≤ {1e3 * self.most_s:g} ms wanted")
+        said = f" ({', '.join(wanted)})" if wanted else ""
+        return f"{self.what}: {mine} against {other}: {self.ratio:.2f}{said}"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Time one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def alternate(
+    what: str,
+    mine: Callable[[], object],
+    other: Callable[[], object],
+    bound: float | None,
+    *,
+    least: bool,
+    steps: int = 1,
+    most_s: float = math.inf,
+) -> Finding:
+    """Time `steps` of both sides, one after the other, after one warm-up round."""
+    mine(), other()
+    rounds: list[tuple[float, float]] = []
+    until = time.perf_counter() + ROUNDS_S
+    while len(rounds) < ROUNDS or time.perf_counter() < until:
+        rounds.append((seconds(mine) / steps, seconds(other) / steps))
+    sides = [r[0] for r in rounds], [r[1] for r in rounds]
+    return Finding(what, *sides, bound, least, most_s)

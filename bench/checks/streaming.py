@@ -1,0 +1,112 @@
+"""Streaming compared with reading the same file once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends import open_backend
+from backends.rows.datafile import open_source
+from backends.rows.source import Source
+from backends.rows.streamed import Streamed
+from bench.checks.comparison import Finding, alternate
+from bench.measure.verify import LEARNING_RATE
+
+BACKEND = "numba:parallel"
+"""The backend whose steps are timed."""
+
+FEATURES = 1, 2, 4, 32
+"""Features of the files: the cost of a row depends on the kernel that sums over it."""
+
+READ_BYTES = 64 << 20
+"""Bytes that the baseline reads at a time."""
+
+SPEED = 0.8
+"""Smallest speed of a step relative to reading the file once."""
+
+
+def write_npy(folder: Path, source: Source) -> Path:
+    """Write rows as an array of features and target.
+
+    Ordinary writes are used, as in `numpy.save`, because the system caches pages that were
+    written through a map differently.
+    """
+    path = folder / "rows.npy"
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(source.dtype)),
+        "fortran_order": False,
+        "shape": (source.rows, source.features + 1),
+    }
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in source.blocks():
+            held = min(len(block.y), source.rows - block.start)
+            rows = np.column_stack([block.x.reshape(len(block.y), -1), block.y])[:held]
+            file.write(rows.tobytes())
+    return path
+
+
+def write_parquet(folder: Path, source: Source) -> Path:
+    """Write the same rows as columns, uncompressed because random floats do not compress."""
+    pa, parquet = _pyarrow()
+    path = folder / "rows.parquet"
+    names = [*(f"x{j}" for j in range(source.features)), "y"]
+    schema = pa.schema([(name, pa.from_numpy_dtype(source.dtype)) for name in names])
+    plain = {"compression": "none", "use_dictionary": False}
+    with parquet.ParquetWriter(path, schema, **plain) as writer:
+        for block in source.blocks():
+            held = min(len(block.y), source.rows - block.start)
+            x = block.x.reshape(len(block.y), -1)
+            columns = [*x[:held].T, block.y[:held]]
+            writer.write_table(pa.table(list(map(np.ascontiguousarray, columns)), schema))
+    return path
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    return import_module("pyarrow"), import_module("pyarrow.parquet")
+
+
+def read_npy(path: Path) -> None:
+    """Read a mapped array once, block by block, into the same memory."""
+    rows = np.load(path, mmap_mode="r")
+    length = READ_BYTES // rows[:1].nbytes
+    into = np.empty((length, rows.shape[1]), rows.dtype)
+    for start in range(0, len(rows), length):
+        part = rows[start : start + length]
+        np.copyto(into[: len(part)], part)
+
+
+def read_parquet(path: Path) -> None:
+    """Decode every batch once, with pyarrow's own threads."""
+    _, parquet = _pyarrow()
+    with parquet.ParquetFile(path) as file:
+        for _ in file.iter_batches():
+            pass
+
+
+FORMATS: dict[str, tuple[Callable[[Path, Source], Path], Callable[[Path], None]]] = {
+    "npy": (write_npy, read_npy),
+    "parquet": (write_parquet, read_parquet),
+}
+"""Format → how to write a file of it, and how the baseline reads one."""
+
+
+def streaming(kind: str, source: Source, folder: Path) -> Finding:
+    """Compare a step over a file with reading it once, both from a warm file cache."""
+    write, read = FORMATS[kind]
+    path = write(folder, source)
+    with path.open("rb") as file:  # else the system still writes while steps are timed
+        os.fsync(file.fileno())
+    descent = Streamed(open_backend(BACKEND), open_source(path), LEARNING_RATE)
+    start = np.ones(source.features)
+    what = f"{kind}, {source.rows:g} × {source.features}: a step against a read"
+    found = alternate(
+        what, lambda: descent.run(start, 1), lambda: read(path), SPEED, least=True
+    )
+    path.unlink()
+    return found
