@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -41,20 +42,23 @@ OVERRIDES = (
     *("JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING"),
     *("LD_PRELOAD", "PYTHONMALLOC", "PYTHONDEVMODE"),
 )
-"""Variables that change how fast a library is; the numbers of threads are set anyway."""
+"""Variables that change how fast a library is, or whether it runs at all."""
 
 EXTRAS = {
     "pyarrow": "Parquet files",
     "matplotlib": "plot, and fit --plot",
     "jinja2": "report",
 }
+"""Optional packages, and what needs them."""
 
 LIBRARY_SECONDS = 120.0
+"""Seconds for a library to load and take a step; JAX needs about 5."""
 
 BUSY = 0.25
-"""Of the CPUs, on average over a minute: above it others would be in the way."""
+"""Load, as a share of the CPUs over a minute, above which other programs disturb timings."""
 
 LITTLE_DISK = 10**9
+"""Free bytes below which there is too little room for results."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,9 @@ class Finding:
     topic : str
     found : str
     level : {"good", "note", "bad"}
-        bad distorts results here and now; a note may.
+        bad: distorts results now; note: may distort them.
     mend : str
-        What to do about it.
+        How to correct it.
     """
 
     topic: str
@@ -172,7 +176,7 @@ def memory(root: Path = ROOT) -> Iterator[Finding]:
 
 
 def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Name variables that make a library another one than its users have."""
+    """Name variables that change how libraries behave here, unlike elsewhere."""
     for name in OVERRIDES:
         if name in environment:
             found = f"{name}={environment[name]}"
@@ -193,7 +197,7 @@ def disk(store: Path) -> Finding:
 
 
 def compiler() -> Finding:
-    """Look for what torch:compile and the C yardstick need."""
+    """Look for the C++ compiler that torch:compile and the C baseline need."""
     found = [name for name in (*COMPILERS, "c++", "g++", "clang++") if shutil.which(name)]
     if any("+" in name for name in found):
         return Finding("compiler", ", ".join(found))
@@ -211,11 +215,36 @@ def graphics() -> Iterator[Finding]:
 
 def library_findings(library: Library) -> Iterator[Finding]:
     """Look at a library as a measurement's process sees it."""
+    done = _told(library, os.environ)
+    if isinstance(done, dict):
+        yield from judge(library, done)
+    elif f"not installed: {library.install}" in done:
+        yield Finding(library.name, "not installed", "note", library.install)
+    elif cause := _cause(library):
+        setting = f"{cause}={os.environ[cause]}"
+        mend = f"unset {cause}, or give it a value that fits this machine"
+        yield Finding(library.name, f"does not run with {setting}: {done}", "bad", mend)
+    else:
+        yield Finding(library.name, done, "bad", library.install)
+
+
+def _cause(library: Library) -> str:
+    """Return the variable without which the library runs; nothing if there is none."""
+    for name in (name for name in OVERRIDES if name in os.environ):
+        without = {key: value for key, value in os.environ.items() if key != name}
+        if isinstance(_told(library, without), dict):
+            return name
+    return ""
+
+
+def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | str:
+    """Return what `tell` tells in a process of its own, or a line that says why it cannot."""
     code = f"from bench.doctor import tell; tell({library.name!r})"
     try:
         done = subprocess.run(  # noqa: S603 (the code is ours)
             [sys.executable, "-c", code],
             cwd=Path(__file__).parents[1],
+            env=environment,
             capture_output=True,
             text=True,
             errors="replace",
@@ -223,22 +252,25 @@ def library_findings(library: Library) -> Iterator[Finding]:
             timeout=LIBRARY_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        found = f"did not take a step in {LIBRARY_SECONDS:g} s"
-        yield Finding(library.name, found, "bad", f"install it anew: {library.install}")
-        return
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        why = lines[-1] if lines else f"its process ended with {done.returncode}"
-        missing = f"not installed: {library.install}" in why
-        found = "not installed" if missing else why
-        yield Finding(library.name, found, "note" if missing else "bad", library.install)
-        return
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    yield from judge(library, told)
+        return f"did not take a step in {LIBRARY_SECONDS:g} s"
+    if done.returncode == 0:
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+    return _reason(done.stderr, done.returncode)
+
+
+def _reason(output: str, status: int) -> str:
+    """Return the line of a failed process that says why it failed."""
+    if status < 0:  # what it printed is a stack of calls, after its first line
+        ended = f"its process was ended by {signal.Signals(-status).name}"
+        first = next(filter(None, map(str.strip, output.splitlines())), "")
+        return f"{ended} ({first})" if first else ended
+    lines = output.strip().splitlines()
+    return lines[-1].strip() if lines else f"its process ended with exit code {status}"
 
 
 def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Say what `tell` told, and what is wrong with it."""
+    """Describe what `tell` printed, and name what is wrong."""
     yield Finding(library.name, f"{told['version']} on {', '.join(told['devices'])}")
     pools = {pool["user_api"]: pool for pool in told["pools"]}
     if layer := pools.get("numba"):
@@ -266,10 +298,18 @@ def tell(name: str) -> None:
     from bench.host.threads import apply
 
     apply()
-    library = libraries()[name]
+    try:
+        told = _step_and_look(libraries()[name])
+    except Exception as error:
+        sys.exit(next(iter(str(error).strip().splitlines()), type(error).__name__))
+    print(json.dumps(told))  # noqa: T201
+
+
+def _step_and_look(library: Library) -> dict[str, Any]:
+    """Take a step with a library, and return its version, devices and thread pools."""
     usable = [device for device, why in devices(library).items() if not why]
     technique = "parallel" if "parallel" in library.techniques else ""
     problem = generate(1_000_000)  # fewer rows would be left to one thread
-    open_backend(Name(name, technique)).place(problem, LEARNING_RATE).run([0.0], 1)
+    open_backend(Name(library.name, technique)).place(problem, LEARNING_RATE).run([0.0], 1)
     version = str(getattr(sys.modules[library.imports], "__version__", ""))
-    print(json.dumps({"version": version, "devices": usable, "pools": thread_pools()}))  # noqa: T201
+    return {"version": version, "devices": usable, "pools": thread_pools()}

@@ -142,6 +142,30 @@ def test_libraries_that_are_hidden_broken_or_die(tmp_path: Path) -> None:
     assert found["matplotlib"]["mend"] == "pip install matplotlib"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("JAX_PLATFORMS", "nope", "Unable to initialize backend 'nope'"),
+        ("XLA_FLAGS", "--nope", "Unknown flag"),
+    ],
+)
+def test_the_variable_that_breaks_a_library_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    """The advice was to reinstall JAX; the second value aborts the process that loads it."""
+    pytest.importorskip("jax")
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("OMP_PROC_BIND", "false")  # set as well, and innocent
+    monkeypatch.setenv(name, value)
+    (jax,) = (library for library in names.BUILT_IN if library.name == "jax")
+    (found,) = doctor.library_findings(jax)
+    assert found.level == "bad"
+    assert found.found.startswith(f"does not run with {name}={value}: ")
+    assert words in found.found
+    assert found.mend.startswith(f"unset {name}")
+    assert "install" not in found.mend
+
+
 def test_the_page_counts_what_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [
         Finding("torch", "does not import", "bad", "pip install torch"),
