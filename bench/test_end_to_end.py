@@ -1,7 +1,7 @@
-"""End to end: raw arrays in, w out; in seconds, and in passes over the data.
+"""End to end, from arrays to w: in seconds, and in passes over the data.
 
-A loop takes the tutorial's hundred steps. A gram, whose steps cost next to
-nothing, takes a thousand: what is left is the one pass that it cannot avoid.
+A loop takes the tutorial's hundred steps. A gram technique takes a thousand, which cost
+next to nothing, so its time is that of the one pass that it cannot avoid.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling)
     reader = Reader.of(problem, sampling.threads)
     reads: list[float] = []
 
-    def read() -> None:  # beside each descent, in the state that the machine is in
+    def read() -> None:  # before each descent, so that both find the machine in one state
         reads.append(case.bytes_per_step / reader.bytes_per_s())
 
     def descend() -> Weights:
@@ -50,7 +50,7 @@ def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling)
         "steps": steps,
         "relative_error": verify(problem, w0, steps, w),
     }
-    # Another device reads another memory; few bytes wait for latency.
+    # Another device reads its own memory; for few bytes, latency decides.
     held_to_reads = name.device == "cpu" and case.bytes_per_step >= SMALLEST_BYTES
     if held_to_reads and benchmark.stats is not None:
         passes = benchmark.stats.stats.median / median(reads)

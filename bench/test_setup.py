@@ -1,9 +1,9 @@
-"""Set-up: what a program pays once — import, place, first call — and for a new shape.
+"""Setup: import, placing the data, the first call, and a new shape.
 
-Each is a single round, because the second one is another thing. They mean
-what they say in a fresh process with one case, which is how ``descentbench
-run`` measures them; where the library was there already the import is skipped.
-Such a process also tells the memory that more rows would take.
+Each is a single round, because a second one would find compiled code. ``descentbench
+run`` measures the setup in a fresh process. In a process that has imported the library
+already, the import is skipped. A fresh process also measures the memory that more rows
+take.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from bench.measure.verify import LEARNING_RATE, usual_rate, verify
 from bench.results.case import Case
 
 MORE_BYTES = 1 << 25
-"""Data of which a case's share of the memory can be told."""
+"""Size in bytes of the data whose memory is measured: large compared with noise."""
 
 PROVIDED = 3
-"""Times the data: memory that is at hand before a backend takes its own."""
+"""Free memory provided before a backend takes its own, as a multiple of the data."""
 
 
 @dataclass
 class Stage:
-    """What the earlier stages of a case left for the later ones."""
+    """The backend and descent that the stages of a case hand on."""
 
     backend: SourceBackend | None = None
     descent: Descent | None = None
 
 
 @pytest.fixture(scope="module")
-def stage(case: Case) -> Stage:  # noqa: ARG001 one a case
+def stage(case: Case) -> Stage:  # noqa: ARG001 the fixture is made anew for each case
     """Hand a case's backend from stage to stage; released before the next case."""
     return Stage()
 
@@ -77,13 +77,13 @@ def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
 
 
 def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Take the first step: compile, autotune, fill caches."""
+    """Take the first step, which compiles, tunes and fills caches."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
     problem = data_of(case)
     w0 = np.ones(case.features)
     w = benchmark.pedantic(stage.descent.run, (w0, 1), rounds=1)
-    # Before the check: the reference is no part of what the backend needs.
+    # Taken before the check: the backend does not need the reference.
     distributed = names.Name.parse(case.backend).distributed
     memory = {
         "peak_bytes": peak_rss_bytes() + (workers_peak_bytes() if distributed else 0),
@@ -99,7 +99,7 @@ def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> No
 
 
 def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Place one row less and take a step: some libraries compile anew for every shape."""
+    """Place one row less and take a step: some libraries compile anew for each shape."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
     whole = data_of(case)
@@ -119,13 +119,14 @@ def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> Non
 def test_more_rows(
     benchmark: BenchmarkFixture, case: Case, stage: Stage, pytestconfig: pytest.Config
 ) -> None:
-    """Place `MORE_BYTES` and take a step: what that adds to the memory, beside the data.
+    """Place `MORE_BYTES` and take a step, and note the memory that this adds to the data.
 
-    Twice, since code and threads are needed once. Last, because of `keep_no_blocks`.
+    The first of two such calls is not counted: code and threads are needed once. The test
+    is the last of its process, because `keep_no_blocks` changes the allocator.
     """
     last = (pytestconfig.getoption("row") or [""])[-1] == str(case)
     if not (pytestconfig.getoption("alone") and last):
-        pytest.skip("what comes after it would be timed with another allocator")
+        pytest.skip("cases after it would be timed with another allocator")
     if stage.backend is None:
         pytest.fail("was not placed")
     name = names.Name.parse(case.backend)

@@ -1,8 +1,7 @@
-"""Count the wrong verdicts of `compare`, on runs taken here (``nox -s compare-check``).
+"""Counts wrong verdicts of `compare`, on runs taken here (``nox -s compare_check``).
 
-Two runs of the same code, taken side by side, must not differ. Then one
-backend of the second, another each time, is made a tenth slower, and it alone
-must be found.
+Two runs of the same code that alternate must not differ. Then one backend of the second
+run, another one each time, is made 10 % slower, and exactly that one must be found.
 """
 
 from __future__ import annotations
@@ -27,19 +26,19 @@ BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 ROWS = 10_000, 1_000_000
 
 PASSES, MORE = 4, 6
-"""Of each row, and further ones as long as its ratio is not known well enough."""
+"""Planned passes, and most further passes over cases whose ratio is not known well."""
 
 SECONDS = 0.2
 
 SLOWER = 1.10
 
 RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
-"""Shares of the repeats that have to be right: 19 and 18 of 20."""
+"""Shares of the repeats that must be right: 19 and 18 of 20."""
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """One pair of runs: what was flagged as it was, and with one backend slowed down."""
+    """One pair of runs: the changes found as it is, and with one backend slowed down."""
 
     flagged: tuple[Comparison, ...]
     slowed: str
@@ -47,17 +46,17 @@ class Repeat:
 
     @property
     def right(self) -> bool:
-        """Whether exactly the slowed backend was found, and as slower."""
+        """Whether exactly the slowed backend was found to be slower."""
         return {(c.case.backend, c.verdict) for c in self.found} == {(self.slowed, "slower")}
 
 
 def flagged(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
-    """Return what is called a change."""
+    """Return the comparisons whose verdict is a change."""
     return tuple(c for c in comparisons if c.verdict in ("faster", "slower"))
 
 
 def slow_down(record: Record, backend: str, factor: float) -> Record:
-    """Return the record as if each of the backend's steps had taken `factor` as long."""
+    """Return the record as if each step of the backend had taken `factor` times as long."""
 
     def slowed(outcome: Outcome) -> Outcome:
         return replace(
@@ -83,9 +82,9 @@ def judge(old: Record, new: Record, slowed: str) -> Repeat:
 
 
 def take_pair(threads: int) -> tuple[Record, Record]:
-    """Measure the same code twice, side by side."""
-    rows = tuple(Case(backend, n, 1, "float32") for n in ROWS for backend in BACKENDS)
-    plan = Plan(rows, PASSES, SECONDS, (READ,), setup=False, more=MORE)
+    """Measure the same code twice, in alternation."""
+    cases = tuple(Case(backend, n, 1, "float32") for n in ROWS for backend in BACKENDS)
+    plan = Plan(cases, PASSES, SECONDS, (READ,), setup=False, more=MORE)
     with tempfile.TemporaryDirectory(prefix="descentbench-compare-") as folder:
         runners = [Runner(plan, threads, Path(folder) / side) for side in ("old", "new")]
         old, new = side_by_side(runners, lambda _: None, lambda _: None, unclear)
@@ -95,7 +94,7 @@ def take_pair(threads: int) -> tuple[Record, Record]:
 def check(
     numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
 ) -> list[Repeat]:
-    """Take pairs and judge them, one after the other; a number says who is slowed down."""
+    """Take pairs and judge them; a pair's number decides which backend is slowed down."""
     found = []
     for k in numbers:
         slowed = BACKENDS[(k - 1) % len(BACKENDS)]

@@ -1,17 +1,17 @@
-"""The yardstick: how fast this machine reads memory, at a given working set.
+"""The baseline of a step: how fast this machine reads a working set of its size.
 
-Every thread reads its own slice with a NumPy reduction, which uses wide loads
-and does without the interpreter's lock. Which reduction reads fastest depends
-on the machine and the size, so a `Reader` tries a few and keeps the best.
+Every thread reads its own slice with a NumPy reduction, which uses wide loads and
+releases the interpreter's lock. The fastest reduction depends on the machine and the
+size, so a `Reader` tries a few and keeps the best.
 
-A call reads for as long as a round of steps takes. A single pass pays for
-waking the threads and for what the caches lost meanwhile, and is no bound for
-steps that follow each other: of 80 MB a call of one pass read 29 to 35 GB/s
-where calls of twelve, and a descent's steps, read 40 to 56.
+A call reads for as long as a round of steps takes. A single pass pays for waking the
+threads and refilling the caches, so it is no bound for steps that follow each other: a
+call of one pass over 80 MB read 29–35 GB/s, while calls of twelve passes, and the steps
+of a descent, read 40–56 GB/s.
 
-On two cores of an AMD EPYC 9004 with 32 MB of third-level cache, GB/s, the
-median of 25 interleaved rounds, beside the descent of one float32 feature
-(`numba:parallel`):
+The table gives GB/s on two cores of an AMD EPYC 9004 with 32 MB of third-level cache:
+medians of 25 interleaved rounds, beside the descent of one float32 feature
+(`numba:parallel`).
 
 ======== ==== ===== ===== ===== ===== ====== ====== ======
 ..       8 MB 32 MB 48 MB 64 MB 80 MB 100 MB 132 MB 280 MB
@@ -39,25 +39,28 @@ from bench.host.waiting import warm_up
 from bench.results.case import SMALLEST_BYTES
 
 TRIALS, FEWER_TRIALS = 5, 2
-"""Of each way; fewer of data in memory, which all ways read alike, and which take longer."""
+"""Trials of each reduction for data in a cache, and for data in memory.
+
+Data in memory take longer to read, and all reductions read them alike.
+"""
 
 _ROUND_BYTES = 1 << 30
-"""What a call reads at the least: about as long as a round of steps."""
+"""Fewest bytes that a call reads: they take about as long as a round of steps."""
 
 _CHUNK_BYTES = 1 << 14
-"""Of each half of a dot product: BLAS leaves so few to one thread."""
+"""Bytes of each half of a dot product: few enough that BLAS uses one thread."""
 
 _WORD_BYTES = 8
 
 IN_PLACE_BYTES = 1 << 28
-"""From here on data are read where they are. Of less, a call would take too little time."""
+"""Data size in bytes from which the data themselves are read; smaller ones are repeated."""
 
 Values = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """A thread's share of the work: reduce the last axis of `values`, which repeat."""
+    """A thread's share of the work: it reduces the last axis of repeated values."""
 
     reduce: Callable[..., object]
     values: tuple[Values, ...]
@@ -65,7 +68,7 @@ class Reduction:
 
     @classmethod
     def of(cls, reduce: Callable[..., object], *values: Values, passes: int) -> Reduction:
-        """Reduce the values' last axis, `passes` times over."""
+        """Return the reduction of the values' last axis, `passes` times over."""
         # A zero stride repeats the values inside one NumPy call.
         repeated = tuple(np.broadcast_to(v, (passes, *v.shape)) for v in values)
         return cls(reduce, repeated, np.empty(repeated[0].shape[:-1], values[0].dtype))
@@ -76,7 +79,7 @@ class Reduction:
 
     @property
     def nbytes(self) -> int:
-        """How much a call reads."""
+        """Bytes that a call reads."""
         return sum(int(values.nbytes) for values in self.values)
 
 
@@ -93,7 +96,7 @@ def largest(values: Values, passes: int) -> Reduction:
 def dots(values: Values, passes: int) -> Reduction:
     """Multiply one half by the other, side by side as a step walks X and y.
 
-    What no whole chunk of both halves holds is left out.
+    Values beyond the last whole chunk of both halves are left out.
     """
     length = _CHUNK_BYTES // values.itemsize
     chunks = len(values) // (2 * length)
@@ -105,12 +108,12 @@ WAYS = (sums, largest, dots)
 
 
 class Reader:
-    """Reads arrays with `threads` threads, in the fastest of the `WAYS`.
+    """Reads arrays with `threads` threads and the fastest of the `WAYS`.
 
     Attributes
     ----------
     passes : int
-        How often a call reads all of them.
+        Number of times that a call reads all arrays.
     """
 
     def __init__(self, arrays: Sequence[Values], threads: int, passes: int = 1) -> None:
@@ -124,16 +127,17 @@ class Reader:
 
     @classmethod
     def of_bytes(cls, nbytes: int, threads: int) -> Reader:
-        """Read a buffer of its own, for as long as a round of steps takes."""
+        """Return a reader of a buffer of its own; a call takes as long as a round of steps."""
         words = np.ones(max(threads, nbytes // _WORD_BYTES))
         passes = max(1, _ROUND_BYTES // max(words.nbytes, SMALLEST_BYTES))
         return cls([words], threads, passes)
 
     @classmethod
     def of(cls, problem: Problem, threads: int) -> Reader:
-        """Read as many bytes as a step over the problem; in place where they are many.
+        """Return a reader of as many bytes as a step over the problem reads.
 
-        Then both find the same memory in the same state.
+        It reads large data in place: a step and a read then find the same memory in the
+        same state.
         """
         if problem.bytes_per_step < IN_PLACE_BYTES:
             return cls.of_bytes(problem.bytes_per_step, threads)
@@ -143,11 +147,11 @@ class Reader:
 
     @property
     def nbytes(self) -> int:
-        """How much a pass reads."""
+        """Bytes that a pass reads."""
         return _nbytes(self._way) // self.passes
 
     def _try(self, way: list[list[Reduction]]) -> float:
-        """Return the bytes read a second in one of the ways."""
+        """Return the bytes a second of one reduction."""
         began = time.perf_counter()
         self._read(way)
         return _nbytes(way) / (time.perf_counter() - began)
@@ -166,16 +170,16 @@ class Reader:
         self._read(self._way)
 
     def bytes_per_s(self) -> float:
-        """Read everything `passes` times, and return at what pace.
+        """Read everything `passes` times and return the bytes a second.
 
-        Threads of a backend may still spin on the processors: the first read takes twice
-        as long, and is not timed.
+        The first read is not timed: it takes twice as long while threads of a backend
+        still spin on the processors.
         """
         warm_up(self)
         return self._try(self._way)
 
     def close(self) -> None:
-        """End the threads."""
+        """Stop the threads."""
         self._pool.shutdown()
 
 
@@ -184,7 +188,7 @@ def _nbytes(way: list[list[Reduction]]) -> int:
 
 
 def _split(values: Values, threads: int) -> list[Values]:
-    """Cut an array in a part a thread, each of whole words."""
+    """Cut an array into a part for each thread, of whole words."""
     words = values.nbytes // _WORD_BYTES
     ends = [words * k // threads * _WORD_BYTES // values.itemsize for k in range(threads + 1)]
     return [values[start:stop] for start, stop in pairwise(ends)]

@@ -1,8 +1,8 @@
-"""The yardstick of a GPU: how fast it reads its own memory.
+"""The baseline of a GPU: how fast it reads its own memory.
 
-A library's reductions read within a few percent of each other: of 1 GB an H100 reads 3.04
-to 3.07 TB/s by PyTorch's, 3.03 by JAX's, and 3.11 by a loop in Triton that does nothing
-else. So a `DeviceReader` tries a few and keeps the best.
+The libraries' reductions read at nearly the same speed. An H100 reads 1 GB at
+3.04–3.07 TB/s with PyTorch's reductions, at 3.03 TB/s with JAX's, and at 3.11 TB/s with
+a Triton loop that does nothing else. A `DeviceReader` tries a few and keeps the best.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 _CALL_BYTES = 1 << 35
-"""What a call reads at the least: on a fast device 10 ms, long against its waiting."""
+"""Fewest bytes that a call reads: 10 ms on a fast device, long compared with the wait."""
 
 _MOST_BYTES = 1 << 31
-"""More are read no faster, and take memory that the data may need."""
+"""Most bytes that are read at a time: more are no faster, and the data need the memory."""
 
 _TRIALS = 3
 
 Way = Callable[[int], int]
-"""Reads the bytes so many times over, or some more, and returns how often when it is done."""
+"""Reads the bytes at least so many times and returns the number of times when done."""
 
 
 class DeviceReader:
-    """Reads `nbytes` bytes of a device's memory, in the fastest of some ways.
+    """Reads `nbytes` bytes of a device's memory in the fastest of several ways.
 
     Parameters
     ----------
     ways : sequence of callable
         See `Way`.
     nbytes : int
-        What each reads at a time.
+        Bytes that each way reads at a time.
     """
 
     def __init__(self, ways: Sequence[Way], nbytes: int) -> None:
@@ -43,7 +43,7 @@ class DeviceReader:
 
     @classmethod
     def of(cls, library: str, device: str, nbytes: int) -> DeviceReader | None:
-        """Read by means of the library that has the GPU; None where none are known."""
+        """Return a reader that uses the library; None where no way to read is known."""
         ways = WAYS.get(library)
         if ways is None or not device.startswith("cuda"):
             return None
@@ -51,7 +51,7 @@ class DeviceReader:
         return cls(ways(device, nbytes), nbytes)
 
     def bytes_per_s(self) -> float:
-        """Read everything some times over, and return at what pace."""
+        """Read everything several times and return the bytes a second."""
         return self._rate(self._way)
 
     def _rate(self, way: Way) -> float:
@@ -92,7 +92,7 @@ def _by_torch(device: str, nbytes: int) -> list[Way]:
 
 
 _AT_ONCE = 16
-"""Reads in one call of JAX's, which takes as long as to read 300 MB."""
+"""Reads in one call of JAX: the call itself takes as long as reading 300 MB."""
 
 
 def _by_jax(device: str, nbytes: int) -> list[Way]:
@@ -125,4 +125,4 @@ def _by_jax(device: str, nbytes: int) -> list[Way]:
 
 
 WAYS: dict[str, Callable[[str, int], list[Way]]] = {"torch": _by_torch, "jax": _by_jax}
-"""By library: how it reads so many bytes on a device."""
+"""Ways of each library to read so many bytes on a device."""

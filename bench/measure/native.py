@@ -1,7 +1,7 @@
-"""A second yardstick: the same descent in C with OpenMP, compiled on the spot.
+"""A second baseline: the same descent in C with OpenMP, compiled when it is needed.
 
-It says how fast a plain hand-written kernel is on this machine. It is no
-backend: nobody can choose it, and without a compiler it is merely missing.
+It shows how fast a plain hand-written kernel is on this machine. It is not a backend:
+it cannot be chosen, and without a compiler it is left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMPILERS = ("cc", "gcc", "clang")
 
 FLAGS = (
     *("-O3", "-march=native", "-funroll-loops", "-fopenmp", "-shared", "-fPIC"),
-    # What a vectorised sum needs, and no more: NaN and infinity stay what they are.
+    # A vectorised sum needs these; NaN and infinity keep their meaning.
     *("-ffp-contract=fast", "-fassociative-math", "-freciprocal-math"),
     *("-fno-signed-zeros", "-fno-trapping-math"),
 )
@@ -33,21 +33,21 @@ FLAGS = (
 COMPILER_SECONDS = 60.0
 
 SERIAL_BYTES = 1 << 18
-"""Data below it are faster with one thread: a barrier costs microseconds."""
+"""Data size in bytes below which one thread is faster: a barrier costs microseconds."""
 
 
 class NativeError(DescentbenchError):
-    """The kernel cannot be built here, and why."""
+    """Says why the kernel cannot be built here."""
 
 
 @cache
 def build() -> ctypes.CDLL:
-    """Compile the kernel and load it, once a process.
+    """Compile the kernel and load it; later calls return the loaded one.
 
     Raises
     ------
     NativeError
-        No compiler, or none that knows OpenMP.
+        There is no compiler, or none that supports OpenMP.
     """
     found = [path for path in map(shutil.which, COMPILERS) if path]
     if not found:
@@ -70,7 +70,7 @@ def build() -> ctypes.CDLL:
 
 
 def _compile(compiler: str, library: Path) -> str:
-    """Return the first line of what the compiler has to complain of; nothing if it worked."""
+    """Return the first line of the compiler's complaints; an empty text if it succeeded."""
     command = [compiler, *FLAGS, str(SOURCE), "-o", str(library)]
     try:
         done = subprocess.run(  # noqa: S603 the command is ours
@@ -82,7 +82,7 @@ def _compile(compiler: str, library: Path) -> str:
 
 
 class Kernel:
-    """A problem in C's hands: `run` as a backend's `Descent` has it.
+    """The descent of a problem in C, with the `run` of a `Descent`.
 
     Raises
     ------
@@ -99,7 +99,7 @@ class Kernel:
         self.scratch = np.empty(self.threads * 5 * (problem.features + 8))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        """Take `steps` steps from `w`, all of them in C."""
+        """Take `steps` steps from `w`, all in C."""
         result = np.array(w, dtype=np.float64)
         self.descend(
             *(self.x.ctypes.data, self.y.ctypes.data, result.ctypes.data, *self.shape),

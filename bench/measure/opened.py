@@ -41,7 +41,7 @@ def open_case(case: Case) -> SourceBackend:
     return told.backend(case.backend)
 
 
-@lru_cache(maxsize=1)  # cases are ordered by size, and large data fit in memory once
+@lru_cache(maxsize=1)  # cases are ordered by size; memory may hold large data only once
 def _made(rows: int, features: int, dtype: str) -> Problem:
     size = rows, features, dtype
     return shared.load(size) or Generated(*size).load()

@@ -1,4 +1,4 @@
-"""A loop in Triton that reads, adds up, and does nothing else."""
+"""A Triton loop that reads and adds up, as a baseline of a GPU."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backends.torch.onepass import processors
 BLOCK, WARPS = 4096, 8
 
 PROGRAMS = 4
-"""Side by side on a multiprocessor."""
+"""Programs that run side by side on a multiprocessor."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -27,7 +27,7 @@ def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-
 
 
 def reading(values: torch.Tensor) -> Callable[[], object]:
-    """Return what reads a float32 tensor on a device; not what no whole block holds."""
+    """Return a function that reads the whole blocks of a float32 tensor on a device."""
     sums = values.new_empty(PROGRAMS * processors(values.device))
 
     def read() -> None:

@@ -1,4 +1,4 @@
-"""A number counts only for a descent whose w is right."""
+"""The check of w: a time counts only if the descent's result is right."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from backends.reference import relative_error
 from backends.rows.source import Source
 
 LEARNING_RATE = 0.001
-"""The tutorial's; the synthetic data are scaled so that it is stable at every size."""
+"""The tutorial's learning rate; the synthetic data are scaled so that it is always stable."""
 
 
 def usual_rate(problem: Problem | Source) -> float:
-    """Return `LEARNING_RATE`, or less where a file's rows need it."""
+    """Return `LEARNING_RATE`, or a smaller rate where a file's rows need one."""
     return min(LEARNING_RATE, problem.reference.largest_stable_rate / 2)
 
 
 def slow_rate(problem: Problem | Source, steps: int) -> float:
     """Return a learning rate at which `steps` steps go two thirds of the way.
 
-    At the usual one w stands still after a few hundred steps, wherever it
-    started: whether a thousand more were taken could not be told from it.
+    At the usual rate w stands still after a few hundred steps, so it would not show
+    whether a thousand more steps were taken.
     """
     return min(LEARNING_RATE, problem.reference.largest_stable_rate / (2 * steps))
 
 
 class WrongResultError(Exception):
-    """A backend's w is not the reference's."""
+    """A backend's w differs from the reference."""
 
 
 def verify(
@@ -49,14 +49,14 @@ def verify(
     Raises
     ------
     WrongResultError
-        When it exceeds the tolerance of the problem's dtype, with both values; or
-        when `w` is anything but float64 of shape (d,).
+        The error exceeds the tolerance of the problem's dtype, or `w` is not float64 of
+        shape (d,).
     """
     _check_kind(w, problem.features)
     rate = usual_rate(problem) if learning_rate is None else learning_rate
     expected = problem.reference.iterate(steps, rate, w0)
     error = relative_error(w, expected)
-    if not error <= TOLERANCE[problem.dtype]:  # NaN is an error, too
+    if not error <= TOLERANCE[problem.dtype]:  # true for NaN, too
         raise WrongResultError(
             f"after {steps} steps w[0] = {w[0]:.9g} but the reference is "
             f"{expected[0]:.9g} (relative error {error:.1e})"
@@ -65,7 +65,7 @@ def verify(
 
 
 def _check_kind(w: object, features: int) -> None:
-    """Refuse what the contract does not promise: its digits would not be what they seem."""
+    """Raise if w is not what the contract promises: float64 of shape (d,)."""
     if not isinstance(w, np.ndarray):
         raise WrongResultError(f"w is of type {type(w).__name__}, not a NumPy array")
     if w.dtype != np.float64 or w.shape != (features,):
