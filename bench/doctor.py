@@ -1,4 +1,4 @@
-"""What this machine offers, and what would distort a measurement here."""
+"""Checks of this machine: what it offers, and what would distort measurements."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ LITTLE_DISK = 10**9
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's page.
+    """One finding of ``doctor``.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""``descentbench doctor``: what this machine offers, and what distorts results here."""
+"""``descentbench doctor``: checks of this machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARKS = {"good": ("✓", "green"), "note": ("·", "yellow"), "bad": ("✗", "red
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(store: Path, as_json: bool) -> None:
-    """Say what this machine offers, what would distort results, and how to mend it.
+    """Check this machine: what it offers, what would distort results, and how to correct it.
 
     \b
     Example:

@@ -42,7 +42,7 @@ Examples:
 
 
 class Diverged(Mistake):
-    """The descent ran, and came to nothing."""
+    """The descent diverges."""
 
     exit_code = 1
 
@@ -78,9 +78,9 @@ class Diverged(Mistake):
     type=count,
     default=20,
     show_default=True,
-    help="Steps from one look at w and the loss to the next.",
+    help="Steps between two looks at w and the loss.",
 )
-@click.option("--w0", type=start, help="Where to start: numbers, or random.  [default: zeros]")
+@click.option("--w0", type=start, help="First w: numbers, or random.  [default: zeros]")
 @click.option(
     "--seed",
     type=count_or_0,
@@ -103,11 +103,13 @@ class Diverged(Mistake):
 @click.option(
     "--memory",
     type=byte_size,
-    help="Hold no more than so much, such as 8GB; what does not fit is read anew every step.  "
+    help="Most memory for the rows, such as 8GB; rows that do not fit are read in every step.  "
     "[default: half of what is free]",
 )
-@click.option("--checkpoint", type=PATH, help="Keep w in this file, after every look.")
-@click.option("--resume", type=PATH, help="Go on from this checkpoint, and keep it up to date.")
+@click.option("--checkpoint", type=PATH, help="Write w to this file after every look.")
+@click.option(
+    "--resume", type=PATH, help="Continue from this checkpoint, and keep it up to date."
+)
 @cluster_options
 @format_options
 def fit(
@@ -135,8 +137,8 @@ def fit(
     """Fit ŷ = x·w by gradient descent, and predict.
 
     Without --data the rows are the classic tutorial's: x = 0, 0.1 … 9.9 and
-    y = 2x + noise. A look at w and the loss comes after step 1, then --every
-    so many, and at the end.
+    y = 2x + noise. w and the loss are printed after step 1, then after every
+    --every steps, and at the end.
     """
     from bench.host.threads import apply
 

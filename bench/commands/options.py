@@ -120,13 +120,13 @@ def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Of the Dask cluster for dask backends, such as tcp://host:8786.  "
+        help="Address of the Dask cluster for dask backends, such as tcp://host:8786.  "
         "[default: workers on this machine]",
     )
     @click.option(
         "--workers",
         type=count,
-        help="Of that cluster on this machine.  [default: one a CPU, or 4]",
+        help="Workers of a cluster on this machine.  [default: one a CPU, or 4]",
     )
     @functools.wraps(command)
     def wrapped(*args: Any, scheduler: str | None, workers: int | None, **kwargs: Any) -> Any:

@@ -26,14 +26,14 @@ from bench.commands.options import store_option
     multiple=True,
     type=click.Choice(["svg", "png", "pdf"]),
     default=("svg",),
-    help="May be given often.  [default: svg]",
+    help="Format of the figures; may be repeated.  [default: svg]",
 )
 @click.option(
     "--figure",
     "names",
     multiple=True,
     type=click.Choice(["scaling", "bandwidth", "cost", "map"]),
-    help="Only this one; may be given often.  [default: all]",
+    help="Figure to draw; may be repeated.  [default: all]",
 )
 @store_option
 def plot(
@@ -47,7 +47,8 @@ def plot(
 
     Scaling, share of the bandwidth, where the time goes, and a map of the
     fastest backend, for every number of features and dtype that was measured.
-    RESULT is what 'report' takes; of several machines the newest is drawn.
+    RESULT is as for 'report'. With results of several machines, the newest
+    machine's are drawn.
 
     \b
     Examples:

@@ -26,8 +26,8 @@ def report(results: tuple[str, ...], output: Path, show: bool, store: Path) -> N
     """Write a page of results: what to use, a calculator, figures, all numbers.
 
     RESULT is a file, a folder, a name that 'run --name' gave, or a git
-    revision; by default all of the store. Several machines stand side by side.
-    The page is one file and loads nothing from anywhere.
+    revision; by default all of the store. Several machines are shown side by
+    side. The page is one file and needs no network.
 
     \b
     Examples:

@@ -26,21 +26,20 @@ from bench.commands.options import (
     "-b",
     multiple=True,
     metavar="NAME",
-    help="Name or pattern such as 'torch*'; may be given often.  "
-    "[default: all but gram and dask]",
+    help="Name or pattern such as 'torch*'; may be repeated.  [default: all but gram and dask]",
 )
 @click.option(
     "--device",
     "-d",
     multiple=True,
     metavar="DEVICE",
-    help="Only on this device, such as cpu or cuda:0; may be given often.",
+    help="Only on this device, such as cpu or cuda:0; may be repeated.",
 )
 @click.option(
-    "--rows", "-n", multiple=True, type=count, help="Rows, such as 1e6; may be given often."
+    "--rows", "-n", multiple=True, type=count, help="Rows, such as 1e6; may be repeated."
 )
 @click.option(
-    "--features", multiple=True, type=count, help="Features; may be given often.  [default: 1]"
+    "--features", multiple=True, type=count, help="Features; may be repeated.  [default: 1]"
 )
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True

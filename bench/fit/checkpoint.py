@@ -1,4 +1,4 @@
-"""A descent's w on disk, so that another process can go on from there."""
+"""Checkpoints: the w of a descent on disk, from which another process can continue."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CheckpointError(DescentbenchError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a descent stands, and what it is a descent of.
+    """The state of a descent, and the data and rate that it belongs to.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Checkpoint:
     w : tuple of float
     learning_rate : float
     source : str
-        Where the rows come from.
+        Description of the rows' origin.
     rows : int
     dtype : str
     """
@@ -58,7 +58,7 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            It cannot be read, or is no checkpoint.
+            The file cannot be read, or is not a checkpoint.
         """
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
@@ -96,18 +96,18 @@ class Checkpoint:
 
 
 class Track:
-    """Where a descent starts, and where its w is kept.
+    """The start of a descent, and the file that keeps its w.
 
     Parameters
     ----------
     source : Source
     learning_rate : float
     w0 : tuple of float, optional
-        Where a new descent starts.
+        First w of a new descent.
     checkpoint : Path, optional
-        Where to keep w; by default where it was resumed from.
+        File that keeps w; by default the one it was resumed from.
     resume : Path, optional
-        A checkpoint to go on from.
+        Checkpoint to continue from.
 
     Raises
     ------
@@ -132,16 +132,16 @@ class Track:
             found.check(self.at, resume)
             self.at = found
         if self.path is not None:
-            self.at.save(self.path)  # better now than when there is something to lose
+            self.at.save(self.path)  # a path that cannot be written fails now, not later
 
     def keep(self, epoch: Epoch) -> None:
-        """Note w, on disk if so asked."""
+        """Keep w, on disk if a path was given."""
         self.at = replace(self.at, steps=epoch.epoch, w=epoch.w)
         if self.path is not None:
             self.at.save(self.path)
 
     def told(self) -> str:
-        """Say how far it came and how to go on, to stand behind an error."""
+        """Return how far the descent came and how to continue it, to be added to an error."""
         if self.path is None:
             return "; --checkpoint FILE would have kept w" if self.at.steps else ""
         return f"; w after step {self.at.steps} is in {self.path}: --resume {self.path} goes on"

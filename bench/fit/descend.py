@@ -1,7 +1,7 @@
 """The tutorial's whole job, with any backend: descend, watch, stop, predict.
 
-A backend's `run` is one hot loop; what happens between epochs is done here,
-by calling it in chunks.
+A backend's `run` is one loop over steps. It is called in parts here, with a look at w
+and the loss between them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ AnyRows = TypeVar("AnyRows", bound="Problem | Source", contravariant=True)
 
 
 class Places(Protocol[AnyRows]):
-    """A backend, or what stands for one, that can place these rows."""
+    """A backend, or an object with its interface, that can place these rows."""
 
     @property
     def name(self) -> str:
@@ -68,7 +68,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Fit:
-    """What a descent came to after `steps` steps, and why it stopped there."""
+    """The result of a descent: w after `steps` steps, and why it stopped."""
 
     backend: str
     w: tuple[float, ...]
@@ -177,7 +177,7 @@ def _predict(x: Sequence[float], w: Sequence[float]) -> Prediction:
 def _raise_if_diverging(
     epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float
 ) -> None:
-    """Growth alone is no proof: below 2/L it is rounding, near the minimum."""
+    """Raise if the loss grows at a rate beyond 2/L; below it, growth is rounding."""
     finite = math.isfinite(epoch.loss)
     if finite and epoch.loss <= lowest * (1 + GROWTH):
         return

@@ -1,4 +1,4 @@
-"""What a fit starts from: its rows, its first w, the memory it may use."""
+"""The inputs of a fit: its backend's name, its rows, its first w, its memory."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.fit.descend import Fit
 
 MOST_POINTS = 2000
-"""More points than this are drawn as this many, evenly spaced."""
+"""Most points of a picture; of more rows, this many are drawn, evenly spaced."""
 
 
 class PlotError(DescentbenchError):
@@ -28,7 +28,7 @@ class PlotError(DescentbenchError):
 
 
 def check(path: Path) -> None:
-    """Raise now what would otherwise stop `save_fit` after the descent.
+    """Raise the errors of `save_fit` before the descent.
 
     Raises
     ------

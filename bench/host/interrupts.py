@@ -1,4 +1,4 @@
-"""Signals that end a command: what it started ends with it, and the terminal is restored."""
+"""Signals that end a command: its child processes end too, and the terminal is restored."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
-"""What a shutdown, a batch system or a terminal that closes sends."""
+"""Signals that a shutdown, a batch system or a closing terminal sends."""
 
 AGAIN_S = 0.01
-"""After which a signal that was lost comes again."""
+"""Seconds after which a lost signal is sent again."""
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal that asks for the end, and that ends a command as Ctrl-C does."""
+    """A signal that ends a command as Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -31,9 +31,9 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let a command end its children and restore the terminal when it is told to end.
+    """Let a command end its children and restore the terminal when a signal ends it.
 
-    A signal that whoever started us has told us to ignore stays ignored.
+    A signal that the parent process set to be ignored stays ignored.
     """
 
     def stop(number: int, _frame: object) -> None:
@@ -54,10 +54,10 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def _none_is_lost() -> Iterator[None]:
-    """Have a signal come again that Python took while it ran a finaliser.
+    """Send a signal again if Python received it while running a finaliser.
 
     Nothing can be raised out of a ``__del__`` or a weak reference's callback (every
-    import ends in one): Python prints "Exception ignored" and the program goes on.
+    import ends in one): Python prints "Exception ignored", and the program continues.
     """
     before = sys.unraisablehook
 
@@ -78,14 +78,14 @@ def _none_is_lost() -> Iterator[None]:
 
 
 def _again(thread: int, number: int) -> None:
-    """Send a thread a signal in a moment; one that waits in the kernel wakes for its own."""
+    """Send a thread a signal after `AGAIN_S`; it interrupts a system call that waits."""
     time.sleep(AGAIN_S)
     signal.pthread_kill(thread, number)
 
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Let an interrupt come out as itself where something put it into another exception.
+    """Raise a KeyboardInterrupt that a library wrapped in another exception.
 
     Numba hands over a result together with the exception, which Python calls a
     SystemError; up to 3.11 a class that is being made raises a RuntimeError.
@@ -104,5 +104,5 @@ def number_of(interrupt: KeyboardInterrupt) -> int:
 
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
-    """Return what a shell makes of the signal: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Return the exit code of a shell for the signal: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + number_of(interrupt)

@@ -1,4 +1,4 @@
-"""What this process may really use: CPUs and memory, control groups included.
+"""CPUs and memory that this process may use, with the limits of its control groups.
 
 `os.cpu_count` and the machine's physical memory ignore the quotas that a
 container runs under; a process that believes them is throttled or killed.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cpu_count(root: Path = ROOT) -> int:
-    """Return the number of CPUs: the affinity's or the control groups', the fewer."""
+    """Return the number of CPUs that affinity and control groups allow."""
     return int(min(len(affinity()), cpu_quota(root)))
 
 
@@ -47,12 +47,12 @@ def throttled_periods(root: Path = ROOT) -> int:
 
 
 def memory_bytes(root: Path = ROOT) -> int:
-    """Return the memory in all: the machine's or the control groups', the less."""
+    """Return the memory of the machine, or the control groups' limit if that is lower."""
     return min([_physical_bytes(), *(limit for _, limit in _memory_limits(root))])
 
 
 def available_bytes(root: Path = ROOT) -> int:
-    """Return the memory that is free now; where nothing tells, all of it."""
+    """Return the memory that is free now; all of it if the system does not say."""
     free = [limit - _used_bytes(group) for group, limit in _memory_limits(root)]
     machine = number(root / "proc/meminfo", "MemAvailable")
     return max(0, min([_physical_bytes() if machine is None else machine, *free]))

@@ -1,4 +1,4 @@
-"""One measurement at a time in a store: two would slow each other down, and both be wrong."""
+"""A lock that allows one measurement at a time: two would slow each other down."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NAME = ".lock"
 
 @contextmanager
 def hold(store: Path) -> Iterator[None]:
-    """Keep other runs out of a store; the kernel lets go of it however this process ends.
+    """Lock a store against other runs; the kernel releases the lock when this process ends.
 
     Raises
     ------
     StoreError
-        Another run holds it, and which; or the folder cannot be written to.
+        Another run holds the lock, or the folder cannot be written to.
     """
     path = store / NAME
     try:
@@ -49,10 +49,10 @@ def hold(store: Path) -> Iterator[None]:
 
 @contextmanager
 def hold_when_asked(store: Path) -> Iterator[Callable[[], None]]:
-    """Give a function that holds the store from its first call to the end of the block.
+    """Yield a function that locks the store from its first call to the end of the block.
 
-    An answer out of what the store has already keeps nobody out, and needs no place
-    to write. The function raises what `hold` does.
+    An answer from stored measurements needs no lock, and no folder that can be written.
+    The function raises the errors of `hold`.
     """
     with ExitStack() as until_the_end:
         yield cache(lambda: until_the_end.enter_context(hold(store)))

@@ -1,4 +1,4 @@
-"""Where a result was taken: processor, memory, GPUs, versions, threads."""
+"""Description of the machine: processor, memory, GPUs, versions, threads."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 PACKAGES = ("numpy", "numba", "torch", "jax", "jaxlib", "scipy", "pytest-benchmark")
 
 USUAL_CACHE_BYTES = 32 << 20
-"""Of the last cache, where the system does not tell."""
+"""Size of the last cache in bytes, assumed where the system does not tell: 32 MiB."""
 
 NVIDIA_SMI_SECONDS = 20.0
-"""A first call may have to wake the driver."""
+"""Seconds for nvidia-smi to answer; its first call may have to load the driver."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +96,10 @@ def describe(threads: int) -> Machine:
 
 
 def identity(machine: Mapping[str, Any]) -> str:
-    """Hash what two machines, as `Machine.as_dict` has them, must share to be compared.
+    """Hash the fields in which two machines must agree for results to be compared.
 
-    Versions, the GPU driver's included, are left out: they are what one
-    compares. Caches tell processors apart that a virtual machine gives one name.
+    Versions are left out, those of GPU drivers too: users compare results of different
+    versions. Caches distinguish processors that a virtual machine gives one name.
     """
     gpus = [(gpu["name"], gpu["memory_bytes"]) for gpu in machine["gpus"]]
     caches = sorted(machine["caches"].items())
@@ -114,7 +114,7 @@ def cpu_model(root: Path = ROOT) -> str:
 
 
 def last_cache_bytes(machine: Mapping[str, Any]) -> int:
-    """Return the size of a described machine's last cache; a usual one where none is known."""
+    """Return the size of a machine's last cache, or `USUAL_CACHE_BYTES` if none is known."""
     largest = max(machine["caches"].values(), default=0)
     return int(largest) if largest > 0 else USUAL_CACHE_BYTES
 
@@ -130,7 +130,7 @@ def caches(root: Path = ROOT) -> dict[str, int]:
 
 
 def gpus() -> list[Gpu]:
-    """Ask nvidia-smi; none where it is missing, fails or hangs."""
+    """Return the GPUs that nvidia-smi lists; none if it is missing, fails or hangs."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -165,8 +165,8 @@ def versions() -> dict[str, str]:
 
 
 def thread_pools() -> list[dict[str, Any]]:
-    """Return the thread pools that this process's libraries really started."""
-    # Where a library lies on this disk is nobody else's business.
+    """Return the thread pools that the libraries of this process have started."""
+    # Results are shared: the path of a library on this disk is left out.
     pools = [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
     numba = sys.modules.get("numba")
     if numba is not None:

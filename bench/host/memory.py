@@ -1,4 +1,4 @@
-"""The most memory that this process has held."""
+"""Peak memory of this process, and how to measure it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 M_MMAP_THRESHOLD = -3
-"""From ``malloc.h``."""
+"""Parameter of ``mallopt``, from glibc's ``malloc.h``: blocks of this size get a map each."""
 
 BLOCK_BYTES = 1 << 16
-"""The smallest blocks that are given back at once."""
+"""Size in bytes from which freed blocks return to the system at once: 64 KiB."""
 
 
 def reset_peak(root: Path = ROOT) -> bool:
-    """Let the peak start again from what is held now; False where that is impossible."""
+    """Set the peak to the memory held now; return False where that is impossible."""
     try:
         (root / "proc/self/clear_refs").write_text("5")
     except OSError:
@@ -34,10 +34,9 @@ def reset_peak(root: Path = ROOT) -> bool:
 
 
 def settle(root: Path = ROOT) -> int | None:
-    """Give freed memory back, let the peak start anew and return what is held now, in bytes.
+    """Return freed memory to the system, reset the peak, and return the bytes held now.
 
-    None where the peak cannot be reset: what comes after cannot be told from
-    what was before.
+    None where the peak cannot be reset: later peaks are then hidden by earlier ones.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # glibc's own
@@ -46,23 +45,22 @@ def settle(root: Path = ROOT) -> int | None:
 
 
 def keep_no_blocks() -> None:
-    """Have the allocator give freed blocks back at once, where it can, from now on.
+    """Let the allocator return freed blocks to the system at once, where it can.
 
-    Else glibc keeps those below 32 MB for later, and what a peak holds of them says
-    nothing of larger data (mallopt(3): M_MMAP_THRESHOLD, and its dynamic adjustment).
-    Blocks that it keeps already stay, and every new one costs page faults: for the end
-    of a process, after all that is timed.
+    By default glibc keeps freed blocks below 32 MB, and the peak then does not scale to
+    larger data (mallopt(3): M_MMAP_THRESHOLD, and its dynamic adjustment). Every new block
+    costs page faults afterwards, so call this after everything that is timed.
     """
     with contextlib.suppress(OSError, AttributeError):  # glibc's own
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
 
 
 def provide(nbytes: int, root: Path = ROOT) -> bool:
-    """Touch so much memory and give it back, so that the system has it at hand.
+    """Touch this much memory and release it, so that the system has it ready.
 
     A virtual machine gets its memory from its host when a page is touched for the
-    first time, which takes up to 40 times as long as to fault it in again. Whoever
-    came first would pay for all who come later.
+    first time, which takes up to 40 times as long as a later page fault. Without this,
+    the first backend of a process would pay for all later ones.
 
     Parameters
     ----------
@@ -88,7 +86,7 @@ def provide(nbytes: int, root: Path = ROOT) -> bool:
 
 
 def rss_bytes(root: Path = ROOT) -> int:
-    """Return the resident memory now; 0 where nothing tells."""
+    """Return the resident memory now, in bytes; 0 if the system does not say."""
     return number(root / "proc/self/status", "VmRSS") or 0
 
 

@@ -1,7 +1,7 @@
-"""What disturbed a measurement: counted by the kernel while it ran.
+"""Disturbances of a measurement, as the kernel counts them.
 
-Whoever else had the processors, a control group that stopped us, memory that had
-to come back from the disk: each makes a timing longer, and none shows in it.
+Other programs on the processors, a CPU quota that stops the process, and swapping all
+make a timing longer, and the timing alone does not show it.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from bench.host.limits import throttled_periods
 from bench.host.procfs import ROOT, number, read
 
 OTHERS, STOLEN = 0.1, 0.02
-"""Shares of the processors' time above which it is said."""
+"""Shares of the processors' time from which other programs, or virtual machines, are named."""
 
 IDLE = (3, 4)
 """Places in the first line of ``/proc/stat``: idle, and waiting for a disk."""
 
 STEAL = 7
+"""Place in that line of the time that other virtual machines took."""
 
 
 class Noise:
-    """Counts from where it is made on.
+    """Disturbances since this object was made.
 
     Parameters
     ----------
     root : Path
-        Of the file system.
+        Root of the file system.
     """
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root, self.before, self.began = root, _counts(root), time.monotonic()
 
     def seen(self) -> dict[str, float]:
-        """Return what has happened since then.
+        """Return the counts since then.
 
         Returns
         -------
         dict
             ``throttled`` periods, ``swapped`` pages, and as shares of all processors'
-            time ``others`` (programs but us and our children) and ``stolen`` (by
-            other virtual machines).
+            time ``others`` (other programs) and ``stolen`` (other virtual machines).
         """
         now = _counts(self.root)
         gone = {key: now[key] - self.before[key] for key in now}
@@ -76,7 +76,7 @@ def _counts(root: Path) -> dict[str, float]:
 
 
 def noticed(noises: Iterable[Mapping[str, float]]) -> list[str]:
-    """Say in a line each what disturbed the parts of a run, and how many of them."""
+    """Return a line for each kind of disturbance, with its strength and frequency."""
     noises = [noise for noise in noises if noise]
     found = []
 

@@ -8,7 +8,7 @@ from backends.errors import MissingLibraryError
 
 
 def need(module: str, purpose: str) -> None:
-    """Import a library, or say in a line who needs it and how it is installed.
+    """Import a library, or raise an error that says what needs it and how to install it.
 
     Raises
     ------
@@ -19,13 +19,13 @@ def need(module: str, purpose: str) -> None:
     try:
         importlib.import_module(library)
         importlib.import_module(module)
-    except Exception as error:  # an OSError where a shared library lacks, and what not
+    except Exception as error:  # an OSError if a shared library is missing, for example
         if isinstance(error, ModuleNotFoundError) and error.name == library:
-            wrong, mend = "is not installed", f"pip install {library}"
+            wrong, remedy = "is not installed", f"pip install {library}"
         else:
             line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             wrong = f"does not import ({line})"
-            mend = f"pip install --force-reinstall {library}"
+            remedy = f"pip install --force-reinstall {library}"
         raise MissingLibraryError(
-            f"{purpose} needs {library}, which {wrong}: {mend}"
+            f"{purpose} needs {library}, which {wrong}: {remedy}"
         ) from error

@@ -1,6 +1,6 @@
-"""A child process, of which nothing stays behind: neither it nor what it started.
+"""Child processes that leave nothing behind: neither themselves nor their own children.
 
-It ends when its time is up, when we end, and even when we are killed.
+A child ends when its time is up, when this process ends, and even when it is killed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from pathlib import Path
 from bench.host.procfs import read
 
 PARENT = "DESCENTBENCH_PARENT"
-"""The variable that tells a child whose it is."""
+"""Environment variable that holds the parent's process id."""
 
 PR_SET_PDEATHSIG = 1
-"""Of ``prctl`` (linux/prctl.h): the signal to get when the parent dies."""
+"""Option of ``prctl`` (linux/prctl.h) that sets the signal for the parent's death."""
 
 RUNNING = "running"
-"""Beside the failures, a child writes here which row it is at."""
+"""Name of the file in which a child writes the case that it measures."""
 
 LOOK_S = 0.1
+"""Seconds between two looks at a child."""
 
 
 def call(
@@ -49,7 +50,7 @@ def call(
         Takes its output. A pipe would stay open as long as anything that the
         command has started.
     patience : callable
-        Asked ten times a second: whether to go on waiting.
+        Returns whether to go on waiting; called every `LOOK_S`.
     descriptors : sequence of int
         Open files that it inherits.
 
@@ -81,16 +82,16 @@ def call(
 
 
 class Watch:
-    """Whether a child may go on; which row it was at when it was last asked.
+    """Decides whether a child may continue, and knows the case that it measures.
 
     Parameters
     ----------
     running : Path
-        Where the child writes each row that it begins with.
+        Where the child writes each case before it starts with it.
     timeout : float
-        Seconds for a row.
+        Seconds for a case.
     budget : float
-        Seconds for all.
+        Seconds for all cases.
     """
 
     def __init__(self, running: Path, timeout: float, budget: float) -> None:
@@ -100,22 +101,22 @@ class Watch:
 
     @property
     def seconds(self) -> float:
-        """Since the child was started."""
+        """Return the seconds since the child was started."""
         return time.monotonic() - self.began
 
     def __call__(self) -> bool:
-        """Look what it is at; whether there is time left for it."""
+        """Return whether there is time left for the child."""
         self.look()
         return time.monotonic() - self.since < self.timeout and self.seconds < self.budget
 
     def look(self) -> None:
-        """See which row it has come to."""
+        """Read which case the child is at."""
         if (row := read(self.running)) != self.row:
             self.row, self.since = row, time.monotonic()
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this child when its parent is killed, where the kernel can."""
+    """Ask the kernel to kill this child when its parent is killed, where the kernel can."""
     parent = os.environ.pop(PARENT, "")  # it is not the parent of this child's children
     if not parent or sys.platform != "linux":
         return

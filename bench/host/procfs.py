@@ -13,7 +13,7 @@ ROOT = Path("/")
 
 
 def read(path: Path) -> str:
-    """Return what stands in the file; nothing when it cannot be read."""
+    """Return the file's text without surrounding spaces; "" if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:

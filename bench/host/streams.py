@@ -77,7 +77,7 @@ SIMILAR = {
     "•": "*",
     **dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)),
 }
-"""What stands for a character of ours where the encoding does not have it."""
+"""Replacements for characters of this program that an encoding lacks."""
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 

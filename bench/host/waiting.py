@@ -1,8 +1,8 @@
-"""Whether threads wait for a processor, which no timing can tell from work.
+"""Time that threads wait for a processor, which a timing cannot distinguish from work.
 
-Two threads that share one core take twice as long as on two. The scheduler
-puts them there for a while when others have just run, or when another program
-has a core; Linux counts the time (``/proc/…/schedstat``: time on a processor,
+Two threads that share one core take twice as long as on two. The scheduler places them
+so for a while after other threads have run, or while another program uses a core. Linux
+counts the time (``/proc/…/schedstat``: time on a processor,
 time waiting for one, and how often).
 """
 
@@ -15,29 +15,29 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""Seconds waited in a second, all threads together, that a warm-up does not end with."""
+"""Seconds of waiting in a second, all threads together, beyond which a warm-up goes on."""
 
 LONGEST_S = 0.5
-"""A warm-up ends after so many seconds, come what may: another program may stay."""
+"""Seconds after which a warm-up ends in any case: another program may keep a core."""
 
 
 def waited_s(root: Path = ROOT) -> float | None:
-    """Return the seconds that this process's threads have waited; None if nobody counts."""
+    """Return the seconds that this process's threads have waited; None if not counted."""
     lines = [read(task / "schedstat").split() for task in (root / "proc/self/task").glob("*")]
     waits = [int(fields[1]) for fields in lines if len(fields) == 3]
     return sum(waits) / 1e9 if waits else None
 
 
 class Waiting:
-    """Counts from where it is made on."""
+    """Waiting time since this object was made."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root, self.before, self.began = root, waited_s(root), time.perf_counter()
 
     def share(self) -> float | None:
-        """Return the seconds waited in a second since then; None if nobody counts.
+        """Return the seconds waited in a second since then; None if not counted.
 
-        A thread that has ended takes its count along, hence never below 0.
+        The count of a thread that has ended is lost, so the result is kept at 0 or more.
         """
         after, seconds = waited_s(self.root), time.perf_counter() - self.began
         if self.before is None or after is None:

@@ -15,13 +15,13 @@ RESULT_COLUMNS = (
     *("import_s", "place_s", "first_call_s", "new_shape_s"),
     *("peak_bytes", "relative_error", "threads", "verified", "reason"),
 )
-"""Of the report's CSV, too, before the machine."""
+"""Columns of ``run --format csv``, and of the report's CSV before the machine's."""
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
     """Return CSV (RFC 4180) with a heading; numbers in full, nothing for None.
 
-    Text that a spreadsheet would compute gets an apostrophe, as its users write it.
+    Text that a spreadsheet would compute as a formula gets an apostrophe before it.
     """
     rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
     columns = columns or (list(rows[0]) if rows else [])
@@ -33,7 +33,7 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> 
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula (OWASP: CSV injection)."""
+"""Characters with which a formula begins in a spreadsheet (OWASP: CSV injection)."""
 
 
 def _inert(value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""How far each library's best is from what the machine can do.
+"""How near each library's best technique comes to the machine's roofline.
 
-A full-batch step must read the data once, so a read of the same bytes bounds
-it; a kernel in C shows what plain hand-written code makes of that bound.
+A full-batch step must read the data once, so a plain read of the same bytes is its
+lower bound. A kernel in C shows how near plain hand-written code comes to it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DEVICE_GRID = (
     *((250_000_000, 1), (130_000_000, 2), (90_000_000, 3), (32_000_000, 8), (8_000_000, 32)),
     *((2_000_000, 128), (500_000, 500), (130_000, 2000)),
 )
-"""Of a GPU, which needs more to be busy: the last eight are of 1 GB and more."""
+"""Rows and features for a GPU, which needs larger data: the last eight are 1 GB and more."""
 
 Size = tuple[int, int, str]
 """Rows, features and dtype."""
@@ -48,18 +48,18 @@ LABEL_WIDTH, SIZE_WIDTH = 14, 10
 
 @dataclass(frozen=True)
 class Limit:
-    """The yardsticks at a size; None = not measured.
+    """The baselines at a size; None: not measured.
 
     Attributes
     ----------
     device : str
-        Whose memory is read.
+        Device whose memory is read.
     read_s : float or None
         Reading the bytes of a step once.
     native_s : float or None
         A step of the C kernel.
     native_fraction : float or None
-        Its share of the read's pace.
+        Its throughput as a share of the read's.
     failure : str
         Why the C kernel failed, if it did.
     """
@@ -75,12 +75,12 @@ class Limit:
 
     @property
     def bounds(self) -> bool:
-        """Whether reading bounds a step: a few bytes wait for latency."""
+        """Return whether reading bounds a step; with few bytes, latency does."""
         return Case(READ, *self.size).bytes_per_step >= SMALLEST_BYTES
 
     @property
     def size(self) -> Size:
-        """As `Case.size`."""
+        """Return rows, features and dtype."""
         return self.rows, self.features, self.dtype
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Limit:
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the yardsticks of every size asked for, the host's and narrow ones first."""
+    """Return the baselines of every size, the host's first, then by features."""
     rows = [Case.parse(text) for text in record.request["rows"]]
     asked = {(r.device != "cpu", r.device, r.features, r.rows, r.dtype) for r in rows}
     return [
@@ -101,7 +101,7 @@ def limits(record: Record) -> list[Limit]:
 
 
 def _device(record: Record, size: Size, device: str) -> Limit:
-    """Take the reads before the rounds of all backends that run there."""
+    """Return the baselines of a device, from the reads before each round of its backends."""
     found = [m for task in record.tasks.values() for m in task.measurements]
     rates = [
         rate
@@ -137,12 +137,12 @@ def _host(record: Record, size: Size) -> Limit:
 
 
 def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType:
-    """Return a line a library, its best technique at every size, above the yardsticks'.
+    """Return tables with each library's best technique at every size, and the baselines.
 
     Parameters
     ----------
     results : list of Result
-        Of each size the fastest first, as `summarise` gives them.
+        The fastest of each size first, as `summarise` returns them.
     limits : list of Limit
     """
     parts: list[RenderableType] = []
@@ -191,13 +191,13 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
     return [
         Text(f"The best of each library{where}, {limits[0].dtype}: time a step", "bold"),
         *(times, Text()),
-        Text("Share of the reading's pace (what a step reads ÷ what it could)", "bold"),
+        Text("Share of the read bandwidth (bytes/s of a step ÷ of a plain read)", "bold"),
         *(shares, Text()),
     ]
 
 
 def _best(results: list[Result]) -> dict[str, dict[Size, Result]]:
-    """Return the fastest result by library and device, in the catalogue's order, and size."""
+    """Return the fastest results by library and device, in the catalogue's order, then size."""
     best: dict[Name, dict[Size, Result]] = {}
     for result in results:
         name = Name.parse(result.backend)

@@ -45,7 +45,7 @@ def results_markdown(results: list[Result]) -> str:
 
 
 def _unstable(results: list[Result]) -> list[str]:
-    """Name in a line the rows whose time is not to be relied on, if there are any."""
+    """Return a line that names the cases whose time is unstable, if there are any."""
     found = [f"{r.backend} {instability(r.spread)}" for r in results if r.unstable]
     return [f"unstable: {', '.join(found)}"] if found else []
 
@@ -57,7 +57,7 @@ def _title(result: Result) -> str:
 
 
 def _plain(results: list[Result]) -> Interval | None:
-    """Return the step of plain NumPy, which the others are held against."""
+    """Return the step of plain NumPy, the baseline of the column ``× numpy``."""
     return next((r.step_s for r in results if r.backend == "numpy"), None)
 
 

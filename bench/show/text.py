@@ -21,13 +21,13 @@ def byte_count(value: float | None, digits: int = 3) -> str:
 
 
 def figures(value: float, digits: int) -> str:
-    """Write so many significant digits, and more where the number is larger: 0.12, 123."""
+    """Write this many significant digits, or all digits before the point: 0.12, 123."""
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text else text
 
 
 def count(value: float) -> str:
-    """Write a whole number short where that loses nothing: 1e4, 2.5e8, 1,234, 25,000."""
+    """Write a whole number, in short where that is exact: 1e4, 2.5e8, 1,234, 25,000."""
     for digits, least in ((0, 1e4), (1, 1e6)):
         short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
         if value >= least and float(short) == value:
@@ -59,7 +59,7 @@ def times(ratio: float) -> str:
 
 
 def duration(value: float) -> str:
-    """Write seconds so that they can be imagined: 1.2 ms, 12.9 s, 3.4 h, 12 days."""
+    """Write a duration in the unit that suits it: 1.2 ms, 12.9 s, 3.4 h, 12 days."""
     if value < 120:
         return seconds(value)
     for unit, scale in (("min", 60.0), ("h", 3600.0), ("days", 86400.0)):
@@ -75,6 +75,6 @@ def number_text(value: float) -> str:
 
 
 def weights_text(w: Sequence[float]) -> str:
-    """Write w for people, cut short where it is long."""
+    """Write the first weights, and how many there are in all."""
     text = ", ".join(map(number_text, w[:MOST_SHOWN]))
     return text if len(w) <= MOST_SHOWN else f"{text}, … ({len(w)} in all)"

@@ -328,11 +328,14 @@ def idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @given(
     command=st.sampled_from([*COMMANDS, "nonsense"]),
     arguments=st.lists(WORDS | st.sampled_from(OPTIONS), max_size=6),
+    encoding=st.sampled_from(["utf-8", "ascii", "latin-1", "cp1252", "koi8-r", "cp437"]),
+    width=st.sampled_from(["", "0", "1", "24", "40", "66", "80", "250"]),
 )
 def test_any_command_line_ends_well_or_in_a_line(
-    idle: Path, command: str, arguments: list[str]
+    idle: Path, command: str, arguments: list[str], encoding: str, width: str
 ) -> None:
-    result = CliRunner().invoke(main, [command, *arguments])
+    runner = CliRunner(charset=encoding, env={"COLUMNS": width})
+    result = runner.invoke(main, [command, *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), arguments
     assert result.exit_code in (0, 1, 2)
     if result.exit_code == 2:
