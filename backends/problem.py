@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from backends.errors import ProblemError
+from backends.losses import SQUARED_ERROR, Loss
 from backends.reference import Reference
-
-if TYPE_CHECKING:
-    pass
 
 Array = NDArray[np.floating[Any]]
 
@@ -30,7 +28,7 @@ _CHECK_ROWS = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Rows X and targets y of a least-squares fit ``ŷ = X·w``, without intercept.
+    """Rows X, targets y and the loss of predictions ``p = X·w``, without intercept.
 
     Attributes
     ----------
@@ -41,15 +39,19 @@ class Problem:
     source : str
         Where the rows come from, in a few words.
     known_finite : bool
-        Whether the caller knows that every value is finite; else all are looked at.
+        Whether the caller knows that every value is finite and that the loss accepts every
+        target; otherwise all of them are checked.
     single_pass : bool
         Whether the rows are summed over once, as a block of a stream is: then to lay them
         out anew does not pay.
+    loss : Loss
+        The loss of a row; the descent minimises its mean.
 
     Raises
     ------
     ProblemError
-        Shapes or dtypes that do not fit, no rows, or a value that is not finite.
+        Shapes or dtypes that do not fit, no rows, a value that is not finite, or a target
+        that the loss does not accept.
     """
 
     x: Array
@@ -57,6 +59,7 @@ class Problem:
     source: str = "arrays"
     known_finite: InitVar[bool] = False
     single_pass: bool = False
+    loss: Loss = SQUARED_ERROR
 
     def __post_init__(self, known_finite: bool) -> None:
         x, y = np.asarray(self.x), np.asarray(self.y)
@@ -76,6 +79,7 @@ class Problem:
             x = x[:, 0]
         if not known_finite:
             check_finite(x, y)
+            self.loss.check(y)
         for name, values in (("x", x), ("y", y)):
             view = values.view()
             view.flags.writeable = False
@@ -113,11 +117,16 @@ def step_bytes(rows: int, features: int, dtype: str) -> int:
 
 
 def make_problem(
-    x: ArrayLike, y: ArrayLike, dtype: DTypeLike = np.float32, source: str = "arrays"
+    x: ArrayLike,
+    y: ArrayLike,
+    dtype: DTypeLike = np.float32,
+    source: str = "arrays",
+    loss: Loss = SQUARED_ERROR,
 ) -> Problem:
     """Convert anything array-like to a `Problem` of the given dtype."""
     try:
-        return Problem(np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype), source)
+        arrays = np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype)
+        return Problem(*arrays, source, loss=loss)
     except (TypeError, ValueError) as error:
         raise ProblemError(f"the data are not numbers: {error}") from None
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import DTypeLike
 
 from backends.errors import ProblemError
+from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem, check_shape
-
-if TYPE_CHECKING:
-    pass
 
 
 def generate(
@@ -22,6 +18,7 @@ def generate(
     *,
     start: int = 0,
     stop: int | None = None,
+    loss: Loss = SQUARED_ERROR,
 ) -> Problem:
     """Make rows `start` to `stop` of the synthetic problem of a given size.
 
@@ -30,6 +27,9 @@ def generate(
     the same learning rate converges at any n. More features are uniform in
     [0, 10/√d), which keeps ``mean(‖x‖²)``, hence the largest curvature, at
     the classic value of about 33 for every d.
+
+    A loss with targets of its own replaces y: it is given the line without noise,
+    standardised, and the noise.
 
     Any range of rows is bit-equal to that range of the whole: rows come in
     blocks, each with a generator of its own, in row order.
@@ -43,6 +43,8 @@ def generate(
         Seeds noise, features and the true w.
     start, stop : int
         The range to make; the whole by default.
+    loss : Loss
+        The problem's loss, which may make its own targets.
     """
     dtype = np.dtype(dtype)
     stop = rows if stop is None else stop
@@ -53,6 +55,9 @@ def generate(
     x = np.empty((stop - start, features), dtype)
     y = np.empty(stop - start, dtype)
     truth = 1.0 + 2.0 * np.random.default_rng([seed, features]).random(features)
+    slope = np.array([2.0]) if features == 1 else truth
+    middle = 5.0 / np.sqrt(features) * slope.sum()
+    spread = 10.0 / np.sqrt(12.0 * features) * np.linalg.norm(slope)
     block = max(1024, (1 << 16) // features)
     for first in range(start - start % block, stop, block):
         last = min(first + block, stop)
@@ -67,9 +72,14 @@ def generate(
         if features == 1:
             line = 10.0 * np.arange(max(first, start), last) / rows
             x[to, 0] = line
-            y[to] = 2.0 * line + 2.0 * noise
+            line *= 2.0
         else:
             np.multiply(uniform[:, :-1], 10.0 / np.sqrt(features), out=x[to])
             # Row sums, not a matrix product: BLAS rounds a row by its neighbours.
-            y[to] = (x[to] * truth).sum(axis=1) + 2.0 * noise
-    return Problem(x, y, f"synthetic, {rows} × {features}, seed {seed}", known_finite=True)
+            line = (x[to] * truth).sum(axis=1)
+        if loss.targets is None:
+            y[to] = line + 2.0 * noise
+        else:
+            y[to] = loss.targets((line - middle) / spread, noise.astype(np.float64))
+    source = f"synthetic, {rows} × {features}, seed {seed}"
+    return Problem(x, y, source, known_finite=True, loss=loss)

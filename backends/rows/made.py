@@ -26,8 +26,7 @@ class Generated(Source):
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         rows = max(1, BLOCK_BYTES // step_bytes(1, self.features, self.dtype))
         for first in range(start, stop, rows):
-            part = {"start": first, "stop": min(first + rows, stop)}
-            made = generate(self.rows, self.features, self.dtype, self.seed, **part)
+            made = self.load(first, min(first + rows, stop))
             yield [made.x.reshape(-1, self.features)], made.y
 
     def load(self, start: int = 0, stop: int | None = None) -> Problem:

@@ -1,0 +1,244 @@
+"""Losses: what a descent minimises, written once for every library.
+
+``L(w) = mean(loss(p, y))`` with the prediction ``p = x·w``. A loss is a few functions of
+``(xp, p, y)``, where ``xp`` is the namespace of an array library (numpy, jax.numpy, or
+the one of a backend) and p and y are arrays, scalars or vectors of it. A function may use
+``+ − × ÷``, comparisons, and xp's ``exp``, ``log``, ``log1p``, ``abs``, ``where``,
+``minimum``, ``maximum``, ``clip`` and ``tanh``.
+
+The losses have the names that scikit-learn gives them. Their formulas are those of
+``sklearn._loss``, except that ``squared_error`` has no factor ½, as in the tutorial.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.errors import ProblemError
+
+Pointwise = Callable[[Any, Any, Any], Any]
+"""A function ``(xp, p, y)``, evaluated for every row on its own."""
+
+Floats = NDArray[np.floating[Any]]
+
+_CHECK_ROWS = 1 << 20
+"""Targets that are checked at a time: 8 MB of float64, so that a mask stays small."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss of a prediction p and a target y.
+
+    Attributes
+    ----------
+    name : str
+        Unique; for a loss of the user's own it ends in a hash of the file.
+    value : callable
+        ``value(xp, p, y)``, the loss of each row. Backends that differentiate use it.
+    slope : callable, optional
+        ``slope(xp, p, y)``, the derivative of the value with respect to p, divided by
+        `scale`. Backends whose gradient is derived by hand need it.
+    scale : float
+        Constant factor of the slope. It is applied to the sums instead of every row.
+    curvature : float, optional
+        Largest second derivative of the value with respect to p. Without it there is no
+        learning rate that is safe for all data.
+    accepts : callable, optional
+        ``accepts(y)`` tells for every target whether the loss is defined there.
+    domain : str
+        The accepted targets in words.
+    targets : callable, optional
+        ``targets(z, u)`` makes synthetic targets from a standardised line z and noise u,
+        uniform in [0, 1), both float64 of shape (n,).
+    """
+
+    name: str
+    value: Pointwise
+    slope: Pointwise | None = None
+    scale: float = 1.0
+    curvature: float | None = None
+    accepts: Callable[[Floats], NDArray[np.bool_]] | None = None
+    domain: str = "any number"
+    targets: Callable[[Floats, Floats], Floats] | None = None
+
+    def check(self, y: Floats, first_row: int = 0) -> None:
+        """Raise ProblemError, with the row, where the loss is not defined for a target.
+
+        Rows are counted from `first_row`; the first row of the data is row 1.
+        """
+        if self.accepts is None:
+            return
+        for start in range(0, len(y), _CHECK_ROWS):
+            accepted = self.accepts(y[start : start + _CHECK_ROWS])
+            if not np.all(accepted):
+                row = start + int(np.argmin(accepted))
+                raise ProblemError(
+                    f"y is {float(y[row]):g} in row {first_row + row + 1}; "
+                    f"{self.name} needs {self.domain}"
+                )
+
+
+def _squared_error(xp: Any, p: Any, y: Any) -> Any:
+    return (p - y) * (p - y)
+
+
+def _squared_error_slope(xp: Any, p: Any, y: Any) -> Any:
+    return p - y
+
+
+def _log_loss(xp: Any, p: Any, y: Any) -> Any:
+    # log(1 + exp(p)) − y·p without an overflow. `where`, unlike `abs` and `maximum`, has
+    # the right derivative at p = 0 in every library.
+    negative = xp.where(p > 0.0, -p, p)
+    return xp.log1p(xp.exp(negative)) + 0.5 * (p - negative) - y * p
+
+
+def _log_loss_slope(xp: Any, p: Any, y: Any) -> Any:
+    small = xp.exp(-xp.abs(p))  # at most 1
+    inverse = 1.0 / (1.0 + small)
+    return xp.where(p >= 0.0, inverse, small * inverse) - y  # the sigmoid, minus y
+
+
+def _huber(xp: Any, p: Any, y: Any) -> Any:
+    distance = xp.abs(p - y)
+    inner = xp.minimum(distance, 1.0)
+    return inner * (distance - 0.5 * inner)  # ½·r² up to 1, then |r| − ½
+
+
+def _huber_slope(xp: Any, p: Any, y: Any) -> Any:
+    return xp.clip(p - y, -1.0, 1.0)
+
+
+def _poisson(xp: Any, p: Any, y: Any) -> Any:
+    return xp.exp(p) - y * p
+
+
+def _poisson_slope(xp: Any, p: Any, y: Any) -> Any:
+    return xp.exp(p) - y
+
+
+def _binary(y: Floats) -> NDArray[np.bool_]:
+    return np.asarray((y == 0) | (y == 1))
+
+
+def _counts(y: Floats) -> NDArray[np.bool_]:
+    return np.asarray(y >= 0)
+
+
+def _binary_targets(z: Floats, u: Floats) -> Floats:
+    return np.asarray(u < 1.0 / (1.0 + np.exp(-z)), dtype=np.float64)
+
+
+def _count_targets(z: Floats, u: Floats) -> Floats:
+    """Return Poisson counts of rate exp(z/2), by inversion of the distribution function."""
+    rate = np.exp(np.clip(z, -4.0, 4.0) / 2)
+    term = np.exp(-rate)
+    below, count = term.copy(), np.zeros_like(rate)
+    for k in range(1, _MOST_COUNT + 1):
+        count += u >= below
+        term *= rate / k
+        below += term
+    return count
+
+
+_MOST_COUNT = 32
+"""Largest synthetic count. A rate is at most e² = 7.4; larger counts have probability 10⁻¹¹."""
+
+SQUARED_ERROR = Loss(
+    "squared_error", _squared_error, _squared_error_slope, scale=2.0, curvature=2.0
+)
+LOG_LOSS = Loss(
+    "log_loss",
+    _log_loss,
+    _log_loss_slope,
+    curvature=0.25,
+    accepts=_binary,
+    domain="targets of 0 or 1",
+    targets=_binary_targets,
+)
+HUBER = Loss("huber", _huber, _huber_slope, curvature=1.0)
+POISSON = Loss(
+    "poisson",
+    _poisson,
+    _poisson_slope,
+    accepts=_counts,
+    domain="targets of 0 or more",
+    targets=_count_targets,
+)
+
+LOSSES = {loss.name: loss for loss in (SQUARED_ERROR, LOG_LOSS, HUBER, POISSON)}
+"""The built-in losses by name."""
+
+NAME = re.compile(r"[A-Za-z_]\w*(-[0-9a-f]{8})?")
+"""A loss's name in a benchmark case; the hash is that of a user's file."""
+
+
+def find(text: str) -> Loss:
+    """Return the loss of that name, or import the user's own from ``FILE.py:NAME``.
+
+    NAME is a `Loss`, an object with the same fields, of which only ``value`` is required,
+    or a function ``value(xp, p, y)``.
+
+    Raises
+    ------
+    ProblemError
+        There is no such loss, or the file cannot be imported.
+    """
+    if text in LOSSES:
+        return LOSSES[text]
+    file, colon, name = text.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        raise ProblemError(
+            f"there is no loss {text!r}; choose one of {', '.join(LOSSES)}, or give your own "
+            "as FILE.py:NAME"
+        )
+    return _own(Path(file), name)
+
+
+def _own(file: Path, name: str) -> Loss:
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise ProblemError(f"{file}: cannot be read: {error.strerror}") from None
+    digest = hashlib.sha256(source).hexdigest()[:8]
+    label = f"_descentbench_loss_{digest}"
+    if label not in sys.modules:
+        _import(file, label)
+    found = getattr(sys.modules[label], name, None)
+    if found is None:
+        raise ProblemError(f"{file} defines no {name!r}")
+    return _as_loss(found, f"{name}-{digest}", file)
+
+
+def _import(file: Path, label: str) -> None:
+    spec = importlib.util.spec_from_file_location(label, file)
+    assert spec is not None  # noqa: S101 the suffix is .py
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[label] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[label]
+        raise ProblemError(f"{file}: cannot be imported: {error!r}") from error
+
+
+def _as_loss(found: Any, name: str, file: Path) -> Loss:
+    if isinstance(found, Loss):
+        return replace(found, name=name)
+    value = getattr(found, "value", found)
+    if not callable(value):
+        raise ProblemError(f"{file}: a loss is a function value(xp, p, y), or has one")
+    fields = ("slope", "scale", "curvature", "accepts", "domain", "targets")
+    given = {field: getattr(found, field) for field in fields if hasattr(found, field)}
+    return Loss(name, value, **given)
