@@ -9,11 +9,13 @@ from __future__ import annotations
 import fnmatch
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import cast
 
+from backends import probe
 from backends.errors import BackendError, DeviceError, MissingLibraryError
 from backends.interface import Backend, Descent, Place
 from backends.names import Library, Name, first_line, libraries
@@ -60,13 +62,12 @@ def _matches(name: Name, pattern: str) -> bool:
 
 
 def _entries_of(library: Library) -> Iterator[Entry]:
-    for technique in library.techniques:
-        try:
-            found = devices(library, technique)
-        except MissingLibraryError as error:
-            yield Entry(Name(library.name, technique), str(error))
-            continue
-        for device, reason in found.items():
+    try:
+        found = {technique: devices(library, technique) for technique in library.techniques}
+    except MissingLibraryError as error:
+        found = {technique: {"cpu": str(error)} for technique in library.techniques}
+    for technique, listed in found.items():
+        for device, reason in listed.items():
             yield Entry(Name(library.name, technique, device), reason)
 
 
@@ -112,23 +113,33 @@ def unavailable(patterns: Iterable[str]) -> dict[str, str]:
     }
 
 
+def check_installed(library: Library) -> None:
+    """Check, without importing the library, that it is installed and may be imported.
+
+    Raises
+    ------
+    MissingLibraryError
+        The library is not installed, or importing it could end this process.
+    """
+    if importlib.util.find_spec(library.imports) is None:
+        raise MissingLibraryError(f"{library.name} is not installed: {library.install}")
+    if library.module not in sys.modules:
+        probe.check_first(library)
+
+
 def load(library: Library, module: str = "") -> ModuleType:
     """Import a module of a library's backends, by default the library's first one.
 
     Raises
     ------
     MissingLibraryError
-        The library is not installed or does not import; the error says how to install it.
+        The library is not installed or does not start; the error says why, and what to do.
     """
-    if importlib.util.find_spec(library.imports) is None:
-        raise MissingLibraryError(f"{library.name} is not installed: {library.install}")
+    check_installed(library)
     try:
         return importlib.import_module(module or library.module)
     except Exception as error:  # an OSError if a shared library is missing, or anything else
-        raise MissingLibraryError(
-            f"{library.name} is installed but does not import ({first_line(error)}); "
-            f"install it anew: {library.install}"
-        ) from error
+        raise probe.failure(library, first_line(error), "import") from error
 
 
 def devices(library: Library, technique: str = "") -> Mapping[str, str]:
@@ -137,10 +148,15 @@ def devices(library: Library, technique: str = "") -> Mapping[str, str]:
     Raises
     ------
     MissingLibraryError
-        The library is not installed or does not import.
+        The library is not installed or does not start; the error says why, and what to do.
     """
     listed = getattr(load(library), "devices", None)
-    return cast(Mapping[str, str], listed(technique)) if listed else {"cpu": ""}
+    if listed is None:
+        return {"cpu": ""}
+    try:
+        return cast(Mapping[str, str], listed(technique))
+    except Exception as error:  # whatever a library raises whose devices do not answer
+        raise probe.failure(library, first_line(error)) from error
 
 
 def check(name: Name) -> Name:

@@ -28,7 +28,7 @@ class BackendError(DescentbenchError):
 
 
 class MissingLibraryError(BackendError):
-    """The backend's library is not installed, or does not import."""
+    """The backend's library is not installed, or does not start."""
 
 
 class DeviceError(BackendError):

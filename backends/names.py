@@ -39,6 +39,11 @@ class Library:
         The library's own import name; by default `name`.
     install : str
         The command that installs the library.
+    variables : tuple of str
+        Patterns of the environment variables that may hinder the library from starting.
+    risky : tuple of str
+        Those variables that may end or stop the whole process. If one is set, the library
+        is started in a child process first.
     distributed : bool
         Whether its backends run in other processes and accept a `Source` in place of a
         `Problem`.
@@ -50,6 +55,8 @@ class Library:
     needs: str = ""
     install: str = ""
     distributed: bool = False
+    variables: tuple[str, ...] = ()
+    risky: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.techniques, Mapping) or "" not in self.techniques:
@@ -129,6 +136,7 @@ BUILT_IN = (
         "backends.numba",
         {"": "Plain", "parallel": "Parallel", "gram": "Gram"},
         install="pip install numba",
+        variables=("NUMBA_*",),
     ),
     Library(
         "torch",
@@ -141,6 +149,7 @@ BUILT_IN = (
             "gram": "backends.torch.gram:Gram",
         },
         install="pip install torch",
+        variables=("TORCH*", "PYTORCH*"),
     ),
     Library(
         "jax",
@@ -152,6 +161,8 @@ BUILT_IN = (
             "gram": "backends.jax.gram:Gram",
         },
         install="pip install jax",
+        variables=("JAX_*", "XLA_*", "PJRT_*", "*TPU*"),
+        risky=("JAX_PLATFORM*", "XLA_FLAGS", "LIBTPU_INIT_ARGS"),
     ),
     Library(
         "dask",
@@ -164,6 +175,7 @@ BUILT_IN = (
             "jax": "backends.dask.ranks:JaxRanks",
         },
         needs="distributed",
+        variables=("DASK_*",),
         install="pip install distributed 'dask[array]'",
         distributed=True,
     ),

@@ -12,10 +12,14 @@ jax.config.update("jax_enable_x64", True)
 
 def named_devices() -> dict[str, jax.Device]:
     """Return JAX's devices by our names, such as ``cpu``, ``cpu:1`` and ``cuda:0``."""
+    try:
+        host = jax.devices("cpu")
+    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
+        host = []
     named = {}
-    for device in [*jax.devices(), *jax.devices("cpu")]:
+    for device in [*jax.devices(), *host]:
         platform = "cuda" if device.platform == "gpu" else device.platform
-        first_cpu = platform == "cpu" and device.id == jax.devices("cpu")[0].id
+        first_cpu = platform == "cpu" and device.id == host[0].id
         named["cpu" if first_cpu else f"{platform}:{device.id}"] = device
     return named
 

@@ -1,0 +1,131 @@
+"""Start a library in a child process, to learn whether it starts, and what hinders it.
+
+Some environment variables end the process in which a library starts, or let it wait for
+minutes. If one of them is set, the library is first started in a child. After a failure,
+children without the variables that are set tell which of them is the cause.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from functools import cache
+
+from backends.errors import MissingLibraryError
+from backends.names import Library, first_line
+
+TIMEOUT_SECONDS = 60.0
+"""Time for a library to start in a child: ten times what the slowest one needs."""
+
+PASSED = "DESCENTBENCH_STARTED_WITH"
+"""Variable that tells child processes which settings a library was started with already."""
+
+_CODE = """
+import importlib, json, sys
+try:
+    module = importlib.import_module(sys.argv[1])
+    getattr(module, "devices", dict)("")
+except Exception as error:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    print(json.dumps({"reason": lines[0]}))
+else:
+    print(json.dumps({"reason": ""}))
+"""
+"""What the child runs: it imports nothing but the library's first module."""
+
+_FATAL = re.compile(r"F\d{4} \S+ +\d+ \S+\] (.*)")
+"""The line that Google's logging writes before it ends the process."""
+
+
+def check_first(library: Library) -> None:
+    """Start the library in a child if a variable is set that may end or stop the process.
+
+    Raises
+    ------
+    MissingLibraryError
+        The library does not start there; the error names the reason and the variable.
+    """
+    risky = _set_here(library.risky)
+    settings = json.dumps({library.name: risky}, sort_keys=True)
+    if not risky or settings in os.environ.get(PASSED, "").splitlines():
+        return
+    if reason := started_without(library, ()):
+        raise failure(library, reason)
+    os.environ[PASSED] = "\n".join(filter(None, (os.environ.get(PASSED), settings)))
+
+
+def failure(library: Library, reason: str, what: str = "start") -> MissingLibraryError:
+    """Return the error for a library that does not start, with its cause and the remedy."""
+    if causes := cause(library, reason):
+        settings = " ".join(f"{name}={os.environ[name]}" for name in causes)
+        return MissingLibraryError(
+            f"{library.name} does not {what} with {settings} ({reason}); "
+            f"unset {' or '.join(causes)}, or correct it"
+        )
+    return MissingLibraryError(
+        f"{library.name} is installed but does not {what} ({reason}); "
+        f"install it anew: {library.install}"
+    )
+
+
+def cause(library: Library, reason: str) -> list[str]:
+    """Return the variables without which the library starts: one, or all that are set.
+
+    The list is empty if no variable is the cause.
+    """
+    names = [*_set_here(library.variables)]
+    if not names or started_without(library, tuple(names)):
+        return []
+    names.sort(key=lambda name: (name not in reason, name not in library.risky))
+    return next(([name] for name in names if not started_without(library, (name,))), names)
+
+
+def started_without(library: Library, variables: Collection[str]) -> str:
+    """Start the library in a child without some variables; return why it fails, or ""."""
+    environment = {k: v for k, v in os.environ.items() if k not in variables}
+    environment["PYTHONPATH"] = os.pathsep.join(path or os.curdir for path in sys.path)
+    return _started(library.module, frozenset(environment.items()))
+
+
+@cache
+def _started(module: str, environment: Collection[tuple[str, str]]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 (the code is ours)
+            [sys.executable, "-c", _CODE, module],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=TIMEOUT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it had not started after {TIMEOUT_SECONDS:g} s"
+    except OSError as error:
+        return f"no process could be started: {first_line(error)}"
+    if done.returncode == 0:
+        return str(json.loads(done.stdout.splitlines()[-1])["reason"])
+    lines = done.stderr.strip().splitlines()
+    if fatal := next(filter(None, map(_FATAL.match, lines)), None):
+        return str(fatal[1])
+    return f"its process ended with {_ended(done.returncode)}"
+
+
+def _ended(code: int) -> str:
+    return f"status {code}" if code > 0 else signal.Signals(-code).name
+
+
+def _set_here(patterns: Collection[str]) -> Mapping[str, str]:
+    """Return the environment's variables that match a pattern and are not empty."""
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if value and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    }
