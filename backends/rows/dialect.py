@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from backends.errors import ProblemError
 from backends.rows.reading import Numbers, Reading
@@ -26,8 +27,7 @@ CANDIDATES = (",", "\t", ";", "|", SPACES)
 _CALLED = {"\t": "a tab", SPACES: "white space"}
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One row of a text file.
 
     Attributes
@@ -137,7 +137,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
     Parameters
     ----------
     lines : iterable of str
-        The lines of the file from the first on, with their ends.
+        Lines with their ends.
     reading : Reading
         What the user said about the file.
     default : str

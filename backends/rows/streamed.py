@@ -1,11 +1,11 @@
-"""A descent over rows that are read anew for every step, block by block, by any backend.
+"""A descent over rows that are read again for every step, block by block, by any backend.
 
-Where the data do not fit in memory, a step is a pass over the file: read a
-block, place it, add its gradient to the sum. Several threads do so, each with a
-block of its own that is still in the caches when it is computed with. The kernels
-are the backends' own, held to one thread where the library lets itself be held: a
-kernel's threads would only wait for each other on so little work, and OpenMP's
-would spin on the processors that read. A ``gram`` technique makes one pass in all.
+Where the data do not fit in memory, a step is a pass over the file: read a block, place
+it, add its gradient to the sum. Several threads do this, each with a block that is still
+in the caches when the kernel reads it. The kernels are the backends' own, limited to one
+thread where the library allows it. More threads would wait for each other on so little
+work, and OpenMP's would occupy the processors that read the file. A ``gram`` technique
+makes a single pass.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from backends.rows.source import BLOCK_BYTES, RUN, Joined, Result, Source, most_
 from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4
-"""Times X and y that a backend holds in all; autograd with its temporaries needs the most."""
+"""Memory of a backend, as a multiple of X and y: autograd needs most, for its temporaries."""
 
 BLOCKS_A_THREAD = 4 + RUN
-"""Blocks' memory a thread: its own, what a backend needs to compute with it, and those that
-are decoded for it."""
+"""Memory per thread, in blocks: 4 for a block and a backend's temporaries, and a run of blocks
+that are decoded in advance."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""The same of what waits to be taken."""
+"""Further memory, in blocks: results that are not collected yet, and a run that is read."""
 
 SMALLEST_BLOCK = 1 << 20
-"""Shorter blocks would spend their time on being placed."""
+"""Smallest block size in bytes: below 1 MB, placing a block takes longer than summing it."""
 
 
 def place(
@@ -51,19 +51,19 @@ def place(
     stop: int | None = None,
     threads: int | None = None,
 ) -> Descent:
-    """Place rows `start` to `stop` of a source: in memory where they fit, else streamed.
+    """Place rows `start` to `stop` of a source in memory if they fit; else stream them.
 
     Parameters
     ----------
     memory_bytes : int
-        What may be held beyond what the process holds now.
+        Memory that may be used in addition to what the process uses now.
     threads : int, optional
-        That stream, at the most; `most_threads` by default.
+        Largest number of threads that stream; `most_threads` by default.
 
     Raises
     ------
     ProblemError
-        The rows cannot be used, or the memory is too little for any block.
+        The rows cannot be used, or the memory does not hold a single block.
     """
     stop = source.rows if stop is None else stop
     if fits(source, start, stop, memory_bytes):
@@ -84,12 +84,12 @@ def place(
 
 
 def blocks_held(threads: int) -> int:
-    """Return how many blocks' memory is taken by so many threads that stream."""
+    """Return the memory that streaming with `threads` threads takes, in blocks."""
     return BLOCKS_A_THREAD * threads + BLOCKS_BESIDE
 
 
 def fits(source: Source, start: int, stop: int, memory_bytes: int) -> bool:
-    """Whether rows `start` to `stop`, and what a backend needs besides, fit in memory."""
+    """Return whether rows `start` to `stop` and a backend's temporaries fit in memory."""
     data = (stop - start) * step_bytes(1, source.features, source.dtype)
     return IN_MEMORY * data <= memory_bytes
 
@@ -102,9 +102,9 @@ class Bounded:
     ----------
     backend : Backend
     memory_bytes : int
-        What may be held beyond what the process holds now.
+        Memory that may be used in addition to what the process uses now.
     announce : callable
-        Is given a descent that will be streamed, before it is asked for anything.
+        Called with a streamed descent before its first step.
     """
 
     backend: Backend
@@ -116,7 +116,7 @@ class Bounded:
         return self.backend.name
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
-        """Place a problem, or a source: workers of a cluster open it for themselves."""
+        """Place a problem or a source; workers of a cluster open the source themselves."""
         if isinstance(problem, Problem):
             return self.backend.place(problem, learning_rate)
         if Name.parse(self.name).distributed:
@@ -131,16 +131,16 @@ class Bounded:
 
 
 class SourceBackend(Backend, Protocol):
-    """A backend of a distributed library, which needs no rows in this process."""
+    """A backend that can place a source, such as one whose rows are on other machines."""
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
-        """Let the workers open their rows."""
+        """Make the rows ready to descend."""
         ...
 
 
 @dataclass(eq=False)
 class _Blockwise:
-    """A backend that is handed one block of rows after the other.
+    """A backend that receives one block of rows after another.
 
     Attributes
     ----------
@@ -149,11 +149,11 @@ class _Blockwise:
     source : Source
     learning_rate : float
     block_bytes : int
-        Of X and y in a block, at the most.
+        Largest size of X and y in a block.
     start, stop : int
-        The source's rows that are meant; all by default.
+        Range of the source's rows; all rows by default.
     threads : int, optional
-        That stream; `most_threads` by default.
+        Threads that stream; `most_threads` by default.
     """
 
     backend: Backend
@@ -166,7 +166,7 @@ class _Blockwise:
 
     @property
     def rows(self) -> int:
-        """How many are meant."""
+        """Number of rows in the range."""
         return (self.source.rows if self.stop is None else self.stop) - self.start
 
     @cached_property
@@ -177,7 +177,7 @@ class _Blockwise:
         return self.source.joined()
 
     def _each(self, work: Callable[[Block], Result]) -> Iterator[Result]:
-        """Yield what `work` makes of each block, in their order; of joined rows if may be."""
+        """Yield the result of `work` for each block, in order; join x and y if possible."""
 
         def alone(block: Block) -> Result:
             bound_here(1)
@@ -190,7 +190,7 @@ class _Blockwise:
             )
 
     def _check(self, block: Block) -> None:
-        """Raise ProblemError where a value of the block's rows is not finite."""
+        """Raise ProblemError if a value in the block is not finite."""
         try:
             block.check()
         except ProblemError:
@@ -201,7 +201,10 @@ class _Blockwise:
 
 
 class Streamed(_Blockwise):
-    """Every step reads the rows once; so does the loss, and the gradient comes with it."""
+    """A descent in which every step reads the rows once.
+
+    The loss reads them once as well and keeps the gradient for the next step.
+    """
 
     _looked: tuple[Weights, Weights, float] | None = None  # w, and what was found there
 
@@ -220,7 +223,7 @@ class Streamed(_Blockwise):
         return self._look(w)[1]
 
     def seconds_a_pass(self, most_blocks: int = 4) -> float:
-        """Estimate what a pass takes from a few blocks a thread, after one that may compile."""
+        """Estimate the time of a pass from a few blocks per thread, after a warm-up block."""
         w = np.zeros(self.source.features)
         row_bytes = step_bytes(1, self.source.features, self.source.dtype)
         rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
@@ -234,7 +237,7 @@ class Streamed(_Blockwise):
         return (time.perf_counter() - began) / some.rows * self.rows
 
     def _look(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return the gradient's sums and the loss at `w`, remembered for the next step."""
+        """Return the gradient's sums and the loss at `w`; keep both for the next step."""
         w = np.array(w, dtype=np.float64)
         seen = self._seen(w)
         if seen is None:
@@ -248,7 +251,7 @@ class Streamed(_Blockwise):
         return self._looked[1:]
 
     def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
-        """Return ``xᵀ(x·w − y)`` and the loss (0 unless asked for), from one pass."""
+        """Return ``xᵀ(x·w − y)`` and, with `with_loss`, the loss (else 0), from one pass."""
         weights = self._joined.weights(w) if self._joined else w
 
         def sums(block: Block) -> tuple[Weights, float]:

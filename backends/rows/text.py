@@ -8,7 +8,7 @@ import importlib
 import io
 import lzma
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -20,14 +20,17 @@ from numpy.typing import NDArray
 
 from backends.errors import MissingLibraryError, ProblemError
 from backends.rows.dialect import SPACES, Dialect, Lines, Record, find_dialect
-from backends.rows.reading import MISSING, Reading
+from backends.rows.reading import MISSING, Numbers, Reading
 
 FAST_BYTES = 1 << 20
-"""File size in bytes from which pyarrow parses, where it is installed: to import it takes as
-long as to parse a megabyte without it."""
+"""File size in bytes from which pyarrow or NumPy parses. Importing pyarrow takes as long as
+parsing a megabyte without it."""
 
 CHUNK_ROWS = 4096
 """Rows that are parsed before they are stored as numbers: text takes ten times the memory."""
+
+PLAIN = Numbers()
+"""Numbers that `float` reads, where there are no digits of other scripts and no ``_``."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed text files."""
@@ -66,7 +69,7 @@ class TextFile:
         """
         fast = None
         if self.path.stat().st_size >= FAST_BYTES:
-            fast = self._read_fast(wanted)
+            fast = self._read_with_arrow(wanted) or self._read_with_numpy(wanted)
         columns, comments = fast or self._read_records(wanted)
         notes = []
         if comments:
@@ -113,7 +116,12 @@ class TextFile:
                 f"line {record.line} has {len(cells)} cell(s), the first line has {width}"
             )
         numbers, drop = self.dialect.numbers, self.reading.na == "drop"
-        values = []
+        values: list[float] = []
+        if numbers == PLAIN and record.text.isascii() and "_" not in record.text:
+            try:
+                return [float(cells[j]) for j in at]
+            except ValueError:
+                pass  # a hole, a truth value, or an error: found below
         for name, j in zip(names, at, strict=True):
             try:
                 values.append(numbers.read(cells[j]))
@@ -132,7 +140,9 @@ class TextFile:
             remedy += "; if this line has the names of the columns, add --header yes"
         return ProblemError(f"line {record.line} (row {row}), column {name!r}: {what}{remedy}")
 
-    def _read_fast(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], int] | None:
+    def _read_with_arrow(
+        self, wanted: Sequence[str]
+    ) -> tuple[dict[str, NDArray[Any]], int] | None:
         """Read with pyarrow; None where it is missing, or refuses anything in the file."""
         dialect = self.dialect
         if dialect.delimiter == SPACES or dialect.numbers.thousands:
@@ -169,6 +179,35 @@ class TextFile:
         if not table.num_rows or _begin_with_hash(table.column("0")):
             return None
         return {name: table.column(c).to_numpy() for name, c in at.items()}, 0
+
+    def _read_with_numpy(
+        self, wanted: Sequence[str]
+    ) -> tuple[dict[str, NDArray[Any]], int] | None:
+        """Read plain cells with NumPy; None where there is anything else in the file."""
+        dialect = self.dialect
+        if dialect.delimiter == SPACES or dialect.numbers != PLAIN:
+            return None
+        # One character of an unwanted cell is kept, so that ragged rows are noticed.
+        kinds = [(f"{j}", "f8" if n in wanted else "U1") for j, n in enumerate(dialect.names)]
+        with _open_text(self.path, self.reading) as file:
+            lines = _plain_lines(islice(file, dialect.before, None))
+            try:
+                rows = np.loadtxt(
+                    lines, kinds, delimiter=dialect.delimiter, comments=None, ndmin=1
+                )
+            except ValueError:
+                return None
+        if not len(rows):
+            return None
+        return {name: rows[f"{dialect.names.index(name)}"] for name in wanted}, 0
+
+
+def _plain_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines; raise ValueError at quotation marks and comments."""
+    for line in lines:
+        if '"' in line or line.startswith("#"):
+            raise ValueError(line)
+        yield line
 
 
 def _arrow_csv() -> Any:

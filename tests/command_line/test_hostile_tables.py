@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_a_table_is_read_right_when_told_how(tmp_path: Path, file: Written, drop
 
 @hostile
 @given(file=written(), drop=st.booleans())
-def test_pyarrow_reads_a_table_as_we_do(
+def test_pyarrow_and_numpy_read_a_table_as_we_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Written, drop: bool
 ) -> None:
     pytest.importorskip("pyarrow.csv")
@@ -149,14 +150,19 @@ def test_pyarrow_reads_a_table_as_we_do(
     path.write_bytes(file.content.encode())
     reading = Reading(na="drop" if drop else "error")
     both = []
-    for least in (0, 1 << 30):
-        monkeypatch.setattr(text, "FAST_BYTES", least)
-        both.append(read(path, reading))
+    with monkeypatch.context() as patch:
+        for least, numpy_alone in ((1 << 30, False), (0, False), (0, True)):
+            patch.setattr(text, "FAST_BYTES", least)
+            if numpy_alone:
+                patch.setitem(sys.modules, "pyarrow", None)
+            both.append(read(path, reading))
+    assert isinstance(both[2], str) == isinstance(both[0], str), file.content
     if isinstance(both[0], str) or isinstance(both[1], str):
         assert both[0] == both[1], file.content
     else:
-        np.testing.assert_array_equal(both[0][0], both[1][0], file.content)
-        assert both[0][1] == both[1][1], file.content
+        for other in both[1:]:
+            np.testing.assert_array_equal(both[0][0], other[0], file.content)
+            assert both[0][1] == other[1], file.content
 
 
 FOLDERS = st.lists(

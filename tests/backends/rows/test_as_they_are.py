@@ -297,13 +297,15 @@ def test_x_and_y_from_two_files(first, second, tmp_path):
     ],
 )
 @pytest.mark.parametrize("na", ["error", "drop"])
-def test_pyarrow_and_our_own_parser_agree(content, newline, na, tmp_path, monkeypatch):
+def test_pyarrow_numpy_and_our_own_parser_agree(content, newline, na, tmp_path, monkeypatch):
     pytest.importorskip("pyarrow.csv")
     path = tmp_path / "data.csv"
     path.write_bytes(content.replace("\n", newline).encode())
     found = []
-    for most in (0, 1 << 30):
-        monkeypatch.setattr(text_files, "FAST_BYTES", most)
+    for way in ("pyarrow", "numpy", "ours"):
+        monkeypatch.setattr(text_files, "FAST_BYTES", 0 if way != "ours" else 1 << 30)
+        if way == "numpy":
+            monkeypatch.setitem(sys.modules, "pyarrow", None)
         try:
             source = open_source(path, dtype="float64", reading=Reading(na=na))
         except ProblemError as error:
@@ -311,11 +313,10 @@ def test_pyarrow_and_our_own_parser_agree(content, newline, na, tmp_path, monkey
         else:
             problem, origin = source.load(), source.origin
             found.append((problem.x.tolist(), problem.y.tolist(), origin))
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 def test_large_files_are_read_by_pyarrow(tmp_path, monkeypatch):
-    """A file like this took 7 times as long without; nothing else here would notice."""
     pytest.importorskip("pyarrow.csv")
     path = tmp_path / "data.csv"
     rows = np.random.default_rng(0).normal(size=(30_000, 4))
@@ -324,7 +325,8 @@ def test_large_files_are_read_by_pyarrow(tmp_path, monkeypatch):
     def never(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(TextFile, "_read_records", never)
+    for slower in ("_read_records", "_read_with_numpy"):
+        monkeypatch.setattr(TextFile, slower, never)
     np.testing.assert_array_equal(load(path, dtype="float64").x, rows[:, :3])
 
 
