@@ -27,14 +27,18 @@ from tests.support.runs import INTERRUPTIBLE
 
 pytest.importorskip("distributed", reason="dask is not installed")
 
+from click.testing import CliRunner
 from distributed import Client
 
 from backends import BackendError, ProblemError, catalogue, generate, open_backend
 from backends.dask import cluster
+from backends.dask.sharing import Share, share_of
 from backends.problem import TOLERANCE, Problem
 from backends.reference import relative_error
 from backends.rows.datafile import open_source
-from backends.rows.made import Generated
+from backends.rows.made import Generated, InMemory
+from backends.rows.source import Source
+from bench.cli import main
 
 RATE = 0.001
 
@@ -415,3 +419,27 @@ def test_a_second_cluster_finds_ports_of_its_own() -> None:
         )
     assert done.returncode == 0, done.stderr
     assert "8787" not in done.stderr
+
+
+def test_fit_gives_the_workers_the_file_and_not_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = generate(1009, 2, "float64")
+    np.save(tmp_path / "rows.npy", np.column_stack([made.x, made.y]))
+    shares: list[Share] = []
+
+    def spied(source: Source, start: int, stop: int) -> Share:
+        shares.append(share_of(source, start, stop))
+        return shares[-1]
+
+    monkeypatch.setattr("backends.dask.ranks.share_of", spied)
+    options = ("--dtype", "float64", "--lr", RATE, "--steps", 10, "--json")
+    command = ("fit", "--backend", "dask:numpy", "--data", tmp_path / "rows.npy", *options)
+    done = CliRunner().invoke(main, [*map(str, command)])
+    assert done.exit_code == 0, done.output
+    w = json.loads(done.stdout)["w"]
+    assert relative_error(w, made.reference.iterate(10, RATE, np.zeros(2))) < 1e-12
+    assert shares
+    for share in shares:
+        assert not isinstance(share.source, InMemory)
+        assert "rows.npy" in share.source.source
