@@ -120,25 +120,19 @@ def descend(
     """
     descent = backend.place(problem, learning_rate)
     start = np.zeros(problem.features) if w0 is None else np.asarray(w0, dtype=np.float64)
-
-    def slope(w: ArrayLike) -> float:
-        return float(np.linalg.norm(descent.gradient(w)))
-
-    lowest = math.inf
-    epochs = []
-    stopped: Stopped = "steps"
+    looks = _looks(descent, start, steps, every, done)
     # A descent that diverges overflows on its way: that is an error below, no warning.
     with np.errstate(over="ignore", invalid="ignore"):
-        enough = None if tolerance is None else tolerance * slope(start)
-        for epoch in _looks(descent, start, steps, every, done):
+        enough = None if tolerance is None else tolerance * _slope(descent, start)
+        epochs: list[Epoch] = []
+        stopped: Stopped = "steps"
+        lowest = math.inf
+        for epoch in looks:
             epochs.append(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
-            if until_loss is not None and epoch.loss <= until_loss:
-                stopped = "loss"
-                break
-            if enough is not None and slope(epoch.w) <= enough:
-                stopped = "tolerance"
+            if reason := _enough(descent, epoch, until_loss, enough):
+                stopped = reason
                 break
             _raise_if_diverging(epoch, lowest, problem, learning_rate)
             lowest = min(lowest, epoch.loss)
@@ -154,6 +148,21 @@ def descend(
         epochs=tuple(epochs[1:]),
         predictions=predictions,
     )
+
+
+def _slope(descent: Descent, w: ArrayLike) -> float:
+    return float(np.linalg.norm(descent.gradient(w)))
+
+
+def _enough(
+    descent: Descent, epoch: Epoch, until_loss: float | None, slope: float | None
+) -> Stopped | None:
+    """Return why the descent may stop here, if it may."""
+    if until_loss is not None and epoch.loss <= until_loss:
+        return "loss"
+    if slope is not None and _slope(descent, epoch.w) <= slope:
+        return "tolerance"
+    return None
 
 
 def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
