@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from bench.pick.model import CostModel
+    from bench.pick.regime import Regime
     from bench.results.record import Outcome, Record
     from bench.results.summary import Result
 
@@ -114,17 +115,17 @@ def extrapolate(
 ) -> Extrapolation:
     """Measure the contenders up to `ROWS`, and predict the last from the others."""
     from bench.host.machine import describe
-    from bench.measure.read_curve import TASK, curve_of, measure_read_curve
-    from bench.pick.regime import cache_of
+    from bench.measure.read_curve import TASK, measure_read_curve
+    from bench.pick.regime import Regime
 
     curve = measure_read_curve(threads, describe(threads).as_dict())[TASK]
     sizes = [*LEARNT, ROWS]
     cases = [Case(name, n, FEATURES, "float32") for name in CONTENDERS for n in sizes]
     record = measure_cases(cases, threads, store, report)
-    return held(record, cache_of(curve_of(curve)))
+    return held(record, Regime.shown(curve))
 
 
-def held(record: Record, cache_bytes: int) -> Extrapolation:
+def held(record: Record, regime: Regime) -> Extrapolation:
     """Learn from the sizes up to `LEARNT`'s last, and hold `ROWS` against that."""
     from bench.pick.fitting import fit
     from bench.pick.observations import observations
@@ -132,7 +133,7 @@ def held(record: Record, cache_bytes: int) -> Extrapolation:
 
     shape = FEATURES, "float32"
     small, large = (_only(record, sizes) for sizes in (LEARNT, (ROWS,)))
-    fitted, memory = fit([small], *shape, cache_bytes)
+    fitted, memory = fit([small], *shape, regime)
     models = list(fitted.values())
     there = [r for r in summarise(record) if r.rows == ROWS]
     far = observations([large], *shape)

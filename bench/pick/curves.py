@@ -68,7 +68,8 @@ class Curve:
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
         medians = np.array([median(g) for g in groups])
-        latency = min(medians[0], 0.9 * medians[-1])
+        # One size cannot tell a latency from the cost of its rows.
+        latency = min(medians[0], 0.9 * medians[-1]) if len(rows) > 1 else 0.0
         far = rows >= min(straight, rows[-1])
         a_row = median(
             max(0.0, value - latency) / n

@@ -13,30 +13,34 @@ from bench.pick.observations import (
     memory_throughput,
     steady_observations,
 )
+from bench.pick.regime import Regime
 from bench.pick.spread import machine_spreads
 from bench.pick.throughput import MemoryThroughput
 from bench.results.record import Record
 
 
 def fit(
-    records: Sequence[Record], features: int, dtype: str, cache_bytes: int
+    records: Sequence[Record], features: int, dtype: str, regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
     """Fit a model to every backend in the records; return them with the memory's throughput."""
+    cache_bytes = regime.cache_bytes
     memory = memory_throughput(records, cache_bytes)
     seen = steady_observations(records, features, dtype, memory)
     spreads = machine_spreads(seen.values())
     models = {
-        name: CostModel(name, of, features, dtype, cache_bytes, spreads, memory.states)
+        name: CostModel(
+            *(name, of, features, dtype, cache_bytes, spreads, memory.states, regime.curve)
+        )
         for name, of in seen.items()
     }
     return models, memory
 
 
 def fit_named(
-    names: Iterable[str], records: Sequence[Record], shape: tuple[int, str], cache_bytes: int
+    names: Iterable[str], records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
     """Fit a model to each of these backends, unmeasured ones included."""
-    fitted, memory = fit(records, *shape, cache_bytes)
+    fitted, memory = fit(records, *shape, regime)
     imports = import_seconds(records)
     spreads = machine_spreads(m.observations for m in fitted.values())
     models = {}
@@ -45,5 +49,7 @@ def fit_named(
         known: Sequence[float] = imports.get(Name.parse(name).library, ())
         if not seen.imports and known:
             seen = replace(seen, imports=tuple(known))
-        models[name] = CostModel(name, seen, *shape, cache_bytes, spreads, memory.states)
+        models[name] = CostModel(
+            *(name, seen, *shape, regime.cache_bytes, spreads, memory.states, regime.curve)
+        )
     return models, memory

@@ -17,7 +17,7 @@ from bench.pick.fitting import fit_named
 from bench.pick.model import CostModel, Range
 from bench.pick.peaks import CAUTION
 from bench.pick.recommend import Request
-from bench.pick.regime import effective_cache_bytes, has_curve
+from bench.pick.regime import Regime
 from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.record import Record
 
@@ -251,12 +251,12 @@ def know(
     """Return what the records tell about the request."""
     request = setting.request
     shape = request.features, request.dtype
-    cache_bytes = effective_cache_bytes(records, setting.machine)
-    models, memory = fit_named(setting.names, records, shape, cache_bytes)
+    regime = Regime.of(records, setting.machine)
+    models, memory = fit_named(setting.names, records, shape, regime)
     waited: dict[str, float] = {}
     for record in records:
         pick = record.request.get("pick", {})
         if (pick.get("features"), pick.get("dtype")) == shape:
             for name, seconds in pick.get("at_least", {}).items():
                 waited[name] = max(seconds, waited.get(name, 0.0))
-    return Known(setting, budget, models, memory, has_curve(records), waited, tuple(spent))
+    return Known(setting, budget, models, memory, bool(regime.curve), waited, tuple(spent))

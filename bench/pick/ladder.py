@@ -28,6 +28,9 @@ BYTES_A_SECOND = 1.5e8
 DATA_SHARE = 1 / 6
 """Share of the budget that making the largest data of the ladder may take."""
 
+FIRST_SHARE = 0.02
+"""Share of the budget that making the data of a first look may take."""
+
 
 def sizes(known: Known) -> list[int]:
     """Return the ladder: up to data that are read from memory, and the request's rows.
@@ -63,18 +66,19 @@ def scout(known: Known, ladder: list[int]) -> int:
     return max(cheap, default=ladder[0])
 
 
-def first_sizes(known: Known, ladder: list[int]) -> list[int]:
-    """Return the rungs of the first steps: a small one, and that of the first setups."""
+def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
+    """Return the rungs of the first steps.
+
+    They are a small one, and that of the first setups; for a long descent, the first
+    that is read from memory, unless its data take long to make.
+    """
     at = scout(known, ladder)
+    if long:
+        most = known.budget * BYTES_A_SECOND * FIRST_SHARE
+        large = [n for n in ladder if end_bytes(known) <= known.nbytes(n) <= most]
+        at = large[0] if large else at
     small = [n for n in ladder if n <= at / 30]
     return sorted({*small[-1:], at})
-
-
-def large(known: Known, ladder: list[int]) -> list[int]:
-    """Return the first rung that is read from memory; nothing if the request is smaller."""
-    if known.nbytes(known.request.rows) < end_bytes(known):
-        return []
-    return [n for n in ladder if known.nbytes(n) >= end_bytes(known)][:1]
 
 
 def near(ladder: list[int], rows: int, count: int) -> list[int]:

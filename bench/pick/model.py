@@ -41,6 +41,7 @@ from bench.pick.observations import Observations
 from bench.pick.peaks import Peaks
 from bench.pick.spread import SETUP_SPREAD, STEP_SPREAD, spreads_of
 from bench.pick.throughput import IN_MEMORY, SEED, drawn
+from bench.pick.uncached import Uncached
 
 COVERAGE = 0.90
 """Probability that an interval holds the true value."""
@@ -51,8 +52,8 @@ BETWEEN = 0.15
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
 """Relative error per decade beyond the largest size: of data in memory, and in a cache.
 
-Over data in memory a step is a straight line whose slope all large sizes share;
-beyond a cache the memory's throughput, which was not met yet, decides.
+Over data in memory a step is a straight line whose slope all large sizes share.
+Beyond a cache the memory's throughput decides, which nothing tells without a read curve.
 """
 
 FARTHEST = 2.0
@@ -92,6 +93,8 @@ class CostModel:
         The machine's spread of steps and of setups, see `machine_spreads`.
     states : tuple of float
         Equally likely memory states: the time of a read, relative to the usual one.
+    curve : tuple of tuple
+        The read curve: bytes and bytes/s; empty where it was not measured.
     """
 
     backend: str
@@ -101,6 +104,7 @@ class CostModel:
     cache_bytes: int = 32 << 20
     spreads: tuple[float, float] = (STEP_SPREAD, SETUP_SPREAD)
     states: tuple[float, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
 
     @property
     def _draws(self) -> Floats:
@@ -121,7 +125,18 @@ class CostModel:
     def _steps(self) -> Curve:
         if Name.parse(self.backend).least_squares_only:
             return Curve.flat(self.observations.step)
-        return Curve.through(self.observations.step, self._memory_rows)
+        steps = Curve.through(self.observations.step, self._memory_rows)
+        return steps if self._uncached is None else replace(steps, a_row=self._uncached.a_row)
+
+    @cached_property
+    def _uncached(self) -> Uncached | None:
+        """The cost a row in memory, from the read curve, where only a cache was measured."""
+        reads = self.curve and Name.parse(self.backend).device == "cpu"
+        if not reads or self._in_memory or Name.parse(self.backend).least_squares_only:
+            return None
+        in_cache = Curve.through(self.observations.step, self._memory_rows)
+        nbytes = self._bytes(self.largest)
+        return Uncached.of(in_cache.a_row, nbytes, self._bytes(1), self.curve)
 
     @property
     def _memory_rows(self) -> float:
@@ -277,8 +292,22 @@ class CostModel:
         distances = np.abs(np.log10(rows / sizes))
         away, largest = float(distances.min()), float(sizes.max())
         nearest = int(counts[distances == away].sum())
-        beyond = BEYOND if largest >= self._memory_rows else BEYOND_IN_CACHE
-        return nearest, (BETWEEN if rows <= largest else beyond) * away
+        if rows <= largest:
+            return nearest, BETWEEN * away
+        if largest >= self._memory_rows:
+            return nearest, BEYOND * away
+        return nearest, math.hypot(self._beyond * away, self._unmet)
+
+    @property
+    def _beyond(self) -> float:
+        """Relative error per decade beyond the largest size."""
+        known = self._in_memory or self._uncached is not None
+        return BEYOND if known else BEYOND_IN_CACHE
+
+    @property
+    def _unmet(self) -> float:
+        """Relative error of the cost a row in memory where only a cache was measured."""
+        return 0.0 if self._uncached is None else self._uncached.error
 
     @property
     def _in_memory(self) -> bool:
@@ -309,7 +338,8 @@ class CostModel:
             "waiting": self.observations.waiting,
             "states": list(self.states),
             "cache_bytes": self.cache_bytes,
-            "beyond": BEYOND if self._in_memory else BEYOND_IN_CACHE,
+            "beyond": self._beyond,
+            "unmet": self._unmet,
             "peaks": peaks and peaks.points(),
             "bytes_a_row": peaks and peaks.a_row,
         }

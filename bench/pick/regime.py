@@ -6,27 +6,40 @@ system reports only serves until then.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.host.machine import last_cache_bytes
 from bench.measure.read_curve import TASK, curve_of, flat_from
 from bench.pick.throughput import IN_MEMORY
-from bench.results.record import Record
+from bench.results.record import Outcome, Record
 
 
-def effective_cache_bytes(records: Iterable[Record], machine: Mapping[str, Any]) -> int:
-    """Return the cache size that the newest read curve shows; else the reported size."""
-    found = [curve_of(record.tasks[TASK]) for record in records if TASK in record.tasks]
-    curves = [curve for curve in found if curve]
-    return cache_of(curves[-1]) if curves else last_cache_bytes(machine)
+@dataclass(frozen=True)
+class Regime:
+    """The effective last cache, and the read curve that shows it.
 
+    Attributes
+    ----------
+    cache_bytes : int
+        `IN_MEMORY` times as many bytes are read as slowly as larger data.
+    curve : tuple of tuple
+        Bytes and bytes/s, by ascending size; empty where no curve was measured.
+    """
 
-def has_curve(records: Iterable[Record]) -> bool:
-    """Return whether a read curve was measured."""
-    return any(TASK in record.tasks for record in records)
+    cache_bytes: int
+    curve: tuple[tuple[int, float], ...] = ()
 
+    @classmethod
+    def of(cls, records: Iterable[Record], machine: Mapping[str, Any]) -> Regime:
+        """Take the newest read curve of the records; else the reported cache."""
+        found = [record.tasks[TASK] for record in records if TASK in record.tasks]
+        measured = [outcome for outcome in found if curve_of(outcome)]
+        return cls.shown(measured[-1]) if measured else cls(last_cache_bytes(machine))
 
-def cache_of(curve: list[tuple[int, float]]) -> int:
-    """Return the cache size from which `IN_MEMORY` times as many bytes are read flat."""
-    return flat_from(curve) // IN_MEMORY
+    @classmethod
+    def shown(cls, outcome: Outcome) -> Regime:
+        """Take the read curve of an outcome."""
+        curve: Sequence[tuple[int, float]] = curve_of(outcome)
+        return cls(flat_from(curve) // IN_MEMORY, tuple(curve))

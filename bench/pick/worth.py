@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.pick.known import Known
+from bench.pick.draws import Floats
+from bench.pick.hope import hopes
+from bench.pick.known import Known, is_gram
 from bench.pick.model import CostModel
 from bench.pick.recommend import choose
 
@@ -27,6 +29,9 @@ REGRET_CLEAR = 0.001
 
 DECIDED, WIDEST = 0.15, 0.4
 """Half-width of the pick's interval at which measuring ends; and need not begin."""
+
+TAIL = 0.02
+"""Share of the draws, at either end, that is drawn in."""
 
 NARROW = 0.05
 """Worth of narrowing the pick's own interval, relative to lowering its regret."""
@@ -45,7 +50,7 @@ class Worth:
     spread : float
         The larger half-width of the picks' intervals, relative.
     gains : dict
-        Backend → seconds that may be gained by knowing it exactly.
+        Backend → what may be gained by knowing its total exactly, relative to the pick's.
     """
 
     picks: tuple[str, ...]
@@ -59,25 +64,32 @@ def worth(known: Known) -> Worth:
     n, k = known.request.rows, known.request.iterations
     picks, regrets, spreads = [], [0.0], [0.0]
     gains: dict[str, float] = {}
-    draws = {m.backend: m.expected(n, k) for group in known.groups() for m in group}
+    lacking = [b for b in known.live if not known.models[b].complete]
+    draws = {m.backend: _bounded(m.expected(n, k)) for g in known.groups() for m in g}
     for group in known.groups():
         if not group:
             continue
         name, _ = choose([m.at_usual_throughput for m in group], n, k)
         assert name is not None  # noqa: S101 the group has models
         total, mine = known.total(known.models[name]), draws[name]
-        others = [draws[m.backend] for m in group if m.backend != name]
-        least = np.min(others, axis=0) if others else mine
-        lost = float(np.mean(np.maximum(0.0, mine - least)))
+        rivals = {m.backend: draws[m.backend] for m in group if m.backend != name}
+        least = np.min([*rivals.values(), mine], axis=0)
+        lost = float(np.mean(mine - least)) / total.median
         picks.append(name)
-        regrets.append(lost / total.median)
+        regrets.append(lost)
         spreads.append(total.spread)
-        for m in group:
-            gain = lost + NARROW * (total.high - total.low) / 2
-            if m.backend != name:
-                gain = float(np.mean(np.maximum(0.0, mine - draws[m.backend])))
-            gains[m.backend] = gains.get(m.backend, 0.0) + gain
+        grams = any(is_gram(m.backend) for m in group)
+        rivals |= {b: hopes(known, b) for b in lacking if grams or not is_gram(b)}
+        gains[name] = gains.get(name, 0.0) + lost + NARROW * total.spread
+        for backend, its in rivals.items():
+            gain = float(np.mean(np.maximum(0.0, mine - its))) / total.median
+            gains[backend] = gains.get(backend, 0.0) + gain
     return Worth(tuple(dict.fromkeys(picks)), max(regrets), max(spreads), gains)
+
+
+def _bounded(draws: Floats) -> Floats:
+    """Return the draws without their outer ends: a few extreme ones would decide the mean."""
+    return np.clip(draws, *np.quantile(draws, [TAIL, 1 - TAIL]))
 
 
 def removed(model: CostModel, known: Known, *, step: int = 0, setup: int = 0) -> float:

@@ -68,8 +68,8 @@ class CostModel {
     const away = sizes.map((n) => Math.abs(Math.log10(rows / n)));
     const least = Math.min(...away);
     const spread = this.spreads[0] * Math.sqrt(1 + 1 / counts[away.indexOf(least)]);
-    const beyond = rows <= sizes.at(-1) ? this.constants.between : this.beyond;
-    return Math.hypot(spread, beyond * least);
+    if (rows <= sizes.at(-1)) return Math.hypot(spread, this.constants.between * least);
+    return Math.hypot(spread, this.beyond * least, this.unmet);
   }
 
   setupSigma(rows) {

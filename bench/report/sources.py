@@ -12,7 +12,7 @@ from typing import Any
 from bench.pick.fitting import fit
 from bench.pick.model import CostModel
 from bench.pick.recommend import plainness
-from bench.pick.regime import effective_cache_bytes
+from bench.pick.regime import Regime
 from bench.results.record import Record
 from bench.results.saved import Saved
 from bench.results.summary import NOT_MEASURED, Result, summarise
@@ -79,9 +79,9 @@ class Source:
     def models(self) -> dict[Shape, list[CostModel]]:
         """Complete cost models, the plainest first, of shapes that have two or more."""
         found = {}
-        cache = effective_cache_bytes(self.records, self.machine)
+        regime = Regime.of(self.records, self.machine)
         for shape in sorted({(r.features, r.dtype) for r in self.results}):
-            models, _ = fit(self.records, *shape, cache)
+            models, _ = fit(self.records, *shape, regime)
             complete = [m for m in models.values() if m.complete]
             if len(complete) > 1:
                 found[shape] = sorted(complete, key=lambda m: plainness(m.backend))

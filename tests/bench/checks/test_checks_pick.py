@@ -17,6 +17,7 @@ from bench.checks.extrapolation import (
     held,
     parts_of,
 )
+from bench.pick.regime import Regime
 from bench.pick.verification import Check, Prediction, hold, judge
 from bench.results.case import Case
 from bench.results.record import Measurement, Outcome
@@ -96,7 +97,7 @@ def test_what_the_memorys_throughput_did_is_told_apart() -> None:
     costs = {b: made_up.COSTS[b] for b in CONTENDERS}
     fast = made_up.record(sizes=sizes, costs=costs, spread=0.0)
     tasks = {name: slower_far(o, 1.8) for name, o in fast.tasks.items()}
-    found = held(replace(fast, tasks=tasks), made_up.LAPTOP["caches"]["L3"])
+    found = held(replace(fast, tasks=tasks), Regime(made_up.LAPTOP["caches"]["L3"]))
     assert {b for b, _ in found.slowness} == {"numpy:blocked", "numba:parallel"}
     assert [slow for _, slow in found.slowness] == pytest.approx(
         [1.7, 1.7], rel=0.01

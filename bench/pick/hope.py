@@ -1,0 +1,59 @@
+"""The total that a backend may have although it was not measured to the end.
+
+Unknown parts are guessed kindly, from the other backends.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bench.pick.draws import Floats, errors_of
+from bench.pick.expense import SLOW_COMPILE_S, is_slow
+from bench.pick.known import Known, is_gram
+
+KIND = 0.7
+"""An unknown part is guessed as this share of the lowest one of the other backends."""
+
+STEPPED, UNSEEN = 0.3, 0.8
+"""Relative errors of such a guess: with measured steps, and without.
+
+Backends of one machine differ by factors of two and three.
+"""
+
+LONG_S = 3.0
+"""A descent of this many seconds is decided by its steps: they are timed before setups.
+
+A child takes about as long.
+"""
+
+
+def hope_s(known: Known, name: str) -> float:
+    """Return a total, with kind guesses for its unknown parts."""
+    model, request = known.models[name], known.request
+    seen = model.observations
+    if model.complete:
+        return known.total(model).median
+    complete = [m for m in known.models.values() if m.complete]
+    alike = [m for m in complete if is_gram(m.backend) == is_gram(name)]
+    steps = [m.step_s(request.rows) for m in alike]
+    step = model.step_s(request.rows) if seen.step else KIND * min(steps, default=0.0)
+    places = [m.place_s(request.rows) for m in alike]
+    placed = min((s.value for s in seen.place), default=0.0)
+    place = max(KIND * min(places, default=0.0), placed)
+    first = min((s.value for s in seen.first_call), default=SLOW_COMPILE_S * is_slow(name))
+    waited = known.at_least.get(name, 0.0)
+    return max(model.import_s + place + first, waited) + request.iterations * step
+
+
+def hopes(known: Known, name: str) -> Floats:
+    """Return draws of the total that an incomplete backend may have."""
+    error = STEPPED if known.models[name].observations.step else UNSEEN
+    return np.asarray(hope_s(known, name) * np.exp(error * errors_of(name)[3]))
+
+
+def is_long(known: Known) -> bool:
+    """Return whether the fastest loop takes so long that its steps decide."""
+    loops = [m for m in known.models.values() if m.complete and not is_gram(m.backend)]
+    return LONG_S <= min((known.total(m).median for m in loops), default=0.0) < math.inf

@@ -1,0 +1,153 @@
+"""First looks: the cheap children that look at every backend, before any is measured at length.
+
+A backend that has lost by then is excluded without a look (successive elimination:
+Even-Dar, Mannor and Mansour, J. Mach. Learn. Res. 7, 2006).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from backends.names import Name
+from bench.measure.plan import Task
+from bench.pick import ladder
+from bench.pick.expense import SETUP, STEP, is_slow
+from bench.pick.hope import hope_s, is_long
+from bench.pick.known import Known, is_gram
+from bench.pick.model import CostModel
+from bench.pick.recommend import plainness
+from bench.results.case import READ, SMALLEST_BYTES, Case
+
+PROMISING = ("parallel", "blocked", "onepass", "analytic", "loop")
+"""Techniques that a short descent looks at first: each is usually fast in its library."""
+
+ALIKE = 1.0
+"""Decades within which one size's setup stands for another's at a first look."""
+
+
+def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str]]:
+    """Group the backends by library and device, in order; slow compilers apart if asked."""
+    found: dict[tuple[str, str, bool], list[str]] = {}
+    for text in names:
+        name = Name.parse(text)
+        key = name.library, name.device, slow_apart and is_slow(text)
+        found.setdefault(key, []).append(text)
+    return list(found.values())
+
+
+def first(known: Known) -> Iterator[Task]:
+    """Yield the children that look at the libraries for the first time, in order.
+
+    The first library is looked at whole. Of each other library and device, the steps of
+    all loops are timed in one child if the descent is long, and then the fastest loop is
+    set up. A short descent is decided by its setup, which comes first then.
+    """
+    rungs = ladder.sizes(known)
+    mine, *others = families(known.models)
+    yield from _setups(known, sorted(mine, key=plainness), rungs)
+    yield from _steps(known, mine, rungs)
+    for family in others:
+        if any(known.models[name].complete for name in family):
+            continue
+        if is_long(known):
+            loops = [name for name in family if not is_gram(name) and not is_slow(name)]
+            yield from _steps(known, loops, rungs, before_setup=True)
+            best = min(loops or family, key=lambda name: hope_s(known, name))
+        else:
+            best = promising(family)
+        yield from _setups(known, [best], rungs)
+        yield from _steps(known, [best], rungs)
+
+
+def rest(known: Known) -> Iterator[Task]:
+    """Yield the next look at each backend that is not complete."""
+    rungs = ladder.sizes(known)
+    lacking = [n for n in known.live if not known.models[n].complete]
+    for family in families(lacking, slow_apart=True):
+        if is_long(known):
+            loops = [name for name in family if not is_gram(name)]
+            yield from _steps(known, loops, rungs, before_setup=True)
+        yield from _setups(known, family, rungs, again=True)
+        yield from _steps(known, family, rungs)
+
+
+def promising(family: Sequence[str]) -> str:
+    """Return the backend of a family that is looked at first in a short descent."""
+
+    def rank(name: str) -> tuple[int, bool]:
+        technique = Name.parse(name).technique
+        at = PROMISING.index(technique) if technique in PROMISING else len(PROMISING)
+        return at, is_gram(name) or is_slow(name)
+
+    return min(family, key=rank)
+
+
+def _setups(
+    known: Known, names: Iterable[str], rungs: list[int], *, again: bool = False
+) -> Iterator[Task]:
+    """Yield a child for each backend that was never set up with data like the first rung's."""
+    rows = ladder.scout(known, rungs)
+    for name in names:
+        if name not in known.live or not known.fits(name, rows):
+            continue
+        alike = set_up(known, known.models[name], rungs)
+        tries = known.tries(SETUP, str(case_of(known, name, rows)))
+        if not alike and tries < (2 if again and name in known.at_least else 1):
+            yield setup_task(known, name, rows)
+
+
+def _steps(
+    known: Known, names: Iterable[str], rungs: list[int], *, before_setup: bool = False
+) -> Iterator[Task]:
+    """Yield one child that times steps at the first sizes where none were timed."""
+    sizes = ladder.first_sizes(known, rungs, long=is_long(known))
+    cases = []
+    for name in names:
+        seen = known.models[name].observations
+        # One size is enough: a first look was had, here or in the store.
+        looked = any(stepped(known, name, n) for n in sizes)
+        if name in known.live and (seen.place or before_setup) and not looked:
+            cases += [case_of(known, name, n) for n in sizes if known.fits(name, n)]
+    if cases:
+        yield step_task(known, cases)
+
+
+def stepped(known: Known, name: str, rows: int) -> int:
+    """Return how many processes timed, or tried to time, steps of a backend."""
+    done = sum(s.rows == rows for s in known.models[name].observations.step)
+    return max(done, known.tries(STEP, str(case_of(known, name, rows))))
+
+
+def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
+    """Return whether a backend was set up with data like the first rung's."""
+    rows = ladder.scout(known, rungs)
+    seen = model.observations.place
+    return any(abs(math.log10(s.rows / rows)) <= ALIKE for s in seen)
+
+
+def case_of(known: Known, name: str, rows: int) -> Case:
+    """Return the case of a backend at so many rows."""
+    return Case(name, rows, known.request.features, known.request.dtype)
+
+
+def setup_task(known: Known, name: str, rows: int) -> Task:
+    """Return the child that sets a backend up, with cold compile caches."""
+    case = str(case_of(known, name, rows))
+    return Task(_unused(known, f"set-up {case}"), SETUP, (case,), cold=True)
+
+
+def step_task(known: Known, cases: Sequence[Case]) -> Task:
+    """Return one child for these cases, size by size, each size with a read of its bytes."""
+    rows: list[str] = []
+    for size in sorted({case.size for case in cases}):
+        mine = [case for case in cases if case.size == size]
+        rows += map(str, mine)
+        if mine[0].device == "cpu" and mine[0].bytes_per_step >= SMALLEST_BYTES:
+            rows.append(str(Case(READ, *size)))
+    return Task(_unused(known, f"steps, {cases[0].library}"), STEP, tuple(rows))
+
+
+def _unused(known: Known, name: str) -> str:
+    """Return a task's name that no child of this pick has had."""
+    return f"{name}, {len(known.spent) + 1}"
