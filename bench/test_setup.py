@@ -124,9 +124,8 @@ def test_more_rows(
     The first of two such calls is not counted: code and threads are needed once. The test
     is the last of its process, because `keep_no_blocks` changes the allocator.
     """
-    last = (pytestconfig.getoption("row") or [""])[-1] == str(case)
-    if not (pytestconfig.getoption("alone") and last):
-        pytest.skip("cases after it would be timed with another allocator")
+    if not pytestconfig.getoption("alone"):
+        pytest.skip("what comes after it would be timed with another allocator")
     if stage.backend is None:
         pytest.fail("was not placed")
     name = names.Name.parse(case.backend)

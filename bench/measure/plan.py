@@ -65,25 +65,11 @@ class Plan:
     def tasks(self) -> list[Task]:
         """Return every task of the run; the same plan gives the same list."""
         rng = random.Random(0)
-        setup = list(self._setup()) if self.setup else []
+        cases = self.cases if self.setup else ()
+        setup = [Task(f"set-up {c}", "test_setup.py", (str(c),), cold=True) for c in cases]
         rng.shuffle(setup)
         passes = [f"pass {k + 1} of {self.passes}" for k in range(self.passes)]
         return setup + [task for name in passes for task in self._pass(name, self.cases, rng)]
-
-    def _setup(self) -> Iterator[Task]:
-        """Yield a cold process for each backend, number of features and dtype.
-
-        The process takes the sizes in ascending order. Only its first case pays for the
-        import and the cold compilation, which do not depend on the rows; its peak memory
-        grows with the sizes.
-        """
-        alike: dict[tuple[str, int, str], list[Case]] = {}
-        for case in sorted(self.cases):
-            alike.setdefault((case.backend, case.features, case.dtype), []).append(case)
-        for cases in alike.values():
-            more = f" and {len(cases) - 1} more" if len(cases) > 1 else ""
-            texts = tuple(map(str, cases))
-            yield Task(f"set-up {cases[0]}{more}", "test_setup.py", texts, cold=True)
 
     def further(self, number: int, cases: set[Case]) -> list[Task]:
         """Return one more pass over these cases."""

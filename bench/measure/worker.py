@@ -97,7 +97,7 @@ class Children:
         if task.cold:  # the hot loop's children then load what this child compiled
             shutil.copytree(folder, warm, dirs_exist_ok=True)
         if status != INTERRUPTED and (outcome := files.outcome()):
-            return _one_first_call(outcome)
+            return outcome
         watch.look()  # the child may have reached another case since
         why = self._died(status, watch, out_of_memory_kills() > kills)
         log = self._keep(files.log, task, watch.row)
@@ -192,15 +192,6 @@ class _Files:
         wrote = self.benchmarks.exists() and self.benchmarks.stat().st_size
         found = _measurements(self.benchmarks) if wrote else Outcome()
         return replace(found, failures=failed)
-
-
-def _one_first_call(outcome: Outcome) -> Outcome:
-    """Return the outcome with one first call: the calls after it find compiled code."""
-    found: list[Measurement] = []
-    for m in outcome.measurements:
-        again = m.kind == "first_call" and any(f.kind == "first_call" for f in found)
-        found.append(replace(m, kind="next_call") if again else m)
-    return replace(outcome, measurements=tuple(found))
 
 
 def backend_cases(task: Task) -> list[str]:

@@ -89,8 +89,7 @@ class Measurement:
     Attributes
     ----------
     kind : str
-        ``import``, ``place``, ``first_call``, ``next_call`` (the first one at a further
-        size of the process), ``new_shape``, ``more_rows``, ``step``
+        ``import``, ``place``, ``first_call``, ``new_shape``, ``more_rows``, ``step``
         or ``read``.
     row : str
         The `Case`, as text.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from statistics import median
 from typing import Any
@@ -81,7 +81,6 @@ class Result:
     bandwidth_fraction: float | None
     peak_bytes: int | None
     peak_device_bytes: int | None
-    first_call_derived: bool = False
 
     @property
     def case(self) -> Case:
@@ -157,8 +156,6 @@ def _result(record: Record, case: Case) -> Result:
         values = [m.info[key] for m in mine if m.info.get(key) is not None]
         return max(values, default=None)
 
-    first_call = once("first_call")
-    derived = _first_call_s(record, case) if first_call is None else None
     return Result(
         backend=case.backend,
         rows=case.rows,
@@ -169,10 +166,9 @@ def _result(record: Record, case: Case) -> Result:
         verified=verified,
         reason="" if verified else next(iter(reasons), NOT_MEASURED),
         relative_error=worst("relative_error"),
-        import_s=once("import") or _import_s(record, case),
+        import_s=once("import"),
         place_s=once("place"),
-        first_call_s=first_call if first_call is not None else derived,
-        first_call_derived=first_call is None and derived is not None,
+        first_call_s=once("first_call"),
         new_shape_s=once("new_shape"),
         step_s=Interval.of(samples) if verified else None,
         bytes_per_step=case.bytes_per_step,
@@ -182,42 +178,6 @@ def _result(record: Record, case: Case) -> Result:
         peak_bytes=worst("peak_bytes"),
         peak_device_bytes=worst("peak_device_bytes"),
     )
-
-
-def _siblings(record: Record, case: Case, kind: str) -> Iterable[Measurement]:
-    """Yield measurements of the backend at the other sizes that share its compiled code."""
-    for task in record.tasks.values():
-        for m in task.measurements:
-            if m.kind == kind and m.row not in task.failures:
-                other = Case.parse(m.row)
-                if replace(other, rows=case.rows) == case:
-                    yield m
-
-
-def _import_s(record: Record, case: Case) -> float | None:
-    """Return the library's import time, as a process with several sizes measured it once."""
-    return _middle(s for m in _siblings(record, case, "import") for s in m.seconds)
-
-
-def _first_call_s(record: Record, case: Case) -> float | None:
-    """Return the first call at a size from the backend's first call at another size.
-
-    Compiling takes the same time for any number of rows, so the two calls differ by a step.
-    A process that measures several sizes makes only one first call.
-    """
-    called = {m.row: m.seconds for m in _siblings(record, case, "first_call")}
-    steps: dict[str, list[float]] = {}
-    for m in _siblings(record, case, "step"):
-        steps.setdefault(m.row, []).extend(m.seconds_per_step)
-    own = steps.get(str(case))
-    if own is None:
-        return None
-    found = [
-        max(median(seconds) - median(steps[row]), 0.0) + median(own)
-        for row, seconds in called.items()
-        if row in steps
-    ]
-    return median(found) if found else None
 
 
 def _middle(values: Iterable[float]) -> float | None:

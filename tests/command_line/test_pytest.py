@@ -124,7 +124,6 @@ def group_line(lines: list[str], rows: int) -> int:
 
 
 def test_a_time_is_a_steps(measured: tuple[list[str], dict[str, Any]]) -> None:
-    """Seen red: both sizes took a round, and so the same time."""
     _, document = measured
     small, large = (step(document, case) for case in (SMALL, LARGE))
     assert small["extra_info"]["steps"] > 20 * large["extra_info"]["steps"]

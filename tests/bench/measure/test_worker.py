@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from bench.measure.rounds import StepTimer
-from bench.measure.worker import _measurements, _one_first_call
-from bench.results.record import Measurement, Outcome
+from bench.measure.worker import _measurements
 
 CASE = "numpy/100x1/float32"
 
@@ -49,13 +48,3 @@ def test_the_timer_counts_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     timer.steps = 16
     began = timer()
     assert timer() - began == 0.5
-
-
-def test_a_process_has_one_first_call() -> None:
-    """The calls at further sizes find compiled code, also in another checkout's child."""
-    rows = [f"numpy/{n}x1/float32" for n in (10, 100, 1000)]
-    found = _one_first_call(
-        Outcome(tuple(Measurement(k, r, (1.0,)) for r in rows for k in ("place", "first_call")))
-    )
-    kinds = [m.kind for m in found.measurements]
-    assert kinds == ["place", "first_call", "place", "next_call", "place", "next_call"]

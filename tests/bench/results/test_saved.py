@@ -32,7 +32,6 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("names", [("early", "whole"), ("whole", "early")])
 def test_compare_of_a_run_without_a_step_is_a_line(store: Path, names: tuple[str, str]) -> None:
-    """Seen red: an IndexError."""
     code, out, err = call("compare", *names, "--store", store)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "'early' has no time of a step" in err
@@ -57,7 +56,6 @@ def test_a_report_of_a_run_without_a_step_is_a_page_or_a_line(
 
 
 def test_what_run_prints_stands_for_its_record(tmp_path: Path) -> None:
-    """Seen red: "is damaged: it has no 'created'"."""
     pytest.importorskip("plotly")
     asked = (*SMALL, *chosen("numpy"), "--passes", 1, "--store", tmp_path / "store", "--json")
     printed = tmp_path / "r.json"
@@ -91,7 +89,6 @@ def test_what_names_itself_is_not_followed_for_ever(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", [("report",), ("compare", "whole"), ("plot",)])
 def test_a_file_of_pytest_benchmark_is_named_so(store: Path, command: tuple[str, ...]) -> None:
-    """Seen red: "has schema None"."""
     file = store / "benchmarks.json"
     document = {"machine_info": {}, "commit_info": {}, "benchmarks": [], "version": "5.2.3"}
     file.write_text(json.dumps(document))

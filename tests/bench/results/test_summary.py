@@ -198,19 +198,3 @@ def test_no_fraction_where_it_says_nothing(row: str) -> None:
     result = one([row], outcome(step(row, 1.0), yardstick))
     assert result.bandwidth_fraction is None
     assert result.gb_per_s is not None
-
-
-def test_a_first_call_at_a_further_size_differs_by_a_step() -> None:
-    """One process a backend compiles coldly; compiling does not depend on the rows."""
-    small, wide = "numpy/100x1/float32", "numpy/100x7/float32"
-    setup = outcome(
-        Measurement("import", small, (0.5,)),
-        Measurement("first_call", small, (2.25,)),
-        Measurement("next_call", NUMPY, (0.375,)),
-    )
-    steps = outcome(step(small, *[0.25] * 7), step(NUMPY, *[1.0] * 7), step(wide, *[1.0] * 7))
-    found = {str(r.case): r for r in summarise(record([small, NUMPY, wide], setup, steps))}
-    assert (found[small].first_call_s, found[small].first_call_derived) == (2.25, False)
-    assert (found[NUMPY].first_call_s, found[NUMPY].first_call_derived) == (3.0, True)
-    assert found[NUMPY].import_s == 0.5
-    assert (found[wide].first_call_s, found[wide].import_s) == (None, None)
