@@ -74,7 +74,7 @@ function sayAnswer(found, { rows, iterations }) {
   say(sentence, remarks);
 }
 
-function candidates(found, { loopOnly }) {
+function candidates(found, { source, features, dtype, loopOnly }) {
   const lines = found.lines.filter((l) => !(loopOnly && l.model.least_squares_only));
   const rows = lines.map((l) => ({
     class: l.backend === found.pick ? "pick" : null,
@@ -84,7 +84,10 @@ function candidates(found, { loopOnly }) {
       l.breakEven === null ? "never" : rough(l.breakEven),
     ],
   }));
+  const [plainest] = modelsOf(source, shapeKey({ features, dtype }));
+  element("candidates").caption.textContent = `All backends for this request. “Pays from” is the number of iterations from which a backend takes less time in all than ${plainest.backend}.`;
   fillTable(element("candidates"), ["backend", "memory", "set-up", "a step", "total (90 %)", "pays from"], rows);
+  lines.forEach((l, i) => element("candidates").tBodies[0].rows[i].cells[0].prepend(swatch(look(l.backend))));
   element("candidates").closest(".scroll").hidden = false;
 }
 

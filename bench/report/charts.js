@@ -47,7 +47,7 @@ const FIGURES = {
     },
     backends: ({ results }) => results.map((r) => r.backend),
     axes: (parts) => ({
-      x: { domain: domain(parts.flatMap((p) => p.results.map((r) => r.bytes_per_step))), title: "bytes that a step must read", write: byteCount },
+      x: { domain: domain(parts.flatMap((p) => p.results.map((r) => r.bytes_per_step))), title: "bytes that a step must read", write: byteCount, apart: 54 },
       y: { domain: domain(parts.flatMap((p) => [...p.results.map((r) => r.gb_per_s), ...p.roofs.flatMap(([, points]) => points.map((q) => q.y))])), title: "GB/s", write: (v) => figures(v) },
     }),
     chart: ({ results, roofs }, source) => ({

@@ -18,6 +18,9 @@ PLAIN = "numpy"
 MOST_SIZES = 11
 """Sizes in the picture: as many as fit on a laptop's first screen."""
 
+MAIN_SIZES = 4
+"""Sizes in the picture on a phone: as many as leave room for the calculator."""
+
 MOST_DOUBTS = 8
 """Doubtful cases that are named; the rest is counted. The table of all cases shows them."""
 
@@ -170,11 +173,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """One size in the picture."""
+    """One size in the picture; a phone shows the `main` lines alone."""
 
     best: Best
     marks: tuple[Mark, ...]
     figures: str
+    main: bool
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,10 @@ def picture(found: Sequence[Best]) -> Picture:
     def at(value: float) -> float:
         return round(100 * (math.log10(value) - low) / (high - low), 2)
 
-    def line(best: Best) -> Line:
+    last = len(shown) - 1
+    main = {round(k * last / (MAIN_SIZES - 1)) for k in range(MAIN_SIZES)}
+
+    def line(number: int, best: Best) -> Line:
         known = (
             ("limit", "reading once", best.read_s),
             ("plain", "numpy", best.plain_s),
@@ -214,11 +221,15 @@ def picture(found: Sequence[Best]) -> Picture:
             parts.append(f"{times(best.speed_up)} NumPy")
         if best.share is not None:
             parts.append(f"{percent(best.share)} of limit")
-        return Line(best, marks, " · ".join(parts))
+        return Line(best, marks, " · ".join(parts), number in main)
 
     step = max(1, math.ceil((high - low) / 4))
     ticks = [Mark("tick", at(10.0**k), seconds(10.0**k)) for k in range(low, high + 1, step)]
-    return Picture(tuple(map(line, shown)), tuple(ticks), len(found) - len(shown))
+    return Picture(
+        tuple(line(i, best) for i, best in enumerate(shown)),
+        tuple(ticks),
+        len(found) - len(shown),
+    )
 
 
 def doubts(source: Source) -> tuple[list[str], int]:

@@ -57,14 +57,13 @@ function drawTotals() {
   draw(node, {
     title,
     x: { domain: [1, most], title: "iterations" },
-    y: { domain: domain(series.flatMap((s) => s.points.map((p) => p.y))), title: "total time, set-up included", time: true },
+    y: { domain: domain(series.flatMap((s) => s.points.map((p) => p.y))), title: "total time", time: true },
     series: [...series, { style: { ...INK, hollow: true }, line: false, points: marked }],
     notes: marked.map((m) => ({ ...m, text: rough(m.x), lift: -18 })),
     guides: [{ at: request.iterations, text: `${count(request.iterations)} iterations`, strong: true }],
   });
   const spans = changes.map(({ from, model }, i) => `${model.backend}${i ? ` from ${rough(from)}` : changes.length > 1 ? ` up to ${rough(changes[1].from)}` : " from the first on"}`);
   words.textContent = `Fastest in all, by iterations: ${spans.join(", ")}. The rings mark where another backend takes over.`;
-  legend(element("totals-legend"), models.map((m) => m.backend), redrawLines);
 }
 
 // -- the map ----------------------------------------------------------------------

@@ -29,7 +29,7 @@ function domain(values, { log = true, zero = false } = {}) {
   return [low / 10 ** pad, high * 10 ** pad];
 }
 
-function scale({ domain: [low, high] = [], log = true, time = false, names }, from, to) {
+function scale({ domain: [low, high] = [], log = true, time = false, names, apart = 34 }, from, to) {
   if (names) {
     const step = (to - from) / names.length;
     const at = (name) => from + (names.indexOf(name) + 0.5) * step;
@@ -38,7 +38,7 @@ function scale({ domain: [low, high] = [], log = true, time = false, names }, fr
   const of = log ? Math.log10 : Number;
   const at = (value) => from + ((of(value) - of(low)) / (of(high) - of(low))) * (to - from);
   const room = Math.abs(to - from);
-  const values = time ? times(low, high, at) : log ? decades(low, high, room) : evenly(low, high, room);
+  const values = time ? times(low, high, at) : log ? decades(low, high, room, apart) : evenly(low, high, room);
   return { at, ticks: values.map((v) => [at(v), v]) };
 }
 
@@ -53,9 +53,9 @@ function times(low, high, at) {
   return all.filter((v) => v >= low && v <= high);
 }
 
-function decades(low, high, room) {
+function decades(low, high, room, apart) {
   const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
-  const step = Math.max(1, Math.ceil(((last - first) * 34) / room));
+  const step = Math.max(1, Math.ceil(((last - first) * apart) / room));
   const found = [];
   for (let k = first; k <= last; k += 1) if (k % step === 0) found.push(10 ** k);
   if (found.length > 1 || high / low > 100) return found;

@@ -84,8 +84,15 @@ class Source:
             models, _ = fit(self.records, *shape, regime)
             complete = [m for m in models.values() if m.complete]
             if len(complete) > 1:
-                found[shape] = sorted(complete, key=lambda m: plainness(m.backend))
+                found[shape] = sorted(complete, key=lambda m: _plain_first(m.backend))
         return found
+
+
+def _plain_first(backend: str) -> tuple[object, ...]:
+    """Order as `pick` does: by plainness, then as the catalogue lists the libraries."""
+    order, name = list(libraries()), Name.parse(backend)
+    place = order.index(name.library) if name.library in order else len(order)
+    return (*plainness(backend), place, backend)
 
 
 def _order(result: Result) -> tuple[object, ...]:

@@ -71,6 +71,14 @@ def test_a_gpus_memory_is_its_own() -> None:
     assert source.label.endswith(", G")
 
 
+def test_the_plainest_model_is_the_first_as_for_pick() -> None:
+    """Seen red: sorted by name alone, plain JAX came before plain NumPy."""
+    costs = dict.fromkeys(("torch", "numpy:blocked", "jax", "numpy", "numba"), COSTS["numpy"])
+    (source,) = sources(saved(record(sizes=SMALL, costs=costs)))
+    plainest = [m.backend for m in source.models[1, "float32"]]
+    assert plainest == ["numpy", "numba", "torch", "jax", "numpy:blocked"]
+
+
 def test_the_page_holds_no_number_that_json_has_not() -> None:
     text = json.dumps(content(sources(saved(record(sizes=SMALL)))), allow_nan=False)
     data = json.loads(text)
