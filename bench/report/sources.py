@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from backends.names import Name, libraries
 from bench.pick.fitting import fit
 from bench.pick.model import CostModel
 from bench.pick.recommend import plainness
