@@ -1,22 +1,16 @@
-"""The exceptions that a user can mend, and the type of w."""
+"""The errors that a user can correct, and the type of w."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    pass
-
-
 Weights = NDArray[np.float64]
-"""w at the boundary: always float64 of shape (d,), whatever the data's dtype."""
+"""Type of w where a backend takes or returns it: float64, (d,), for data of any dtype."""
 
 
 class DescentbenchError(Exception):
-    """A mistake a user can mend: one line that says what, where and what to do."""
+    """An error that a user can correct: one line says what is wrong, where, and what to do."""
 
 
 class ProblemError(DescentbenchError):
@@ -32,4 +26,4 @@ class MissingLibraryError(BackendError):
 
 
 class DeviceError(BackendError):
-    """The device that was asked for is not there."""
+    """The requested device does not exist here."""

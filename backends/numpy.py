@@ -14,23 +14,25 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads
 
 FEW_COLUMNS = 8
-"""Most features whose products are summed column by column in `gram_of`."""
+"""Largest number of features whose products `gram_of` sums column by column."""
 
 PIECE_ROWS = 256
-"""Rows of one feature that `line_gram_of` adds up in the data's dtype."""
+"""Rows of one feature that `line_gram_of` sums in the data's dtype: few enough that the
+rounding errors of a piece stay near the dtype's precision."""
 
 BLOCK_PIECES = 1 << 10
-"""Pieces of a block: 1 MB of float32 x and as much y."""
+"""Pieces in a block of `line_gram_of`: 1 MB of float32 x and as much y."""
 
 
 class Plain:
     """The tutorial's listing: predict, derive the gradient by hand, update.
 
-    ``np.mean`` sums pairwise, which keeps its digits; BLAS's ``xᵀ @ r`` of
-    many features sums row after row and is given chunks, added up in float64.
+    ``np.mean`` sums pairwise and keeps its digits. BLAS's ``xᵀ @ r`` sums row after row, so
+    it gets chunks of rows, whose sums are added in float64.
     """
 
     CHUNK_ROWS = 1 << 16
+    """Rows that BLAS sums in the data's dtype: with more, float32 would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.x = np.ascontiguousarray(problem.x)
@@ -68,29 +70,33 @@ class Plain:
 
 @cache
 def numpys_blas() -> ThreadpoolController:
-    """Return what bounds BLAS's threads; to find it among all that is loaded takes a while."""
+    """Return the controller of BLAS's threads; finding it takes a while, so it is cached."""
     return ThreadpoolController().select(user_api="blas")
 
 
 def most_threads() -> int:
-    """Return the threads that NumPy's BLAS was given: those that we may use in its place."""
+    """Return the number of threads that NumPy's BLAS may use; our own threads replace them."""
     return max((library["num_threads"] for library in numpys_blas().info()), default=1)
 
 
 class Blocked(Plain):
-    """The same sums without large temporaries: blocks that stay in cache, on all threads.
+    """The hand-derived gradient over blocks that stay in cache, on all threads.
 
-    NumPy releases the interpreter's lock (``dot`` does, ``matmul`` only where it
-    writes 500 values or more), so each thread takes a share of the blocks; BLAS is
-    held to one thread meanwhile, as more would only wait for each other on so
-    little work. A block's sums are in the data's dtype, those over blocks float64.
-    Few features are laid out by column, because a product along short rows is all
-    overhead.
+    Each thread takes a share of the blocks. This works because NumPy releases the
+    interpreter's lock: ``dot`` always does, ``matmul`` only if it writes 500 values or more.
+    BLAS is limited to one thread meanwhile, because on so little work its threads would only
+    wait for each other. Sums within a block have the data's dtype, sums over blocks are
+    float64. Few features are stored by column, because products along short rows are slow.
     """
 
     BLOCK_BYTES = 1 << 20
+    """Size of a block of X in bytes: it stays in a second-level cache."""
+
     MOST_COLUMNS = 16
+    """Largest number of features that are stored by column."""
+
     SERIAL_BYTES = 1 << 23
+    """Data size in bytes below which one thread is faster: waking others takes longer."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -116,13 +122,13 @@ class Blocked(Plain):
     def gradient(self, w: ArrayLike) -> Weights:
         w = np.asarray(w, dtype=np.float64)
         cast = w.astype(self.x.dtype)
-        if len(self.shares) == 1:  # the lists of `in_threads` would be a fifth of a small step
+        if len(self.shares) == 1:  # the lists of `in_threads` take a fifth of a small step
             return self._sums(cast, self.shares[0])
         total: Weights = reduce(np.add, in_threads(partial(self._sums, cast), self.shares))
         return total
 
     def _sums(self, w: Array, share: tuple[list[slice], Array]) -> Weights:
-        """Return ``xᵀ(x·w − y)`` over a share: blocks, and room for the residuals of one."""
+        """Return ``xᵀ(x·w − y)`` over a share: its blocks, and a buffer for residuals."""
         blocks, buffer = share
         total = np.zeros(len(w))
         for block in blocks:
@@ -145,10 +151,10 @@ class Blocked(Plain):
 
 
 def gram_of(x: Array, y: Array) -> Array:
-    """Return the Gram matrix of x, (n, d), with y as one more column, float64.
+    """Return the float64 Gram matrix of x, (n, d), with y as one more column.
 
-    A few columns are multiplied one by one: syrk, made for large matrices, is
-    three times slower at d = 1.
+    Few columns are multiplied one by one: at d = 1 this is three times faster than BLAS's
+    syrk, which is made for large matrices.
     """
     n, d = x.shape
     if d > FEW_COLUMNS:
@@ -163,12 +169,12 @@ def gram_of(x: Array, y: Array) -> Array:
 
 
 def line_gram_of(x: Array, y: Array) -> Array:
-    """Return the same for one feature, x of shape (n,), without converting its values.
+    """Return the Gram matrix of one feature, x of shape (n,), and y, without conversion.
 
-    BLAS adds up short pieces in the data's dtype, many of them in one call;
-    their sums are added up in float64. A block is read from memory by the
-    first call and from the caches by the others; it is long because threads
-    wait for the interpreter's lock between calls.
+    BLAS sums short pieces in the data's dtype, many pieces in one call; the sums of the
+    pieces are added in float64. The first call reads a block from memory, the other two
+    from the caches. Blocks are long, because threads wait for the interpreter's lock
+    between two calls.
     """
     count = len(y) // PIECE_ROWS
     whole = count * PIECE_ROWS

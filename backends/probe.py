@@ -37,7 +37,7 @@ except Exception as error:
 else:
     print(json.dumps({"reason": ""}))
 """
-"""What the child runs: it imports nothing but the library's first module."""
+"""Program of the child, which imports the library's first module and lists its devices."""
 
 _FATAL = re.compile(r"F\d{4} \S+ +\d+ \S+\] (.*)")
 """The line that Google's logging writes before it ends the process."""

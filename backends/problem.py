@@ -1,4 +1,4 @@
-"""The problem that every backend solves: data, and the float64 answer."""
+"""The problem that every backend solves: the data, and the float64 answer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from backends.reference import Reference
 Array = NDArray[np.floating[Any]]
 
 DTYPES = ("float32", "float64")
+"""The dtypes that data may have."""
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-"""Largest relative error of w, against the reference, that counts as right."""
+"""Largest relative error of w, by dtype, with which a result counts as correct."""
 
 MOST_BYTES = 1 << 63
-"""Beyond any address, in memory or in a file."""
+"""Upper limit of a data size in bytes: no file and no memory has addresses beyond it."""
 
 _CHECK_ROWS = 1 << 20
+"""Rows that are checked at once: their mask takes 1 MB for each feature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +39,13 @@ class Problem:
         (n, 1), becomes (n,).
     y : (n,), of the same dtype
     source : str
-        Where the rows come from, in a few words.
+        A few words about where the rows come from.
     known_finite : bool
         Whether the caller knows that every value is finite and that the loss accepts every
         target; otherwise all of them are checked.
     single_pass : bool
-        Whether the rows are summed over once, as a block of a stream is: then to lay them
-        out anew does not pay.
+        Whether the rows are read only once, like a block of a stream. A backend then does
+        not copy them to another layout, because the copy would not pay off.
     loss : Loss
         The loss of a row; the descent minimises its mean.
 
@@ -102,7 +104,7 @@ class Problem:
 
     @property
     def bytes_per_step(self) -> int:
-        """Bytes that a step must read at the least: X and y once."""
+        """Bytes that a step has to read at least: X and y once."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @cached_property
@@ -112,7 +114,7 @@ class Problem:
 
 
 def step_bytes(rows: int, features: int, dtype: str) -> int:
-    """Return n·(d + 1)·itemsize: what a full-batch step must read."""
+    """Return n·(d + 1)·itemsize, the bytes that a full-batch step has to read."""
     return rows * (features + 1) * np.dtype(dtype).itemsize
 
 
@@ -132,7 +134,7 @@ def make_problem(
 
 
 def check_finite(x: Array, y: Array, first_row: int = 0) -> None:
-    """Raise ProblemError where a value is not finite; rows are counted from `first_row`."""
+    """Raise ProblemError if a value is not finite; row numbers start after `first_row`."""
     for name, values in (("x", x), ("y", y)):
         _check_finite(name, values, first_row)
 
@@ -152,7 +154,7 @@ def _check_finite(name: str, values: Array, first_row: int) -> None:
 
 
 def check_shape(rows: int, features: int, dtype: str) -> None:
-    """Raise ProblemError where there are no rows or features, or the dtype is another one."""
+    """Raise ProblemError if there are no rows or features, or the dtype is not supported."""
     if features < 1 or rows < 1:
         raise ProblemError(f"rows and features must be at least 1, not {rows} and {features}")
     if dtype not in DTYPES:

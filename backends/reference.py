@@ -20,14 +20,15 @@ Block = tuple[NDArray[np.floating], NDArray[np.floating]]
 """Rows of X, (k,) or (k, d), and of y, (k,)."""
 
 _BLOCK_BYTES = 8 << 20
-"""Size in bytes of the float64 copy of some rows, including what Python needs to hold it."""
+"""Size in bytes of the float64 copy of some rows, with the memory that Python adds."""
 
 _OVERHEAD_BYTES = 4096
+"""Upper bound in bytes of what Python adds: array headers and a generator."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Second moments of the rows, float64, and what follows from them.
+    """Second moments of the rows in float64, and the results that follow from them.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class Reference:
     moment : (d,) float64
         ``Xᵀy/n``.
     blocks : callable
-        Returns the rows once more, in blocks; asked for a loss alone.
+        Returns the rows in blocks; called again for each loss.
     rows : int
         n.
     """
@@ -53,7 +54,7 @@ class Reference:
 
     @classmethod
     def of_blocks(cls, blocks: Callable[[], Iterable[Block]], rows: int) -> Reference:
-        """Sum over blocks of rows, `rows` in all; rows of zeros beyond them add nothing."""
+        """Sum over blocks that hold `rows` rows in all; further rows of zeros add nothing."""
         gram: Float64 | float = 0.0
         moment: Float64 | float = 0.0
         for x, y in _float64(blocks()):
@@ -78,7 +79,7 @@ class Reference:
 
     @cached_property
     def solution(self) -> Float64:
-        """w*, the minimum; the one nearest to 0 where there are many."""
+        """w*, the minimum; if there are many, the one nearest to 0."""
         values, vectors = self._eigen
         rank = values > values[-1] * len(values) * np.finfo(np.float64).eps
         along = (vectors.T @ self.moment)[rank] / values[rank]
@@ -129,7 +130,7 @@ def _float64(blocks: Iterable[Block]) -> Iterator[tuple[Float64, Float64]]:
 
 
 def relative_error(w: ArrayLike, expected: ArrayLike) -> float:
-    """Return ``‖w − expected‖ / ‖expected‖`` (of w itself where expected is 0)."""
+    """Return ``‖w − expected‖ / ‖expected‖``, or ``‖w‖`` if `expected` is 0."""
     w, expected = np.asarray(w, dtype=np.float64), np.asarray(expected)
     if w.shape != expected.shape:
         return float("inf")

@@ -1,4 +1,4 @@
-"""The synthetic data: the classic tutorial's line, and more features of the same scale."""
+"""Synthetic data: the classic tutorial's line, or several features on the same scale."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def generate(
     stop: int | None = None,
     loss: Loss = SQUARED_ERROR,
 ) -> Problem:
-    """Make rows `start` to `stop` of the synthetic problem of a given size.
+    """Return rows `start` to `stop` of the synthetic problem of a given size.
 
     One feature is the classic tutorial: ``x = 10·i/n`` and
     ``y = 2x + 2·uniform(0, 1)``, so that n = 100 gives x = 0, 0.1 … 9.9 and
@@ -31,18 +31,18 @@ def generate(
     A loss with targets of its own replaces y: it is given the line without noise,
     standardised, and the noise.
 
-    Any range of rows is bit-equal to that range of the whole: rows come in
-    blocks, each with a generator of its own, in row order.
+    A range of rows is bit-equal to the same range of the whole problem, because each
+    block of rows has its own random generator.
 
     Parameters
     ----------
     rows, features : int
-        n and d of the whole problem, at least 1.
+        n and d of the whole problem; both are at least 1.
     dtype : {"float32", "float64"}
     seed : int
-        Seeds noise, features and the true w.
+        Seed of the noise, the features and the true w.
     start, stop : int
-        The range to make; the whole by default.
+        The range to generate; all rows by default.
     loss : Loss
         The problem's loss, which may make its own targets.
     """

@@ -1,4 +1,4 @@
-"""Threads of ours that call a library, and how many of its own it uses meanwhile."""
+"""Our own threads that call a library, and limits for the library's threads meanwhile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 
 def processors() -> int:
-    """Return how many CPUs this process may run on."""
+    """Return the number of CPUs on which this process may run."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -26,7 +26,7 @@ Part = TypeVar("Part")
 
 @cache
 def pool(threads: int) -> ThreadPoolExecutor:
-    """Return so many threads, the same ones every time."""
+    """Return a pool of `threads` threads; every call returns the same pool."""
     return ThreadPoolExecutor(threads)
 
 
@@ -35,18 +35,19 @@ def in_threads(
     shares: Iterable[Share],
     pool: Callable[[int], ThreadPoolExecutor] = pool,
 ) -> list[Part]:
-    """Return what a function makes of every share, in their order, each in a thread.
+    """Call a function for every share, each in its own thread; return the results in order.
 
-    The calling thread takes the first itself: to wake another for it would take
-    tens of microseconds, and one share needs no other.
+    The calling thread takes the first share, because waking another thread takes tens of
+    microseconds.
 
     Parameters
     ----------
     of : callable
+        The function.
     shares : iterable
-        One at the least.
+        At least one share.
     pool : callable
-        Gives so many threads, for the other shares; they are kept.
+        Returns an executor with the given number of threads, for the other shares.
     """
     first, *others = shares
     handed = [pool(len(others)).submit(of, share) for share in others]
@@ -54,15 +55,15 @@ def in_threads(
 
 
 def bound(threads: int) -> None:
-    """Hold the libraries that are loaded to so many threads in this process."""
+    """Limit every loaded library to `threads` threads in this process."""
     threadpool_limits(threads)
     bound_here(threads)
 
 
 def bound_here(threads: int) -> None:
-    """Hold those to it that ask each thread of ours, Numba and PyTorch, in this one.
+    """Limit Numba and PyTorch, which keep one limit for each calling thread, in this thread.
 
-    Unlike to find all BLAS libraries, which takes milliseconds, it costs nothing.
+    This costs nothing, whereas finding all BLAS libraries takes milliseconds.
     """
     if numba := sys.modules.get("numba"):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
@@ -72,7 +73,7 @@ def bound_here(threads: int) -> None:
 
 @contextmanager
 def torch_alone() -> Iterator[None]:
-    """Let PyTorch, if it is loaded, work in the calling thread alone meanwhile."""
+    """Let PyTorch, if it is loaded, use only the calling thread inside the context."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     if torch:
@@ -86,9 +87,9 @@ def torch_alone() -> Iterator[None]:
 
 @contextmanager
 def one_each() -> Iterator[None]:
-    """Let BLAS and PyTorch work in the calling threads alone, and as before afterwards.
+    """Let BLAS and PyTorch use only the calling threads inside the context.
 
-    Each of the threads has `bound_here` to call, too.
+    Each of these threads also has to call `bound_here`.
     """
     with threadpool_limits(1), torch_alone():
         yield

@@ -1,4 +1,4 @@
-"""Dask's own array: a graph of products and sums a step."""
+"""Dask's own array: every step is a task graph of products and sums."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from backends.problem import Array, Problem
 
 
 class Arrays:
-    """Dask's array: chunks on the workers, a graph of products and a sum a step."""
+    """Dask's array: chunks on the workers, and one task graph for each step."""
 
     CHUNK_ROWS = 1 << 16
-    """Products sum row after row in the data's dtype: longer chunks would lose digits."""
+    """Rows of a chunk. A product sums them in the data's dtype; more would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         source = source_of(problem)
@@ -64,7 +64,7 @@ def _load(share: Share) -> tuple[Array, Array]:
 
 
 def _wait(client: Any, collections: list[Any]) -> None:
-    """Wait until chunks are in place; raise what hindered one."""
+    """Wait until all chunks are in place; raise the error of one that failed."""
     from distributed import wait
 
     wait(collections)

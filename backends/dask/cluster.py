@@ -1,8 +1,8 @@
-"""The Dask cluster that the ``dask`` backends use: one that exists, or one in this machine.
+"""The Dask cluster of the ``dask`` backends: an existing one, or one on this machine.
 
-`DASK_SCHEDULER_ADDRESS`, Dask's own variable, names a scheduler; without it an
-embedded cluster is started and ends with this process. `DESCENTBENCH_WORKERS`
-and `DESCENTBENCH_WORKER_MEMORY` (bytes) bound the embedded one.
+`DASK_SCHEDULER_ADDRESS`, Dask's own variable, names a scheduler. Without it an embedded
+cluster is started, which ends with this process; `DESCENTBENCH_WORKERS` and
+`DESCENTBENCH_WORKER_MEMORY` (bytes) limit it.
 """
 
 from __future__ import annotations
@@ -32,32 +32,33 @@ SCHEDULER, WORKERS, MEMORY = (
 )
 
 ANY_PORT = "127.0.0.1:0"
-"""For the scheduler's pages: Dask's own port may be taken, and then Dask prints a warning."""
+"""Address of the scheduler's pages: any free port, because Dask warns if its own is taken."""
 
 QUIET = {
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.tick.interval": "1s",
     "distributed.worker.profile.enabled": False,
 }
-"""Dask watches itself many times a second, which takes 5 % of a step whose ranks keep all
-processors busy."""
+"""Settings by which Dask observes itself less often; by default this takes 5 % of a step while
+the ranks keep all processors busy."""
 
 MOST_WORKERS = 4
-"""Of an embedded cluster, by default: kernels use threads of their own besides."""
+"""Default number of workers of an embedded cluster: each kernel has its own threads, too."""
 
 CONNECT_SECONDS = 10.0
-"""For the scheduler to answer, and then for a first worker to be there."""
+"""Timeout in seconds for the scheduler's answer, and then for the first worker."""
 
 RESTART_SECONDS = 10.0
-"""For workers to come back, after one was lost, before all is given up."""
+"""Timeout in seconds for a new worker after all were lost; then the descent fails."""
 
 ENOUGH_SECONDS = 5.0
-"""For as many workers as before; a nanny starts another within about two."""
+"""Seconds to wait for as many workers as before: a nanny restarts one within about two."""
 
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Variables that set a library's number of threads on a worker."""
 
 Worker = str
-"""A worker's address."""
+"""Address of a worker."""
 
 
 class WorkerLostError(Exception):
@@ -65,9 +66,9 @@ class WorkerLostError(Exception):
 
 
 class _Client(Client):
-    """A client that is closed at once where it does not start.
+    """A client that is closed at once if it does not start.
 
-    Dask leaves that to the garbage collector, which may come while the next client
+    Dask leaves this to the garbage collector. The collector may run while the next client
     holds the lock that closing needs, and then both wait for ever.
     """
 
@@ -81,12 +82,12 @@ class _Client(Client):
 
 @cache
 def connect() -> Client:
-    """Return the client of the cluster; started or connected at the first call.
+    """Return the cluster's client; the first call starts or connects it.
 
     Raises
     ------
     BackendError
-        Nobody answers at the scheduler's address, or there is no worker.
+        The scheduler does not answer, or it has no worker.
     """
     address = os.environ.get(SCHEDULER)
     client = _connect_to(address) if address else _Client(_embedded())
@@ -108,7 +109,7 @@ def close() -> None:
         return
     client = connect()
     connect.cache_clear()
-    with contextlib.suppress(Exception):  # whatever is gone already
+    with contextlib.suppress(Exception):  # some of it may be gone already
         if client.cluster is not None:
             client.cluster.close(timeout=5)
         client.close(timeout=5)
@@ -129,11 +130,13 @@ def _connect_to(address: str) -> Client:
 
 
 def _embedded() -> LocalCluster:
-    """Start workers as processes of this machine, sharing its CPUs and its memory."""
+    """Start workers as processes that share this machine's CPUs and memory."""
     count = int(os.environ.get(WORKERS, min(CPU_COUNT, MOST_WORKERS)))
     threads = max(1, CPU_COUNT // count)
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is ours to tell
-    # Dask would hold every library to one thread.
+    logging.getLogger("distributed").setLevel(
+        logging.CRITICAL
+    )  # our errors report lost workers
+    # By default Dask limits every library to one thread.
     environment = dict.fromkeys(COUNTS, str(threads))
     with dask.config.set(QUIET | {"distributed.nanny.pre-spawn-environ": environment}):
         return LocalCluster(
@@ -145,7 +148,7 @@ def _embedded() -> LocalCluster:
 
 
 def workers(client: Client) -> dict[Worker, dict[str, Any]]:
-    """Return what the scheduler knows of its workers now, in the order of their addresses."""
+    """Return threads and memory of the scheduler's current workers, ordered by address."""
 
     def known(dask_scheduler: Any) -> dict[Worker, dict[str, Any]]:
         return {
@@ -163,12 +166,12 @@ def workers(client: Client) -> dict[Worker, dict[str, Any]]:
 
 
 def wait_again(client: Client, before: int) -> None:
-    """Wait for the workers that replace lost ones; fewer will do after `ENOUGH_SECONDS`.
+    """Wait for workers that replace lost ones; after `ENOUGH_SECONDS` fewer are enough.
 
     Raises
     ------
     BackendError
-        There is none after `RESTART_SECONDS`.
+        There is no worker after `RESTART_SECONDS`.
     """
     began = time.monotonic()
     while (there := len(workers(client))) < before:
@@ -181,7 +184,7 @@ def wait_again(client: Client, before: int) -> None:
 
 
 def check_versions(client: Client, library: str, among: Sequence[Worker]) -> None:
-    """Raise BackendError where a worker has other versions than this process, or lacks some."""
+    """Raise BackendError if a worker lacks a package or has another version than here."""
     mine = versions(library)
     found = client.run(versions, library, workers=list(among), on_error="return")
     for address, theirs in found.items():
@@ -199,19 +202,19 @@ def check_versions(client: Client, library: str, among: Sequence[Worker]) -> Non
 
 
 def versions(library: str) -> dict[str, str]:
-    """Return the versions that must be the same everywhere."""
+    """Return the versions that have to be equal on all workers and here."""
     packages = dict.fromkeys(("descentbench", "distributed", "numpy", library))
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python} | {name: version(name) for name in packages}
 
 
 def results(client: Client, futures: dict[Worker, Any]) -> dict[Worker, Any]:
-    """Wait for a future a worker; notice when one of them goes away.
+    """Wait for one future of each worker; stop if one of the workers goes away.
 
     Raises
     ------
     WorkerLostError
-        A worker went away, or lost the others.
+        A worker went away, or lost its connection to the others.
     """
     found = {}
     for address, future in futures.items():

@@ -1,4 +1,4 @@
-"""What runs on a worker: its share of the rows, a backend's kernel, the all-reduce."""
+"""The part that runs on a worker: rows, a backend's kernel, and the all-reduce."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from backends.rows.streamed import place
 from backends.threads import bound, bound_here
 
 REDUCE_SECONDS = 300.0
-"""A rank waits so long for the others' sums. One that died is noticed at once."""
+"""Timeout in seconds for the sums of other ranks. A rank that died is noticed at once."""
 
 
 class Rank:
-    """One of several processes that descend together; a Dask actor.
+    """One of several processes that descend together; it is a Dask actor.
 
-    All hold the same w and take the same steps; of a step they exchange d sums.
+    All ranks have the same w and take the same steps. In every step they exchange d sums.
 
     Parameters
     ----------
     number, ranks : int
-        Which one of how many.
+        The rank's number and the number of ranks.
     backend : str
-        Whose kernel sums over the rows.
+        Name of the backend that sums over the rows.
     share : Share
-        Its rows.
+        The rank's rows.
     learning_rate : float
     threads : int
-        For the kernel.
+        Threads for the kernel.
     memory_bytes : int
-        For the rows; more of them are streamed.
+        Memory for the rows; rows that need more are streamed.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Rank:
         self.share, self.learning_rate = share, learning_rate
         self.device = backend.partition("@")[2] or "cpu"
         opened = open_backend(backend)
-        bound(threads)  # what is loaded by now
+        bound(threads)  # libraries that are loaded by now
         rows = share.start, share.stop
         self.descent = place(
             opened, share.source, learning_rate, memory_bytes, *rows, threads=threads
@@ -64,20 +64,20 @@ class Rank:
         self.store: Any = None
 
     def can_reduce(self) -> bool:
-        """Whether this process has PyTorch, whose collectives are used."""
+        """Return whether this process has PyTorch, whose collectives are used."""
         return find_spec("torch") is not None
 
     def listen(self, address: str) -> tuple[str, int]:
-        """Open the place where the ranks meet, at this worker's own host; one rank does."""
+        """Open the store through which the ranks connect, and return its address."""
         host = urlsplit(address).hostname or "127.0.0.1"
         self.store = _distributed().TCPStore(host, 0, is_master=True, wait_for_workers=False)
         return host, self.store.port
 
     def join(self, host: str, port: int, address: str) -> None:
-        """Meet the other ranks there; returns when all are connected.
+        """Connect to the other ranks; return when all are connected.
 
-        The group is this actor's own: PyTorch's default one would be the whole
-        process's, where somebody else's code may have made it already.
+        The process group belongs to this actor. PyTorch's default group belongs to the
+        whole process, where other code may have created it already.
         """
         distributed, wait = _distributed(), timedelta(seconds=REDUCE_SECONDS)
         store = self.store or distributed.TCPStore(host, port, is_master=False, timeout=wait)
@@ -94,7 +94,7 @@ class Rank:
         self._reduce(np.zeros(1))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        """Take steps together with all others."""
+        """Take steps together with all other ranks."""
         bound_here(self.threads)
         w = np.array(w, dtype=np.float64)
         rate = 2 * self.learning_rate / self.share.rows
@@ -103,17 +103,17 @@ class Rank:
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return ``xᵀ(x·w − y)`` over this rank's rows alone."""
+        """Return ``xᵀ(x·w − y)`` over the rows of this rank."""
         bound_here(self.threads)
         return self.descent.gradient(w)
 
     def sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over this rank's rows alone."""
+        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over the rows of this rank."""
         own_rows = self.share.stop - self.share.start
         return self.gradient(w), self.descent.loss(w) * own_rows
 
     def _reduce(self, sums: Weights) -> Weights:
-        """Return the sum over all ranks, float64."""
+        """Return the float64 sum over all ranks."""
         if self.ranks == 1:
             return sums
         import torch
@@ -122,7 +122,7 @@ class Rank:
         try:
             self.group.allreduce([on_device]).wait()
         except RuntimeError:
-            self.group = self.store = None  # our going lets the other ranks notice, too
+            self.group = self.store = None  # closing the connections tells the other ranks
             raise
         return on_device.cpu().numpy()
 

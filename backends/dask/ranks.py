@@ -1,4 +1,4 @@
-"""One rank on each worker, which all-reduce their sums inside the tasks."""
+"""One rank on each worker; the ranks all-reduce their sums without the scheduler."""
 
 from __future__ import annotations
 
@@ -32,26 +32,27 @@ Result = TypeVar("Result")
 
 
 MEMORY_SHARE = 0.5
-"""Of a worker's memory, that its rows may take."""
+"""Largest part of a worker's memory for its rows; more rows are streamed."""
 
 
 FIRST_STEPS = 50
+"""Steps of the first call, whose time decides how many steps the next call takes."""
 
 
 CHECKPOINT_SECONDS = 5.0
-"""After about so many, w is fetched: what is lost with a worker is no more than that."""
+"""Seconds between two fetches of w: a lost worker costs at most this much work."""
 
 
 LOSSES = 3
-"""Workers lost one after the other, without a step between, after which all is given up."""
+"""Number of workers that may be lost without a step in between; then the descent fails."""
 
 
 class Ranks:
-    """One rank a worker, each with an equal share of the rows; they all-reduce their sums.
+    """One rank on each worker, with equal shares of the rows; the ranks all-reduce their sums.
 
-    `run` fetches w every few seconds. When a worker is lost, the rows are
-    shared out anew among those that are there, and the descent goes on from
-    that w. Without PyTorch on the workers the sums are added up here.
+    `run` fetches w every few seconds. When a worker is lost, the rows are divided among the
+    remaining workers, and the descent continues from the last w. If the workers do not have
+    PyTorch, this process adds the sums.
     """
 
     kernel: ClassVar[str]
@@ -83,12 +84,12 @@ class Ranks:
         return self._persist(partial(self._sums, w))[1] / self.source.rows
 
     def _persist(self, work: Callable[[], Result]) -> Result:
-        """Work with the ranks; share the rows out anew where a worker is lost, and try again.
+        """Call `work`; after a lost worker divide the rows again and repeat the call.
 
         Raises
         ------
         BackendError
-            Workers are lost again and again, or none is left.
+            Workers are lost again and again, or no worker is left.
         """
         for losses in count(1):
             try:
@@ -105,7 +106,7 @@ class Ranks:
         raise AssertionError  # the count has no end
 
     def _place(self) -> None:
-        """Give each worker its share, no more workers than rows, and let them meet."""
+        """Start a rank with a share of the rows on each worker, and connect the ranks."""
         there = workers(self.client)
         rows = self.source.rows
         chosen = dict(islice(there.items(), rows))
@@ -127,7 +128,7 @@ class Ranks:
             )
         ranks = results(self.client, placing)
         self.reduces = all(self._all(ranks, lambda rank: rank.can_reduce()))
-        if self.reduces and len(ranks) > 1:  # one alone would import PyTorch for nothing
+        if self.reduces and len(ranks) > 1:  # a single rank does not need PyTorch
             first, rank = next(iter(ranks.items()))
             meeting = results(self.client, {first: rank.listen(first)})[first]
             results(self.client, {a: r.join(*meeting, a) for a, r in ranks.items()})
@@ -146,12 +147,12 @@ class Ranks:
         return w
 
     def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over all rows, added up here."""
+        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over all rows, added in this process."""
         parts = self._all(self.ranks, lambda rank: rank.sums(w))
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 
     def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
-        """Start a call of every rank, then wait for all."""
+        """Start a call on every rank, then wait for all results."""
         try:
             calls = {address: call(rank) for address, rank in ranks.items()}
         except RuntimeError as error:  # Dask's, of an actor that is known to be lost

@@ -1,4 +1,4 @@
-"""What each worker is given of the rows: a recipe, or the rows themselves."""
+"""How a worker gets its rows: by a source that it opens, or as arrays."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from backends.rows.source import Source
 
 
 def source_of(rows: Problem | Source) -> Source:
-    """Return the recipe of these rows if there is one; without it the rows travel."""
+    """Return the source of these rows; the rows of a problem are sent to the workers."""
     if isinstance(rows, Source):
         return rows
     return InMemory.of(rows)
 
 
 def share_of(source: Source, start: int, stop: int) -> Share:
-    """Return what a worker needs to make these rows: a recipe, or else the rows."""
+    """Return rows `start` to `stop` as a share; rows in memory are cut to this range."""
     if isinstance(source, InMemory):
         part = InMemory.of(source.load(start, stop))
         return Share(part, 0, part.rows, source.rows)
@@ -26,7 +26,7 @@ def share_of(source: Source, start: int, stop: int) -> Share:
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """Rows `start` to `stop` of a source, of `rows` in all."""
+    """Rows `start` to `stop` of a source; all workers together have `rows` rows."""
 
     source: Source
     start: int

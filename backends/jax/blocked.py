@@ -26,25 +26,25 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 BLOCK_BYTES = 1 << 17
-"""Of a block in `Blocked`: it stays in a core's cache."""
+"""Size of a block in bytes: it stays in a core's cache."""
 
 
 MOST_TRANSPOSED = 64
-"""Most features whose blocks are laid out column by column: of short rows, XLA's product
-with w reads (d, rows) faster than (rows, d)."""
+"""Largest number of features whose blocks are transposed: for short rows, XLA's product with
+w reads (d, rows) faster than (rows, d)."""
 
 
 Share = tuple[Data, jax.Array]
-"""Blocks of X and of y: (blocks, rows, d) or transposed (blocks, d, rows), of one feature
-(blocks, rows) in a tuple; and (blocks, rows)."""
+"""Blocks of X and of y. X is (blocks, rows, d), or transposed (blocks, d, rows), or for one
+feature a tuple with (blocks, rows); y is (blocks, rows)."""
 
 
 @partial(jax.jit, static_argnames="transposed")
 def share_gradient(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
-    """Return the gradient of the loss of some blocks of rows, one block after the other.
+    """Return what the blocks of a share add to the gradient of the loss.
 
-    Of one feature every row of a block has a copy of w, and so a gradient of its own:
-    then it is element-wise work until the end, since XLA adds up the values of one
+    With one feature, every row of a block has its own copy of w, and so its own gradient.
+    All work is then element-wise until the end. Otherwise XLA would add the values of a
     vector one by one.
     """
     x, y = share
@@ -58,7 +58,7 @@ def share_gradient(w: jax.Array, share: Share, rows: int, transposed: bool) -> j
 
 @partial(jax.jit, static_argnames="transposed")
 def share_loss(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
-    """Return what some blocks of rows add to the loss."""
+    """Return what the blocks of a share add to the loss."""
     return over_blocks(
         lambda x, y: mean_squared_error(w, x, y, rows, transposed), jnp.zeros(()), share
     )
@@ -67,7 +67,7 @@ def share_loss(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.A
 def over_blocks(
     of: Callable[[Data, jax.Array], jax.Array], start: jax.Array, share: Share
 ) -> jax.Array:
-    """Add up a function of blocks, one block after the other."""
+    """Return the sum of a function over all blocks, one block after the other."""
 
     def add(total: jax.Array, block: Share) -> tuple[jax.Array, None]:
         return total + of(*block), None
@@ -77,7 +77,7 @@ def over_blocks(
 
 
 def in_shares(problem: Problem, threads: int) -> list[tuple[Array | tuple[Array], Array]]:
-    """Return a share of the rows a thread, laid out as `Share` says, filled up with zeros."""
+    """Return one `Share` of the rows for each thread, padded with rows of zeros."""
     n, d, itemsize = problem.rows, problem.features, problem.x.itemsize
     x, y = problem.x.reshape(n, d), problem.y
     rows = LANES if d == 1 else max(64, BLOCK_BYTES // (d * itemsize))
@@ -98,7 +98,7 @@ def in_shares(problem: Problem, threads: int) -> list[tuple[Array | tuple[Array]
 
 
 def by_column(x: Array, blocks: int, rows: int) -> Array:
-    """Return (blocks, d, rows) of x, (n, d), zeros in the place of rows that are missing."""
+    """Return x, (n, d), as (blocks, d, rows); missing rows are zeros."""
     n, d = x.shape
     whole = n // rows
     result = aligned((blocks, d, rows), x.dtype)
@@ -110,14 +110,15 @@ def by_column(x: Array, blocks: int, rows: int) -> Array:
 
 
 class Blocked(PerStep):
-    """Blocks of rows that stay in cache, a share of them a thread; for the CPU.
+    """Blocks of rows that stay in cache, with a share of the blocks for each thread.
 
-    XLA gives a step's two products to separate kernels, which both read all of X. Here each
-    thread of ours has the gradients of its blocks taken one after the other. To hand a
-    share to another thread takes as long as XLA does with several megabytes from the caches.
+    XLA computes a step's two products in separate kernels, which both read all of X. Here
+    each of our threads has the gradients of its blocks computed one after the other.
     """
 
     SERIAL_BYTES = 1 << 23
+    """Data size in bytes below which one thread is faster, because waking another takes as
+    long as XLA needs for several megabytes from the caches."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]

@@ -25,12 +25,12 @@ def named_devices() -> dict[str, jax.Device]:
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """JAX's own list, its host devices included; blocks for a cache are for those alone."""
+    """Return JAX's devices, including the host's; ``blocked`` runs on the host only."""
     found = named_devices()
     return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """From the device's allocator; None where it keeps no count (the host)."""
+    """Return what the device's allocator counted; None if it does not count (on the host)."""
     stats = named_devices()[device].memory_stats()
     return stats["peak_bytes_in_use"] if stats else None

@@ -25,16 +25,16 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 LINE_ROWS = 1 << 19
-"""Of a block in `line_blocks`: a call a block, which takes as long as 2¹⁶ rows do."""
+"""Rows of a block in `line_blocks`: calling XLA for it takes as long as summing 2¹⁶ rows."""
 
 
 GRAM_BYTES = 1 << 22
-"""Of a block in `sums_of` of several features, as float64."""
+"""Size in bytes of the float64 copy of a block of several features in `sums_of`."""
 
 
 @jax.jit
 def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
-    """Return XᵀX, Xᵀy and yᵀy of a block of rows, float64."""
+    """Return XᵀX, Xᵀy and yᵀy of a block of rows in float64."""
     x, y = x.astype(jnp.float64), y.astype(jnp.float64)
     return x.T @ x, y @ x, y @ y
 
@@ -43,7 +43,8 @@ def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
 def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
     """Return Σ x², Σ x·y and Σ y² of one feature, float64, in one pass.
 
-    `LANES` sums of each side by side: XLA adds up the values of one vector one by one.
+    Each sum is split into `LANES` sums side by side, because XLA adds the values of a
+    vector one by one.
     """
     xs, ys = x.reshape(-1, LANES), y.reshape(-1, LANES)
 
@@ -58,9 +59,9 @@ def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
 def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
     """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, float64.
 
-    The rows go to the device block by block: a copy of them all would cost
-    more than the sums, for the new memory that it needs. XLA leaves such work to one
-    thread, so several hand it blocks.
+    The rows are copied to the device block by block, because allocating a copy of all rows
+    would take longer than the sums. XLA does such work in one thread, so several of our
+    threads call it.
     """
     d, threads = x.shape[1], processors()
     if d == 1 and device.platform == "cpu":
@@ -72,7 +73,7 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
     def share(mine: list[tuple[Array, Array]]) -> list[Weights]:
         total: list[Weights] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
         handed = (products(*jax.device_put(block, device)) for block in mine)
-        for sums, _ in pairwise(chain(handed, [()])):  # XLA has the next one to do already
+        for sums, _ in pairwise(chain(handed, [()])):  # meanwhile, XLA works on the next one
             for of, part in zip(total, sums, strict=True):
                 of += np.asarray(part)
         return total
@@ -82,16 +83,17 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
 
 
 def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
-    """Return blocks of one shape, so that no other number of rows compiles anew."""
+    """Return blocks of one shape, so that another number of rows does not compile again."""
     starts = range(0, len(y), rows)
     return [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in starts]
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return blocks of one feature, all of one shape, too: one of the eleven that there are.
+    """Return blocks of one feature, all of the same shape: one of eleven possible shapes.
 
-    They begin where JAX takes them without a copy, if x and y have such places in
-    common. What is before the first and behind the last makes up blocks of its own.
+    If x and y have the same alignment, the blocks begin where JAX uses them without a copy.
+    The rows before the first and after the last such block are copied to blocks of their
+    own.
     """
     n, rows = len(y), min(LINE_ROWS, max(LANES, 1 << (len(y) - 1).bit_length()))
     first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))
@@ -106,7 +108,7 @@ def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
 def gram_loop(
     w: jax.Array, xtx: jax.Array, xty: jax.Array, rate: float, steps: int, unrolled: int
 ) -> jax.Array:
-    """`steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
+    """Take `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
     return repeat(lambda w: w - rate * (xtx @ w - xty), w, steps, unrolled)
 
 

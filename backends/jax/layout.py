@@ -13,30 +13,29 @@ from jax import lax
 from backends.problem import Array, Problem
 
 BLOCK_ROWS = 8192
-"""Of a block, where features are many."""
+"""Rows of a block with many features: few enough for exact float32 sums."""
 
 
 MOST_COLUMNS = 8
-"""Most features that are laid out in columns."""
+"""Largest number of features that are stored as separate columns."""
 
 
 Data = jax.Array | tuple[jax.Array, ...]
-"""X as blocks of rows, (blocks, rows, d), as one of them, or as columns of (n,)."""
+"""X as blocks of rows, (blocks, rows, d), as a single block, or as columns of shape (n,)."""
 
 
 def mean_squared_error(
     w: jax.Array, x: Data, y: jax.Array, rows: int, transposed: bool = False
 ) -> jax.Array:
-    """The loss of `rows` rows, laid out as `laid_out` does, in the data's dtype.
+    """Return the loss of `rows` rows in a layout of `laid_out`, in the data's dtype.
 
-    A block alone may be transposed, (d, rows), too.
+    A single block may also be transposed, (d, rows).
 
-    Columns are element-wise work, which XLA fuses with its sums. Every block
-    has a copy of w of its own, cast to the data's dtype; so the gradient of a
-    block is summed in that dtype, and those of all blocks in w's float64.
-    XLA's product alone sums row after row, which at 10⁶ float32 rows is wrong
-    in the fifth digit; a block alone is short enough for it. A GPU's product
-    would round float32 to ten bits (TF32).
+    Columns are element-wise work, which XLA fuses with the sums. For many features XLA's
+    product sums row after row, and at 10⁶ float32 rows the fifth digit would be wrong.
+    Therefore every block has its own copy of w in the data's dtype: the gradient of a block
+    is summed in that dtype, and the gradients of the blocks are summed in float64, the
+    dtype of w. The highest precision keeps a GPU from rounding float32 to ten bits (TF32).
     """
     if isinstance(x, tuple):
         prediction = sum(c * w[j].astype(c.dtype) for j, c in enumerate(x))
@@ -50,9 +49,10 @@ def mean_squared_error(
 
 
 def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return many features as (blocks, rows, d) and (blocks, rows), padded with zeros.
+    """Return rows of many features as (blocks, rows, d) and (blocks, rows).
 
-    A row of zeros has no residual: it adds nothing to the loss.
+    The last block is padded with rows of zeros, which have no residual and add nothing to
+    the loss.
     """
     blocks = -(-len(y) // BLOCK_ROWS)
     rows = -(-len(y) // blocks)
@@ -61,13 +61,13 @@ def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
-    """Return so many rows, those that are missing as zeros."""
+    """Return `rows` rows; the missing ones are zeros."""
     missing = rows - len(y)
     return (np.pad(x, ((0, missing), (0, 0))), np.pad(y, (0, missing))) if missing else (x, y)
 
 
 def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
-    """Return few features as columns, for a loss of element-wise work; many in blocks."""
+    """Return few features as columns, and many features in blocks of rows."""
     x, y = problem.x, problem.y
     if problem.features > MOST_COLUMNS:
         return in_blocks(x, y)
@@ -76,15 +76,15 @@ def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
 
 
 LANES = 512
-"""Rows of a block of one feature, each with a sum of its own."""
+"""Rows of a block of one feature; each has its own sum, so that the sums are vectorised."""
 
 
 ALIGNMENT = 64
-"""Bytes; JAX takes an array that begins at a multiple of them as it is, others are copied."""
+"""Alignment in bytes: JAX uses an array without a copy if it begins at a multiple of it."""
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an array of this shape, not yet filled, that begins where JAX wants it."""
+    """Return an uninitialised array of this shape that JAX uses without a copy."""
     size = math.prod(shape) * dtype.itemsize
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT

@@ -24,13 +24,13 @@ gradient_of_loss = jax.grad(mean_squared_error)
 
 @jax.jit
 def step(w: jax.Array, x: Data, y: jax.Array, rows: int, learning_rate: float) -> jax.Array:
-    """One step of gradient descent."""
+    """Take one step of gradient descent."""
     stepped: jax.Array = w - learning_rate * gradient_of_loss(w, x, y, rows)
     return stepped
 
 
 UNROLLED = 16
-"""Steps in one turn of a GPU's loop: before each turn the host asks whether to go on."""
+"""Steps in one iteration of a GPU's loop: the host is asked once an iteration to go on."""
 
 
 def unrolled_on(device: jax.Device) -> int:
@@ -41,7 +41,7 @@ def unrolled_on(device: jax.Device) -> int:
 def repeat(
     once: Callable[[jax.Array], jax.Array], w: jax.Array, steps: int, unrolled: int
 ) -> jax.Array:
-    """Take `steps` steps; their number is data, so it may change without compiling."""
+    """Take `steps` steps; their number is data, so another number does not compile again."""
 
     def several(_: int, w: jax.Array) -> jax.Array:
         for _ in range(unrolled):
@@ -64,7 +64,7 @@ def loop(
     steps: int,
     unrolled: int,
 ) -> jax.Array:
-    """`steps` steps of gradient descent."""
+    """Take `steps` steps of gradient descent."""
     return repeat(lambda w: step(w, x, y, rows, learning_rate), w, steps, unrolled)
 
 
@@ -95,7 +95,7 @@ class PerStep:
 
 
 class Loop(PerStep):
-    """The whole descent in one compiled loop: Python is left once a run."""
+    """The whole descent in one compiled loop, which Python calls once a run."""
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         start, rate = self._put(w), self.learning_rate

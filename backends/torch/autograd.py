@@ -22,13 +22,13 @@ def residual(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
 class Autograd:
     """The tutorial's listing: forward, ``backward``, update without tracking, zero.
 
-    On the CPU ``xᵀ·r`` of many features sums row after row in the data's
-    dtype, which at 10⁶ float32 rows is wrong in the fifth digit. Such data go
-    in chunks of rows; ``backward`` adds the gradients of the chunks up, in
-    float64 since w is.
+    With several features on the CPU, ``xᵀ·r`` sums row after row in the data's dtype; at
+    10⁶ float32 rows the fifth digit would be wrong. Such data are split into chunks of
+    rows. ``backward`` adds the gradients of the chunks in float64, the dtype of w.
     """
 
     CHUNK_ROWS = 1 << 16
+    """Rows that are summed in the data's dtype: with more, float32 would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = torch.device(device)
@@ -41,7 +41,7 @@ class Autograd:
 
     def _place(self, values: Array) -> Tensor:
         with warnings.catch_warnings():
-            # A read-only array is shared, not copied: nothing here writes to it.
+            # PyTorch shares a read-only array and warns; nothing here writes to it.
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
@@ -79,7 +79,7 @@ class Autograd:
 
 
 def to_host(w: Tensor) -> Weights:
-    """The copy to the host waits for the device."""
+    """Return a copy on the host; copying waits until the device has finished."""
     return w.detach().cpu().numpy()
 
 

@@ -14,10 +14,10 @@ from backends.torch.autograd import Autograd, residual, to_host
 
 
 def mean_squared_error(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The loss as a compiler takes it best.
+    """Return the loss, written as PyTorch's compiler handles it best.
 
-    Element-wise work and sums it can fuse and keep exact; on a GPU, though, its code for
-    several features is 5 to 40 times slower than the library's products.
+    The compiler fuses element-wise work with exact sums. On a GPU with several features,
+    however, its code is 5 to 40 times slower than the library's products.
     """
     if x.is_cuda and x.ndim > 1:
         return residual(w, x, y).square().mean()
@@ -27,18 +27,18 @@ def mean_squared_error(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 def autograd_step(w: Tensor, x: Tensor, y: Tensor, learning_rate: Tensor) -> Tensor:
-    """Return w after one step, the gradient by ``torch.func.grad``."""
+    """Return w after one step; ``torch.func.grad`` derives the gradient."""
     gradient: Tensor = torch.func.grad(mean_squared_error)(w, x, y)
     return w - learning_rate * gradient
 
 
 @cache
 def compiled_step() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Compile `autograd_step`; not at import, since the compiler's own import is slow.
+    """Return `autograd_step` compiled; importing the compiler takes seconds.
 
-    Rows are a dynamic size and the learning rate is a tensor, so that another
-    n or rate does not compile anew; only where PyTorch starts to use several
-    threads, at some thousand rows, is there a second version.
+    The number of rows is dynamic and the learning rate is a tensor, so another n or rate
+    does not compile again. PyTorch compiles a second version for more than some thousand
+    rows, for which it uses several threads.
     """
     return torch.compile(autograd_step, dynamic=True, fullgraph=True)
 

@@ -9,7 +9,7 @@ import torch
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """The CPU and every CUDA device; a technique may exclude some."""
+    """Return the CPU and every CUDA device; some techniques do not run on all of them."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if technique == "graph":
         return dict.fromkeys(cuda, "") or {"cuda:0": "no CUDA device"}
@@ -20,7 +20,7 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """From PyTorch's allocator; None for the host."""
+    """Return what PyTorch's allocator counted; None for the host."""
     if torch.device(device).type != "cuda":
         return None
     return torch.cuda.max_memory_allocated(device)

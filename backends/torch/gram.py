@@ -14,18 +14,18 @@ from backends.torch.autograd import Autograd, Chunks, to_host
 from backends.torch.threads import in_shares, single_threaded
 
 FEW_COLUMNS = 8
-"""Most features whose products are summed column by column in `gram_of`."""
+"""Largest number of features whose products `gram_of` sums column by column."""
 
 
 def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
     """Return the Gram matrix of x, (n, d), with y as one more column, in scratch's dtype.
 
-    `scratch` holds n·(d + 1) values. A few columns are multiplied one by one: a
-    product of matrices, made for large ones, is four times slower at d = 1.
+    `scratch` holds n·(d + 1) values. Few columns are multiplied one by one: at d = 1 this
+    is four times faster than a product of matrices.
     """
     n, d = x.shape
     products = scratch.new_empty((d + 1, d + 1))
-    if d > FEW_COLUMNS:  # y on its own: rows of an odd length are slower
+    if d > FEW_COLUMNS:  # y is apart, because rows of odd length are slower
         rows, targets = scratch[: n * d].view(n, d), scratch[n * d :]
         rows[:], targets[:] = x, y
         products[:-1, :-1] = rows.T @ rows

@@ -20,17 +20,17 @@ class Recorded:
     Parameters
     ----------
     step : callable
-        Takes a step in place, by work on the device alone.
+        Takes a step in place, with work on the device only.
     device : torch.device
 
     Notes
     -----
-    Warm-up runs on a side stream, as
-    https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs asks, so that nothing of
-    the recording touches the default stream.
+    The warm-up runs on a side stream, so that no part of the recording uses the default
+    stream: see https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
     """
 
     MANY = 32
+    """Steps in the longer of the two graphs, which Python launches with one call."""
 
     def __init__(self, step: Callable[[], None], device: torch.device) -> None:
         self.device = device
@@ -46,14 +46,14 @@ class Recorded:
     @staticmethod
     def _record(step: Callable[[], None], times: int) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        # Another library's threads may call the driver meanwhile.
+        # Meanwhile, threads of another library may call the driver.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             for _ in range(times):
                 step()
         return graph
 
     def replay(self, steps: int) -> None:
-        """Take so many steps; they may be under way still."""
+        """Start `steps` steps; the device may still be busy on return."""
         many, single = divmod(steps, self.MANY)
         with torch.cuda.device(self.device):
             for _ in range(many):
@@ -65,11 +65,14 @@ class Recorded:
 class Graph(Autograd):
     """The compiled autograd step, recorded as a CUDA graph.
 
-    Few features are laid out by column, so that every load is wide.
+    Few features are stored by column, so that every load is wide.
     """
 
     MOST_COLUMNS = 16
+    """Largest number of features that are stored by column."""
+
     PART_ROWS = 1 << 22
+    """Rows that are copied to the device at once, to bound the memory for both layouts."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)

@@ -1,9 +1,9 @@
 """The hand-derived gradient on a GPU: one pass over the rows, in Triton.
 
-PyTorch's products read X twice: ``x·w`` first, then ``xᵀ·r``. Here a program keeps a
-tile of rows in its registers and uses it for both, as an attention kernel does with
-its scores. Each program adds its tiles up, element by element, in the data's dtype, and
-writes one row of sums in float64; who calls adds those rows.
+PyTorch's products read X twice: first for ``x·w``, then for ``xᵀ·r``. Here a Triton program
+keeps a tile of rows in registers and uses it for both, as attention kernels do with their
+scores. Each program adds its tiles element by element in the data's dtype and writes one row
+of float64 sums; the caller adds these rows.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from backends.torch.autograd import to_host
 from backends.torch.graph import Graph
 
 TILE_BYTES, WARPS = 1 << 14, 4
-"""Of x in a program's registers; as much again holds its sums."""
+"""Size in bytes of a tile of x in a program's registers, where its sums take as much again;
+and the warps of a program."""
 
 STAGES = 3
-"""Tiles of a program under way, which wait in shared memory."""
+"""Tiles that a program loads ahead into shared memory."""
 
 PROGRAMS = 2
-"""Side by side on a multiprocessor."""
+"""Programs on each multiprocessor."""
 
 MOST_FEATURES = 8192
-"""A tile of one row of more would not fit in the registers."""
+"""Largest number of features: a tile with one longer row would not fit in registers."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -64,7 +65,7 @@ def _sums(  # type: ignore[no-untyped-def]
             values = tl.load(tile + k * ROWS * ROW_STRIDE, mask=real, other=0.0)
         residual = tl.sum(values * w[None, :], axis=1) - tl.load(y + k * ROWS + row)
         total += values * residual[:, None]
-    if first == whole % tl.num_programs(0):  # whose turn it would be: the last rows
+    if first == whole % tl.num_programs(0):  # the program that would be next takes the rest
         row += whole * ROWS
         tile = x + row[:, None] * ROW_STRIDE + column.to(tl.int64)[None, :] * column_stride
         there = row < rows
@@ -108,7 +109,7 @@ def sums_of(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
 
 @cache
 def processors(device: torch.device) -> int:
-    """Return a GPU's number of multiprocessors; 1 where the kernel is interpreted."""
+    """Return the number of multiprocessors of a GPU; 1 if the kernel is interpreted."""
     if device.type != "cuda":
         return 1
     return int(torch.cuda.get_device_properties(device).multi_processor_count)

@@ -1,4 +1,4 @@
-"""Threads that each take a share of the chunks, without threads of PyTorch's own."""
+"""Our threads that each sum over a share of the chunks; PyTorch adds none of its own."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from backends.torch.autograd import Chunks
 
 @cache
 def single_threaded(threads: int) -> ThreadPoolExecutor:
-    """Return a pool of so many threads within which PyTorch takes no further ones.
+    """Return a pool of `threads` threads, in each of which PyTorch uses one thread.
 
-    ``set_num_threads`` holds for the thread that calls it and for all that
-    start later, so the number is put back once the pool's have started.
+    ``set_num_threads`` applies to the calling thread and to threads that start later, so
+    the number is reset once the threads of the pool have started.
     """
     before, all_started = torch.get_num_threads(), Barrier(threads + 1)
 
     def hold() -> None:
-        torch.get_num_threads()  # a thread's first call takes over the common number
+        torch.get_num_threads()  # a thread's first call copies the process's number
         torch.set_num_threads(1)
         all_started.wait()
 
@@ -34,6 +34,6 @@ def single_threaded(threads: int) -> ThreadPoolExecutor:
 
 
 def in_shares(chunks: Chunks) -> list[Chunks]:
-    """Deal the chunks out to as many threads as PyTorch may use."""
+    """Divide the chunks among as many threads as PyTorch may use."""
     threads = min(torch.get_num_threads(), len(chunks))
     return [chunks[i::threads] for i in range(threads)]
