@@ -13,7 +13,6 @@ from bench.commands.options import Format, format_options, share, store_option
 
 if TYPE_CHECKING:
     from bench.results.record import Record
-    from bench.results.saved import Saved
     from bench.results.verdict import Comparison
 
 
@@ -51,33 +50,15 @@ def compare(
       descentbench compare 1f3a9c2 8d20b71 --fail-slower 10%
     """
     from bench.results.record import RecordError
+    from bench.results.saved import newest_timed
     from bench.results.verdict import slower_than
 
-    pair = [_newest_timed(what, store) for what in (old, new)]
+    pair = [newest_timed(what, store) for what in (old, new)]
     if pair[0].path == pair[1].path:
         raise RecordError(f"{old!r} and {new!r} are the same result, {pair[0].path}")
     found = show(pair[0].record, pair[1].record, output_format, force=force)
     if fail_slower is not None and slower_than(found, fail_slower):
         sys.exit(1)
-
-
-def _newest_timed(what: str, store: Path) -> Saved:
-    """Return the result meant by `what`; one that holds no timing cannot be compared."""
-    from bench.results.record import RecordError
-    from bench.results.saved import find, only
-
-    found = find(what, store)
-    timed = [saved for saved in found if _timed(saved.record)]
-    if not timed:
-        raise RecordError(
-            f"{found[-1].path} holds no timed step, so there is nothing to compare: the same "
-            "'descentbench run' continues it"
-        )
-    return only(timed)
-
-
-def _timed(record: Record) -> bool:
-    return any(m.kind == "step" for o in record.tasks.values() for m in o.measurements)
 
 
 def show(

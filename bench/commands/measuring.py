@@ -22,6 +22,7 @@ from bench.measure.plan import Plan, Task
 from bench.measure.runner import Runner
 from bench.results.case import NATIVE, READ, Case
 from bench.results.record import Record
+from bench.results.saved import Saved
 from bench.results.verdict import unclear
 from bench.show.columns import console
 from bench.show.roofline import DEVICE_GRID, GRID
@@ -104,14 +105,15 @@ def baselines(file: FileRows | None, dtype: str, *, roofline: bool) -> tuple[str
 
 def measured(
     plan: Plan, threads: int, store: Path, timeout: float, name: str, against: Path | None
-) -> list[Record]:
-    """Run the plan here and, in alternation, in another checkout; return their records."""
+) -> list[Saved]:
+    """Run the plan here and, in alternation, in another checkout; return what was saved."""
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]
         if against is not None:
             name, tree = name and f"{name}-against", against.resolve()
             runners.append(Runner(plan, threads, store, timeout, name=name, tree=tree))
-        return _with_progress(runners)
+        records = _with_progress(runners)
+    return [Saved(runner.path, record) for runner, record in zip(runners, records, strict=True)]
 
 
 def _with_progress(runners: list[Runner]) -> list[Record]:

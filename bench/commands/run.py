@@ -165,8 +165,8 @@ def run(
         more=more,
         data=file,
     )
-    records = measuring.measured(plan, threads, store, timeout, name, against)
-    shown = RunPage(records[0], limit)
+    saved, *others = measuring.measured(plan, threads, store, timeout, name, against)
+    shown = RunPage(saved.path, saved.record, limit)
     if output_format == "json":
         print_json(shown.document())
     elif output_format == "table":
@@ -177,7 +177,7 @@ def run(
     if against is not None:
         from bench.commands.compare import show
 
-        show(records[1], records[0], "table" if output_format == "table" else None)
+        show(others[0].record, saved.record, "table" if output_format == "table" else None)
     if page is not None:
         from bench.report.findings import headline
         from bench.report.page import write

@@ -80,7 +80,8 @@ def newest_timed(what: str, store: Path) -> Saved:
     if not timed:
         where = found[-1].path
         raise RecordError(
-            f"{what!r} has no time of a step: each case failed or the run ended early ({where})"
+            f"{where} holds no timed step, so there is nothing to compare: the same "
+            "'descentbench run' continues it"
         )
     return only(timed)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from bench.host.noise import noticed
@@ -21,11 +22,14 @@ class RunPage:
 
     Attributes
     ----------
+    path : Path
+        The file of the record.
     record : Record
     roofline : bool
         Whether the run measured the roofline (``run --limit``).
     """
 
+    path: Path
     record: Record
     roofline: bool = False
 
@@ -57,6 +61,7 @@ class RunPage:
             "machine": self.record.machine,
             "results": [result.as_dict() for result in self.results],
             "noise": self.noise,
+            "record": str(self.path.absolute()),
         }
         if self.roofline:
             found["limit"] = [bound.as_dict() for bound in self.bounds]

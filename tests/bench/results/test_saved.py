@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Path:
 def test_compare_of_a_run_without_a_step_is_a_line(store: Path, names: tuple[str, str]) -> None:
     code, out, err = call("compare", *names, "--store", store)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "'early' has no time of a step" in err
+    assert "holds no timed step" in err
     assert str(store / "run-2.json") in err
 
 
@@ -64,7 +64,7 @@ def test_what_run_prints_stands_for_its_record(tmp_path: Path) -> None:
     assert Record.load(printed) == Record.load(kept)
     page = tmp_path / "page.html"
     assert call("report", printed, "-o", page)[0] == 0
-    assert page.stat().st_size > 1_000_000
+    assert page.stat().st_size > 50_000
 
     kept.unlink()
     code, _, err = call("report", printed, "-o", page)
