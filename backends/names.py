@@ -134,7 +134,11 @@ BUILT_IN = (
     Library(
         "numba",
         "backends.numba",
-        {"": "Plain", "parallel": "Parallel", "gram": "Gram"},
+        {
+            "": "backends.numba.plain:Plain",
+            "parallel": "backends.numba.parallel:Parallel",
+            "gram": "backends.numba.gram:Gram",
+        },
         install="pip install numba",
         variables=("NUMBA_*",),
     ),

@@ -1,206 +1,249 @@
-"""SIMD vectors for loops compiled by Numba: loads, stores, products, prefetches.
+"""SIMD vectors, and tuples of vectors, for loops that Numba compiles.
 
-LLVM turns a plain loop into vector code by itself, but not one that also
-prefetches, and not with a sum for each of several rows that share a load.
-Where a loop must be just so, it is written with these. A `Vector` is 32 bytes
-of one dtype; LLVM splits it where the processor's registers are shorter.
+A `Vector` holds some numbers of one dtype. LLVM splits it into as many registers
+as the processor needs, so a long vector is also an unrolled loop. Most functions
+also take a tuple of vectors (or of places in an array) and emit their code once
+for every item: the tuple's length is part of its type, so one loop, written once,
+is compiled for any number of features or rows side by side.
 
-No function checks a bound. What `prefetch` is told may lie anywhere: the
-processor ignores addresses that are not there.
+No function checks a bound. A prefetch may name any address: the processor ignores
+those that do not exist.
 """
 
-# mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
+# mypy: allow-untyped-defs, allow-untyped-calls
 
 from __future__ import annotations
-
-from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic
 
-VECTOR_BYTES = 32
-"""Of 64-byte vectors nearly every load touches two cache lines: rows are seldom aligned."""
-
-LINE_BYTES = 64
-"""What memory hands over at a time."""
-
-INDEX, BYTE = ir.IntType(32), ir.IntType(8)
-
-
-class Vector(types.Type):
-    """The type of so many bytes of a dtype, float32 or float64."""
-
-    def __init__(self, dtype: types.Type, size: int = VECTOR_BYTES) -> None:
-        self.dtype, self.size = dtype, size
-        super().__init__(name=f"Vector({dtype}, {size})")
-
-
-@register_model(Vector)
-class _Model(models.PrimitiveModel):
-    def __init__(self, manager: Any, vector: Any) -> None:
-        element = manager.lookup(vector.dtype).get_value_type()
-        lanes = vector.size * 8 // vector.dtype.bitwidth
-        super().__init__(manager, vector, ir.VectorType(element, lanes))
+from backends.numba.emit import (
+    BYTE,
+    INDEX,
+    LINE_BYTES,
+    PLACE,
+    Vector,
+    address_of,
+    call,
+    each_item,
+    first_lanes,
+    item_of,
+    load_vector,
+    shuffle,
+    spread_value,
+)
 
 
 @intrinsic
-def lanes_of(_, array):
-    """Return how many of an array's numbers a vector holds.
+def load(_, array, index, like, keep):
+    """Return the vector like `like` from ``array[index]`` on; of several indices a tuple.
 
-    The compiler knows it, as it does not know ``array.itemsize``: with steps that it knew
-    nothing of, a loop kept its addresses on the stack.
+    `keep` is None, or the number of lanes to load: zeros follow.
     """
-    count = VECTOR_BYTES * 8 // array.dtype.bitwidth
+    vector, masked = item_of(like), not isinstance(keep, types.NoneType)
 
-    def generate(context, builder, signature, arguments):
-        return context.get_constant(types.intp, count)
+    def emit(context, builder, value, at, _like, count):
+        kind = context.get_value_type(vector)
+        return load_vector(context, builder, array, value, at, kind, count if masked else None)
 
-    return types.intp(array), generate
-
-
-def _address(context, builder, array, place, target):
-    """Return where ``array[index]`` is, the two being the `place`, as a pointer to `target`."""
-    value, index = place
-    data = context.make_array(array)(context, builder, value).data
-    return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
-
-
-def _load(array, vector):
-    """Return what loads a vector of this type from the array, which is contiguous."""
-
-    def generate(context, builder, signature, arguments):
-        target = context.get_value_type(vector)
-        address = _address(context, builder, array, arguments, target)
-        return builder.load(address, align=array.dtype.bitwidth // 8)
-
-    return vector(array, types.intp), generate
+    if isinstance(like, types.UniTuple):  # its type alone matters
+        signature, generate = each_item([array, index, vector, keep], vector, emit)
+        return signature.return_type(array, index, like, keep), generate
+    return each_item([array, index, like, keep], vector, emit)
 
 
 @intrinsic
-def load(_, array, index):
-    """Return the vector that begins at ``array[index]``; the array is contiguous."""
-    return _load(array, Vector(array.dtype))
+def load_features(_, array, row, like, keep):
+    """Return a tuple of vectors: each holds one feature of several rows that lie together.
 
-
-@intrinsic
-def load_wide(_, array, index):
-    """Return a vector of twice the length, for those that do not mind touching two lines."""
-    return _load(array, Vector(array.dtype, 2 * VECTOR_BYTES))
-
-
-@intrinsic(prefer_literal=True)
-def load_every(_, array, index, step, first):
-    """Return ``array[index + first :: step]``, as many as a vector holds; both are literals.
-
-    All of them are loaded together and sorted in registers, once for every `first`.
+    The tuple `like` has one item a feature. `keep` is None, or the number of rows to
+    load: zeros follow.
     """
-    stride, offset = step.literal_value, first.literal_value
+    count, masked = like.count, not isinstance(keep, types.NoneType)
 
     def generate(context, builder, signature, arguments):
-        vector = context.get_value_type(signature.return_type)
-        together = ir.VectorType(vector.element, vector.count * stride)
-        address = _address(context, builder, array, arguments[:2], together)
-        value = builder.load(address, align=array.dtype.bitwidth // 8)
-        picked = [stride * lane + offset for lane in range(vector.count)]
-        mask = ir.Constant(ir.VectorType(INDEX, vector.count), picked)
-        return builder.shuffle_vector(value, ir.Constant(together, ir.Undefined), mask)
+        value, at, _, rows = arguments
+        kind = context.get_value_type(like.dtype)
+        together = ir.VectorType(kind.element, kind.count * count)
+        at = builder.mul(at, PLACE(count))
+        rows = builder.mul(rows, PLACE(count)) if masked else None
+        whole = load_vector(context, builder, array, value, at, together, rows)
+        picked = [range(first, together.count, count) for first in range(count)]
+        return context.make_tuple(
+            builder, like, [shuffle(builder, whole, lanes) for lanes in picked]
+        )
 
-    return Vector(array.dtype)(array, types.intp, step, first), generate
+    return like(array, row, like, keep), generate
+
+
+@intrinsic
+def load_places(_, array, places):
+    """Return ``array[place]`` for every place, as a vector of so many lanes."""
+    made = Vector(array.dtype, places.count)
+
+    def generate(context, builder, signature, arguments):
+        value = ir.Constant(context.get_value_type(made), ir.Undefined)
+        for k, at in enumerate(cgutils.unpack_tuple(builder, arguments[1])):
+            address = address_of(context, builder, array, arguments[0], at, value.type.element)
+            value = builder.insert_element(value, builder.load(address), INDEX(k))
+        return value
+
+    return made(array, places), generate
 
 
 @intrinsic
 def store(_, array, index, vector):
-    """Write the vector to the places from ``array[index]`` on; the array is contiguous."""
+    """Write the vector to the places from ``array[index]`` on."""
 
     def generate(context, builder, signature, arguments):
-        *place, value = arguments
-        address = _address(context, builder, array, place, value.type)
-        builder.store(value, address, align=array.dtype.bitwidth // 8)
+        value, at, what = arguments
+        address = address_of(context, builder, array, value, at, what.type)
+        builder.store(what, address, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
 
 
-def _prefetch(array, level):
-    """Return what asks for an array's line to come to this level of the cache."""
+@intrinsic(prefer_literal=True)
+def prefetch(_, array, places, like, far):
+    """Ask for the cache lines that vectors like `like` would touch from each place on.
+
+    If the literal `far` is true, the lines come to the second-level cache only.
+    """
+    count = like.count if isinstance(like, types.UniTuple) else 1
+    line = LINE_BYTES * 8 // array.dtype.bitwidth
+    level, several = INDEX(2 if far.literal_value else 3), isinstance(places, types.UniTuple)
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, array, arguments, BYTE)
-        kind = ir.FunctionType(ir.VoidType(), [address.type, INDEX, INDEX, INDEX])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        to_read, locality, data = INDEX(0), INDEX(4 - level), INDEX(1)
-        builder.call(function, [address, to_read, locality, data])
+        value, at = arguments[:2]
+        for start in cgutils.unpack_tuple(builder, at) if several else [at]:
+            for k in range(0, count * item_of(like).lanes, line):
+                place = builder.add(start, PLACE(k))
+                address = address_of(context, builder, array, value, place, BYTE)
+                settings = [INDEX(0), level, INDEX(1)]  # to read, the level, data
+                call(builder, "llvm.prefetch.p0", [address, *settings], ir.VoidType())
         return context.get_dummy_value()
 
-    return types.void(array, types.intp), generate
+    return types.void(array, places, like, far), generate
 
 
-@intrinsic
-def prefetch(_, array, index):
-    """Ask for the cache line that holds ``array[index]``, without waiting for it."""
-    return _prefetch(array, 1)
+# Places and values
 
 
-@intrinsic
-def prefetch_far(_, array, index):
-    """Ask for it to come to the second-level cache only.
+@intrinsic(prefer_literal=True)
+def spaced(_, first, apart, places, rows):
+    """Return the places ``first + k·apart + i`` for every k < `places` and i < `rows`.
 
-    In the first, long rows that are in use would make way for those to come.
+    Both counts are literals.
     """
-    return _prefetch(array, 2)
-
-
-def _spread(value, vector):
-    """Return what spreads a value over a vector of this type."""
+    made = types.UniTuple(types.intp, places.literal_value * rows.literal_value)
 
     def generate(context, builder, signature, arguments):
-        kind = context.get_value_type(vector)
-        unset = ir.Constant(kind, ir.Undefined)
-        first = builder.insert_element(unset, arguments[0], INDEX(0))
-        everywhere = ir.Constant(ir.VectorType(INDEX, kind.count), None)
-        return builder.shuffle_vector(first, unset, everywhere)
+        items, start = [], arguments[0]
+        for _ in range(places.literal_value):
+            items += [builder.add(start, PLACE(i)) for i in range(rows.literal_value)]
+            start = builder.add(start, arguments[1])
+        return context.make_tuple(builder, made, items)
 
-    return vector(value), generate
-
-
-@intrinsic
-def spread(_, value):
-    """Return a vector of the same value in every lane."""
-    return _spread(value, Vector(value))
+    return made(types.intp, types.intp, places, rows), generate
 
 
 @intrinsic
-def spread_wide(_, value):
-    """Return one of twice the length."""
-    return _spread(value, Vector(value, 2 * VECTOR_BYTES))
+def plus(_, places, offset):
+    """Return each place plus the offset."""
+    return each_item([places, offset], types.intp, lambda _, builder, a, b: builder.add(a, b))
 
 
 @intrinsic
-def multiply_add(_, a, b, c):
-    """Return ``a·b + c``, lane by lane; rounded once where the processor can."""
+def times(_, places, factor):
+    """Return each place times the factor."""
+    return each_item([places, factor], types.intp, lambda _, builder, a, b: builder.mul(a, b))
+
+
+@intrinsic(prefer_literal=True)
+def zero_vector(_, array, size):
+    """Return a vector of zeros, `size` bytes long, of the array's dtype."""
+    vector = Vector(array.dtype, size.literal_value * 8 // array.dtype.bitwidth)
+    return vector(array, size), lambda context, *_: ir.Constant(
+        context.get_value_type(vector), None
+    )
+
+
+@intrinsic(prefer_literal=True)
+def repeat(_, value, count):
+    """Return the tuple of `count` times the value; `count` is a literal."""
+    made = types.UniTuple(value, count.literal_value)
+    return made(value, count), lambda context, builder, _, arguments: context.make_tuple(
+        builder, made, arguments[:1] * made.count
+    )
+
+
+@intrinsic
+def lanes_of(_, like):
+    """Return how many numbers the vector holds."""
+    return types.intp(like), lambda context, *_: context.get_constant(
+        types.intp, item_of(like).lanes
+    )
+
+
+@intrinsic
+def spread(_, value, like):
+    """Return a vector like `like` with the value, converted to its dtype, in every lane."""
 
     def generate(context, builder, signature, arguments):
-        vector = arguments[0].type
-        kind = ir.FunctionType(vector, [vector] * 3)
-        name = f"llvm.fmuladd.v{vector.count}f{a.dtype.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, arguments)
+        number = context.cast(builder, arguments[0], value, like.dtype)
+        return spread_value(builder, number, context.get_value_type(like))
 
-    return a(a, b, c), generate
+    return like(value, like), generate
 
 
 @intrinsic
-def sum_lanes(_, vector):
-    """Return the sum of the lanes, added up in pairs."""
+def spread_lanes(_, vector, like):
+    """Return a tuple of vectors like `like`: one for each lane, which fills it."""
+    made = types.UniTuple(like, vector.lanes)
 
     def generate(context, builder, signature, arguments):
-        (value,) = arguments
-        element = value.type.element
-        kind = ir.FunctionType(element, [element, value.type])
-        name = f"llvm.vector.reduce.fadd.v{value.type.count}f{vector.dtype.bitwidth}"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, [element(0.0), value], fastmath=("reassoc",))
+        items = [shuffle(builder, arguments[0], [k] * like.lanes) for k in range(vector.lanes)]
+        return context.make_tuple(builder, made, items)
 
-    return vector.dtype(vector), generate
+    return made(vector, like), generate
+
+
+@intrinsic
+def spread_array(_, array, like):
+    """Return a tuple like `like`: the array's first numbers, each in every lane of a vector."""
+
+    def generate(context, builder, signature, arguments):
+        kind, number = context.get_value_type(like.dtype), context.get_value_type(array.dtype)
+        items = []
+        for k in range(like.count):
+            address = address_of(context, builder, array, arguments[0], PLACE(k), number)
+            value = context.cast(builder, builder.load(address), array.dtype, like.dtype.dtype)
+            items.append(spread_value(builder, value, kind))
+        return context.make_tuple(builder, like, items)
+
+    return like(array, like), generate
+
+
+@intrinsic
+def keep_first(_, vector, count):
+    """Return the vector with zeros after its first `count` lanes; all of it if that is None."""
+    if isinstance(count, types.NoneType):
+        return vector(vector, count), lambda _c, _b, _s, arguments: arguments[0]
+
+    def generate(context, builder, signature, arguments):
+        value, number = arguments
+        mask = first_lanes(builder, value.type, number)
+        return builder.select(mask, value, ir.Constant(value.type, None))
+
+    return vector(vector, count), generate
+
+
+@intrinsic
+def first_lane(_, vector):
+    """Return the number in the first lane."""
+    return vector.dtype(vector), lambda _c, builder, _s, arguments: builder.extract_element(
+        arguments[0], INDEX(0)
+    )

@@ -1,157 +1,112 @@
-"""The kernels of numba:parallel that are written in vectors, and the vectors themselves."""
+"""SIMD vectors, and tuples of vectors."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from backends.problem import DTYPES, Array, Problem
+from backends.problem import DTYPES, Array
 
 pytest.importorskip("numba")
 
-from numba import get_num_threads, njit
+from numba import njit
 
-from backends.numba import (
-    ABREAST,
-    FAR_BYTES,
-    LINE,
-    LINE_ASKING,
-    PIPELINED,
-    STREAMS,
-    Kind,
-    Parallel,
-    descend,
-    vectors,
-)
+from backends.numba import arithmetic, vectors
+from backends.numba.cache import Known
+
+SIZES = {size: Known(f"test {size}", size=size) for size in (32, 256)}
 
 
 @njit
-def through_vectors(a: Array, b: Array, out: Array) -> float:
-    """Write ``a·b + out`` to `out`, a vector a time, and return the last vector's sum."""
-    lanes, last = vectors.VECTOR_BYTES // a.itemsize, a.dtype.type(0)
-    for k in range(len(a) // lanes):
-        j = k * lanes
-        vectors.prefetch(a, j + 1_000_000)  # far outside: nothing may happen
-        sums = vectors.multiply_add(
-            vectors.load(a, j), vectors.load(b, j), vectors.load(out, j)
-        )
-        vectors.store(out, j, sums)
-        last = vectors.sum_lanes(sums)
-    return last
+def through_vectors(a: Array, b: Array, out: Array, known: Known) -> None:
+    """Write ``a·b + out`` to `out`, a vector a time, and the last numbers by a masked load."""
+    none = vectors.zero_vector(a, known.size)
+    lanes = vectors.lanes_of(none)
+    for j in range(0, len(a) // lanes * lanes, lanes):
+        vectors.prefetch(a, j + 1_000_000, none, False)  # far outside: nothing may happen
+        x, y = vectors.load(a, j, none, None), vectors.load(b, j, none, None)
+        vectors.store(out, j, arithmetic.multiply_add(x, y, vectors.load(out, j, none, None)))
 
 
 @njit
-def spread_out(value: float, out: Array) -> None:
-    vectors.store(out, 0, vectors.spread(value))
+def masked(a: Array, out: Array, known: Known, keep: int) -> None:
+    vectors.store(out, 0, vectors.load(a, 0, vectors.zero_vector(a, known.size), keep))
 
 
 @njit
-def move_wide(a: Array, value: float, out: Array) -> None:
-    added = vectors.spread_wide(value)
-    vectors.store(out, 3, vectors.multiply_add(vectors.load_wide(a, 1), added, added))
+def features(a: Array, out: Array, known: Known, keep: int | None) -> None:
+    """Write three features of as many rows as a vector holds, one after the other."""
+    none = vectors.zero_vector(a, known.size)
+    xs = vectors.load_features(a, 1, vectors.repeat(none, 3), keep)
+    vectors.store(out, 0, xs[0])
+    vectors.store(out, vectors.lanes_of(none), xs[1])
+    vectors.store(out, 2 * vectors.lanes_of(none), xs[2])
+
+
+@njit
+def sums(a: Array, out: Array, known: Known, count: Known) -> None:
+    """Write the sums of so many vectors that lie one after the other."""
+    none = vectors.zero_vector(a, known.size)
+    places = vectors.spaced(0, vectors.lanes_of(none), count.size, 1)
+    vectors.store(out, 0, arithmetic.sum_lanes(vectors.load(a, places, none, None)))
+
+
+@njit
+def computed(a: Array, b: Array, out: Array, known: Known) -> None:
+    none = vectors.zero_vector(a, known.size)
+    x, y = vectors.load(a, 0, none, None), vectors.load(b, 0, none, None)
+    vectors.store(out, 0, (2 - x) * y / (x + 0.5))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("offset", [0, 1, 3])
-def test_vectors_do_what_numpy_does(dtype: str, offset: int) -> None:
+@pytest.mark.parametrize("size", SIZES)
+def test_vectors_do_what_numpy_does(dtype: str, offset: int, size: int) -> None:
     rng = np.random.default_rng(offset)
     a, b, out = rng.integers(-9, 9, (3, 64 + offset)).astype(dtype)[:, offset:]
-    lanes = vectors.VECTOR_BYTES // a.itemsize
     expected = a * b + out
-    assert through_vectors(a, b, out) == expected[-lanes:].sum()
+    through_vectors(a, b, out, SIZES[size])
     np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_value_is_spread_to_every_lane_and_no_further(dtype: str) -> None:
-    out = np.zeros(32, dtype)
-    spread_out(np.dtype(dtype).type(2.5), out)
-    lanes = vectors.VECTOR_BYTES // out.itemsize
-    np.testing.assert_array_equal(out, [2.5] * lanes + [0.0] * (32 - lanes))
+@pytest.mark.parametrize("size", SIZES)
+def test_a_masked_load_leaves_the_other_lanes_zero(dtype: str, size: int) -> None:
+    lanes = size // np.dtype(dtype).itemsize
+    for keep in range(lanes + 1):
+        a, out = np.arange(1, lanes + 1).astype(dtype), np.full(lanes + 1, 7, dtype)
+        masked(a, out, SIZES[size], keep)
+        np.testing.assert_array_equal(out, [*a[:keep], *[0] * (lanes - keep), 7])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_wide_vector_is_two(dtype: str) -> None:
-    a, out = np.arange(40).astype(dtype), np.zeros(40, dtype)
-    move_wide(a, np.dtype(dtype).type(2), out)
-    lanes = 2 * vectors.VECTOR_BYTES // out.itemsize
-    expected = np.zeros(40)
-    expected[3 : 3 + lanes] = 2 * a[1 : 1 + lanes] + 2
-    np.testing.assert_array_equal(out, expected)
-
-
-def error(got: Array, x: Array, y: Array, w: Array) -> float:
-    """Return a gradient's distance from the float64 one, relative to its terms' length."""
-    columns = np.ascontiguousarray(x.T, dtype=np.float64)
-    # NumPy sums along a row in pairs; BLAS would be less exact than what it is for.
-    expected = np.sum(columns * (w @ columns - y), axis=1)
-    terms = np.abs(columns) @ (np.abs(w) @ np.abs(columns) + np.abs(y))
-    return float(np.max(np.abs(got - expected) / terms))
+@pytest.mark.parametrize("keep", [None, 0, 1, 3])
+def test_features_are_sorted_out_of_rows(dtype: str, keep: int | None) -> None:
+    lanes = 32 // np.dtype(dtype).itemsize
+    rows, out = np.arange(99 + 3).astype(dtype), np.zeros(3 * lanes, dtype)
+    features(rows, out, SIZES[32], keep)
+    expected = rows[3 : 3 + 3 * lanes].reshape(lanes, 3).copy()
+    expected[lanes if keep is None else keep :] = 0
+    np.testing.assert_array_equal(out.reshape(3, lanes), expected.T)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [1, 2, 5, 64, 257])
-def test_rows_of_every_length_that_come_from_the_caches(dtype: str, rows: int) -> None:
-    """Seen red with one vector fewer, and with the rows behind the last whole ones left out."""
-    off = {}
-    for features in (*range(1, 70), 127, 128, 129, 500, 1000):
-        rng = np.random.default_rng([rows, features])
-        x = rng.standard_normal((rows, features)).astype(dtype)
-        y = rng.standard_normal(rows).astype(dtype)
-        w = rng.standard_normal(features).astype(dtype).astype(np.float64)
-        for single in (False, True):  # laid out anew, or as they lie
-            problem = Problem(x, y, single_pass=single)
-            got = Parallel(problem, 0.1, "cpu").gradient(w)
-            off[features, single] = error(got, x, y, w)
-    assert max(off.values()) < 2 * np.finfo(dtype).eps, off
+@pytest.mark.parametrize("count", [1, 2, 8])
+@pytest.mark.parametrize("size", SIZES)
+def test_each_lane_is_the_sum_of_one_vector(dtype: str, count: int, size: int) -> None:
+    lanes = size // np.dtype(dtype).itemsize
+    a = np.random.default_rng(count).integers(-99, 99, count * lanes).astype(dtype)
+    out = np.zeros(count + 1, dtype)
+    sums(a, out, SIZES[size], Known(f"count {count}", size=count))
+    np.testing.assert_array_equal(out, [*a.reshape(count, lanes).sum(axis=1), 0])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(
-    "features",
-    [9, 15, 16, 17, 31, 32, 33, 50, 63, 64, 65, 127, 129, 300, 500, 1001, 1301, 2000],
-)
-@pytest.mark.parametrize("more", [1, 3, 7])
-def test_rows_of_every_length_that_come_from_memory(
-    dtype: str, features: int, more: int
-) -> None:
-    """More than `FAR_BYTES` a thread; the last rows, which no group takes, stand out."""
-    a_row = features * np.dtype(dtype).itemsize
-    rows = int(1.1 * FAR_BYTES * get_num_threads() / a_row) // 8 * 8 + more
-    rng = np.random.default_rng(features)
-    x = rng.standard_normal((rows + 1, features), dtype=dtype)
-    x[rows] = np.nan  # whoever reads behind the last row will know
-    x = x[:rows]
-    y = rng.standard_normal(rows, dtype=dtype)
-    y[-more:] = 1e4
-    w = rng.standard_normal(features)
-    problem = Problem(x, y)
-    placed = Parallel(problem, 1e-3, "cpu")
-    got = placed.gradient(w)
-    if len(placed.kind) >= STREAMS:  # whichever is faster here
-        each = {
-            kind: descend(x, y, w.copy(), 0.0, 1, get_num_threads(), (0,) * kind)
-            for kind in (STREAMS, PIPELINED, ABREAST)
-        }
-        np.testing.assert_array_equal(got, each[len(placed.kind)])
-        for gradient in each.values():
-            assert error(gradient, x, y, w) < 2 * np.finfo(dtype).eps
-    exact = x.astype(np.float64)
-    expected = exact.T @ (exact @ w - y)
-    tolerance = 1e-5 if dtype == "float32" else 1e-12
-    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance * abs(expected).max())
-    assert error(got, x, y, w) < 2 * np.finfo(dtype).eps
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rows", [1, 15, 16, 31, 32, 33, 8191, 8192, 8193, 20_001])
-@pytest.mark.parametrize("kind", [LINE, LINE_ASKING])
-def test_one_feature_asked_for_ahead_or_not(dtype: str, rows: int, kind: Kind) -> None:
-    """Seen red with one of its four sums left out."""
-    rng = np.random.default_rng(rows)
-    x, y = rng.standard_normal((2, rows + 1), dtype=dtype)
-    x[rows] = y[rows] = np.nan  # whoever reads behind the last row will know
-    x, y = x[:rows], y[:rows]
-    w = rng.standard_normal(1).astype(dtype).astype(np.float64)
-    got = descend(x, y, w.copy(), 0.0, 1, 1, kind)
-    assert error(got, x[:, None], y, w) < 2 * np.finfo(dtype).eps
+def test_operators_keep_the_dtype_beside_python_numbers(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(1, 2, (2, 64)).astype(dtype)
+    out = np.zeros(64, dtype)
+    computed(a, b, out, SIZES[256])
+    lanes = 256 // out.itemsize
+    expected = (2 - a) * b / (a + 0.5)
+    np.testing.assert_allclose(out[:lanes], expected[:lanes], rtol=4 * np.finfo(dtype).eps)

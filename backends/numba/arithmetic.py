@@ -1,0 +1,178 @@
+"""Arithmetic of vectors: sums of products, sums of lanes, and operators for slopes."""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import operator
+
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from backends.numba.emit import (
+    PLACE,
+    Vector,
+    address_of,
+    call,
+    each_item,
+    fma,
+    item_of,
+    shuffle,
+    spread_value,
+    suffix,
+)
+
+CONTRACT = ("contract", "nsz")
+"""Freedom of the compiler in a slope: a product and a sum may become one instruction."""
+
+
+# Sums
+
+
+@intrinsic
+def multiply_add(_, a, b, c):
+    """Return ``a·b + c``, lane by lane; rounded once where the processor can."""
+    return each_item([a, b, c], item_of(c), lambda _, builder, *values: fma(builder, *values))
+
+
+@intrinsic
+def sum_products(_, xs, ws, start):
+    """Return ``start + Σ xₖ·wₖ``; from four products on as two sums, which run side by side."""
+
+    def generate(context, builder, signature, arguments):
+        unpacked = [cgutils.unpack_tuple(builder, a) for a in arguments[:2]]
+        pairs = list(zip(*unpacked, strict=True))
+        first = arguments[2]
+        for x, w in pairs[::2] if len(pairs) > 3 else pairs:
+            first = fma(builder, x, w, first)
+        if len(pairs) < 4:
+            return first
+        second = builder.fmul(*pairs[1], flags=("contract",))
+        for x, w in pairs[3::2]:
+            second = fma(builder, x, w, second)
+        return builder.fadd(first, second)
+
+    return start(xs, ws, start), generate
+
+
+def _sum_lanes(builder, value):
+    """Return the sum of the lanes, added up in pairs."""
+    name, element = f"llvm.vector.reduce.fadd.{suffix(value.type)}", value.type.element
+    return call(builder, name, [element(-0.0), value], element, fastmath=("reassoc",))
+
+
+@intrinsic
+def sum_lanes(_, vectors):
+    """Return a vector whose lanes are the sums of the lanes of each vector in a tuple.
+
+    Two vectors become one of the same length, with half as many lanes for each sum.
+    """
+    count = vectors.count
+    made = Vector(vectors.dtype.dtype, count)
+
+    def generate(context, builder, signature, arguments):
+        # Each item: a vector and the sums that it holds, in the order of its lanes.
+        items = [(v, [k]) for k, v in enumerate(cgutils.unpack_tuple(builder, arguments[0]))]
+        least = max(1, 128 // vectors.dtype.dtype.bitwidth)  # shorter vectors are no faster
+        items = [(_folded(builder, v, least), held) for v, held in items]
+        while len(items) > 1:
+            middle = len(items) // 2
+            pairs = zip(items[:middle], items[middle:], strict=True)
+            items = [_paired(builder, *pair) for pair in pairs]
+        value, held = items[0]
+        share = value.type.count // count  # lanes of a sum
+        for _ in range(share.bit_length() - 1):
+            even, odd = (range(i, value.type.count, 2) for i in (0, 1))
+            value = builder.fadd(shuffle(builder, value, even), shuffle(builder, value, odd))
+        return shuffle(builder, value, [held.index(k) for k in range(count)])
+
+    return made(vectors), generate
+
+
+def _folded(builder, value, least):
+    """Return the sum of a vector's halves, and of that one's, down to `least` lanes."""
+    while value.type.count > least:
+        lanes = value.type.count
+        low, high = range(lanes // 2), range(lanes // 2, lanes)
+        value = builder.fadd(shuffle(builder, value, low), shuffle(builder, value, high))
+    return value
+
+
+def _paired(builder, first, second):
+    """Return one vector of the sums of pairs in two, and the sums that its lanes belong to."""
+    (a, held_a), (b, held_b) = first, second
+    lanes = a.type.count
+    if len(held_a) == lanes:  # sums already
+        return shuffle(builder, a, range(2 * lanes), b), held_a + held_b
+    pairs = range(0, 2 * lanes, 2)  # lanes of `a`, then of `b`
+    even, odd = (shuffle(builder, a, [k + i for k in pairs], b) for i in (0, 1))
+    return builder.fadd(even, odd), held_a + held_b
+
+
+@intrinsic
+def add_sums(_, totals, vectors):
+    """Return the tuple of float64 totals, each with the sum of a vector's lanes added."""
+    number = vectors.dtype.dtype
+
+    def emit(context, builder, total, vector):
+        value = context.cast(builder, _sum_lanes(builder, vector), number, types.float64)
+        return builder.fadd(total, value)
+
+    return each_item([totals, vectors], types.float64, emit)
+
+
+@intrinsic
+def add_to_array(_, array, values):
+    """Add the tuple's values to the first numbers of a float64 array."""
+
+    def generate(context, builder, signature, arguments):
+        number = context.get_value_type(types.float64)
+        for k, value in enumerate(cgutils.unpack_tuple(builder, arguments[1])):
+            address = address_of(context, builder, array, arguments[0], PLACE(k), number)
+            builder.store(builder.fadd(builder.load(address), value), address)
+        return context.get_dummy_value()
+
+    return types.void(array, values), generate
+
+
+# Operators, so that a slope written for NumPy arrays also runs on vectors
+
+
+def _common(a, b):
+    """Return the vector type of two operands, one of which may be a number, or None."""
+    vectors = {kind for kind in (a, b) if isinstance(kind, Vector)}
+    others = [kind for kind in (a, b) if not isinstance(kind, (Vector, types.Number))]
+    return vectors.pop() if len(vectors) == 1 and not others else None
+
+
+def _lanes(context, builder, value, kind, vector):
+    """Return a vector; a number takes the vector's dtype, as Python's do beside an array's."""
+    if isinstance(kind, Vector):
+        return value
+    number = context.cast(builder, value, kind, vector.dtype)
+    return spread_value(builder, number, context.get_value_type(vector))
+
+
+def _binary(function, emit, mask=False):
+    """Let a function of two operands take vectors; with `mask` its result is a mask."""
+
+    @intrinsic
+    def operation(_, a, b):
+        vector = _common(a, b)
+
+        def generate(context, builder, signature, arguments):
+            values = zip(arguments, (a, b), strict=True)
+            return emit(builder, *(_lanes(context, builder, v, k, vector) for v, k in values))
+
+        return (Vector(types.boolean, vector.lanes) if mask else vector)(a, b), generate
+
+    @overload(function, inline="always")
+    def typed(a, b):
+        return None if _common(a, b) is None else lambda a, b: operation(a, b)
+
+
+_binary(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=CONTRACT))
+_binary(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=CONTRACT))
+_binary(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=CONTRACT))
+_binary(operator.truediv, lambda builder, a, b: builder.fdiv(a, b, flags=CONTRACT))

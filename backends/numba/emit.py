@@ -1,0 +1,119 @@
+"""SIMD vectors as a Numba type, and what emits LLVM code for them."""
+
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import models, register_model
+
+LINE_BYTES = 64
+"""Size of a cache line in bytes: what memory delivers at a time."""
+
+INDEX, PLACE, BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
+
+
+class Vector(types.Type):
+    """The type of `lanes` numbers of one dtype: float32, float64, or boolean for a mask."""
+
+    def __init__(self, dtype: types.Type, lanes: int) -> None:
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(name=f"Vector({dtype}, {lanes})")
+
+
+@register_model(Vector)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Any) -> None:
+        mask = isinstance(vector.dtype, types.Boolean)
+        element = ir.IntType(1) if mask else manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
+
+
+def item_of(kind):
+    """Return the type of a tuple's items; any other type is its own item."""
+    return kind.dtype if isinstance(kind, types.UniTuple) else kind
+
+
+def each_item(kinds, result, emit):
+    """Return what an intrinsic returns: `emit` for every item of the tuples among `kinds`."""
+    counts = {kind.count for kind in kinds if isinstance(kind, types.UniTuple)}
+    if not counts:
+        return result(*kinds), lambda context, builder, _, values: emit(
+            context, builder, *values
+        )
+    (count,) = counts
+    made = types.UniTuple(result, count)
+
+    def generate(context, builder, _, arguments):
+        items = [
+            cgutils.unpack_tuple(builder, value)
+            if isinstance(kind, types.UniTuple)
+            else [value] * count
+            for kind, value in zip(kinds, arguments, strict=True)
+        ]
+        values = [emit(context, builder, *group) for group in zip(*items, strict=True)]
+        return context.make_tuple(builder, made, values)
+
+    return made(*kinds), generate
+
+
+def call(builder, name, arguments, result=None, **flags):
+    """Call an LLVM intrinsic; its result has the first argument's type unless told."""
+    kind = ir.FunctionType(result or arguments[0].type, [a.type for a in arguments])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, arguments, **flags)
+
+
+def suffix(kind):
+    """Return how LLVM's intrinsics name a vector's type."""
+    return f"v{kind.count}f{32 if kind.element == ir.FloatType() else 64}"
+
+
+def fma(builder, a, b, c):
+    """Return ``a·b + c``."""
+    return call(builder, f"llvm.fmuladd.{suffix(a.type)}", [a, b, c])
+
+
+def shuffle(builder, a, lanes, b=None):
+    """Return the lanes with these numbers, counted through `a` and then `b`."""
+    mask = ir.Constant(ir.VectorType(INDEX, len(lanes)), list(lanes))
+    return builder.shuffle_vector(a, b or ir.Constant(a.type, ir.Undefined), mask)
+
+
+def spread_value(builder, value, kind):
+    """Return a vector with the number in every lane."""
+    unset = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(unset, value, INDEX(0))
+    return shuffle(builder, first, [0] * kind.count)
+
+
+def first_lanes(builder, kind, count):
+    """Return the mask that is true in the first `count` lanes."""
+    number = INDEX if kind.element == ir.FloatType() else PLACE  # as long as the lanes
+    lanes = ir.VectorType(number, kind.count)
+    numbers = ir.Constant(lanes, list(range(kind.count)))
+    count = spread_value(
+        builder, builder.trunc(count, number) if number is INDEX else count, lanes
+    )
+    return builder.icmp_signed("<", numbers, count)
+
+
+def address_of(context, builder, array, value, index, target):
+    """Return ``&array[index]`` as a pointer to `target`."""
+    data = context.make_array(array)(context, builder, value).data
+    return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
+
+
+def load_vector(context, builder, array, value, index, kind, keep=None):
+    """Load a vector; with `keep`, only so many lanes, and zeros in the others."""
+    address = address_of(context, builder, array, value, index, kind)
+    align = array.dtype.bitwidth // 8
+    if keep is None:
+        return builder.load(address, align=align)
+    mask = first_lanes(builder, kind, keep)
+    arguments = [address, INDEX(align), mask, ir.Constant(kind, None)]
+    return call(builder, f"llvm.masked.load.{suffix(kind)}.p0", arguments, kind)

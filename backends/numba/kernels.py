@@ -1,0 +1,244 @@
+"""The loops over rows, each written once: what a `Loop` says is known to the compiler.
+
+Sums within a block of rows are in the data's dtype, sums over blocks are float64.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numba.extending import overload
+
+from backends.numba.arithmetic import (
+    add_sums,
+    add_to_array,
+    multiply_add,
+    sum_lanes,
+    sum_products,
+)
+from backends.numba.emit import LINE_BYTES
+from backends.numba.slopes import slope_of
+from backends.numba.vectors import (
+    first_lane,
+    keep_first,
+    lanes_of,
+    load,
+    load_features,
+    load_places,
+    plus,
+    prefetch,
+    repeat,
+    spaced,
+    spread,
+    spread_array,
+    spread_lanes,
+    store,
+    times,
+    zero_vector,
+)
+
+LINE_ROWS = 8192
+"""Rows in a block of a loop whose vectors hold one feature of many rows."""
+
+BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
+"""Size of a block of long rows, in bytes and in rows: the greater number of rows counts."""
+
+VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
+"""Freedom of the compiler in plain sums. ``fastmath=True`` would also assume that no number
+is NaN or infinite."""
+
+
+@njit(forceinline=True)
+def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
+    """Return the sums with one vector of rows added, from row `i` on; `keep` of them if given.
+
+    `columns` is None for rows as they lie in memory, or the distance between two columns.
+    """
+    if columns is None:
+        xs = load_features(flat, i, ws, keep)
+    else:
+        xs = load(flat, spaced(i, columns, len(ws), 1), ws[0], keep)
+    p = sum_products(xs, ws, spread(0, ws[0]))
+    r = slope_of(slope, p, load(y, i, ws[0], keep))
+    return multiply_add(xs, keep_first(r, keep), sums)
+
+
+@njit(forceinline=True)
+def ask_ahead(loop, flat, columns, y, ws, i):
+    """Ask for the cache lines of a vector of rows, from row `i` on."""
+    if columns is None:
+        prefetch(flat, loop.features * i, ws, False)
+    else:
+        prefetch(flat, spaced(i, columns, loop.features, 1), ws[0], False)
+    if loop.features == 1:
+        prefetch(y, i, ws[0], False)
+
+
+@njit(forceinline=True)
+def feature_sums(loop, slope, ahead, flat, columns, y, w):
+    """Return the sums of rows with few features: a vector holds one feature of many rows.
+
+    `loop.places` ranges of the rows are read side by side.
+    """
+    n, none = len(y), zero_vector(flat, loop.vector_bytes)
+    zeros, lanes = repeat(none, loop.features), lanes_of(none)
+    ws, sums, totals = spread_array(w, zeros), zeros, repeat(0.0, loop.features)
+    apart = n // (loop.places * lanes) * lanes
+    ahead, rows = ahead * (LINE_BYTES // y.itemsize) // loop.features, LINE_ROWS // loop.places
+    for start in range(0, apart, rows):
+        if start:
+            totals, sums = add_sums(totals, sums), zeros
+        for i in range(start, min(start + rows, apart), lanes):
+            for place in spaced(i, apart, loop.places, 1):
+                if ahead:
+                    ask_ahead(loop, flat, columns, y, zeros, place + ahead)
+                sums = add_lanes(slope, flat, columns, y, ws, sums, place, None)
+    for i in range(loop.places * apart, n, lanes):
+        sums = add_lanes(slope, flat, columns, y, ws, sums, i, n - i)
+    return add_sums(totals, sums)
+
+
+@njit
+def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
+    """Add rows that fill a vector each, as the weights and the sums do."""
+    none = zero_vector(flat, loop.vector_bytes)
+    ws, g = load(w, 0, none, None), load(sums, 0, none, None)
+    ahead *= LINE_BYTES // w.itemsize
+    for i in range(start, stop):
+        rows = spaced(i, apart, loop.places, 1)
+        places = times(rows, d)
+        xs = load(flat, places, none, None)
+        if ahead:
+            prefetch(flat, plus(places, ahead), none, False)
+        p = sum_lanes(multiply_add(xs, ws, repeat(none, loop.places)))
+        r = slope_of(slope, p, load_places(y, rows))
+        g = sum_products(xs, spread_lanes(r, none), g)
+    store(sums, 0, g)
+
+
+@njit
+def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
+    """Add rows of many vectors, several rows at a time: they share the loads of w and the sums.
+
+    `loop.rows` rows from each of `loop.places` places are taken together. With `loop.ahead`
+    the next rows of each place are asked for in order, half of their lines while the
+    predictions are made and half while the sums are.
+    """
+    none = zero_vector(flat, loop.vector_bytes)
+    lanes, ahead = lanes_of(none), ahead * LINE_BYTES // w.itemsize
+    for i in range(start, stop, loop.rows):
+        rows = spaced(i, apart, loop.places, loop.rows)
+        places = times(rows, d)
+        asked = plus(times(spaced(i + loop.rows, apart, loop.places, 1), d), ahead)
+        s = repeat(none, loop.abreast)
+        for j in range(0, len(w), lanes):
+            if ahead:
+                prefetch(flat, plus(asked, loop.asked * j), repeat(none, loop.asked), loop.far)
+            s = multiply_add(load(flat, plus(places, j), none, None), load(w, j, none, None), s)
+        r = spread_lanes(slope_of(slope, sum_lanes(s), load_places(y, rows)), none)
+        asked = plus(asked, loop.asked * d)
+        for j in range(0, len(w), lanes):
+            if ahead and loop.rows > 1:
+                more = plus(asked, loop.asked_later * j)
+                prefetch(flat, more, repeat(none, loop.asked_later), loop.far)
+            xs = load(flat, plus(places, j), none, None)
+            store(sums, j, sum_products(xs, r, load(sums, j, none, None)))
+
+
+@njit
+def zeros_on_lines(count, like):
+    """Return an array of `count` zeros that begins at a cache line."""
+    room = np.zeros(count + LINE_BYTES // like.itemsize, like.dtype)
+    first = -room.ctypes.data % LINE_BYTES // like.itemsize
+    return room[first : first + count]
+
+
+@njit(fastmath=VECTORISE)
+def dot(a, b):
+    """Return ``a·b``."""
+    total = a.dtype.type(0)
+    for j in range(len(a)):
+        total += a[j] * b[j]
+    return total
+
+
+@njit
+def add_single_rows(slope, x, y, w, none, total, first):
+    """Add the rows from `first` on, one by one: they are few."""
+    n, d = x.shape
+    for i in range(first, n):
+        p = spread(dot(x[i], w), none)  # a slope is never given numbers: it may widen them
+        r = first_lane(slope_of(slope, p, spread(y[i], none)))
+        for j in range(d):
+            total[j] += r * x[i, j]
+
+
+@njit
+def add_rows(loop, slope, ahead, x, y, w, total):
+    """Add the sums of rows with many features, x of shape (n, d), block by block.
+
+    A row is read to the next multiple of a vector's length, into the row behind it, and
+    meets weights of zero there. The last rows, which have none behind them, go one by one.
+    """
+    n, d = x.shape
+    flat, none = x.reshape(n * d), zero_vector(x, loop.vector_bytes)
+    width = -(-d // lanes_of(none)) * lanes_of(none)
+    weights, block = zeros_on_lines(width, x), zeros_on_lines(width, x)
+    for j in range(d):
+        weights[j] = w[j]
+    apart = max(0, n - width // d) // (loop.places * loop.rows) * loop.rows
+    rows = (
+        max(BLOCK_ROWS, BLOCK_BYTES // (d * x.itemsize))
+        // (loop.places * loop.rows)
+        * loop.rows
+    )
+    for start in range(0, apart, rows):
+        stop = min(start + rows, apart)
+        for j in range(width):
+            block[j] = 0
+        add_block(loop, slope, ahead, flat, d, y, weights, block, start, stop, apart)
+        for j in range(d):
+            total[j] += block[j]
+    add_single_rows(slope, x, y, weights[:d], none, total, loop.places * apart)
+
+
+def add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
+    """Add a block of long or short rows to the sums."""
+    raise NotImplementedError  # for compiled functions alone
+
+
+@overload(add_block)
+def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
+    return (add_short_rows if loop.value.attributes["short"] else add_long_rows).py_func
+
+
+def add_gradient(loop, slope, ahead, x, y, w, total):
+    """Add ``Σ slope(xᵢ·w, yᵢ)·xᵢ`` to the float64 total; x is a line, rows or column blocks."""
+    raise NotImplementedError  # for compiled functions alone
+
+
+@overload(add_gradient)
+def _add_gradient(loop, slope, ahead, x, y, w, total):
+    if x.ndim == 1:
+        return lambda loop, slope, ahead, x, y, w, total: add_to_array(
+            total, feature_sums(loop, slope, ahead, x, None, y, w)
+        )
+    if x.ndim == 3:
+        return add_columns
+    if loop.value.attributes["features"] == 1:
+        return add_rows.py_func
+    return lambda loop, slope, ahead, x, y, w, total: add_to_array(
+        total,
+        feature_sums(loop, slope, ahead, x.reshape(x.shape[0] * x.shape[1]), None, y, w),
+    )
+
+
+def add_columns(loop, slope, ahead, x, y, w, total):
+    """Add the sums of x of shape (blocks, d, rows); the last block may hold fewer rows."""
+    d, rows = x.shape[1:]
+    for b in range(len(x)):
+        targets = y[b * rows : (b + 1) * rows]
+        block = x[b].reshape(d * rows)
+        add_to_array(total, feature_sums(loop, slope, ahead, block, rows, targets, w))

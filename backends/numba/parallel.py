@@ -1,0 +1,162 @@
+"""The parallel technique: one vectorised pass over memory a step, a range of rows a thread."""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numba
+import numpy as np
+from numba import njit, prange
+from numpy.typing import ArrayLike
+
+from backends.errors import Weights
+from backends.numba.cache import PACKAGE
+from backends.numba.emit import LINE_BYTES
+from backends.numba.kernels import add_gradient, feature_sums
+from backends.numba.loops import MOST_COLUMNS, MOST_FEW, Loop, fastest
+from backends.numba.plain import Plain, read_only, start
+from backends.numba.slopes import Slope
+from backends.problem import Array, Problem
+
+SERIAL_BYTES = 1 << 18
+"""Size in bytes below which one thread is faster: waking the others takes microseconds."""
+
+COLUMN_ROWS = 8192 - 32
+"""Rows in a block of columns. Columns a power of two apart would contend for the same lines of
+the cache."""
+
+LINE_NUMBERS = LINE_BYTES // 8
+"""float64 numbers in a cache line: no two threads write to the same line."""
+
+
+@njit(cache=True, nogil=True)
+def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
+    """Take steps ``w ← w − rate·Σ slope·x`` in this thread; `gradient` is the last sum.
+
+    Without the interpreter's lock: a thread that streams computes while others read.
+    """
+    for _ in range(steps):
+        if x.ndim == 1:  # a hundred rows take no longer than it does to write and read a sum
+            gradient[0] = feature_sums(loop, slope, ahead, x, None, y, w)[0]
+            w[0] -= rate * gradient[0]
+            continue
+        for j in range(len(w)):
+            gradient[j] = 0.0
+        add_gradient(loop, slope, ahead, x, y, w, gradient)
+        for j in range(len(w)):
+            w[j] -= rate * gradient[j]
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def parallel_descent(x, y, w, gradient, rate, steps, loop, slope, ahead, threads):
+    """Take the same steps, a range of rows a thread; their sums are added in order.
+
+    Nothing is allocated from step to step: arrays for each step, and a function to start
+    the threads, cost 4 µs more.
+    """
+    d, held = len(w), x.shape[2] if x.ndim == 3 else 1  # rows that an item of x holds
+    partial = np.empty((threads, -(-d // LINE_NUMBERS) * LINE_NUMBERS))
+    for _ in range(steps):
+        for thread in prange(threads):
+            first, last = thread * len(x) // threads, (thread + 1) * len(x) // threads
+            mine = partial[thread, :d]
+            for j in range(d):
+                mine[j] = 0.0
+            targets = y[first * held : last * held]
+            add_gradient(loop, slope, ahead, x[first:last], targets, w, mine)
+        for j in range(d):
+            gradient[j] = partial[0, j]
+            for thread in range(1, threads):
+                gradient[j] += partial[thread, j]
+            w[j] -= rate * gradient[j]
+
+
+@njit(cache=True, nogil=True)
+def fill_columns(x, columns, features, package):
+    """Copy rows to blocks of columns, (blocks, d, rows); the last block may stay half empty.
+
+    The compiler knows the length of the tuple `features`, as it does not know a shape. With
+    it the loop loads whole vectors and sorts their numbers by feature in registers.
+    """
+    width, rows = len(features), columns.shape[2]
+    for b in range(len(columns)):
+        # Slices first: an index with an offset may be negative, for all that Numba knows.
+        block, part = columns[b], x[b * rows : (b + 1) * rows]
+        flat = part.reshape(len(part) * width)
+        for i in range(len(part)):
+            for j in range(width):
+                block[j, i] = flat[i * width + j]
+
+
+def in_columns(x: Array) -> Array:
+    """Copy x, (n, d), to blocks of columns, (blocks, d, rows)."""
+    n, d = x.shape
+    rows = min(COLUMN_ROWS, n)
+    columns = np.empty((-(-n // rows), d, rows), x.dtype)
+    fill_columns(x, columns, (0,) * d, PACKAGE)
+    return read_only(columns)
+
+
+class Parallel(Plain):
+    """One pass over memory a step: vectorised, in blocks, a range of rows a thread.
+
+    The layout follows the shape. One feature is a line. Two to four are sorted in
+    registers, five to eight are laid out in blocks of columns, so that a vector holds one
+    feature of many rows. More features fill vectors of their own. Small data are left to
+    one thread. Sums within a block are in the data's dtype, sums over blocks are float64.
+    """
+
+    joins_a_line = True
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        super().__init__(problem, learning_rate, device)
+        small = problem.bytes_per_step < SERIAL_BYTES
+        self.threads = 1 if small else numba.get_num_threads()
+        self.laid_out = self.x
+        if problem.features == 1:
+            self.laid_out = self.x[:, 0]
+        elif MOST_FEW < problem.features <= MOST_COLUMNS and not problem.single_pass:
+            self.laid_out = in_columns(self.x)
+
+    @cached_property
+    def loop(self) -> Loop:
+        """The loop that takes the rows; the faster of two is found out at the first call."""
+
+        def trial(x: Array, y: Array, steps: int, loop: Loop) -> object:
+            w = np.zeros(self.x.shape[1])
+            return descend(x, y, w, 0.0, steps, self.threads, loop, self.slope)
+
+        return fastest(self.laid_out, self.y, self.threads, trial)
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        w = start(w)
+        self._descend(w, self.rate, steps)
+        return w
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        return self._descend(start(w), 0.0, 1)
+
+    def _descend(self, w: Weights, rate: float, steps: int) -> Weights:
+        x, y = self.laid_out, self.y
+        return descend(x, y, w, rate, steps, self.threads, self.loop, self.slope)
+
+
+def descend(
+    x: Array,
+    y: Array,
+    w: Weights,
+    rate: float,
+    steps: int,
+    threads: int,
+    loop: Loop,
+    slope: Slope,
+) -> Weights:
+    """Take steps from `w` to it, by so many threads; return ``Σ slope·x`` of the last step."""
+    gradient = np.zeros(len(w))
+    if threads == 1:
+        serial_descent(x, y, w, gradient, rate, steps, loop, slope, loop.ahead)
+    else:
+        parallel_descent(x, y, w, gradient, rate, steps, loop, slope, loop.ahead, threads)
+    return gradient

@@ -1,0 +1,85 @@
+"""The plain technique: the loops as one would write them down, in float64."""
+
+# mypy: allow-untyped-defs
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike
+
+from backends.errors import Weights
+from backends.numba.cache import PACKAGE
+from backends.numba.slopes import SQUARED_ERROR, slope_of
+from backends.problem import Array, Problem
+
+
+@njit(cache=True, nogil=True)
+def descent(x, y, w, rate, steps, slope):
+    """Return w after `steps` steps: row by row, with float64 sums."""
+    for _ in range(steps):
+        gradient = sums(x, y, w, slope)
+        for j in range(len(w)):
+            w[j] -= rate * gradient[j]
+    return w
+
+
+@njit(cache=True, nogil=True)
+def sums(x, y, w, slope):
+    """Return ``Σ slope(xᵢ·w, yᵢ)·xᵢ``, shape (d,), float64."""
+    n, d = x.shape
+    gradient = np.zeros(d)
+    for i in range(n):
+        prediction = 0.0
+        for j in range(d):
+            prediction += x[i, j] * w[j]
+        factor = slope_of(slope, prediction, np.float64(y[i]))
+        for j in range(d):
+            gradient[j] += x[i, j] * factor
+    return gradient
+
+
+@njit(cache=True, nogil=True)
+def mean_squared_error(x, y, w, package):
+    """Return ``mean((x·w − y)²)``, summed in float64."""
+    n, d = x.shape
+    total = 0.0
+    for i in range(n):
+        residual = -np.float64(y[i])
+        for j in range(d):
+            residual += x[i, j] * w[j]
+        total += residual * residual
+    return total / n
+
+
+class Plain:
+    """The compiled loop: row by row, in float64, by one thread."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        x = np.ascontiguousarray(problem.x).reshape(problem.rows, problem.features)
+        self.x, self.y = read_only(x), read_only(np.ascontiguousarray(problem.y))
+        self.rate = 2 * learning_rate / problem.rows
+        self.slope = SQUARED_ERROR
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        result: Weights = descent(self.x, self.y, start(w), self.rate, steps, self.slope)
+        return result
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        result: Weights = sums(self.x, self.y, start(w), self.slope)
+        return result
+
+    def loss(self, w: ArrayLike) -> float:
+        return float(mean_squared_error(self.x, self.y, start(w), PACKAGE))
+
+
+def read_only(values: Array) -> Array:
+    """Return a read-only view: Numba compiles anew for a writable array, another type."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
+def start(w: ArrayLike) -> Weights:
+    """Return a copy of the weights in float64: the loops write to it."""
+    return np.array(w, dtype=np.float64)

@@ -1,0 +1,124 @@
+"""Numba's cache on disk: it notices edits, and there always is a folder for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numba")
+
+from backends.numba.slopes import fingerprint
+
+ROOT = Path(__file__).parents[3]
+
+GRADIENT = """
+import numpy as np
+from backends import Problem, open_backend
+x = np.arange(60, dtype=np.float32).reshape(20, 3)
+backend = open_backend("numba:parallel").place(Problem(x, np.ones(20, np.float32)), 0.1)
+print(*backend.gradient(np.ones(3)))
+from backends.numba.parallel import serial_descent
+print(sum(serial_descent.stats.cache_hits.values()))
+"""
+
+
+def copied(folder: Path) -> Path:
+    """Return a folder with a copy of the package `backends`, without what is compiled."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "backends", folder / "backends", ignore=ignored)
+    return folder
+
+
+def run(code: str, folder: Path, **environment: str) -> list[str]:
+    """Run Python code on the copied package; return the lines that it printed."""
+    cleared = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=cleared | {"PYTHONPATH": str(folder)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after"),
+    [
+        ("emit.py", '"llvm.fmuladd.', '"llvm.fma.'),
+        ("kernels.py", "r = slope_of(slope, p,", "r = slope_of(slope, p + p,"),
+        ("slopes.py", "return p - y", "return p - y - y"),
+    ],
+)
+def test_an_edit_in_any_file_compiles_anew(
+    tmp_path: Path, file: str, before: str, after: str
+) -> None:
+    """Seen red where only the file of the function that Python calls counted."""
+    folder = copied(tmp_path)
+    first = run(GRADIENT, folder)
+    assert run(GRADIENT, folder) == [first[0], "1"]  # from the cache
+    edited = folder / "backends" / "numba" / file
+    text = edited.read_text()
+    assert before in text
+    edited.write_text(text.replace(before, after))
+    changed, hits = run(GRADIENT, folder)
+    assert hits == "0"
+    assert (changed == first[0]) == (file == "emit.py")  # one product and sum as before
+
+
+UNKNOWN = """
+import os, pwd
+os.environ.pop("HOME", None)
+def unknown(_):
+    raise KeyError("no such user")
+pwd.getpwuid = unknown
+"""
+
+READ_ONLY = """
+import os
+really = os.access
+os.access = lambda path, mode: False if "backends" in str(path) else really(path, mode)
+"""
+
+
+@pytest.mark.parametrize("user", ["", UNKNOWN])
+def test_numba_runs_where_it_can_write_to_no_folder_of_its_own(
+    tmp_path: Path, user: str
+) -> None:
+    """A file where the cache's folder should be stops root, too."""
+    pytest.importorskip("pwd")
+    folder = copied(tmp_path)
+    (folder / "backends" / "numba" / "__pycache__").write_text("")
+    end = "import os; print(os.environ['NUMBA_CACHE_DIR'], os.path.isdir('~'))"
+    gradient, _, found = run(
+        (user + READ_ONLY if user else "") + GRADIENT + end, folder, HOME="/dev/null"
+    )
+    assert gradient
+    temporary, tilde = found.split()
+    assert tilde == "False"
+    assert not Path(temporary).exists()  # gone with the process
+
+
+def test_a_slopes_fingerprint_holds_all_that_it_computes_with() -> None:
+    def made(delta: float) -> object:
+        def slope(xp: object, p: float, y: float, scale: float = 1) -> float:
+            return scale * (p - y) + delta
+
+        return slope
+
+    def other(xp: object, p: float, y: float, scale: float = 2) -> float:
+        return scale * (p - y)
+
+    assert fingerprint(made(1.0)) == fingerprint(made(1.0))
+    assert fingerprint(made(1.0)) != fingerprint(made(2.0))
+    scaled = made(1.0)
+    scaled.__defaults__ = (3,)  # type: ignore[attr-defined]
+    assert fingerprint(scaled) != fingerprint(made(1.0))
+    assert fingerprint(other) != fingerprint(made(1.0))

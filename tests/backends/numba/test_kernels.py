@@ -1,0 +1,138 @@
+"""Every loop of numba:parallel against float64 sums: shapes, dtypes, threads, last rows."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.problem import DTYPES, Array, Problem
+
+pytest.importorskip("numba")
+
+from numba import get_num_threads
+
+from backends.numba import loops
+from backends.numba.loops import COLUMNS, FEW, LINE, LINE_ASKING, SHORT, Loop
+from backends.numba.parallel import Parallel, descend, in_columns
+from backends.numba.slopes import SQUARED_ERROR
+
+LONG = loops.STREAMS, loops.PAIRS, loops.ABREAST
+
+
+def error(got: Array, x: Array, y: Array, w: Array) -> float:
+    """Return a gradient's distance from the float64 one, relative to its terms' length."""
+    columns = np.ascontiguousarray(x.T, dtype=np.float64)
+    # NumPy sums along a row in pairs; BLAS would be less exact than the loops.
+    expected = np.sum(columns * (w @ columns - y), axis=1)
+    terms = np.abs(columns) @ (np.abs(w) @ np.abs(columns) + np.abs(y))
+    return float(np.max(np.abs(got - expected) / terms))
+
+
+def guarded(rows: int, features: int, dtype: str, seed: int = 0) -> tuple[Array, Array, Array]:
+    """Return x, y and w; x and y end before NaN, which shows in every sum that reads it."""
+    rng = np.random.default_rng([rows, features, seed])
+    x = rng.standard_normal((rows + 1, features), dtype=dtype)
+    y = rng.standard_normal(rows + 1, dtype=dtype)
+    x[rows] = y[rows] = np.nan
+    w = rng.standard_normal(features).astype(dtype).astype(np.float64)
+    return x[:rows], y[:rows], w
+
+
+def loops_for(features: int, dtype: str) -> list[Loop]:
+    """Return every loop that may take rows of so many features, whatever their number."""
+    size = features * np.dtype(dtype).itemsize
+    if features == 1:
+        return [LINE, LINE_ASKING]
+    if features in FEW:
+        return [FEW[features]]
+    short = [loop for most, loop in SHORT.items() if size <= most]
+    return [*short, *LONG, *([COLUMNS[features]] if features in COLUMNS else [])]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=st.one_of(st.integers(1, 300), st.integers(8_000, 8_400), st.integers(16_000, 20_000)),
+    features=st.sampled_from([1, 2, 3, 4, 5, 8, 9, 16, 17, 31, 33]),
+    dtype=st.sampled_from(DTYPES),
+    threads=st.integers(1, 3),
+    data=st.data(),
+)
+def test_every_loop_sums_all_rows_and_no_others(
+    rows: int, features: int, dtype: str, threads: int, data: st.DataObject
+) -> None:
+    loop = data.draw(st.sampled_from(loops_for(features, dtype)))
+    x, y, w = guarded(rows, features, dtype)
+    laid_out = x
+    if features == 1:
+        laid_out = x[:, 0]
+    elif loop is COLUMNS.get(features):
+        laid_out = in_columns(x)
+    threads = min(threads, get_num_threads())
+    got = descend(laid_out, y, w.copy(), 0.0, 1, threads, loop, SQUARED_ERROR)
+    assert error(got, x, y, w) < 16 * np.finfo(dtype).eps  # a row left out: 5e-5 and more
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows", [1, 2, 5, 64, 257])
+def test_rows_of_every_length_that_come_from_the_caches(dtype: str, rows: int) -> None:
+    off = {}
+    for features in (*range(1, 21), 31, 32, 33, 63, 64, 65, 127, 128, 129, 500, 1000):
+        x, y, w = guarded(rows, features, dtype)
+        for single in (False, True):  # laid out anew, or as they lie
+            got = Parallel(Problem(x, y, single_pass=single), 0.1, "cpu").gradient(w)
+            off[features, single] = error(got, x, y, w)
+    assert max(off.values()) < 2 * np.finfo(dtype).eps, off
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("features", [9, 16, 17, 32, 50, 65, 127, 300, 500, 1001, 2000])
+@pytest.mark.parametrize("more", [1, 3, 7])
+def test_rows_of_every_length_that_come_from_memory(
+    dtype: str, features: int, more: int
+) -> None:
+    """More than `FAR_BYTES` a thread; the last rows, which no group takes, stand out."""
+    a_row = features * np.dtype(dtype).itemsize
+    rows = int(1.1 * loops.FAR_BYTES * get_num_threads() / a_row) // 8 * 8 + more
+    x, y, w = guarded(rows, features, dtype)
+    y[-more:] = 1e4
+    placed = Parallel(Problem(x, y), 1e-3, "cpu")
+    got = placed.gradient(w)
+    each = {placed.loop: got}
+    if placed.loop in LONG:  # whichever is faster here
+        take = partial(descend, x, y, rate=0.0, steps=1, threads=get_num_threads())
+        each = {loop: take(w.copy(), loop=loop, slope=SQUARED_ERROR) for loop in LONG}
+        np.testing.assert_array_equal(got, each[placed.loop])
+    exact = x.astype(np.float64)
+    expected = exact.T @ (exact @ w - y)
+    tolerance = 1e-5 if dtype == "float32" else 1e-12
+    for gradient in each.values():
+        assert error(gradient, x, y, w) < 2 * np.finfo(dtype).eps
+        scale = tolerance * abs(expected).max()
+        np.testing.assert_allclose(gradient, expected, rtol=0, atol=scale)
+
+
+def test_two_loops_compete_for_long_rows_from_memory_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The trial takes the other loop when it is faster for certain, and is made once."""
+    x, y = np.ones((40_000, 1000), np.float32), np.ones(40_000, np.float32)
+    assert loops.candidates(x, y, 2) == (loops.STREAMS, loops.PAIRS)
+    assert loops.candidates(x[:1000], y[:1000], 2) == (loops.STREAMS,)
+    clock, slow, calls = [0.0], {loops.STREAMS: 1.0, loops.PAIRS: 0.9}, []
+
+    def pretend(x: Array, y: Array, steps: int, loop: Loop) -> None:
+        calls.append(loop)
+        clock[0] += slow[loop]
+
+    monkeypatch.setattr(loops.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(loops, "_fastest", {})
+    assert loops.fastest(x, y, 2, pretend) is loops.PAIRS
+    made = len(calls)
+    assert loops.fastest(x, y, 2, pretend) is loops.PAIRS
+    assert len(calls) == made
+    slow[loops.PAIRS] = 0.97  # level: the usual one
+    assert loops.fastest(x, y, 1, pretend) is loops.STREAMS
