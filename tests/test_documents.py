@@ -64,10 +64,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "parts").mkdir(parents=True)
     (folder / "other-checkout").symlink_to(ROOT)
     rng = np.random.default_rng(0)
-    x = rng.random((60, 2))
-    table = np.column_stack([x, 1 + x @ [2.0, 3.0]])
-    names = ["area", "rooms", "price"]
-    np.savetxt(here / "houses.csv", table, delimiter=",", header=",".join(names), comments="")
+    x = rng.random((60, 3))
+    table = np.column_stack([x, 1 + x @ [2.0, 3.0, 1.0]])
+    names = ["area", "rooms", "area, m²", "price"]
+    header = ",".join(f'"{name}"' for name in names)
+    csv = here / "houses.csv"
+    np.savetxt(csv, table, delimiter=",", header=header, comments="", encoding="utf-8")
+    np.save(here / "X.npy", x)
+    np.save(here / "y.npy", table[:, -1])
     if find_spec("pyarrow"):
         import pyarrow as pa
         from pyarrow import parquet
@@ -89,11 +93,12 @@ def run(place: Path, arguments: tuple[str, ...]) -> subprocess.CompletedProcess[
     return subprocess.run(
         [sys.executable, "-m", "bench", *arguments],
         cwd=place,
+        input=(place / "houses.csv").read_text(encoding="utf-8") if "-" in arguments else None,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
 
 

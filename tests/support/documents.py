@@ -92,13 +92,17 @@ def _of_page(where: str, text: str) -> Iterator[Example]:
 
 
 def _of_lines(where: str, lines: Iterable[str]) -> Iterator[Example]:
-    """Take commands from a block; after a ``$``, lines without one are output."""
+    """Take commands from a block, of a pipe the last one.
+
+    If some line begins with ``$``, lines that do not are output.
+    """
     joined = "\n".join(lines).replace("\\\n", " ").splitlines()
     shows_output = any(line.startswith("$ ") for line in joined)
     for i, line in enumerate(joined):
         if shows_output and not line.startswith("$ "):
             continue
-        words = tuple(shlex.split(line.removeprefix("$ "), comments=True))
+        whole = shlex.split(line.removeprefix("$ "), comments=True)
+        words = tuple(whole[whole.index("|") + 1 :] if "|" in whole else whole)
         if words:
             rest = joined[i + 1 :] if shows_output else []
             ends = (k for k, later in enumerate(rest) if later.startswith("$ "))
