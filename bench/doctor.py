@@ -17,6 +17,7 @@ from typing import Any, Literal
 from backends.catalogue import devices, open_backend
 from backends.names import Library, Name, libraries
 from backends.synthetic import generate
+from bench.caches import measured_caches
 from bench.host.limits import (
     affinity,
     available_bytes,
@@ -89,6 +90,7 @@ def examine(store: Path, root: Path = ROOT) -> Iterator[Finding]:
     """Look at the machine, then at every library in a process of its own."""
     yield from processor(root)
     yield from memory(root)
+    yield Finding("caches", *measured_caches())
     yield from overrides(os.environ)
     yield disk(store)
     yield compiler()

@@ -70,7 +70,8 @@ class Curve:
         medians = np.array([median(g) for g in groups])
         # One size cannot tell a latency from the cost of its rows.
         latency = min(medians[0], 0.9 * medians[-1]) if len(rows) > 1 else 0.0
-        far = rows >= min(straight, rows[-1])
+        # The smallest size set the latency: nothing of it is left for its rows.
+        far = rows >= max(min(straight, rows[-1]), rows[min(1, len(rows) - 1)])
         a_row = median(
             max(0.0, value - latency) / n
             for n, group, is_far in zip(rows, groups, far, strict=True)

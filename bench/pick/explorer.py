@@ -190,17 +190,14 @@ class Explorer:
             self.record = replace(self.record, complete=True)
             self._save()
 
-    def stage(self, task: Task, seconds: float) -> None:
-        """Run the child of a later stage: in what is left of the budget, or a little longer.
+    def can_spend(self, seconds: float) -> bool:
+        """Return whether so many seconds are left, with the budget's allowance."""
+        return self.left + OVERRUN * self.budget >= seconds
 
-        Parameters
-        ----------
-        task : Task
-        seconds : float
-            How long the child takes usually.
-        """
+    def stage(self, task: Task) -> None:
+        """Run the child of a later stage in what is left of the budget."""
         assert self.measure is not None  # noqa: S101 the explorer was entered
-        most = max(self.left + OVERRUN * self.budget, seconds)
+        most = self.left + OVERRUN * self.budget
         self._begin()
         self.keep(task, self.measure.run(task, most))
         self._save()

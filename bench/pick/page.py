@@ -85,8 +85,11 @@ def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
         parts.append(
             Text("✗: more memory than there is; the time is what it would take", "dim")
         )
-    silent = [c for c in answer.candidates if c.total_s is None]
-    parts += [Text(f"{c.backend}: {c.reason}", "dim") for c in silent]
+    silent: dict[str, list[str]] = {}
+    for line in answer.candidates:
+        if line.total_s is None:
+            silent.setdefault(line.reason, []).append(line.backend)
+    parts += [Text(f"{', '.join(names)}: {why}", "dim") for why, names in silent.items()]
     if answer.crossovers:
         k = plural(answer.request.iterations, "iteration")
         parts += [Text(), Text(f"Where the fastest changes, at {k}:")]

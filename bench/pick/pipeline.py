@@ -31,6 +31,9 @@ from bench.pick.recommend import Answer, Request, recommend
 from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
 from bench.results.record import Record
 
+RESERVE = 0.15
+"""Largest share of the budget that is kept for measuring the exchange between workers."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -194,7 +197,8 @@ def _explore(explorer: Explorer, report: Report) -> bool:
         report(what, share, so_far(known))
 
     def reserve(known: Known) -> float:
-        return exchange.missing_s(known, explorer.records)
+        seconds = exchange.missing_s(known, explorer.records)
+        return seconds if seconds <= RESERVE * explorer.budget else 0.0
 
     try:
         explorer.explore(tell, reserve)
@@ -253,8 +257,9 @@ def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Pi
     model = picked.known.models[answer.loop_pick]
     several = None
     if exchange.wanted(model, request, fits=answer.fits) and exchange.installed():
-        if exchange.exchange_s(explorer.records, request) is None:
-            explorer.stage(exchange.task(request), exchange.STAGE_S)
+        unknown = exchange.exchange_s(explorer.records, request) is None
+        if unknown and explorer.can_spend(exchange.STAGE_S):
+            explorer.stage(exchange.task(request))
         seconds = exchange.exchange_s(explorer.records, request)
         several = None if seconds is None else exchange.across(model, request, seconds)
     return replace(picked, a_pass_s=a_pass, machines=several)

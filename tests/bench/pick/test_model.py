@@ -121,6 +121,19 @@ def test_beyond_the_largest_size_all_that_was_read_from_memory_counts() -> None:
     assert m.step_s(10_000) == pytest.approx(1e-6)
 
 
+def test_two_sizes_in_memory_give_the_cost_of_a_row() -> None:
+    """Seen red: half of it, since the smaller size, whose time is the latency, counted as 0."""
+    sizes = {1_000_000: 1e-3, 30_000_000: 3e-2}
+    seen = replace(observed(), step=tuple(Sample(n, s) for n, s in sizes.items()))
+    in_memory = CostModel("numpy", seen, 1, "float32", cache_bytes=1 << 20)
+    assert in_memory.step_s(3_000_000_000) == pytest.approx(3.0, rel=0.04)
+
+
+def test_one_size_gives_its_rows_all_of_its_time() -> None:
+    seen = replace(observed(), step=(Sample(10_000_000, 1e-2),))
+    assert model(seen).step_s(1_000_000_000) == pytest.approx(1.0)
+
+
 def test_a_grams_step_reads_no_row() -> None:
     steps = tuple(Sample(n, 5e-6 if n == SIZES[-1] else 1e-6) for n in SIZES)
     gram = model(replace(observed(), step=steps), "numpy:gram")

@@ -165,6 +165,27 @@ def test_the_sentence_needs_no_glossary() -> None:
         assert word not in text
 
 
+def test_a_tie_is_named_with_its_reason_in_the_same_line() -> None:
+    """Seen red: the sentence named 3.8 s above a table that began with 3.63 s."""
+    faster = costs("numpy:blocked", step=(1e-5, 1e-9))
+    plain = costs("numpy", step=(1e-5, 1.03e-9))
+    text = sentence(recommend([faster, plain], ask(iterations=10**6), {}))
+    assert text.startswith("Use numpy on this CPU: ")
+    assert "; numpy:blocked, with " in text
+    assert "cannot be told apart from it, and numpy is the plainer of the two" in text
+    assert "told apart" not in sentence(recommend([plain], ask(iterations=10**6), {}))
+
+
+def test_a_tie_of_loops_beside_a_gram_has_its_reason_too() -> None:
+    faster = costs("numpy:blocked", step=(1e-5, 1e-9))
+    plain = costs("numpy", step=(1e-5, 1.03e-9))
+    answer = recommend([faster, plain, GRAM], ask(iterations=10**6), {})
+    assert answer.loop_tied == ("numpy:blocked",)
+    (said,) = [note for note in notes(answer, "", {}, "") if "squared error" in note]
+    assert "numpy:blocked, with " in said
+    assert "cannot be told apart" in said
+
+
 def test_nothing_measured_is_said() -> None:
     answer = recommend([], ask(), {"torch": "the budget ended before it was measured"})
     assert answer.pick is None
