@@ -92,10 +92,12 @@ def select(patterns: Iterable[str], devices: Iterable[str] = ()) -> list[Name]:
             there = [] if "@" in pattern else [replace(named, device=d) for d in devices]
             chosen |= dict.fromkeys(map(check, there or [named]))
             continue
-        found = [e.name for e in entries([pattern]) if e.available]
-        found = [name for name in found if _matches(name, pattern)]
+        matching = [e for e in entries([pattern]) if _matches(e.name, pattern)]
+        found = [entry.name for entry in matching if entry.available]
         if not found:
-            raise BackendError(f"no backend that can run here matches {pattern!r}")
+            reasons = "; ".join(dict.fromkeys(entry.reason for entry in matching))
+            why = f": {reasons}" if reasons else ""
+            raise BackendError(f"no backend that can run here matches {pattern!r}{why}")
         chosen |= dict.fromkeys(found)
     kept = [name for name in chosen if not devices or name.device in devices]
     if devices and not kept:

@@ -47,10 +47,11 @@ def test_a_variable_that_breaks_jax_is_named_and_the_others_go_on(
         assert row["reason"].startswith(f"jax does not {what} with {variable}={value} (")
         assert row["reason"].endswith(f"); unset {variable}, or correct it")
 
-    done = descentbench(jax_alone, "fit", "--backend", "jax:loop")
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert f"{variable}={value}" in line
+    for asked in (("fit", "--backend", "jax:loop"), ("run", "--backend", "jax*")):
+        done = descentbench(jax_alone, *asked)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert f"{variable}={value}" in line
 
 
 # made-up libraries
