@@ -54,32 +54,48 @@ def generate(
 
     x = np.empty((stop - start, features), dtype)
     y = np.empty(stop - start, dtype)
-    truth = 1.0 + 2.0 * np.random.default_rng([seed, features]).random(features)
-    slope = np.array([2.0]) if features == 1 else truth
-    middle = 5.0 / np.sqrt(features) * slope.sum()
-    spread = 10.0 / np.sqrt(12.0 * features) * np.linalg.norm(slope)
+    truth = _truth(features, seed)
     block = max(1024, (1 << 16) // features)
     for first in range(start - start % block, stop, block):
         last = min(first + block, stop)
+        rows_here = range(max(first, start), last)
+        to = slice(rows_here.start - start, last - start)
         # The seed's third word keeps a block's stream apart from the truth's.
         rng = np.random.default_rng([seed, features, 1 + first // block])
         # In the dtype itself: float32 draws are half the work.
         shape = (last - first, features + (features > 1))
-        uniform: Array = rng.random(shape, dtype=dtype.type)  # type: ignore[arg-type]
-        skip = max(start - first, 0)
-        uniform, to = uniform[skip:], slice(max(first, start) - start, last - start)
-        noise = uniform[:, -1]
-        if features == 1:
-            line = 10.0 * np.arange(max(first, start), last) / rows
-            x[to, 0] = line
-            line *= 2.0
-        else:
-            np.multiply(uniform[:, :-1], 10.0 / np.sqrt(features), out=x[to])
-            # Row sums, not a matrix product: BLAS rounds a row by its neighbours.
-            line = (x[to] * truth).sum(axis=1)
-        if loss.targets is None:
-            y[to] = line + 2.0 * noise
-        else:
-            y[to] = loss.targets((line - middle) / spread, noise.astype(np.float64))
+        uniform: Array = rng.random(shape, dtype=dtype.type)[rows_here.start - first :]  # type: ignore[arg-type]
+        line = _fill(x[to], uniform, truth, rows_here, rows)
+        y[to] = _targets(line, uniform[:, -1], truth, loss)
     source = f"synthetic, {rows} × {features}, seed {seed}"
     return Problem(x, y, source, known_finite=True, loss=loss)
+
+
+def _truth(features: int, seed: int) -> Array:
+    """Return the w of the line without noise: the tutorial's 2, or random numbers."""
+    if features == 1:
+        return np.array([2.0])
+    return np.asarray(1.0 + 2.0 * np.random.default_rng([seed, features]).random(features))
+
+
+def _fill(x: Array, uniform: Array, truth: Array, here: range, rows: int) -> Array:
+    """Write the features of the rows `here` into x, (n, d), and return ``x·truth``."""
+    features = x.shape[1]
+    if features == 1:
+        line = 10.0 * np.arange(here.start, here.stop) / rows
+        x[:, 0] = line
+        line *= 2.0
+        return line
+    np.multiply(uniform[:, :-1], 10.0 / np.sqrt(features), out=x)
+    # Row sums, not a matrix product: BLAS rounds a row by its neighbours.
+    return np.asarray((x * truth).sum(axis=1))
+
+
+def _targets(line: Array, noise: Array, truth: Array, loss: Loss) -> Array:
+    """Return the line with noise, or the targets that the loss makes of both."""
+    if loss.targets is None:
+        return line + 2.0 * noise
+    features = len(truth)
+    middle = 5.0 / np.sqrt(features) * truth.sum()
+    spread = 10.0 / np.sqrt(12.0 * features) * np.linalg.norm(truth)
+    return loss.targets((line - middle) / spread, noise.astype(np.float64))

@@ -25,8 +25,9 @@ from bench.commands.options import (
 from bench.host.interrupts import exit_code, interrupts
 
 if TYPE_CHECKING:
+    from backends.rows.source import Source
     from backends.rows.streamed import Streamed
-    from bench.fit.descend import Epoch
+    from bench.fit.descend import Epoch, Fit
 
 PATH = click.Path(path_type=Path)
 DTYPE = click.Choice(["float32", "float64"])
@@ -147,7 +148,7 @@ def fit(
     from backends.catalogue import open_backend
     from backends.errors import DescentbenchError
     from backends.rows.streamed import Bounded
-    from bench.fit import inputs, page
+    from bench.fit import inputs
     from bench.fit.checkpoint import Track
     from bench.fit.descend import descend
     from bench.fit.picture import MOST_POINTS, check, save_fit
@@ -199,6 +200,13 @@ def fit(
         raise Mistake(f"{error}{track.told()}") from error
     if plot is not None:
         save_fit(plot, source.sample(MOST_POINTS), result)
+    _show(result, source, output_format)
+
+
+def _show(result: Fit, source: Source, output_format: Format) -> None:
+    """Print the fit as asked for."""
+    from bench.fit import page
+
     if output_format == "json":
         print_json(page.fields(result) | described(source))
     elif output_format == "table":

@@ -121,12 +121,12 @@ def descend(
     descent = backend.place(problem, learning_rate)
     start = np.zeros(problem.features) if w0 is None else np.asarray(w0, dtype=np.float64)
     looks = _looks(descent, start, steps, every, done)
+    epochs: list[Epoch] = []
+    stopped: Stopped = "steps"
+    lowest = math.inf
     # A descent that diverges overflows on its way: that is an error below, no warning.
     with np.errstate(over="ignore", invalid="ignore"):
         enough = None if tolerance is None else tolerance * _slope(descent, start)
-        epochs: list[Epoch] = []
-        stopped: Stopped = "steps"
-        lowest = math.inf
         for epoch in looks:
             epochs.append(epoch)
             if on_epoch is not None:
@@ -136,17 +136,27 @@ def descend(
                 break
             _raise_if_diverging(epoch, lowest, problem, learning_rate)
             lowest = min(lowest, epoch.loss)
-        last = epochs[-1]
-        predictions = tuple(_predict(x, last.w) for x in predict)
+        return _fit(backend.name, learning_rate, stopped, epochs, predict)
+
+
+def _fit(
+    backend: str,
+    learning_rate: float,
+    stopped: Stopped,
+    epochs: list[Epoch],
+    predict: Sequence[Sequence[float]],
+) -> Fit:
+    """Return the result of a descent whose looks, the start included, are `epochs`."""
+    last = epochs[-1]
     return Fit(
-        backend=backend.name,
+        backend=backend,
         w=last.w,
         loss=last.loss,
         steps=last.epoch,
         learning_rate=learning_rate,
         stopped=stopped,
         epochs=tuple(epochs[1:]),
-        predictions=predictions,
+        predictions=tuple(_predict(x, last.w) for x in predict),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from backends.names import Name
-from bench.pick.model import Range
+from bench.pick.draws import Range
 from bench.pick.recommend import Answer, Candidate
 from bench.pick.throughput import MemoryThroughput
 from bench.show.text import byte_count, count, duration, plural, times

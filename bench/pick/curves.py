@@ -129,3 +129,7 @@ class Overhead:
     def points(self) -> dict[str, Any]:
         """Return sizes and seconds as lists, for the report's page."""
         return {"rows": self.rows.tolist(), "seconds": self.seconds.tolist()}
+
+
+SLOWEST_COPY = 1e9
+"""Lower bound for the throughput of placing, in bytes/s, while only one size is measured."""

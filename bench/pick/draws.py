@@ -6,6 +6,7 @@ same in every call and the same in the report's calculator.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from zlib import crc32
 
@@ -52,3 +53,27 @@ def errors_of(backend: str) -> Floats:
     draws = student_t4(uniform).reshape(4, DRAWS)
     draws.flags.writeable = False
     return draws
+
+
+COVERAGE = 0.90
+"""Probability that an interval holds the true value."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """A prediction and its interval of `COVERAGE`."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def spread(self) -> float:
+        """Half the interval's width, relative to the median."""
+        return (self.high - self.low) / (2 * self.median)
+
+
+def range_of(centre: float, draws: Floats) -> Range:
+    """Return the interval of `COVERAGE` that the draws span, around the centre."""
+    low, high = np.quantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return Range(centre, min(centre, float(low)), max(centre, float(high)))

@@ -13,8 +13,9 @@ from functools import cached_property
 
 from backends.names import Name
 from backends.problem import step_bytes
+from bench.pick.draws import Range
 from bench.pick.fitting import fit_named
-from bench.pick.model import CostModel, Range
+from bench.pick.model import CostModel
 from bench.pick.peaks import CAUTION
 from bench.pick.recommend import Request
 from bench.pick.regime import Regime

@@ -10,8 +10,7 @@ measurements at the user's own features and dtype:
   same everywhere.
 - **place(n)**: such a curve through placing again, in the processes that time the
   steps, and an overhead (opening the device) as below.
-- **first call(n)**: one step, and an overhead (compiling) that depends on the
-  kind of size: the overhead of the nearest measured size.
+- **first call(n)**: one step, and the overhead (compiling) of the nearest measured size.
 - **memory(n)**: straight lines through the peaks of fresh processes; beyond them the
   data, and the memory that the backend adds per row.
 
@@ -35,16 +34,13 @@ import numpy as np
 
 from backends.names import Name
 from backends.problem import step_bytes
-from bench.pick.curves import Curve, Overhead, Sample
-from bench.pick.draws import DRAWS, Floats, errors_of, uniforms
+from bench.pick.curves import SLOWEST_COPY, Curve, Overhead, Sample
+from bench.pick.draws import DRAWS, Floats, Range, errors_of, range_of, uniforms
 from bench.pick.observations import Observations
 from bench.pick.peaks import Peaks
 from bench.pick.spread import SETUP_SPREAD, STEP_SPREAD, spreads_of
 from bench.pick.throughput import IN_MEMORY, SEED, drawn
 from bench.pick.uncached import Uncached
-
-COVERAGE = 0.90
-"""Probability that an interval holds the true value."""
 
 BETWEEN = 0.15
 """Relative error per decade to the nearest measured size, inside the measured range."""
@@ -58,23 +54,6 @@ Beyond a cache the memory's throughput decides, which nothing tells without a re
 
 FARTHEST = 2.0
 """Decades beyond which the error of a setup grows no more."""
-
-SLOWEST_COPY = 1e9
-"""Lower bound for the throughput of placing, in bytes/s, while only one size is measured."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """A prediction and its interval of `COVERAGE`."""
-
-    median: float
-    low: float
-    high: float
-
-    @property
-    def spread(self) -> float:
-        """Half the interval's width, relative to the median."""
-        return (self.high - self.low) / (2 * self.median)
 
 
 @dataclass(frozen=True)
@@ -246,14 +225,14 @@ class CostModel:
 
     def total(self, rows: float, iterations: float) -> Range:
         """Return the total and its interval, seconds."""
-        return _range(self.total_s(rows, iterations), self.totals(rows, iterations))
+        return range_of(self.total_s(rows, iterations), self.totals(rows, iterations))
 
     def step(self, rows: float) -> Range:
         """Return a step and its interval, seconds."""
         seconds = self.step_s(rows)
         sigma = self._step_error(rows)
         draws = seconds * self._slowed(rows) * np.exp(sigma * self._draws[3])
-        return _range(seconds, np.asarray(draws))
+        return range_of(seconds, np.asarray(draws))
 
     def peak_bytes(self, rows: float) -> float | None:
         """Return the peak memory of the process, or on the device; None if it is unknown.
@@ -315,12 +294,8 @@ class CostModel:
         return self.largest >= self._memory_rows
 
     def _setup_error(self, rows: float) -> float:
-        away = min(self._setup_away(rows), FARTHEST)
-        return math.hypot(self._spreads[1], BETWEEN * away)
-
-    def _setup_away(self, rows: float) -> float:
-        """Return the decades to the nearest size whose setup was measured."""
-        return float(np.abs(np.log10(rows / self._compiling.rows)).min())
+        decades = float(np.abs(np.log10(rows / self._compiling.rows)).min())
+        return math.hypot(self._spreads[1], BETWEEN * min(decades, FARTHEST))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers behind `total` and `peak_bytes`, for the report's page."""
@@ -343,8 +318,3 @@ class CostModel:
             "peaks": peaks and peaks.points(),
             "bytes_a_row": peaks and peaks.a_row,
         }
-
-
-def _range(centre: float, draws: Floats) -> Range:
-    low, high = np.quantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return Range(centre, min(centre, float(low)), max(centre, float(high)))

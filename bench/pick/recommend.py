@@ -15,7 +15,8 @@ import numpy as np
 
 from backends.names import Name
 from backends.problem import step_bytes
-from bench.pick.model import COVERAGE, CostModel, Range
+from bench.pick.draws import COVERAGE, Range
+from bench.pick.model import CostModel
 
 TIE = 1.05
 """Where two can't be told apart, the plainer one may be so much slower than the other."""

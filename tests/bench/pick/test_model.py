@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.pick.curves import Sample
+from bench.pick.curves import SLOWEST_COPY, Sample
 from bench.pick.draws import student_t4, uniforms
-from bench.pick.model import BETWEEN, BEYOND, SLOWEST_COPY, CostModel
+from bench.pick.model import BETWEEN, BEYOND, CostModel
 from bench.pick.peaks import CAUTION
 from bench.pick.spread import PRIOR_COUNT, SETUP_SPREAD, STEP_SPREAD
 from tests.support.models import SIZES, model, observed

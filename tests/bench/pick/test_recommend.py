@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bench.pick.answer import notes, rounded, sentence, span
-from bench.pick.model import COVERAGE, CostModel, Range
+from bench.pick.draws import COVERAGE, Range
+from bench.pick.model import CostModel
 from bench.pick.recommend import (
     FEWEST_ROWS,
     GRID_POINTS,
