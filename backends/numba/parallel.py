@@ -108,7 +108,7 @@ class Parallel(Plain):
     one thread. Sums within a block are in the data's dtype, sums over blocks are float64.
     """
 
-    joins_a_line = True
+    reads_pairs = True
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
