@@ -18,6 +18,7 @@ from typing import cast
 from backends import probe
 from backends.errors import BackendError, DeviceError, MissingLibraryError
 from backends.interface import Backend, Descent, Place
+from backends.losses import SQUARED_ERROR, Loss
 from backends.names import Library, Name, first_line, libraries
 from backends.problem import Problem
 
@@ -35,17 +36,31 @@ class Entry:
         return not self.reason
 
 
-def entries(patterns: Iterable[str] = ("*",)) -> list[Entry]:
+def entries(patterns: Iterable[str] = ("*",), loss: Loss = SQUARED_ERROR) -> list[Entry]:
     """List the backends of every library whose name may match one of the patterns.
 
-    Only those libraries are imported.
+    Only those libraries are imported. A backend that does not work for the loss cannot run.
     """
     return [
-        entry
+        replace(entry, reason=entry.reason or reason_against(entry.name, loss))
         for library in libraries().values()
         if any(fnmatch.fnmatch(library.name, _library_part(p)) for p in patterns)
         for entry in _entries_of(library)
     ]
+
+
+def reason_against(name: Name, loss: Loss) -> str:
+    """Return the reason why a backend does not work for a loss, or ""."""
+    library = libraries()[name.library]
+    if loss == SQUARED_ERROR or name.technique in library.by_value:
+        return ""
+    if name.least_squares_only:
+        return f"XᵀX and Xᵀy replace the rows for squared_error only, not for {loss.name}"
+    if name.technique not in library.by_slope:
+        return f"works for squared_error only, not for {loss.name}"
+    if loss.slope is None:
+        return f"needs a slope, which {loss.name} does not define"
+    return ""
 
 
 def _library_part(pattern: str) -> str:
@@ -71,7 +86,9 @@ def _entries_of(library: Library) -> Iterator[Entry]:
             yield Entry(Name(library.name, technique, device), reason)
 
 
-def select(patterns: Iterable[str], devices: Iterable[str] = ()) -> list[Name]:
+def select(
+    patterns: Iterable[str], devices: Iterable[str] = (), loss: Loss = SQUARED_ERROR
+) -> list[Name]:
     """Return the backends that the patterns name, each once, in the patterns' order.
 
     A pattern is a backend's name or a shell pattern over names such as ``torch*``. A shell
@@ -90,9 +107,9 @@ def select(patterns: Iterable[str], devices: Iterable[str] = ()) -> list[Name]:
         if not any(c in pattern for c in "*?["):
             named = Name.parse(pattern)
             there = [] if "@" in pattern else [replace(named, device=d) for d in devices]
-            chosen |= dict.fromkeys(map(check, there or [named]))
+            chosen |= {check(name, loss): None for name in there or [named]}
             continue
-        matching = [e for e in entries([pattern]) if _matches(e.name, pattern)]
+        matching = [e for e in entries([pattern], loss) if _matches(e.name, pattern)]
         found = [entry.name for entry in matching if entry.available]
         if not found:
             reasons = "; ".join(dict.fromkeys(entry.reason for entry in matching))
@@ -105,12 +122,12 @@ def select(patterns: Iterable[str], devices: Iterable[str] = ()) -> list[Name]:
     return kept
 
 
-def unavailable(patterns: Iterable[str]) -> dict[str, str]:
+def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str, str]:
     """Return the reasons by name of all backends that match and cannot run here."""
     patterns = list(patterns)
     return {
         str(entry.name): entry.reason
-        for entry in entries(patterns)
+        for entry in entries(patterns, loss)
         if not entry.available and any(_matches(entry.name, p) for p in patterns)
     }
 
@@ -161,12 +178,12 @@ def devices(library: Library, technique: str = "") -> Mapping[str, str]:
         raise probe.failure(library, first_line(error)) from error
 
 
-def check(name: Name) -> Name:
-    """Return `name` if the backend can run here.
+def check(name: Name, loss: Loss = SQUARED_ERROR) -> Name:
+    """Return `name` if the backend can run here and works for the loss.
 
     Raises
     ------
-    MissingLibraryError, DeviceError
+    MissingLibraryError, DeviceError, BackendError
     """
     found = devices(libraries()[name.library], name.technique)
     if name.device not in found:
@@ -177,7 +194,14 @@ def check(name: Name) -> Name:
         )
     if found[name.device]:
         raise BackendError(f"{name} cannot run here: {found[name.device]}")
+    check_loss(name, loss)
     return name
+
+
+def check_loss(name: Name, loss: Loss) -> None:
+    """Raise BackendError where a backend does not work for a loss."""
+    if reason := reason_against(name, loss):
+        raise BackendError(f"{name}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -195,6 +219,8 @@ class _Opened:
         return getattr(self.technique, "reads_pairs", False)
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
+        if problem.loss != SQUARED_ERROR:
+            check_loss(Name.parse(self.name), problem.loss)
         return self.technique(problem, learning_rate, self.device)
 
     def peak_device_bytes(self) -> int | None:

@@ -47,6 +47,11 @@ class Library:
     distributed : bool
         Whether its backends run in other processes and accept a `Source` in place of a
         `Problem`.
+    by_slope : tuple of str
+        Techniques that work for every loss with a slope.
+    by_value : tuple of str
+        Techniques that work for every loss, because they differentiate its value. All
+        others work for squared error only.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Library:
     distributed: bool = False
     variables: tuple[str, ...] = ()
     risky: tuple[str, ...] = ()
+    by_slope: tuple[str, ...] = ()
+    by_value: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.techniques, Mapping) or "" not in self.techniques:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.errors import ProblemError
+from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem, check_finite
 
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
@@ -36,21 +37,44 @@ class Block:
     y : (m,)
     start : int
         Position of the block's first row in the source, from 0.
+    stop : int
+        Position after the last row that is wanted; the block's further rows are filling.
+    loss : Loss
+        The loss of a row.
     """
 
     x: Array
     y: Array
     start: int
+    stop: int
+    loss: Loss = SQUARED_ERROR
+
+    @property
+    def rows(self) -> int:
+        """Number of rows without the filling."""
+        return min(len(self.y), self.stop - self.start)
 
     def problem(self) -> Problem:
         """Return the rows as a single-pass problem that shares the block's memory.
 
         The values are not checked.
         """
-        return Problem(self.x, self.y, known_finite=True, single_pass=True)
+        return Problem(self.x, self.y, known_finite=True, single_pass=True, loss=self.loss)
+
+    def losses(self, mean: float) -> float:
+        """Return the sum of the rows' losses from the mean over the block with its filling."""
+        filling = len(self.y) - self.rows
+        if not filling or self.loss == SQUARED_ERROR:  # a filling row's residual is 0
+            return mean * len(self.y)
+        y = self.y[-1:]
+        each = float(self.loss.value(np, np.zeros_like(y), y)[0])
+        return mean * len(self.y) - filling * each
 
     def fill(self, pieces: Iterable[Piece], last: int, stop: int) -> None:
-        """Copy and convert rows up to row `last` of the source; fill the rest with zeros.
+        """Copy and convert rows up to row `last` of the source; fill up the rest.
+
+        Further rows of X are zeros, so they add nothing to a gradient. Their targets are 0
+        for squared error, else the last row's target, for which the loss is defined.
 
         Raises
         ------
@@ -68,11 +92,17 @@ class Block:
                 f"the data end after row {self.start + filled}, but had {stop} or more when "
                 "they were opened; do not change them meanwhile"
             )
-        x[filled:], self.y[filled:] = 0, 0
+        x[filled:] = 0
+        self.y[filled:] = 0 if self.loss == SQUARED_ERROR else self.y[filled - 1]
 
     def check(self) -> None:
-        """Raise ProblemError, with the row in the source, where a value is not finite."""
+        """Raise ProblemError, with the row in the source, where a value cannot be used."""
         check_finite(self.x, self.y, self.start)
+        self.check_targets()
+
+    def check_targets(self) -> None:
+        """Raise ProblemError, with the row, where the loss is not defined for a target."""
+        self.loss.check(self.y[: self.rows], self.start)
 
 
 class Cutter:

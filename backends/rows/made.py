@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
+from backends.losses import Loss
 from backends.problem import Problem, step_bytes
 from backends.rows.blocks import Piece
 from backends.rows.source import BLOCK_BYTES, Source
@@ -32,8 +34,8 @@ class Generated(Source):
     def load(self, start: int = 0, stop: int | None = None) -> Problem:
         """Generate rows `start` to `stop`; all rows by default."""
         shape = self.rows, self.features, self.dtype, self.seed
-        made = generate(*shape, start=start, stop=stop)
-        return Problem(made.x, made.y, self.source, known_finite=True)
+        made = generate(*shape, start=start, stop=stop, loss=self.loss)
+        return Problem(made.x, made.y, self.source, known_finite=True, loss=self.loss)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,16 @@ class InMemory(Source):
     @classmethod
     def of(cls, problem: Problem) -> InMemory:
         """Return a source of the problem's rows."""
-        return cls(problem.rows, problem.features, problem.dtype, problem)
+        size = problem.rows, problem.features, problem.dtype
+        return cls(*size, problem, loss=problem.loss)
+
+    def with_loss(self, loss: Loss) -> Self:
+        """Return the same rows with another loss; the targets are checked now."""
+        loss.check(self.problem.y)
+        kept = self.problem
+        single_pass = kept.single_pass
+        problem = Problem(kept.x, kept.y, kept.source, True, single_pass, loss)
+        return replace(self, problem=problem, loss=loss)
 
     @property
     def source(self) -> str:
@@ -57,4 +68,4 @@ class InMemory(Source):
     def load(self, start: int = 0, stop: int | None = None) -> Problem:
         """Return views of rows `start` to `stop`, without a copy."""
         x, y = self.problem.x[start:stop], self.problem.y[start:stop]
-        return Problem(x, y, self.source, known_finite=True)
+        return Problem(x, y, self.source, known_finite=True, loss=self.loss)

@@ -8,17 +8,19 @@ is small and can be pickled: another process opens the file itself.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
 from backends.errors import Weights
+from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem, check_shape, step_bytes
 from backends.reference import Reference
 from backends.rows.blocks import Block, Cutter, Piece
@@ -72,12 +74,15 @@ class Source(ABC):
         ``float32`` or ``float64``: the dtype that rows are converted to.
     origin : Origin, optional
         The file and the columns that were read, for sources that read a file.
+    loss : Loss
+        The loss of a row; see `with_loss`.
     """
 
     rows: int
     features: int
     dtype: str
     origin: Origin | None = field(default=None, kw_only=True)
+    loss: Loss = field(default=SQUARED_ERROR, kw_only=True)
 
     def __post_init__(self) -> None:
         check_shape(self.rows, self.features, self.dtype)
@@ -117,6 +122,13 @@ class Source(ABC):
     def joined(self) -> Joined | None:
         """Return the rows with y as a further feature, if that reads faster; else None."""
         return None
+
+    def with_loss(self, loss: Loss) -> Self:
+        """Return the same rows with another loss; targets are checked when they are read."""
+        other = copy.copy(self)
+        object.__setattr__(other, "loss", loss)
+        vars(other).pop("reference", None)  # synthetic targets depend on the loss
+        return other
 
     @property
     def bytes_per_step(self) -> int:
@@ -172,8 +184,8 @@ class Source(ABC):
         Yields
         ------
         Result
-            In the order of the blocks. The last block is filled up with rows of zeros,
-            which have no residual and add nothing to a sum.
+            In the order of the blocks. The last block is filled up with rows that add
+            nothing to a gradient; see `Block.fill` and `Block.losses`.
 
         Raises
         ------
@@ -191,7 +203,7 @@ class Source(ABC):
         ]
         runs = (
             [
-                Block(*buffers[k % len(buffers)], at)
+                Block(*buffers[k % len(buffers)], at, stop, self.loss)
                 for at in range(first, min(first + rows * run, stop), rows)
             ]
             for k, first in enumerate(firsts)
@@ -236,12 +248,12 @@ class Source(ABC):
         x, y = np.empty(shape, self.dtype), np.empty(stop - start, self.dtype)
         rows = self._rows_a_block(BLOCK_BYTES, start, stop)
         runs = (
-            [Block(x[first : first + rows], y[first : first + rows], start + first)]
-            for first in range(0, stop - start, rows)
+            [Block(x[at : at + rows], y[at : at + rows], start + at, stop, self.loss)]
+            for at in range(0, stop - start, rows)
         )
         for _ in self._each(runs, Block.check, start, stop, most_threads()):
             pass
-        return Problem(x, y, self.source, known_finite=True)
+        return Problem(x, y, self.source, known_finite=True, loss=self.loss)
 
     def sample(self, most: int, stretches: int = 20) -> Problem:
         """Return about `most` rows at most, from evenly spaced stretches of the source."""
@@ -251,7 +263,7 @@ class Source(ABC):
         starts = np.linspace(0, self.rows - length, stretches).astype(int).tolist()
         parts = [self.load(start, start + length) for start in starts]
         x, y = (np.concatenate([getattr(p, of) for p in parts]) for of in ("x", "y"))
-        return Problem(x, y, self.source)
+        return Problem(x, y, self.source, known_finite=True, loss=self.loss)
 
 
 @dataclass(frozen=True)

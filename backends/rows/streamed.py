@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from backends.errors import ProblemError, Weights
 from backends.gram import GramDescent, Moments, Sums, residual_sums
 from backends.interface import Backend, Descent
+from backends.losses import SQUARED_ERROR
 from backends.names import Name
 from backends.problem import Problem, step_bytes
 from backends.rows.blocks import Block
@@ -171,6 +172,8 @@ class _Blockwise:
 
     @cached_property
     def _joined(self) -> Joined | None:
+        if self.source.loss != SQUARED_ERROR:  # it has no residual that a product would be
+            return None
         # Most compute so slowly with pairs that to copy them to two lines is faster.
         if self.source.features == 1 and not getattr(self.backend, "reads_pairs", False):
             return None
@@ -190,7 +193,7 @@ class _Blockwise:
             )
 
     def _check(self, block: Block) -> None:
-        """Raise ProblemError if a value in the block is not finite."""
+        """Raise ProblemError if a value in the block cannot be used."""
         try:
             block.check()
         except ProblemError:
@@ -207,10 +210,11 @@ class Streamed(_Blockwise):
     """
 
     _looked: tuple[Weights, Weights, float] | None = None  # w, and what was found there
+    _accepted = False  # whether a whole pass has checked the targets
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
-        rate = 2 * self.learning_rate / self.rows
+        rate = self.source.loss.scale * self.learning_rate / self.rows
         for _ in range(steps):
             seen = self._seen(w)
             w -= rate * (seen[0] if seen else self._sums(w)[0])
@@ -251,29 +255,32 @@ class Streamed(_Blockwise):
         return self._looked[1:]
 
     def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
-        """Return ``xᵀ(x·w − y)`` and, with `with_loss`, the loss (else 0), from one pass."""
+        """Return the gradient's sums and, with `with_loss`, the loss (else 0), in one pass."""
         weights = self._joined.weights(w) if self._joined else w
 
         def sums(block: Block) -> tuple[Weights, float]:
+            if not self._accepted:
+                block.check_targets()
             descent = self.backend.place(block.problem(), self.learning_rate)
             with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
                 part = descent.gradient(weights)
             if not np.isfinite(part).all():  # cheaper than to look at every value
                 self._check(block)
-            return part, descent.loss(weights) * len(block.y) if with_loss else 0.0
+            return part, block.losses(descent.loss(weights)) if with_loss else 0.0
 
-        gradient, squares = np.zeros(len(weights)), 0.0
-        for part, square in self._each(sums):
+        gradient, losses = np.zeros(len(weights)), 0.0
+        for part, loss in self._each(sums):
             gradient += part
-            squares += square
+            losses += loss
+        self._accepted = True
         if self._joined:
             gradient = self._joined.gradient(gradient)
-        return gradient, squares / self.rows
+        return gradient, losses / self.rows
 
 
 @dataclass(eq=False)
 class StreamedGram(_Blockwise, GramDescent):
-    """One pass for XᵀX and Xᵀy; then steps that cost O(d²).
+    """One pass for XᵀX and Xᵀy; then steps that cost O(d²); squared error only.
 
     Losses that the sums do not give accurately take another pass.
     """

@@ -22,6 +22,7 @@ from backends import (
     open_backend,
 )
 from backends.catalogue import entries, select
+from backends.losses import LOG_LOSS, SQUARED_ERROR, Loss
 from backends.names import Library, Name
 from tests.support import contract
 from tests.support.command import HIDDEN, HIDE, declare, descentbench
@@ -318,3 +319,30 @@ def test_a_package_whose_backends_do_not_load_is_one_line(bare: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert "tiny:LIBRARY" in line
     assert "No module named 'cupy_is_not_there'" in line
+
+
+def test_a_backend_that_does_not_work_for_a_loss_says_why() -> None:
+    own = Loss("own", LOG_LOSS.value)
+    library = Library(
+        "made_up",
+        "tests.made_up",
+        {"": "A", "b": "B", "c": "C", "gram": "D"},
+        by_slope=("",),
+        by_value=("b",),
+    )
+    names.register(library)
+    try:
+        assert catalogue.reason_against(Name("made_up"), LOG_LOSS) == ""
+        assert catalogue.reason_against(Name("made_up", "b"), own) == ""
+        assert catalogue.reason_against(Name("made_up"), own) == (
+            "needs a slope, which own does not define"
+        )
+        assert "squared_error only" in catalogue.reason_against(Name("made_up", "c"), LOG_LOSS)
+        assert catalogue.reason_against(Name("made_up", "c"), SQUARED_ERROR) == ""
+    finally:
+        names.unregister("made_up")
+    with pytest.raises(BackendError, match=r"numpy:gram: XᵀX and Xᵀy .* not for log_loss"):
+        catalogue.select(["numpy:gram"], loss=LOG_LOSS)
+    with pytest.raises(BackendError, match="not for log_loss"):
+        open_backend("numpy:gram").place(generate(10, loss=LOG_LOSS), 0.1)
+    assert "replace the rows" in catalogue.unavailable(["numpy:gram"], LOG_LOSS)["numpy:gram"]
