@@ -32,25 +32,14 @@ from zlib import crc32
 
 import numpy as np
 
-from backends.names import Name
 from backends.problem import step_bytes
 from bench.pick.curves import SLOWEST_COPY, Curve, Overhead, Sample
 from bench.pick.draws import DRAWS, Floats, Range, errors_of, range_of, uniforms
 from bench.pick.observations import Observations
 from bench.pick.peaks import Peaks
 from bench.pick.spread import SETUP_SPREAD, STEP_SPREAD, spreads_of
+from bench.pick.steps import BETWEEN, Steps
 from bench.pick.throughput import IN_MEMORY, SEED, drawn
-from bench.pick.uncached import Uncached
-
-BETWEEN = 0.15
-"""Relative error per decade to the nearest measured size, inside the measured range."""
-
-BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
-"""Relative error per decade beyond the largest size: of data in memory, and in a cache.
-
-Over data in memory a step is a straight line whose slope all large sizes share.
-Beyond a cache the memory's throughput decides, which nothing tells without a read curve.
-"""
 
 FARTHEST = 2.0
 """Decades beyond which the error of a setup grows no more."""
@@ -101,21 +90,11 @@ class CostModel:
         return median(self.observations.imports or (0.0,))
 
     @cached_property
-    def _steps(self) -> Curve:
-        if Name.parse(self.backend).least_squares_only:
-            return Curve.flat(self.observations.step)
-        steps = Curve.through(self.observations.step, self._memory_rows)
-        return steps if self._uncached is None else replace(steps, a_row=self._uncached.a_row)
-
-    @cached_property
-    def _uncached(self) -> Uncached | None:
-        """The cost a row in memory, from the read curve, where only a cache was measured."""
-        reads = self.curve and Name.parse(self.backend).device == "cpu"
-        if not reads or self._in_memory or Name.parse(self.backend).least_squares_only:
-            return None
-        in_cache = Curve.through(self.observations.step, self._memory_rows)
-        nbytes = self._bytes(self.largest)
-        return Uncached.of(in_cache.a_row, nbytes, self._bytes(1), self.curve)
+    def _steps(self) -> Steps:
+        return Steps.of(
+            *(self.backend, self.observations.step, self._bytes(1)),
+            *(self._memory_rows, self.curve),
+        )
 
     @property
     def _memory_rows(self) -> float:
@@ -150,7 +129,7 @@ class CostModel:
 
     @cached_property
     def _compiling(self) -> Overhead:
-        return Overhead.beside(self._steps, self.observations.first_call)
+        return Overhead.beside(self._steps.curve, self.observations.first_call)
 
     def first_call_s(self, rows: float) -> float:
         """Return the seconds of the first step."""
@@ -213,7 +192,7 @@ class CostModel:
         They are as they would be with one more measurement of a step, or of a setup,
         at as many rows as given.
         """
-        nearest, distance = self._step_distance(rows, step)
+        nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))
         away = np.abs(np.log10(rows / sizes))
         count = int((away == away.min()).sum())
@@ -257,41 +236,8 @@ class CostModel:
 
     def _step_error(self, rows: float) -> float:
         """Return the relative error of one process's step: its own spread, and the distance."""
-        nearest, distance = self._step_distance(rows)
+        nearest, distance = self._steps.distance(rows)
         return math.hypot(self._spreads[0] * math.sqrt(1 + 1 / nearest), distance)
-
-    def _step_distance(self, rows: float, more: int = 0) -> tuple[int, float]:
-        """Return the measurements at the nearest size, and the error of its distance.
-
-        `more` are the rows of a further measurement, if there is one.
-        """
-        sizes, counts = self._steps.rows, self._steps.counts
-        if more:
-            sizes, counts = np.append(sizes, more), np.append(counts, 1)
-        distances = np.abs(np.log10(rows / sizes))
-        away, largest = float(distances.min()), float(sizes.max())
-        nearest = int(counts[distances == away].sum())
-        if rows <= largest:
-            return nearest, BETWEEN * away
-        if largest >= self._memory_rows:
-            return nearest, BEYOND * away
-        return nearest, math.hypot(self._beyond * away, self._unmet)
-
-    @property
-    def _beyond(self) -> float:
-        """Relative error per decade beyond the largest size."""
-        known = self._in_memory or self._uncached is not None
-        return BEYOND if known else BEYOND_IN_CACHE
-
-    @property
-    def _unmet(self) -> float:
-        """Relative error of the cost a row in memory where only a cache was measured."""
-        return 0.0 if self._uncached is None else self._uncached.error
-
-    @property
-    def _in_memory(self) -> bool:
-        """Whether the largest measured data were read from memory."""
-        return self.largest >= self._memory_rows
 
     def _setup_error(self, rows: float) -> float:
         decades = float(np.abs(np.log10(rows / self._compiling.rows)).min())
@@ -306,15 +252,12 @@ class CostModel:
             "import_s": self.import_s,
             "placing": self._placing.points() | {"a_row": self._placing.a_row},
             "opening": self._opening.points(),
-            "steps": self._steps.points()
-            | {"counts": self._steps.counts.tolist(), "a_row": self._steps.a_row},
             "compiling": self._compiling.points(),
             "spreads": list(self._spreads),
             "waiting": self.observations.waiting,
             "states": list(self.states),
             "cache_bytes": self.cache_bytes,
-            "beyond": self._beyond,
-            "unmet": self._unmet,
             "peaks": peaks and peaks.points(),
             "bytes_a_row": peaks and peaks.a_row,
+            **self._steps.as_dict(),
         }

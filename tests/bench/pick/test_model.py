@@ -15,9 +15,10 @@ from scipy import stats
 
 from bench.pick.curves import SLOWEST_COPY, Sample
 from bench.pick.draws import student_t4, uniforms
-from bench.pick.model import BETWEEN, BEYOND, CostModel
+from bench.pick.model import CostModel
 from bench.pick.peaks import CAUTION
 from bench.pick.spread import PRIOR_COUNT, SETUP_SPREAD, STEP_SPREAD
+from bench.pick.steps import BETWEEN, BEYOND
 from tests.support.models import SIZES, model, observed
 
 noisy_models = st.builds(

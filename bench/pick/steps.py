@@ -1,0 +1,105 @@
+"""A backend's step: its curve over the rows, and the error of the distance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from backends.names import Name
+from bench.pick.curves import Curve, Sample
+from bench.pick.uncached import Uncached
+
+BETWEEN = 0.15
+"""Relative error per decade to the nearest measured size, inside the measured range."""
+
+BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
+"""Relative error per decade beyond the largest size: of data in memory, and in a cache.
+
+Over data in memory a step is a straight line whose slope all large sizes share.
+Beyond a cache the memory's throughput decides, which nothing tells without a read curve.
+"""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a backend.
+
+    Attributes
+    ----------
+    curve : Curve
+        Seconds over rows.
+    memory_rows : float
+        Rows from which on the data are read from memory.
+    beyond : float
+        Relative error per decade beyond the largest size.
+    unmet : float
+        Relative error of the cost a row in memory where only a cache was measured.
+    """
+
+    curve: Curve
+    memory_rows: float
+    beyond: float
+    unmet: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        backend: str,
+        samples: Sequence[Sample],
+        row_bytes: int,
+        memory_rows: float,
+        read_curve: Sequence[tuple[int, float]],
+    ) -> Steps:
+        """Fit the steps.
+
+        Parameters
+        ----------
+        backend : str
+        samples : sequence of Sample
+            Measured steps; at least one.
+        row_bytes : int
+        memory_rows : float
+        read_curve : sequence of tuple
+            Bytes and bytes/s; empty where it was not measured.
+        """
+        name, largest = Name.parse(backend), max(s.rows for s in samples)
+        in_memory = largest >= memory_rows
+        if name.least_squares_only:
+            beyond = BEYOND if in_memory else BEYOND_IN_CACHE
+            return cls(Curve.flat(samples), memory_rows, beyond)
+        curve = Curve.through(samples, memory_rows)
+        if in_memory or not read_curve or name.device != "cpu":
+            return cls(curve, memory_rows, BEYOND if in_memory else BEYOND_IN_CACHE)
+        found = Uncached.of(curve.a_row, largest * row_bytes, row_bytes, read_curve)
+        return cls(replace(curve, a_row=found.a_row), memory_rows, BEYOND, found.error)
+
+    def at(self, rows: float) -> float:
+        """Return the seconds of a step."""
+        return self.curve.at(rows)
+
+    def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
+        """Return the measurements at the nearest size, and the error of its distance.
+
+        `more` are the rows of a further measurement, if there is one.
+        """
+        sizes, counts = self.curve.rows, self.curve.counts
+        if more:
+            sizes, counts = np.append(sizes, more), np.append(counts, 1)
+        distances = np.abs(np.log10(rows / sizes))
+        away, largest = float(distances.min()), float(sizes.max())
+        nearest = int(counts[distances == away].sum())
+        if rows <= largest:
+            return nearest, BETWEEN * away
+        if largest >= self.memory_rows:
+            return nearest, BEYOND * away
+        return nearest, math.hypot(self.beyond * away, self.unmet)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers behind `at` and `distance`, for the report's page."""
+        curve = self.curve.points()
+        counts = {"counts": self.curve.counts.tolist(), "a_row": self.curve.a_row}
+        return {"steps": curve | counts, "beyond": self.beyond, "unmet": self.unmet}
