@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from backends.names import Name
+from bench.measure.read_curve import TASK
 from bench.results.case import Case
 from bench.results.record import Measurement, Outcome, Record
 
@@ -104,3 +105,15 @@ def record(
         complete=True,
     )
     return replace(whole, **fields)
+
+
+def with_read_curve(run: Record) -> Record:
+    """Add the reads of a cache of 512 MB: a run of smaller sizes says nothing of memory."""
+    reads = tuple(
+        Measurement(
+            "read", f"read/{n // 8}x1/float32", (n / rate,), 1, {"bytes": n, "threads": 4}
+        )
+        for n in (1 << k for k in range(20, 31))
+        for rate in [80e9 if n < 1 << 29 else 20e9]
+    )
+    return replace(run, tasks=run.tasks | {TASK: Outcome(reads)})

@@ -10,7 +10,7 @@ from bench.report.page import write
 from bench.report.sources import Source, sources
 from bench.results.saved import Saved
 from tests.support.browser import CHROMIUM, FLAGS, Watched
-from tests.support.made_up import COSTS, LAPTOP, SERVER, record
+from tests.support.made_up import COSTS, LAPTOP, SERVER, record, with_read_curve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -29,8 +29,10 @@ def found() -> list[Source]:
     records = [
         record(LAPTOP, seed=1),
         record(LAPTOP, seed=2, dtype="float64", sizes=[(100, 1), (1_000_000, 1)]),
-        record(
-            server, seed=3, costs=COSTS | GPU_COSTS, created="2026-11-19T10:00:00.000+00:00"
+        with_read_curve(
+            record(
+                server, seed=3, costs=COSTS | GPU_COSTS, created="2026-11-19T10:00:00.000+00:00"
+            )
         ),
     ]
     return sources(Saved(Path(f"{i}.json"), r) for i, r in enumerate(records))
