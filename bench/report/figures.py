@@ -1,4 +1,4 @@
-"""The main figures as files, at the width of a paper's column."""
+"""Draw the main figures with matplotlib, at the width of a paper's column."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.results.summary import Result
 
 WIDTH, HEIGHT = 3.5, 3.1
-"""Inches; a column of a two-column paper is about 3.5 wide."""
+"""Size of a figure in inches. A column of a two-column paper is about 3.5 inches wide."""
 
 SETTINGS: dict[str, Any] = {
     "font.size": 8,
@@ -41,27 +41,28 @@ SETTINGS: dict[str, Any] = {
 }
 
 COST_ITERATIONS = 1000
+"""Steps in the cost figure: as many as the calculator on the page starts with."""
 
 PARTS = (
     ("import", "#3F97CF", ".."),
     ("place", "#B97F00", "//"),
     ("first call", "#D55E00", "xx"),
 )
-"""Of a total, before the steps: name, colour, hatch."""
+"""Parts of the setup time in the cost figure: name, colour, hatch."""
 
 
 class FigureError(DescentbenchError):
-    """A figure cannot be written there, or there is nothing to draw."""
+    """A figure cannot be written, or there is nothing to draw."""
 
 
 Draw = Callable[["Axes", "Source", "Shape"], bool]
-"""Draws on the axes; False where there is nothing to draw."""
+"""Function that draws on the axes. It returns False if there is nothing to draw."""
 
 
 def save_all(
     source: Source, folder: Path, formats: Sequence[str], names: Sequence[str] = ()
 ) -> Iterator[Path]:
-    """Write figures (all, or those named) of every shape in every format; yield the paths.
+    """Write all or the named figures of every shape in every format, and yield their paths.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def save_all(
 def save(
     source: Source, shape: Shape, draw: Draw, stem: Path, formats: Sequence[str]
 ) -> Iterator[Path]:
-    """Write one figure; nothing where there is nothing to draw."""
+    """Write one figure and yield its paths; write nothing if there is nothing to draw."""
     need("matplotlib.figure", "a figure")
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -97,7 +98,7 @@ def save(
 
 
 def _write(figure: Figure, path: Path, kind: str) -> Path:
-    """Write atomically, and the same bytes for the same figure."""
+    """Write one file atomically. Equal figures give equal bytes."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:
@@ -130,7 +131,7 @@ def _look(style: Style) -> dict[str, Any]:
 
 
 def _caches(axes: Axes, source: Source, bytes_per_unit: float) -> None:
-    """Mark where the data of a step fill a cache."""
+    """Mark the sizes at which the data of a step fill a cache."""
     for level, size in source.machine["caches"].items():
         at = size / bytes_per_unit
         axes.axvline(at, color="0.5", linestyle=":", linewidth=0.8)
@@ -155,7 +156,7 @@ def _legend(axes: Axes) -> None:
 
 
 def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Seconds a step against rows, with intervals."""
+    """Draw the seconds a step against rows, with 95 % confidence intervals."""
     found = _by_backend(source, shape)
     look = styles(r.backend for r in source.results)
     loops = {b: of for b, of in found.items() if not of[0].least_squares_only}
@@ -174,7 +175,7 @@ def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def bandwidth(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Share of the memory's bandwidth against the bytes of a step."""
+    """Draw the share of the read bandwidth against the bytes of a step."""
     look = styles(r.backend for r in source.results)
     some = False
     for backend, of in _by_backend(source, shape).items():
@@ -196,7 +197,7 @@ def bandwidth(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def cost(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Import, place, first call and steps of the largest size, stacked."""
+    """Draw import, place, first call and steps of the largest size as stacked bars."""
     whole = [
         r
         for of in _by_backend(source, shape).values()
@@ -240,7 +241,7 @@ def cost(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Map the fastest loop over rows and iterations; hatched where two tie."""
+    """Draw a map of the fastest backend over rows and iterations, hatched where two tie."""
     models = [m for m in source.models.get(shape, []) if ":gram" not in m.backend]
     if len(models) < 2:
         return False
