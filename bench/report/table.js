@@ -85,7 +85,7 @@ function showCases() {
   element("found").textContent = `${found.length} of ${CASES.length} cases`;
   const rows = found.map(({ cells, result }) => ({
     class: !result.verified ? "failed" : result.unstable ? "unstable" : null,
-    cells: cells.map((value, i) => [COLUMNS[i][2](value), { class: typeof value === "number" ? "number" : null }]),
+    cells: cells.map((value, i) => [COLUMNS[i][2](value), { class: typeof value === "number" || value === null ? "number" : null }]),
   }));
   const table = element("results");
   fillTable(table, COLUMNS.map(() => ""), rows, () => false);
