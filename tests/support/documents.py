@@ -75,10 +75,10 @@ def _of_page(where: str, text: str) -> Iterator[Example]:
     lines = text.splitlines()
     block: list[str] = []
     fenced = False
-    for line in [*lines, ""]:
+    for before, line in pairwise(["", *lines, ""]):
         if line.startswith("```"):
             fenced = not fenced
-        elif fenced or line.startswith("    "):
+        elif fenced or (line.startswith("    ") and (block or not before)):
             block.append(line if fenced else line[4:])
         elif line or not block:
             yield from _of_lines(where, block)
