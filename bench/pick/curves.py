@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,13 @@ class Curve:
         return {"rows": self.rows.tolist(), "seconds": self.seconds.tolist()}
 
 
+class Timed(Protocol):
+    """Anything that has a time for a number of rows."""
+
+    def at(self, rows: float) -> float:
+        """Return the seconds."""
+
+
 @dataclass(frozen=True)
 class Overhead:
     """Seconds on top of a `Curve`, paid once: those of the nearest measured size.
@@ -116,7 +123,7 @@ class Overhead:
     seconds: Floats
 
     @classmethod
-    def beside(cls, curve: Curve, samples: Iterable[Sample]) -> Overhead:
+    def beside(cls, curve: Timed, samples: Iterable[Sample]) -> Overhead:
         """Return by how much the medians of the sizes exceed a curve."""
         rows, groups = by_rows(samples)
         above = [max(0.0, median(g) - curve.at(n)) for n, g in zip(rows, groups, strict=True)]

@@ -129,7 +129,7 @@ class CostModel:
 
     @cached_property
     def _compiling(self) -> Overhead:
-        return Overhead.beside(self._steps.curve, self.observations.first_call)
+        return Overhead.beside(self._steps, self.observations.first_call)
 
     def first_call_s(self, rows: float) -> float:
         """Return the seconds of the first step."""

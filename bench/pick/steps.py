@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from backends.names import Name
 from bench.pick.curves import Curve, Sample
+from bench.pick.throughput import IN_MEMORY
 from bench.pick.uncached import Uncached
 
 BETWEEN = 0.15
@@ -36,14 +37,14 @@ class Steps:
         Rows from which on the data are read from memory.
     beyond : float
         Relative error per decade beyond the largest size.
-    unmet : float
-        Relative error of the cost a row in memory where only a cache was measured.
+    uncached : Uncached or None
+        The further cost beyond the caches where only they were measured.
     """
 
     curve: Curve
     memory_rows: float
     beyond: float
-    unmet: float = 0.0
+    uncached: Uncached | None = None
 
     @classmethod
     def of(
@@ -72,14 +73,15 @@ class Steps:
             beyond = BEYOND if in_memory else BEYOND_IN_CACHE
             return cls(Curve.flat(samples), memory_rows, beyond)
         curve = Curve.through(samples, memory_rows)
-        if in_memory or not read_curve or name.device != "cpu":
+        if in_memory or name.device != "cpu":
             return cls(curve, memory_rows, BEYOND if in_memory else BEYOND_IN_CACHE)
-        found = Uncached.of(curve.a_row, largest * row_bytes, row_bytes, read_curve)
-        return cls(replace(curve, a_row=found.a_row), memory_rows, BEYOND, found.error)
+        cache_rows = memory_rows / IN_MEMORY
+        found = Uncached.of(curve.a_row, largest, row_bytes, cache_rows, read_curve)
+        return cls(curve, memory_rows, BEYOND if found else BEYOND_IN_CACHE, found)
 
     def at(self, rows: float) -> float:
         """Return the seconds of a step."""
-        return self.curve.at(rows)
+        return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
         """Return the measurements at the nearest size, and the error of its distance.
@@ -96,10 +98,12 @@ class Steps:
             return nearest, BETWEEN * away
         if largest >= self.memory_rows:
             return nearest, BEYOND * away
-        return nearest, math.hypot(self.beyond * away, self.unmet)
+        unmet = self.uncached.error_at(rows) if self.uncached else 0.0
+        return nearest, math.hypot(self.beyond * away, unmet)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers behind `at` and `distance`, for the report's page."""
         curve = self.curve.points()
         counts = {"counts": self.curve.counts.tolist(), "a_row": self.curve.a_row}
-        return {"steps": curve | counts, "beyond": self.beyond, "unmet": self.unmet}
+        uncached = asdict(self.uncached) if self.uncached else None
+        return {"steps": curve | counts, "beyond": self.beyond, "uncached": uncached}

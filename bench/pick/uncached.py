@@ -18,40 +18,59 @@ READS, MOST_READS = 1.5, 4.0
 
 @dataclass(frozen=True)
 class Uncached:
-    """The cost a row beyond the caches.
+    """The further cost of the rows that no cache holds.
 
     Attributes
     ----------
-    a_row : float
-        Seconds a row in memory.
+    bend : float
+        Rows that the cache holds, or the largest measured number if that is larger.
+    more : float
+        Seconds that each row beyond the bend takes longer.
     error : float
-        Relative error of it, beside that of the distance.
+        Relative error of a row that is read from memory.
     """
 
-    a_row: float
+    bend: float
+    more: float
     error: float
 
     @classmethod
     def of(
-        cls, a_row: float, nbytes: int, row_bytes: int, curve: Sequence[tuple[int, float]]
-    ) -> Uncached:
-        """Add the reads from memory to a row's time in cache.
+        cls,
+        a_row: float,
+        largest: int,
+        row_bytes: int,
+        cache_rows: float,
+        curve: Sequence[tuple[int, float]],
+    ) -> Uncached | None:
+        """Find what reads from memory add to a row's time in cache; None if nothing.
 
         Parameters
         ----------
         a_row : float
             Seconds a row at the largest measured size.
-        nbytes : int
-            Bytes of the largest measured size.
+        largest : int
+            Rows of the largest measured size.
         row_bytes : int
+        cache_rows : float
+            Rows that the last cache holds.
         curve : sequence of tuple
-            The read curve: bytes and bytes/s.
+            The read curve: bytes and bytes/s; empty where it was not measured.
         """
+        if not curve:
+            return None
         sizes = np.log([size for size, _ in curve])
         seconds = np.array([1 / rate for _, rate in curve])
-        here = float(np.interp(math.log(nbytes), sizes, seconds))
+        here = float(np.interp(math.log(largest * row_bytes), sizes, seconds))
         more = row_bytes * max(0.0, float(seconds[-1]) - here)
-        if more == 0.0:
-            return cls(a_row, 0.0)
         likely = a_row + READS * more
-        return cls(likely, math.log((a_row + MOST_READS * more) / likely) / 2)
+        error = math.log((a_row + MOST_READS * more) / likely) / 2 if likely > 0 else 0.0
+        return cls(max(cache_rows, float(largest)), READS * more, error)
+
+    def beyond(self, rows: float) -> float:
+        """Return the further seconds of so many rows."""
+        return self.more * max(0.0, rows - self.bend)
+
+    def error_at(self, rows: float) -> float:
+        """Return the relative error of a step: only rows beyond the bend have it."""
+        return self.error * max(0.0, 1 - self.bend / rows)

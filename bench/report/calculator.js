@@ -44,7 +44,8 @@ class CostModel {
   }
 
   step(rows) {
-    return onCurve(this.steps, rows);
+    const { bend, more } = this.uncached ?? { bend: 0, more: 0 };
+    return onCurve(this.steps, rows) + more * Math.max(0, rows - bend);
   }
 
   place(rows) {
@@ -69,7 +70,8 @@ class CostModel {
     const least = Math.min(...away);
     const spread = this.spreads[0] * Math.sqrt(1 + 1 / counts[away.indexOf(least)]);
     if (rows <= sizes.at(-1)) return Math.hypot(spread, this.constants.between * least);
-    return Math.hypot(spread, this.beyond * least, this.unmet);
+    const { bend, error } = this.uncached ?? { bend: 0, error: 0 };
+    return Math.hypot(spread, this.beyond * least, error * Math.max(0, 1 - bend / rows));
   }
 
   setupSigma(rows) {
