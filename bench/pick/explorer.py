@@ -19,7 +19,7 @@ from bench.measure.plan import Task
 from bench.measure.read_curve import measure_read_curve
 from bench.measure.version import revision
 from bench.measure.worker import Children
-from bench.pick.expense import SECONDS
+from bench.pick.expense import SECONDS, SETUP
 from bench.pick.known import Known, Setting, Spent, know
 from bench.pick.next import READ_CURVE, next_task, patience_s, start_s
 from bench.results.case import READ, Case
@@ -227,8 +227,13 @@ class Explorer:
         taken = self.measure.clock() - began
         if taken < most:
             self.keep(task, outcome)
-        elif taken >= patience:
+        elif taken >= patience and task.suite == SETUP:
             self._give_up(task, patience)
+        elif taken >= patience:
+            for row in task.cases:
+                self.late[Case.parse(row).backend] = (
+                    f"given up after {taken:.0f} s of timing its library's steps"
+                )
         else:  # the budget's fault, not the backend's
             for row in task.cases:
                 self.late[Case.parse(row).backend] = (

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from bench.measure.plan import Task
 from bench.measure.read_curve import SMALLEST_BYTES as CURVE_BYTES
 from bench.pick import ladder, looks
-from bench.pick.expense import SETUP, cost_s
+from bench.pick.expense import SETUP, STEP, cost_s
 from bench.pick.known import SURE, Known
 from bench.pick.worth import (
     DECIDED,
@@ -44,6 +44,9 @@ CERTAIN_REGRET = 0.05
 
 SHARE = 0.2
 """Share of the budget that one first look may take while others were not looked at."""
+
+STEPS_SHARE = 0.3
+"""Share of the budget that the first steps of a library may take meanwhile."""
 
 LEAST_SHARE_S = 8.0
 """Seconds that a first look may take in any case."""
@@ -96,8 +99,10 @@ def patience_s(known: Known, task: Task) -> float:
     While other backends were not looked at, one of them may take only a share of the
     budget; what was given up is tried again at the end.
     """
-    if task.suite != SETUP or not known.spent:
+    if not known.spent:
         return math.inf
+    if task.suite == STEP:
+        return _steps_patience_s(known, task)
     name = Case.parse(task.cases[0]).backend
     model, rival = known.models[name], known.rival(name)
     if model.observations.place or rival is None:
@@ -107,6 +112,19 @@ def patience_s(known: Known, task: Task) -> float:
     if len(unseen) > 1 and name not in known.at_least:
         lost = min(lost, max(LEAST_SHARE_S, SHARE * known.budget))
     return lost
+
+
+def _steps_patience_s(known: Known, task: Task) -> float:
+    """Return the seconds for the first steps of a library while others were not looked at.
+
+    On a busy machine, threads that wait for each other may take 50 times as long.
+    """
+    mine = {Case.parse(text).backend for text in task.cases} - {READ}
+    if any(known.models[name].observations.step for name in mine):
+        return math.inf
+    families = looks.families(name for name in known.live if name not in mine)
+    unseen = [f for f in families if not any(known.models[n].observations.place for n in f)]
+    return max(2 * LEAST_SHARE_S, STEPS_SHARE * known.budget) if unseen else math.inf
 
 
 def start_s(known: Known) -> float:

@@ -209,6 +209,22 @@ def test_there_is_an_answer_after_a_quarter_of_a_minute(world: World, ask: Ask) 
     assert all(answered)
 
 
+def test_one_library_whose_steps_hang_leaves_time_for_the_others(
+    world: World, ask: Ask
+) -> None:
+    """Seen red on a busy machine: Numba's threads waited for each other for 49 of 60 s."""
+    hangs = COSTS["numba:parallel"].__class__(0.2, 5e-3, 50.0, 1e-6, 1e-10 / 8, 1e-9, 8e9)
+    world.costs = {**COSTS, "numba:parallel": hangs}
+    explorer = ask(10_000_000, 100_000)
+    reasons = explorer.unmeasured()
+    assert "into measuring it" in reasons.pop("numba:parallel")  # tried again at the end
+    assert not any("the budget ended" in why for why in reasons.values()), reasons
+    steps = {r for t in world.tasks if t.suite == "test_step.py" for r in t.cases}
+    libraries = {Case.parse(r).library for r in steps if not r.startswith("read/")}
+    assert libraries == {"numpy", "numba", "torch", "jax"}
+    assert world.now <= 66
+
+
 GUEST = {"cache_bytes": 2 << 20, "reported_bytes": 480 << 20}
 """Two cores of a guest that sees its host's 480 MB cache and gets none of it."""
 
