@@ -59,8 +59,17 @@ def reason_against(name: Name, loss: Loss) -> str:
     if name.technique not in library.by_slope:
         return f"works for squared_error only, not for {loss.name}"
     if loss.slope is None:
-        return f"needs a slope, which {loss.name} does not define"
+        return (
+            f"needs a slope, which {loss.name} does not define; "
+            f"these differentiate its value: {', '.join(_differentiating())}"
+        )
     return ""
+
+
+def _differentiating() -> list[str]:
+    """Return the names of the backends that differentiate a loss."""
+    known = libraries().values()
+    return [str(Name(library.name, t)) for library in known for t in library.by_value]
 
 
 def _library_part(pattern: str) -> str:

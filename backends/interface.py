@@ -35,15 +35,15 @@ class Descent(Protocol):
         ...
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return the unscaled sums over these rows, ``xᵀ(x·w − y)``, shape (d,).
+        """Return the unscaled sums over these rows, ``xᵀ·slope(x·w, y)``, shape (d,).
 
-        The gradient of the loss is 2/n times these sums. Sums over parts of the rows can be
-        added.
+        The gradient of the loss is ``loss.scale / n`` times these sums; for squared error the
+        slope is ``x·w − y`` and the scale 2. Sums over parts of the rows can be added.
         """
         ...
 
     def loss(self, w: ArrayLike) -> float:
-        """Return ``mean((x·w − y)²)`` over these rows."""
+        """Return the mean of the problem's loss over these rows."""
         ...
 
 

@@ -13,12 +13,12 @@ The losses have the names that scikit-learn gives them. Their formulas are those
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -205,40 +205,48 @@ def find(text: str) -> Loss:
     return _own(Path(file), name)
 
 
+@dataclass(frozen=True)
+class _Own(Loss):
+    """A loss of the user's own; another process makes it from the file's text."""
+
+    source: bytes = b""
+    file: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _from_source, (self.source, self.file, self.name.rpartition("-")[0])
+
+
 def _own(file: Path, name: str) -> Loss:
     try:
         source = file.read_bytes()
     except OSError as error:
         raise ProblemError(f"{file}: cannot be read: {error.strerror}") from None
+    return _from_source(source, str(file), name)
+
+
+def _from_source(source: bytes, file: str, name: str) -> Loss:
     digest = hashlib.sha256(source).hexdigest()[:8]
     label = f"_descentbench_loss_{digest}"
     if label not in sys.modules:
-        _import(file, label)
+        _import(source, file, label)
     found = getattr(sys.modules[label], name, None)
     if found is None:
         raise ProblemError(f"{file} defines no {name!r}")
-    return _as_loss(found, f"{name}-{digest}", file)
-
-
-def _import(file: Path, label: str) -> None:
-    spec = importlib.util.spec_from_file_location(label, file)
-    assert spec is not None  # noqa: S101 the suffix is .py
-    assert spec.loader is not None  # noqa: S101
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[label] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[label]
-        raise ProblemError(f"{file}: cannot be imported: {error!r}") from error
-
-
-def _as_loss(found: Any, name: str, file: Path) -> Loss:
-    if isinstance(found, Loss):
-        return replace(found, name=name)
     value = getattr(found, "value", found)
     if not callable(value):
         raise ProblemError(f"{file}: a loss is a function value(xp, p, y), or has one")
-    fields = ("slope", "scale", "curvature", "accepts", "domain", "targets")
-    given = {field: getattr(found, field) for field in fields if hasattr(found, field)}
-    return Loss(name, value, **given)
+    known = [field.name for field in fields(Loss) if field.name not in ("name", "value")]
+    given = {field: getattr(found, field) for field in known if hasattr(found, field)}
+    return _Own(f"{name}-{digest}", value, **given, source=source, file=file)
+
+
+def _import(source: bytes, file: str, label: str) -> None:
+    """Import the text of a file as a module; the file itself may be on another machine."""
+    module = ModuleType(label)
+    module.__file__ = file
+    sys.modules[label] = module
+    try:
+        exec(compile(source, file, "exec"), vars(module))  # noqa: S102 the user named the file
+    except Exception as error:
+        del sys.modules[label]
+        raise ProblemError(f"{file}: cannot be imported: {error!r}") from error

@@ -10,6 +10,7 @@ from threadpoolctl import ThreadpoolController
 
 from backends.errors import Weights
 from backends.gram import Moments, ProblemGram
+from backends.losses import SQUARED_ERROR, Loss, Pointwise
 from backends.problem import Array, Problem
 from backends.threads import in_threads
 
@@ -22,6 +23,12 @@ rounding errors of a piece stay near the dtype's precision."""
 
 BLOCK_PIECES = 1 << 10
 """Pieces in a block of `line_gram_of`: 1 MB of float32 x and as much y."""
+
+
+def slope_of(loss: Loss) -> Pointwise:
+    """Return the slope of a loss; the catalogue opens no backend of this module without it."""
+    assert loss.slope is not None  # noqa: S101
+    return loss.slope
 
 
 class Plain:
@@ -37,7 +44,8 @@ class Plain:
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.x = np.ascontiguousarray(problem.x)
         self.y = np.ascontiguousarray(problem.y)
-        self.learning_rate = learning_rate
+        self.learning_rate, self.row_loss = learning_rate, problem.loss
+        self.slope, self.scale = slope_of(problem.loss), problem.loss.scale
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
@@ -46,26 +54,27 @@ class Plain:
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        scale = len(self.y) / 2
+        scale = len(self.y) / self.scale
         return np.atleast_1d(scale * self._gradient_of_loss(np.asarray(w, dtype=np.float64)))
 
     def loss(self, w: ArrayLike) -> float:
-        residual = self._residual(np.asarray(w, dtype=np.float64))
-        return float(np.mean(residual * residual, dtype=np.float64))
+        prediction = self._prediction(np.asarray(w, dtype=np.float64))
+        values = self.row_loss.value(np, prediction, self.y)
+        return float(np.mean(values, dtype=np.float64))
 
-    def _residual(self, w: Weights) -> Array:
+    def _prediction(self, w: Weights) -> Array:
         w32 = w.astype(self.x.dtype)  # float32 data times a float64 w would be float64
-        return (self.x * w32 if self.x.ndim == 1 else self.x @ w32) - self.y
+        return self.x * w32 if self.x.ndim == 1 else self.x @ w32
 
     def _gradient_of_loss(self, w: Weights) -> Weights:
-        residual = self._residual(w)
+        slope = self.slope(np, self._prediction(w), self.y)
         if self.x.ndim == 1:
-            return np.asarray(np.mean(2 * self.x * residual, dtype=np.float64))
+            return np.asarray(np.mean(self.scale * self.x * slope, dtype=np.float64))
         total = np.zeros(len(w))
         for start in range(0, len(self.y), self.CHUNK_ROWS):
             rows = slice(start, start + self.CHUNK_ROWS)
-            total += self.x[rows].T @ residual[rows]
-        return 2 / len(self.y) * total
+            total += self.x[rows].T @ slope[rows]
+        return self.scale / len(self.y) * total
 
 
 @cache
@@ -92,6 +101,9 @@ class Blocked(Plain):
     BLOCK_BYTES = 1 << 20
     """Size of a block of X in bytes: it stays in a second-level cache."""
 
+    SLOPE_BYTES = 1 << 16
+    """Largest size in bytes of a block's predictions where the slope needs temporaries."""
+
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""
 
@@ -103,6 +115,9 @@ class Blocked(Plain):
         small = problem.bytes_per_step < self.SERIAL_BYTES
         threads = 1 if small else most_threads()
         rows = max(64, self.BLOCK_BYTES // (problem.features * self.x.itemsize))
+        self.squared = problem.loss == SQUARED_ERROR
+        if not self.squared:
+            rows = min(rows, self.SLOPE_BYTES // self.x.itemsize)
         blocks = [slice(start, start + rows) for start in range(0, len(self.y), rows)]
         shares = [blocks[i::threads] for i in range(threads)]
         self.by_column = 2 <= problem.features <= self.MOST_COLUMNS
@@ -113,7 +128,7 @@ class Blocked(Plain):
         self.shares = [(share, np.empty(longest, self.x.dtype)) for share in shares]
 
     def _gradient_of_loss(self, w: Weights) -> Weights:
-        return 2 / len(self.y) * self.gradient(w)
+        return self.scale / len(self.y) * self.gradient(w)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         with numpys_blas().limit(limits=1):
@@ -128,26 +143,32 @@ class Blocked(Plain):
         return total
 
     def _sums(self, w: Array, share: tuple[list[slice], Array]) -> Weights:
-        """Return ``xᵀ(x·w − y)`` over a share: its blocks, and a buffer for residuals."""
+        """Return ``xᵀ·slope`` over a share: its blocks, and a buffer for predictions."""
         blocks, buffer = share
         total = np.zeros(len(w))
         for block in blocks:
             y = self.y[block]
-            residual = buffer[: len(y)]
+            prediction = buffer[: len(y)]
             if self.by_column:
                 x = self.blocks[block.start]
-                np.dot(w, x, out=residual)
-                residual -= y
-                total += np.dot(x, residual)
+                np.dot(w, x, out=prediction)
+                total += np.dot(x, self._slope_of(prediction, y))
                 continue
             x = self.x[block]
             if x.ndim == 1:
-                np.multiply(x, w[0], out=residual)
+                np.multiply(x, w[0], out=prediction)
             else:
-                np.dot(x, w, out=residual)
-            residual -= y
-            total += np.dot(residual, x)
+                np.dot(x, w, out=prediction)
+            total += np.dot(self._slope_of(prediction, y), x)
         return total
+
+    def _slope_of(self, prediction: Array, y: Array) -> Array:
+        """Return the slope of each row of a block; for squared error in place."""
+        if self.squared:
+            prediction -= y
+            return prediction
+        slope: Array = self.slope(np, prediction, y)
+        return slope.astype(prediction.dtype, copy=False)
 
 
 def gram_of(x: Array, y: Array) -> Array:

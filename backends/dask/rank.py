@@ -97,18 +97,18 @@ class Rank:
         """Take steps together with all other ranks."""
         bound_here(self.threads)
         w = np.array(w, dtype=np.float64)
-        rate = 2 * self.learning_rate / self.share.rows
+        rate = self.share.source.loss.scale * self.learning_rate / self.share.rows
         for _ in range(steps):
             w -= rate * self._reduce(self.descent.gradient(w))
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return ``xᵀ(x·w − y)`` over the rows of this rank."""
+        """Return ``xᵀ·slope`` over the rows of this rank."""
         bound_here(self.threads)
         return self.descent.gradient(w)
 
     def sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over the rows of this rank."""
+        """Return ``xᵀ·slope`` and the sum of the losses over the rows of this rank."""
         own_rows = self.share.stop - self.share.start
         return self.gradient(w), self.descent.loss(w) * own_rows
 

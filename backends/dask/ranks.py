@@ -140,14 +140,14 @@ class Ranks:
             if not all(np.array_equal(first, other, equal_nan=True) for other in others):
                 raise BackendError("the workers' w are not the same: a broken all-reduce")
             return np.array(first)
-        rate = 2 * self.learning_rate / self.source.rows
+        rate = self.source.loss.scale * self.learning_rate / self.source.rows
         for _ in range(steps):
             parts = self._all(self.ranks, methodcaller("gradient", w))
             w = w - rate * np.sum(parts, axis=0)
         return w
 
     def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return ``xᵀ(x·w − y)`` and ``Σ(x·w − y)²`` over all rows, added in this process."""
+        """Return ``xᵀ·slope`` and the sum of the losses over all rows, added here."""
         parts = self._all(self.ranks, lambda rank: rank.sums(w))
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 

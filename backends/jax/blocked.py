@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import cache, partial, reduce
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +20,12 @@ from backends.jax.layout import (
     Data,
     aligned,
     filled_up,
-    mean_squared_error,
+    predictions,
+    total_of,
+    values_of,
 )
-from backends.jax.loop import PerStep, gradient_of_loss
+from backends.jax.loop import PerStep, gradient_of
+from backends.losses import Loss
 from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
@@ -39,37 +43,54 @@ Share = tuple[Data, jax.Array]
 feature a tuple with (blocks, rows); y is (blocks, rows)."""
 
 
-@partial(jax.jit, static_argnames="transposed")
-def share_gradient(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
-    """Return what the blocks of a share add to the gradient of the loss.
+class OfShare(NamedTuple):
+    """The compiled functions of a loss over the blocks of a share."""
 
-    With one feature, every row of a block has its own copy of w, and so its own gradient.
-    All work is then element-wise until the end. Otherwise XLA would add the values of a
-    vector one by one.
-    """
-    x, y = share
-    if alone := isinstance(x, tuple):
-        w = jnp.broadcast_to(w[:, None], (1, y.shape[-1]))
-    total = over_blocks(
-        lambda x, y: gradient_of_loss(w, x, y, rows, transposed), jnp.zeros_like(w), share
-    )
-    return total.sum(axis=1) if alone else total
+    gradient: Callable[..., jax.Array]
+    """``gradient(w, share, rows, transposed=…)``, what the share adds to the gradient."""
+    loss: Callable[..., jax.Array]
+    """``loss(w, share, rows, transposed=…)``, the sum over the first `rows` rows."""
 
 
-@partial(jax.jit, static_argnames="transposed")
-def share_loss(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
-    """Return what the blocks of a share add to the loss."""
-    return over_blocks(
-        lambda x, y: mean_squared_error(w, x, y, rows, transposed), jnp.zeros(()), share
-    )
+@cache
+def compiled(loss: Loss) -> OfShare:
+    """Return the compiled functions of a loss over the blocks of a share."""
+    gradient_of_mean, values = gradient_of(loss), values_of(loss)
+
+    @partial(jax.jit, static_argnames="transposed")
+    def gradient(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
+        # With one feature, every row of a block has its own copy of w, and so its own
+        # gradient. All work is then element-wise until the end. Otherwise XLA would add the
+        # values of a vector one by one.
+        x, y = share
+        if alone := isinstance(x, tuple):
+            w = jnp.broadcast_to(w[:, None], (1, y.shape[-1]))
+        total = over_blocks(
+            lambda x, y: gradient_of_mean(w, x, y, rows, transposed), jnp.zeros_like(w), share
+        )
+        return total.sum(axis=1) if alone else total
+
+    @partial(jax.jit, static_argnames="transposed")
+    def total(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
+        x, y = share
+        firsts = jnp.arange(len(y)) * y.shape[-1]
+        return over_blocks(
+            lambda x, block: total_of(
+                values(predictions(w, x, transposed), block[0]), rows, block[1]
+            ),
+            jnp.zeros(()),
+            (x, (y, firsts)),
+        )
+
+    return OfShare(gradient, total)
 
 
 def over_blocks(
-    of: Callable[[Data, jax.Array], jax.Array], start: jax.Array, share: Share
+    of: Callable[[Data, Any], jax.Array], start: jax.Array, share: tuple[Data, Any]
 ) -> jax.Array:
     """Return the sum of a function over all blocks, one block after the other."""
 
-    def add(total: jax.Array, block: Share) -> tuple[jax.Array, None]:
+    def add(total: jax.Array, block: tuple[Data, Any]) -> tuple[jax.Array, None]:
         return total + of(*block), None
 
     total, _ = lax.scan(add, start, share)
@@ -127,22 +148,35 @@ class Blocked(PerStep):
         small = problem.bytes_per_step < self.SERIAL_BYTES
         shares = in_shares(problem, 1 if small else processors())
         self.shares = jax.block_until_ready(jax.device_put(shares, self.device))
+        self.of_share, self.scale = compiled(problem.loss), problem.loss.scale
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
         for _ in range(steps):
-            w -= self.learning_rate * self._sum_of(share_gradient, w)
+            w -= self.learning_rate * self._mean_gradient(w)
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        return self._sum_of(share_gradient, np.asarray(w, dtype=np.float64)) * (self.rows / 2)
+        w = np.asarray(w, dtype=np.float64)
+        return self._mean_gradient(w) * (self.rows / self.scale)
 
     def loss(self, w: ArrayLike) -> float:
-        return float(self._sum_of(share_loss, np.asarray(w, np.float64)))
+        w = np.asarray(w, dtype=np.float64)
+        length = self.shares[0][1].size  # with the rows of zeros that fill up a share
 
-    def _sum_of(self, of: Callable[..., jax.Array], w: Weights) -> Weights:
+        def mine(number: int) -> float:
+            rows = self.rows - number * length
+            total = self.of_share.loss(w, self.shares[number], rows, transposed=self.transposed)
+            return float(total)
+
+        return sum(in_threads(mine, range(len(self.shares)))) / self.rows
+
+    def _mean_gradient(self, w: Weights) -> Weights:
+        gradient = self.of_share.gradient
+
         def mine(share: Share) -> Weights:
-            return np.asarray(of(w, share, self.rows, self.transposed), dtype=np.float64)
+            part = gradient(w, share, self.rows, transposed=self.transposed)
+            return np.asarray(part, dtype=np.float64)
 
         total: Weights = reduce(np.add, in_threads(mine, self.shares))
         return total

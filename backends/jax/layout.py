@@ -1,8 +1,10 @@
-"""How rows are laid out for JAX, and the loss of rows in these layouts."""
+"""How rows are laid out for JAX, and predictions and losses in these layouts."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import jax
@@ -10,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem
 
 BLOCK_ROWS = 8192
@@ -24,10 +27,8 @@ Data = jax.Array | tuple[jax.Array, ...]
 """X as blocks of rows, (blocks, rows, d), as a single block, or as columns of shape (n,)."""
 
 
-def mean_squared_error(
-    w: jax.Array, x: Data, y: jax.Array, rows: int, transposed: bool = False
-) -> jax.Array:
-    """Return the loss of `rows` rows in a layout of `laid_out`, in the data's dtype.
+def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
+    """Return the prediction of each row in a layout of `laid_out`, in the data's dtype.
 
     A single block may also be transposed, (d, rows).
 
@@ -38,21 +39,34 @@ def mean_squared_error(
     dtype of w. The highest precision keeps a GPU from rounding float32 to ten bits (TF32).
     """
     if isinstance(x, tuple):
-        prediction = sum(c * w[j].astype(c.dtype) for j, c in enumerate(x))
-    elif x.ndim == 2:
-        prediction = w.astype(x.dtype) @ x if transposed else x @ w.astype(x.dtype)
-    else:
-        copies = jnp.broadcast_to(w, (len(x), len(w))).astype(x.dtype)
-        prediction = jnp.einsum("brd,bd->br", x, copies, precision=lax.Precision.HIGHEST)
-    loss: jax.Array = jnp.sum((prediction - y) ** 2) / rows
-    return loss
+        columns = (c * w[j].astype(c.dtype) for j, c in enumerate(x))
+        return reduce(jnp.add, columns)
+    if x.ndim == 2:
+        return w.astype(x.dtype) @ x if transposed else x @ w.astype(x.dtype)
+    copies = jnp.broadcast_to(w, (len(x), len(w))).astype(x.dtype)
+    return jnp.einsum("brd,bd->br", x, copies, precision=lax.Precision.HIGHEST)
+
+
+def values_of(loss: Loss) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """Return the function of predictions and targets that is the loss of each row."""
+    if loss == SQUARED_ERROR:
+        return lambda prediction, y: (prediction - y) ** 2
+    return lambda prediction, y: loss.value(jnp, prediction, y)
+
+
+def total_of(values: jax.Array, rows: int | jax.Array, first: int | jax.Array = 0) -> jax.Array:
+    """Return the float64 sum of the first `rows` values; `first` values come before these.
+
+    The values after them belong to rows that only fill up a block.
+    """
+    number = first + jnp.arange(values.size).reshape(values.shape)
+    return jnp.where(number < rows, values, 0).sum(dtype=jnp.float64)
 
 
 def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
     """Return rows of many features as (blocks, rows, d) and (blocks, rows).
 
-    The last block is padded with rows of zeros, which have no residual and add nothing to
-    the loss.
+    The last block is padded with rows of zeros, which add nothing to a gradient.
     """
     blocks = -(-len(y) // BLOCK_ROWS)
     rows = -(-len(y) // blocks)

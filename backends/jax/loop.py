@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
@@ -15,19 +17,12 @@ from backends.jax.devices import named_devices
 from backends.jax.layout import (
     Data,
     laid_out,
-    mean_squared_error,
+    predictions,
+    total_of,
+    values_of,
 )
+from backends.losses import Loss
 from backends.problem import Problem
-
-gradient_of_loss = jax.grad(mean_squared_error)
-
-
-@jax.jit
-def step(w: jax.Array, x: Data, y: jax.Array, rows: int, learning_rate: float) -> jax.Array:
-    """Take one step of gradient descent."""
-    stepped: jax.Array = w - learning_rate * gradient_of_loss(w, x, y, rows)
-    return stepped
-
 
 UNROLLED = 16
 """Steps in one iteration of a GPU's loop: the host is asked once an iteration to go on."""
@@ -54,18 +49,54 @@ def repeat(
     return w
 
 
-@partial(jax.jit, static_argnames="unrolled")
-def loop(
-    w: jax.Array,
-    x: Data,
-    y: jax.Array,
-    rows: int,
-    learning_rate: float,
-    steps: int,
-    unrolled: int,
-) -> jax.Array:
-    """Take `steps` steps of gradient descent."""
-    return repeat(lambda w: step(w, x, y, rows, learning_rate), w, steps, unrolled)
+Gradient = Callable[..., jax.Array]
+"""``gradient(w, x, y, rows, transposed=False)``, what rows add to the gradient of a mean."""
+
+
+def gradient_of(loss: Loss) -> Gradient:
+    """Return the function, derived by ``jax.grad``, for the gradient of a loss."""
+    values = values_of(loss)
+
+    def mean(
+        w: jax.Array, x: Data, y: jax.Array, rows: int, transposed: bool = False
+    ) -> jax.Array:
+        return jnp.sum(values(predictions(w, x, transposed), y)) / rows
+
+    return jax.grad(mean)
+
+
+class Compiled(NamedTuple):
+    """The compiled functions of a loss; each is compiled when it is first called."""
+
+    step: Callable[..., jax.Array]
+    """``step(w, x, y, rows, learning_rate)`` takes one step."""
+    loop: Callable[..., jax.Array]
+    """``loop(w, x, y, rows, learning_rate, steps, unrolled=…)`` takes `steps` steps."""
+    gradient: Gradient
+    loss: Callable[..., jax.Array]
+    """``loss(w, x, y, rows)`` is the sum over the rows."""
+
+
+@cache
+def compiled(loss: Loss) -> Compiled:
+    """Return the compiled functions of a loss."""
+    gradient, values = gradient_of(loss), values_of(loss)
+
+    @jax.jit
+    def step(w: Any, x: Data, y: Any, rows: int, learning_rate: float) -> Any:
+        return w - learning_rate * gradient(w, x, y, rows)
+
+    @partial(jax.jit, static_argnames="unrolled")
+    def loop(
+        w: Any, x: Data, y: Any, rows: int, learning_rate: float, steps: int, unrolled: int
+    ) -> Any:
+        return repeat(lambda w: step(w, x, y, rows, learning_rate), w, steps, unrolled)
+
+    @jax.jit
+    def total(w: Any, x: Data, y: Any, rows: int) -> Any:
+        return total_of(values(predictions(w, x), y), rows)
+
+    return Compiled(step, loop, jax.jit(gradient), total)
 
 
 class PerStep:
@@ -74,20 +105,21 @@ class PerStep:
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
+        self.compiled, self.scale = compiled(problem.loss), problem.loss.scale
         self.x, self.y = jax.block_until_ready(jax.device_put(laid_out(problem), self.device))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        on_device = self._put(w)
+        on_device, step = self._put(w), self.compiled.step
         for _ in range(steps):
             on_device = step(on_device, self.x, self.y, self.rows, self.learning_rate)
         return np.array(on_device)  # the copy to the host waits for the device
 
     def gradient(self, w: ArrayLike) -> Weights:
-        gradient = jax.jit(gradient_of_loss)(self._put(w), self.x, self.y, self.rows)
-        return np.asarray(gradient, dtype=np.float64) * (self.rows / 2)
+        gradient = self.compiled.gradient(self._put(w), self.x, self.y, self.rows)
+        return np.asarray(gradient, dtype=np.float64) * (self.rows / self.scale)
 
     def loss(self, w: ArrayLike) -> float:
-        return float(jax.jit(mean_squared_error)(self._put(w), self.x, self.y, self.rows))
+        return float(self.compiled.loss(self._put(w), self.x, self.y, self.rows)) / self.rows
 
     def _put(self, w: ArrayLike) -> jax.Array:
         placed: jax.Array = jax.device_put(np.asarray(w, dtype=np.float64), self.device)
@@ -99,8 +131,6 @@ class Loop(PerStep):
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         start, rate = self._put(w), self.learning_rate
-        return np.array(
-            loop(
-                start, self.x, self.y, self.rows, rate, steps, unrolled=unrolled_on(self.device)
-            )
-        )
+        unrolled = unrolled_on(self.device)
+        loop = self.compiled.loop
+        return np.array(loop(start, self.x, self.y, self.rows, rate, steps, unrolled=unrolled))

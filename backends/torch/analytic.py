@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from backends.errors import Weights
+from backends.losses import SQUARED_ERROR
 from backends.problem import Problem
 from backends.threads import in_threads, torch_alone
 from backends.torch.autograd import Autograd, to_host
+from backends.torch.namespace import slopes_of
 from backends.torch.threads import in_shares, single_threaded
 
 
@@ -42,6 +44,9 @@ class Analytic(Autograd):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
+        squared = problem.loss == SQUARED_ERROR
+        self.slopes = None if squared else slopes_of(problem.loss)
+        self.sign = -1 if squared else 1
         self.shares, copied = [self.chunks], False
         if self.device.type == "cpu" and self.x.ndim == 1:
             self.shares = [self.split(self.LINE_ROWS)]
@@ -52,12 +57,12 @@ class Analytic(Autograd):
             if problem.features <= self.MOST_COLUMNS:
                 chunks = [(x.T.contiguous().T, y) for x, y in chunks]
             self.shares = in_shares(chunks)
-        self.residuals = [torch.empty_like(chunks[0][1]) for chunks in self.shares]
+        self.buffers = [torch.empty_like(chunks[0][1]) for chunks in self.shares]
         self.copies = [torch.empty_like(chunks[0][0]) for chunks in self.shares if copied]
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
-        scale = 2 * self.learning_rate / len(self.y)
+        scale = self.row_loss.scale * self.learning_rate / len(self.y)
         with torch.inference_mode(), self._threads():
             for _ in range(steps):
                 weights.sub_(self._sums(weights), alpha=scale)
@@ -80,26 +85,31 @@ class Analytic(Autograd):
         return reduce(torch.add, in_threads(sums_of, range(len(self.shares)), single_threaded))
 
     def _sums_of(self, w: Tensor, share: int) -> Tensor:
-        """Return ``xᵀ(x·w − y)`` over a share of the chunks, float64."""
+        """Return ``xᵀ·slope`` over a share of the chunks, float64."""
         total = torch.zeros(len(w), dtype=torch.float64, device=self.device)
         for x, y in self.shares[share]:
-            negative = self.residuals[share][: len(y)]  # y − x·w
             if self.copies:
                 x = self.copies[share][: len(y)].copy_(x)
-            if x.ndim == 1:
-                torch.addcmul(y, x, w, value=-1, out=negative)
-                total -= torch.dot(negative, x)
-            else:
-                torch.addmv(y, x, w, alpha=-1, out=negative)
-                total -= torch.mv(x.T, negative)
+            slope = self._slope_of(x, y, w, self.buffers[share][: len(y)])
+            part = torch.dot(slope, x) if x.ndim == 1 else torch.mv(x.T, slope)
+            total.add_(part, alpha=self.sign)
         return total
+
+    def _slope_of(self, x: Tensor, y: Tensor, w: Tensor, buffer: Tensor) -> Tensor:
+        """Return the slope of each row; for squared error the buffer, with ``y − x·w``."""
+        if self.slopes is None:
+            if x.ndim == 1:
+                return torch.addcmul(y, x, w, value=-1, out=buffer)
+            return torch.addmv(y, x, w, alpha=-1, out=buffer)
+        prediction = torch.mul if x.ndim == 1 else torch.mv
+        return self.slopes(prediction(x, w, out=buffer), y)
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Place the data for the hand-derived gradient: in Triton on a GPU, if it is installed."""
+    """Place the data for the hand-derived gradient: in Triton for squared error on a GPU."""
     if torch.device(device).type == "cuda" and find_spec("triton"):
         from backends.torch.onepass import MOST_FEATURES, OnePass
 
-        if problem.features <= MOST_FEATURES:
+        if problem.loss == SQUARED_ERROR and problem.features <= MOST_FEATURES:
             return OnePass(problem, learning_rate, device)
     return Analytic(problem, learning_rate, device)

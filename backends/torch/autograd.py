@@ -11,12 +11,13 @@ from torch import Tensor
 
 from backends.errors import Weights
 from backends.problem import Array, Problem
+from backends.torch.namespace import values_of
 
 
-def residual(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return ``x·w − y`` in the data's dtype; w is cast, so its gradient is float64."""
+def predictions(w: Tensor, x: Tensor) -> Tensor:
+    """Return ``x·w`` in the data's dtype; w is cast, so its gradient is float64."""
     w = w.to(x.dtype)
-    return (x * w if x.ndim == 1 else x @ w) - y
+    return x * w if x.ndim == 1 else x @ w
 
 
 class Autograd:
@@ -36,6 +37,7 @@ class Autograd:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.learning_rate = learning_rate
+        self.row_loss, self.values = problem.loss, values_of(problem.loss)
         whole = self.x.ndim == 1 or self.device.type != "cpu"
         self.chunks = self.split(len(self.y) if whole else self.CHUNK_ROWS)
 
@@ -57,7 +59,7 @@ class Autograd:
         weights.grad = torch.zeros_like(weights)
         for _ in range(steps):
             for x, y in self.chunks:
-                loss = residual(weights, x, y).square().sum() / len(self.y)
+                loss = self._summed(weights, x, y) / len(self.y)
                 loss.backward()
             with torch.no_grad():
                 weights -= self.learning_rate * weights.grad
@@ -68,14 +70,17 @@ class Autograd:
         weights = self._start(w).requires_grad_()
         weights.grad = torch.zeros_like(weights)
         for x, y in self.chunks:
-            residual(weights, x, y).square().sum().backward()
-        return to_host(weights.grad) / 2
+            self._summed(weights, x, y).backward()
+        return to_host(weights.grad) / self.row_loss.scale
 
     def loss(self, w: ArrayLike) -> float:
         weights = self._start(w)
         with torch.inference_mode():
-            squares = [residual(weights, x, y).square().sum() for x, y in self.chunks]
-            return float(torch.stack(squares).sum(dtype=torch.float64)) / len(self.y)
+            sums = [self._summed(weights, x, y) for x, y in self.chunks]
+            return float(torch.stack(sums).sum(dtype=torch.float64)) / len(self.y)
+
+    def _summed(self, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return self.values(predictions(w, x), y).sum()
 
 
 def to_host(w: Tensor) -> Weights:

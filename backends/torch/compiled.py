@@ -10,46 +10,60 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from backends.errors import Weights
-from backends.torch.autograd import Autograd, residual, to_host
+from backends.losses import Loss
+from backends.problem import Problem
+from backends.torch.autograd import Autograd, predictions, to_host
+from backends.torch.namespace import Pointwise, values_of
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""``step(w, x, y, learning_rate)`` returns w after one step."""
 
 
-def mean_squared_error(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the loss, written as PyTorch's compiler handles it best.
+def mean_loss(values: Pointwise, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return the mean of a loss, written as PyTorch's compiler handles it best.
 
     The compiler fuses element-wise work with exact sums. On a GPU with several features,
     however, its code is 5 to 40 times slower than the library's products.
     """
     if x.is_cuda and x.ndim > 1:
-        return residual(w, x, y).square().mean()
+        return values(predictions(w, x), y).mean()
     w = w.to(x.dtype)
     prediction = x * w if x.ndim == 1 else (x * w).sum(1)
-    return (prediction - y).square().mean()
-
-
-def autograd_step(w: Tensor, x: Tensor, y: Tensor, learning_rate: Tensor) -> Tensor:
-    """Return w after one step; ``torch.func.grad`` derives the gradient."""
-    gradient: Tensor = torch.func.grad(mean_squared_error)(w, x, y)
-    return w - learning_rate * gradient
+    return values(prediction, y).mean()
 
 
 @cache
-def compiled_step() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Return `autograd_step` compiled; importing the compiler takes seconds.
+def compiled_step(loss: Loss) -> Step:
+    """Return autograd's step for a loss, compiled; importing the compiler takes seconds.
 
     The number of rows is dynamic and the learning rate is a tensor, so another n or rate
     does not compile again. PyTorch compiles a second version for more than some thousand
     rows, for which it uses several threads.
     """
-    return torch.compile(autograd_step, dynamic=True, fullgraph=True)
+    values = values_of(loss)
+
+    def mean(w: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return mean_loss(values, w, x, y)
+
+    def step(w: Tensor, x: Tensor, y: Tensor, learning_rate: Tensor) -> Tensor:
+        gradient: Tensor = torch.func.grad(mean)(w, x, y)
+        return w - learning_rate * gradient
+
+    # PyTorch limits the versions of a code object, so each loss gets a code object of its own.
+    step.__code__ = step.__code__.replace(co_name=f"step_{loss.name.replace('-', '_')}")
+    return torch.compile(step, dynamic=True, fullgraph=True)
 
 
 class Compiled(Autograd):
     """Autograd's step under ``torch.compile``: forward and backward in one kernel."""
 
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        super().__init__(problem, learning_rate, device)
+        self.step = compiled_step(problem.loss)
+
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
         rate = torch.tensor(self.learning_rate, dtype=torch.float64, device=self.device)
-        step = compiled_step()
         for _ in range(steps):
-            weights = step(weights, self.x, self.y, rate)
+            weights = self.step(weights, self.x, self.y, rate)
         return to_host(weights)

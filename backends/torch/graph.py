@@ -98,4 +98,6 @@ class Graph(Autograd):
         return to_host(self.weights).copy()
 
     def _step(self) -> None:
-        self.weights.copy_(compiled_step()(self.weights, self.x, self.y, self.rate))
+        self.weights.copy_(
+            compiled_step(self.row_loss)(self.weights, self.x, self.y, self.rate)
+        )

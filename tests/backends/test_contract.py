@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends import Problem, catalogue, generate
+from backends import Problem, generate
 from backends.problem import DTYPES
 from backends.reference import relative_error
+from tests.support.backends import parameters
 from tests.support.contract import (
     RATE,
     check_arrays_are_not_shared,
@@ -23,20 +24,7 @@ from tests.support.contract import (
 FEATURES = (1, 2, 7, 32, 500)
 
 
-def backends() -> list[object]:
-    """Every backend that the catalogue knows; one that cannot run is a skip with its reason."""
-    params = []
-    for entry in catalogue.entries():
-        if entry.name.distributed:  # test_cluster.py asks the same of it, of several workers
-            continue
-        marks = [pytest.mark.gpu] if entry.name.device.startswith("cuda") else []
-        if not entry.available:
-            marks.append(pytest.mark.skip(reason=f"{entry.name}: {entry.reason}"))
-        params.append(pytest.param(str(entry.name), id=str(entry.name), marks=marks))
-    return params
-
-
-every_backend = pytest.mark.parametrize("backend", backends())
+every_backend = pytest.mark.parametrize("backend", parameters())
 
 
 @every_backend

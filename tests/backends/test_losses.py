@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -138,6 +141,24 @@ def test_a_function_in_a_file_is_a_loss(tmp_path: Path) -> None:
     name = loss.name
     file.write_text(PSEUDO_HUBER.replace("- 1", "- 1.0"))
     assert find(f"{file}:pseudo_huber").name != name  # an edited file is another loss
+
+
+def test_a_users_loss_reaches_a_process_that_does_not_have_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"import math\n{PSEUDO_HUBER}\nONE = math.exp(0)\n")
+    sent = pickle.dumps(find(f"{file}:pseudo_huber"))
+    file.unlink()
+    code = (
+        "import pickle, sys, numpy\n"
+        "loss = pickle.load(sys.stdin.buffer)\n"
+        "print(loss.name, loss.value(numpy, 2.0, 0.0))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=sent, capture_output=True, check=True
+    )
+    name, value = done.stdout.decode().split()
+    assert name.startswith("pseudo_huber-")
+    assert float(value) == pytest.approx(np.sqrt(5) - 1)
 
 
 def test_an_object_in_a_file_may_have_all_fields(tmp_path: Path) -> None:

@@ -30,15 +30,17 @@ pytest.importorskip("distributed", reason="dask is not installed")
 from click.testing import CliRunner
 from distributed import Client
 
-from backends import BackendError, ProblemError, catalogue, generate, open_backend
+from backends import BackendError, ProblemError, catalogue, generate, losses, open_backend
 from backends.dask import cluster
 from backends.dask.sharing import Share, share_of
+from backends.names import Name
 from backends.problem import TOLERANCE, Problem
 from backends.reference import relative_error
 from backends.rows.datafile import open_source
 from backends.rows.made import Generated, InMemory
 from backends.rows.source import Source
 from bench.cli import main
+from tests.support import losses as check
 
 RATE = 0.001
 
@@ -104,6 +106,33 @@ def test_the_array_expression_comes_to_the_same_w(embedded: int, dtype: str) -> 
         w = placed.run(np.ones(features), 5)
         assert right(source, w, 5)
         assert placed.loss(w) == pytest.approx(source.reference.loss(w), rel=1e-5)
+
+
+def test_a_loss_reaches_the_workers(embedded: int, tmp_path: Path) -> None:
+    """Built in or from a file of the user's, in the array expression and in the ranks."""
+    if embedded != 2:
+        pytest.skip("two workers will do")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "class cosh:\n"
+        "    value = lambda xp, p, y: xp.log(xp.exp(p - y) + xp.exp(y - p))\n"
+        "    slope = lambda xp, p, y: xp.tanh(p - y)\n"
+    )
+    for loss in (losses.LOG_LOSS, losses.HUBER, losses.find(f"{file}:cosh")):
+        source = Generated(70_001, 3, "float64", loss=loss)
+        w = np.full(3, 0.1)
+        for backend in ("dask", "dask:numpy"):
+            check.check(open_backend(backend).place(source, RATE), loss, source.load(), w)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_kernel_descends_with_the_sources_loss(embedded: int, kernel: str) -> None:
+    name = Name.parse(kernel)
+    if embedded != 2 or catalogue.reason_against(name, losses.LOG_LOSS):
+        pytest.skip("two workers will do, for kernels that take the loss")
+    source = Generated(1009, 3, "float32", loss=losses.LOG_LOSS)
+    placed = open_backend(kernel).place(source, RATE)
+    check.check(placed, losses.LOG_LOSS, source.load(), check.start(3))
 
 
 def test_the_same_partition_twice_is_bit_equal(embedded: int) -> None:

@@ -1,0 +1,87 @@
+"""PyTorch as the namespace of losses: the functions that `backends.losses` may use.
+
+Unlike PyTorch's own functions, these take Python numbers as well as tensors. Each function
+can be differentiated and compiled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backends.losses import SQUARED_ERROR, Loss
+
+
+def _of_one(tensors: Callable[[Tensor], Tensor], number: Callable[[float], float]) -> Any:
+    def function(values: Any) -> Any:
+        return tensors(values) if isinstance(values, Tensor) else number(values)
+
+    return function
+
+
+def _where(condition: Any, yes: Any, no: Any) -> Any:
+    if isinstance(condition, Tensor):
+        return torch.where(condition, yes, no)
+    return yes if condition else no
+
+
+def _minimum(a: Any, b: Any) -> Any:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.minimum(a, b)
+    if isinstance(a, Tensor):
+        return a.clamp(max=b)
+    return b.clamp(max=a) if isinstance(b, Tensor) else min(a, b)
+
+
+def _maximum(a: Any, b: Any) -> Any:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return torch.maximum(a, b)
+    if isinstance(a, Tensor):
+        return a.clamp(min=b)
+    return b.clamp(min=a) if isinstance(b, Tensor) else max(a, b)
+
+
+def _clip(values: Any, lowest: Any, highest: Any) -> Any:
+    return _minimum(_maximum(values, lowest), highest)
+
+
+XP = SimpleNamespace(
+    exp=_of_one(torch.exp, math.exp),
+    log=_of_one(torch.log, math.log),
+    log1p=_of_one(torch.log1p, math.log1p),
+    abs=_of_one(torch.abs, abs),
+    tanh=_of_one(torch.tanh, math.tanh),
+    where=_where,
+    minimum=_minimum,
+    maximum=_maximum,
+    clip=_clip,
+)
+"""The namespace that the functions of a loss are called with."""
+
+
+Pointwise = Callable[[Tensor, Tensor], Tensor]
+"""A function of predictions and targets, evaluated for every row on its own."""
+
+
+def _squares(prediction: Tensor, y: Tensor) -> Tensor:
+    return (prediction - y).square()
+
+
+def values_of(loss: Loss) -> Pointwise:
+    """Return the function for the loss of each row, as autograd differentiates it fastest."""
+    if loss == SQUARED_ERROR:  # `square` subtracts once, and its gradient is one product
+        return _squares
+    value = loss.value
+    return lambda prediction, y: value(XP, prediction, y)
+
+
+def slopes_of(loss: Loss) -> Pointwise:
+    """Return the function for the slope of each row, in the prediction's dtype."""
+    slope = loss.slope
+    assert slope is not None  # noqa: S101 the catalogue opens no backend without it
+    return lambda prediction, y: slope(XP, prediction, y).to(prediction.dtype)

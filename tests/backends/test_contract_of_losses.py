@@ -1,0 +1,76 @@
+"""Every backend descends with every loss that it works for, and refuses the others."""
+
+from __future__ import annotations
+
+import pytest
+
+from backends import catalogue
+from backends.catalogue import reason_against
+from backends.losses import LOG_LOSS, LOSSES
+from backends.names import BUILT_IN, Name
+from backends.problem import DTYPES
+from tests.support import losses as check
+from tests.support.backends import parameters
+
+FEATURES = (1, 2, 7, 32)
+
+
+def backends_for(loss: check.Loss) -> list[object]:
+    return parameters(lambda name: not reason_against(name, loss))
+
+
+for_any_slope = pytest.mark.parametrize("backend", backends_for(LOG_LOSS))
+
+
+@for_any_slope
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", check.NAMES)
+def test_iterates_gradient_and_loss_equal_float64(backend: str, loss: str, dtype: str) -> None:
+    for features in FEATURES:
+        check.check_loss(backend, LOSSES[loss], dtype, features)
+
+
+@for_any_slope
+@pytest.mark.parametrize("features", [1, 3, 9])
+def test_many_rows_in_blocks_and_by_threads(backend: str, features: int) -> None:
+    check.check_loss(backend, LOG_LOSS, "float32", features, rows=300_007)
+
+
+@for_any_slope
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", ["log_loss", "huber"])
+def test_far_predictions_are_finite(backend: str, loss: str, dtype: str) -> None:
+    for features in (1, 7):
+        check.check_far_predictions(backend, LOSSES[loss], dtype, features)
+
+
+@pytest.mark.parametrize("backend", backends_for(check.VALUE_ONLY))
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_users_value_is_differentiated(backend: str, dtype: str) -> None:
+    check.check_value_only(backend, dtype)
+
+
+@pytest.mark.parametrize(
+    "backend", parameters(lambda name: bool(reason_against(name, check.VALUE_ONLY)))
+)
+def test_without_a_slope_the_reason_is_one_line(backend: str) -> None:
+    if reason_against(Name.parse(backend), LOG_LOSS):
+        check.check_refusal(backend, check.VALUE_ONLY, r"squared_error only, not for pseudo")
+    else:
+        says = r"needs a slope, which pseudo_huber.* does not define; .*: torch, .*jax"
+        check.check_refusal(backend, check.VALUE_ONLY, says)
+
+
+def test_every_technique_but_gram_works_for_every_loss_with_a_slope() -> None:
+    without = {
+        str(name)
+        for library in BUILT_IN
+        if library.name in ("numpy", "torch", "jax")
+        for name in (Name(library.name, technique) for technique in library.techniques)
+        if reason_against(name, LOG_LOSS)
+    }
+    assert without == {f"{name}:gram" for name in ("numpy", "torch", "jax")}
+    assert catalogue.select(["numpy*"], loss=LOG_LOSS) == [
+        Name("numpy"),
+        Name("numpy", "blocked"),
+    ]

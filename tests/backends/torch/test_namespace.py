@@ -1,0 +1,54 @@
+"""PyTorch as the namespace of losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+import torch
+
+from backends.losses import LOSSES, Loss
+from backends.torch.namespace import XP, slopes_of, values_of
+
+VALUES = np.array([-3.0, -1.0, -0.5, 0.25, 1.0, 2.0])
+
+CALLS: dict[str, Any] = {
+    "exp": lambda xp, v: xp.exp(v),
+    "log": lambda xp, v: xp.log(xp.abs(v)),
+    "log1p": lambda xp, v: xp.log1p(xp.exp(v)),
+    "tanh": lambda xp, v: xp.tanh(v),
+    "where": lambda xp, v: xp.where(v > 0.0, v, 0.0) + xp.where(v > 0.0, 1.0, -v),
+    "minimum": lambda xp, v: xp.minimum(v, 0.5) + xp.minimum(0.5, v) + xp.minimum(v, -v),
+    "maximum": lambda xp, v: xp.maximum(v, 0.5) + xp.maximum(0.5, v) + xp.maximum(v, -v),
+    "clip": lambda xp, v: xp.clip(v, -1.0, 1.0) + xp.clip(v, -xp.exp(v), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_its_functions_are_numpys_on_tensors_and_on_numbers(name: str) -> None:
+    call = CALLS[name]
+    for dtype, accuracy in ((np.float32, 1e-6), (np.float64, 1e-15)):
+        values = VALUES.astype(dtype)
+        found = call(XP, torch.tensor(values))
+        assert found.dtype == getattr(torch, np.dtype(dtype).name)
+        np.testing.assert_allclose(found, call(np, values), accuracy)
+    numbers = [call(XP, v) for v in VALUES.tolist()]
+    np.testing.assert_allclose(numbers, call(np, VALUES), 1e-15)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_autograd_of_the_value_is_the_slope(loss: Loss) -> None:
+    p = torch.linspace(-30, 30, 242, dtype=torch.float64).requires_grad_()
+    y = (torch.arange(242) % 2).double()
+    values_of(loss)(p, y).sum().backward()
+    np.testing.assert_allclose(
+        p.grad, loss.scale * slopes_of(loss)(p.detach(), y), 1e-12, 1e-12
+    )
+    at_zero = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    values_of(loss)(at_zero, y[:2]).sum().backward()
+    expected = loss.scale * slopes_of(loss)(at_zero.detach(), y[:2])
+    np.testing.assert_allclose(at_zero.grad, expected, 1e-12, 1e-12)

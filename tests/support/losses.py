@@ -1,0 +1,98 @@
+"""The contract of backends for other losses than squared error, as checks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from backends import BackendError, Descent, Problem, generate, open_backend
+from backends.losses import LOSSES, Loss
+from backends.problem import TOLERANCE
+from backends.reference import relative_error
+
+RATE = 0.001
+
+NAMES = [name for name in LOSSES if name != "squared_error"]
+
+
+def _pseudo_huber(xp, p, y):  # type: ignore[no-untyped-def]
+    r = p - y
+    return xp.exp(0.5 * xp.log1p(r * r)) - 1
+
+
+VALUE_ONLY = Loss("pseudo_huber-01234567", _pseudo_huber)
+"""A loss as a user writes it: a value alone."""
+
+WITH_SLOPE = Loss(
+    "pseudo_huber", _pseudo_huber, lambda xp, p, y: (p - y) / np.sqrt(1 + (p - y) ** 2)
+)
+"""The same loss with the slope that `descended` needs."""
+
+
+@lru_cache
+def problem(rows: int, features: int, dtype: str, loss: Loss) -> Problem:
+    return generate(rows, features, dtype, loss=loss)
+
+
+def start(features: int) -> np.ndarray:
+    """Return weights far from 0, whose predictions are small enough for exp."""
+    return np.random.default_rng(1).uniform(0.05, 0.15, features)
+
+
+def gradient(loss: Loss, data: Problem, w: np.ndarray) -> np.ndarray:
+    """Return the sums of slope times x, all in float64."""
+    assert loss.slope is not None
+    x, y = data.x.reshape(data.rows, -1).astype(np.float64), data.y.astype(np.float64)
+    return np.asarray(loss.slope(np, x @ w, y) @ x)
+
+
+def mean(loss: Loss, data: Problem, w: np.ndarray) -> float:
+    x, y = data.x.reshape(data.rows, -1).astype(np.float64), data.y.astype(np.float64)
+    return float(loss.value(np, x @ w, y).mean())
+
+
+def descended(loss: Loss, data: Problem, w: np.ndarray, steps: int) -> np.ndarray:
+    """Return w after some steps in float64, one product with all rows after the other."""
+    w = w.copy()
+    for _ in range(steps):
+        w -= RATE * loss.scale / data.rows * gradient(loss, data, w)
+    return w
+
+
+def check(placed: Descent, loss: Loss, data: Problem, w: np.ndarray, steps: int = 10) -> None:
+    """Compare a run, the gradient and the loss at `w` with float64."""
+    accuracy = TOLERANCE[data.dtype]
+    assert relative_error(placed.run(w, steps), descended(loss, data, w, steps)) <= accuracy
+    assert relative_error(placed.gradient(w), gradient(loss, data, w)) <= accuracy
+    assert placed.loss(w) == pytest.approx(mean(loss, data, w), rel=10 * accuracy)
+
+
+def check_loss(backend: str, loss: Loss, dtype: str, features: int, rows: int = 1009) -> None:
+    data = problem(rows, features, dtype, loss)
+    check(open_backend(backend).place(data, RATE), loss, data, start(features))
+
+
+def check_far_predictions(backend: str, loss: Loss, dtype: str, features: int) -> None:
+    """Predictions of up to ±10⁴ have finite slopes and losses, and these are right."""
+    x = np.zeros((1009, features), dtype)
+    x[:, 0] = np.linspace(-1e4, 1e4, 1009)
+    data = Problem(x, (np.arange(1009) % 2).astype(dtype), loss=loss)
+    w = np.eye(features)[0]
+    placed = open_backend(backend).place(data, RATE)
+    assert relative_error(placed.gradient(w), gradient(loss, data, w)) <= TOLERANCE[dtype]
+    assert placed.loss(w) == pytest.approx(mean(loss, data, w), rel=10 * TOLERANCE[dtype])
+    assert np.isfinite(placed.run(w, 1)).all()
+
+
+def check_value_only(backend: str, dtype: str) -> None:
+    data = problem(1009, 3, dtype, VALUE_ONLY)
+    check(open_backend(backend).place(data, RATE), WITH_SLOPE, data, start(3))
+
+
+def check_refusal(backend: str, loss: Loss, says: str) -> None:
+    data = problem(10, 1, "float32", loss)
+    with pytest.raises(BackendError, match=says) as caught:
+        open_backend(backend).place(data, RATE)
+    assert "\n" not in str(caught.value)
