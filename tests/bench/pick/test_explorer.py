@@ -222,7 +222,7 @@ def test_one_library_whose_steps_hang_leaves_time_for_the_others(
     steps = {r for t in world.tasks if t.suite == "test_step.py" for r in t.cases}
     libraries = {Case.parse(r).library for r in steps if not r.startswith("read/")}
     assert libraries == {"numpy", "numba", "torch", "jax"}
-    assert world.now <= 66
+    assert world.now <= 66.001  # a killed child is noticed after its limit
 
 
 GUEST = {"cache_bytes": 2 << 20, "reported_bytes": 480 << 20}
