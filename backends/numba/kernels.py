@@ -102,27 +102,30 @@ def feature_sums(loop, slope, ahead, flat, columns, y, w):
 
 @njit
 def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows that fill a vector each, as the weights and the sums do."""
-    none = zero_vector(flat, loop.vector_bytes)
-    ws, g = load(w, 0, none, None), load(sums, 0, none, None)
+    """Add rows of a few vectors, from two places: w and the sums stay in registers."""
+    none, count = zero_vector(flat, loop.vector_bytes), loop.vectors
+    lanes = lanes_of(none)
+    ws = load(w, spaced(0, lanes, count, 1), none, None)
+    g = load(sums, spaced(0, lanes, count, 1), none, None)
     ahead *= LINE_BYTES // w.itemsize
     for i in range(start, stop):
-        rows = spaced(i, apart, loop.places, 1)
-        places = times(rows, d)
-        xs = load(flat, places, none, None)
-        if ahead:
-            prefetch(flat, plus(places, ahead), none, False)
-        p = sum_lanes(multiply_add(xs, ws, repeat(none, loop.places)))
-        r = slope_of(slope, p, load_places(y, rows))
-        g = sum_products(xs, spread_lanes(r, none), g)
-    store(sums, 0, g)
+        rows = (i, i + apart)
+        x, z = i * d, (i + apart) * d
+        xs = load(flat, spaced(x, lanes, count, 1), none, None)
+        zs = load(flat, spaced(z, lanes, count, 1), none, None)
+        prefetch(flat, (x + ahead, z + ahead), ws, False)
+        p = sum_lanes((sum_products(xs, ws, none), sum_products(zs, ws, none)))
+        r, u = spread_lanes(slope_of(slope, p, load_places(y, rows)), none)
+        g = multiply_add(zs, u, multiply_add(xs, r, g))
+    for k in range(count):
+        store(sums, k * lanes, g[k])
 
 
 @njit
 def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
     """Add rows of many vectors, several rows at a time: they share the loads of w and the sums.
 
-    `loop.rows` rows from each of `loop.places` places are taken together. With `loop.ahead`
+    `loop.rows` rows from each of `loop.places` places are taken together. If `loop.asks`,
     the next rows of each place are asked for in order, half of their lines while the
     predictions are made and half while the sums are.
     """
@@ -134,13 +137,13 @@ def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
         asked = plus(times(spaced(i + loop.rows, apart, loop.places, 1), d), ahead)
         s = repeat(none, loop.abreast)
         for j in range(0, len(w), lanes):
-            if ahead:
+            if loop.asks:
                 prefetch(flat, plus(asked, loop.asked * j), repeat(none, loop.asked), loop.far)
             s = multiply_add(load(flat, plus(places, j), none, None), load(w, j, none, None), s)
         r = spread_lanes(slope_of(slope, sum_lanes(s), load_places(y, rows)), none)
         asked = plus(asked, loop.asked * d)
         for j in range(0, len(w), lanes):
-            if ahead and loop.rows > 1:
+            if loop.asks and loop.rows > 1:
                 more = plus(asked, loop.asked_later * j)
                 prefetch(flat, more, repeat(none, loop.asked_later), loop.far)
             xs = load(flat, plus(places, j), none, None)
@@ -175,6 +178,22 @@ def add_single_rows(slope, x, y, w, none, total, first):
             total[j] += r * x[i, j]
 
 
+def add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
+    """Add a block of long or short rows to the sums."""
+    raise NotImplementedError  # for compiled functions alone
+
+
+@overload(add_block, inline="always")
+def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
+    if loop.value.attributes["vectors"]:
+        return lambda loop, slope, ahead, flat, d, y, w, sums, start, stop, apart: (
+            add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart)
+        )
+    return lambda loop, slope, ahead, flat, d, y, w, sums, start, stop, apart: add_long_rows(
+        loop, slope, ahead, flat, d, y, w, sums, start, stop, apart
+    )
+
+
 @njit
 def add_rows(loop, slope, ahead, x, y, w, total):
     """Add the sums of rows with many features, x of shape (n, d), block by block.
@@ -184,7 +203,8 @@ def add_rows(loop, slope, ahead, x, y, w, total):
     """
     n, d = x.shape
     flat, none = x.reshape(n * d), zero_vector(x, loop.vector_bytes)
-    width = -(-d // lanes_of(none)) * lanes_of(none)
+    lanes = lanes_of(none) * max(1, loop.vectors)  # numbers that are read at a time
+    width = -(-d // lanes) * lanes
     weights, block = zeros_on_lines(width, x), zeros_on_lines(width, x)
     for j in range(d):
         weights[j] = w[j]
@@ -202,16 +222,6 @@ def add_rows(loop, slope, ahead, x, y, w, total):
         for j in range(d):
             total[j] += block[j]
     add_single_rows(slope, x, y, weights[:d], none, total, loop.places * apart)
-
-
-def add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add a block of long or short rows to the sums."""
-    raise NotImplementedError  # for compiled functions alone
-
-
-@overload(add_block)
-def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    return (add_short_rows if loop.value.attributes["short"] else add_long_rows).py_func
 
 
 def add_gradient(loop, slope, ahead, x, y, w, total):

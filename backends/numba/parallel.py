@@ -125,8 +125,7 @@ class Parallel(Plain):
         """The loop that takes the rows; the faster of two is found out at the first call."""
 
         def trial(x: Array, y: Array, steps: int, loop: Loop) -> object:
-            w = np.zeros(self.x.shape[1])
-            return descend(x, y, w, 0.0, steps, self.threads, loop, self.slope)
+            return descend(x, y, np.zeros(self.x.shape[1]), 0.0, steps, 1, loop, self.slope)
 
         return fastest(self.laid_out, self.y, self.threads, trial)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from numba import get_num_threads
 from backends.numba import loops
 from backends.numba.loops import COLUMNS, FEW, LINE, LINE_ASKING, SHORT, Loop
 from backends.numba.parallel import Parallel, descend, in_columns
-from backends.numba.slopes import SQUARED_ERROR
+from backends.numba.slopes import SQUARED_ERROR, Slope
 
 LONG = loops.STREAMS, loops.PAIRS, loops.ABREAST
 
@@ -126,7 +127,7 @@ def test_two_loops_compete_for_long_rows_from_memory_only(
 
     def pretend(x: Array, y: Array, steps: int, loop: Loop) -> None:
         calls.append(loop)
-        clock[0] += slow[loop]
+        clock[0] += slow[loop]  # by each of the threads, so a round's time is their sum
 
     monkeypatch.setattr(loops.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(loops, "_fastest", {})
@@ -136,3 +137,24 @@ def test_two_loops_compete_for_long_rows_from_memory_only(
     assert len(calls) == made
     slow[loops.PAIRS] = 0.97  # level: the usual one
     assert loops.fastest(x, y, 1, pretend) is loops.STREAMS
+
+
+def relative(xp: object, p: Any, y: Any) -> Any:
+    """Return a slope that is NaN where a lane beyond the last row holds zeros."""
+    return (p - y) / y
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("features", [1, 3, 5, 9, 17, 40])
+def test_lanes_without_a_row_count_for_nothing_whatever_the_slope(
+    dtype: str, features: int
+) -> None:
+    x, y, w = guarded(101, features, dtype)
+    y[y == 0] = 1
+    laid_out = x[:, 0] if features == 1 else in_columns(x) if features == 5 else x
+    loop = loops.candidates(laid_out, y, 1)[0]
+    got = descend(laid_out, y, w.copy(), 0.0, 1, 1, loop, Slope(relative))
+    expected = x.T.astype(np.float64) @ ((x.astype(np.float64) @ w - y) / y)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    scale = tolerance * np.abs(x.T / y).sum(axis=1).max()
+    np.testing.assert_allclose(got, expected, rtol=0, atol=scale)
