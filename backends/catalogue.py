@@ -77,7 +77,7 @@ def _library_part(pattern: str) -> str:
     return head or "*"
 
 
-def _matches(name: Name, pattern: str) -> bool:
+def matches(name: Name, pattern: str) -> bool:
     """Match device and backend separately, because a name leaves out ``@cpu``."""
     backend, _, device = pattern.partition("@")
     return fnmatch.fnmatch(
@@ -118,7 +118,7 @@ def select(
             there = [] if "@" in pattern else [replace(named, device=d) for d in devices]
             chosen |= {check(name, loss): None for name in there or [named]}
             continue
-        matching = [e for e in entries([pattern], loss) if _matches(e.name, pattern)]
+        matching = [e for e in entries([pattern], loss) if matches(e.name, pattern)]
         found = [entry.name for entry in matching if entry.available]
         if not found:
             reasons = "; ".join(dict.fromkeys(entry.reason for entry in matching))
@@ -137,7 +137,7 @@ def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str
     return {
         str(entry.name): entry.reason
         for entry in entries(patterns, loss)
-        if not entry.available and any(_matches(entry.name, p) for p in patterns)
+        if not entry.available and any(matches(entry.name, p) for p in patterns)
     }
 
 

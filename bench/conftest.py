@@ -11,18 +11,22 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import catalogue
+from backends.errors import ProblemError
+from backends.losses import SQUARED_ERROR, Loss
 from backends.names import Name, libraries
 from bench.host.files import write_atomically
 from bench.host.machine import thread_pools
 from bench.host.process import RUNNING, end_with_parent
 from bench.host.threads import apply, wait_passively
 from bench.measure.alternation import Alternation
+from bench.measure.losses import tell
 from bench.measure.rounds import Sampling
-from bench.results.case import BASELINES, NATIVE, READ, Case
+from bench.results.case import BASELINES, NATIVE, READ, SQUARED, Case
 from bench.show.groups import MISSING, grouped, title
 
 THREADS = pytest.StashKey[int]()
 FAILURES = pytest.StashKey[dict[str, str]]()
+LOSS = pytest.StashKey[Loss]()
 
 CASE_FIXTURES = ("case", "baseline", "native")
 
@@ -45,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--row",
         action="append",
-        metavar="BACKEND/ROWSxFEATURES/DTYPE",
+        metavar="BACKEND/ROWSxFEATURES/DTYPE[/LOSS]",
         help="measure this case with every benchmark; may be given often, and is measured in "
         "that order (default: the plain and best technique of each library at a few sizes)",
     )
@@ -53,6 +57,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--all-backends",
         action="store_true",
         help="run every benchmark of every backend that can run here, at a few sizes",
+    )
+    group.addoption(
+        "--loss",
+        metavar="NAME|FILE.py:NAME",
+        help="loss of the cases where no --row is given; a --row with a loss from a file "
+        "needs the file here (default: squared_error)",
     )
     group.addoption("--threads", type=int, help="threads for every library (default: all CPUs)")
     group.addoption(
@@ -74,6 +84,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if not is_child(config):
             wait_passively()
         config.stash[THREADS] = apply(config.getoption("threads"))
+    try:
+        config.stash[LOSS] = tell(config.getoption("loss") or SQUARED)
+    except ProblemError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def is_child(config: pytest.Config) -> bool:
@@ -86,13 +100,15 @@ def cases_of(config: pytest.Config) -> list[Case]:
     chosen = config.getoption("row")
     if chosen:
         return [Case.parse(text) for text in chosen]
-    here = [e.name for e in catalogue.entries() if e.available and not e.name.distributed]
+    loss = config.stash[LOSS]
+    there = catalogue.entries(loss=loss)
+    here = [e.name for e in there if e.available and not e.name.distributed]
     if not config.getoption("all_backends"):
-        return [
-            Case(str(b), n, d, "float32") for b in filter(_quick, here) for n, d in QUICK_SIZES
-        ]
-    names = [*map(str, here), *BASELINES]
-    return [Case(b, n, d, "float32") for b in names for n, d in QUICK_SIZES]
+        names = [*map(str, filter(_quick, here))]
+    else:
+        baselines = BASELINES if loss == SQUARED_ERROR else (READ,)  # C knows no other loss
+        names = [*map(str, here), *baselines]
+    return [Case(b, n, d, "float32", loss.name) for b in names for n, d in QUICK_SIZES]
 
 
 def _quick(name: Name) -> bool:
@@ -165,7 +181,7 @@ def described(
         yield
         return
     case, info = _case(request.node), benchmark.extra_info
-    benchmark.group = title(_function(request.node), *case.size)
+    benchmark.group = title(_function(request.node), *case.data)
     yield
     name = None if case.backend in BASELINES else Name.parse(case.backend)
     gb_per_s = None
@@ -179,6 +195,7 @@ def described(
         "rows": case.rows,
         "features": case.features,
         "dtype": case.dtype,
+        "loss": case.loss,
         "threads": sampling.threads,
         "steps": info.get("steps", 0),
         "verified": "relative_error" in info,

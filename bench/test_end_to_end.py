@@ -13,11 +13,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from backends import open_backend
 from backends.errors import Weights
+from backends.losses import SQUARED_ERROR
 from backends.names import Name
 from bench.measure.bandwidth import Reader
 from bench.measure.opened import synthetic
 from bench.measure.rounds import Sampling
-from bench.measure.verify import LEARNING_RATE, verify
+from bench.measure.verify import slow_rate, usual_rate, verify
 from bench.results.case import SMALLEST_BYTES, Case
 
 LOOP_STEPS, GRAM_STEPS = 100, 1000
@@ -31,6 +32,8 @@ def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling)
     backend = open_backend(case.backend)
     name = Name.parse(case.backend)
     steps = GRAM_STEPS if name.least_squares_only else LOOP_STEPS
+    squared = problem.loss == SQUARED_ERROR
+    rate = usual_rate(problem) if squared else slow_rate(problem, steps)
     w0 = np.zeros(case.features)
     reader = Reader.of(problem, sampling.threads)
     reads: list[float] = []
@@ -39,16 +42,16 @@ def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling)
         reads.append(case.bytes_per_step / reader.bytes_per_s())
 
     def descend() -> Weights:
-        return backend.place(problem, LEARNING_RATE).run(w0, steps)
+        return backend.place(problem, rate).run(w0, steps)
 
-    verify(problem, w0, steps, descend())
+    verify(problem, w0, steps, descend(), rate)
     w = benchmark.pedantic(descend, setup=read, rounds=ROUNDS)
     reader.close()
     benchmark.extra_info |= {
         "row": str(case),
         "kind": "end_to_end",
         "steps": steps,
-        "relative_error": verify(problem, w0, steps, w),
+        "relative_error": verify(problem, w0, steps, w, rate),
     }
     # Another device reads its own memory; for few bytes, latency decides.
     held_to_reads = name.device == "cpu" and case.bytes_per_step >= SMALLEST_BYTES

@@ -27,12 +27,16 @@ from bench.host.memory import (
     settle,
     workers_peak_bytes,
 )
+from bench.measure.losses import named
 from bench.measure.opened import data_of, open_case
-from bench.measure.verify import LEARNING_RATE, usual_rate, verify
+from bench.measure.verify import LEARNING_RATE, start_scale, usual_rate, verify
 from bench.results.case import Case
 
 MORE_BYTES = 1 << 25
 """Size in bytes of the data whose memory is measured: large compared with noise."""
+
+SMALL = 0.01
+"""Start where no w is checked: no loss overflows there, whatever the number of features."""
 
 PROVIDED = 3
 """Free memory provided before a backend takes its own, as a multiple of the data."""
@@ -81,7 +85,7 @@ def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> No
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
     problem = data_of(case)
-    w0 = np.ones(case.features)
+    w0 = start_scale(problem) * np.ones(case.features)
     w = benchmark.pedantic(stage.descent.run, (w0, 1), rounds=1)
     # Taken before the check: the backend does not need the reference.
     distributed = names.Name.parse(case.backend).distributed
@@ -106,8 +110,8 @@ def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> Non
     if case.rows == 1 or not isinstance(whole, Problem):
         pytest.skip("there is no smaller shape, or all blocks have one")
     backend, stage.descent = stage.backend, None
-    problem = Problem(whole.x[:-1], whole.y[:-1])
-    rate, w0 = usual_rate(problem), np.ones(case.features)
+    problem = Problem(whole.x[:-1], whole.y[:-1], known_finite=True, loss=whole.loss)
+    rate, w0 = usual_rate(problem), start_scale(problem) * np.ones(case.features)
     w = benchmark.pedantic(lambda: backend.place(problem, rate).run(w0, 1), rounds=1)
     benchmark.extra_info |= {
         "row": str(case),
@@ -133,7 +137,8 @@ def test_more_rows(
         pytest.skip("workers hold the rows, or they are streamed")
     backend, stage.backend, stage.descent = stage.backend, None, None
     rows = max(1, MORE_BYTES // step_bytes(1, case.features, case.dtype))
-    problem, w0 = generate(rows, case.features, case.dtype), np.ones(case.features)
+    problem = generate(rows, case.features, case.dtype, loss=named(case.loss))
+    w0 = np.full(case.features, SMALL)
     keep_no_blocks()
     backend.place(problem, LEARNING_RATE).run(w0, 1)
     held = settle()

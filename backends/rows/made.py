@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
+from backends.errors import ProblemError
 from backends.losses import Loss
 from backends.problem import Problem, step_bytes
 from backends.rows.blocks import Piece
@@ -52,7 +53,11 @@ class InMemory(Source):
 
     def with_loss(self, loss: Loss) -> Self:
         """Return the same rows with another loss; the targets are checked now."""
-        loss.check(self.problem.y)
+        try:
+            loss.check(self.problem.y)
+        except ProblemError as error:
+            where = f"{self.origin.path}: " if self.origin else ""
+            raise ProblemError(f"{where}{error}") from None
         kept = self.problem
         single_pass = kept.single_pass
         problem = Problem(kept.x, kept.y, kept.source, True, single_pass, loss)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli import print_json
-from bench.commands.options import Format, format_options
+from bench.commands.options import Format, format_options, loss_option
 
 if TYPE_CHECKING:
     from backends.catalogue import Entry
@@ -24,14 +24,19 @@ Example:
 
 
 @click.command(epilog=EXAMPLE)
+@loss_option
 @format_options
-def backends(output_format: Format) -> None:
-    """List the backends, and why those that cannot run here cannot."""
+def backends(loss: str, output_format: Format) -> None:
+    """List the backends, and why those that cannot run here cannot.
+
+    With --loss, backends that do not work for that loss cannot run.
+    """
     from backends import catalogue
+    from backends.losses import find
     from bench.show.columns import console
     from bench.show.formats import csv_text, markdown_text
 
-    entries = catalogue.entries()
+    entries = catalogue.entries(loss=find(loss))
     if output_format == "json":
         print_json([_fields(entry) for entry in entries])
     elif output_format == "csv":

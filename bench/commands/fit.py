@@ -17,6 +17,7 @@ from bench.commands.options import (
     count,
     count_or_0,
     format_options,
+    loss_option,
     point,
     positive,
     rate,
@@ -57,6 +58,7 @@ class Diverged(Mistake):
 @click.option("--features", type=count, help="Features to generate.  [default: 1]")
 @data_options
 @click.option("--dtype", type=DTYPE, default="float32", show_default=True)
+@loss_option
 @click.option(
     "--steps",
     "--iterations",
@@ -72,7 +74,7 @@ class Diverged(Mistake):
     type=rate,
     default=0.001,
     show_default=True,
-    help="A number, or auto: 1/L, which always converges.",
+    help="A number, or auto: 1/L, which always converges; poisson has no such rate.",
 )
 @click.option(
     "--every",
@@ -120,6 +122,7 @@ def fit(
     features: int | None,
     data: DataFile | None,
     dtype: str,
+    loss: str,
     steps: int,
     learning_rate: float | Literal["auto"],
     every: int,
@@ -145,8 +148,8 @@ def fit(
 
     apply(threads)  # before anything loads an array library
 
-    from backends.catalogue import open_backend
     from backends.errors import DescentbenchError
+    from backends.losses import find
     from backends.rows.streamed import Bounded
     from bench.fit import inputs
     from bench.fit.checkpoint import Track
@@ -154,11 +157,12 @@ def fit(
     from bench.fit.picture import MOST_POINTS, check, save_fit
     from bench.fit.rate import DivergenceError, affordable, automatic_rate, check_rate
 
-    opened = open_backend(inputs.on_device(backend, device))
+    minimised = find(loss)
+    opened = inputs.open_for(minimised, inputs.on_device(backend, device))
     if plot is not None:
         check(plot)
     file = data.open if data else None
-    source = inputs.open_rows(rows, features, file, dtype, seed)
+    source = inputs.open_rows(rows, features, file, dtype, seed, minimised)
     for x in predict:
         inputs.check_length("--predict", x, source)
     step = automatic_rate(source) if learning_rate == "auto" else learning_rate
@@ -167,10 +171,9 @@ def fit(
     def streams(streamed: Streamed) -> None:
         click.echo(inputs.streaming_text(streamed, steps), err=True)
 
-    room = inputs.room_bytes(memory)
-    bounded = Bounded(opened, room, streams)
+    bounded = Bounded(opened, inputs.room_bytes(memory), streams)
     try:
-        if affordable(source, room) and track.at.steps < steps:
+        if affordable(source, bounded.memory_bytes) and track.at.steps < steps:
             check_rate(source.reference, step, track.at.w)
         with interrupts(), inputs.progress(steps) as show:
 
@@ -204,11 +207,14 @@ def fit(
 
 
 def _show(result: Fit, source: Source, output_format: Format) -> None:
-    """Print the fit as asked for."""
+    """Print the fit as asked for, and on stderr if its loss has no minimum."""
     from bench.fit import page
+    from bench.fit.separable import remark
 
+    if said := remark(source, result):
+        click.echo(f"descentbench: {said}", err=True)
     if output_format == "json":
-        print_json(page.fields(result) | described(source))
+        print_json(page.fields(result, source) | described(source))
     elif output_format == "table":
         page.print_fit(result, source)
     else:

@@ -10,6 +10,7 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from backends import catalogue
+from backends.losses import SQUARED_ERROR, Loss
 from backends.names import Name
 from bench.commands.data_options import DataFile, tell
 from bench.host.interrupts import exit_code
@@ -33,10 +34,13 @@ DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_
 Sizes = Sequence[tuple[int, int]]
 
 
-def chosen(patterns: Sequence[str], devices: Iterable[str], *, roofline: bool) -> list[Name]:
-    """Return the backends to measure; name on stderr the libraries that are left out."""
-    names = catalogue.select(patterns or ("*",), devices)
+def chosen(
+    patterns: Sequence[str], devices: Iterable[str], loss: Loss, *, roofline: bool
+) -> list[Name]:
+    """Return the backends to measure; name on stderr those that are left out."""
+    names = catalogue.select(patterns or ("*",), devices, loss)
     _tell_left_out(patterns or ("*",), {name.library for name in names})
+    _tell_unfit(patterns, loss)
     if roofline or not patterns:
         names = [name for name in names if not (name.least_squares_only or name.distributed)]
         if not names:
@@ -56,12 +60,31 @@ def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
             click.echo(f"descentbench: {library} is left out: {reason}", err=True)
 
 
+def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
+    """Print on stderr a line for each reason why backends do not work for the loss."""
+    unfit: dict[str, list[str]] = {}
+    for entry in catalogue.entries(patterns or ("*",)):
+        name, reason = entry.name, catalogue.reason_against(entry.name, loss)
+        meant = any(catalogue.matches(name, p) for p in patterns) or not (
+            patterns or name.least_squares_only or name.distributed
+        )
+        if entry.available and reason and meant:
+            unfit.setdefault(reason, []).append(str(name))
+    for reason, names in unfit.items():
+        click.echo(f"descentbench: left out: {', '.join(names)}: {reason}", err=True)
+
+
 def sizes(
-    rows: Sequence[int], features: Sequence[int], file: FileRows | None, dtype: str, limit: bool
+    rows: Sequence[int],
+    features: Sequence[int],
+    file: FileRows | None,
+    dtype: str,
+    limit: bool,
+    loss: Loss,
 ) -> tuple[Sizes, Sizes]:
     """Return rows and features to measure on the CPU, and on devices."""
     if file is not None:
-        source = file.open(dtype)
+        source = file.open(dtype).with_loss(loss)
         tell(source)
         return ((source.rows, source.features),), ((source.rows, source.features),)
     if rows or features:
@@ -70,11 +93,13 @@ def sizes(
     return (GRID, DEVICE_GRID) if limit else (DEFAULT_SIZES, DEFAULT_SIZES)
 
 
-def cases(names: Iterable[Name], of: tuple[Sizes, Sizes], dtype: str) -> tuple[Case, ...]:
+def cases(
+    names: Iterable[Name], of: tuple[Sizes, Sizes], dtype: str, loss: Loss
+) -> tuple[Case, ...]:
     """Return a case for every backend at every size of its device."""
     on_cpu, on_device = of
     return tuple(
-        Case(str(name), n, d, dtype)
+        Case(str(name), n, d, dtype, loss.name)
         for name in names
         for n, d in (on_cpu if name.device == "cpu" else on_device)
     )
@@ -88,9 +113,11 @@ def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
     return FileRows(path, data.x, data.y, most, data.how)
 
 
-def baselines(file: FileRows | None, dtype: str, *, roofline: bool) -> tuple[str, ...]:
+def baselines(
+    file: FileRows | None, dtype: str, loss: Loss, *, roofline: bool
+) -> tuple[str, ...]:
     """Return what is measured beside the backends; say on stderr what is missing."""
-    if roofline:
+    if roofline and loss == SQUARED_ERROR:  # the C kernel knows no other loss
         try:
             build()
         except NativeError as error:

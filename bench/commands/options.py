@@ -92,6 +92,15 @@ store_option = click.option(
 )
 
 
+loss_option = click.option(
+    "--loss",
+    default="squared_error",
+    show_default=True,
+    metavar="NAME|FILE.py:NAME",
+    help="Loss to minimise: squared_error, log_loss, huber, poisson, or your own from a file.",
+)
+
+
 Format = Literal["table", "markdown", "csv", "json"]
 
 

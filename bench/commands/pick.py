@@ -15,6 +15,7 @@ from bench.commands.options import (
     byte_size,
     count,
     format_options,
+    loss_option,
     positive,
     store_option,
 )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True
 )
+@loss_option
 @data_options
 @click.option(
     *("--backend", "-b"),
@@ -70,6 +72,7 @@ def pick(
     features: int | None,
     iterations: int,
     dtype: str,
+    loss: str,
     data: DataFile | None,
     backend: tuple[str, ...],
     device: tuple[str, ...],
@@ -96,11 +99,14 @@ def pick(
     from bench.host.threads import apply
 
     threads = apply(threads)
+    from bench.measure.losses import tell
+
+    minimised = tell(loss)
     source: Source | None = None
     if data is not None:
         if rows or features:
             raise click.UsageError("--data has rows and features of its own")
-        source = data.open(dtype)
+        source = data.open(dtype).with_loss(minimised)
         rows, features = source.rows, source.features
     if rows is None:
         raise click.UsageError("--rows is missing: for how many? (or --data FILE)")
@@ -111,7 +117,7 @@ def pick(
 
     question = Question(
         *(rows, features or 1, iterations, dtype, backend, device, threads, store),
-        *(loop_only, memory, budget, fresh, verify, source),
+        *(loop_only, memory, budget, fresh, verify, source, minimised),
     )
     with shown(budget) as report:
         picked = answered(question, report)

@@ -15,6 +15,7 @@ from bench.commands.options import (
     cluster_options,
     count,
     format_options,
+    loss_option,
     positive,
     store_option,
 )
@@ -44,6 +45,7 @@ from bench.commands.options import (
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True
 )
+@loss_option
 @click.option(
     "--passes",
     type=click.IntRange(min=1),
@@ -113,6 +115,7 @@ def run(
     rows: tuple[int, ...],
     features: tuple[int, ...],
     dtype: str,
+    loss: str,
     passes: int,
     more: int,
     seconds: float,
@@ -144,6 +147,7 @@ def run(
 
     threads = apply(threads)
     from bench.commands import measuring
+    from bench.measure.losses import tell
     from bench.measure.plan import Plan
     from bench.show.run import RunPage
 
@@ -153,14 +157,15 @@ def run(
         check(page)
     if data is not None and (rows or features or limit):
         raise click.UsageError("--data has rows and features of its own")
+    minimised = tell(loss)
     file = measuring.file_rows(data, memory)
-    sizes = measuring.sizes(rows, features, file, dtype, limit)
-    names = measuring.chosen(backend, device, roofline=limit)
+    sizes = measuring.sizes(rows, features, file, dtype, limit, minimised)
+    names = measuring.chosen(backend, device, minimised, roofline=limit)
     plan = Plan(
-        measuring.cases(names, sizes, dtype),
+        measuring.cases(names, sizes, dtype, minimised),
         passes,
         seconds,
-        measuring.baselines(file, dtype, roofline=limit),
+        measuring.baselines(file, dtype, minimised, roofline=limit),
         setup=not limit,
         more=more,
         data=file,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from backends.errors import DescentbenchError
 from bench.host.files import write_atomically
+from bench.results.case import SQUARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,8 @@ class Checkpoint:
         Description of the rows' origin.
     rows : int
     dtype : str
+    loss : str
+        Name of the loss.
     """
 
     steps: int
@@ -46,6 +49,7 @@ class Checkpoint:
     source: str
     rows: int
     dtype: str
+    loss: str = SQUARED
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
@@ -83,7 +87,7 @@ class Checkpoint:
 
     def check(self, other: Checkpoint, path: Path) -> None:
         """Raise CheckpointError where this one, read from `path`, is of another descent."""
-        for name in ("source", "rows", "dtype", "learning_rate"):
+        for name in ("source", "rows", "dtype", "loss", "learning_rate"):
             mine, asked = getattr(self, name), getattr(other, name)
             if mine != asked:
                 raise CheckpointError(
@@ -124,7 +128,7 @@ class Track:
         resume: Path | None,
     ) -> None:
         start = tuple(w0 or (0.0,) * source.features)
-        of = source.source, source.rows, source.dtype
+        of = source.source, source.rows, source.dtype, source.loss.name
         self.path = checkpoint or resume
         self.at = Checkpoint(0, start, learning_rate, *of)
         if resume is not None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 import numpy as np
 
 from backends.errors import ProblemError
+from backends.losses import SQUARED_ERROR
 from bench.fit.rate import DivergenceError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from backends.errors import Weights
     from backends.interface import Descent
+    from backends.losses import Loss
     from backends.problem import Problem
     from backends.rows.source import Source
 
@@ -198,6 +200,9 @@ def _raise_if_diverging(
 ) -> None:
     """Raise if the loss grows at a rate beyond 2/L; below it, growth is rounding."""
     finite = math.isfinite(epoch.loss)
+    if problem.loss != SQUARED_ERROR:
+        _raise_if_growing(epoch, lowest, problem.loss, learning_rate)
+        return
     if finite and epoch.loss <= lowest * (1 + GROWTH):
         return
     limit = problem.reference.largest_stable_rate
@@ -210,4 +215,20 @@ def _raise_if_diverging(
         raise DivergenceError(
             f"the loss at epoch {epoch.epoch} is {epoch.loss}: the numbers are too large for "
             f"{problem.dtype}; scale the data or start nearer to 0"
+        )
+
+
+def _raise_if_growing(epoch: Epoch, lowest: float, loss: Loss, learning_rate: float) -> None:
+    """Raise if a loss without a closed form is not finite, or grows by more than rounding."""
+    advice = f"the learning rate {learning_rate:g} is too large for {loss.name} on these data"
+    if loss.curvature is not None:
+        advice += " (--lr auto takes 1/L)"
+    if not math.isfinite(epoch.loss) or not np.isfinite(epoch.w).all():
+        raise DivergenceError(
+            f"diverged by epoch {epoch.epoch}: the loss is {epoch.loss}; {advice}"
+        )
+    if math.isfinite(lowest) and epoch.loss > lowest + GROWTH * max(1.0, abs(lowest)):
+        raise DivergenceError(
+            f"diverged by epoch {epoch.epoch}: the loss grew from {lowest:.6g} to "
+            f"{epoch.loss:.6g}; {advice}"
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from backends.catalogue import check_loss, open_backend
 from backends.errors import DescentbenchError
+from backends.names import Name
 from backends.rows.made import Generated
 from bench.host.limits import available_bytes
 from bench.host.memory import rss_bytes
@@ -15,6 +17,8 @@ from bench.show.text import byte_count, count, duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from backends.interface import Backend
+    from backends.losses import Loss
     from backends.rows.source import Source
     from backends.rows.streamed import Streamed
     from bench.fit.descend import Epoch
@@ -33,19 +37,26 @@ def on_device(backend: str, device: str | None) -> str:
     return f"{backend}@{device}"
 
 
+def open_for(loss: Loss, backend: str) -> Backend:
+    """Open a backend that works for the loss; say why it does not, if it does not."""
+    check_loss(Name.parse(backend), loss)
+    return open_backend(backend)
+
+
 def open_rows(
     rows: int | None,
     features: int | None,
     file: Callable[[str], Source] | None,
     dtype: str,
     seed: int,
+    loss: Loss,
 ) -> Source:
     """Return the rows to generate; with a data file, the rows that `file` opens."""
     if file is None:
-        return Generated(rows or 100, features or 1, dtype, seed)
+        return Generated(rows or 100, features or 1, dtype, seed, loss=loss)
     if rows or features:
         raise InputError("--rows and --features are for generated rows; leave out --data")
-    return file(dtype)
+    return file(dtype).with_loss(loss)
 
 
 def room_bytes(memory: int | None) -> int:

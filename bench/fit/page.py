@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.show.columns import Columns, console
 from bench.show.formats import csv_text, markdown_text
-from bench.show.text import number_text, weights_text
+from bench.show.text import data_text, number_text, weights_text
 
 if TYPE_CHECKING:
     from backends.rows.source import Source
@@ -23,9 +23,9 @@ REASONS = {
 """Sentences for the reasons why a descent stopped."""
 
 
-def fields(result: Fit) -> dict[str, Any]:
-    """Return the fields of ``fit --json``."""
-    return asdict(result)
+def fields(result: Fit, source: Source) -> dict[str, Any]:
+    """Return the fields of ``fit --json``; ``loss`` there is the value at w."""
+    return asdict(result) | {"loss_name": source.loss.name}
 
 
 def as_csv(result: Fit) -> str:
@@ -53,7 +53,8 @@ def print_fit(result: Fit, source: Source) -> None:
         table.add_row(*row)
     out = console(soft_wrap=True)
     out.print(f"data: {source.source}; n = {source.rows}, d = {source.features}")
-    out.print(f"{result.backend}, {source.dtype}, learning rate {result.learning_rate:.6g}\n")
+    kind = data_text(source.dtype, source.loss.name)
+    out.print(f"{result.backend}, {kind}, learning rate {result.learning_rate:.6g}\n")
     if result.epochs:
         out.print(table)
     out.print(f"\nw = {weights_text(result.w)} and loss = {number_text(result.loss)}")

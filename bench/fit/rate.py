@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backends.errors import ProblemError
+from backends.losses import SQUARED_ERROR
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 MOST_PRODUCTS = 2e11
 """Most multiplications, n·d², for a reference that was not asked for: a few seconds."""
+
+SQUARED_ERROR_CURVATURE = 2.0
+"""Second derivative of the squared error, which `Reference.lipschitz` is made for."""
 
 ROUNDING = 1e-12
 """Relative size of a gradient that may be rounding: the products of float64 err by less."""
@@ -30,22 +34,31 @@ class DivergenceError(Exception):
 def automatic_rate(problem: Problem | Source) -> float:
     """Return 1/L, half of the largest stable rate: it converges and is never far from best.
 
+    L is the loss's curvature times the largest eigenvalue of ``XᵀX/n``.
+
     Raises
     ------
     ProblemError
-        All x are 0, or too large to be squared.
+        All x are 0, or too large to be squared; or the loss states no curvature.
     """
+    loss = problem.loss
+    if loss.curvature is None:
+        raise ProblemError(
+            f"no automatic learning rate: {loss.name} states no largest curvature, so no rate "
+            "is safe for all data; give a number, such as --learning-rate 0.001"
+        )
     with np.errstate(over="ignore", invalid="ignore"):
-        curvature = problem.reference.lipschitz
+        curvature = loss.curvature / SQUARED_ERROR_CURVATURE * problem.reference.lipschitz
     if not 0 < curvature < math.inf:
         raise ProblemError(f"no automatic learning rate: the largest curvature is {curvature}")
     return 1 / curvature
 
 
 def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool:
-    """Return whether the reference costs little: rows in memory, few enough features."""
+    """Return whether there is a closed form, and it costs little: small data in memory."""
     products = source.rows * float(source.features) ** 2
-    return source.bytes_per_step <= memory_bytes and products <= MOST_PRODUCTS
+    small = source.bytes_per_step <= memory_bytes and products <= MOST_PRODUCTS
+    return small and source.loss == SQUARED_ERROR
 
 
 def check_rate(reference: Reference, learning_rate: float, w0: ArrayLike) -> None:

@@ -15,6 +15,7 @@ from backends.rows.reading import Reading
 from backends.rows.source import Source
 from backends.rows.streamed import Bounded, SourceBackend, fits
 from bench.host.memory import rss_bytes
+from bench.measure.losses import named
 
 VARIABLE = "DESCENTBENCH_DATA"
 """Environment variable that tells a child process which file to read, in JSON."""
@@ -82,7 +83,7 @@ def _open(rows: FileRows, dtype: str) -> Source:
 
 
 @lru_cache(maxsize=1)
-def rows_of(rows: FileRows, dtype: str) -> Problem | Source:
-    """Return the rows, in memory if they fit."""
-    source = rows.open(dtype)
+def rows_of(rows: FileRows, dtype: str, loss: str) -> Problem | Source:
+    """Return the rows with the loss of that name, in memory if they fit."""
+    source = rows.open(dtype).with_loss(named(loss))
     return source if rows.streamed(dtype) else source.load()

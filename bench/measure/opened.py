@@ -13,6 +13,7 @@ from backends.rows.source import Source
 from backends.rows.streamed import SourceBackend
 from bench.measure import shared
 from bench.measure.filerows import FileRows, rows_of
+from bench.measure.losses import named
 from bench.results.case import BASELINES, Case
 
 
@@ -24,13 +25,16 @@ def data_of(case: Case) -> Problem | Source:
     told = FileRows.told()
     distributed = case.backend not in BASELINES and Name.parse(case.backend).distributed
     if distributed:
-        return Generated(*case.size) if told is None else told.open(case.dtype)
-    return synthetic(case) if told is None else rows_of(told, case.dtype)
+        loss = named(case.loss)
+        if told is None:
+            return Generated(*case.size, loss=loss)
+        return told.open(case.dtype).with_loss(loss)
+    return synthetic(case) if told is None else rows_of(told, case.dtype, case.loss)
 
 
 def synthetic(case: Case) -> Problem:
-    """Return the synthetic data of the case's size."""
-    return _made(*case.size)
+    """Return the synthetic data of the case's size and loss."""
+    return _made(*case.data)
 
 
 def open_case(case: Case) -> SourceBackend:
@@ -41,7 +45,7 @@ def open_case(case: Case) -> SourceBackend:
     return told.backend(case.backend)
 
 
-@lru_cache(maxsize=1)  # cases are ordered by size; memory may hold large data only once
-def _made(rows: int, features: int, dtype: str) -> Problem:
-    size = rows, features, dtype
-    return shared.load(size) or Generated(*size).load()
+@lru_cache(maxsize=1)  # cases are ordered by data; memory may hold large data only once
+def _made(rows: int, features: int, dtype: str, loss: str) -> Problem:
+    made = shared.load((rows, features, dtype, loss))
+    return made or Generated(rows, features, dtype, loss=named(loss)).load()

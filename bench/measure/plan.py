@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from bench.measure.filerows import FileRows
 from bench.results.case import READ, Case
 
+Data = tuple[int, int, str, str]
+"""Rows, features, dtype and loss of cases that share their data."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -83,21 +86,17 @@ class Plan:
         for library in rng.sample(sorted(by_library), len(by_library)):
             order = [
                 case
-                for size in _shuffled({c.size for c in by_library[library]}, rng)
-                for case in self._of_size(size, by_library[library], rng)
+                for data in _shuffled({c.data for c in by_library[library]}, rng)
+                for case in self._with_data(data, by_library[library], rng)
             ]
             yield Task(f"{called}, {library}", "test_step.py", tuple(map(str, order)))
 
-    def _of_size(
-        self, size: tuple[int, int, str], cases: list[Case], rng: random.Random
-    ) -> list[Case]:
-        chosen = sorted(case for case in cases if case.size == size)
+    def _with_data(self, data: Data, cases: list[Case], rng: random.Random) -> list[Case]:
+        chosen = sorted(case for case in cases if case.data == data)
         if any(case.device == "cpu" for case in chosen):  # baselines use the host's memory
-            chosen += [Case(baseline, *size) for baseline in self.baselines]
+            chosen += [Case(baseline, *data) for baseline in self.baselines]
         return rng.sample(chosen, len(chosen))
 
 
-def _shuffled(
-    sizes: set[tuple[int, int, str]], rng: random.Random
-) -> list[tuple[int, int, str]]:
-    return rng.sample(sorted(sizes), len(sizes))
+def _shuffled(found: set[Data], rng: random.Random) -> list[Data]:
+    return rng.sample(sorted(found), len(found))

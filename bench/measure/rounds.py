@@ -17,7 +17,7 @@ from bench.measure.alternation import Alternation, start_on
 from bench.measure.bandwidth import Reader
 from bench.measure.device import DeviceReader
 from bench.measure.opened import data_of
-from bench.measure.verify import slow_rate, verify
+from bench.measure.verify import most_steps, slow_rate, start_scale, verify
 from bench.results.case import Case
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class Round:
     @classmethod
     def of(cls, run: Run, problem: Problem | Source) -> Round:
         """Try a descent at `usual_rate`, which compiles it, and check its w."""
-        start = np.random.default_rng(1).random(problem.features)
+        start = start_scale(problem) * np.random.default_rng(1).random(problem.features)
+        most = most_steps(problem) or MOST_STEPS
         verify(problem, start, 3, run(start, 3))
         warm_up(lambda: run(start, 1))
 
@@ -117,9 +118,11 @@ class Round:
             seconds = taken(steps)
             if seconds >= ROUND_SECONDS / 2:
                 seconds = min(seconds, taken(steps))  # the first time may have been a hiccup
-            if seconds >= ROUND_SECONDS / 2 or steps >= MOST_STEPS:
+            if seconds >= ROUND_SECONDS / 2 or steps >= most:
                 return cls(steps, seconds)
             steps = int(steps * np.clip(ROUND_SECONDS / seconds, 2, 100))
+            if most < MOST_STEPS:  # other processes then need the same iterate
+                steps = min(most, 1 << (steps.bit_length() - 1))
 
 
 def processors_used(work: Callable[[], object]) -> float:
@@ -139,13 +142,14 @@ def time_steps(
 ) -> None:
     """Time rounds of steps at `slow_rate`, each from another start, and verify the last one."""
     problem, alternation = data_of(case), sampling.alternation
-    rng = np.random.default_rng(0)
-    start = rng.random(case.features)
+    rng, scale = np.random.default_rng(0), start_scale(problem)
+    start = scale * rng.random(case.features)
     rounds = int(np.clip(sampling.seconds / size.seconds, FEWEST_ROUNDS, MOST_ROUNDS))
     warm_up(lambda: run(start, size.steps))
     steps, rounds = alternation.agree(str(case), size.steps, rounds)
     alternates = not alternation.alone
     on_one = alternates and processors_used(lambda: run(start, steps)) < 1.5
+    starts = list(scale * rng.random((rounds, case.features)))  # the last round's comes first
     begun: list[Weights] = []
     read_rates: list[float] = []
 
@@ -158,7 +162,7 @@ def time_steps(
             warm_up(lambda: run(start, -(-steps // WARMING)))
         if reader and len(read_rates) < FEWEST_ROUNDS:
             read_rates.append(reader.bytes_per_s())
-        begun.append(rng.random(case.features))
+        begun.append(starts.pop())
         return (begun[-1],), {}
 
     counted = sampling.count(steps)

@@ -9,22 +9,25 @@ tenth of the time of generating. A child that finds no file generates its data.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 
+from backends.errors import Weights
 from backends.names import Name
 from backends.problem import Problem
 from backends.reference import Reference
 from backends.rows.made import Generated
 from bench.host.limits import available_bytes
-from bench.results.case import BASELINES, Case
+from bench.measure.losses import named
+from bench.results.case import BASELINES, SQUARED, Case
 
 VARIABLE = "DESCENTBENCH_SHARED"
 """Variable that names a child's folder of shared data."""
@@ -40,8 +43,8 @@ MOST_OF_MEMORY = 0.25
 
 PREFIX = "descentbench-"
 
-Size = tuple[int, int, str]
-"""Rows, features and dtype."""
+Data = tuple[int, int, str, str]
+"""Rows, features, dtype and loss."""
 
 
 class Shared:
@@ -49,7 +52,7 @@ class Shared:
 
     def __init__(self, memory: Path = MEMORY) -> None:
         self.folder: Path | None = None
-        self._lock, self._sizes = Lock(), dict[Size, int]()
+        self._lock, self._sizes = Lock(), dict[Data, int]()
         try:
             remove_stale(memory)
             name = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=memory)
@@ -66,12 +69,12 @@ class Shared:
     def provide(self, cases: Iterable[Case]) -> None:
         """Make the data of these cases where they are large and the memory allows it."""
         with self._lock:
-            for size in dict.fromkeys(case.size for case in cases if _in_memory(case)):
-                if self.folder is not None and size not in self._sizes:
-                    self._make(self.folder, size)
+            for data in dict.fromkeys(case.data for case in cases if _in_memory(case)):
+                if self.folder is not None and data not in self._sizes:
+                    self._make(self.folder, data)
 
-    def _make(self, folder: Path, size: Size) -> None:
-        nbytes = Case("numpy", *size).bytes_per_step
+    def _make(self, folder: Path, data: Data) -> None:
+        nbytes = Case("numpy", *data).bytes_per_step
         allowed = MOST_OF_MEMORY * (available_bytes() + sum(self._sizes.values()))
         allowed = min(allowed, shutil.disk_usage(folder).free + sum(self._sizes.values()))
         if not LEAST_BYTES <= nbytes <= allowed:
@@ -82,12 +85,12 @@ class Shared:
             del self._sizes[oldest]
         unfinished = folder / "unfinished"
         try:
-            write(unfinished, size)
-            unfinished.rename(place(folder, size))
+            write(unfinished, data)
+            unfinished.rename(place(folder, data))
         except OSError:  # another program took the memory: the children make their own data
             shutil.rmtree(unfinished, ignore_errors=True)
             return
-        self._sizes[size] = nbytes
+        self._sizes[data] = nbytes
 
     def close(self) -> None:
         """Remove the folder."""
@@ -125,15 +128,16 @@ def _alive(process: int) -> bool:
     return True
 
 
-def place(folder: Path, size: Size) -> Path:
-    """Return the folder of a size."""
-    rows, features, dtype = size
-    return folder / f"{rows}x{features}-{dtype}"
+def place(folder: Path, data: Data) -> Path:
+    """Return the folder of some data."""
+    rows, features, dtype, loss = data
+    targets = "" if loss == SQUARED else f"-{loss}"
+    return folder / f"{rows}x{features}-{dtype}{targets}"
 
 
-def write(folder: Path, size: Size) -> None:
-    """Generate the data of a size into files, block by block, and add their reference."""
-    rows, features, dtype = size
+def write(folder: Path, data: Data) -> None:
+    """Generate the data into files, block by block, and add their reference."""
+    rows, features, dtype, loss = data
     folder.mkdir()
     shape = (rows,) if features == 1 else (rows, features)
     x = np.lib.format.open_memmap(folder / "x.npy", "w+", dtype, shape)
@@ -142,7 +146,7 @@ def write(folder: Path, size: Size) -> None:
         with file.open("r+b") as opened:  # too little memory is an error here, not a signal
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     first = 0
-    for parts, targets in Generated(rows, features, dtype).pieces(0, rows):
+    for parts, targets in Generated(rows, features, dtype, loss=named(loss)).pieces(0, rows):
         stop = first + len(targets)
         x[first:stop] = parts[0].reshape(-1, *shape[1:])
         y[first:stop] = targets
@@ -151,18 +155,44 @@ def write(folder: Path, size: Size) -> None:
     np.savez(folder / "reference.npz", gram=reference.gram, moment=reference.moment)
 
 
-def load(size: Size) -> Problem | None:
-    """Return a private copy of the data of a size; None where nobody shares them."""
+def load(data: Data) -> Problem | None:
+    """Return a private copy of the data; None where nobody shares them."""
     name = os.environ.get(VARIABLE)
     if not name:
         return None
-    folder = place(Path(name), size)
+    folder = place(Path(name), data)
     try:
         x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
         with np.load(folder / "reference.npz") as sums:
             reference = Reference(sums["gram"], sums["moment"], lambda: [(x, y)], len(y))
     except OSError:  # too small to be shared, or removed again
         return None
-    problem = Problem(x, y, Generated(*size).source, known_finite=True)
+    source = Generated(*data[:3]).source
+    problem = Problem(x, y, source, known_finite=True, loss=named(data[3]))
     vars(problem)["reference"] = reference  # where `cached_property` keeps it
     return problem
+
+
+def kept(key: tuple[object, ...], make: Callable[[], Weights]) -> Weights:
+    """Return the weights that another process of this run made for the key, or make them.
+
+    They are kept for synthetic data alone: the first part of the key, which says where the
+    rows come from, then says everything about them.
+    """
+    name = os.environ.get(VARIABLE)
+    if not name or not str(key[0]).startswith("synthetic"):
+        return make()
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+    path = Path(name) / f"w-{digest}.npy"
+    try:
+        return np.asarray(np.load(path))
+    except (OSError, ValueError):
+        w = make()
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    try:
+        with unfinished.open("wb") as file:
+            np.save(file, w)
+        unfinished.replace(path)
+    except OSError:  # the folder is full, or gone: others make their own
+        unfinished.unlink(missing_ok=True)
+    return w

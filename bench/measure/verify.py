@@ -6,17 +6,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from backends.errors import Weights
+from backends.losses import SQUARED_ERROR
 from backends.problem import TOLERANCE, Problem
 from backends.reference import relative_error
 from backends.rows.source import Source
+from bench.measure.iterate import iterated
 
 LEARNING_RATE = 0.001
 """The tutorial's learning rate; the synthetic data are scaled so that it is always stable."""
 
 
 def usual_rate(problem: Problem | Source) -> float:
-    """Return `LEARNING_RATE`, or a smaller rate where a file's rows need one."""
-    return min(LEARNING_RATE, problem.reference.largest_stable_rate / 2)
+    """Return `LEARNING_RATE`, or a smaller rate where the rows or their loss need one."""
+    return slow_rate(problem, 1)
 
 
 def slow_rate(problem: Problem | Source, steps: int) -> float:
@@ -25,7 +27,22 @@ def slow_rate(problem: Problem | Source, steps: int) -> float:
     At the usual rate w stands still after a few hundred steps, so it would not show
     whether a thousand more steps were taken.
     """
-    return min(LEARNING_RATE, problem.reference.largest_stable_rate / (2 * steps))
+    if problem.loss == SQUARED_ERROR:
+        return min(LEARNING_RATE, problem.reference.largest_stable_rate / (2 * steps))
+    return min(LEARNING_RATE, iterated(problem).safe_rate(steps))
+
+
+def start_scale(problem: Problem | Source) -> float:
+    """Return the largest value that each weight of a start may have."""
+    return 1.0 if problem.loss == SQUARED_ERROR else iterated(problem).start_scale
+
+
+def most_steps(problem: Problem | Source) -> int | None:
+    """Return the most steps of a round that a reference without a closed form checks soon.
+
+    None: the closed form takes no longer for more steps.
+    """
+    return None if problem.loss == SQUARED_ERROR else iterated(problem).most_steps
 
 
 class WrongResultError(Exception):
@@ -54,7 +71,8 @@ def verify(
     """
     _check_kind(w, problem.features)
     rate = usual_rate(problem) if learning_rate is None else learning_rate
-    expected = problem.reference.iterate(steps, rate, w0)
+    exact = problem.reference if problem.loss == SQUARED_ERROR else iterated(problem)
+    expected = exact.iterate(steps, rate, w0)
     error = relative_error(w, expected)
     if not error <= TOLERANCE[problem.dtype]:  # true for NaN, too
         raise WrongResultError(

@@ -20,6 +20,7 @@ from bench.host.process import RUNNING, Watch, call
 from bench.host.threads import environment
 from bench.measure.alternation import Side
 from bench.measure.filerows import FileRows
+from bench.measure.losses import options
 from bench.measure.plan import Task
 from bench.measure.shared import of_this_process
 from bench.measure.version import TREE
@@ -119,6 +120,7 @@ class Children:
             *(f"--benchmark-json={files.benchmarks}", f"--failures={files.failures}"),
             *(f"--threads={self.threads}", f"--seconds={self.seconds}"),
             *(f"--row={case}" for case in task.cases),
+            *options(Case.parse(case).loss for case in task.cases),
             *(["--alone"] if task.cold else []),
         ]
 

@@ -8,7 +8,7 @@ from backends.names import Name
 from bench.pick.draws import Range
 from bench.pick.recommend import Answer, Candidate
 from bench.pick.throughput import MemoryThroughput
-from bench.show.text import byte_count, count, duration, plural, times
+from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
 """Largest step, relative to the pick's, that is said to pay off: 5 % shorter."""
@@ -68,7 +68,7 @@ def size(answer: Answer) -> str:
     """Name the request's data."""
     request = answer.request
     columns = "" if request.features == 1 else f" × {request.features} features"
-    return f"{count(request.rows)} rows{columns} ({request.dtype})"
+    return f"{count(request.rows)} rows{columns} ({data_text(request.dtype, request.loss)})"
 
 
 def where(backend: str) -> str:

@@ -129,7 +129,7 @@ def task(request: Request) -> Task:
 
 
 def _case(request: Request) -> Case:
-    return Case(KERNEL, SMALL_ROWS, request.features, request.dtype)
+    return Case(KERNEL, SMALL_ROWS, request.features, request.dtype, request.loss)
 
 
 def exchange_s(records: Iterable[Record], request: Request) -> float | None:

@@ -128,7 +128,8 @@ def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
 
 def case_of(known: Known, name: str, rows: int) -> Case:
     """Return the case of a backend at so many rows."""
-    return Case(name, rows, known.request.features, known.request.dtype)
+    request = known.request
+    return Case(name, rows, request.features, request.dtype, request.loss)
 
 
 def setup_task(known: Known, name: str, rows: int) -> Task:
@@ -140,11 +141,11 @@ def setup_task(known: Known, name: str, rows: int) -> Task:
 def step_task(known: Known, cases: Sequence[Case]) -> Task:
     """Return one child for these cases, size by size, each size with a read of its bytes."""
     rows: list[str] = []
-    for size in sorted({case.size for case in cases}):
-        mine = [case for case in cases if case.size == size]
+    for data in sorted({case.data for case in cases}):
+        mine = [case for case in cases if case.data == data]
         rows += map(str, mine)
         if mine[0].device == "cpu" and mine[0].bytes_per_step >= SMALLEST_BYTES:
-            rows.append(str(Case(READ, *size)))
+            rows.append(str(Case(READ, *data)))
     return Task(_unused(known, f"steps, {cases[0].library}"), STEP, tuple(rows))
 
 

@@ -17,7 +17,7 @@ from backends.names import Name
 from backends.problem import step_bytes
 from bench.pick.curves import Sample
 from bench.pick.throughput import MemoryThroughput
-from bench.results.case import BASELINES, READ, Case
+from bench.results.case import BASELINES, READ, SQUARED, Case
 from bench.results.record import Measurement, Outcome, Record
 from bench.results.saved import folder
 from bench.results.summary import read_fraction
@@ -75,8 +75,10 @@ class Observations:
         return replace(self, step=tuple(steps), waiting=median(waiting or [0.0]))
 
 
-def alike(store: Path, machine: Mapping[str, Any], code: str) -> list[Record]:
-    """Return the store's records of this machine and code, oldest first.
+def alike(
+    store: Path, machine: Mapping[str, Any], code: str, loss: str = SQUARED
+) -> list[Record]:
+    """Return the store's records of this machine, code and loss, oldest first.
 
     The memory limit may differ: it changes which sizes fit, and no timing. Failures
     under another limit are left out, because memory may have been their reason.
@@ -84,7 +86,7 @@ def alike(store: Path, machine: Mapping[str, Any], code: str) -> list[Record]:
     here, memory = _timed(machine), machine.get("memory_bytes")
     found = []
     for saved in folder(store):
-        record = saved.record
+        record = saved.record.of_loss(loss)
         if _timed(record.machine) == here and record.code == code:
             same = record.machine.get("memory_bytes") == memory
             found.append(record if same else _without_failures(record))

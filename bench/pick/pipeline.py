@@ -13,6 +13,7 @@ from typing import Any
 
 from backends import catalogue, open_backend
 from backends.errors import BackendError
+from backends.losses import SQUARED_ERROR, Loss
 from backends.names import Name, libraries
 from backends.rows.source import Source
 from backends.rows.streamed import Streamed
@@ -60,6 +61,7 @@ class Question:
         Whether held-out sizes are measured at the end.
     source : Source or None
         The rows of ``--data``.
+    loss : Loss
     """
 
     rows: int
@@ -76,6 +78,7 @@ class Question:
     fresh: bool = False
     verify: bool = False
     source: Source | None = None
+    loss: Loss = SQUARED_ERROR
 
 
 @dataclass(frozen=True)
@@ -125,14 +128,17 @@ Report = Callable[[str, float, str], None]
 
 def pick(question: Question, report: Report, measure: Measure | None = None) -> Picked:
     """Answer a question: from the store, or by measuring within the budget."""
-    machine, code = describe(question.threads), code_version()
-    earlier = [] if question.fresh else alike(question.store, machine.as_dict(), code)
+    machine, code, loss = describe(question.threads), code_version(), question.loss
+    earlier = (
+        [] if question.fresh else alike(question.store, machine.as_dict(), code, loss.name)
+    )
     asked = {
         "backends": list(question.backends),
         "devices": list(question.devices),
         "libraries": sorted(libraries()),
+        "loss": [loss.name],
     }
-    names, missing = candidates(earlier, asked, loop_only=question.loop_only)
+    names, missing = candidates(earlier, asked, loss, loop_only=question.loop_only)
     request = request_of(question, machine)
     setting = Setting(
         *(request, tuple(names), machine.as_dict(), code, question.threads),
@@ -159,11 +165,16 @@ def request_of(question: Question, machine: Machine) -> Request:
         *(question.rows, question.features, question.iterations, question.dtype),
         memory,
         question.loop_only,
+        question.loss.name,
     )
 
 
 def candidates(
-    earlier: Sequence[Record], asked: dict[str, list[str]], *, loop_only: bool
+    earlier: Sequence[Record],
+    asked: dict[str, list[str]],
+    loss: Loss = SQUARED_ERROR,
+    *,
+    loop_only: bool,
 ) -> tuple[list[str], dict[str, str]]:
     """Return the backends to choose from, and why others cannot run here.
 
@@ -175,8 +186,8 @@ def candidates(
         if {**asked, "loop_only": loop_only}.items() <= before.items():
             return list(before["names"]), dict(before.get("missing", {}))
     devices = asked["devices"]
-    names = catalogue.select(asked["backends"], devices)
-    missing = catalogue.unavailable(asked["backends"])
+    names = catalogue.select(asked["backends"], devices, loss)
+    missing = catalogue.unavailable(asked["backends"], loss)
     if asked["backends"] == ["*"]:  # one machine's cores need no cluster: see exchange
         names = [name for name in names if not name.distributed]
         missing = {b: why for b, why in missing.items() if not Name.parse(b).distributed}

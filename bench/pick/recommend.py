@@ -17,6 +17,7 @@ from backends.names import Name
 from backends.problem import step_bytes
 from bench.pick.draws import COVERAGE, Range
 from bench.pick.model import CostModel
+from bench.results.case import SQUARED
 
 TIE = 1.05
 """Where two can't be told apart, the plainer one may be so much slower than the other."""
@@ -40,6 +41,8 @@ class Request:
         Device → what may be used of it; ``cpu`` is the host.
     loop_only : bool
         Leave techniques out that work with least squares alone.
+    loss : str
+        Name of the loss.
     """
 
     rows: int
@@ -48,6 +51,7 @@ class Request:
     dtype: str
     memory_bytes: Mapping[str, int]
     loop_only: bool = False
+    loss: str = SQUARED
 
     @property
     def data_bytes(self) -> int:

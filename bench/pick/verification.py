@@ -258,7 +258,8 @@ def verify(
     """
     request = known.request
     models = [m for m in known.models.values() if m.complete]
-    cases = [Case(m.backend, n, request.features, request.dtype) for n in sizes for m in models]
+    data = request.features, request.dtype, request.loss
+    cases = [Case(m.backend, n, *data) for n in sizes for m in models]
     results = summarise(measure(cases))
     outcomes = []
     for n in sizes:

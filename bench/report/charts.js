@@ -7,7 +7,7 @@ const INK = { colour: "var(--ink)", mark: "circle", dash: "", hollow: false };
 
 function shown(source) {
   const key = chosenShape();
-  return source.results.filter((r) => r.verified && shapeKey(r) === key);
+  return source.results.filter((r) => r.verified && (r.loss ?? "squared_error") === "squared_error" && shapeKey(r) === key);
 }
 
 const asked = (source) => `No results for ${shapeName(parseShape(chosenShape()))}. On this machine, run: descentbench run ${options(chosenShape())}`;

@@ -92,6 +92,7 @@ def _limits(source: Source) -> Iterator[dict[str, Any]]:
                 "rows": limit.rows,
                 "features": limit.features,
                 "dtype": limit.dtype,
+                "loss": limit.loss,
                 "bytes": Case(READ, *limit.size).bytes_per_step,
                 "read_s": limit.read_s,
                 f"{NATIVE}_s": limit.native_s,

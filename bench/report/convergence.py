@@ -33,7 +33,7 @@ def curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
     The float64 reference computes it. Every backend's w was checked against that reference,
     so one curve holds for all of them.
     """
-    sizes = {r.case.size for source in found for r in source.results if r.verified}
+    sizes = {r.case.size for source in found for r in source.squared if r.verified}
     for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):
         if step_bytes(rows, features, dtype) <= MOST_BYTES:
             yield _curve(rows, features, dtype)

@@ -70,7 +70,7 @@ def save_all(
         No matplotlib.
     FigureError
     """
-    shapes = sorted({(r.features, r.dtype) for r in source.results if r.verified})
+    shapes = sorted({(r.features, r.dtype) for r in source.squared if r.verified})
     if not shapes:
         raise FigureError("these results hold no timings: 'descentbench run' takes some")
     for shape in shapes:
@@ -114,7 +114,7 @@ def _write(figure: Figure, path: Path, kind: str) -> Path:
 
 def _by_backend(source: Source, shape: Shape) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = {}
-    for r in source.results:
+    for r in source.squared:
         if r.verified and (r.features, r.dtype) == shape:
             found.setdefault(r.backend, []).append(r)
     return {b: sorted(of, key=lambda r: r.rows) for b, of in found.items()}
@@ -158,7 +158,7 @@ def _legend(axes: Axes) -> None:
 def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
     """Draw the seconds a step against rows, with 95 % confidence intervals."""
     found = _by_backend(source, shape)
-    look = styles(r.backend for r in source.results)
+    look = styles(r.backend for r in source.squared)
     loops = {b: of for b, of in found.items() if not of[0].least_squares_only}
     for backend, of in loops.items():
         steps = [r.step_s for r in of if r.step_s is not None]
@@ -176,7 +176,7 @@ def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
 
 def bandwidth(axes: Axes, source: Source, shape: Shape) -> bool:
     """Draw the share of the read bandwidth against the bytes of a step."""
-    look = styles(r.backend for r in source.results)
+    look = styles(r.backend for r in source.squared)
     some = False
     for backend, of in _by_backend(source, shape).items():
         shares = [

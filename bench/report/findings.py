@@ -69,7 +69,7 @@ def size_name(result: Result) -> str:
 def bests(source: Source) -> list[Best]:
     """Return the fastest backend of every size, by features, dtype and rows."""
     found = []
-    usable = [r for r in source.results if r.step_s and not r.least_squares_only]
+    usable = [r for r in source.squared if r.step_s and not r.least_squares_only]
     reads = {(r.device, *r.size): r.read_s for r in source.limits if r.bounds}
     ordered = sorted(usable, key=_size)
     for _, group in groupby(ordered, key=_size):

@@ -116,7 +116,7 @@ def write_between(path: Path, text: str) -> None:
 
 def overview(source: Source) -> str:
     """Return README's table: setup and time of a step, a line a backend, in Markdown."""
-    loops = [r for r in source.results if r.verified and not r.least_squares_only]
+    loops = [r for r in source.squared if r.verified and not r.least_squares_only]
     measured = {(r.rows, r.features) for r in loops if r.dtype == "float32"}
     sizes = [size for size in OVERVIEW if size in measured]
     if not sizes:

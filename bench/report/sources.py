@@ -14,6 +14,7 @@ from bench.pick.fitting import fit
 from bench.pick.model import CostModel
 from bench.pick.recommend import plainness
 from bench.pick.regime import Regime
+from bench.results.case import SQUARED, Case
 from bench.results.record import Record
 from bench.results.saved import Saved
 from bench.results.summary import NOT_MEASURED, Result, summarise
@@ -58,18 +59,23 @@ class Source:
     @cached_property
     def results(self) -> list[Result]:
         """The newest result of every case that was timed or failed."""
-        found: dict[tuple[object, ...], Result] = {}
+        found: dict[Case, Result] = {}
         for record in self.records:
             for result in summarise(record):
                 if result.verified or result.reason != NOT_MEASURED:
-                    found[*result.case.size, result.backend] = result
+                    found[result.case] = result
         return sorted(found.values(), key=_order)
+
+    @cached_property
+    def squared(self) -> list[Result]:
+        """The results of squared error, which the pictures and sentences are about."""
+        return [result for result in self.results if result.loss == SQUARED]
 
     @cached_property
     def limits(self) -> list[Limit]:
         """How fast the bytes of a step can be read, once a size and device: the newest."""
         found = {
-            (limit.device, *limit.size): limit
+            (limit.device, *limit.data): limit
             for record in self.records
             for limit in limits(record)
             if limit.read_s is not None
@@ -80,9 +86,10 @@ class Source:
     def models(self) -> dict[Shape, list[CostModel]]:
         """Complete cost models, the plainest first, of shapes that have two or more."""
         found = {}
-        regime = Regime.of(self.records, self.machine)
-        for shape in sorted({(r.features, r.dtype) for r in self.results}):
-            models, _ = fit(self.records, *shape, regime)
+        records = [record.of_loss(SQUARED) for record in self.records]
+        regime = Regime.of(records, self.machine)
+        for shape in sorted({(r.features, r.dtype) for r in self.squared}):
+            models, _ = fit(records, *shape, regime)
             complete = [m for m in models.values() if m.complete]
             if len(complete) > 1:
                 found[shape] = sorted(complete, key=lambda m: _plain_first(m.backend))
@@ -98,7 +105,7 @@ def _plain_first(backend: str) -> tuple[object, ...]:
 
 def _order(result: Result) -> tuple[object, ...]:
     seconds = result.step_s.median if result.step_s else math.inf
-    size = (result.features, result.dtype, result.rows)
+    size = (result.features, result.dtype, result.rows, result.loss)
     return (*size, result.least_squares_only, seconds, result.backend)
 
 

@@ -1,4 +1,4 @@
-"""A benchmark case: a backend at a size and dtype."""
+"""A benchmark case: a backend at a size, dtype and loss."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import reprlib
 from dataclasses import dataclass
 
 from backends.errors import BackendError, ProblemError
+from backends.losses import NAME, SQUARED_ERROR
 from backends.names import Name
 from backends.problem import DTYPES, step_bytes
 
@@ -14,29 +15,37 @@ READ, NATIVE = "read", "c"
 
 BASELINES = (READ, NATIVE)
 
+SQUARED = SQUARED_ERROR.name
+"""The loss of a case that names none, as cases of older records do."""
+
 MOST = 10**15
 """Most rows or features of a case: more than any machine holds, and exact in a float."""
 
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """One line of the table, as it is passed to a child: ``numba/1000000x32/float32``."""
+    """One line of the table, as it is passed to a child: ``numba/1000000x32/float32``.
+
+    A loss other than squared error follows the dtype: ``numba/1000000x32/float32/huber``.
+    """
 
     backend: str
     rows: int
     features: int
     dtype: str
+    loss: str = SQUARED
 
     @classmethod
     def parse(cls, text: str) -> Case:
         """Read what ``str(case)`` wrote."""
-        backend, rows, features, dtype = _parts(text)
+        backend, rows, features, dtype, loss = _parts(text)
         if backend not in BASELINES:
             backend = str(Name.parse(backend))
-        return cls(backend, rows, features, dtype)
+        return cls(backend, rows, features, dtype, loss)
 
     def __str__(self) -> str:
-        return f"{self.backend}/{self.rows}x{self.features}/{self.dtype}"
+        loss = "" if self.loss == SQUARED else f"/{self.loss}"
+        return f"{self.backend}/{self.rows}x{self.features}/{self.dtype}{loss}"
 
     @property
     def library(self) -> str:
@@ -45,8 +54,13 @@ class Case:
 
     @property
     def size(self) -> tuple[int, int, str]:
-        """Rows, features and dtype: they determine the data."""
+        """Rows, features and dtype: they determine the bytes of a step."""
         return self.rows, self.features, self.dtype
+
+    @property
+    def data(self) -> tuple[int, int, str, str]:
+        """Rows, features, dtype and loss: they determine the data, targets included."""
+        return *self.size, self.loss
 
     @property
     def bytes_per_step(self) -> int:
@@ -71,7 +85,7 @@ class Case:
     @property
     def read(self) -> Case:
         """The baseline that reads the same bytes."""
-        return Case(READ, *self.size)
+        return Case(READ, *self.data)
 
 
 def check_case(text: str) -> None:
@@ -79,17 +93,25 @@ def check_case(text: str) -> None:
     _parts(text)
 
 
-def _parts(text: str) -> tuple[str, int, int, str]:
+def loss_of(text: str) -> str:
+    """Return the loss of a case; its backend may be unknown on this machine."""
+    return _parts(text)[-1]
+
+
+def _parts(text: str) -> tuple[str, int, int, str, str]:
     try:
-        backend, size, dtype = text.split("/")
+        backend, size, dtype, *others = text.split("/")
+        (loss,) = others or (SQUARED,)
         rows, features = map(int, size.split("x"))
     except ValueError:
         rows = features = 0
     if not (1 <= rows <= MOST and 1 <= features <= MOST):
-        raise BackendError(f"{reprlib.repr(text)} is not BACKEND/ROWSxFEATURES/DTYPE")
+        raise BackendError(f"{reprlib.repr(text)} is not BACKEND/ROWSxFEATURES/DTYPE[/LOSS]")
     if dtype not in DTYPES:
         raise ProblemError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
-    return backend, rows, features, dtype
+    if not NAME.fullmatch(loss):
+        raise ProblemError(f"{reprlib.repr(loss)} is not the name of a loss")
+    return backend, rows, features, dtype, loss
 
 
 SMALLEST_BYTES = 1 << 20

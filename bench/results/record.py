@@ -14,7 +14,7 @@ from typing import Any
 
 from backends.errors import DescentbenchError
 from bench.host.files import StoreError, write_atomically
-from bench.results.case import READ, check_case
+from bench.results.case import READ, check_case, loss_of
 from bench.results.schema import Optional, Positive, check
 
 SCHEMA = 1
@@ -163,6 +163,23 @@ class Record:
         """Return whether `other` has the same request, machine and code."""
         mine, its = ((r.request, r.machine, r.code) for r in (self, other))
         return mine == its
+
+    def of_loss(self, loss: str) -> Record:
+        """Return the record with the cases of one loss, and all that depends on no loss."""
+
+        def fits(case: str) -> bool:
+            return case.startswith(f"{READ}/") or loss_of(case) == loss
+
+        def only(of: Outcome) -> Outcome:
+            kept = tuple(m for m in of.measurements if m.kind == "import" or fits(m.row))
+            failures = {case: why for case, why in of.failures.items() if fits(case)}
+            return replace(of, measurements=kept, failures=failures)
+
+        cases = [case for case in self.request["rows"] if fits(case)]
+        tasks = {name: only(outcome) for name, outcome in self.tasks.items()}
+        if tasks == self.tasks and cases == self.request["rows"]:
+            return self
+        return replace(self, request=self.request | {"rows": cases}, tasks=tasks)
 
     def save(self, path: Path) -> None:
         """Write the record, atomically."""

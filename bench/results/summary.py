@@ -12,7 +12,7 @@ from typing import Any
 from scipy.stats import quantile_test
 
 from backends.names import Name
-from bench.results.case import SMALLEST_BYTES, Case
+from bench.results.case import SMALLEST_BYTES, SQUARED, Case
 from bench.results.record import Measurement, Record
 
 UNSTABLE = 0.1
@@ -81,11 +81,12 @@ class Result:
     bandwidth_fraction: float | None
     peak_bytes: int | None
     peak_device_bytes: int | None
+    loss: str = SQUARED
 
     @property
     def case(self) -> Case:
         """The case that was measured."""
-        return Case(self.backend, self.rows, self.features, self.dtype)
+        return Case(self.backend, self.rows, self.features, self.dtype, self.loss)
 
     @property
     def gb_per_s(self) -> float | None:
@@ -135,7 +136,7 @@ def summarise(record: Record) -> list[Result]:
 
     def order(result: Result) -> tuple[object, ...]:
         seconds = result.step_s.median if result.step_s else math.inf
-        size = (result.features, result.rows, result.dtype)
+        size = (result.features, result.rows, result.dtype, result.loss)
         return (*size, result.least_squares_only, seconds, result.backend)
 
     return sorted(results, key=order)
@@ -161,6 +162,7 @@ def _result(record: Record, case: Case) -> Result:
         rows=case.rows,
         features=case.features,
         dtype=case.dtype,
+        loss=case.loss,
         steps=sum(m.steps * len(m.seconds) for m in steps),
         threads=record.machine["threads"],
         verified=verified,

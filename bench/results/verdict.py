@@ -98,6 +98,10 @@ def differences(old: Record, new: Record) -> list[str]:
     if not kinds[0] & kinds[1]:
         a, b = (", ".join(sorted(kind)) for kind in kinds)
         found.append(f"they are of different dtypes, {a} and {b}")
+    losses = [{Case.parse(r).loss for r in record.request["rows"]} for record in (old, new)]
+    if not losses[0] & losses[1]:
+        a, b = (", ".join(sorted(some)) for some in losses)
+        found.append(f"they are of different losses, {a} and {b}")
     if old.request.get("seconds") != new.request.get("seconds"):
         found.append("they sampled each row for different times")
     return found
@@ -251,4 +255,4 @@ def tally(comparisons: Sequence[Comparison]) -> str:
 
 
 def _order(case: Case) -> tuple[object, ...]:
-    return case.features, case.rows, case.dtype, case.backend
+    return case.features, case.rows, case.dtype, case.loss, case.backend

@@ -11,7 +11,7 @@ from bench.results.record import Record, printable
 from bench.results.verdict import Comparison, tally
 from bench.show.columns import Columns, console
 from bench.show.formats import csv_text, markdown_text
-from bench.show.text import count, seconds
+from bench.show.text import count, data_text, seconds
 
 HEADINGS = "backend", "verdict", "rows", "features", "dtype", "old", "new", "new ÷ old", "95 %"
 
@@ -84,6 +84,6 @@ def _cells(c: Comparison) -> list[str]:
     interval = "–" if c.low is None or c.high is None else f"{c.low:.2f}–{c.high:.2f}"
     return [
         *(case.backend, MARKS.get(c.verdict, c.verdict), count(case.rows)),
-        *(count(case.features), case.dtype, seconds(c.old_s), seconds(c.new_s)),
-        *(ratio, interval),
+        *(count(case.features), data_text(case.dtype, case.loss)),
+        *(seconds(c.old_s), seconds(c.new_s), ratio, interval),
     ]

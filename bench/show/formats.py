@@ -10,7 +10,7 @@ from typing import Any
 from bench.results.summary import Result
 
 RESULT_COLUMNS = (
-    *("backend", "rows", "features", "dtype", "step_s", "step_s_low", "step_s_high"),
+    *("backend", "rows", "features", "dtype", "loss", "step_s", "step_s_low", "step_s_high"),
     *("unstable", "gb_per_s", "bandwidth_fraction"),
     *("import_s", "place_s", "first_call_s", "new_shape_s"),
     *("peak_bytes", "relative_error", "threads", "verified", "reason"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import Any
 
+from bench.results.case import SQUARED
+from bench.show.text import data_text
+
 KINDS = {
     "test_step": "a step",
     "test_native": "a step",
@@ -30,9 +33,9 @@ MISSING = (
 """Lines above the table: what its times are, and what one process cannot measure."""
 
 
-def title(function: str, rows: int, features: int, dtype: str) -> str:
+def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUARED) -> str:
     """Return the name of a benchmark's group: ``a step, 10⁶ × 1, float32``."""
-    return f"{KINDS[function]}, {power(rows)} × {power(features)}, {dtype}"
+    return f"{KINDS[function]}, {power(rows)} × {power(features)}, {data_text(dtype, loss)}"
 
 
 def power(value: int) -> str:
@@ -65,6 +68,13 @@ def grouped(
         info = benchmark["extra_info"]
         function = benchmark["name"].partition("[")[0]
         place = [*KINDS.values()].index(KINDS[function])
-        key = (place, info["features"], info["rows"], info["dtype"], benchmark["group"])
+        key = (
+            place,
+            info["features"],
+            info["rows"],
+            info["dtype"],
+            info["loss"],
+            benchmark["group"],
+        )
         groups.setdefault(key, []).append(benchmark | {"name": info["backend"]})
     return [(str(key[-1]), groups[key]) for key in sorted(groups)]

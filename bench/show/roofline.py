@@ -14,11 +14,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.text import Text
 
 from backends.names import Name, libraries
-from bench.results.case import NATIVE, READ, SMALLEST_BYTES, Case
+from bench.results.case import NATIVE, READ, SMALLEST_BYTES, SQUARED, Case
 from bench.results.record import Record
 from bench.results.summary import Result, read_fraction
 from bench.show.columns import Columns
-from bench.show.text import count, percent, seconds
+from bench.show.text import count, data_text, percent, seconds
 
 GRID = (
     *((100, 1), (10_000, 1), (1_000_000, 1)),
@@ -34,8 +34,8 @@ DEVICE_GRID = (
 )
 """Rows and features for a GPU, which needs larger data: the last eight are 1 GB and more."""
 
-Size = tuple[int, int, str]
-"""Rows, features and dtype."""
+Data = tuple[int, int, str, str]
+"""Rows, features, dtype and loss."""
 
 C = "C, OpenMP"
 
@@ -72,16 +72,22 @@ class Limit:
     native_s: float | None
     native_fraction: float | None
     failure: str
+    loss: str = SQUARED
 
     @property
     def bounds(self) -> bool:
         """Return whether reading bounds a step; with few bytes, latency does."""
-        return Case(READ, *self.size).bytes_per_step >= SMALLEST_BYTES
+        return Case(READ, *self.data).bytes_per_step >= SMALLEST_BYTES
 
     @property
-    def size(self) -> Size:
+    def size(self) -> tuple[int, int, str]:
         """Return rows, features and dtype."""
         return self.rows, self.features, self.dtype
+
+    @property
+    def data(self) -> Data:
+        """Return rows, features, dtype and loss."""
+        return *self.size, self.loss
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of ``run --limit --json``."""
@@ -91,30 +97,32 @@ class Limit:
 def limits(record: Record) -> list[Limit]:
     """Return the baselines of every size, the host's first, then by features."""
     rows = [Case.parse(text) for text in record.request["rows"]]
-    asked = {(r.device != "cpu", r.device, r.features, r.rows, r.dtype) for r in rows}
+    asked = sorted(
+        {(row.device, row.data) for row in rows},
+        key=lambda one: (one[0] != "cpu", one[0], one[1][1], one[1]),
+    )
     return [
-        _host(record, (n, d, dtype))
-        if device == "cpu"
-        else _device(record, (n, d, dtype), device)
-        for _, device, d, n, dtype in sorted(asked)
+        _host(record, data) if device == "cpu" else _device(record, data, device)
+        for device, data in asked
     ]
 
 
-def _device(record: Record, size: Size, device: str) -> Limit:
+def _device(record: Record, data: Data, device: str) -> Limit:
     """Return the baselines of a device, from the reads before each round of its backends."""
     found = [m for task in record.tasks.values() for m in task.measurements]
     rates = [
         rate
         for m in found
-        if (row := Case.parse(m.row)).size == size and row.device == device
+        if (row := Case.parse(m.row)).data == data and row.device == device
         for rate in m.info.get("read_bytes_per_s", ())
     ]
-    read_s = Case(READ, *size).bytes_per_step / median(rates) if rates else None
-    return Limit(*size, device, read_s, native_s=None, native_fraction=None, failure="")
+    read_s = Case(READ, *data).bytes_per_step / median(rates) if rates else None
+    rows, features, dtype, loss = data
+    return Limit(rows, features, dtype, device, read_s, None, None, "", loss)
 
 
-def _host(record: Record, size: Size) -> Limit:
-    read, native = Case(READ, *size), Case(NATIVE, *size)
+def _host(record: Record, data: Data) -> Limit:
+    read, native = Case(READ, *data), Case(NATIVE, *data)
     found = [m for task in record.tasks.values() for m in task.measurements]
     reads = [
         s * read.bytes_per_step / m.info["bytes"]
@@ -127,12 +135,13 @@ def _host(record: Record, size: Size) -> Limit:
     failure = next(filter(None, failures), "")
     right = bool(steps) and not failure
     return Limit(
-        *size,
+        *data[:3],
         device="cpu",
         read_s=median(reads) if reads else None,
         native_s=median(steps) if right else None,
         native_fraction=read_fraction(record, native) if right else None,
         failure=failure,
+        loss=data[3],
     )
 
 
@@ -152,7 +161,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
         parts.append(_Device(theirs, there))
     failed = {str(r.case): r.reason for r in results if not r.verified}
     failed |= {
-        str(Case(NATIVE, *limit.size)): limit.failure for limit in limits if limit.failure
+        str(Case(NATIVE, *limit.data)): limit.failure for limit in limits if limit.failure
     }
     notes = [Text(f"failed: {row}: {reason}", "red") for row, reason in failed.items()]
     if all(limit.device == "cpu" for limit in limits):
@@ -177,7 +186,7 @@ class _Device:
 def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
     times, shares = _table(limits), _table(limits)
     for label, best in _best(results).items():
-        mine = [best.get(limit.size) for limit in limits]
+        mine = [best.get(limit.data) for limit in limits]
         times.add_row(label, *map(_time, mine))
         shares.add_row(label, *(percent(r.bandwidth_fraction if r else None) for r in mine))
     times.add_section()
@@ -188,21 +197,22 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
         shares.add_row(C, *(percent(x.native_fraction) for x in limits))
     times.add_row("reading once", *(seconds(x.read_s if x.bounds else None) for x in limits))
     where = "" if device == "cpu" else f" on {device}"
+    called = data_text(limits[0].dtype, limits[0].loss)
     return [
-        Text(f"The best of each library{where}, {limits[0].dtype}: time a step", "bold"),
+        Text(f"The best of each library{where}, {called}: time a step", "bold"),
         *(times, Text()),
         Text("Share of the read bandwidth (bytes/s of a step ÷ of a plain read)", "bold"),
         *(shares, Text()),
     ]
 
 
-def _best(results: list[Result]) -> dict[str, dict[Size, Result]]:
+def _best(results: list[Result]) -> dict[str, dict[Data, Result]]:
     """Return the fastest results by library and device, in the catalogue's order, then size."""
-    best: dict[Name, dict[Size, Result]] = {}
+    best: dict[Name, dict[Data, Result]] = {}
     for result in results:
         name = Name.parse(result.backend)
         whose = Name(name.library, device=name.device)
-        best.setdefault(whose, {}).setdefault(result.case.size, result)
+        best.setdefault(whose, {}).setdefault(result.case.data, result)
     order = list(libraries())
     return {
         str(n): best[n] for n in sorted(best, key=lambda n: (order.index(n.library), n.device))

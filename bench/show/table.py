@@ -10,7 +10,7 @@ from rich.text import Text
 from bench.results.summary import Interval, Result, instability
 from bench.show.columns import Columns
 from bench.show.formats import markdown_text
-from bench.show.text import byte_count, count, figures, percent, seconds
+from bench.show.text import byte_count, count, data_text, figures, percent, seconds
 
 GRAM_NOTE = "gram: for least squares only; reads the data once (place), then steps cost O(d²)"
 
@@ -23,7 +23,7 @@ HEADINGS = (
 def results_table(results: list[Result]) -> RenderableType:
     """Return a table for every size, sorted by time a step, failures last."""
     tables: list[RenderableType] = []
-    for _, group in groupby(results, key=lambda r: r.case.size):
+    for _, group in groupby(results, key=lambda r: r.case.data):
         tables.append(_size_table(list(group)))
     return Group(*tables)
 
@@ -32,7 +32,7 @@ def results_markdown(results: list[Result]) -> str:
     """Return the same tables in Markdown."""
     parts = []
     headings = [heading.replace("\n", " ") for heading in HEADINGS]
-    for _, group in groupby(results, key=lambda r: r.case.size):
+    for _, group in groupby(results, key=lambda r: r.case.data):
         of_size = list(group)
         plain = _plain(of_size)
         cells = [_cells(r, plain) for r in of_size if r.verified]
@@ -52,7 +52,7 @@ def _unstable(results: list[Result]) -> list[str]:
 
 def _title(result: Result) -> str:
     columns = "" if result.features == 1 else f" × {result.features} features"
-    size = f"{count(result.rows)} rows{columns}, {result.dtype}"
+    size = f"{count(result.rows)} rows{columns}, {data_text(result.dtype, result.loss)}"
     return f"{size}: {byte_count(result.bytes_per_step)} a step"
 
 

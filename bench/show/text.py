@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.results.case import SQUARED
+
 MOST_SHOWN = 4
 """Most weights that a text shows; the JSON has all of them."""
 
@@ -46,6 +48,11 @@ def _scaled(value: float | None, units: tuple[tuple[float, str], ...], digits: i
 def percent(value: float | None, sign: str = "") -> str:
     """Write a share: 97%."""
     return "–" if value is None else f"{sign}{value:.0%}"
+
+
+def data_text(dtype: str, loss: str) -> str:
+    """Write the dtype, and the loss where it is another one than squared error."""
+    return dtype if loss == SQUARED else f"{dtype}, {loss}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shared:
 @pytest.mark.parametrize("case", [LARGE, WIDE])
 def test_shared_data_are_those_that_a_child_would_make(folder: Shared, case: Case) -> None:
     folder.provide([case])
-    found, made = load(case.size), generate(case.rows, case.features, case.dtype)
+    found, made = load(case.data), generate(case.rows, case.features, case.dtype)
     assert found is not None
     np.testing.assert_array_equal(found.x, made.x)
     np.testing.assert_array_equal(found.y, made.y)
@@ -47,7 +47,7 @@ def test_shared_data_are_those_that_a_child_would_make(folder: Shared, case: Cas
 def test_a_child_owns_its_pages(folder: Shared) -> None:
     """Neither a mapping of the file nor another child's memory: as if it had made the data."""
     folder.provide([LARGE])
-    one, other = load(LARGE.size), load(LARGE.size)
+    one, other = load(LARGE.data), load(LARGE.data)
     assert one is not None
     assert other is not None
     assert not np.shares_memory(one.x, other.x)
@@ -62,15 +62,15 @@ def test_a_size_is_made_once(folder: Shared, monkeypatch: pytest.MonkeyPatch) ->
     write = shared.write
     monkeypatch.setattr(shared, "write", lambda *a: (made.append(a[1]), write(*a)))
     for _ in range(2):
-        folder.provide([LARGE, Case("numba", *LARGE.size), LARGE.read])
-    assert made == [LARGE.size]
+        folder.provide([LARGE, Case("numba", *LARGE.data), LARGE.read])
+    assert made == [LARGE.data]
 
 
 def test_small_data_and_a_clusters_are_not_shared(folder: Shared) -> None:
-    folder.provide([Case("numpy", 1000, 1, "float32"), Case("dask:numpy", *LARGE.size)])
+    folder.provide([Case("numpy", 1000, 1, "float32"), Case("dask:numpy", *LARGE.data)])
     assert folder.folder is not None
     assert list(folder.folder.iterdir()) == []
-    assert load(LARGE.size) is None
+    assert load(LARGE.data) is None
 
 
 def test_the_memory_is_not_exceeded(folder: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_the_memory_is_not_exceeded(folder: Shared, monkeypatch: pytest.MonkeyPa
     folder.provide([other])
     assert [path.name for path in folder.folder.iterdir()] == ["1099999x1-float32"]
     folder.provide([Case("numpy", 2 * LARGE.rows, 1, "float32")])
-    assert place(folder.folder, other.size).exists()
+    assert place(folder.folder, other.data).exists()
     assert len([*folder.folder.iterdir()]) == 1
 
 
@@ -109,12 +109,12 @@ def test_without_shared_memory_children_make_their_data(tmp_path: Path) -> None:
 def test_a_case_is_opened_from_the_shared_data(folder: Shared) -> None:
     folder.provide([LARGE])
     assert folder.folder is not None
-    marked = np.load(place(folder.folder, LARGE.size) / "x.npy", mmap_mode="r+")
+    marked = np.load(place(folder.folder, LARGE.data) / "x.npy", mmap_mode="r+")
     marked[5] = 42.0
     del marked
     _made.cache_clear()
     try:
-        assert _made(*LARGE.size).x[5] == 42.0
+        assert _made(*LARGE.data).x[5] == 42.0
     finally:
         _made.cache_clear()
 

@@ -91,6 +91,7 @@ def test_the_kernel_is_held_against_the_read_of_its_process() -> None:
         "native_s": 11.0,
         "native_fraction": 0.5,
         "failure": None,
+        "loss": "squared_error",
     }
 
 

@@ -1,0 +1,37 @@
+"""Separable data: with log_loss they have no minimum, so w grows with every further step."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backends.losses import LOG_LOSS
+
+if TYPE_CHECKING:
+    from backends.rows.source import Source
+    from bench.fit.descend import Fit
+
+
+def remark(source: Source, fit: Fit) -> str:
+    """Return a sentence if the loss of this fit has no minimum on these rows, else ""."""
+    if source.loss != LOG_LOSS or not _separates(source, fit):
+        return ""
+    return (
+        "the data are separable, because x·w has the right sign for every row: log_loss has "
+        "no minimum, and more steps make w larger without end (--until-loss stops early)"
+    )
+
+
+def _separates(source: Source, fit: Fit) -> bool:
+    """Return whether w is right for every row: proof that the data are separable."""
+    if not fit.loss < math.log(2):  # then a row has this loss or more, at x·w = 0
+        return False
+    w = np.asarray(fit.w)
+    for block in source.blocks():
+        x, y = block.x[: block.rows], block.y[: block.rows]
+        p = x * w[0] if x.ndim == 1 else x @ w
+        if not np.all(np.where(y > 0, p > 0, p < 0)):
+            return False
+    return True

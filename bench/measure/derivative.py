@@ -1,0 +1,80 @@
+"""The derivative of a user's loss by autograd in float64, where the loss has no slope."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.errors import ProblemError
+from backends.losses import Loss
+
+Float64 = NDArray[np.float64]
+
+Slope = Callable[[Float64, Float64], Float64]
+
+
+def derivative(loss: Loss) -> Slope:
+    """Return the derivative of the loss's value, by JAX or PyTorch.
+
+    A library that is imported already is preferred.
+
+    Raises
+    ------
+    ProblemError
+        Neither is installed.
+    """
+    makers = {"jax": _by_jax, "torch": _by_torch}
+    here = [name for name in makers if importlib.util.find_spec(name) is not None]
+    if not here:
+        raise ProblemError(
+            f"the float64 check of {loss.name} needs its slope, or JAX or PyTorch to derive it"
+        )
+    chosen = next((name for name in here if name in sys.modules), here[0])
+    return makers[chosen](loss)
+
+
+def _by_jax(loss: Loss) -> Slope:
+    import jax
+    import jax.numpy as jnp
+
+    jax.config.update("jax_enable_x64", True)  # as the backends for JAX do
+    found = jax.grad(lambda p, y: jnp.sum(loss.value(jnp, p, y)))
+
+    def slope(p: Float64, y: Float64) -> Float64:
+        with jax.default_device(jax.devices("cpu")[0]):
+            return np.asarray(found(jnp.asarray(p), jnp.asarray(y)))
+
+    return slope
+
+
+def _by_torch(loss: Loss) -> Slope:
+    import torch
+
+    def both(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+        """Let a function of two tensors take numbers."""
+
+        def called(a: Any, b: Any) -> Any:
+            return function(*(torch.as_tensor(v, dtype=torch.float64) for v in (a, b)))
+
+        return called
+
+    names = ("exp", "log", "log1p", "abs", "where", "clip", "tanh")
+    xp = SimpleNamespace(
+        **{name: getattr(torch, name) for name in names},
+        minimum=both(torch.minimum),
+        maximum=both(torch.maximum),
+    )
+
+    def slope(p: Float64, y: Float64) -> Float64:
+        leaf = torch.tensor(p, requires_grad=True)
+        loss.value(xp, leaf, torch.tensor(y)).sum().backward()
+        assert leaf.grad is not None  # noqa: S101 backward has just set it
+        return np.asarray(leaf.grad.numpy())
+
+    return slope

@@ -1,0 +1,50 @@
+"""The losses of this process: the built-in ones, and a file's that the command line named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from backends.errors import ProblemError
+from backends.losses import LOSSES, NAME, Loss, find
+
+_from_files: dict[str, tuple[Loss, str]] = {}
+"""Losses from files by name, each with the text that names it from any folder."""
+
+
+def tell(text: str) -> Loss:
+    """Return the loss of that name or from ``FILE.py:NAME``; its cases can be opened now.
+
+    Call it with what a command line says and with nothing else, because it runs the file.
+    """
+    loss = find(text)
+    if not NAME.fullmatch(loss.name):
+        raise ProblemError(f"{text}: a loss's name must begin with a letter from A to Z or _")
+    if text not in LOSSES:
+        file, _, name = text.rpartition(":")
+        _from_files[loss.name] = loss, f"{Path(file).absolute()}:{name}"
+    return loss
+
+
+def named(name: str) -> Loss:
+    """Return the loss of a benchmark case.
+
+    Raises
+    ------
+    ProblemError
+        It is from a file that this process was not told of, or that has changed.
+    """
+    if name in LOSSES:
+        return LOSSES[name]
+    if name in _from_files:
+        return _from_files[name][0]
+    raise ProblemError(
+        f"there is no loss {name!r} here; a loss from a file is given as --loss FILE.py:NAME, "
+        "and its name changes with the file"
+    )
+
+
+def options(names: Iterable[str]) -> list[str]:
+    """Return the options that tell a child process of the losses from files among these."""
+    found = dict.fromkeys(name for name in names if name in _from_files)
+    return [f"--loss={_from_files[name][1]}" for name in found]
