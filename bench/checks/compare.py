@@ -1,4 +1,4 @@
-"""Counts wrong verdicts of `compare`, on runs taken here (``nox -s compare_check``).
+"""Counts wrong verdicts of `compare`, on runs taken here (``nox -s compare-check``).
 
 Two runs of the same code that alternate must not differ. Then one backend of the second
 run, another one each time, is made 10 % slower, and exactly that one must be found.

@@ -1,4 +1,4 @@
-"""Hold `pytest --benchmark-only` against `descentbench run` (``nox -s benchmark_check``).
+"""Hold `pytest --benchmark-only` against `descentbench run` (``nox -s benchmark-check``).
 
 All libraries share one process there, and each has a process of its own here. The times
 of a step must agree all the same.

@@ -58,7 +58,7 @@ def main(only: str | None) -> None:
     """Ask, measure, compare; exit 1 when the picks were not worth following."""
     threads = apply()
     from bench.checks.extrapolation import extrapolate
-    from bench.show.columns import console
+    from bench.show.console import console
 
     good = True
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:

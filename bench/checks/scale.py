@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from backends.rows.made import Generated
-from bench.checks.comparison import Finding
 from bench.checks.streaming import FEATURES, FORMATS, streaming
+from bench.checks.timed_ratio import Finding
 from bench.checks.workers import WEAKLY_SCALED, overhead, weak_scaling
 from bench.host.threads import apply
 

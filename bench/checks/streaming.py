@@ -14,7 +14,7 @@ from backends import open_backend
 from backends.rows.datafile import open_source
 from backends.rows.source import Source
 from backends.rows.streamed import Streamed
-from bench.checks.comparison import Finding, alternate
+from bench.checks.timed_ratio import Finding, alternate
 from bench.measure.verify import LEARNING_RATE
 
 BACKEND = "numba:parallel"

@@ -18,7 +18,7 @@ from backends import open_backend
 from backends.rows.made import Generated
 from backends.rows.source import Source
 from backends.threads import bound
-from bench.checks.comparison import Finding, alternate, seconds
+from bench.checks.timed_ratio import Finding, alternate, seconds
 from bench.measure.verify import LEARNING_RATE
 
 OVERHEAD = 1.3

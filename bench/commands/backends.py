@@ -12,7 +12,7 @@ from bench.commands.options import Format, format_options, loss_option
 
 if TYPE_CHECKING:
     from backends.catalogue import Entry
-    from bench.show.columns import Columns
+    from bench.show.console import Columns
 
 HEADINGS = "backend", "device", "available", "reason"
 
@@ -33,7 +33,7 @@ def backends(loss: str, output_format: Format) -> None:
     """
     from backends import catalogue
     from backends.losses import find
-    from bench.show.columns import console
+    from bench.show.console import console
     from bench.show.formats import csv_text, markdown_text
 
     entries = catalogue.entries(loss=find(loss))
@@ -67,7 +67,7 @@ def _cells(entry: Entry) -> list[str]:
 def _table(entries: list[Entry]) -> Columns:
     from rich.text import Text
 
-    from bench.show.columns import Columns
+    from bench.show.console import Columns
 
     table = Columns(*HEADINGS, words=range(len(HEADINGS)), sentences=[len(HEADINGS) - 1])
     for _, group in groupby(entries, key=lambda entry: entry.name.library):

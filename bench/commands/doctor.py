@@ -32,7 +32,7 @@ def doctor(store: Path, as_json: bool) -> None:
 
     apply()
     from bench.doctor import examine
-    from bench.show.columns import console
+    from bench.show.console import console
 
     if as_json:
         print_json([finding.as_dict() for finding in examine(store)])

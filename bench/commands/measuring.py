@@ -25,7 +25,7 @@ from bench.results.case import NATIVE, READ, Case
 from bench.results.record import Record
 from bench.results.saved import Saved
 from bench.results.verdict import unclear
-from bench.show.columns import console
+from bench.show.console import console
 from bench.show.roofline import DEVICE_GRID, GRID
 
 DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))

@@ -130,7 +130,7 @@ def pick(
 
 def _print(picked: Picked, output_format: Format, *, verify: bool) -> None:
     from bench.pick import page
-    from bench.show.columns import console
+    from bench.show.console import console
     from bench.show.formats import csv_text, flat
 
     said = page.remarks(picked, verify=verify)

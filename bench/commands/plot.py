@@ -9,6 +9,20 @@ import click
 from bench.commands.options import store_option
 
 
+class Figures(click.Choice[str]):
+    """The names of the figures; they are imported with NumPy, hence not before use."""
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names in the order in which all figures are drawn."""
+        from bench.report.figure_files import FIGURES
+
+        return tuple(FIGURES)
+
+
 @click.command()
 @click.argument("results", nargs=-1, metavar="[RESULT]…")
 @click.option(
@@ -32,7 +46,7 @@ from bench.commands.options import store_option
     "--figure",
     "names",
     multiple=True,
-    type=click.Choice(["scaling", "bandwidth", "cost", "map"]),
+    type=Figures(),
     help="Figure to draw; may be repeated.  [default: all]",
 )
 @store_option
@@ -55,7 +69,7 @@ def plot(
       descentbench plot
       descentbench plot laptop.json -o figures --format png --format svg
     """
-    from bench.report.figures import save_all
+    from bench.report.figure_files import save_all
     from bench.report.sources import sources
     from bench.results.saved import find
 

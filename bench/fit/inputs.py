@@ -11,7 +11,7 @@ from backends.names import Name
 from backends.rows.made import Generated
 from bench.host.limits import available_bytes
 from bench.host.memory import rss_bytes
-from bench.show.columns import console
+from bench.show.console import console
 from bench.show.text import byte_count, count, duration
 
 if TYPE_CHECKING:

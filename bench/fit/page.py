@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bench.show.columns import Columns, console
+from bench.show.console import Columns, console
 from bench.show.formats import csv_text, markdown_text
 from bench.show.text import data_text, number_text, weights_text
 

@@ -21,7 +21,7 @@ from bench.pick.exchange import sentences
 from bench.pick.observations import age
 from bench.pick.pipeline import Picked
 from bench.pick.recommend import Answer, Candidate
-from bench.show.columns import Columns
+from bench.show.console import Columns
 from bench.show.formats import markdown_text
 from bench.show.text import byte_count, percent, plural, seconds
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bench.pick.pipeline import Report
-from bench.show.columns import console
+from bench.show.console import console
 
 
 @contextmanager

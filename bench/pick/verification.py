@@ -27,7 +27,7 @@ from bench.results.summary import Result, summarise
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from bench.show.columns import Columns
+    from bench.show.console import Columns
 
 HELD_OUT = 3
 """Number of sizes that ``--verify`` measures."""
@@ -176,7 +176,7 @@ class Check:
 
 def plain_table(*headings: str) -> Columns:
     """Return an empty table; columns of words stand on the left."""
-    from bench.show.columns import Columns
+    from bench.show.console import Columns
 
     words = [i for i, h in enumerate(headings) if h in ("backend", "pick", "best")]
     return Columns(*headings, words=words, gap=2)

@@ -45,7 +45,7 @@ class PageError(DescentbenchError):
 @click.option("--readme", type=click.Path(path_type=Path), default=Path("README.md"))
 def main(results: Path, page: Path, readme: Path) -> None:
     """Write README's table, the tables of docs/results.md and the pictures beside it."""
-    from bench.report.figures import save_all
+    from bench.report.figure_files import save_all
 
     try:
         found = saved(results)

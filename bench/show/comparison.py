@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bench.results.record import Record, printable
 from bench.results.verdict import Comparison, tally
-from bench.show.columns import Columns, console
+from bench.show.console import Columns, console
 from bench.show.formats import csv_text, markdown_text
 from bench.show.text import count, data_text, seconds
 

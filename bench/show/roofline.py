@@ -17,7 +17,7 @@ from backends.names import Name, libraries
 from bench.results.case import NATIVE, READ, SMALLEST_BYTES, SQUARED, Case
 from bench.results.record import Record
 from bench.results.summary import Result, read_fraction
-from bench.show.columns import Columns
+from bench.show.console import Columns
 from bench.show.text import count, data_text, percent, seconds
 
 GRID = (

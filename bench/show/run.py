@@ -10,7 +10,7 @@ from typing import Any
 from bench.host.noise import noticed
 from bench.results.record import Record
 from bench.results.summary import Result, summarise
-from bench.show.columns import console
+from bench.show.console import console
 from bench.show.formats import results_csv
 from bench.show.roofline import Limit, limits, roofline_table
 from bench.show.table import results_markdown, results_table

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bench.results.summary import Interval, Result, instability
-from bench.show.columns import Columns
+from bench.show.console import Columns
 from bench.show.formats import markdown_text
 from bench.show.text import byte_count, count, data_text, figures, percent, seconds
 

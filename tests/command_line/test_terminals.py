@@ -23,7 +23,7 @@ from bench.host.streams import prepared, readable
 from bench.measure import runner as measure
 from bench.pick.page import answer_page
 from bench.pick.recommend import Request, recommend
-from bench.show.columns import console
+from bench.show.console import console
 from tests.support.made_up import record
 from tests.support.models import model, observed
 

@@ -1,4 +1,4 @@
-"""Tables that fit any width and any encoding without cutting a figure."""
+"""The console and its tables: they fit any width and encoding without cutting a figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw the main figures with matplotlib, at the width of a paper's column."""
+"""Draw the figures of `plot` with matplotlib and write them, as wide as a paper's column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison of two sides that are timed alternately, and its limit."""
+"""Time two callables alternately, and hold the ratio of their times against a limit."""
 
 from __future__ import annotations
 
