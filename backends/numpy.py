@@ -101,8 +101,9 @@ class Blocked(Plain):
     BLOCK_BYTES = 1 << 20
     """Size of a block of X in bytes: it stays in a second-level cache."""
 
-    SLOPE_BYTES = 1 << 16
-    """Largest size in bytes of a block's predictions where the slope needs temporaries."""
+    SLOPE_BYTES = 1 << 18
+    """Largest size in bytes of a block's predictions where the slope needs temporaries: a few
+    of these stay in a second-level cache, and threads rarely wait for Python's lock."""
 
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""
@@ -148,27 +149,20 @@ class Blocked(Plain):
         total = np.zeros(len(w))
         for block in blocks:
             y = self.y[block]
-            prediction = buffer[: len(y)]
+            slope = buffer[: len(y)]  # the predictions, at first
+            x = self.blocks[block.start] if self.by_column else self.x[block]
             if self.by_column:
-                x = self.blocks[block.start]
-                np.dot(w, x, out=prediction)
-                total += np.dot(x, self._slope_of(prediction, y))
-                continue
-            x = self.x[block]
-            if x.ndim == 1:
-                np.multiply(x, w[0], out=prediction)
+                np.dot(w, x, out=slope)
+            elif x.ndim == 1:
+                np.multiply(x, w[0], out=slope)
             else:
-                np.dot(x, w, out=prediction)
-            total += np.dot(self._slope_of(prediction, y), x)
+                np.dot(x, w, out=slope)
+            if self.squared:
+                slope -= y
+            else:
+                slope = self.slope(np, slope, y).astype(slope.dtype, copy=False)
+            total += np.dot(x, slope) if self.by_column else np.dot(slope, x)
         return total
-
-    def _slope_of(self, prediction: Array, y: Array) -> Array:
-        """Return the slope of each row of a block; for squared error in place."""
-        if self.squared:
-            prediction -= y
-            return prediction
-        slope: Array = self.slope(np, prediction, y)
-        return slope.astype(prediction.dtype, copy=False)
 
 
 def gram_of(x: Array, y: Array) -> Array:

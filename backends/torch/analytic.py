@@ -20,7 +20,7 @@ from backends.torch.threads import in_shares, single_threaded
 
 
 class Analytic(Autograd):
-    """The gradient derived by hand, over chunks that stay in cache.
+    """The gradient of squared error derived by hand, over chunks that stay in cache.
 
     One feature on the CPU is element-wise work, which PyTorch divides among its threads.
     Several features are products along a short axis, which PyTorch does not divide; there
@@ -44,9 +44,6 @@ class Analytic(Autograd):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        squared = problem.loss == SQUARED_ERROR
-        self.slopes = None if squared else slopes_of(problem.loss)
-        self.sign = -1 if squared else 1
         self.shares, copied = [self.chunks], False
         if self.device.type == "cpu" and self.x.ndim == 1:
             self.shares = [self.split(self.LINE_ROWS)]
@@ -85,31 +82,50 @@ class Analytic(Autograd):
         return reduce(torch.add, in_threads(sums_of, range(len(self.shares)), single_threaded))
 
     def _sums_of(self, w: Tensor, share: int) -> Tensor:
-        """Return ``xᵀ·slope`` over a share of the chunks, float64."""
+        """Return ``xᵀ(x·w − y)`` over a share of the chunks, float64."""
         total = torch.zeros(len(w), dtype=torch.float64, device=self.device)
         for x, y in self.shares[share]:
+            negative = self.buffers[share][: len(y)]  # y − x·w
             if self.copies:
                 x = self.copies[share][: len(y)].copy_(x)
-            slope = self._slope_of(x, y, w, self.buffers[share][: len(y)])
-            part = torch.dot(slope, x) if x.ndim == 1 else torch.mv(x.T, slope)
-            total.add_(part, alpha=self.sign)
+            if x.ndim == 1:
+                torch.addcmul(y, x, w, value=-1, out=negative)
+                total -= torch.dot(negative, x)
+            else:
+                torch.addmv(y, x, w, alpha=-1, out=negative)
+                total -= torch.mv(x.T, negative)
         return total
 
-    def _slope_of(self, x: Tensor, y: Tensor, w: Tensor, buffer: Tensor) -> Tensor:
-        """Return the slope of each row; for squared error the buffer, with ``y − x·w``."""
-        if self.slopes is None:
+
+class BySlope(Analytic):
+    """The same sums for any loss: its slope is computed while a chunk is in cache."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        super().__init__(problem, learning_rate, device)
+        self.slopes = slopes_of(problem.loss)
+
+    def _sums_of(self, w: Tensor, share: int) -> Tensor:
+        total = torch.zeros(len(w), dtype=torch.float64, device=self.device)
+        for x, y in self.shares[share]:
+            prediction = self.buffers[share][: len(y)]
+            if self.copies:
+                x = self.copies[share][: len(y)].copy_(x)
             if x.ndim == 1:
-                return torch.addcmul(y, x, w, value=-1, out=buffer)
-            return torch.addmv(y, x, w, alpha=-1, out=buffer)
-        prediction = torch.mul if x.ndim == 1 else torch.mv
-        return self.slopes(prediction(x, w, out=buffer), y)
+                slope = self.slopes(torch.mul(x, w, out=prediction), y)
+                total += torch.dot(slope, x)
+            else:
+                slope = self.slopes(torch.mv(x, w, out=prediction), y)
+                total += torch.mv(x.T, slope)
+        return total
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Place the data for the hand-derived gradient: in Triton for squared error on a GPU."""
+    """Place the data for the hand-derived gradient: squared error on a GPU is Triton's."""
+    if problem.loss != SQUARED_ERROR:
+        return BySlope(problem, learning_rate, device)
     if torch.device(device).type == "cuda" and find_spec("triton"):
         from backends.torch.onepass import MOST_FEATURES, OnePass
 
-        if problem.loss == SQUARED_ERROR and problem.features <= MOST_FEATURES:
+        if problem.features <= MOST_FEATURES:
             return OnePass(problem, learning_rate, device)
     return Analytic(problem, learning_rate, device)
