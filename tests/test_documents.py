@@ -70,6 +70,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     header = ",".join(f'"{name}"' for name in names)
     csv = here / "houses.csv"
     np.savetxt(csv, table, delimiter=",", header=header, comments="", encoding="utf-8")
+    (here / "mine.py").write_text(python_blocks(ROOT / "docs/losses.md")[0], encoding="utf-8")
     np.save(here / "X.npy", x)
     np.save(here / "y.npy", table[:, -1])
     if find_spec("pyarrow"):
