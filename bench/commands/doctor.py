@@ -13,7 +13,7 @@ from bench.commands.options import store_option
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from bench.doctor import Finding
+    from bench.doctor.finding import Finding
 
 MARKS = {"good": ("✓", "green"), "note": ("·", "yellow"), "bad": ("✗", "red")}
 
@@ -31,7 +31,7 @@ def doctor(store: Path, as_json: bool) -> None:
     from bench.host.threads import apply
 
     apply()
-    from bench.doctor import examine
+    from bench.doctor.examine import examine
     from bench.show.console import console
 
     if as_json:

@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner, Result
 from rich.console import RenderableType
 
-from bench import doctor
 from bench.cli import COMMANDS, main
-from bench.doctor import Finding
+from bench.doctor import examine
+from bench.doctor.finding import Finding
 from bench.host import streams
 from bench.host.streams import prepared, readable
 from bench.measure import runner as measure
@@ -64,7 +64,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         Finding("swap", "1 kB – swapped out", "note", "swapoff -a"),
         Finding("torch", "“größe” × µ → ✓", "bad", "pip install torch"),
     ]
-    monkeypatch.setattr(doctor, "examine", lambda *_: found)
+    monkeypatch.setattr(examine, "examine", lambda *_: found)
 
 
 def invoke(*arguments: object, encoding: str = "utf-8", width: int = 80) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.caches import in_words
+from bench.doctor.caches import in_words
 
 MIB = 1 << 20
 

@@ -1,0 +1,136 @@
+"""Checks of the array libraries, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from backends.catalogue import devices, open_backend
+from backends.names import Library, Name, libraries
+from backends.synthetic import generate
+from bench.doctor.finding import Finding
+from bench.doctor.software import OVERRIDES
+from bench.host.machine import thread_pools
+from bench.measure.verify import LEARNING_RATE
+
+LIBRARY_SECONDS = 120.0
+"""Seconds for a library to load and take a step; JAX needs about 5."""
+
+
+def library_findings(library: Library) -> Iterator[Finding]:
+    """Look at a library as a measurement's process sees it."""
+    done = _told(library, os.environ)
+    if isinstance(done, dict):
+        yield from judge(library, done)
+    elif f"not installed: {library.install}" in done:
+        yield Finding(library.name, "not installed", "note", library.install)
+    elif cause := _cause(library):
+        setting = f"{cause}={os.environ[cause]}"
+        mend = f"unset {cause}, or give it a value that fits this machine"
+        yield Finding(library.name, f"does not run with {setting}: {done}", "bad", mend)
+    else:
+        yield Finding(library.name, done, "bad", library.install)
+
+
+def _cause(library: Library) -> str:
+    """Return the variable without which the library runs; nothing if there is none."""
+    for name in (name for name in OVERRIDES if name in os.environ):
+        without = {key: value for key, value in os.environ.items() if key != name}
+        if isinstance(_told(library, without), dict):
+            return name
+    return ""
+
+
+def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | str:
+    """Return what `tell` tells in a process of its own, or a line that says why it cannot."""
+    code = f"from bench.doctor.libraries import tell; tell({library.name!r})"
+    try:
+        done = subprocess.run(  # noqa: S603 (the code is ours)
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parents[2],
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=LIBRARY_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return f"did not take a step in {LIBRARY_SECONDS:g} s"
+    if done.returncode == 0:
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+    return _reason(done.stderr, done.returncode)
+
+
+def _reason(output: str, status: int) -> str:
+    """Return the line of a failed process that says why it failed."""
+    if status < 0:  # what it printed is a stack of calls, after its first line
+        ended = f"its process was ended by {signal.Signals(-status).name}"
+        first = next(filter(None, map(str.strip, output.splitlines())), "")
+        return f"{ended} ({first})" if first else ended
+    lines = output.strip().splitlines()
+    return lines[-1].strip() if lines else f"its process ended with exit code {status}"
+
+
+def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
+    """Describe what `tell` printed, and name what is wrong."""
+    if not told["devices"]:
+        reasons = ", ".join(f"{device}: {why}" for device, why in told["unusable"].items())
+        yield Finding(
+            library.name, f"{told['version']}, but no device can be used: {reasons}", "note"
+        )
+        return
+    yield Finding(library.name, f"{told['version']} on {', '.join(told['devices'])}")
+    pools = {pool["user_api"]: pool for pool in told["pools"]}
+    if layer := pools.get("numba"):
+        slow = layer["internal_api"] == "workqueue"
+        yield Finding(
+            f"{library.name}'s threads",
+            f"{layer['num_threads']} of {layer['internal_api']}"
+            + (", which is slow and not thread-safe" if slow else ""),
+            "bad" if slow else "good",
+            "apt-get install libgomp1, or pip install tbb" if slow else "",
+        )
+    if library.name != "numpy":
+        return  # what others load beside it is NumPy's, too
+    if blas := pools.get("blas"):
+        core = f" for {blas['architecture']}" if blas.get("architecture") else ""
+        found = f"{blas['internal_api']}{core}, {blas['num_threads']} threads"
+        yield Finding("numpy's BLAS", found)
+    else:
+        mend = "install NumPy from PyPI or conda-forge, which bring OpenBLAS"
+        yield Finding("numpy's BLAS", "none that is known: products may be slow", "bad", mend)
+
+
+def tell(name: str) -> None:
+    """Print a library's version, devices and thread pools as JSON, after a step of it."""
+    from bench.host.threads import apply
+
+    apply()
+    try:
+        told = _step_and_look(libraries()[name])
+    except Exception as error:
+        sys.exit(next(iter(str(error).strip().splitlines()), type(error).__name__))
+    print(json.dumps(told))  # noqa: T201
+
+
+def _step_and_look(library: Library) -> dict[str, Any]:
+    """Take a step on the first usable device; return version, devices and thread pools."""
+    technique = "parallel" if "parallel" in library.techniques else ""
+    listed = devices(library, technique)
+    usable = [device for device, reason in listed.items() if not reason]
+    if usable:
+        problem = generate(1_000_000)  # fewer rows would be left to one thread
+        backend = open_backend(Name(library.name, technique, usable[0]))
+        backend.place(problem, LEARNING_RATE).run([0.0], 1)
+    version = str(getattr(sys.modules[library.imports], "__version__", ""))
+    unusable = {device: reason for device, reason in listed.items() if reason}
+    pools = thread_pools()
+    return {"version": version, "devices": usable, "unusable": unusable, "pools": pools}

@@ -1,0 +1,53 @@
+"""Checks of the environment variables, the compiler and the optional packages."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator, Mapping
+
+from bench.doctor.finding import Finding
+from bench.measure.native import COMPILERS
+
+OVERRIDES = (
+    *("OPENBLAS_CORETYPE", "MKL_CBWR", "MKL_DEBUG_CPU_TYPE", "NPY_DISABLE_CPU_FEATURES"),
+    *("OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY", "GOMP_CPU_AFFINITY", "KMP_AFFINITY"),
+    *("KMP_BLOCKTIME", "NUMBA_DISABLE_JIT", "NUMBA_OPT", "NUMBA_CPU_NAME"),
+    *("NUMBA_CPU_FEATURES", "NUMBA_THREADING_LAYER", "NUMBA_BOUNDSCHECK"),
+    *("TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE", "XLA_FLAGS", "JAX_PLATFORMS"),
+    *("JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING"),
+    *("LD_PRELOAD", "PYTHONMALLOC", "PYTHONDEVMODE"),
+)
+"""Variables that change how fast a library is, or whether it runs at all."""
+
+EXTRAS = {
+    "pyarrow": "Parquet files",
+    "matplotlib": "plot, and fit --plot",
+    "jinja2": "report",
+}
+"""Optional packages, and what needs them."""
+
+
+def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Name variables that change how libraries behave here, unlike elsewhere."""
+    for name in OVERRIDES:
+        if name in environment:
+            found = f"{name}={environment[name]}"
+            yield Finding("environment", found, "note", f"unset {name}, unless you mean it")
+
+
+def compiler() -> Finding:
+    """Look for the C++ compiler that torch:compile and the C baseline need."""
+    found = [name for name in (*COMPILERS, "c++", "g++", "clang++") if shutil.which(name)]
+    if any("+" in name for name in found):
+        return Finding("compiler", ", ".join(found))
+    uses = "torch:compile on the CPU and run --limit"
+    missing = f"no C++ compiler, which {uses} need"
+    return Finding("compiler", missing, "note", "apt-get install g++, or your system's")
+
+
+def extras() -> Iterator[Finding]:
+    """Name the optional packages that are not installed, and what needs them."""
+    for module, use in EXTRAS.items():
+        if importlib.util.find_spec(module) is None:
+            yield Finding(module, f"not installed: no {use}", "note", f"pip install {module}")
