@@ -128,6 +128,7 @@ class Explorer:
             "features": request.features,
             "iterations": request.iterations,
             "dtype": request.dtype,
+            "loss": request.loss,
             "budget": self.budget,
             "loop_only": request.loop_only,
             "names": list(self.setting.names),

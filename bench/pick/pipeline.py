@@ -136,7 +136,6 @@ def pick(question: Question, report: Report, measure: Measure | None = None) -> 
         "backends": list(question.backends),
         "devices": list(question.devices),
         "libraries": sorted(libraries()),
-        "loss": [loss.name],
     }
     names, missing = candidates(earlier, asked, loss, loop_only=question.loop_only)
     request = request_of(question, machine)
@@ -183,7 +182,7 @@ def candidates(
     """
     for record in earlier:
         before: dict[str, Any] = record.request.get("pick", {})
-        if {**asked, "loop_only": loop_only}.items() <= before.items():
+        if {**asked, "loop_only": loop_only, "loss": loss.name}.items() <= before.items():
             return list(before["names"]), dict(before.get("missing", {}))
     devices = asked["devices"]
     names = catalogue.select(asked["backends"], devices, loss)
