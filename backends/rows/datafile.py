@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from backends.errors import ProblemError
 from backends.problem import DTYPES, Problem
@@ -138,20 +139,23 @@ def _open_pair(
 def _tables(path: Path, found: Sequence[Found], reading: Reading) -> list[Table]:
     """Return a table for each file; Parquet files are one table."""
     drop = reading.na == "drop"
-    if found[0].format == "parquet":
+    kind = found[0].format  # all files are of one format
+    if kind == "parquet":
         parts = [Part(file.path, file.constants) for file in found]
         return [parquet_table(path, parts, drop=drop)]
     tables = []
     for file in found:
         with named_errors(file.path):
-            if file.format == "text":
+            if kind == "text":
                 table = text_table(file.path, reading, file.constants)
-            elif file.format == "npy":
+            elif kind == "npy":
                 table = npy_table(file.path, may_be_1d=reading.target is not None)
-            elif file.format == "npz":
+            elif kind == "npz":
                 table = npz_table(file.path, drop=drop)
-            else:
+            elif kind == "arrow":
                 table = feather_table(file.path, drop=drop)
+            else:
+                assert_never(kind)
         tables.append(table)
     return tables
 

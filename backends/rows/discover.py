@@ -7,12 +7,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
 from backends.errors import ProblemError
 from backends.rows.text import COMPRESSED
 
-FORMATS = {
+Format = Literal["text", "npy", "npz", "parquet", "arrow"]
+"""Format of a file; `datafile._tables` has a reader for each, which mypy checks."""
+
+FORMATS: dict[str, Format] = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".dat": "text",
     ".npy": "npy", ".npz": "npz",
     ".parquet": "parquet", ".pq": "parquet", ".parq": "parquet",
@@ -20,7 +24,7 @@ FORMATS = {
 }  # fmt: skip
 """Format of a file by its suffix, in lower case."""
 
-MAGIC = {
+MAGIC: dict[bytes, Format] = {
     b"PAR1": "parquet",
     b"ARROW1": "arrow",
     b"\x93NUMPY": "npy",
@@ -30,6 +34,7 @@ MAGIC = {
 """Format of a file without a suffix, by its first bytes; compressed files hold text."""
 
 KNOWN = "there are .csv (.tsv, .txt; also .gz, .bz2, .xz, .zst), .npy, .npz, .parquet, .feather"
+"""The usual suffixes, for the message that a suffix is unknown."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,13 @@ class Found:
     Attributes
     ----------
     path : Path
-    format : str
-        One of the values of `FORMATS`.
+    format : Format
     constants : dict
         Columns and values from names of folders such as ``year=2024``.
     """
 
     path: Path
-    format: str
+    format: Format
     constants: dict[str, str]
 
 
@@ -145,7 +149,7 @@ def _suffix(path: Path) -> str:
     return path.with_suffix("").suffix.lower() if suffix in COMPRESSED else suffix
 
 
-def _format(path: Path) -> str:
+def _format(path: Path) -> Format:
     """Return the format by the suffix, or where there is none, by the first bytes."""
     if path.is_file() and not path.stat().st_size:
         raise ProblemError("the file is empty")

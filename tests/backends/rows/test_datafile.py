@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hypothesis.extra import numpy as npst
 from backends.errors import MissingLibraryError, ProblemError
 from backends.problem import Problem
 from backends.rows.datafile import load
+from backends.rows.discover import FORMATS
 
 SUFFIXES = (".csv", ".npy", ".npz", ".parquet")
 ROWS = np.array([[1.0, 10.0, 5.0], [2.0, 20.0, 6.0], [3.0, 30.0, 7.0], [4.0, 40.0, 8.0]])
@@ -552,3 +554,14 @@ def test_any_bytes_as_csv_give_a_problem_or_one_line(content, tmp_path):
     path = text(tmp_path, content)
     result = outcome(path)
     assert isinstance(result, Problem) or len(result.splitlines()) == 1
+
+
+def test_a_format_without_a_reader_is_not_opened_as_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: whatever had no reader was opened as Arrow."""
+    monkeypatch.setitem(cast("dict[str, str]", FORMATS), ".sas", "sas")
+    file = tmp_path / "rows.sas"
+    file.write_bytes(b"1 2 3")
+    with pytest.raises(ProblemError, match="unreachable, but got: 'sas'"):
+        load(file)
