@@ -24,7 +24,7 @@ LIBRARY_SECONDS = 120.0
 
 
 def library_findings(library: Library) -> Iterator[Finding]:
-    """Look at a library as a measurement's process sees it."""
+    """Take a step with a library in a process like that of a measurement; judge the result."""
     done = _told(library, os.environ)
     if isinstance(done, dict):
         yield from judge(library, done)
@@ -48,7 +48,7 @@ def _cause(library: Library) -> str:
 
 
 def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | str:
-    """Return what `tell` tells in a process of its own, or a line that says why it cannot."""
+    """Run `tell` in a process of its own; return what it prints, or why it failed."""
     code = f"from bench.doctor.libraries import tell; tell({library.name!r})"
     try:
         done = subprocess.run(  # noqa: S603 (the code is ours)

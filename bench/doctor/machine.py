@@ -103,7 +103,7 @@ def memory(root: Path = ROOT) -> Iterator[Finding]:
 
 
 def disk(store: Path) -> Finding:
-    """Look for room for results."""
+    """Check that there is room for results and that they can be written."""
     folder = next(
         parent for parent in (store.absolute(), *store.absolute().parents) if parent.exists()
     )
