@@ -1,4 +1,4 @@
-"""The recommendation in words."""
+"""Write the recommendation in words."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from bench.pick.throughput import MemoryThroughput
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
-"""Largest step, relative to the pick's, that is said to pay off: 5 % shorter."""
+"""Limit for mentioning that another backend pays off later: its step relative to the pick's.
+
+The step must be at least 5 % shorter.
+"""
 
 
 def sentence(answer: Answer) -> str:
-    """Return one sentence for anybody: the backend to use, its time, and the alternatives."""
+    """Return one sentence: the backend to use, its time, and the alternatives."""
     request = answer.request
     if answer.pick is None:
         return "Nothing can be recommended: no backend was measured to the end."
     line = answer.of(answer.pick)
-    assert line.total_s is not None  # noqa: S101 it was picked by its total
+    assert line.total_s is not None  # noqa: S101 a pick has a total
     iterations = plural(request.iterations, "iteration")
     takes = f"{iterations} in {span(line.total_s)}"
     if not answer.fits:
@@ -51,9 +54,9 @@ def sentence(answer: Answer) -> str:
 
 
 def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
-    """Say why a plainer backend is named although another one has the shorter total."""
+    """Return a phrase about a tied backend that has a shorter total than the plainer pick."""
     mine = answer.of(pick).total_s
-    assert mine is not None  # noqa: S101 it was picked by its total
+    assert mine is not None  # noqa: S101 a pick has a total
     others = [c for c in map(answer.of, tied) if c.total_s and c.fits is not False]
     first = min(others, key=lambda c: c.total_s.median if c.total_s else 0.0, default=None)
     if first is None or first.total_s is None or first.total_s.median >= mine.median:
@@ -65,14 +68,14 @@ def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
 
 
 def size(answer: Answer) -> str:
-    """Name the request's data."""
+    """Return the rows, features and dtype of the request in words."""
     request = answer.request
     columns = "" if request.features == 1 else f" × {request.features} features"
     return f"{count(request.rows)} rows{columns} ({data_text(request.dtype, request.loss)})"
 
 
 def where(backend: str) -> str:
-    """Return the device in words."""
+    """Return the device of a backend in words."""
     device = Name.parse(backend).device
     return "this CPU" if device == "cpu" else device
 
@@ -86,13 +89,13 @@ def span(total: Range) -> str:
 
 
 def _ratio(other: Candidate, line: Candidate) -> float:
-    assert other.total_s is not None  # noqa: S101 both were chosen by it
+    assert other.total_s is not None  # noqa: S101 both have a total
     assert line.total_s is not None  # noqa: S101
     return other.total_s.median / line.total_s.median
 
 
 def _pays_later(answer: Answer, line: Candidate, rivals: Sequence[Candidate]) -> str:
-    """Say which backend is faster a step, and from how many iterations on in all."""
+    """Return a phrase about a backend with shorter steps, and when its setup pays off."""
     found: list[tuple[float, str]] = []
     for other in rivals:
         if other.step_s is None or line.step_s is None:
@@ -109,24 +112,24 @@ def _pays_later(answer: Answer, line: Candidate, rivals: Sequence[Candidate]) ->
 
 
 def rounded(value: float) -> str:
-    """Write a number that is only roughly known: 40,000."""
+    """Write a number with one or two significant digits: 40,000 or 3e7."""
     return (
         f"{float(f'{value:.1e}'):,.0f}" if value < 1e7 else f"{value:.0e}".replace("e+0", "e")
     )
 
 
 def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> list[str]:
-    """Return the remarks below the sentence, each in a line.
+    """Return the remarks below the sentence, one per line.
 
     Parameters
     ----------
     answer : Answer
     age : str
-        How old measurements from the store are.
+        Remark about the age of measurements from the store; empty for none.
     excluded : mapping
-        Backends that cannot win.
+        Excluded backend → the reason.
     ended : str
-        Why measuring ended early, if it did.
+        Remark about an interruption of the measuring; empty for none.
     """
     found: list[str] = []
     if answer.pick is None:
@@ -139,7 +142,7 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
     gram = Name.parse(answer.pick).least_squares_only
     if gram and answer.loop_pick:
         other = answer.of(answer.loop_pick)
-        assert other.total_s is not None  # noqa: S101 it was picked by its total
+        assert other.total_s is not None  # noqa: S101 a pick has a total
         faster = _faster_but_tied(answer, answer.loop_pick, answer.loop_tied)
         found.append(
             f"{answer.pick} works only for squared error. For any other loss, use "
@@ -161,7 +164,7 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
 
 
 def memory_note(memory: MemoryThroughput) -> list[str]:
-    """Say for which memory throughput the totals hold, where it changes."""
+    """Return a remark about the memory throughput of the totals, if it varies."""
     if not memory.changes:
         return []
     slow, fast, usual = (f"{of / 1e9:.2g}" for of in (memory.slow, memory.fast, memory.usual))
@@ -170,7 +173,7 @@ def memory_note(memory: MemoryThroughput) -> list[str]:
 
 
 def streaming_note(answer: Answer, a_pass_s: float | None) -> str:
-    """Say what it takes to read the rows anew for every step, where they do not fit."""
+    """Return a remark about data larger than memory, whose rows are read for every step."""
     if a_pass_s is None or answer.loop_pick is None:
         return (
             "This machine can still do it by reading the rows anew for every step: "

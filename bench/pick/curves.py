@@ -17,12 +17,12 @@ from bench.pick.draws import Floats
 
 @dataclass(frozen=True)
 class Sample:
-    """A figure at a number of rows: seconds, or bytes.
+    """A measured value at a number of rows, in seconds or bytes.
 
     Attributes
     ----------
     read_bytes_per_s : float or None
-        Throughput of a bare read of as many bytes in the same process.
+        Throughput of a bare read of the same number of bytes in the same process.
     """
 
     rows: int
@@ -31,7 +31,7 @@ class Sample:
 
 
 def by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
-    """Group the values by size; sizes and values ascend."""
+    """Return the sizes, and the values measured at each size, both in ascending order."""
     groups: dict[int, list[float]] = {}
     for sample in sorted(samples, key=lambda s: (s.rows, s.value)):
         groups.setdefault(sample.rows, []).append(sample.value)
@@ -40,16 +40,16 @@ def by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
 
 @dataclass(frozen=True)
 class Curve:
-    """Seconds over rows, monotone: the work that grows with the rows.
+    """A monotone curve of seconds over rows, for work that grows with the rows.
 
     Attributes
     ----------
     rows, seconds : (k,) float64
         Measured sizes, ascending, and the seconds expected there.
     counts : (k,) int64
-        Measurements per size.
+        Number of measurements at each size.
     a_row : float
-        Seconds of every row beyond the largest size.
+        Seconds per row beyond the largest size.
     """
 
     rows: Floats
@@ -61,16 +61,16 @@ class Curve:
     def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
         """Fit a monotone curve to the medians of the sizes, by relative error.
 
-        From `straight` rows on, or at the largest size, a line replaces the medians:
-        one process may read memory at half the throughput of the next, and one size
-        is not enough to tell.
+        From `straight` rows on, and always at the largest size, points on a straight
+        line replace the medians. The line's slope is the median over the processes at all
+        these sizes, because one process may read memory at half the throughput of another.
         """
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
         medians = np.array([median(g) for g in groups])
-        # One size cannot tell a latency from the cost of its rows.
+        # A single size cannot separate the latency from the cost of the rows.
         latency = min(medians[0], 0.9 * medians[-1]) if len(rows) > 1 else 0.0
-        # The smallest size set the latency: nothing of it is left for its rows.
+        # The smallest size defines the latency, so it says nothing about the cost of a row.
         far = rows >= max(min(straight, rows[-1]), rows[min(1, len(rows) - 1)])
         a_row = median(
             max(0.0, value - latency) / n
@@ -84,14 +84,14 @@ class Curve:
 
     @classmethod
     def flat(cls, samples: Iterable[Sample]) -> Curve:
-        """Return the curve of work that takes equally long for any number of rows."""
+        """Return a constant curve, for work whose time does not depend on the rows."""
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
         everywhere = median(value for group in groups for value in group)
         return cls(rows, np.full(len(rows), everywhere), counts, 0.0)
 
     def at(self, rows: float) -> float:
-        """Return the seconds: between the sizes, or on a straight line beyond the largest."""
+        """Return the seconds: interpolated, or on a straight line beyond the largest size."""
         sizes, seconds = self.rows, self.seconds
         if rows <= sizes[-1]:
             return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))
@@ -111,12 +111,12 @@ class Timed(Protocol):
 
 @dataclass(frozen=True)
 class Overhead:
-    """Seconds on top of a `Curve`, paid once: those of the nearest measured size.
+    """A one-time cost on top of a `Curve`, taken from the nearest measured size.
 
     Attributes
     ----------
     rows, seconds : (k,) float64
-        Measured sizes and the seconds paid there, both ascending.
+        Measured sizes and their one-time costs in seconds, both ascending.
     """
 
     rows: Floats
@@ -124,13 +124,13 @@ class Overhead:
 
     @classmethod
     def beside(cls, curve: Timed, samples: Iterable[Sample]) -> Overhead:
-        """Return by how much the medians of the sizes exceed a curve."""
+        """Compute the overhead: the amount by which the median at each size exceeds a curve."""
         rows, groups = by_rows(samples)
         above = [max(0.0, median(g) - curve.at(n)) for n, g in zip(rows, groups, strict=True)]
         return cls(rows, np.asarray(isotonic_regression(above).x))
 
     def at(self, rows: float) -> float:
-        """Return the seconds."""
+        """Return the one-time cost in seconds."""
         return float(self.seconds[np.abs(np.log(self.rows) - math.log(rows)).argmin()])
 
     def points(self) -> dict[str, Any]:
@@ -139,4 +139,4 @@ class Overhead:
 
 
 SLOWEST_COPY = 1e9
-"""Lower bound for the throughput of placing, in bytes/s, while only one size is measured."""
+"""Lower bound for the throughput of placing, in bytes/s, until a second size is measured."""

@@ -1,7 +1,7 @@
-"""Random draws that a page's script can repeat, bit by bit.
+"""Random draws that the script of the report's page can repeat exactly.
 
-A total's interval comes from draws of the errors of its parts. The draws are the
-same in every call and the same in the report's calculator.
+A total's interval comes from draws of the errors of its parts. Every call
+returns the same draws, and so does the report's calculator.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 DRAWS = 2000
-"""Draws of a total: the ends of a 90 % interval then vary by about 3 %."""
+"""Number of draws of a total. With 2000, the ends of a 90 % interval vary by about 3 %."""
 
 
 def uniforms(seed: int, count: int) -> Floats:
     """Return `count` numbers in (0, 1) from the generator Mulberry32.
 
-    Mulberry32 sends a counter through an integer hash. It serves for draws, not
-    for secrets.
+    Mulberry32 sends a counter through an integer hash. The generator is not
+    cryptographically secure.
     """
     a = np.uint32(seed) + np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)
     t = (a ^ (a >> 15)) * (a | 1)
@@ -34,9 +34,9 @@ def uniforms(seed: int, count: int) -> Floats:
 def student_t4(uniform: Floats) -> Floats:
     """Return the quantiles of Student's t with four degrees of freedom.
 
-    Its tails are heavier than the normal's: among a few processes, one is often far
-    off. The closed form is from Shaw, Sampling Student's T distribution, J. Comput.
-    Finance 9(4), 2006.
+    Its tails are heavier than those of the normal distribution, because one of a few
+    processes is often far off. The closed form is from Shaw, Sampling Student's T
+    distribution, J. Comput. Finance 9(4), 2006.
     """
     alpha = np.sqrt(4 * uniform * (1 - uniform))
     q = np.cos(np.arccos(alpha) / 3) / alpha
@@ -47,7 +47,7 @@ def student_t4(uniform: Floats) -> Floats:
 def errors_of(backend: str) -> Floats:
     """Return draws of the errors of a backend's four parts, (4, `DRAWS`).
 
-    The backend's name is the seed: the errors of two backends are independent.
+    The backend's name is the seed, so the errors of two backends are independent.
     """
     uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)
     draws = student_t4(uniform).reshape(4, DRAWS)
@@ -61,7 +61,7 @@ COVERAGE = 0.90
 
 @dataclass(frozen=True)
 class Range:
-    """A prediction and its interval of `COVERAGE`."""
+    """A prediction and its interval of probability `COVERAGE`."""
 
     median: float
     low: float
@@ -74,6 +74,6 @@ class Range:
 
 
 def range_of(centre: float, draws: Floats) -> Range:
-    """Return the interval of `COVERAGE` that the draws span, around the centre."""
+    """Return the central `COVERAGE` interval of the draws, extended to contain the centre."""
     low, high = np.quantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return Range(centre, min(centre, float(low)), max(centre, float(high)))

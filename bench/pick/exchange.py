@@ -1,8 +1,8 @@
-"""The time on several machines: the model of one, and an all-reduce per step between them.
+"""Predict the time on several machines from the model of one and an all-reduce per step.
 
 Each machine holds an equal share of the rows and computes with the same
-backend; a step then costs its share's time and the exchange of the sums. The
-exchange is measured between two processes of this machine; a ring of k takes
+backend. A step takes the time of one share plus the exchange of the sums. The
+exchange is measured between two processes of this machine; a ring of k machines takes
 k − 1 times as long (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
 """
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 KERNEL = "dask:numpy"
-"""Backend whose steps are measured: the all-reduce is the same for all kernels."""
+"""Backend whose steps are measured; the all-reduce is the same for all kernels."""
 
 SMALL_ROWS = 1000
-"""Rows of these steps: so few that a step is nothing but the exchange."""
+"""Rows of the measured steps: so few that a step is hardly more than the exchange."""
 
 LONG = 10.0
-"""Seconds of a descent: a shorter one needs no second machine."""
+"""Total time in seconds above which the answer also predicts several machines."""
 
 STAGE_S = 8.0
-"""Seconds that measuring the exchange takes: two workers start, and compute some steps."""
+"""Estimated seconds to measure the exchange: two workers start and take some steps."""
 
 MOST_MACHINES = 1 << 20
 """Largest number of machines that is tried: a million."""
@@ -51,7 +51,7 @@ MOST_MACHINES = 1 << 20
 
 @dataclass(frozen=True)
 class Share:
-    """A number of machines and the work of each, in seconds and bytes."""
+    """A number of machines, and the time and memory of each machine in seconds and bytes."""
 
     machines: int
     rows: int
@@ -68,9 +68,9 @@ class Machines:
     Attributes
     ----------
     backend : str
-        Runs on each of them.
+        Distributed backend that runs on all machines.
     exchange_s : float
-        Seconds that two processes here need to add up their sums.
+        Seconds that two processes of this machine need to add up their sums.
     shares : tuple of Share
         The fewest machines that hold the data, then twice and four times as many.
     pays_from_rows : float or None
@@ -88,7 +88,7 @@ class Machines:
 
 
 def over_workers(backend: str) -> str | None:
-    """Return the distributed backend with the kernel of this backend; None if there is none."""
+    """Return the distributed backend that runs this backend's library; None if none does."""
     library = Name.parse(backend).library
     for name in names.libraries().values():
         if name.distributed and library in name.techniques:
@@ -97,18 +97,18 @@ def over_workers(backend: str) -> str | None:
 
 
 def installed() -> bool:
-    """Return whether the exchange can be measured here."""
+    """Return whether the library that measures the exchange is installed."""
     library = names.libraries()[Name.parse(KERNEL).library]
     return find_spec(library.imports) is not None
 
 
 def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
-    """Return whether a second machine may be worth it."""
+    """Return whether the data do not fit one machine, or the descent is long."""
     return not fits or model.total_s(request.rows, request.iterations) > LONG
 
 
 def missing_s(known: Known, records: Sequence[Record]) -> float:
-    """Return the seconds that measuring the exchange needs, if it is worth it; else 0."""
+    """Return the seconds needed to measure the exchange; 0 if it is known or not wanted."""
     if exchange_s(records, known.request) is not None or not installed():
         return 0.0
     loops = [m for group in known.groups() for m in group if not is_gram(m.backend)]
@@ -133,7 +133,7 @@ def _case(request: Request) -> Case:
 
 
 def exchange_s(records: Iterable[Record], request: Request) -> float | None:
-    """Return the seconds of a step of two workers with hardly any rows, if measured."""
+    """Return the seconds of a step of two workers with few rows; None if none was measured."""
     steps = [
         median(m.seconds_per_step)
         for case, m, _ in measurements(records)
@@ -151,12 +151,12 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
         Model of the backend that runs on each machine.
     request : Request
     exchange : float
-        Seconds of an all-reduce between two.
+        Seconds of an all-reduce between two processes.
 
     Returns
     -------
     Machines or None
-        None where no distributed backend has such a kernel.
+        None if no distributed backend runs the model's library.
     """
     backend = over_workers(model.backend)
     if backend is None:
@@ -204,7 +204,7 @@ def _share(model: CostModel, request: Request, machines: int, exchange: float) -
 
 
 def _pays_from(model: CostModel, request: Request, exchange: float) -> float | None:
-    """Return the rows from which half of them saves more than the exchange costs."""
+    """Return the rows from which halving them saves more time than the exchange costs."""
     grid = np.geomspace(SMALL_ROWS, max(request.rows, 1e9) * 100, 400)
     gains = [model.step_s(n) - model.step_s(n / 2) > exchange for n in grid]
     never = [k for k, gain in enumerate(gains) if not gain]
@@ -213,7 +213,7 @@ def _pays_from(model: CostModel, request: Request, exchange: float) -> float | N
 
 
 def sentences(machines: Machines, request: Request) -> list[str]:
-    """Return sentences: the time of several machines, and the assumptions."""
+    """Return sentences about the time on several machines and the assumptions."""
     from bench.pick.answer import rounded
     from bench.show.text import byte_count, count, duration, plural, seconds
 

@@ -1,4 +1,4 @@
-"""What a child will take: an estimate, from the children that have run."""
+"""Estimate the time of a child process from the child processes that have run."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from bench.pick.ladder import BYTES_A_SECOND
 from bench.results.case import BASELINES, Case
 
 SETUP, STEP = "test_setup.py", "test_step.py"
-"""The two kinds of children: one setup with cold compile caches, or the steps of many cases."""
+"""The kinds of child processes: one setup with cold compile caches; steps of many cases."""
 
 SECONDS = 0.1
 """Sampling time of a case, in seconds."""
 
 START_S = 1.0
-"""Seconds to start a child, as long as none has run."""
+"""Assumed seconds to start a child process, until one has run."""
 
 UNKNOWN_COMPILE_S = 2.5
-"""Seconds of a first call that was never measured: what Numba's compiler takes, roughly."""
+"""Assumed seconds of an unmeasured first call: about the time that Numba compiles."""
 
 SLOW_COMPILE_S = 15.0
-"""Seconds of a first call of the `SLOW` techniques, until it was measured."""
+"""Assumed seconds of an unmeasured first call of a `SLOW` technique."""
 
 SLOW = ("compile",)
-"""Techniques that are known to compile for many seconds; they come last."""
+"""Techniques that are known to compile for many seconds."""
 
 STEPS_A_CASE = 15
-"""Steps that a child takes for a case at the least: trials, warm-up, rounds, checks."""
+"""Smallest number of steps per case in a child process: trials, warm-up, rounds, checks."""
 
 OVERHEAD_S = 0.1
-"""Seconds of a case beside its steps."""
+"""Seconds that a case takes in addition to its steps."""
 
 
 def cost_s(known: Known, task: Task) -> float:
-    """Return the seconds that a child will take, its start included."""
+    """Return the estimated seconds of a child process, including its start."""
     library = Case.parse(task.cases[0]).library
     children = [s for s in known.spent if s.cases]
     alike = [s for s in children if Case.parse(s.cases[0]).library == library]
@@ -49,7 +49,7 @@ def cost_s(known: Known, task: Task) -> float:
 
 
 def _work_s(known: Known, suite: str, texts: tuple[str, ...]) -> float:
-    """Return the seconds of a child's work, without its start."""
+    """Return the estimated seconds of a child process's work, without its start."""
     cases = [case for text in texts if (case := Case.parse(text)).backend not in BASELINES]
     made = {case.size: case.bytes_per_step for case in cases}
     work = sum(made.values()) / BYTES_A_SECOND

@@ -1,7 +1,7 @@
-"""The loop that measures: what is known → next task → measure → what is known.
+"""Measure in a loop: choose the next task, run it, and fit all models anew.
 
-`bench.pick.next` decides; this module runs its tasks, keeps what they give, and
-watches the clock.
+`bench.pick.next` chooses the tasks. This module runs the tasks, keeps their outcomes and
+limits their time.
 """
 
 from __future__ import annotations
@@ -26,41 +26,42 @@ from bench.results.case import READ, Case
 from bench.results.record import Outcome, Record
 
 OVERRUN = 0.1
-"""Share of the budget by which a running child may exceed it."""
+"""Allowed overrun by a running child process, as a fraction of the budget."""
 
 LEAST_S = 2.0
-"""Seconds that a child gets in any case."""
+"""Shortest time limit of a child process, in seconds, even if less of the budget is left."""
 
 Report = Callable[[str, float, Known], None]
-"""Is told before each child: what comes next, the share of the budget spent, what is known."""
+"""Progress callback, called before each task with its name, the share of the budget spent,
+and what is known."""
 
 
 class Measure(Protocol):
-    """Measures tasks; tests make up their own."""
+    """Interface of an object that measures tasks; tests have their own."""
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Run a child for at most so many seconds."""
+        """Run a child process for at most `seconds` seconds."""
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Read memory; return the tasks for the record."""
+        """Measure the read curve; return its outcomes by task name, for the record."""
 
     def clock(self) -> float:
-        """Return a time in seconds that only grows."""
+        """Return a time in seconds that never decreases."""
 
 
 @dataclass
 class Measuring:
-    """Measures for real.
+    """Measures on this machine, in child processes.
 
     Attributes
     ----------
     threads : int
     machine : mapping
-        `bench.host.machine.Machine.as_dict`.
+        The machine's description, from `bench.host.machine.Machine.as_dict`.
     scratch : Path
-        Folder for the children's files; compiled code stays there between children.
+        Folder for the files of child processes, which share compiled code there.
     logs : Path
-        Folder for the output of children that died.
+        Folder for the output of child processes that died.
     """
 
     threads: int
@@ -69,27 +70,27 @@ class Measuring:
     logs: Path
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Run a child for at most so many seconds."""
+        """Run a child process for at most `seconds` seconds."""
         children = Children(
             *(self.threads, SECONDS, self.scratch, self.logs, seconds), budget=seconds
         )
         return children.watched(task)
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Read memory; return the tasks for the record."""
+        """Measure the read curve; return its outcomes by task name, for the record."""
         noise = Noise()
         tasks = measure_read_curve(self.threads, self.machine)
         seen = noise.seen()
         return {name: replace(outcome, noise=seen) for name, outcome in tasks.items()}
 
     def clock(self) -> float:
-        """Return a time in seconds that only grows."""
+        """Return a time in seconds that never decreases."""
         return time.monotonic()
 
 
 @dataclass
 class Explorer:
-    """Measures for one request.
+    """Measures the backends for one request.
 
     Attributes
     ----------
@@ -99,15 +100,19 @@ class Explorer:
     earlier : sequence of Record
         Measurements from the store.
     budget : float
-        Seconds.
+        Seconds for measuring.
     asked : dict
-        How the names were chosen; it is kept in the record.
+        Options by which the backends were chosen; kept in the record.
     claim : callable
-        Is called before anything is measured for the store.
+        Function that locks the store; called before the first measurement.
     measure : Measure, optional
-        Measures for real by default.
+        Object that measures; by default a `Measuring`.
     save : bool
         Whether the record is written to the store.
+    late : dict
+        Backend → why its child process was stopped.
+    late : dict
+        Backend → why its child process was stopped.
     """
 
     setting: Setting
@@ -143,7 +148,7 @@ class Explorer:
 
     @property
     def records(self) -> list[Record]:
-        """Earlier records and this one."""
+        """The earlier records and the record of this pick."""
         return [*self.earlier, self.record]
 
     def __enter__(self) -> Self:
@@ -179,7 +184,7 @@ class Explorer:
         ----------
         report : callable
         reserve : callable
-            Returns the seconds that a later stage needs.
+            Function that returns the seconds to keep for a later stage.
         """
         while task := next_task(self.known, self.left - reserve(self.known)):
             report(task.name, 1 - self.left / self.budget, self.known)
@@ -192,11 +197,11 @@ class Explorer:
             self._save()
 
     def can_spend(self, seconds: float) -> bool:
-        """Return whether so many seconds are left, with the budget's allowance."""
+        """Return whether `seconds` are left, including the allowed overrun."""
         return self.left + OVERRUN * self.budget >= seconds
 
     def stage(self, task: Task) -> None:
-        """Run the child of a later stage in what is left of the budget."""
+        """Run the child process of a later stage in the rest of the budget."""
         assert self.measure is not None  # noqa: S101 the explorer was entered
         most = self.left + OVERRUN * self.budget
         self._begin()
@@ -218,7 +223,7 @@ class Explorer:
         self._learn(Spent(READ_CURVE.suite, (), self.measure.clock() - began))
 
     def _child(self, task: Task) -> None:
-        """Run a child; keep its measurements, or note that it was given up."""
+        """Run a child process; keep its measurements, or note why it was stopped."""
         assert self.measure is not None  # noqa: S101 the explorer was entered
         self._begin()
         patience = patience_s(self.known, task)
@@ -235,7 +240,7 @@ class Explorer:
                 self.late[Case.parse(row).backend] = (
                     f"given up after {taken:.0f} s of timing its library's steps"
                 )
-        else:  # the budget's fault, not the backend's
+        else:  # the budget ended before the child process did
             for row in task.cases:
                 self.late[Case.parse(row).backend] = (
                     f"the budget ended {taken:.0f} s into measuring it"
@@ -243,14 +248,14 @@ class Explorer:
         self._learn(Spent(task.suite, task.cases, taken))
 
     def _give_up(self, task: Task, seconds: float) -> None:
-        """Note how long a setup lasts at the least; a request of more steps waits longer."""
+        """Note a lower bound for a setup time; a request with more steps waits longer."""
         at_least = dict(self.record.request["pick"].get("at_least", {}))
         at_least[Case.parse(task.cases[0]).backend] = max(1e-3, seconds - start_s(self.known))
         pick = self.record.request["pick"] | {"at_least": at_least}
         self.record = replace(self.record, request=self.record.request | {"pick": pick})
 
     def keep(self, task: Task, outcome: Outcome) -> None:
-        """Add an outcome to the record and save it."""
+        """Add an outcome, and the cases of its task, to the record."""
         asked = [*self.record.request["rows"]]
         asked += [r for r in task.cases if r not in asked and not r.startswith(f"{READ}/")]
         self.record = replace(self.record, request=self.record.request | {"rows": asked})

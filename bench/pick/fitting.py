@@ -22,7 +22,7 @@ from bench.results.record import Record
 def fit(
     records: Sequence[Record], features: int, dtype: str, regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
-    """Fit a model to every backend in the records; return them with the memory's throughput."""
+    """Fit a model to each backend in the records; return the models and memory throughput."""
     cache_bytes = regime.cache_bytes
     memory = memory_throughput(records, cache_bytes)
     seen = steady_observations(records, features, dtype, memory)
@@ -39,7 +39,7 @@ def fit(
 def fit_named(
     names: Iterable[str], records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
-    """Fit a model to each of these backends, unmeasured ones included."""
+    """Fit a model to each named backend, including unmeasured ones."""
     fitted, memory = fit(records, *shape, regime)
     imports = import_seconds(records)
     spreads = machine_spreads(m.observations for m in fitted.values())

@@ -1,6 +1,6 @@
-"""The total that a backend may have although it was not measured to the end.
+"""Estimate the total of a backend that is not completely measured.
 
-Unknown parts are guessed kindly, from the other backends.
+Unknown parts are estimated optimistically, from the other backends.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from bench.pick.expense import SLOW_COMPILE_S, is_slow
 from bench.pick.known import Known, is_gram
 
 KIND = 0.7
-"""An unknown part is guessed as this share of the lowest one of the other backends."""
+"""Estimate of an unknown part, as a fraction of the lowest value of the other backends."""
 
 STEPPED, UNSEEN = 0.3, 0.8
-"""Relative errors of such a guess: with measured steps, and without.
+"""Relative errors of an estimated total: with measured steps, and without.
 
-Backends of one machine differ by factors of two and three.
+Backends on one machine differ by factors of two and three.
 """
 
 LONG_S = 3.0
-"""A descent of this many seconds is decided by its steps: they are timed before setups.
+"""Shortest total, in seconds, of a long descent, for which steps are timed before setups.
 
-A child takes about as long.
+Three seconds are about the time of one child process.
 """
 
 
 def hope_s(known: Known, name: str) -> float:
-    """Return a total, with kind guesses for its unknown parts."""
+    """Return a total in seconds, with optimistic estimates of its unknown parts."""
     model, request = known.models[name], known.request
     seen = model.observations
     if model.complete:
@@ -48,12 +48,12 @@ def hope_s(known: Known, name: str) -> float:
 
 
 def hopes(known: Known, name: str) -> Floats:
-    """Return draws of the total that an incomplete backend may have."""
+    """Return draws of the estimated total of an incompletely measured backend."""
     error = STEPPED if known.models[name].observations.step else UNSEEN
     return np.asarray(hope_s(known, name) * np.exp(error * errors_of(name)[3]))
 
 
 def is_long(known: Known) -> bool:
-    """Return whether the fastest loop takes so long that its steps decide."""
+    """Return whether the fastest loop takes at least `LONG_S` seconds."""
     loops = [m for m in known.models.values() if m.complete and not is_gram(m.backend)]
     return LONG_S <= min((known.total(m).median for m in loops), default=0.0) < math.inf

@@ -1,7 +1,7 @@
-"""What is known at one moment of a pick: the fitted models, and who cannot win.
+"""State of a pick at one moment: the fitted models, and which backends are excluded.
 
-`know` derives all of it from the records. Nothing here measures, and nothing here
-changes: after every child a new `Known` is made.
+`know` computes this state from the records, without measuring. A `Known` never changes:
+after every child process a new one is made.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ Repeated setups varied by less than 20 %.
 """
 
 FASTER_A_ROW = 0.7
-"""Lower bound for a row's time beyond the measured sizes, relative to the one measured.
+"""Lower bound for the time of a row beyond the measured sizes, relative to the measured time.
 
-It leaves room for the spread between processes, of about 15 %.
+The bound allows for the spread between processes, about 15 %.
 """
 
 ALL_THREADS_BYTES = 3_000_000
-"""Data from which on every library uses all its threads: 3 MB."""
+"""Data size in bytes from which every library uses all its threads: 3 MB."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What stays the same during one pick.
+    """The request, the backends and the machine of one pick.
 
     Attributes
     ----------
@@ -48,14 +48,14 @@ class Setting:
     names : tuple of str
         Backends that run here, in the catalogue's order.
     machine : mapping
-        `bench.host.machine.Machine.as_dict`.
+        The machine's description, from `bench.host.machine.Machine.as_dict`.
     code : str
-        `bench.measure.version.code_version`.
+        Version of the measuring code, from `bench.measure.version.code_version`.
     threads : int
     host_bytes : int
-        Memory of this host that measuring may use; the request's may be another machine's.
+        Memory of this host that measuring may use; the request may be about a larger machine.
     missing : mapping
-        Backends that cannot run here, and why.
+        Backend that cannot run here → the reason.
     """
 
     request: Request
@@ -69,7 +69,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Spent:
-    """A child that ran in this pick: its suite, its cases, and the seconds that it took."""
+    """A child process that ran in this pick: its suite, its cases, and its time in seconds."""
 
     suite: str
     cases: tuple[str, ...]
@@ -78,7 +78,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Known:
-    """What is known.
+    """The models, the memory throughput and the child processes of a pick so far.
 
     Attributes
     ----------
@@ -86,14 +86,14 @@ class Known:
     budget : float
         Seconds of the whole pick.
     models : mapping
-        Backend → its cost model; unmeasured ones have no observations.
+        Backend → its cost model; the model of an unmeasured backend has no observations.
     memory : MemoryThroughput
     has_curve : bool
-        Whether the read curve was measured; until then the reported cache counts.
+        Whether the read curve was measured; until then the reported cache size is used.
     at_least : mapping
-        Backend → seconds that an earlier pick waited for its setup in vain.
+        Backend → lower bound for its setup time, from a setup that was stopped.
     spent : tuple of Spent
-        The children of this pick, in order.
+        The child processes of this pick, in order.
     """
 
     setting: Setting
@@ -106,16 +106,16 @@ class Known:
 
     @property
     def request(self) -> Request:
-        """The question."""
+        """The request that the pick answers."""
         return self.setting.request
 
     @property
     def regime_bytes(self) -> int:
-        """Bytes from which on data are read from memory."""
+        """Size in bytes from which data are read from memory."""
         return IN_MEMORY * self.memory.cache_bytes
 
     def total(self, model: CostModel) -> Range:
-        """Return a total at the usual memory throughput, which all backends share."""
+        """Return the total of a complete model at the usual memory throughput."""
         return self._totals[model.backend]
 
     @cached_property
@@ -128,10 +128,10 @@ class Known:
         }
 
     def rival(self, backend: str) -> CostModel | None:
-        """Return the backend with the lowest upper bound that competes with this one.
+        """Return the model with the lowest upper bound, against which a backend is judged.
 
-        Someone's own loss may not be least squares: loops compete among themselves,
-        and `gram` techniques with all.
+        A loop is judged against loops only, because the user's own loss may not be
+        least squares. A `gram` technique is judged against all backends.
         """
         rivals = [m for m in self.models.values() if m.complete]
         if not is_gram(backend):
@@ -140,7 +140,7 @@ class Known:
 
     @cached_property
     def excluded(self) -> dict[str, str]:
-        """Backends that cannot win, each with the reason."""
+        """Backend that cannot be the fastest → the reason."""
         found = {}
         for name, model in self.models.items():
             rival = self.rival(name)
@@ -151,7 +151,7 @@ class Known:
         return found
 
     def _why_not(self, model: CostModel, rival: CostModel) -> str:
-        """Return why a backend cannot be faster than its rival; nothing if it can."""
+        """Return why a backend cannot be faster than its rival; empty if the backend may be."""
         most = self.total(rival).high
         if model.complete:
             least = self.least_setup_s(model) + self._least_steps_s(model)
@@ -165,17 +165,17 @@ class Known:
         return ""
 
     def least_setup_s(self, model: CostModel) -> float:
-        """Return a lower bound for the setup of a backend that was not measured to the end."""
+        """Return a lower bound for a setup time, from the parts measured so far."""
         seen = model.observations
         parts = [min(seen.imports, default=0.0)]
         parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
         return SURE * max(sum(parts), self.at_least.get(model.backend, 0.0))
 
     def _least_steps_s(self, model: CostModel) -> float:
-        """Return a lower bound for all steps; 0 where none was measured.
+        """Return a lower bound for the time of all steps; 0 if no step was measured.
 
-        Beyond a cache a row takes no less time than in it: only the upper end of the
-        interval grows with the distance.
+        A row from memory takes at least as long as a row from a cache. Beyond the
+        measured sizes, the measured time per row therefore bounds the step from below.
         """
         if not model.observations.step:
             return 0.0
@@ -188,7 +188,7 @@ class Known:
 
     @cached_property
     def live(self) -> list[str]:
-        """Backends that may win, in the catalogue's order; failed ones may not."""
+        """Backends that are neither excluded nor failed, in the catalogue's order."""
         return [
             name
             for name, model in self.models.items()
@@ -196,32 +196,32 @@ class Known:
         ]
 
     def groups(self) -> Iterable[list[CostModel]]:
-        """Yield the complete live models of each question: which of all, which loop."""
+        """Yield the complete live models to choose from: all of them, then the loops alone."""
         complete = [self.models[name] for name in self.live if self.models[name].complete]
         loops = [m for m in complete if not is_gram(m.backend)]
         grams = len(loops) < len(complete) and not self.request.loop_only
         yield from ([complete, loops] if grams else [loops or complete])
 
     def nbytes(self, rows: int) -> int:
-        """Return the bytes of so many rows."""
+        """Return the size of `rows` rows in bytes."""
         return step_bytes(rows, self.request.features, self.request.dtype)
 
     def memory_of(self, device: str) -> int:
-        """Return the bytes of a device's memory that may be used here."""
+        """Return how many bytes of a device's memory may be used here."""
         memory = self.request.memory_bytes
         if device in memory.keys() - {"cpu"}:
             return memory[device]
         return min(memory["cpu"], self.setting.host_bytes)
 
     def fits(self, backend: str, rows: int) -> bool:
-        """Return whether a size may be tried; an unmeasured backend may need much."""
+        """Return whether a size fits; unmeasured backends may need `CAUTION` times the data."""
         needs = self.models[backend].peak_bytes(rows)
         if needs is None:
             needs = CAUTION * self.nbytes(rows)
         return 1.2 * needs <= self.memory_of(Name.parse(backend).device)
 
     def tries(self, suite: str, case: str) -> int:
-        """Return how many children of this pick measured, or tried to measure, a case."""
+        """Return how many child processes of this pick measured a case, or tried to."""
         return sum(suite == s.suite and case in s.cases for s in self.spent)
 
     def unmeasured(self) -> dict[str, str]:
@@ -239,7 +239,7 @@ class Known:
 
 
 def is_gram(backend: str) -> bool:
-    """Return whether a technique serves least squares alone."""
+    """Return whether a technique works only for least squares."""
     return Name.parse(backend).least_squares_only
 
 
@@ -249,7 +249,7 @@ def know(
     budget: float = math.inf,
     spent: Sequence[Spent] = (),
 ) -> Known:
-    """Return what the records tell about the request."""
+    """Compute the state of a pick from the records."""
     request = setting.request
     shape = request.features, request.dtype
     regime = Regime.of(records, setting.machine)

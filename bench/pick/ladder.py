@@ -1,4 +1,4 @@
-"""The sizes that a pick may measure: a ladder, half a decade a rung."""
+"""The ladder: the sizes that a pick may measure, in rungs half a decade apart."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from bench.pick.known import Known
 from bench.pick.peaks import CAUTION
 
 SCOUT_BYTES = 8_000_000
-"""Data of a first setup: 8 MB, or the rows asked for where they are fewer.
+"""Largest data of a first setup, in bytes: 8 MB.
 
-With 8 MB all threads are in use, and compilers compile what large data need.
+With 8 MB all threads are in use, and compilers generate the code for large data.
 """
 
 LEAST_MEMORY_BYTES = 32_000_000
-"""The ladder ends at 32 MB at the earliest, even where no cache holds as much."""
+"""Smallest data size, in bytes, at which the ladder may end, even if all caches are smaller."""
 
 FAR = 3
-"""The ladder has one rung more where the request is this many times beyond its end.
+"""Ratio of the request's data to the ladder's end from which the ladder has one more rung.
 
-At the end, a quarter of the data may still come from a cache.
+At the ladder's end, a quarter of the data may still come from a cache.
 """
 
 BYTES_A_SECOND = 1.5e8
-"""Throughput of making data and their reference in a child; it only serves planning."""
+"""Throughput of making data and their reference, in bytes/s; an estimate for planning."""
 
 DATA_SHARE = 1 / 6
-"""Share of the budget that making the largest data of the ladder may take."""
+"""Largest share of the budget for making the largest data of the ladder."""
 
 FIRST_SHARE = 0.02
-"""Share of the budget that making the data of a first look may take."""
+"""Largest share of the budget for making the data of a library's first steps."""
 
 
 def sizes(known: Known) -> list[int]:
-    """Return the ladder: up to data that are read from memory, and the request's rows.
+    """Return the ladder: sizes up to data that are read from memory, and the request's rows.
 
-    No size is in it whose memory would not be there, or whose data would take
-    too much of the budget to make.
+    Sizes are left out if they may exceed the memory, or if making their data would take
+    too much of the budget.
     """
     target = known.request.rows
     most = min(known.memory_of("cpu") / CAUTION, known.budget * BYTES_A_SECOND * DATA_SHARE)
@@ -55,22 +55,22 @@ def sizes(known: Known) -> list[int]:
 
 
 def end_bytes(known: Known) -> int:
-    """Return the bytes at which the ladder may end: data of this size are read from memory."""
+    """Return the data size in bytes at which the ladder may end, because memory serves it."""
     return max(LEAST_MEMORY_BYTES, known.regime_bytes)
 
 
 def scout(known: Known, ladder: list[int]) -> int:
-    """Return the rung of the first setups."""
+    """Return the rung of the first setups: the largest up to 8 MB and the request's rows."""
     target = known.request.rows
     cheap = [n for n in ladder if n <= target and known.nbytes(n) <= SCOUT_BYTES]
     return max(cheap, default=ladder[0])
 
 
 def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
-    """Return the rungs of the first steps.
+    """Return the rungs of the first steps: a small one, and the rung of the first setups.
 
-    They are a small one, and that of the first setups; for a long descent, the first
-    that is read from memory, unless its data take long to make.
+    For a long descent, the smallest rung that is read from memory replaces the rung of the
+    first setups, unless making its data takes too long.
     """
     at = scout(known, ladder)
     if long:
@@ -82,5 +82,5 @@ def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
 
 
 def near(ladder: list[int], rows: int, count: int) -> list[int]:
-    """Return the rungs next to so many rows, the nearest first."""
+    """Return the `count` rungs nearest to `rows`, the nearest first."""
     return sorted(ladder, key=lambda n: (abs(math.log(n / rows)), n))[:count]

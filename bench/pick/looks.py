@@ -1,7 +1,7 @@
-"""First looks: the cheap children that look at every backend, before any is measured at length.
+"""First looks: measure every library briefly before any is measured at length.
 
-A backend that has lost by then is excluded without a look (successive elimination:
-Even-Dar, Mannor and Mansour, J. Mach. Learn. Res. 7, 2006).
+A backend whose lower bound exceeds the best upper bound is excluded without being measured
+(successive elimination: Even-Dar, Mannor and Mansour, J. Mach. Learn. Res. 7, 2006).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bench.pick.recommend import plainness
 from bench.results.case import READ, SMALLEST_BYTES, Case
 
 PROMISING = ("parallel", "blocked", "onepass", "analytic", "loop")
-"""Techniques that a short descent looks at first: each is usually fast in its library."""
+"""Techniques that a short descent measures first: each is usually fast in its library."""
 
 ALIKE = 1.0
-"""Decades within which one size's setup stands for another's at a first look."""
+"""Largest distance, in decades, between two sizes whose setups count as alike."""
 
 
 def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str]]:
-    """Group the backends by library and device, in order; slow compilers apart if asked."""
+    """Group the backends by library and device; `slow_apart` also separates slow compilers."""
     found: dict[tuple[str, str, bool], list[str]] = {}
     for text in names:
         name = Name.parse(text)
@@ -37,11 +37,12 @@ def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str
 
 
 def first(known: Known) -> Iterator[Task]:
-    """Yield the children that look at the libraries for the first time, in order.
+    """Yield the child processes that measure each library for the first time, in order.
 
-    The first library is looked at whole. Of each other library and device, the steps of
-    all loops are timed in one child if the descent is long, and then the fastest loop is
-    set up. A short descent is decided by its setup, which comes first then.
+    All backends of the first library are measured. For every other library and device,
+    the descent's length decides the order. For a long descent, one child process times the
+    steps of all loops, and then the fastest loop is set up. For a short descent, the most
+    promising backend is set up first, because the setup decides the total.
     """
     rungs = ladder.sizes(known)
     mine, *others = families(known.models)
@@ -61,7 +62,7 @@ def first(known: Known) -> Iterator[Task]:
 
 
 def rest(known: Known) -> Iterator[Task]:
-    """Yield the next look at each backend that is not complete."""
+    """Yield the child processes that measure the missing parts of incomplete backends."""
     rungs = ladder.sizes(known)
     lacking = [n for n in known.live if not known.models[n].complete]
     for family in families(lacking, slow_apart=True):
@@ -73,7 +74,7 @@ def rest(known: Known) -> Iterator[Task]:
 
 
 def promising(family: Sequence[str]) -> str:
-    """Return the backend of a family that is looked at first in a short descent."""
+    """Return the backend of a family that a short descent measures first."""
 
     def rank(name: str) -> tuple[int, bool]:
         technique = Name.parse(name).technique
@@ -86,7 +87,7 @@ def promising(family: Sequence[str]) -> str:
 def _setups(
     known: Known, names: Iterable[str], rungs: list[int], *, again: bool = False
 ) -> Iterator[Task]:
-    """Yield a child for each backend that was never set up with data like the first rung's."""
+    """Yield a child process for each backend that was not set up near `ladder.scout`'s size."""
     rows = ladder.scout(known, rungs)
     for name in names:
         if name not in known.live or not known.fits(name, rows):
@@ -100,12 +101,12 @@ def _setups(
 def _steps(
     known: Known, names: Iterable[str], rungs: list[int], *, before_setup: bool = False
 ) -> Iterator[Task]:
-    """Yield one child that times steps at the first sizes where none were timed."""
+    """Yield one child process that times backends without steps at the first sizes."""
     sizes = ladder.first_sizes(known, rungs, long=is_long(known))
     cases = []
     for name in names:
         seen = known.models[name].observations
-        # One size is enough: a first look was had, here or in the store.
+        # Steps at one of the sizes, from this pick or from the store, are enough.
         looked = any(stepped(known, name, n) for n in sizes)
         if name in known.live and (seen.place or before_setup) and not looked:
             cases += [case_of(known, name, n) for n in sizes if known.fits(name, n)]
@@ -114,32 +115,32 @@ def _steps(
 
 
 def stepped(known: Known, name: str, rows: int) -> int:
-    """Return how many processes timed, or tried to time, steps of a backend."""
+    """Return how many processes timed, or tried to time, a backend's steps at a size."""
     done = sum(s.rows == rows for s in known.models[name].observations.step)
     return max(done, known.tries(STEP, str(case_of(known, name, rows))))
 
 
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
-    """Return whether a backend was set up with data like the first rung's."""
+    """Return whether a backend was set up within `ALIKE` decades of `ladder.scout`'s size."""
     rows = ladder.scout(known, rungs)
     seen = model.observations.place
     return any(abs(math.log10(s.rows / rows)) <= ALIKE for s in seen)
 
 
 def case_of(known: Known, name: str, rows: int) -> Case:
-    """Return the case of a backend at so many rows."""
+    """Return the case of a backend with `rows` rows."""
     request = known.request
     return Case(name, rows, request.features, request.dtype, request.loss)
 
 
 def setup_task(known: Known, name: str, rows: int) -> Task:
-    """Return the child that sets a backend up, with cold compile caches."""
+    """Return the child process that sets up a backend with cold compile caches."""
     case = str(case_of(known, name, rows))
     return Task(_unused(known, f"set-up {case}"), SETUP, (case,), cold=True)
 
 
 def step_task(known: Known, cases: Sequence[Case]) -> Task:
-    """Return one child for these cases, size by size, each size with a read of its bytes."""
+    """Return one child process for the cases, ordered by size; large sizes include a read."""
     rows: list[str] = []
     for data in sorted({case.data for case in cases}):
         mine = [case for case in cases if case.data == data]
@@ -150,5 +151,5 @@ def step_task(known: Known, cases: Sequence[Case]) -> Task:
 
 
 def _unused(known: Known, name: str) -> str:
-    """Return a task's name that no child of this pick has had."""
+    """Return a task name that no other child process of this pick has."""
     return f"{name}, {len(known.spent) + 1}"

@@ -1,24 +1,25 @@
-"""The cost model: what a backend needs for n rows and K iterations, and how sure that is.
+"""The cost model: predict a backend's time and memory for n rows and K iterations.
 
 A total is import + place + first call + K · step. Each part is learnt from
 measurements at the user's own features and dtype:
 
-- **step(n)**: a monotone curve through the measured sizes, so that it follows
-  the caches. Over data in memory it is a straight line: a latency, and the median
-  cost a row of all processes at all such sizes, at the machine's usual memory
-  throughput (`bench.pick.throughput`). A step of `gram` reads no row and costs the
-  same everywhere.
-- **place(n)**: such a curve through placing again, in the processes that time the
-  steps, and an overhead (opening the device) as below.
-- **first call(n)**: one step, and the overhead (compiling) of the nearest measured size.
-- **memory(n)**: straight lines through the peaks of fresh processes; beyond them the
-  data, and the memory that the backend adds per row.
+- **step(n)**: a monotone curve through the measured sizes, so that the curve follows
+  the caches. Over data in memory the curve is a straight line: a latency plus a cost per
+  row, the median over all processes at all sizes in memory, at the machine's usual memory
+  throughput (`bench.pick.throughput`). A step of `gram` reads no row and takes the
+  same time for any n.
+- **place(n)**: a monotone curve through the times of placing again, measured in the
+  processes that time steps, plus an overhead (opening the device) of the nearest
+  measured size.
+- **first call(n)**: one step plus an overhead (compiling) of the nearest measured size.
+- **memory(n)**: straight lines through the peaks of fresh processes. Beyond the measured
+  sizes, each row adds its data and the memory that the backend needs per row.
 
 Each part has a spread, from the differences between processes. A total's interval
 comes from draws of all parts and of the memory's throughput (`bench.pick.draws`).
 
-The report's calculator (``bench/report/calculator.js``) computes the same from
-`CostModel.as_dict`: what changes here changes there.
+The report's calculator (``bench/report/calculator.js``) repeats these
+computations from `CostModel.as_dict`. Change both files together.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ from bench.pick.steps import BETWEEN, Steps
 from bench.pick.throughput import IN_MEMORY, SEED, drawn
 
 FARTHEST = 2.0
-"""Decades beyond which the error of a setup grows no more."""
+"""Distance in decades beyond which the error of a setup no longer grows."""
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """Predictions for one backend; a total needs all its parts to be measured (`complete`).
+    """Predictions for one backend; totals require that all parts were measured (`complete`).
 
     Parameters
     ----------
@@ -56,13 +57,13 @@ class CostModel:
     features : int
     dtype : str
     cache_bytes : int
-        The effective size of the last cache, see `bench.pick.regime`.
+        Effective size of the last cache, see `bench.pick.regime`.
     spreads : tuple of float
         The machine's spread of steps and of setups, see `machine_spreads`.
     states : tuple of float
-        Equally likely memory states: the time of a read, relative to the usual one.
+        Equally likely memory states: the time of a read relative to its usual time.
     curve : tuple of tuple
-        The read curve: bytes and bytes/s; empty where it was not measured.
+        The read curve in bytes and bytes/s; empty if no curve was measured.
     """
 
     backend: str
@@ -98,7 +99,7 @@ class CostModel:
 
     @property
     def _memory_rows(self) -> float:
-        """Rows from which on the data are read from memory."""
+        """Number of rows from which the data are read from memory."""
         return IN_MEMORY * self.cache_bytes / self._bytes(1)
 
     @property
@@ -114,7 +115,7 @@ class CostModel:
     def _placing(self) -> Curve:
         if self.observations.place_again:
             return Curve.through(self.observations.place_again, self._memory_rows)
-        # One small size says nothing about the cost of a row: opening the device may be all.
+        # At a single size, opening the device may take all the time: limit the cost per row.
         first = min(self.observations.place, key=lambda s: (s.rows, s.value))
         a_row = min(first.value / first.rows, self._bytes(1) / SLOWEST_COPY)
         return Curve.through([Sample(n, a_row * n) for n in {1, first.rows}], first.rows)
@@ -145,7 +146,7 @@ class CostModel:
 
     @cached_property
     def at_usual_throughput(self) -> CostModel:
-        """The model at the usual memory throughput, the part that measurements narrow down."""
+        """The model at the usual memory throughput, whose intervals measurements can narrow."""
         return replace(self, states=())
 
     def _slowed(self, rows: float) -> Floats | float:
@@ -175,7 +176,8 @@ class CostModel:
     def expected(self, rows: float, iterations: float) -> Floats:
         """Return draws of the mean total over many processes, (`DRAWS`,).
 
-        More measurements narrow them; a single process (`totals`) keeps its own spread.
+        More measurements narrow these draws. The draws of a single process (`totals`) also
+        contain the spread between processes.
         """
         z_import, z_place, z_first, z_step = self._draws
         step, setup = self.mean_errors(rows)
@@ -189,8 +191,8 @@ class CostModel:
     def mean_errors(self, rows: float, step: int = 0, setup: int = 0) -> tuple[float, float]:
         """Return the relative errors of the mean step and of the mean setup.
 
-        They are as they would be with one more measurement of a step, or of a setup,
-        at as many rows as given.
+        With `step` or `setup` rows, the errors are computed as if one more measurement of a
+        step, or of a setup, existed at this number of rows; 0 adds no measurement.
         """
         nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))
@@ -203,20 +205,20 @@ class CostModel:
         )
 
     def total(self, rows: float, iterations: float) -> Range:
-        """Return the total and its interval, seconds."""
+        """Return the total and its interval, in seconds."""
         return range_of(self.total_s(rows, iterations), self.totals(rows, iterations))
 
     def step(self, rows: float) -> Range:
-        """Return a step and its interval, seconds."""
+        """Return the time of a step and its interval, in seconds."""
         seconds = self.step_s(rows)
         sigma = self._step_error(rows)
         draws = seconds * self._slowed(rows) * np.exp(sigma * self._draws[3])
         return range_of(seconds, np.asarray(draws))
 
     def peak_bytes(self, rows: float) -> float | None:
-        """Return the peak memory of the process, or on the device; None if it is unknown.
+        """Return the peak memory of the process, or on the device; None if no peak is known.
 
-        A device's allocator counts from zero, without the process itself.
+        On a device, only what the backend allocates there is counted.
         """
         return None if self._peaks is None else self._peaks.at(rows)
 
@@ -235,7 +237,7 @@ class CostModel:
         return spreads_of([self.observations], self.spreads)
 
     def _step_error(self, rows: float) -> float:
-        """Return the relative error of one process's step: its own spread, and the distance."""
+        """Return the relative error of one process's step, from spread and distance."""
         nearest, distance = self._steps.distance(rows)
         return math.hypot(self._spreads[0] * math.sqrt(1 + 1 / nearest), distance)
 

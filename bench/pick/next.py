@@ -1,9 +1,9 @@
-"""What to measure next: a pure function of what is known and the time that is left.
+"""Choose what to measure next: a pure function of what is known and the time left.
 
-1. The read curve tells from which size on data are read from memory.
-2. Every library is looked at before any is measured at length (`bench.pick.looks`).
-3. Then each child goes where it removes the most expected regret per second
-   (`bench.pick.worth`), until the pick is certain or the budget is spent.
+1. The read curve shows from which size data are read from memory.
+2. Every library is measured briefly before any is measured at length (`bench.pick.looks`).
+3. After that, the next child process is the one that removes the most expected regret per
+   second (`bench.pick.worth`), until the pick is certain or the budget is spent.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ from bench.pick.worth import (
 from bench.results.case import READ, Case
 
 READ_CURVE = Task("read curve", "read_curve", ())
-"""The task that is no child: this process reads memory itself."""
+"""Task that needs no child process: this process measures the read curve itself."""
 
 PASSES, SETUP_PASSES = 5, 3
-"""Processes that measure a case at the most: its steps, and its setup."""
+"""Largest numbers of processes that measure a case: its steps, and its setup."""
 
 CERTAIN = 1.02
-"""Margin of that wait, so that what was given up counts as excluded in spite of rounding."""
+"""Margin of a setup's time limit, so that a stopped backend is excluded despite rounding."""
 
 SLACK = 3
-"""Time that a setup's child may need beside the setup, relative to the shortest child."""
+"""Time for a setup's process beside the setup, in multiples of the shortest child process."""
 
 CERTAIN_REGRET = 0.05
-"""Expected regret below which time is kept for backends that were not looked at."""
+"""Relative expected regret below which time is reserved for incomplete backends."""
 
 SHARE = 0.2
-"""Share of the budget that one first look may take while others were not looked at."""
+"""Largest share of the budget for one first setup while other backends are incomplete."""
 
 STEPS_SHARE = 0.3
-"""Share of the budget that the first steps of a library may take meanwhile."""
+"""Largest share of the budget for the first steps of a library before others are set up."""
 
 LEAST_SHARE_S = 8.0
-"""Seconds that a first look may take in any case."""
+"""Shortest time limit of a first setup in seconds; first steps get twice as long."""
 
 
 def next_task(known: Known, left: float) -> Task | None:
-    """Return what to measure next; None if the request is answered, or nothing fits.
+    """Return the next task; None if the request is answered, or no task fits the time left.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def _read(known: Known) -> bool:
 
 
 def answered(known: Known) -> bool:
-    """Return whether what is known answers the request well enough.
+    """Return whether the models answer the request with enough certainty.
 
-    An answer from the store may be less certain than one that is being measured.
+    An answer from the store alone may be less certain than one from new measurements.
     """
     if not all(known.models[name].complete for name in known.live):
         return False
@@ -94,10 +94,11 @@ def answered(known: Known) -> bool:
 
 
 def patience_s(known: Known, task: Task) -> float:
-    """Return the seconds after which a first setup is given up: it has lost by then.
+    """Return the time limit of a first setup or of first steps, in seconds; else infinity.
 
-    While other backends were not looked at, one of them may take only a share of the
-    budget; what was given up is tried again at the end.
+    A setup is stopped once its backend can no longer be the fastest. While several backends
+    are incomplete, a setup also gets only a share of the budget; a backend that exceeds
+    this share is tried again at the end.
     """
     if not known.spent:
         return math.inf
@@ -115,9 +116,9 @@ def patience_s(known: Known, task: Task) -> float:
 
 
 def _steps_patience_s(known: Known, task: Task) -> float:
-    """Return the seconds for the first steps of a library while others were not looked at.
+    """Return the time limit of a library's first steps while other libraries are not set up.
 
-    On a busy machine, threads that wait for each other may take 50 times as long.
+    On a busy machine, steps whose threads wait for each other may take 50 times as long.
     """
     mine = {Case.parse(text).backend for text in task.cases} - {READ}
     if any(known.models[name].observations.step for name in mine):
@@ -128,14 +129,14 @@ def _steps_patience_s(known: Known, task: Task) -> float:
 
 
 def start_s(known: Known) -> float:
-    """Return the seconds that a setup's child may need beside the setup."""
+    """Return the seconds that a setup's child process may need in addition to the setup."""
     return SLACK * min((s.seconds for s in known.spent if s.cases), default=0.0)
 
 
 def _most_valuable(known: Known, left: float) -> Task | None:
-    """Return the child that removes the most expected regret per second; None if none does.
+    """Return the child process that removes the most expected regret per second, if any fits.
 
-    While the pick is nearly certain, time is kept for the backends that were not looked at.
+    While the pick is nearly certain, time is reserved for incomplete backends.
     """
     if not any(known.groups()):
         return next((t for t in looks.rest(known) if cost_s(known, t) <= left), None)
@@ -156,13 +157,13 @@ def _most_valuable(known: Known, left: float) -> Task | None:
 
 
 def _gain(gains: dict[str, float], task: Task) -> float:
-    """Return what a first look may gain: the sum over its backends."""
+    """Return the summed gains of the backends that a first look measures."""
     backends = {Case.parse(text).backend for text in task.cases} - {READ}
     return sum(gains.get(backend, 0.0) for backend in backends)
 
 
 def _options(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float]]:
-    """Yield every child that could measure again, and what it may gain."""
+    """Yield child processes that repeat or add measurements, each with its possible gain."""
     rungs, rows = ladder.sizes(known), known.request.rows
     complete = [name for name in known.live if known.models[name].complete]
     live = [name for name in complete if gains.get(name, 0.0) > 0]
@@ -189,7 +190,7 @@ def _options(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, floa
 
 
 def _leading(gains: dict[str, float]) -> Iterator[list[str]]:
-    """Yield the most valuable backend alone, then with the next, and so on."""
+    """Yield the most valuable backend alone, then the two most valuable ones, and so on."""
     order = sorted((name for name in gains if gains[name] > 0), key=lambda b: -gains[b])
     for k in range(1, len(order) + 1):
         yield order[:k]

@@ -1,7 +1,7 @@
-"""What earlier runs measured here: the store that `run` and `pick` share.
+"""Collect earlier measurements of this machine from the store that `run` and `pick` share.
 
-Only records of the same machine, versions, threads and code count: timings from
-elsewhere say nothing about this machine.
+Only records with the same machine, versions, threads and code are used, because other
+timings say nothing about this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.results.saved import folder
 from bench.results.summary import read_fraction
 
 NOT_TIMED = ("memory_bytes",)
-"""Fields of a machine that change no timing: a container's memory limit, for example."""
+"""Fields of a machine's description that affect no timing: a container's memory limit."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,21 @@ class Observations:
     Attributes
     ----------
     imports : tuple of float
-        Seconds, one per fresh process of its library.
+        Import times in seconds, one per fresh process of the library.
     place, first_call : tuple of Sample
         Seconds, in a fresh process with cold compile caches.
     place_again : tuple of Sample
         Seconds, in a process that had placed the data before.
     step : tuple of Sample
-        Seconds a step: the median of one process.
+        Seconds per step: the median of one process.
     peak_bytes : tuple of Sample
         Peak memory of a fresh process that placed the data and took a step.
     added_bytes : tuple of Sample
         Memory that placing and stepping added to a process that held the data.
     failure : str
-        Why a case of the backend failed.
+        Why a case of the backend failed; empty if none failed.
     waiting : float
-        Share of a step over data in memory that waits for memory at usual throughput.
+        Share of a step that waits for memory, over data in memory at usual throughput.
     """
 
     imports: tuple[float, ...] = ()
@@ -63,7 +63,7 @@ class Observations:
     def at_usual_throughput(
         self, memory: MemoryThroughput, features: int, dtype: str
     ) -> Observations:
-        """Return the steps as they would have been at the memory's usual throughput."""
+        """Return the observations with steps rescaled to the memory's usual throughput."""
         steps, waiting = [], []
         for sample in self.step:
             nbytes = step_bytes(sample.rows, features, dtype)
@@ -80,8 +80,8 @@ def alike(
 ) -> list[Record]:
     """Return the store's records of this machine, code and loss, oldest first.
 
-    The memory limit may differ: it changes which sizes fit, and no timing. Failures
-    under another limit are left out, because memory may have been their reason.
+    Records with another memory limit are included, because the limit affects no timing.
+    Their failures are left out, because lack of memory may be the reason.
     """
     here, memory = _timed(machine), machine.get("memory_bytes")
     found = []
@@ -104,14 +104,14 @@ def _without_failures(record: Record) -> Record:
 
 
 def _timed(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the timings depend on."""
+    """Return the fields of a machine's description that affect timings."""
     return {name: value for name, value in machine.items() if name not in NOT_TIMED}
 
 
 def measurements(records: Iterable[Record]) -> Iterator[tuple[Case, Measurement, Outcome]]:
-    """Yield the measurements of all backends whose w was right, with their child's outcome.
+    """Yield each measurement of a backend whose w was right, with its case and outcome.
 
-    Measurements over a file's rows are left out: the rows may have been read from disk.
+    Measurements over the rows of a file are left out, because the rows may come from a disk.
     """
     for outcome in _of_memory(records):
         for m in outcome.measurements:
@@ -121,14 +121,14 @@ def measurements(records: Iterable[Record]) -> Iterator[tuple[Case, Measurement,
 
 
 def _of_memory(records: Iterable[Record]) -> Iterator[Outcome]:
-    """Yield the outcomes of children whose rows were in memory."""
+    """Yield the outcomes of child processes whose rows were in memory."""
     for record in records:
         if not record.request.get("data"):
             yield from record.tasks.values()
 
 
 def memory_throughput(records: Iterable[Record], cache_bytes: int) -> MemoryThroughput:
-    """Return the throughputs of the reads that were timed beside the steps."""
+    """Compute the memory throughput from the reads that were timed beside the steps."""
     reads = []
     for outcome in _of_memory(records):
         for m in outcome.measurements:
@@ -152,7 +152,7 @@ def _rate_beside(step: Measurement) -> float | None:
 
 
 def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | None:
-    """Return the bytes/s of the read just before the rounds; else of the child's baseline."""
+    """Return the bytes/s of the read before the rounds, or else of the process's baseline."""
     if not case.reads_memory:
         return None
     baseline = str(case.read)
@@ -163,7 +163,7 @@ def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | Non
 def noises(
     records: Iterable[Record], features: int, dtype: str
 ) -> Iterator[Mapping[str, float]]:
-    """Yield the noise of each process that measured these features and dtype."""
+    """Yield the noise of each process that measured the given features and dtype."""
     for record in records:
         for outcome in record.tasks.values():
             cases = (Case.parse(m.row) for m in outcome.measurements)
@@ -172,7 +172,7 @@ def noises(
 
 
 def failures(records: Iterable[Record]) -> dict[Case, str]:
-    """Return the reasons of the cases that failed."""
+    """Return each failed case with the reason."""
     return {
         Case.parse(text): why
         for record in records
@@ -185,7 +185,7 @@ def failures(records: Iterable[Record]) -> dict[Case, str]:
 def observations(
     records: Iterable[Record], features: int, dtype: str
 ) -> dict[str, Observations]:
-    """Sort the measurements of these features and dtype by backend."""
+    """Group the measurements with the given features and dtype by backend."""
     records = list(records)
     imports = import_seconds(records)
     samples: dict[str, dict[str, list[Sample]]] = {}
@@ -232,7 +232,7 @@ def observations(
 def steady_observations(
     records: Iterable[Record], features: int, dtype: str, memory: MemoryThroughput
 ) -> dict[str, Observations]:
-    """Return the observations with the steps at the memory's usual throughput."""
+    """Return the observations by backend, with steps at the memory's usual throughput."""
     found = observations(records, features, dtype)
     return {
         backend: seen.at_usual_throughput(memory, features, dtype)
@@ -250,7 +250,7 @@ def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
 
 
 def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str, float | None]:
-    """Return each backend's share of the read bandwidth, at its largest measured size."""
+    """Return each backend's fraction of the read throughput at its largest measured size."""
     largest: dict[str, tuple[int, float]] = {}
     for record in records:
         for case in {Case.parse(text) for text in record.request["rows"]}:
@@ -265,7 +265,7 @@ def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str,
 
 
 def age(known: Iterable[Record], measured: Record) -> str:
-    """Say how old the measurements from the store are."""
+    """Return a remark about the age of measurements from the store; empty if there are none."""
     created = [datetime.fromisoformat(record.created) for record in known if record.tasks]
     if not created:
         return ""

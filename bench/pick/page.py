@@ -1,4 +1,4 @@
-"""The answer as the command prints it: a table of 80 columns, Markdown, or JSON."""
+"""Lay out the answer of the command: a table of 80 columns, Markdown, or JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNCHECKED = "Nothing was checked: every held-out size of the pick failed."
 
 
 def remarks(picked: Picked, *, verify: bool) -> list[str]:
-    """Return all remarks, in the order of their weight."""
+    """Return all remarks, the most important first."""
     answer, known = picked.answer, picked.known
     ended = INTERRUPTED if picked.interrupted else ""
     found = notes(answer, age(picked.earlier, picked.record), known.excluded, ended)
@@ -70,7 +70,7 @@ def as_json(picked: Picked, said: Sequence[str]) -> dict[str, Any]:
 
 
 def whole_page(picked: Picked, said: Sequence[str]) -> RenderableType:
-    """Return all that the command prints: the answer, the noise, the check."""
+    """Return the whole output of the command: the answer, the noise and the check."""
     parts = [answer_page(picked.answer, said)]
     parts += [Text(f"noise: {line}", "yellow") for line in picked.noise]
     parts += [picked.check.page()] if picked.check else []
@@ -128,7 +128,7 @@ def _lines(answer: Answer) -> list[list[str]]:
 
 
 def _cells(line: Candidate) -> list[str]:
-    assert line.total_s is not None  # noqa: S101 the others have no line
+    assert line.total_s is not None  # noqa: S101 `_lines` passes only candidates with a total
     assert line.step_s is not None  # noqa: S101
     even = line.break_even_iterations
     pays = "never" if even is None else "1" if even <= 1 else rounded(even)

@@ -1,4 +1,4 @@
-"""Peak memory over rows."""
+"""Predict a backend's peak memory from the number of rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.pick.curves import Sample, by_rows
 from bench.pick.draws import Floats
 
 CAUTION = 6
-"""Memory that an unmeasured backend may need, relative to its data."""
+"""Memory that an unmeasured backend is assumed to need, as a multiple of its data."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Peaks:
     rows, nbytes : (k,) float64
         Measured sizes and peaks, both ascending.
     a_row : float
-        Bytes of every row beyond the measured sizes.
+        Bytes per row beyond the measured sizes.
     """
 
     rows: Floats
@@ -37,7 +37,7 @@ class Peaks:
     def of(
         cls, backend: str, peaks: Sequence[Sample], added: Sequence[Sample], row_bytes: int
     ) -> Peaks:
-        """Fit the peaks.
+        """Fit the lines to measured peaks.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class Peaks:
         return cls(sizes, nbytes, a_row)
 
     def at(self, rows: float) -> float:
-        """Return the bytes."""
+        """Return the peak memory in bytes."""
         if self.rows[0] < rows < self.rows[-1]:
             return float(np.interp(rows, self.rows, self.nbytes))
         end = 0 if rows <= self.rows[0] else -1

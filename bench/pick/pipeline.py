@@ -1,7 +1,7 @@
-"""A pick from the question to the answer.
+"""Run a whole pick, from the question to the answer.
 
-Request → what is known → measure → recommend → further stages → answer. The further
-stages measure what several machines would take, and what ``--verify`` asks for.
+A pick reads the store, measures, and recommends a backend. Further stages predict the time
+on several machines and run the check of ``--verify``.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
 from bench.results.record import Record
 
 RESERVE = 0.15
-"""Largest share of the budget that is kept for measuring the exchange between workers."""
+"""Largest share of the budget reserved for measuring the exchange between workers."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the user asked for.
+    """The user's question and options.
 
     Attributes
     ----------
     rows, features, iterations : int
     dtype : str
     backends, devices : tuple of str
-        Names, or patterns, to choose from.
+        Names or patterns of the backends and devices to choose from.
     threads : int
     store : Path
         Folder of the results.
     loop_only : bool
-        Whether techniques for least squares alone are left out.
+        Whether to leave out techniques that work only for least squares.
     memory : int or None
-        Bytes that may be used; None for what is free.
+        Bytes of memory that may be used; None for all free memory.
     budget : float
-        Seconds to measure, at the most.
+        Longest time for measuring, in seconds.
     fresh : bool
-        Whether measurements from the store are left out.
+        Whether to ignore measurements from the store.
     verify : bool
-        Whether held-out sizes are measured at the end.
+        Whether to measure held-out sizes at the end.
     source : Source or None
         The rows of ``--data``.
     loss : Loss
@@ -83,7 +83,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Picked:
-    """The answer, and all that was found on the way.
+    """The answer, and the measurements and checks behind it.
 
     Attributes
     ----------
@@ -94,13 +94,13 @@ class Picked:
     record : Record
         What this pick measured.
     interrupted : bool
-        Whether Ctrl-C ended the measuring; the answer is from what there was.
+        Whether Ctrl-C ended the measuring; the answer then uses the measurements so far.
     noise : sequence of str
-        What disturbed the measurements.
+        Remarks about what disturbed the measurements.
     a_pass_s : float or None
-        Seconds to read the rows of ``--data`` and take a step, where they do not fit.
+        Seconds to read the rows of ``--data`` and take a step, if the rows exceed memory.
     machines : Machines or None
-        The time on several machines, where one is not enough or takes long.
+        The time on several machines, if one is not enough or takes long.
     check : Check or None
         The result of ``--verify``.
     """
@@ -123,11 +123,11 @@ class Picked:
 
 
 Report = Callable[[str, float, str], None]
-"""Is told before each child: what comes next, the share that is done, the answer so far."""
+"""Progress callback, called before each task with its name, the share done, and the answer."""
 
 
 def pick(question: Question, report: Report, measure: Measure | None = None) -> Picked:
-    """Answer a question: from the store, or by measuring within the budget."""
+    """Answer a question from the store, or by measuring within the budget."""
     machine, code, loss = describe(question.threads), code_version(), question.loss
     earlier = (
         [] if question.fresh else alike(question.store, machine.as_dict(), code, loss.name)
@@ -177,8 +177,9 @@ def candidates(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the backends to choose from, and why others cannot run here.
 
-    Finding out imports every library, which takes seconds. An earlier pick that chose
-    alike has the answer: machine, versions and code are the same.
+    Finding the backends imports every library, which takes seconds. If an earlier pick with
+    these options is in the store, its list is returned: the machine, versions and code are
+    the same.
     """
     for record in earlier:
         before: dict[str, Any] = record.request.get("pick", {})
@@ -187,7 +188,7 @@ def candidates(
     devices = asked["devices"]
     names = catalogue.select(asked["backends"], devices, loss)
     missing = catalogue.unavailable(asked["backends"], loss)
-    if asked["backends"] == ["*"]:  # one machine's cores need no cluster: see exchange
+    if asked["backends"] == ["*"]:  # `exchange` predicts clusters
         names = [name for name in names if not name.distributed]
         missing = {b: why for b, why in missing.items() if not Name.parse(b).distributed}
     if devices:
@@ -201,7 +202,7 @@ def candidates(
 
 
 def _explore(explorer: Explorer, report: Report) -> bool:
-    """Measure; return whether the user interrupted it."""
+    """Measure; return whether the user interrupted the measuring."""
 
     def tell(what: str, share: float, known: Known) -> None:
         report(what, share, so_far(known))
@@ -218,7 +219,7 @@ def _explore(explorer: Explorer, report: Report) -> bool:
 
 
 def so_far(known: Known) -> str:
-    """Return the answer from what is known by now, in a few words; nothing if there is none."""
+    """Return the answer so far in a few words; empty if there is none."""
     from bench.pick.answer import span
 
     answer = recommend(list(known.models.values()), known.request, {})
@@ -230,7 +231,7 @@ def so_far(known: Known) -> str:
 
 
 def _picked(explorer: Explorer, interrupted: bool) -> Picked:
-    """Recommend from what is known."""
+    """Recommend a backend from the measurements so far."""
     known = explorer.known
     shape = known.request.features, known.request.dtype
     answer = recommend(
@@ -244,7 +245,7 @@ def _picked(explorer: Explorer, interrupted: bool) -> Picked:
 
 
 def _stages(explorer: Explorer, picked: Picked, question: Question, report: Report) -> Picked:
-    """Run the stages after the recommendation; Ctrl-C keeps what there is by then."""
+    """Run the stages after the recommendation; Ctrl-C keeps the results so far."""
     try:
         picked = _with_machines(explorer, picked, question)
         if question.verify and picked.answer.pick:
@@ -256,7 +257,7 @@ def _stages(explorer: Explorer, picked: Picked, question: Question, report: Repo
 
 
 def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Picked:
-    """Add what streaming, and what several machines would take, where one is not enough."""
+    """Add the time of streaming a file, and the time on several machines, where needed."""
     answer, request = picked.answer, picked.known.request
     if answer.loop_pick is None:
         return picked
@@ -278,7 +279,7 @@ def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Pi
 def _verified(
     picked: Picked, question: Question, claim: Callable[[], None], report: Report
 ) -> Check | None:
-    """Measure held-out sizes, and hold the predictions to them."""
+    """Measure held-out sizes, and compare the predictions with the results."""
     claim()
     return verify(
         picked.known,

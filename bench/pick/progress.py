@@ -1,4 +1,4 @@
-"""The progress of a pick on a terminal: the time left, the task, and the answer so far."""
+"""Show a pick's progress on a terminal: the time left, the task, and the answer so far."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.show.console import console
 
 @contextmanager
 def shown(budget: float) -> Iterator[Report]:
-    """Show a bar on stderr if that is a terminal; yield the function that moves it."""
+    """Show a progress bar if stderr is a terminal; yield the function that updates the bar."""
     err = console(stderr=True)
     layout = (
         *(TextColumn("measuring"), BarColumn(bar_width=16)),

@@ -1,7 +1,7 @@
-"""The recommendation: which backend for these rows, features and iterations, and why.
+"""Recommend a backend for the rows, features and iterations of a request.
 
-Pure: cost models in, an answer out. What can be told apart is decided on the
-models' draws; what cannot is called a tie, and the plainer backend is taken.
+`recommend` is a pure function of cost models. The models' draws decide whether two backends
+can be told apart. If not, the backends tie, and the plainer one is picked.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from bench.pick.model import CostModel
 from bench.results.case import SQUARED
 
 TIE = 1.05
-"""Where two can't be told apart, the plainer one may be so much slower than the other."""
+"""Largest total of a plainer pick relative to the tied, fastest backend: 5 % more."""
 
 FEWEST_ROWS = 100
-"""Crossovers are looked for from here."""
+"""Smallest number of rows at which crossovers are searched."""
 
 GRID_POINTS = 160
-"""Sizes between there and the target."""
+"""Number of sizes between `FEWEST_ROWS` and the request's rows where totals are compared."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody wants to run.
+    """The descent for which a backend is to be recommended.
 
     Attributes
     ----------
     rows, features, iterations : int
     dtype : str
     memory_bytes : dict
-        Device → what may be used of it; ``cpu`` is the host.
+        Device → bytes of its memory that may be used; ``cpu`` is the host.
     loop_only : bool
-        Leave techniques out that work with least squares alone.
+        Whether to leave out techniques that work only for least squares.
     loss : str
         Name of the loss.
     """
@@ -55,22 +55,22 @@ class Request:
 
     @property
     def data_bytes(self) -> int:
-        """X and y."""
+        """Size of X and y in bytes."""
         return step_bytes(self.rows, self.features, self.dtype)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One line of the answer. Seconds, bytes; None = not known.
+    """One backend's line of the answer, in seconds and bytes; None for an unknown value.
 
     Attributes
     ----------
     fits : bool or None
-        Whether `needs_bytes` are there.
+        Whether `needs_bytes` of memory are available.
     break_even_iterations : float or None
-        From where it beats the simplest backend; 0 always, None never.
+        See `break_even`.
     largest_rows : int
-        Most rows that were measured.
+        Largest measured number of rows.
     """
 
     backend: str
@@ -90,7 +90,7 @@ class Candidate:
 
     @property
     def least_squares_only(self) -> bool:
-        """Whether the technique would not work with another loss."""
+        """Whether the technique works only for least squares."""
         return Name.parse(self.backend).least_squares_only
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Crossover:
-    """From so many rows on another backend is the fastest; low and high bound the rows."""
+    """A number of rows at which the fastest backend changes, with its bounds."""
 
     rows: float
     low: float
@@ -119,22 +119,22 @@ class Crossover:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to use.
+    """The recommended backend, and the figures of all backends.
 
     Attributes
     ----------
     pick : str or None
-        None where nothing was measured.
+        The recommended backend; None if no backend was measured completely.
     loop_pick : str or None
-        The best of those that work with any loss.
+        The best backend that works with any loss.
     tied : tuple of str
-        Those that can't be told apart from the pick.
+        Backends that cannot be told apart from the pick.
     loop_tied : tuple of str
-        Those that can't be told apart from the loop pick.
+        Backends that cannot be told apart from the loop pick.
     fits : bool
-        Whether the pick's memory is there; if not, nothing's is.
+        Whether the pick fits into memory; if not, no backend does.
     candidates : tuple of Candidate
-        Fastest first, those without figures last.
+        All backends, the fastest first; backends without figures come last.
     """
 
     request: Request
@@ -147,7 +147,7 @@ class Answer:
     loop_tied: tuple[str, ...] = ()
 
     def of(self, backend: str) -> Candidate:
-        """Return the line of a backend."""
+        """Return the line of the named backend."""
         return next(c for c in self.candidates if c.backend == backend)
 
 
@@ -162,12 +162,12 @@ def recommend(
     Parameters
     ----------
     models : sequence of CostModel
-        Those that can be measured here, in any order.
+        Models of the backends that can run here, in any order.
     request : Request
     unavailable : mapping
         Backend → why it was not, or could not be, measured to the end.
     fractions : mapping, optional
-        Backend → its share of the memory's bandwidth.
+        Backend → its fraction of the read throughput.
     """
     known = sorted((m for m in models if m.complete), key=lambda m: plainness(m.backend))
     simplest = next(iter(known), None)
@@ -194,7 +194,10 @@ def recommend(
 
 
 def plainness(backend: str) -> tuple[bool, bool, bool]:
-    """Order backends from the plainest on; those alike keep the catalogue's order."""
+    """Return a sort key that puts the plainest backend first.
+
+    Loops precede `gram`, plain techniques precede others, and the CPU precedes other devices.
+    """
     name = Name.parse(backend)
     return name.least_squares_only, bool(name.technique), name.device != "cpu"
 
@@ -227,7 +230,11 @@ def _line(
 
 
 def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None:
-    """Return the iterations from which `model` beats `simplest`; None if never."""
+    """Return the iterations from which `model` is faster than `simplest`; 0 for always.
+
+    The result is None if `model` never becomes faster. It is also None if `model` has the
+    shorter setup but slower steps, and so is faster only for few iterations.
+    """
     more_setup = model.setup_s(rows) - simplest.setup_s(rows)
     gain = simplest.step_s(rows) - model.step_s(rows)
     if more_setup <= 0:
@@ -238,11 +245,11 @@ def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None
 def choose(
     models: Sequence[CostModel], rows: int, iterations: int
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Return the pick, and what can't be told apart from it.
+    """Return the pick, and the backends that cannot be told apart from the fastest one.
 
-    A backend ties with the fastest when the fastest wins in fewer than
-    `COVERAGE` of the draws. Of those that tie, and that are not expected to be
-    slower than `TIE`, the plainest is picked.
+    A backend ties with the fastest one if the fastest has the shorter total in fewer than
+    `COVERAGE` of the draws. The plainest tied backend is picked whose total is at most
+    `TIE` times the shortest.
     """
     if not models:
         return None, ()
@@ -275,7 +282,7 @@ def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover
                 for n in grid
             ]
         )
-        # From the last size where b hardly ever wins to the first where it nearly always does.
+        # The bounds: the last size where b is rarely faster, the first where b nearly always is.
         below, above = wins[: i + 1] <= 1 - COVERAGE, wins[i + 1 :] >= COVERAGE
         low = grid[np.flatnonzero(below)[-1]] if below.any() else grid[0]
         high = grid[i + 1 + np.flatnonzero(above)[0]] if above.any() else grid[-1]

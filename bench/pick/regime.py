@@ -1,7 +1,7 @@
-"""The memory regime: from which size on data are read from memory.
+"""The memory regime: the size from which data are read from memory.
 
-It is measured (`bench.measure.read_curve`) and kept in the store. The cache that the
-system reports only serves until then.
+The size follows from the read curve (`bench.measure.read_curve`), which the store keeps.
+Until the curve is measured, the cache size that the system reports is used.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Regime:
     Attributes
     ----------
     cache_bytes : int
-        `IN_MEMORY` times as many bytes are read as slowly as larger data.
+        Effective cache size: data of `IN_MEMORY` times this size are read from memory.
     curve : tuple of tuple
-        Bytes and bytes/s, by ascending size; empty where no curve was measured.
+        Bytes and bytes/s in ascending order of size; empty if no curve was measured.
     """
 
     cache_bytes: int
@@ -33,13 +33,13 @@ class Regime:
 
     @classmethod
     def of(cls, records: Iterable[Record], machine: Mapping[str, Any]) -> Regime:
-        """Take the newest read curve of the records; else the reported cache."""
+        """Use the newest read curve of the records, or else the reported cache size."""
         found = [record.tasks[TASK] for record in records if TASK in record.tasks]
         measured = [outcome for outcome in found if curve_of(outcome)]
         return cls.shown(measured[-1]) if measured else cls(last_cache_bytes(machine))
 
     @classmethod
     def shown(cls, outcome: Outcome) -> Regime:
-        """Take the read curve of an outcome."""
+        """Use the read curve of an outcome."""
         curve: Sequence[tuple[int, float]] = curve_of(outcome)
         return cls(flat_from(curve) // IN_MEMORY, tuple(curve))

@@ -1,4 +1,4 @@
-"""The spread between processes: how far apart they measure the same work."""
+"""Estimate the spread between processes that measure the same work."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from bench.pick.curves import by_rows
 from bench.pick.observations import Observations
 
 STEP_SPREAD, SETUP_SPREAD = 0.15, 0.20
-"""Relative spread between processes where too few were measured: 15 % and 20 %."""
+"""Prior of the relative spread between processes, for steps and setups: 15 % and 20 %."""
 
 PRIOR_COUNT = 4
-"""Weight of the two spreads above, in measurements."""
+"""Weight of a prior spread, in measurements."""
 
 
 def machine_spreads(observations: Iterable[Observations]) -> tuple[float, float]:
     """Return the relative spread between processes of steps and of setups, over all backends.
 
-    Neighbours and the scheduler disturb all backends alike; a backend that was
-    measured once borrows the spread of the others.
+    Other virtual machines and the scheduler disturb all backends alike, so a backend that
+    was measured once uses the spread of the others.
     """
     return spreads_of(observations, (STEP_SPREAD, SETUP_SPREAD))
 
@@ -29,7 +29,7 @@ def machine_spreads(observations: Iterable[Observations]) -> tuple[float, float]
 def spreads_of(
     observations: Iterable[Observations], prior: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return the pooled spreads of steps and of setups, drawn towards a prior's."""
+    """Return the pooled spreads of steps and of setups, shrunk towards a prior."""
     steps: list[list[float]] = []
     setups: list[list[float]] = []
     for seen in observations:
@@ -41,8 +41,8 @@ def spreads_of(
 def _pooled(groups: Iterable[Sequence[float]], prior: float) -> float:
     """Return the standard deviation of the logarithms within the groups.
 
-    The prior counts as `PRIOR_COUNT` measurements: it is the mean of the posterior,
-    a scaled inverse χ² (Gelman et al., Bayesian Data Analysis, 2.6).
+    The prior counts as `PRIOR_COUNT` measurements; the posterior is a scaled inverse χ²
+    (Gelman et al., Bayesian Data Analysis, 2.6).
     """
     squares, count = PRIOR_COUNT * prior**2, PRIOR_COUNT
     for group in sorted(map(list, groups)):  # a sum's last digit depends on its order

@@ -1,4 +1,4 @@
-"""A backend's step: its curve over the rows, and the error of the distance."""
+"""Predict the time of a backend's step, and the error due to the distance."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ BETWEEN = 0.15
 """Relative error per decade to the nearest measured size, inside the measured range."""
 
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
-"""Relative error per decade beyond the largest size: of data in memory, and in a cache.
+"""Relative error per decade beyond the largest measured size, in memory and in a cache.
 
-Over data in memory a step is a straight line whose slope all large sizes share.
-Beyond a cache the memory's throughput decides, which nothing tells without a read curve.
+Over data in memory, the time of a step is a straight line fitted to all large sizes. From a
+cache to memory, the time depends on a throughput that is unknown without a read curve.
 """
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a backend.
+    """The time of a backend's step over the rows.
 
     Attributes
     ----------
     curve : Curve
         Seconds over rows.
     memory_rows : float
-        Rows from which on the data are read from memory.
+        Number of rows from which the data are read from memory.
     beyond : float
-        Relative error per decade beyond the largest size.
+        Relative error per decade beyond the largest measured size.
     uncached : Uncached or None
-        The further cost beyond the caches where only they were measured.
+        Additional time of rows beyond the caches, if steps were measured only in caches.
     """
 
     curve: Curve
@@ -55,7 +55,7 @@ class Steps:
         memory_rows: float,
         read_curve: Sequence[tuple[int, float]],
     ) -> Steps:
-        """Fit the steps.
+        """Fit the curve to measured steps.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class Steps:
         row_bytes : int
         memory_rows : float
         read_curve : sequence of tuple
-            Bytes and bytes/s; empty where it was not measured.
+            Bytes and bytes/s; empty if no curve was measured.
         """
         name, largest = Name.parse(backend), max(s.rows for s in samples)
         in_memory = largest >= memory_rows
@@ -84,9 +84,9 @@ class Steps:
         return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
-        """Return the measurements at the nearest size, and the error of its distance.
+        """Return the number of measurements at the nearest size, and the error of its distance.
 
-        `more` are the rows of a further measurement, if there is one.
+        `more` is the number of rows of one further, assumed measurement; 0 for none.
         """
         sizes, counts = self.curve.rows, self.curve.counts
         if more:

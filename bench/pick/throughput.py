@@ -1,9 +1,9 @@
-"""Memory throughput: it changes within minutes, for all processes alike.
+"""Memory throughput, which changes within minutes for all processes alike.
 
 Virtual machines share their memory with others. On two cores of an EPYC 9004 all
-processes read 33 GB/s for some minutes and 62 GB/s for others. The reads that are
-timed beside the steps tell how long a step that waits for memory takes at the
-machine's usual throughput.
+processes read 33 GB/s for some minutes and 62 GB/s for others. Reads are
+therefore timed beside the steps, and each step's time is converted to the machine's
+usual throughput.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from scipy.stats import trim_mean
 from bench.pick.draws import Floats
 
 IN_MEMORY = 4
-"""Data count as read from memory from this many times the effective cache on.
+"""Smallest data that count as read from memory, in multiples of the effective cache.
 
-A cache that keeps what it can then holds a quarter of the data at the most.
+At this size, the cache holds at most a quarter of the data.
 """
 
 STATES = 20
 """Number of equally likely memory states that stand for all observed throughputs."""
 
 WORTH_TELLING = 1.25
-"""Ratio of fast to slow reads above which a remark tells the user."""
+"""Ratio of fast to slow reads above which the answer contains a remark."""
 
 OUTLIERS = 0.1
-"""Share of the reads, at either end, that the usual throughput leaves out."""
+"""Share of the reads at either end that is left out of the usual throughput."""
 
 SEED = crc32(b"memory")
-"""Seed of the memory states' draws: one for all backends, because they share the memory."""
+"""Seed of the memory states' draws: one for all backends, because all share the memory."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class MemoryThroughput:
     Attributes
     ----------
     cache_bytes : int
-        The effective size of the last cache, see `bench.pick.regime`.
+        Effective size of the last cache, see `bench.pick.regime`.
     bytes_per_s : tuple of float
-        One per process and size, ascending, without what the cache held.
+        One value per process and size, ascending, without bytes that the cache held.
     """
 
     cache_bytes: int
@@ -54,7 +54,7 @@ class MemoryThroughput:
 
     @classmethod
     def of(cls, reads: Iterable[tuple[int, float]], cache_bytes: int) -> MemoryThroughput:
-        """Take pairs of bytes and bytes/s; reads that a cache may have served are left out."""
+        """Use pairs of bytes and bytes/s, except reads that a cache may have served."""
         bare = cls(cache_bytes)
         return cls(
             cache_bytes,
@@ -62,7 +62,7 @@ class MemoryThroughput:
         )
 
     def holds(self, nbytes: int) -> bool:
-        """Return whether data of this size are read from memory."""
+        """Return whether memory, not the cache, serves reads of `nbytes`."""
         return nbytes >= IN_MEMORY * self.cache_bytes
 
     def _beyond_cache(self, nbytes: int, bytes_per_s: float) -> float:
@@ -71,36 +71,36 @@ class MemoryThroughput:
 
     @cached_property
     def _usual_s(self) -> float:
-        """Mean seconds a byte: a long descent meets every state for its share of the time."""
+        """Mean seconds per byte; a long descent spends some time in every memory state."""
         return float(trim_mean(1 / np.array(self.bytes_per_s), OUTLIERS))
 
     @property
     def usual(self) -> float:
-        """Bytes/s that a long descent gets on average."""
+        """Average throughput of a long descent, in bytes/s."""
         return 1 / self._usual_s
 
     @property
     def slow(self) -> float:
-        """Bytes/s that are seldom undercut."""
+        """Throughput in the second slowest memory state, in bytes/s."""
         return self.usual / self.states[-2]
 
     @property
     def fast(self) -> float:
-        """Bytes/s that are seldom exceeded."""
+        """Throughput in the second fastest memory state, in bytes/s."""
         return self.usual / self.states[1]
 
     @property
     def changes(self) -> bool:
-        """Whether the throughput differed enough to tell the user."""
+        """Whether the throughput varies enough for a remark."""
         return bool(self.states) and self.fast > WORTH_TELLING * self.slow
 
     def slowness(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return how long a read took, relative to the usual throughput."""
+        """Return the time of a read relative to its time at the usual throughput."""
         return 1 / (self._beyond_cache(nbytes, bytes_per_s) * self._usual_s)
 
     @cached_property
     def states(self) -> tuple[float, ...]:
-        """`STATES` equally likely slownesses; empty where nothing was read."""
+        """Relative read times in `STATES` equally likely memory states; empty without reads."""
         if not self.bytes_per_s:
             return ()
         slow = 1 / (np.array(self.bytes_per_s) * self._usual_s)
@@ -111,8 +111,8 @@ class MemoryThroughput:
     ) -> tuple[float, float]:
         """Return a step's time at the usual throughput, and the share that waits for memory.
 
-        A step reads its bytes at a fraction of the throughput of the bare read beside
-        it. That fraction of the step's time is memory's; the rest is arithmetic.
+        The step's throughput relative to the bare read is the share of its time that
+        waits for memory. The rest is arithmetic, which memory does not affect.
         """
         waiting = min(1.0, nbytes / step_s / read_bytes_per_s)
         reading = step_s * waiting / self.slowness(nbytes, read_bytes_per_s)
@@ -121,5 +121,5 @@ class MemoryThroughput:
 
 
 def drawn(states: tuple[float, ...], uniform: Floats) -> Floats:
-    """Return the memory state that each number in (0, 1) stands for."""
+    """Return one memory state for each uniform number in (0, 1)."""
     return np.asarray(states, dtype=np.float64).take((uniform * len(states)).astype(int))

@@ -1,7 +1,7 @@
-"""A step beyond the caches, of a backend that was only measured in them.
+"""Predict steps over data in memory for a backend that was measured only in the caches.
 
-The read curve tells how much longer a byte takes from memory than from a cache. A
-step reads its data once at the least, and a few times at the most.
+The read curve shows how much longer a byte takes from memory than from a cache. A
+step reads its data at least once and at most a few times.
 """
 
 from __future__ import annotations
@@ -13,21 +13,24 @@ from dataclasses import dataclass
 import numpy as np
 
 READS, MOST_READS = 1.5, 4.0
-"""Times that a step reads its data: usually between 1 and 2, and 4 in plain array code."""
+"""Assumed and largest number of times that a step reads its data.
+
+Usual values lie between 1 and 2; plain array code reads its data 4 times.
+"""
 
 
 @dataclass(frozen=True)
 class Uncached:
-    """The further cost of the rows that no cache holds.
+    """The additional time of rows that no cache holds.
 
     Attributes
     ----------
     bend : float
-        Rows that the cache holds, or the largest measured number if that is larger.
+        Rows that the cache holds, or the largest measured size if that is larger.
     more : float
-        Seconds that each row beyond the bend takes longer.
+        Additional seconds of each row beyond the bend.
     error : float
-        Relative error of a row that is read from memory.
+        Relative error of the time of a row that is read from memory.
     """
 
     bend: float
@@ -43,19 +46,19 @@ class Uncached:
         cache_rows: float,
         curve: Sequence[tuple[int, float]],
     ) -> Uncached | None:
-        """Find what reads from memory add to a row's time in cache; None if nothing.
+        """Compute the additional time of a row from memory; None without a read curve.
 
         Parameters
         ----------
         a_row : float
-            Seconds a row at the largest measured size.
+            Seconds per row at the largest measured size.
         largest : int
             Rows of the largest measured size.
         row_bytes : int
         cache_rows : float
             Rows that the last cache holds.
         curve : sequence of tuple
-            The read curve: bytes and bytes/s; empty where it was not measured.
+            The read curve in bytes and bytes/s; empty if no curve was measured.
         """
         if not curve:
             return None
@@ -68,9 +71,9 @@ class Uncached:
         return cls(max(cache_rows, float(largest)), READS * more, error)
 
     def beyond(self, rows: float) -> float:
-        """Return the further seconds of so many rows."""
+        """Return the additional seconds of a step over `rows` rows."""
         return self.more * max(0.0, rows - self.bend)
 
     def error_at(self, rows: float) -> float:
-        """Return the relative error of a step: only rows beyond the bend have it."""
+        """Return the relative error of a step; only rows beyond the bend contribute."""
         return self.error * max(0.0, 1 - self.bend / rows)

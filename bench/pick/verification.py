@@ -1,6 +1,6 @@
-"""Hold predictions against measurements that no model has seen.
+"""Compare predictions with measurements that no model has seen.
 
-``pick --verify`` holds a few sizes, `bench.checks.pick` two dozen picks.
+``pick --verify`` checks a few sizes; `bench.checks.pick` checks two dozen picks.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ HELD_OUT = 3
 """Number of sizes that ``--verify`` measures."""
 
 PASSES = 3
-"""Passes over these sizes: the fewest that show a spread."""
+"""Passes over the held-out sizes: the fewest that show a spread."""
 
 WORST_MEDIAN = 1.05
 """Largest median regret that passes the check."""
 
 BYTES_A_SECOND = 1e7
-"""Bytes of the largest held-out size per second of the budget."""
+"""Largest held-out size, in bytes per second of the budget."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A total that was predicted and then measured; seconds."""
+    """A total that was predicted and then measured, in seconds."""
 
     backend: str
     rows: int
@@ -57,18 +57,18 @@ class Prediction:
 
     @property
     def error(self) -> float:
-        """Relative to the measured total."""
+        """Absolute error of the predicted total, relative to the measured total."""
         return abs(self.predicted_s / self.measured_s - 1)
 
     @property
     def covered(self) -> bool:
-        """Whether the interval holds what was measured."""
+        """Whether the interval contains the measured total."""
         return self.low_s <= self.measured_s <= self.high_s
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A pick, and the backend that was really the fastest."""
+    """A pick, the fastest measured backend, and the ratio of their totals."""
 
     rows: int
     features: int
@@ -80,7 +80,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """All predictions, what the picks cost, and how far off the memory was."""
+    """All predictions, the regrets of the picks, and predicted and measured peak memory."""
 
     predictions: tuple[Prediction, ...]
     outcomes: tuple[Outcome, ...]
@@ -88,17 +88,17 @@ class Check:
 
     @property
     def regret(self) -> float:
-        """The median one."""
+        """Median regret of the picks."""
         return median(o.regret for o in self.outcomes)
 
     @property
     def good(self) -> bool:
-        """Whether the picks were worth following."""
+        """Whether the median regret is at most `WORST_MEDIAN`."""
         return self.regret <= WORST_MEDIAN
 
     @property
     def coverage(self) -> float:
-        """The share of intervals that held what was measured."""
+        """Share of the intervals that contain the measured total."""
         return sum(p.covered for p in self.predictions) / len(self.predictions)
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Check:
         }
 
     def page(self) -> RenderableType:
-        """Return tables: the picks, then every backend's errors."""
+        """Return tables of the picks and of every backend's errors."""
         from rich.console import Group
         from rich.text import Text
 
@@ -175,7 +175,7 @@ class Check:
 
 
 def plain_table(*headings: str) -> Columns:
-    """Return an empty table; columns of words stand on the left."""
+    """Return an empty table in which columns of words are aligned left."""
     from bench.show.console import Columns
 
     words = [i for i, h in enumerate(headings) if h in ("backend", "pick", "best")]
@@ -218,7 +218,7 @@ def hold(
 def judge(
     pick: str, rows: int, features: int, iterations: int, results: Sequence[Result]
 ) -> Outcome | None:
-    """Hold a pick against the fastest of what was measured; None if it was not."""
+    """Compare a pick with the fastest measured backend; None if the pick was not measured."""
     totals = {
         r.backend: total
         for r in results
@@ -233,9 +233,9 @@ def judge(
 
 
 def held_out_sizes(known: Known) -> list[int]:
-    """Return sizes that no model saw, log-uniform up to what memory and budget allow.
+    """Return sizes that no model has seen, log-uniform up to the limit of memory and budget.
 
-    The same request gives the same sizes.
+    Equal requests get equal sizes.
     """
     request = known.request
     seen = {s.rows for m in known.models.values() for s in m.observations.step}
@@ -252,9 +252,9 @@ def held_out_sizes(known: Known) -> list[int]:
 def verify(
     known: Known, measure: Callable[[Sequence[Case]], Record], sizes: Sequence[int]
 ) -> Check | None:
-    """Measure all complete backends at the sizes, and hold the answers to the results.
+    """Measure all complete backends at the sizes, and compare the picks with the results.
 
-    None where no pick could be measured.
+    The result is None if no pick could be measured.
     """
     request = known.request
     models = [m for m in known.models.values() if m.complete]
@@ -283,7 +283,7 @@ def measure_cases(
     store: Path,
     report: Callable[[str, float], None],
 ) -> Record:
-    """Measure cases in one interleaved run; a later pick may learn from them.
+    """Measure cases in one interleaved run, and save them where a later pick finds them.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def measure_cases(
     threads : int
     store : Path
     report : callable
-        Is told the next task and the share that is done, before each child.
+        Progress callback, called before each child process with its task and the share done.
     """
     plan = Plan(tuple(cases), PASSES, SECONDS)
     runner = Runner(plan, threads, store)
@@ -306,7 +306,7 @@ def measure_cases(
 def memory(
     models: Sequence[CostModel], results: Sequence[Result]
 ) -> tuple[tuple[str, int, int, float, float], ...]:
-    """Return backend, rows, features, and the peak predicted and measured, in bytes."""
+    """Return backend, rows, features, predicted peak and measured peak, the peaks in bytes."""
     found = []
     for model in models:
         for r in results:

@@ -1,11 +1,11 @@
-"""What another measurement is worth: the expected regret that it can remove.
+"""Compute the value of another measurement: the expected regret that it can remove.
 
-The expected regret of a pick is the mean, over the models' draws, of its total less
-the lowest total. A measurement is worth the share of it that stems from the error
-which the measurement narrows. The next child is the one worth most per second. This
-is the expected improvement of Jones, Schonlau and Welch (J. Global Optim. 13, 1998)
-per unit of cost, as in the knowledge gradient of Frazier, Powell and Dayanik (SIAM J.
-Control Optim. 47, 2008).
+The expected regret of a pick is the mean difference, over the models' draws, between the
+pick's total and the lowest total. The value of a measurement is the share of this regret
+due to the error that the measurement reduces. The next child process is the one with the
+highest value per second. This rule is the expected improvement of Jones, Schonlau and
+Welch (J. Global Optim. 13, 1998) per unit of cost, as in the knowledge gradient of
+Frazier, Powell and Dayanik (SIAM J. Control Optim. 47, 2008).
 """
 
 from __future__ import annotations
@@ -22,35 +22,41 @@ from bench.pick.model import CostModel
 from bench.pick.recommend import choose
 
 REGRET, REGRET_FROM_STORE = 0.003, 0.02
-"""Expected regret, relative to the total, at which measuring ends; and need not begin."""
+"""Relative expected regret at which measuring ends, and at which none is begun.
+
+The second, larger value applies to an answer from the store.
+"""
 
 REGRET_CLEAR = 0.001
-"""Expected regret at which an answer from the store is clear, however wide its interval."""
+"""Relative expected regret at which an answer from the store may have any interval."""
 
 DECIDED, WIDEST = 0.15, 0.4
-"""Half-width of the pick's interval at which measuring ends; and need not begin."""
+"""Relative half-width of the pick's interval at which measuring ends, and is not begun.
+
+The second, larger value applies to an answer from the store.
+"""
 
 TAIL = 0.02
-"""Share of the draws, at either end, that is drawn in."""
+"""Share of the draws that is clipped at either end."""
 
 NARROW = 0.05
-"""Worth of narrowing the pick's own interval, relative to lowering its regret."""
+"""Weight of the half-width of the pick's interval, added to the regret that it may cost."""
 
 
 @dataclass(frozen=True)
 class Worth:
-    """The picks, what is expected to be lost with them, and what each backend is worth.
+    """The picks, their expected regret, and the value of measuring each backend.
 
     Attributes
     ----------
     picks : tuple of str
-        Of all backends, and of the loops.
+        The pick among all backends, and the pick among the loops.
     regret : float
         The larger expected regret of the picks, relative to their totals.
     spread : float
-        The larger half-width of the picks' intervals, relative.
+        The larger half-width of the picks' intervals, relative to their totals.
     gains : dict
-        Backend → what may be gained by knowing its total exactly, relative to the pick's.
+        Backend → regret that its exact total could remove, relative to the pick's total.
     """
 
     picks: tuple[str, ...]
@@ -60,7 +66,7 @@ class Worth:
 
 
 def worth(known: Known) -> Worth:
-    """Weigh what is known; at least one model must be complete."""
+    """Compute the value of measuring each backend; at least one model must be complete."""
     n, k = known.request.rows, known.request.iterations
     picks, regrets, spreads = [], [0.0], [0.0]
     gains: dict[str, float] = {}
@@ -88,7 +94,7 @@ def worth(known: Known) -> Worth:
 
 
 def _bounded(draws: Floats) -> Floats:
-    """Return the draws without their outer ends: a few extreme ones would decide the mean."""
+    """Return the draws clipped at both ends, because extreme draws would decide the mean."""
     return np.clip(draws, *np.quantile(draws, [TAIL, 1 - TAIL]))
 
 
