@@ -1,1 +1,1 @@
-"""Checks for developers: of picks, comparisons and scaling, by long measurements."""
+"""Checks for developers: long measurements that test picks, comparisons and scaling."""

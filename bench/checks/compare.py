@@ -1,7 +1,8 @@
-"""Counts wrong verdicts of `compare`, on runs taken here (``nox -s compare-check``).
+"""Count wrong verdicts of `compare` on runs of this machine (``nox -s compare-check``).
 
-Two runs of the same code that alternate must not differ. Then one backend of the second
-run, another one each time, is made 10 % slower, and exactly that one must be found.
+Each repeat measures the same code twice, alternating; `compare` must find no change. Then
+the samples of one backend in the second run are made 10 % slower; `compare` must find
+exactly this backend.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 ROWS = 10_000, 1_000_000
 
 PASSES, MORE = 4, 6
-"""Planned passes, and most further passes over cases whose ratio is not known well."""
+"""Planned passes, and the most further passes over cases whose ratio is uncertain."""
 
 SECONDS = 0.2
 
 SLOWER = 1.10
 
 RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
-"""Shares of the repeats that must be right: 19 and 18 of 20."""
+"""Smallest shares of right repeats, same code and one slower backend: 19 and 18 of 20."""
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """One pair of runs: the changes found as it is, and with one backend slowed down."""
+    """One pair of runs: its changes as measured, and with one backend slowed down."""
 
     flagged: tuple[Comparison, ...]
     slowed: str
@@ -51,12 +52,12 @@ class Repeat:
 
 
 def flagged(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
-    """Return the comparisons whose verdict is a change."""
+    """Return the comparisons with the verdict faster or slower."""
     return tuple(c for c in comparisons if c.verdict in ("faster", "slower"))
 
 
 def slow_down(record: Record, backend: str, factor: float) -> Record:
-    """Return the record as if each step of the backend had taken `factor` times as long."""
+    """Return the record with all step times of one backend multiplied by `factor`."""
 
     def slowed(outcome: Outcome) -> Outcome:
         return replace(
@@ -73,7 +74,7 @@ def slow_down(record: Record, backend: str, factor: float) -> Record:
 
 
 def judge(old: Record, new: Record, slowed: str) -> Repeat:
-    """Compare a pair, as it is and slowed down."""
+    """Compare a pair as measured, and with one backend slowed down."""
     return Repeat(
         flagged(compare(old, new)),
         slowed,
@@ -94,7 +95,7 @@ def take_pair(threads: int) -> tuple[Record, Record]:
 def check(
     numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
 ) -> list[Repeat]:
-    """Take pairs and judge them; a pair's number decides which backend is slowed down."""
+    """Measure and judge pairs; the number of a pair selects the backend to slow down."""
     found = []
     for k in numbers:
         slowed = BACKENDS[(k - 1) % len(BACKENDS)]

@@ -1,9 +1,9 @@
-"""Hold totals ten times beyond the largest measured size against measurements.
+"""Compare predictions ten times beyond the largest fitted size with measurements.
 
-One interleaved run measures both, because the memory throughput of a shared
-machine drifts by more than the errors in question. The rest of the drift is told
-apart: the totals are also held as they would have been at the throughput of the
-sizes that were learnt from.
+One interleaved run measures the fitted sizes and the predicted one, because the memory
+throughput of a shared machine drifts by more than the prediction errors. A second
+comparison removes the remaining drift: its measured steps are converted to the usual
+memory throughput at the fitted sizes.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from bench.results.summary import Result
 
 FEATURES, ROWS = 4, 300_000_000
-"""Size that is predicted: its data fill gigabytes."""
+"""Size to predict, with several gigabytes of data."""
 
 LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
-"""Rows that the models learn from; the last two end the ladder of a far request."""
+"""Sizes to which the models are fitted; the last two end the ladder of a far larger request."""
 
 ITERATIONS = 100, 10_000
 
 CONTENDERS = "numpy:blocked", "numba:parallel", "numpy:gram"
-"""Backends that may be the answer to such a request."""
+"""Backends that are plausible picks for a request of this size."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a total that was predicted and then measured; seconds."""
+    """A part of a total that was predicted and then measured, in seconds."""
 
     backend: str
     name: str
@@ -51,18 +51,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Totals and their parts.
+    """Predicted and measured totals, and their parts.
 
     Attributes
     ----------
     predictions : tuple of Prediction
-        Against totals as they were measured.
+        Predictions compared with totals as measured.
     at_one_throughput : tuple of Prediction
-        Against totals whose steps ran at the usual memory throughput of the sizes that
-        the models learnt from.
+        Predictions compared with totals whose steps were converted to the usual memory
+        throughput at the fitted sizes.
     parts : tuple of Part
     slowness : tuple of tuple
-        Backend, and how long a read took beside its steps, relative to the usual.
+        Backend, and the time of a read beside its steps relative to the usual time.
     """
 
     predictions: tuple[Prediction, ...]
@@ -71,7 +71,7 @@ class Extrapolation:
     slowness: tuple[tuple[str, float], ...] = ()
 
     def page(self) -> RenderableType:
-        """Return a sentence on the totals and a table of the parts."""
+        """Return a sentence about the totals and a table of the parts."""
         from rich.console import Group
         from rich.text import Text
 
@@ -102,7 +102,7 @@ class Extrapolation:
 
 
 def _errors(predictions: Sequence[Prediction]) -> str:
-    """Say how large the median error and the worst one are."""
+    """Return a phrase with the median error and the worst error."""
     from bench.show.text import percent
 
     worst = max(predictions, key=lambda p: p.error)
@@ -113,7 +113,7 @@ def _errors(predictions: Sequence[Prediction]) -> str:
 def extrapolate(
     threads: int, store: Path, report: Callable[[str, float], None]
 ) -> Extrapolation:
-    """Measure the contenders up to `ROWS`, and predict the last from the others."""
+    """Measure the contenders at all sizes, and predict `ROWS` from the smaller sizes."""
     from bench.host.machine import describe
     from bench.measure.read_curve import TASK, measure_read_curve
     from bench.pick.regime import Regime
@@ -126,7 +126,7 @@ def extrapolate(
 
 
 def held(record: Record, regime: Regime) -> Extrapolation:
-    """Learn from the sizes up to `LEARNT`'s last, and hold `ROWS` against that."""
+    """Fit models to the sizes in `LEARNT`, and compare their predictions at `ROWS`."""
     from bench.pick.fitting import fit
     from bench.pick.observations import observations
     from bench.results.summary import summarise
@@ -160,7 +160,7 @@ def held(record: Record, regime: Regime) -> Extrapolation:
 
 
 def _only(record: Record, sizes: Sequence[int]) -> Record:
-    """Return the record with the measurements of these numbers of rows."""
+    """Return the record with only the measurements at the given numbers of rows."""
 
     def of_these(outcome: Outcome) -> Outcome:
         kept = (m for m in outcome.measurements if Case.parse(m.row).rows in sizes)
@@ -170,7 +170,7 @@ def _only(record: Record, sizes: Sequence[int]) -> Record:
 
 
 def parts_of(model: CostModel, result: Result) -> list[Part]:
-    """Return the parts of a total, predicted at a result's rows and measured there."""
+    """Return the parts of a total at a result's rows, predicted and measured."""
     n, step = result.rows, result.step_s.median if result.step_s else None
     pairs = {
         "import": (model.import_s, result.import_s),

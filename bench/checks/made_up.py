@@ -1,4 +1,4 @@
-"""Made-up machines whose costs are known: they measure for a pick without any hardware."""
+"""Simulated machines with known costs, which measure for a pick without any hardware."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ CACHED_COMPILERS = ("numba", "torch")
 
 @dataclass(frozen=True)
 class Costs:
-    """The true costs of a backend; seconds, and bytes a second.
+    """The true costs of a backend, in seconds and bytes per second.
 
     Attributes
     ----------
     import_s, opening_s, compile_s, latency_s : float
         Import, fixed part of placing, compiling, fixed part of a step.
     arithmetic_s : float
-        Seconds a byte that a step computes, while it reads nothing.
+        Seconds per byte of arithmetic, in addition to the time of reading.
     reads : float
-        Times that a step reads its data; 0 for `gram`.
+        Number of times that a step reads its data; 0 for `gram`.
     placing : float
-        Throughput of placing.
+        Throughput of placing, in bytes per second.
     bytes_per_s : float
-        Memory throughput of a device; 0 where the host's memory is read.
+        Memory throughput of a device; 0 if steps read the host's memory.
     """
 
     import_s: float
@@ -51,26 +51,26 @@ class Costs:
 
 @dataclass
 class MadeUp:
-    """A machine, its clock, and what it was asked to measure.
+    """A simulated machine, its clock, and the tasks that it measured.
 
     Attributes
     ----------
     costs : mapping
         Backend → its true costs.
     cache_bytes, reported_bytes : int
-        The last cache that data really get, and the one that the system reports.
+        Size of the last cache that data really use, and the size that the system reports.
     memory_rate, cache_rate : float
-        Bytes a second of a read with all cores.
+        Throughput of a read with all cores, from memory and from the cache.
     slow : float
-        How long memory takes in its slow state, relative to the fast one.
+        Time of a read in the memory's slow state, relative to the fast state.
     dwell_s : float
-        Mean seconds that memory stays in a state.
+        Mean time in seconds that the memory stays in one state.
     noise, setup_noise : float
-        Relative spread between processes.
+        Relative spread between processes, of steps and of setups.
     start_s : float
-        Seconds to start a child.
+        Seconds to start a child process.
     making : float
-        Bytes a second at which a child makes its data.
+        Throughput at which a child process makes its data.
     """
 
     costs: Mapping[str, Costs]
@@ -96,7 +96,7 @@ class MadeUp:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """The machine as a record describes it."""
+        """Description of the machine, as in a record."""
         return {
             "cpu": "made up",
             "cpus": 4,
@@ -113,11 +113,11 @@ class MadeUp:
 
     @property
     def usual(self) -> float:
-        """Mean time of a read from memory, relative to the fast state."""
+        """Mean time of a read from memory, relative to a read in the fast state."""
         return (1 + self.slow) / 2
 
     def read_s(self, nbytes: float, state: float) -> float:
-        """Return the seconds of reading so many bytes from the host's memory or cache."""
+        """Return the seconds to read `nbytes` from the host's memory or cache."""
         cached = min(1.0, self.cache_bytes / nbytes)
         return nbytes * (cached / self.cache_rate + (1 - cached) * state / self.memory_rate)
 
@@ -136,13 +136,13 @@ class MadeUp:
         return of.opening_s + step_bytes(*case.size) / of.placing
 
     def total_s(self, case: Case, iterations: int) -> float:
-        """Return the mean total."""
+        """Return the mean total in seconds."""
         of = self.costs[case.backend]
         steps = (iterations + 1) * self.step_s(case, self.usual)
         return of.import_s + self.place_s(case) + of.compile_s + steps
 
     def one_total_s(self, case: Case, iterations: int, rng: np.random.Generator) -> float:
-        """Return the total of one process, with its noise, at the mean of the memory states."""
+        """Return the noisy total of one process, at the mean of the memory states."""
         of = self.costs[case.backend]
 
         def setup(value: float) -> float:
@@ -155,19 +155,19 @@ class MadeUp:
     # -- measuring ------------------------------------------------------------
 
     def clock(self) -> float:
-        """Return the made-up time."""
+        """Return the simulated time."""
         return self.now
 
     def state(self) -> float:
-        """Return the memory's state now."""
+        """Return the current memory state: the time of a read relative to the fast state."""
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
-        """Return a measured value."""
+        """Return a value with random, relative noise."""
         return float(value * np.exp(spread * self.rng.standard_normal()))
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Read memory of all sizes, the fastest of three passes."""
+        """Simulate the read curve; each size is the fastest of three passes."""
         found = []
         for size in sizes(self.reported_bytes, self.memory_bytes):
             seconds = min(
@@ -180,7 +180,7 @@ class MadeUp:
         return {TASK: Outcome(tuple(found))}
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Measure a task; if it takes too long, the clock stops at the limit."""
+        """Simulate a task; a task over the limit fails, and the clock stops at the limit."""
         self.tasks.append(task)
         began = self.now
         self.now += self.noisy(self.start_s, 0.1)
@@ -244,5 +244,5 @@ class MadeUp:
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw a number whose logarithm is uniform."""
+    """Draw a number whose logarithm is uniformly distributed."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))

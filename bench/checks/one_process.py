@@ -1,7 +1,7 @@
-"""Hold `pytest --benchmark-only` against `descentbench run` (``nox -s benchmark-check``).
+"""Compare `pytest --benchmark-only` with `descentbench run` (``nox -s benchmark-check``).
 
-All libraries share one process there, and each has a process of its own here. The times
-of a step must agree all the same.
+With pytest all libraries share one process; with `run` each library has its own. The step
+times of both must agree.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from bench.results.case import Case
 from bench.results.summary import summarise
 
 TYPICAL, WORST = 1.5, 3.0
-"""Largest median and largest single ratio of a step's times, whichever is larger."""
+"""Largest allowed median and largest allowed single ratio of step times."""
 
 Times = dict[Case, float]
-"""Seconds a step."""
+"""Case → seconds per step."""
 
 
 def by_pytest(folder: Path) -> Times:
-    """Return the median times of `pytest --benchmark-only`, by its JSON."""
+    """Return the median times from the JSON file of `pytest --benchmark-only`."""
     path = folder / "benchmarks.json"
     command = [sys.executable, "-m", "pytest", "-q", "--benchmark-only"]
     subprocess.run(  # noqa: S603 the command is ours
@@ -52,7 +52,7 @@ def by_run(cases: tuple[Case, ...], threads: int, folder: Path) -> Times:
 
 
 def ratios(one: Times, other: Times) -> dict[Case, float]:
-    """Return the larger of both times ÷ the smaller one, for every case that has both."""
+    """Return the larger time ÷ the smaller time of every case that has both."""
     pairs = {case: (one[case], other[case]) for case in one if case in other}
     return {case: max(pair) / min(pair) for case, pair in pairs.items()}
 

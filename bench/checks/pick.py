@@ -1,8 +1,8 @@
-"""Count what picks cost against the best (``nox -s pick-check``).
+"""Compare the totals of picks with the lowest totals (``nox -s pick-check``).
 
-Two dozen picks are asked for, then every backend is measured at those sizes, in
-one interleaved run. Far beyond the measured sizes totals are held by
-`bench.checks.extrapolation`.
+The check asks for two dozen picks, and then measures every backend at their sizes in
+one interleaved run. `bench.checks.extrapolation` checks predictions far beyond the measured
+sizes.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ SIZES = {
     32: (3_000, 1_000_000),
     200: (1_000, 100_000),
 }
-"""Rows of the requests, by features."""
+"""Features → rows of the requests."""
 
 ITERATIONS = (1, 100, 10_000)
 
 BUDGET = 60.0
-"""Seconds for an answer."""
+"""Budget of each pick, in seconds."""
 
 Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
-"""By rows, features and iterations."""
+"""Rows, features and iterations → the explorer and its answer."""
 
 
 @click.command()
@@ -72,7 +72,7 @@ def main(only: str | None) -> None:
 
 
 def say(what: str, share: float) -> None:
-    """Tell how far it is."""
+    """Print the progress to stderr."""
     print(f"{share:4.0%} {what}", file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -124,9 +124,9 @@ def ask(names: Sequence[str], threads: int, store: Path) -> Answers:
 
 
 def compare(answers: Answers, results: Sequence[Result]) -> Check:
-    """Hold every request's picks and predictions against the measurements.
+    """Compare the picks and predictions of every request with the measurements.
 
-    Where the pick is for least squares only, the best loop is judged among the loops, too.
+    If a pick works only for least squares, the best loop is also compared with all loops.
     """
     outcomes: list[Outcome] = []
     predictions: list[Prediction] = []

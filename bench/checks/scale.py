@@ -1,7 +1,8 @@
 """Measure the cost of streaming and of a cluster (``nox -s scale-check``).
 
-Each figure is a ratio of two sides that are timed alternately: a step over a file and
-reading it once, a step of Dask's workers and of plain processes, two workers and one.
+Each figure is a ratio of two sides that are timed alternately. The pairs are: a step over
+a file and one read of the file; a step of Dask's workers and a step of plain processes;
+two workers and one worker.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Play picks on made-up machines (``nox -s simulation``).
+"""Simulate picks on made-up machines (``nox -s simulation``).
 
-Each game draws a machine, backends with known costs, and a request. The planner
-measures as it would for real; its picks are held against the truth.
+Each game draws a machine, backends with known costs, and a request. The planner measures
+the simulated machine, and its picks are compared with the known costs.
 """
 
 from __future__ import annotations
@@ -29,22 +29,25 @@ CPU = (
     *("torch", "torch:analytic", "torch:compile", "torch:gram"),
     *("jax", "jax:loop", "jax:blocked", "jax:gram"),
 )
-"""Backends of a machine without a GPU, in the catalogue's order."""
+"""Backends on the CPU, in the catalogue's order."""
 
 GPU = ("torch@cuda:0", "torch:analytic@cuda:0", "jax@cuda:0", "jax:loop@cuda:0")
-"""Backends that a GPU adds."""
+"""Backends on a GPU, in addition to `CPU`."""
 
 COMPILED = ("numba", "torch:compile", "jax")
-"""Beginnings of the names whose first call compiles."""
+"""Prefixes of the names of backends whose first call compiles."""
 
 LIMITS = {"median": 1.01, "95 %": 1.08, "worst": 1.25}
-"""Largest regrets that pass."""
+"""Largest regrets that pass the check."""
 
 COVERAGE = 0.85, 0.95
-"""Bounds for the share of totals that lie in their 90 % intervals."""
+"""Smallest and largest share of totals in their 90 % intervals that pass the check."""
 
 OVERRUN = 0.1
-"""Share of the budget that may be exceeded, beside the import of one library."""
+"""Allowed overrun, as a fraction of the budget.
+
+One library's import time is allowed in addition.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,17 +57,17 @@ class Game:
     Attributes
     ----------
     regret, loop_regret : float
-        True total of the pick over the lowest one; of the pick among loops, over theirs.
+        True total of the pick ÷ the lowest total; the same for the pick among the loops.
     covered : tuple of bool
-        Whether the totals of the picks of one process lie in their intervals.
+        Whether the simulated total of one process lies in its interval, for each pick.
     spread : float
-        Half-width of the loop pick's interval, relative.
+        Half-width of the loop pick's interval, relative to its total.
     beyond : float
         Decades between the loop pick's largest measured size and the request.
     over_s : float
-        Seconds beyond the budget and its allowance; at most 0 where it was kept.
+        Seconds beyond the budget and the allowed overrun; at most 0 for none.
     unmeasured : tuple of str
-        Backends without total or proof that would have won.
+        Backends faster than the pick that were neither measured completely nor excluded.
     """
 
     seed: int
@@ -88,7 +91,7 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
     cores = int(log_uniform(rng, 1, 128))
     memory = min(log_uniform(rng, 5e9, 5e11), 4e10 * cores)
     cache = int(log_uniform(rng, 1 << 20, 1.1e9))
-    guest = rng.random() < 0.25  # a guest sees its host's cache and gets a share or nothing
+    guest = rng.random() < 0.25  # a guest uses a small share of its host's cache
     names = CPU + (GPU if gpu else ())
     device = log_uniform(rng, 3e11, 3e12)
     libraries = {
@@ -123,7 +126,7 @@ def draw_costs(
     device: float,
     budget: float,
 ) -> Costs:
-    """Draw a backend's costs: its library's import, and costs of its own."""
+    """Draw a backend's costs; the backends of a library share its import time."""
     parsed = Name.parse(name)
     gpu = parsed.device != "cpu"
     compiles = 0.0
@@ -147,7 +150,7 @@ def draw_costs(
 
 
 def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
-    """Draw a request, of a microsecond's data up to most of the memory."""
+    """Draw a request, with 100 rows up to a quarter of the memory."""
     features = int(rng.choice([1, 1, 4, 32, 200]))
     row = step_bytes(1, features, "float32")
     rows = int(log_uniform(rng, 100, machine.memory_bytes / 4 / row))
@@ -157,7 +160,7 @@ def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
 
 
 def play(seed: int) -> Game:
-    """Play one game; 18 backends get half as much time again as 14."""
+    """Play one game; with a GPU's 18 backends, the budget is 1.5 times as large."""
     rng = np.random.default_rng(seed)
     gpu = bool(rng.random() < 0.3)
     budget = float(rng.choice([60.0, 60.0, 120.0])) * (1.5 if gpu else 1.0)
@@ -175,7 +178,7 @@ def play(seed: int) -> Game:
 
 
 def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Generator) -> Game:
-    """Hold a game's answer against the truth."""
+    """Compare a game's answer with the true costs."""
     known, request = explorer.known, explorer.known.request
     answer = recommend(list(known.models.values()), request, explorer.unmeasured())
     cases = {b: Case(b, request.rows, request.features, "float32") for b in machine.costs}
@@ -217,7 +220,7 @@ def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Genera
 
 
 def summary(games: Sequence[Game]) -> dict[str, float]:
-    """Return the figures that the check goes by."""
+    """Return the figures that decide the check."""
     regrets = np.array([r for g in games for r in (g.regret, g.loop_regret)])
     far = {
         name: [g.spread for g in games if low <= g.beyond < high]
@@ -238,7 +241,7 @@ def summary(games: Sequence[Game]) -> dict[str, float]:
 
 
 def good(figures: dict[str, float]) -> bool:
-    """Return whether the figures pass."""
+    """Return whether the figures pass the check."""
     within = all(figures[name] <= limit for name, limit in LIMITS.items())
     low, high = COVERAGE
     return within and low <= figures["coverage"] <= high and not figures["over budget"]

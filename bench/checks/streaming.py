@@ -21,20 +21,20 @@ BACKEND = "numba:parallel"
 """The backend whose steps are timed."""
 
 FEATURES = 1, 2, 4, 32
-"""Features of the files: the cost of a row depends on the kernel that sums over it."""
+"""Numbers of features of the files; the kernel and its cost per row depend on them."""
 
 READ_BYTES = 64 << 20
-"""Bytes that the baseline reads at a time."""
+"""Bytes per read of the baseline."""
 
 SPEED = 0.8
-"""Smallest speed of a step relative to reading the file once."""
+"""Smallest allowed speed of a step, relative to reading the file once."""
 
 
 def write_npy(folder: Path, source: Source) -> Path:
     """Write rows as an array of features and target.
 
-    Ordinary writes are used, as in `numpy.save`, because the system caches pages that were
-    written through a map differently.
+    The function uses ordinary writes, as `numpy.save` does, because the system caches the
+    pages of a written memory map differently.
     """
     path = folder / "rows.npy"
     header = {
@@ -52,7 +52,7 @@ def write_npy(folder: Path, source: Source) -> Path:
 
 
 def write_parquet(folder: Path, source: Source) -> Path:
-    """Write the same rows as columns, uncompressed because random floats do not compress."""
+    """Write rows as Parquet columns, uncompressed because random floats do not compress."""
     pa, parquet = _pyarrow()
     path = folder / "rows.parquet"
     names = [*(f"x{j}" for j in range(source.features)), "y"]
@@ -72,7 +72,7 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def read_npy(path: Path) -> None:
-    """Read a mapped array once, block by block, into the same memory."""
+    """Copy a mapped array once, block by block, into one buffer."""
     rows = np.load(path, mmap_mode="r")
     length = READ_BYTES // rows[:1].nbytes
     into = np.empty((length, rows.shape[1]), rows.dtype)
@@ -93,14 +93,14 @@ FORMATS: dict[str, tuple[Callable[[Path, Source], Path], Callable[[Path], None]]
     "npy": (write_npy, read_npy),
     "parquet": (write_parquet, read_parquet),
 }
-"""Format → how to write a file of it, and how the baseline reads one."""
+"""Format → function that writes a file, and function that reads it for the baseline."""
 
 
 def streaming(kind: str, source: Source, folder: Path) -> Finding:
-    """Compare a step over a file with reading it once, both from a warm file cache."""
+    """Compare a step over a file with one read of the file, both from a warm file cache."""
     write, read = FORMATS[kind]
     path = write(folder, source)
-    with path.open("rb") as file:  # else the system still writes while steps are timed
+    with path.open("rb") as file:  # so that the system does not write while steps are timed
         os.fsync(file.fileno())
     descent = Streamed(open_backend(BACKEND), open_source(path), LEARNING_RATE)
     start = np.ones(source.features)

@@ -12,24 +12,27 @@ ROUNDS = 9
 """Fewest rounds of a comparison."""
 
 ROUNDS_S = 15.0
-"""Fewest seconds of a comparison. On a shared machine two cores may do the work of one for
-some seconds, and a side that uses a single core does not notice."""
+"""Shortest time of a comparison, in seconds.
+
+On a shared machine, two cores may do the work of one for some seconds. Such a phase slows
+only a side that uses both cores, so a comparison must last longer.
+"""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Two sides, timed alternately.
+    """The times of two sides that were timed alternately, and their limits.
 
     Attributes
     ----------
     what : str
-        The comparison in a few words.
+        Description of the comparison in a few words.
     mine, other : list of float
         Seconds of each round.
     bound : float or None
-        Limit of the ratio; None for no limit.
+        Limit of the ratio: a lower one if `least`, else an upper one; None for no limit.
     least : bool
-        Whether a larger ratio is better.
+        Whether `ratio` is a speed, which should be large, or a time, which should be small.
     most_s : float
         Largest median of `mine`, in seconds.
     """
@@ -49,7 +52,7 @@ class Finding:
 
     @property
     def good(self) -> bool:
-        """Whether ratio and time keep their limits."""
+        """Whether the ratio and the time are within their limits."""
         if median(self.mine) > self.most_s:
             return False
         if self.bound is None:
@@ -68,7 +71,7 @@ class Finding:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time one call."""
+    """Return the seconds of one call."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -84,7 +87,7 @@ def alternate(
     steps: int = 1,
     most_s: float = math.inf,
 ) -> Finding:
-    """Time `steps` of both sides, one after the other, after one warm-up round."""
+    """Time both sides in turn, each call taking `steps` steps, after one warm-up round."""
     mine(), other()
     rounds: list[tuple[float, float]] = []
     until = time.perf_counter() + ROUNDS_S

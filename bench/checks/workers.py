@@ -1,4 +1,4 @@
-"""Workers of a Dask cluster compared with plain processes and with one worker."""
+"""Compare the workers of a Dask cluster with plain processes and with one worker."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ from bench.checks.timed_ratio import Finding, alternate, seconds
 from bench.measure.verify import LEARNING_RATE
 
 OVERHEAD = 1.3
-"""Largest time of a step of Dask's workers relative to plain processes."""
+"""Largest allowed time of a step of Dask's workers, relative to plain processes."""
 
 EFFICIENCY = 0.9
-"""Smallest speed of each of two workers relative to one alone."""
+"""Smallest allowed speed of each of two workers, relative to one worker alone."""
 
 WITHOUT_TORCH_S = 6e-3
-"""Largest time of a step, in seconds, of two workers whose sums the client adds up."""
+"""Largest allowed seconds per step of two workers whose sums the client adds up."""
 
 SMALL = Generated(1000, 32)
-"""Rows whose sums take no time, so that a step shows its overhead."""
+"""Rows so few that a step consists almost entirely of overhead."""
 
 STEPS = 300
-"""Steps of a round that measures overhead."""
+"""Steps per round when the overhead is measured."""
 
 WEAKLY_SCALED = (
     ("numba", 500_000, 128, EFFICIENCY),
     ("numpy:blocked", 5_000_000, 8, None),
     ("numba:parallel", 1_000_000, 32, None),
 )
-"""Kernel, rows per worker, features, and the smallest efficiency.
+"""Kernel, rows per worker, features, and the smallest allowed efficiency; None for no limit.
 
-Only Numba's plain loop, which arithmetic bounds, must reach one. Two workers share their
-machine's memory, so kernels that memory bounds are shown beside two plain processes."""
+Only Numba's plain loop has a limit, because arithmetic bounds it. Memory bounds the other
+kernels, and two workers share the memory of their machine. Their figures are therefore
+shown beside the figures of two plain processes.
+"""
 
 
 @contextmanager
 def workers(count: int) -> Iterator[None]:
-    """Start workers of one thread each for the ``dask`` backends."""
+    """Start `count` workers with one thread each for the ``dask`` backends."""
     import dask
     from distributed import LocalCluster
 
@@ -72,7 +74,7 @@ def workers(count: int) -> Iterator[None]:
 def plain_rank(
     number: int, count: int, port: int, kernel: str, source: Source, orders: Connection
 ) -> None:
-    """Take steps as one rank of a gloo group, as many as each order says."""
+    """Take steps as one rank of a gloo group; each order is a number of steps."""
     import torch
     from torch import distributed as dist
 
@@ -94,7 +96,7 @@ def plain_rank(
 
 @contextmanager
 def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
-    """Start processes without Dask that share the rows; yield a function that takes steps."""
+    """Start plain processes that share the rows; yield a function that takes steps."""
     import socket
 
     with socket.socket() as free:
@@ -138,7 +140,7 @@ def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[in
 
 
 def overhead() -> Iterator[Finding]:
-    """Compare a step of two Dask workers with one of two plain processes."""
+    """Compare a step of two Dask workers with a step of two plain processes."""
     with workers(2), plain_ranks(2, "numpy:blocked", SMALL) as plain:
         descent: Any = open_backend("dask:numpy").place(SMALL.load(), LEARNING_RATE)
         start = np.zeros(SMALL.features)
@@ -169,7 +171,7 @@ def overhead() -> Iterator[Finding]:
 def weak_scaling(
     kernel: str, rows: int, features: int, least: float | None
 ) -> Iterator[Finding]:
-    """Compare 2·n rows on two workers with n rows on one, and the same for plain processes."""
+    """Compare 2·n rows on two workers with n rows on one, then repeat with plain processes."""
     steps = 20
     what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half on 1"
     for ranks, named in ((dask_ranks, "workers"), (plain_ranks, "plain processes")):

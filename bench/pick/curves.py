@@ -103,7 +103,7 @@ class Curve:
 
 
 class Timed(Protocol):
-    """Anything that has a time for a number of rows."""
+    """Interface of an object that predicts seconds from a number of rows."""
 
     def at(self, rows: float) -> float:
         """Return the seconds."""

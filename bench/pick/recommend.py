@@ -282,7 +282,7 @@ def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover
                 for n in grid
             ]
         )
-        # The bounds: the last size where b is rarely faster, the first where b nearly always is.
+        # Bounds: the last size where b is rarely faster, the first where b nearly always is.
         below, above = wins[: i + 1] <= 1 - COVERAGE, wins[i + 1 :] >= COVERAGE
         low = grid[np.flatnonzero(below)[-1]] if below.any() else grid[0]
         high = grid[i + 1 + np.flatnonzero(above)[0]] if above.any() else grid[-1]
