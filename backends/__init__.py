@@ -1,4 +1,4 @@
-"""The descents: one least-squares problem, written for each array library.
+"""Gradient descent on one problem, written for each array library.
 
 Importing this package loads NumPy and nothing else; a library is imported
 when one of its backends is opened.

@@ -1,7 +1,7 @@
-"""The catalogue of backends: list them, say which can run here, and open one.
+"""The catalogue of backends: functions to list, check and open them.
 
-Nothing here imports an array library. A `Library` names the module that does; it is
-imported when one of the library's backends is opened or its devices are listed.
+This module imports no array library. A `Library` names the module that imports one. That module
+is loaded when one of the library's backends is opened or its devices are listed.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ class Entry:
 
     @property
     def available(self) -> bool:
-        """Whether the backend can run on this machine now."""
+        """Return whether the backend can run on this machine now."""
         return not self.reason
 
 
 def entries(patterns: Iterable[str] = ("*",), loss: Loss = SQUARED_ERROR) -> list[Entry]:
     """List the backends of every library whose name may match one of the patterns.
 
-    Only those libraries are imported. A backend that does not work for the loss cannot run.
+    Other libraries are not imported. A backend that does not work for the loss is listed as
+    unable to run.
     """
     return [
         replace(entry, reason=entry.reason or reason_against(entry.name, loss))
@@ -101,14 +102,14 @@ def select(
     """Return the backends that the patterns name, each once, in the patterns' order.
 
     A pattern is a backend's name or a shell pattern over names such as ``torch*``. A shell
-    pattern leaves out backends that cannot run here; for a name this is an error. If
-    `devices` are given, only backends on these devices are returned, and a name without a
-    device stands for the backend on each of them.
+    pattern leaves out backends that cannot run here; a name of such a backend is an error. If
+    `devices` are given, only backends on these devices are returned. A name without a device
+    then stands for the backend on each of these devices.
 
     Raises
     ------
     BackendError
-        A name is unknown or its backend cannot run here, or a pattern matches nothing.
+        A name is unknown, its backend cannot run here, or a pattern matches nothing.
     """
     chosen: dict[Name, None] = {}
     devices = list(devices)
@@ -183,7 +184,7 @@ def devices(library: Library, technique: str = "") -> Mapping[str, str]:
         return {"cpu": ""}
     try:
         return cast(Mapping[str, str], listed(technique))
-    except Exception as error:  # whatever a library raises whose devices do not answer
+    except Exception as error:  # a library whose devices do not answer may raise anything
         raise probe.failure(library, first_line(error)) from error
 
 
@@ -208,7 +209,7 @@ def check(name: Name, loss: Loss = SQUARED_ERROR) -> Name:
 
 
 def check_loss(name: Name, loss: Loss) -> None:
-    """Raise BackendError where a backend does not work for a loss."""
+    """Raise BackendError if a backend does not work for a loss."""
     if reason := reason_against(name, loss):
         raise BackendError(f"{name}: {reason}")
 
@@ -224,7 +225,7 @@ class _Opened:
 
     @property
     def reads_pairs(self) -> bool:
-        """Whether interleaved (x, y) pairs are as fast for it as two separate arrays."""
+        """Return whether the technique sums interleaved (x, y) pairs as fast as two arrays."""
         return getattr(self.technique, "reads_pairs", False)
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
@@ -243,8 +244,8 @@ def open_backend(name: str | Name) -> Backend:
     Raises
     ------
     BackendError
-        The name is unknown. MissingLibraryError: the library is not installed or does not
-        import. DeviceError: there is no such device here.
+        The name is unknown. MissingLibraryError: the library is not installed or cannot be
+        imported. DeviceError: this machine does not have the device.
     """
     parsed = check(name if isinstance(name, Name) else Name.parse(name))
     library = libraries()[parsed.library]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Weights = NDArray[np.float64]
-"""Type of w where a backend takes or returns it: float64, (d,), for data of any dtype."""
+"""Type of a w that a backend takes or returns: float64, shape (d,), for data of any dtype."""
 
 
 class DescentbenchError(Exception):
@@ -18,7 +18,7 @@ class ProblemError(DescentbenchError):
 
 
 class BackendError(DescentbenchError):
-    """No such backend, or it cannot run here."""
+    """The backend does not exist, or cannot run here."""
 
 
 class MissingLibraryError(BackendError):

@@ -1,7 +1,8 @@
 """Gradient descent over XᵀX and Xᵀy, which replace the rows for squared error.
 
-Each library only makes the sums. The steps, which cost O(d²), and the loss are the same
-for all; a library has a loop of its own where that was measured to be faster.
+Each library computes only the sums. The steps, which cost O(d²), and the loss are written here
+for all libraries. A library has its own loop of steps where a measurement showed that loop to
+be faster.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ Sums = tuple[Weights, float]
 """``Xᵀ(y − X·w)``, (d,), and ``Σ(y − X·w)²``, float64."""
 
 LEAST_SHARE = 1e-8
-"""Smallest share of a loss in the terms whose difference it is: their rounding errors, of
-about 1e-14, then leave the loss five digits or more."""
+"""Smallest ratio of a loss to the expansion's terms, whose difference the loss is. The terms'
+rounding errors of about 1e-14 then leave the loss five correct digits or more."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
-"""The smallest share for one float32 feature. NumPy sums such rows in float32 at first, which
-was measured to be wrong by up to 6e-9; the loss keeps five digits, too."""
+"""Smallest ratio for one float32 feature. NumPy sums pieces of such rows in float32, with
+measured errors of up to 6e-9; the loss keeps five correct digits, too."""
 
 BLOCK_BYTES = 1 << 20
 """Size in bytes of a float64 copy of some rows: small enough for a second-level cache."""
@@ -35,10 +36,10 @@ BLOCK_BYTES = 1 << 20
 class GramDescent(ABC):
     """A descent over sums that replace the rows.
 
-    The loss is a quadratic function of w. It is expanded about a point, at first w = 0,
-    where the sums give it. Where it is much smaller than the terms of that expansion, they
-    cancel: then the rows are read once more, and the new point is the w that is asked for.
-    A loss is therefore never negative, and is accurate relative to its own value.
+    The loss is a quadratic function of w. The sums give its expansion about a point, at first w
+    = 0. If the loss is much smaller than the expansion's terms, the terms cancel. The rows are
+    then read again, and the expansion is moved to the requested w. A loss is therefore never
+    negative, and its relative error is small.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class GramDescent(ABC):
     rows : int
         Number of rows.
     dtype : str
-        The data's dtype, which bounds the errors of the sums.
+        The data's dtype; the errors of the sums depend on it.
     """
 
     def __init__(self, moments: Moments, learning_rate: float, rows: int, dtype: str) -> None:
@@ -60,7 +61,7 @@ class GramDescent(ABC):
 
     @abstractmethod
     def residual_sums(self, w: Weights) -> Sums:
-        """Sum over the rows themselves."""
+        """Return the sums of the residuals at w, from another pass over the rows."""
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)

@@ -1,8 +1,8 @@
-"""The contract between a backend and everything that runs, times or picks it.
+"""The contract between backends and the code that runs, times or picks them.
 
-A technique is a class that a `Library` of the catalogue names; it is called as `Place`
-says and its objects are a `Descent`. Nothing has to be inherited: mypy checks the types,
-and ``tests/support/contract.py`` checks the behaviour.
+A technique is a class that a `Library` of the catalogue names. The class is called as `Place`
+says, and its objects have the methods of `Descent`. No base class is needed: mypy checks the
+types, and ``tests/support/contract.py`` checks the behaviour.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class Descent(Protocol):
     """A problem that was placed on a device and is ready to descend.
 
-    X, y and the products with them have the data's dtype. w is float64 at this boundary
-    and between steps: d values cost nothing beside n·d, and a float32 w would stop moving
-    once a step is smaller than half its last bit. Because this holds for every backend,
-    all backends do the same work.
+    X, y and the products with them have the data's dtype. w is float64 in these methods and
+    between steps: d values cost little compared with n·d, and a float32 w would stop moving
+    once a step is smaller than half its last bit. These dtypes hold for every backend, so all
+    backends do equal work.
     """
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
@@ -63,9 +63,9 @@ class Backend(Protocol):
         ...
 
     def peak_device_bytes(self) -> int | None:
-        """Return the most device memory held so far in this process, in bytes.
+        """Return the largest device memory held so far by this process, in bytes.
 
-        None on the host, whose memory is the process's own.
+        The result is None on the CPU, where the process's own memory is measured instead.
         """
         ...
 

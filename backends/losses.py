@@ -1,10 +1,10 @@
-"""Losses: what a descent minimises, written once for every library.
+"""Losses that a descent minimises, each written once for all libraries.
 
-``L(w) = mean(loss(p, y))`` with the prediction ``p = x·w``. A loss is a few functions of
-``(xp, p, y)``, where ``xp`` is the namespace of an array library (numpy, jax.numpy, or
-the one of a backend) and p and y are arrays, scalars or vectors of it. A function may use
-``+ − × ÷``, comparisons, and xp's ``exp``, ``log``, ``log1p``, ``abs``, ``where``,
-``minimum``, ``maximum``, ``clip`` and ``tanh``.
+``L(w) = mean(loss(p, y))`` with the prediction ``p = x·w``. A loss is a few functions of ``(xp,
+p, y)``, where ``xp`` is the namespace of an array library (numpy, jax.numpy, or a backend's
+own) and p and y are arrays, scalars or vectors of this library. A function may use ``+ − × ÷``,
+comparisons, and xp's ``exp``, ``log``, ``log1p``, ``abs``, ``where``, ``minimum``, ``maximum``,
+``clip`` and ``tanh``.
 
 The losses have the names that scikit-learn gives them. Their formulas are those of
 ``sklearn._loss``, except that ``squared_error`` has no factor ½, as in the tutorial.
@@ -32,7 +32,7 @@ Pointwise = Callable[[Any, Any, Any], Any]
 Floats = NDArray[np.floating[Any]]
 
 _CHECK_ROWS = 1 << 20
-"""Targets that are checked at a time: 8 MB of float64, so that a mask stays small."""
+"""Number of targets checked at a time: 8 MB of float64, with a mask of 1 MB."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Loss:
     Attributes
     ----------
     name : str
-        Unique; for a loss of the user's own it ends in a hash of the file.
+        Unique name; the name of a user's own loss ends in a hash of the file.
     value : callable
         ``value(xp, p, y)``, the loss of each row. Backends that differentiate use it.
     slope : callable, optional
@@ -51,10 +51,10 @@ class Loss:
     scale : float
         Constant factor of the slope. It is applied to the sums instead of every row.
     curvature : float, optional
-        Largest second derivative of the value with respect to p. Without it there is no
-        learning rate that is safe for all data.
+        Largest second derivative of the value with respect to p. A loss without this bound has
+        no learning rate that is safe for all data.
     accepts : callable, optional
-        ``accepts(y)`` tells for every target whether the loss is defined there.
+        ``accepts(y)`` returns for every target whether the loss is defined.
     domain : str
         The accepted targets in words.
     targets : callable, optional
@@ -72,7 +72,7 @@ class Loss:
     targets: Callable[[Floats, Floats], Floats] | None = None
 
     def check(self, y: Floats, first_row: int = 0) -> None:
-        """Raise ProblemError, with the row, where the loss is not defined for a target.
+        """Raise ProblemError, with the row, if the loss is not defined for a target.
 
         Rows are counted from `first_row`; the first row of the data is row 1.
         """
@@ -140,7 +140,7 @@ def _binary_targets(z: Floats, u: Floats) -> Floats:
 
 
 def _count_targets(z: Floats, u: Floats) -> Floats:
-    """Return Poisson counts of rate exp(z/2), by inversion of the distribution function."""
+    """Return Poisson counts with rate exp(z/2), by inverting the distribution function."""
     rate = np.exp(np.clip(z, -4.0, 4.0) / 2)
     term = np.exp(-rate)
     below, count = term.copy(), np.zeros_like(rate)
@@ -184,7 +184,7 @@ NAME = re.compile(r"[A-Za-z_]\w*(-[0-9a-f]{8})?")
 
 
 def find(text: str) -> Loss:
-    """Return the loss of that name, or import the user's own from ``FILE.py:NAME``.
+    """Return the built-in loss of this name, or import a user's loss from ``FILE.py:NAME``.
 
     NAME is a `Loss`, an object with the same fields, of which only ``value`` is required,
     or a function ``value(xp, p, y)``.
@@ -192,7 +192,7 @@ def find(text: str) -> Loss:
     Raises
     ------
     ProblemError
-        There is no such loss, or the file cannot be imported.
+        The loss does not exist, or the file cannot be imported.
     """
     if text in LOSSES:
         return LOSSES[text]
@@ -207,7 +207,7 @@ def find(text: str) -> Loss:
 
 @dataclass(frozen=True)
 class _Own(Loss):
-    """A loss of the user's own; another process makes it from the file's text."""
+    """A user's own loss; another process recreates the loss from the file's text."""
 
     source: bytes = b""
     file: str = ""
@@ -241,7 +241,7 @@ def _from_source(source: bytes, file: str, name: str) -> Loss:
 
 
 def _import(source: bytes, file: str, label: str) -> None:
-    """Import the text of a file as a module; the file itself may be on another machine."""
+    """Import the text of a file as a module; the file may be on another machine."""
     module = ModuleType(label)
     module.__file__ = file
     sys.modules[label] = module

@@ -14,7 +14,7 @@ from backends.errors import BackendError
 GRAM = "gram"
 """Name of the technique, in any library, that replaces the rows by XᵀX and Xᵀy.
 
-It exists for squared error alone."""
+The technique exists for squared error only."""
 
 
 @dataclass(frozen=True)
@@ -28,30 +28,30 @@ class Library:
     name : str
         The library's part of a backend's name.
     module : str
-        The module to import first; it may import the library. Two functions are looked up
-        there, and both may be missing: ``devices(technique)`` returns the devices by name,
-        each with the reason why it cannot be used ("" if it can), by default the CPU alone;
-        ``peak_device_bytes(device)`` returns the most device memory held so far, or None.
+        The module to import first; it may import the library. Two functions of this module are
+        used, and both may be missing: ``devices(technique)`` returns the devices by name, each
+        with the reason why it cannot be used ("" if it can), by default the CPU alone;
+        ``peak_device_bytes(device)`` returns the largest device memory held so far, or None.
     techniques : mapping of str to str
-        Technique → its class, ``"module:Class"``, or ``"Class"`` if it is in `module`. The
+        Technique → its class, ``"module:Class"``, or ``"Class"`` for a class in `module`. The
         plain technique has the empty name. The class is called as `interface.Place` says.
     needs : str
-        The library's own import name; by default `name`.
+        Import name of the library; by default `name`.
     install : str
         The command that installs the library.
     variables : tuple of str
-        Patterns of the environment variables that may hinder the library from starting.
+        Patterns of environment variables that may keep the library from starting.
     risky : tuple of str
-        Those variables that may end or stop the whole process. If one is set, the library
-        is started in a child process first.
+        Variables that may end or stop the whole process. If one of these is set, the library is
+        started in a child process first.
     distributed : bool
         Whether its backends run in other processes and accept a `Source` in place of a
         `Problem`.
     by_slope : tuple of str
         Techniques that work for every loss with a slope.
     by_value : tuple of str
-        Techniques that work for every loss, because they differentiate its value. All
-        others work for squared error only.
+        Techniques that differentiate the value of a loss and so work for every loss. All
+        techniques in neither list work for squared error only.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Library:
 
     @property
     def imports(self) -> str:
-        """The top-level module whose import time is the library's import time."""
+        """Name of the top-level module whose import is timed as the library's import."""
         return self.needs or self.name
 
     def place_of(self, technique: str) -> tuple[str, str]:
@@ -103,12 +103,12 @@ class Name:
 
     @property
     def distributed(self) -> bool:
-        """Whether the backend runs on the workers of a cluster."""
+        """Return whether the backend runs on the workers of a cluster."""
         return libraries()[self.library].distributed
 
     @property
     def least_squares_only(self) -> bool:
-        """Whether the technique works for squared error only."""
+        """Return whether the technique works for squared error only."""
         return self.technique == GRAM
 
     def __str__(self) -> str:

@@ -18,11 +18,11 @@ FEW_COLUMNS = 8
 """Largest number of features whose products `gram_of` sums column by column."""
 
 PIECE_ROWS = 256
-"""Rows of one feature that `line_gram_of` sums in the data's dtype: few enough that the
+"""Rows of one feature that `line_gram_of` sums in the data's dtype. With so few rows, the
 rounding errors of a piece stay near the dtype's precision."""
 
 BLOCK_PIECES = 1 << 10
-"""Pieces in a block of `line_gram_of`: 1 MB of float32 x and as much y."""
+"""Pieces in a block of `line_gram_of`: 1 MB of float32 x and 1 MB of y."""
 
 
 def slope_of(loss: Loss) -> Pointwise:
@@ -34,12 +34,12 @@ def slope_of(loss: Loss) -> Pointwise:
 class Plain:
     """The tutorial's listing: predict, derive the gradient by hand, update.
 
-    ``np.mean`` sums pairwise and keeps its digits. BLAS's ``xᵀ @ r`` sums row after row, so
-    it gets chunks of rows, whose sums are added in float64.
+    ``np.mean`` sums pairwise and loses no digits. BLAS's ``xᵀ @ r`` sums row after row. It is
+    therefore called for chunks of rows, whose sums are added in float64.
     """
 
     CHUNK_ROWS = 1 << 16
-    """Rows that BLAS sums in the data's dtype: with more, float32 would lose digits."""
+    """Rows that BLAS sums in the data's dtype: with more rows, float32 would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.x = np.ascontiguousarray(problem.x)
@@ -79,7 +79,7 @@ class Plain:
 
 @cache
 def numpys_blas() -> ThreadpoolController:
-    """Return the controller of BLAS's threads; finding it takes a while, so it is cached."""
+    """Return the controller of BLAS's threads; it is cached, because finding it is slow."""
     return ThreadpoolController().select(user_api="blas")
 
 
@@ -91,15 +91,15 @@ def most_threads() -> int:
 class Blocked(Plain):
     """The hand-derived gradient over blocks that stay in cache, on all threads.
 
-    Each thread takes a share of the blocks. This works because NumPy releases the
-    interpreter's lock: ``dot`` always does, ``matmul`` only if it writes 500 values or more.
-    BLAS is limited to one thread meanwhile, because on so little work its threads would only
-    wait for each other. Sums within a block have the data's dtype, sums over blocks are
-    float64. Few features are stored by column, because products along short rows are slow.
+    Each thread takes a share of the blocks. This works because NumPy releases the interpreter's
+    lock: ``dot`` always does, ``matmul`` only if it writes 500 values or more. During a step
+    BLAS is limited to one thread, because on blocks this small its threads would only wait for
+    each other. Sums within a block have the data's dtype, sums over blocks are float64. Few
+    features are stored by column, because products along short rows are slow.
     """
 
     BLOCK_BYTES = 1 << 20
-    """Size of a block of X in bytes: it stays in a second-level cache."""
+    """Size of a block of X in bytes: a block stays in a second-level cache."""
 
     SLOPE_BYTES = 1 << 18
     """Largest size in bytes of a block's predictions where the slope needs temporaries: a few
@@ -109,7 +109,8 @@ class Blocked(Plain):
     """Largest number of features that are stored by column."""
 
     SERIAL_BYTES = 1 << 23
-    """Data size in bytes below which one thread is faster: waking others takes longer."""
+    """Data size in bytes below which one thread is faster, because waking others takes too
+    long."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -123,7 +124,8 @@ class Blocked(Plain):
         shares = [blocks[i::threads] for i in range(threads)]
         self.by_column = 2 <= problem.features <= self.MOST_COLUMNS
         if self.by_column:
-            # Each block's columns side by side, (d, rows), one block after the other.
+            # Store the columns of each block contiguously, (d, rows), one block after the
+            # other.
             self.blocks = {b.start: np.ascontiguousarray(self.x[b].T) for b in blocks}
         longest = min(rows, len(self.y))
         self.shares = [(share, np.empty(longest, self.x.dtype)) for share in shares]
@@ -138,7 +140,7 @@ class Blocked(Plain):
     def gradient(self, w: ArrayLike) -> Weights:
         w = np.asarray(w, dtype=np.float64)
         cast = w.astype(self.x.dtype)
-        if len(self.shares) == 1:  # the lists of `in_threads` take a fifth of a small step
+        if len(self.shares) == 1:  # building lists in `in_threads` takes 20 % of a small step
             return self._sums(cast, self.shares[0])
         total: Weights = reduce(np.add, in_threads(partial(self._sums, cast), self.shares))
         return total
@@ -168,8 +170,8 @@ class Blocked(Plain):
 def gram_of(x: Array, y: Array) -> Array:
     """Return the float64 Gram matrix of x, (n, d), with y as one more column.
 
-    Few columns are multiplied one by one: at d = 1 this is three times faster than BLAS's
-    syrk, which is made for large matrices.
+    Few columns are multiplied one by one: at d = 1 these products are three times faster than
+    BLAS's syrk, which is made for large matrices.
     """
     n, d = x.shape
     if d > FEW_COLUMNS:
@@ -184,7 +186,7 @@ def gram_of(x: Array, y: Array) -> Array:
 
 
 def line_gram_of(x: Array, y: Array) -> Array:
-    """Return the Gram matrix of one feature, x of shape (n,), and y, without conversion.
+    """Return the Gram matrix of one feature, x of shape (n,), and y, without converting them.
 
     BLAS sums short pieces in the data's dtype, many pieces in one call; the sums of the
     pieces are added in float64. The first call reads a block from memory, the other two
@@ -209,19 +211,20 @@ def line_gram_of(x: Array, y: Array) -> Array:
 class Gram(ProblemGram):
     """One pass for XᵀX and Xᵀy, then steps that cost O(d²); squared error only.
 
-    Blocks are converted to float64 while they are in cache. For many features ``xᵀ @ x`` is
-    BLAS's syrk, half the work of a product of two matrices.
+    Blocks are converted to float64 while they are in cache. For many features ``xᵀ @ x`` calls
+    BLAS's syrk, which does half the work of a product of two matrices.
 
-    With one feature and many rows, pieces of the rows are summed in the data's dtype: their
-    errors average out below those of a loop. With several features the errors of XᵀX would
-    grow with its condition number, and those of a loop do not.
+    With one feature and many rows, pieces of the rows are summed in the data's dtype: the
+    rounding errors average out and stay below those of a loop of steps. With several features
+    the blocks are float64, because rounding errors of XᵀX would be multiplied by the condition
+    number; those of a loop are not.
     """
 
     BLOCK_BYTES = 1 << 20
-    """Size in bytes of a block's float64 copy: it stays in a second-level cache."""
+    """Size in bytes of a block's float64 copy: the copy stays in a second-level cache."""
 
     MANY_ROWS = 1 << 18
-    """Rows of one feature from which pieces are summed in the data's dtype."""
+    """Number of rows, for one feature, from which pieces are summed in the data's dtype."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, self._moments_of(problem))

@@ -1,8 +1,9 @@
-"""Start a library in a child process, to learn whether it starts, and what hinders it.
+"""Start a library in a child process, to find out whether and why it does not start.
 
-Some environment variables end the process in which a library starts, or let it wait for
-minutes. If one of them is set, the library is first started in a child. After a failure,
-children without the variables that are set tell which of them is the cause.
+Some environment variables end the process in which a library starts, or delay the process for
+minutes. If one of these variables is set, the library is first started in a child. After a
+failure, the library is started again in children without one of the variables, to find the
+variable that is the cause.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from backends.errors import MissingLibraryError
 from backends.names import Library, first_line
 
 TIMEOUT_SECONDS = 60.0
-"""Time for a library to start in a child: ten times what the slowest one needs."""
+"""Timeout in seconds for a library's start in a child: ten times the slowest start measured."""
 
 PASSED = "DESCENTBENCH_STARTED_WITH"
-"""Variable that tells child processes which settings a library was started with already."""
+"""Environment variable that tells child processes the settings with which a library has
+started."""
 
 _CODE = """
 import importlib, json, sys
@@ -44,12 +46,12 @@ _FATAL = re.compile(r"F\d{4} \S+ +\d+ \S+\] (.*)")
 
 
 def check_first(library: Library) -> None:
-    """Start the library in a child if a variable is set that may end or stop the process.
+    """Start the library in a child if a variable that may end or stop the process is set.
 
     Raises
     ------
     MissingLibraryError
-        The library does not start there; the error names the reason and the variable.
+        The library does not start in the child; the error names the reason and the variable.
     """
     risky = _set_here(library.risky)
     settings = json.dumps({library.name: risky}, sort_keys=True)
@@ -75,7 +77,7 @@ def failure(library: Library, reason: str, what: str = "start") -> MissingLibrar
 
 
 def cause(library: Library, reason: str) -> list[str]:
-    """Return the variables without which the library starts: one, or all that are set.
+    """Return the variables whose removal lets the library start: one, or all that are set.
 
     The list is empty if no variable is the cause.
     """

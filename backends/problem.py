@@ -1,4 +1,4 @@
-"""The problem that every backend solves: the data, and the float64 answer."""
+"""The problem that every backend solves: the data, the loss, and the float64 answer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DTYPES = ("float32", "float64")
 """The dtypes that data may have."""
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-"""Largest relative error of w, by dtype, with which a result counts as correct."""
+"""Largest relative error of w, by dtype, for a correct result."""
 
 MOST_BYTES = 1 << 63
 """Upper limit of a data size in bytes: no file and no memory has addresses beyond it."""
 
 _CHECK_ROWS = 1 << 20
-"""Rows that are checked at once: their mask takes 1 MB for each feature."""
+"""Number of rows checked at once: the mask takes 1 MB for each feature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,8 @@ class Problem:
         Whether the caller knows that every value is finite and that the loss accepts every
         target; otherwise all of them are checked.
     single_pass : bool
-        Whether the rows are read only once, like a block of a stream. A backend then does
-        not copy them to another layout, because the copy would not pay off.
+        Whether the rows are read only once, like a block of a stream. A backend then does not
+        copy the rows to another layout, because the copy would take longer than it saves.
     loss : Loss
         The loss of a row; the descent minimises its mean.
 
@@ -89,22 +89,22 @@ class Problem:
 
     @property
     def rows(self) -> int:
-        """n."""
+        """Number of rows, n."""
         return len(self.y)
 
     @property
     def features(self) -> int:
-        """d; 1 for an x of shape (n,)."""
+        """Number of features, Number of features, d; 1 for an x of shape (n,)."""
         return 1 if self.x.ndim == 1 else self.x.shape[1]
 
     @property
     def dtype(self) -> str:
-        """``float32`` or ``float64``."""
+        """Name of the dtype, Name of the dtype, ``float32`` or ``float64``."""
         return self.x.dtype.name
 
     @property
     def bytes_per_step(self) -> int:
-        """Bytes that a step has to read at least: X and y once."""
+        """Smallest number of bytes that a step has to read: X and y once."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @cached_property
@@ -134,7 +134,7 @@ def make_problem(
 
 
 def check_finite(x: Array, y: Array, first_row: int = 0) -> None:
-    """Raise ProblemError if a value is not finite; row numbers start after `first_row`."""
+    """Raise ProblemError if a value is not finite; `first_row` is added to the row number."""
     for name, values in (("x", x), ("y", y)):
         _check_finite(name, values, first_row)
 

@@ -1,8 +1,8 @@
-"""The float64 answer that every backend is checked against.
+"""The float64 answer with which every backend's result is compared.
 
 One pass over the data gives the Gram matrix. The minimum, the k-th iterate and the largest
 stable learning rate follow from its eigenvectors, without taking a single step. The loss is
-summed over the rows, because its terms in the Gram matrix cancel where it is small.
+summed over the rows, because the terms of a small loss in the Gram matrix cancel.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Block = tuple[NDArray[np.floating], NDArray[np.floating]]
 """Rows of X, (k,) or (k, d), and of y, (k,)."""
 
 _BLOCK_BYTES = 8 << 20
-"""Size in bytes of the float64 copy of some rows, with the memory that Python adds."""
+"""Size in bytes of the float64 copy of a piece of rows, with Python's overhead."""
 
 _OVERHEAD_BYTES = 4096
-"""Upper bound in bytes of what Python adds: array headers and a generator."""
+"""Upper bound in bytes of Python's overhead: array headers and a generator."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Second moments of the rows in float64, and the results that follow from them.
+    """Second moments of the rows in float64, and results computed from these moments.
 
     Attributes
     ----------
@@ -37,9 +37,8 @@ class Reference:
     moment : (d,) float64
         ``Xᵀy/n``.
     blocks : callable
-        Returns the rows in blocks; called again for each loss.
-    rows : int
-        n.
+        Returns the rows in blocks; called again for each evaluation of the loss.
+    rows : int Number of rows, n.
     """
 
     gram: Float64
@@ -54,7 +53,7 @@ class Reference:
 
     @classmethod
     def of_blocks(cls, blocks: Callable[[], Iterable[Block]], rows: int) -> Reference:
-        """Sum over blocks that hold `rows` rows in all; further rows of zeros add nothing."""
+        """Sum over blocks that hold `rows` rows in total; padding rows of zeros add nothing."""
         gram: Float64 | float = 0.0
         moment: Float64 | float = 0.0
         for x, y in _float64(blocks()):
@@ -65,7 +64,7 @@ class Reference:
     @cached_property
     def _eigen(self) -> tuple[Float64, Float64]:
         values, vectors = np.linalg.eigh(self.gram)
-        return np.maximum(values, 0.0), vectors  # a Gram matrix has none below 0
+        return np.maximum(values, 0.0), vectors  # a Gram matrix has no eigenvalue below 0
 
     @property
     def lipschitz(self) -> float:
@@ -74,12 +73,12 @@ class Reference:
 
     @property
     def largest_stable_rate(self) -> float:
-        """2/L: gradient descent on a quadratic diverges beyond it."""
+        """2/L: with a larger learning rate, gradient descent on a quadratic diverges."""
         return 2.0 / self.lipschitz if self.lipschitz > 0 else np.inf
 
     @cached_property
     def solution(self) -> Float64:
-        """w*, the minimum; if there are many, the one nearest to 0."""
+        """w*, the minimiser of the loss; the one of smallest norm if there are several."""
         values, vectors = self._eigen
         rank = values > values[-1] * len(values) * np.finfo(np.float64).eps
         along = (vectors.T @ self.moment)[rank] / values[rank]
@@ -88,12 +87,12 @@ class Reference:
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Float64:
         """Return w after `steps` steps from `w0`, in closed form.
 
-        Along an eigenvector of ``XᵀX/n`` with eigenvalue λ a step is the
-        affine map ``w ← a·w + 2·lr·c``, ``a = 1 − 2·lr·λ``, so that
-        ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``, with the limit ``2·lr·k·c`` at λ = 0.
+        Along an eigenvector of ``XᵀX/n`` with eigenvalue λ, a step is the affine map ``w ← a·w
+        + 2·lr·c`` with ``a = 1 − 2·lr·λ``. Therefore ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``; for λ = 0
+        the last term is its limit, ``2·lr·k·c``.
         """
         values, vectors = self._eigen
-        shrink = 2.0 * learning_rate * values  # a = 1 − shrink would round its digits away
+        shrink = 2.0 * learning_rate * values  # computing 1 − shrink would lose digits
         slow = shrink < 0.5
         with np.errstate(over="ignore", divide="ignore"):
             log = steps * np.log1p(-np.minimum(shrink, 0.5))

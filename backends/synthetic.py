@@ -22,17 +22,16 @@ def generate(
 ) -> Problem:
     """Return rows `start` to `stop` of the synthetic problem of a given size.
 
-    One feature is the classic tutorial: ``x = 10·i/n`` and
-    ``y = 2x + 2·uniform(0, 1)``, so that n = 100 gives x = 0, 0.1 … 9.9 and
-    the same learning rate converges at any n. More features are uniform in
-    [0, 10/√d), which keeps ``mean(‖x‖²)``, hence the largest curvature, at
-    the classic value of about 33 for every d.
+    One feature is the classic tutorial: ``x = 10·i/n`` and ``y = 2x + 2·uniform(0, 1)``, so
+    that n = 100 gives x = 0, 0.1 … 9.9 and one learning rate converges for any n. Several
+    features are uniform in [0, 10/√d). The mean of ‖x‖², and with it the largest curvature, is
+    then about 33 for every d, as in the tutorial.
 
-    A loss with targets of its own replaces y: it is given the line without noise,
-    standardised, and the noise.
+    A loss that defines `targets` replaces y: it computes targets from the standardised line
+    without noise, and from the noise.
 
-    A range of rows is bit-equal to the same range of the whole problem, because each
-    block of rows has its own random generator.
+    A generated range is bit-equal to that range of the whole problem, because each block of
+    rows has its own random generator.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ def generate(
     start, stop : int
         The range to generate; all rows by default.
     loss : Loss
-        The problem's loss, which may make its own targets.
+        The problem's loss, which may define the targets.
     """
     dtype = np.dtype(dtype)
     stop = rows if stop is None else stop
@@ -60,9 +59,10 @@ def generate(
         last = min(first + block, stop)
         rows_here = range(max(first, start), last)
         to = slice(rows_here.start - start, last - start)
-        # The seed's third word keeps a block's stream apart from the truth's.
+        # The third word of the seed separates a block's random numbers from those of the true
+        # w.
         rng = np.random.default_rng([seed, features, 1 + first // block])
-        # In the dtype itself: float32 draws are half the work.
+        # Draw in the data's dtype: float32 numbers are half the work.
         shape = (last - first, features + (features > 1))
         uniform: Array = rng.random(shape, dtype=dtype.type)[rows_here.start - first :]  # type: ignore[arg-type]
         line = _fill(x[to], uniform, truth, rows_here, rows)
@@ -72,7 +72,7 @@ def generate(
 
 
 def _truth(features: int, seed: int) -> Array:
-    """Return the w of the line without noise: the tutorial's 2, or random numbers."""
+    """Return the true w, without noise: the tutorial's 2, or random numbers."""
     if features == 1:
         return np.array([2.0])
     return np.asarray(1.0 + 2.0 * np.random.default_rng([seed, features]).random(features))
@@ -87,12 +87,12 @@ def _fill(x: Array, uniform: Array, truth: Array, here: range, rows: int) -> Arr
         line *= 2.0
         return line
     np.multiply(uniform[:, :-1], 10.0 / np.sqrt(features), out=x)
-    # Row sums, not a matrix product: BLAS rounds a row by its neighbours.
+    # Sum each row: BLAS's rounding of a row would depend on the rows beside it.
     return np.asarray((x * truth).sum(axis=1))
 
 
 def _targets(line: Array, noise: Array, truth: Array, loss: Loss) -> Array:
-    """Return the line with noise, or the targets that the loss makes of both."""
+    """Return the line with noise, or the targets that the loss computes from both."""
     if loss.targets is None:
         return line + 2.0 * noise
     features = len(truth)

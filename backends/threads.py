@@ -1,4 +1,4 @@
-"""Our own threads that call a library, and limits for the library's threads meanwhile."""
+"""Our own threads that call a library, and limits on the library's threads during calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Part = TypeVar("Part")
 
 @cache
 def pool(threads: int) -> ThreadPoolExecutor:
-    """Return a pool of `threads` threads; every call returns the same pool."""
+    """Return a pool of `threads` threads; later calls return the existing pool."""
     return ThreadPoolExecutor(threads)
 
 
@@ -37,7 +37,7 @@ def in_threads(
 ) -> list[Part]:
     """Call a function for every share, each in its own thread; return the results in order.
 
-    The calling thread takes the first share, because waking another thread takes tens of
+    The calling thread works on the first share, because waking another thread takes tens of
     microseconds.
 
     Parameters
@@ -47,7 +47,7 @@ def in_threads(
     shares : iterable
         At least one share.
     pool : callable
-        Returns an executor with the given number of threads, for the other shares.
+        Returns an executor for the other shares, with the given number of threads.
     """
     first, *others = shares
     handed = [pool(len(others)).submit(of, share) for share in others]
@@ -61,9 +61,9 @@ def bound(threads: int) -> None:
 
 
 def bound_here(threads: int) -> None:
-    """Limit Numba and PyTorch, which keep one limit for each calling thread, in this thread.
+    """Limit Numba and PyTorch in this thread; both keep a limit for each calling thread.
 
-    This costs nothing, whereas finding all BLAS libraries takes milliseconds.
+    This limit takes no time, whereas finding all BLAS libraries takes milliseconds.
     """
     if numba := sys.modules.get("numba"):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -23,7 +23,8 @@ class Arrays:
     """Dask's array: chunks on the workers, and one task graph for each step."""
 
     CHUNK_ROWS = 1 << 16
-    """Rows of a chunk. A product sums them in the data's dtype; more would lose digits."""
+    """Rows of a chunk. A product sums a chunk in the data's dtype; more rows would lose
+    digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         source = source_of(problem)
@@ -49,7 +50,7 @@ class Arrays:
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        assert self.row_loss.slope is not None  # noqa: S101 the catalogue has checked it
+        assert self.row_loss.slope is not None  # noqa: S101 the catalogue has checked the loss
         gradient = self.x.T @ self.row_loss.slope(np, self._prediction(w), self.y)
         return np.asarray(gradient.compute(), dtype=np.float64)
 
@@ -67,7 +68,7 @@ def _load(share: Share) -> tuple[Array, Array]:
 
 
 def _wait(client: Any, collections: list[Any]) -> None:
-    """Wait until all chunks are in place; raise the error of one that failed."""
+    """Wait until all chunks are in place; raise the error of a chunk that failed."""
     from distributed import wait
 
     wait(collections)

@@ -1,8 +1,8 @@
 """The Dask cluster of the ``dask`` backends: an existing one, or one on this machine.
 
-`DASK_SCHEDULER_ADDRESS`, Dask's own variable, names a scheduler. Without it an embedded
-cluster is started, which ends with this process; `DESCENTBENCH_WORKERS` and
-`DESCENTBENCH_WORKER_MEMORY` (bytes) limit it.
+`DASK_SCHEDULER_ADDRESS`, Dask's own variable, names a scheduler. If the variable is not set, an
+embedded cluster is started, which ends with this process. `DESCENTBENCH_WORKERS` and
+`DESCENTBENCH_WORKER_MEMORY` (bytes) limit the embedded cluster.
 """
 
 from __future__ import annotations
@@ -32,27 +32,30 @@ SCHEDULER, WORKERS, MEMORY = (
 )
 
 ANY_PORT = "127.0.0.1:0"
-"""Address of the scheduler's pages: any free port, because Dask warns if its own is taken."""
+"""Address of the scheduler's pages: any free port, because Dask warns if its default is in
+use."""
 
 QUIET = {
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.tick.interval": "1s",
     "distributed.worker.profile.enabled": False,
 }
-"""Settings by which Dask observes itself less often; by default this takes 5 % of a step while
-the ranks keep all processors busy."""
+"""Settings that make Dask monitor itself less often. With Dask's defaults, monitoring takes 5 %
+of a step while the ranks keep all processors busy."""
 
 MOST_WORKERS = 4
-"""Default number of workers of an embedded cluster: each kernel has its own threads, too."""
+"""Largest default number of workers of an embedded cluster. The kernel of each worker has
+several threads, so a few workers use all processors."""
 
 CONNECT_SECONDS = 10.0
-"""Timeout in seconds for the scheduler's answer, and then for the first worker."""
+"""Timeout in seconds for the scheduler's answer, and again for the first worker."""
 
 RESTART_SECONDS = 10.0
-"""Timeout in seconds for a new worker after all were lost; then the descent fails."""
+"""Timeout in seconds for a new worker after all workers were lost; then the descent fails."""
 
 ENOUGH_SECONDS = 5.0
-"""Seconds to wait for as many workers as before: a nanny restarts one within about two."""
+"""Seconds to wait for as many workers as before: Dask's nanny restarts a worker in about 2
+s."""
 
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Variables that set a library's number of threads on a worker."""
@@ -62,14 +65,14 @@ Worker = str
 
 
 class WorkerLostError(Exception):
-    """A worker, or the connection to it, went away."""
+    """A worker, or the connection to a worker, went away."""
 
 
 class _Client(Client):
     """A client that is closed at once if it does not start.
 
-    Dask leaves this to the garbage collector. The collector may run while the next client
-    holds the lock that closing needs, and then both wait for ever.
+    Dask leaves the closing to the garbage collector. The collector may run while the next
+    client holds the lock that closing needs; both clients would then wait for ever.
     """
 
     def start(self, **kwargs: Any) -> None:
@@ -87,7 +90,7 @@ def connect() -> Client:
     Raises
     ------
     BackendError
-        The scheduler does not answer, or it has no worker.
+        The scheduler does not answer, or has no worker.
     """
     address = os.environ.get(SCHEDULER)
     client = _connect_to(address) if address else _Client(_embedded())
@@ -109,7 +112,7 @@ def close() -> None:
         return
     client = connect()
     connect.cache_clear()
-    with contextlib.suppress(Exception):  # some of it may be gone already
+    with contextlib.suppress(Exception):  # a part of the cluster may be gone already
         if client.cluster is not None:
             client.cluster.close(timeout=5)
         client.close(timeout=5)
@@ -161,12 +164,12 @@ def workers(client: Client) -> dict[Worker, dict[str, Any]]:
 
     try:
         return dict(sorted(client.run_on_scheduler(known).items()))
-    except Exception as error:  # whatever a broken connection raises
+    except Exception as error:  # a broken connection may raise anything
         raise BackendError(f"the Dask scheduler is gone: {_line(error)}") from error
 
 
 def wait_again(client: Client, before: int) -> None:
-    """Wait for workers that replace lost ones; after `ENOUGH_SECONDS` fewer are enough.
+    """Wait until lost workers are replaced; after `ENOUGH_SECONDS`, accept fewer workers.
 
     Raises
     ------
@@ -184,7 +187,7 @@ def wait_again(client: Client, before: int) -> None:
 
 
 def check_versions(client: Client, library: str, among: Sequence[Worker]) -> None:
-    """Raise BackendError if a worker lacks a package or has another version than here."""
+    """Raise BackendError if a worker lacks a package, or has another version of one."""
     mine = versions(library)
     found = client.run(versions, library, workers=list(among), on_error="return")
     for address, theirs in found.items():
@@ -202,7 +205,7 @@ def check_versions(client: Client, library: str, among: Sequence[Worker]) -> Non
 
 
 def versions(library: str) -> dict[str, str]:
-    """Return the versions that have to be equal on all workers and here."""
+    """Return the package versions that have to be equal on all workers and in this process."""
     packages = dict.fromkeys(("descentbench", "distributed", "numpy", library))
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python} | {name: version(name) for name in packages}
@@ -226,9 +229,9 @@ def results(client: Client, futures: dict[Worker, Any]) -> dict[Worker, Any]:
                     raise WorkerLostError(", ".join(lost)) from None
             except DescentbenchError as error:
                 raise type(error)(f"worker {address}: {error}") from error
-            except (OSError, RuntimeError) as error:  # RuntimeError: Dask's and gloo's
+            except (OSError, RuntimeError) as error:  # Dask and gloo raise RuntimeError
                 raise WorkerLostError(f"{address}: {_line(error)}") from error
-            except Exception as error:  # whatever a kernel raises there
+            except Exception as error:  # a kernel on a worker may raise anything
                 kind = type(error).__name__
                 raise BackendError(f"worker {address}: {kind}: {_line(error)}") from error
     return found

@@ -12,9 +12,9 @@ from backends.names import libraries
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """The workers' CPUs; with PyTorch also one GPU for each worker.
+    """Return the workers' CPUs; with PyTorch also one GPU for each worker.
 
-    Workers of another machine may have a GPU where this one has none.
+    Workers on another machine may have a GPU even if this machine has none.
     """
     kernel = libraries()[technique or "numpy"]
     try:

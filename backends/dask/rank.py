@@ -18,13 +18,14 @@ from backends.rows.streamed import place
 from backends.threads import bound, bound_here
 
 REDUCE_SECONDS = 300.0
-"""Timeout in seconds for the sums of other ranks. A rank that died is noticed at once."""
+"""Timeout in seconds for the sums of other ranks. The end of a rank's process is noticed at
+once."""
 
 
 class Rank:
-    """One of several processes that descend together; it is a Dask actor.
+    """A Dask actor: one of several processes that descend together.
 
-    All ranks have the same w and take the same steps. In every step they exchange d sums.
+    All ranks have the same w and take the same steps. In every step the ranks exchange d sums.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ class Rank:
         self.store: Any = None
 
     def can_reduce(self) -> bool:
-        """Return whether this process has PyTorch, whose collectives are used."""
+        """Return whether PyTorch, whose collectives add the sums, is installed here."""
         return find_spec("torch") is not None
 
     def listen(self, address: str) -> tuple[str, int]:

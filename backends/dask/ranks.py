@@ -32,19 +32,21 @@ Result = TypeVar("Result")
 
 
 MEMORY_SHARE = 0.5
-"""Largest part of a worker's memory for its rows; more rows are streamed."""
+"""Largest share of a worker's memory for rows in memory; a worker streams more rows than
+that."""
 
 
 FIRST_STEPS = 50
-"""Steps of the first call, whose time decides how many steps the next call takes."""
+"""Steps of the first call. The time of this call decides how many steps the next call takes."""
 
 
 CHECKPOINT_SECONDS = 5.0
-"""Seconds between two fetches of w: a lost worker costs at most this much work."""
+"""Seconds between two fetches of w: at most this much work is lost together with a worker."""
 
 
 LOSSES = 3
-"""Number of workers that may be lost without a step in between; then the descent fails."""
+"""Number of failed attempts in a row, each ended by a lost worker, after which the descent
+fails. A successful call starts the count again."""
 
 
 class Ranks:
@@ -84,12 +86,12 @@ class Ranks:
         return self._persist(partial(self._sums, w))[1] / self.source.rows
 
     def _persist(self, work: Callable[[], Result]) -> Result:
-        """Call `work`; after a lost worker divide the rows again and repeat the call.
+        """Call `work`; after the loss of a worker, divide the rows again and repeat the call.
 
         Raises
         ------
         BackendError
-            Workers are lost again and again, or no worker is left.
+            `LOSSES` attempts in a row lost a worker, or no worker is left.
         """
         for losses in count(1):
             try:
@@ -128,7 +130,7 @@ class Ranks:
             )
         ranks = results(self.client, placing)
         self.reduces = all(self._all(ranks, lambda rank: rank.can_reduce()))
-        if self.reduces and len(ranks) > 1:  # a single rank does not need PyTorch
+        if self.reduces and len(ranks) > 1:  # a single rank works without PyTorch
             first, rank = next(iter(ranks.items()))
             meeting = results(self.client, {first: rank.listen(first)})[first]
             results(self.client, {a: r.join(*meeting, a) for a, r in ranks.items()})
@@ -147,7 +149,7 @@ class Ranks:
         return w
 
     def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return ``xᵀ·slope`` and the sum of the losses over all rows, added here."""
+        """Add up ``xᵀ·slope`` and the losses over all rows, in this process."""
         parts = self._all(self.ranks, lambda rank: rank.sums(w))
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 
@@ -155,7 +157,7 @@ class Ranks:
         """Start a call on every rank, then wait for all results."""
         try:
             calls = {address: call(rank) for address, rank in ranks.items()}
-        except RuntimeError as error:  # Dask's, of an actor that is known to be lost
+        except RuntimeError as error:  # Dask raises it for an actor that is known to be lost
             raise WorkerLostError(str(error)) from error
         return list(results(self.client, calls).values())
 

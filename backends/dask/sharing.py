@@ -1,4 +1,4 @@
-"""How a worker gets its rows: by a source that it opens, or as arrays."""
+"""How a worker gets its rows: it opens a source, or receives arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backends.rows.source import Source
 
 
 def source_of(rows: Problem | Source) -> Source:
-    """Return the source of these rows; the rows of a problem are sent to the workers."""
+    """Return a source of these rows; the rows of a `Problem` will be sent to the workers."""
     if isinstance(rows, Source):
         return rows
     return InMemory.of(rows)

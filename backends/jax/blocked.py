@@ -30,7 +30,7 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 BLOCK_BYTES = 1 << 17
-"""Size of a block in bytes: it stays in a core's cache."""
+"""Size of a block in bytes: a block stays in a core's cache."""
 
 
 MOST_TRANSPOSED = 64
@@ -47,7 +47,7 @@ class OfShare(NamedTuple):
     """The compiled functions of a loss over the blocks of a share."""
 
     gradient: Callable[..., jax.Array]
-    """``gradient(w, share, rows, transposed=…)``, what the share adds to the gradient."""
+    """``gradient(w, share, rows, transposed=…)``, the share's part of the gradient."""
     loss: Callable[..., jax.Array]
     """``loss(w, share, rows, transposed=…)``, the sum over the first `rows` rows."""
 
@@ -133,13 +133,14 @@ def by_column(x: Array, blocks: int, rows: int) -> Array:
 class Blocked(PerStep):
     """Blocks of rows that stay in cache, with a share of the blocks for each thread.
 
-    XLA computes a step's two products in separate kernels, which both read all of X. Here
-    each of our threads has the gradients of its blocks computed one after the other.
+    XLA computes a step's two products in separate kernels, which both read all of X. Here each
+    of our threads computes the gradients of its blocks one after the other, so both products
+    read a block while it is in cache.
     """
 
     SERIAL_BYTES = 1 << 23
-    """Data size in bytes below which one thread is faster, because waking another takes as
-    long as XLA needs for several megabytes from the caches."""
+    """Data size in bytes below which one thread is faster: in the time that it takes to wake
+    another thread, XLA sums several megabytes from the caches."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]
@@ -162,7 +163,7 @@ class Blocked(PerStep):
 
     def loss(self, w: ArrayLike) -> float:
         w = np.asarray(w, dtype=np.float64)
-        length = self.shares[0][1].size  # with the rows of zeros that fill up a share
+        length = self.shares[0][1].size  # includes the rows of zeros that fill up a share
 
         def mine(number: int) -> float:
             rows = self.rows - number * length

@@ -14,7 +14,7 @@ def named_devices() -> dict[str, jax.Device]:
     """Return JAX's devices by our names, such as ``cpu``, ``cpu:1`` and ``cuda:0``."""
     try:
         host = jax.devices("cpu")
-    except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
+    except RuntimeError:  # JAX_PLATFORMS excludes the CPU
         host = []
     named = {}
     for device in [*jax.devices(), *host]:
@@ -31,6 +31,6 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """Return what the device's allocator counted; None if it does not count (on the host)."""
+    """Return the peak that the device's allocator counted; None if it keeps no count (CPU)."""
     stats = named_devices()[device].memory_stats()
     return stats["peak_bytes_in_use"] if stats else None

@@ -25,7 +25,7 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 LINE_ROWS = 1 << 19
-"""Rows of a block in `line_blocks`: calling XLA for it takes as long as summing 2¹⁶ rows."""
+"""Rows of a block in `line_blocks`: a call of XLA takes as long as summing 2¹⁶ rows."""
 
 
 GRAM_BYTES = 1 << 22
@@ -60,8 +60,8 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
     """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, float64.
 
     The rows are copied to the device block by block, because allocating a copy of all rows
-    would take longer than the sums. XLA does such work in one thread, so several of our
-    threads call it.
+    would take longer than the sums. XLA computes these sums in one thread, so several of our
+    threads call XLA.
     """
     d, threads = x.shape[1], processors()
     if d == 1 and device.platform == "cpu":
@@ -73,7 +73,7 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
     def share(mine: list[tuple[Array, Array]]) -> list[Weights]:
         total: list[Weights] = [np.zeros((d, d)), np.zeros(d), np.zeros(())]
         handed = (products(*jax.device_put(block, device)) for block in mine)
-        for sums, _ in pairwise(chain(handed, [()])):  # meanwhile, XLA works on the next one
+        for sums, _ in pairwise(chain(handed, [()])):  # meanwhile, XLA sums the next block
             for of, part in zip(total, sums, strict=True):
                 of += np.asarray(part)
         return total
@@ -83,17 +83,17 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
 
 
 def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
-    """Return blocks of one shape, so that another number of rows does not compile again."""
+    """Return blocks of one shape, so that another number of rows needs no new compilation."""
     starts = range(0, len(y), rows)
     return [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in starts]
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return blocks of one feature, all of the same shape: one of eleven possible shapes.
+    """Return blocks of one feature, all of one shape; there are eleven possible shapes.
 
-    If x and y have the same alignment, the blocks begin where JAX uses them without a copy.
-    The rows before the first and after the last such block are copied to blocks of their
-    own.
+    If x and y have the same alignment, the blocks begin at addresses where JAX uses them
+    without a copy. The rows before the first aligned block and after the last are copied to
+    separate blocks.
     """
     n, rows = len(y), min(LINE_ROWS, max(LANES, 1 << (len(y) - 1).bit_length()))
     first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))

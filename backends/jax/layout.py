@@ -32,11 +32,11 @@ def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
 
     A single block may also be transposed, (d, rows).
 
-    Columns are element-wise work, which XLA fuses with the sums. For many features XLA's
-    product sums row after row, and at 10⁶ float32 rows the fifth digit would be wrong.
-    Therefore every block has its own copy of w in the data's dtype: the gradient of a block
-    is summed in that dtype, and the gradients of the blocks are summed in float64, the
-    dtype of w. The highest precision keeps a GPU from rounding float32 to ten bits (TF32).
+    XLA fuses the element-wise work on columns with the sums. For many features, XLA's product
+    sums row after row, and at 10⁶ float32 rows the fifth digit would be wrong. Therefore every
+    block has its own copy of w in the data's dtype: the gradient of a block is summed in that
+    dtype, and the gradients of the blocks are summed in float64, the dtype of w. The highest
+    precision keeps a GPU from rounding float32 to ten bits (TF32).
     """
     if isinstance(x, tuple):
         columns = (c * w[j].astype(c.dtype) for j, c in enumerate(x))
@@ -55,9 +55,9 @@ def values_of(loss: Loss) -> Callable[[jax.Array, jax.Array], jax.Array]:
 
 
 def total_of(values: jax.Array, rows: int | jax.Array, first: int | jax.Array = 0) -> jax.Array:
-    """Return the float64 sum of the first `rows` values; `first` values come before these.
+    """Return the float64 sum of the values whose row, counted from `first`, is below `rows`.
 
-    The values after them belong to rows that only fill up a block.
+    The other values belong to rows that only fill up a block.
     """
     number = first + jnp.arange(values.size).reshape(values.shape)
     return jnp.where(number < rows, values, 0).sum(dtype=jnp.float64)
@@ -75,7 +75,7 @@ def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
-    """Return `rows` rows; the missing ones are zeros."""
+    """Return `rows` rows; missing rows are filled with zeros."""
     missing = rows - len(y)
     return (np.pad(x, ((0, missing), (0, 0))), np.pad(y, (0, missing))) if missing else (x, y)
 
@@ -90,15 +90,16 @@ def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
 
 
 LANES = 512
-"""Rows of a block of one feature; each has its own sum, so that the sums are vectorised."""
+"""Rows of a block of one feature. Each row of a block has its own sum, so XLA vectorises the
+sums."""
 
 
 ALIGNMENT = 64
-"""Alignment in bytes: JAX uses an array without a copy if it begins at a multiple of it."""
+"""Alignment in bytes: JAX uses an array without a copy if its address is a multiple of this."""
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an uninitialised array of this shape that JAX uses without a copy."""
+    """Return an uninitialised array whose alignment lets JAX use it without a copy."""
     size = math.prod(shape) * dtype.itemsize
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT

@@ -25,22 +25,22 @@ from backends.losses import Loss
 from backends.problem import Problem
 
 UNROLLED = 16
-"""Steps in one iteration of a GPU's loop: the host is asked once an iteration to go on."""
+"""Steps in one iteration of a GPU's loop: the host decides once an iteration to continue."""
 
 
 def unrolled_on(device: jax.Device) -> int:
-    """Return the steps in one iteration of a compiled loop on a device."""
+    """Return the number of steps in one iteration of a compiled loop on a device."""
     return 1 if device.platform == "cpu" else UNROLLED
 
 
 def repeat(
     once: Callable[[jax.Array], jax.Array], w: jax.Array, steps: int, unrolled: int
 ) -> jax.Array:
-    """Take `steps` steps; their number is data, so another number does not compile again."""
+    """Take `steps` steps; `steps` is data, so another number needs no new compilation."""
 
     def several(_: int, w: jax.Array) -> jax.Array:
         for _ in range(unrolled):
-            w = lax.optimization_barrier(once(w))  # each step is compiled like one alone
+            w = lax.optimization_barrier(once(w))  # each step is compiled like a single step
         return w
 
     w = lax.fori_loop(0, steps // unrolled, several, w)
@@ -50,7 +50,8 @@ def repeat(
 
 
 Gradient = Callable[..., jax.Array]
-"""``gradient(w, x, y, rows, transposed=False)``, what rows add to the gradient of a mean."""
+"""``gradient(w, x, y, rows, transposed=False)``, these rows' part of the gradient of the
+mean."""
 
 
 def gradient_of(loss: Loss) -> Gradient:
@@ -74,7 +75,7 @@ class Compiled(NamedTuple):
     """``loop(w, x, y, rows, learning_rate, steps, unrolled=…)`` takes `steps` steps."""
     gradient: Gradient
     loss: Callable[..., jax.Array]
-    """``loss(w, x, y, rows)`` is the sum over the rows."""
+    """``loss(w, x, y, rows)`` returns the sum of the loss over the rows."""
 
 
 @cache

@@ -13,5 +13,5 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """Return None: the host's memory is the process's own."""
+    """Return None, because the CPU has no device memory of its own."""
     return None

@@ -24,7 +24,7 @@ from backends.numba.emit import (
 )
 
 CONTRACT = ("contract", "nsz")
-"""Freedom of the compiler in a slope: a product and a sum may become one instruction."""
+"""Optimisations allowed in a slope: a product and a sum may become one instruction."""
 
 
 # Sums
@@ -32,13 +32,13 @@ CONTRACT = ("contract", "nsz")
 
 @intrinsic
 def multiply_add(_, a, b, c):
-    """Return ``a·b + c``, lane by lane; rounded once where the processor can."""
+    """Return ``a·b + c``, lane by lane; processors with the instruction round it once."""
     return each_item([a, b, c], item_of(c), lambda _, builder, *values: fma(builder, *values))
 
 
 @intrinsic
 def sum_products(_, xs, ws, start):
-    """Return ``start + Σ xₖ·wₖ``; from four products on as two sums, which run side by side."""
+    """Return ``start + Σ xₖ·wₖ``; four or more products are added in two parallel sums."""
 
     def generate(context, builder, signature, arguments):
         unpacked = [cgutils.unpack_tuple(builder, a) for a in arguments[:2]]
@@ -66,7 +66,8 @@ def _sum_lanes(builder, value):
 def sum_lanes(_, vectors):
     """Return a vector whose lanes are the sums of the lanes of each vector in a tuple.
 
-    Two vectors become one of the same length, with half as many lanes for each sum.
+    Two vectors are combined into one vector of equal length, with half as many lanes for each
+    sum.
     """
     count = vectors.count
     made = Vector(vectors.dtype.dtype, count)
@@ -91,7 +92,7 @@ def sum_lanes(_, vectors):
 
 
 def _folded(builder, value, least):
-    """Return the sum of a vector's halves, and of that one's, down to `least` lanes."""
+    """Add the halves of a vector repeatedly, until the sum has `least` lanes."""
     while value.type.count > least:
         lanes = value.type.count
         low, high = range(lanes // 2), range(lanes // 2, lanes)
@@ -100,12 +101,12 @@ def _folded(builder, value, least):
 
 
 def _paired(builder, first, second):
-    """Return one vector of the sums of pairs in two, and the sums that its lanes belong to."""
+    """Add neighbouring lanes of two vectors; return one vector and the sum of each lane."""
     (a, held_a), (b, held_b) = first, second
     lanes = a.type.count
-    if len(held_a) == lanes:  # sums already
+    if len(held_a) == lanes:  # every lane is a finished sum
         return shuffle(builder, a, range(2 * lanes), b), held_a + held_b
-    pairs = range(0, 2 * lanes, 2)  # lanes of `a`, then of `b`
+    pairs = range(0, 2 * lanes, 2)  # even even lanes of `a`, then of `b`
     even, odd = (shuffle(builder, a, [k + i for k in pairs], b) for i in (0, 1))
     return builder.fadd(even, odd), held_a + held_b
 
@@ -136,18 +137,21 @@ def add_to_array(_, array, values):
     return types.void(array, values), generate
 
 
-# Operators, so that a slope written for NumPy arrays also runs on vectors
+# Operators for vectors, so that a slope written for NumPy arrays also runs on vectors
 
 
 def _common(a, b):
-    """Return the vector type of two operands, one of which may be a number, or None."""
+    """Return the common vector type of two operands, or None; one operand may be a number."""
     vectors = {kind for kind in (a, b) if isinstance(kind, Vector)}
     others = [kind for kind in (a, b) if not isinstance(kind, (Vector, types.Number))]
     return vectors.pop() if len(vectors) == 1 and not others else None
 
 
 def _lanes(context, builder, value, kind, vector):
-    """Return a vector; a number takes the vector's dtype, as Python's do beside an array's."""
+    """Return a vector.
+
+    A scalar is converted to the vector's dtype and repeated in every lane.
+    """
     if isinstance(kind, Vector):
         return value
     number = context.cast(builder, value, kind, vector.dtype)
@@ -155,7 +159,7 @@ def _lanes(context, builder, value, kind, vector):
 
 
 def _binary(function, emit, mask=False):
-    """Let a function of two operands take vectors; with `mask` its result is a mask."""
+    """Define a function of two operands for vectors; with `mask` the result is a mask."""
 
     @intrinsic
     def operation(_, a, b):

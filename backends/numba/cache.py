@@ -29,14 +29,15 @@ FOLDER = Path(__file__).parent
 SOURCES = hashlib.sha256(
     b"\0".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))
 ).hexdigest()[:16]
-"""Hash of this package's files. Numba itself notices only an edit of the file that defines
-the function which Python calls; this hash is part of an argument's type instead."""
+"""Hash of this package's files. Numba's cache notices an edit only in the file of the function
+that Python calls. Therefore this hash is part of an argument's type."""
 
 
 def provide_folder() -> None:
-    """Give Numba a temporary cache folder if it can write to none of its own.
+    """Give Numba a temporary cache folder if it cannot write to any of its default folders.
 
-    Numba's folder for a user without a home would be one called ``~`` where we are.
+    For a user without a home directory, Numba would create a folder called ``~`` in the current
+    directory.
     """
     try:
         Path.home()
@@ -45,7 +46,7 @@ def provide_folder() -> None:
         homeless = True
     try:
         if config.CACHE_DIR or not homeless or os.access(FOLDER, os.W_OK):
-            njit(cache=True)(provide_folder)  # compiles nothing, but looks for a folder
+            njit(cache=True)(provide_folder)  # looks for a folder without compiling
             return
     except RuntimeError:
         pass
@@ -58,9 +59,9 @@ def provide_folder() -> None:
 class Known:
     """A value that the compiler knows, because the name of its Numba type holds its key.
 
-    Pass it to a compiled function as an argument: each key compiles its own code. The
-    attributes of such an argument are constants: a loop of so many turns is unrolled, and
-    a branch not taken is left out.
+    Pass the object to a compiled function as an argument: each key compiles its own code. The
+    attributes of the argument are constants. A loop whose number of iterations is an attribute
+    is unrolled, and a branch that is never taken is left out.
     """
 
     by_key: ClassVar[dict[str, Known]] = {}
@@ -72,7 +73,7 @@ class Known:
 
 
 class KnownType(types.Type):
-    """The Numba type of a `Known`; its name alone is stored in the cache."""
+    """The Numba type of a `Known`; the cache stores only its name."""
 
     def __init__(self, key: str) -> None:
         self.known_key = key

@@ -1,4 +1,4 @@
-"""SIMD vectors as a Numba type, and what emits LLVM code for them."""
+"""SIMD vectors as a Numba type, and functions that emit LLVM code for vectors."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
 
@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.extending import models, register_model
 
 LINE_BYTES = 64
-"""Size of a cache line in bytes: what memory delivers at a time."""
+"""Size of a cache line in bytes: the unit in which memory delivers data."""
 
 INDEX, PLACE, BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
 
@@ -39,7 +39,7 @@ def item_of(kind):
 
 
 def each_item(kinds, result, emit):
-    """Return what an intrinsic returns: `emit` for every item of the tuples among `kinds`."""
+    """Return an intrinsic's signature and code: `emit` runs for every item of the tuples."""
     counts = {kind.count for kind in kinds if isinstance(kind, types.UniTuple)}
     if not counts:
         return result(*kinds), lambda context, builder, _, values: emit(
@@ -62,14 +62,14 @@ def each_item(kinds, result, emit):
 
 
 def call(builder, name, arguments, result=None, **flags):
-    """Call an LLVM intrinsic; its result has the first argument's type unless told."""
+    """Call an LLVM intrinsic; the result type is `result`, by default the first argument's."""
     kind = ir.FunctionType(result or arguments[0].type, [a.type for a in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     return builder.call(function, arguments, **flags)
 
 
 def suffix(kind):
-    """Return how LLVM's intrinsics name a vector's type."""
+    """Return the suffix for a vector's type in the names of LLVM's intrinsics."""
     return f"v{kind.count}f{32 if kind.element == ir.FloatType() else 64}"
 
 
@@ -79,7 +79,7 @@ def fma(builder, a, b, c):
 
 
 def shuffle(builder, a, lanes, b=None):
-    """Return the lanes with these numbers, counted through `a` and then `b`."""
+    """Return a vector of the numbered lanes, counted through `a` and then through `b`."""
     mask = ir.Constant(ir.VectorType(INDEX, len(lanes)), list(lanes))
     return builder.shuffle_vector(a, b or ir.Constant(a.type, ir.Undefined), mask)
 
@@ -93,7 +93,7 @@ def spread_value(builder, value, kind):
 
 def first_lanes(builder, kind, count):
     """Return the mask that is true in the first `count` lanes."""
-    number = INDEX if kind.element == ir.FloatType() else PLACE  # as long as the lanes
+    number = INDEX if kind.element == ir.FloatType() else PLACE  # integers of the lanes' width
     lanes = ir.VectorType(number, kind.count)
     numbers = ir.Constant(lanes, list(range(kind.count)))
     count = spread_value(
@@ -109,7 +109,7 @@ def address_of(context, builder, array, value, index, target):
 
 
 def load_vector(context, builder, array, value, index, kind, keep=None):
-    """Load a vector; with `keep`, only so many lanes, and zeros in the others."""
+    """Load a vector; with `keep`, load the first `keep` lanes and zero the others."""
     address = address_of(context, builder, array, value, index, kind)
     align = array.dtype.bitwidth // 8
     if keep is None:

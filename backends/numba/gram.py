@@ -1,4 +1,4 @@
-"""The gram technique: XᵀX, Xᵀy and yᵀy in one pass, float64, then steps over them."""
+"""The gram technique: float64 XᵀX, Xᵀy and yᵀy from one pass, then steps with these sums."""
 
 # mypy: allow-untyped-defs
 
@@ -42,7 +42,7 @@ def add_gram(x, y, total):
             total[1, 0] += xy
             total[1, 1] += yy
         else:
-            # Features as rows: a sum of products then runs along contiguous memory.
+            # Store features as rows, so that a sum of products reads contiguous memory.
             columns = np.empty((d + 1, len(targets)))
             for i in range(len(targets)):
                 for j in range(d):
@@ -53,7 +53,7 @@ def add_gram(x, y, total):
 
 @njit
 def in_order(partial):
-    """Return the sum over the first axis; numpy's own takes seconds to compile."""
+    """Return the sum over the first axis; ``np.sum`` would take seconds to compile."""
     total = np.zeros_like(partial[0])
     for part in partial:
         total += part
@@ -62,7 +62,7 @@ def in_order(partial):
 
 @njit(cache=True, nogil=True, parallel=True)
 def parallel_products(x, y, threads, package):
-    """Return the Gram matrix that `add_gram` sums, float64: a range of rows a thread."""
+    """Return the float64 Gram matrix of `add_gram`, with a range of rows for each thread."""
     d = x.shape[1]
     partial = np.zeros((threads, d + 1, d + 1))
     for thread in prange(threads):
@@ -73,7 +73,7 @@ def parallel_products(x, y, threads, package):
 
 @njit(fastmath=VECTORISE)
 def add_products(columns, total):
-    """Add ``columns @ columnsᵀ`` to `total`, four columns a sweep, each pair once."""
+    """Add ``columns @ columnsᵀ`` to `total`, four columns at a time, each pair once."""
     d = len(columns)
     for j in range(d):
         c = columns[j]

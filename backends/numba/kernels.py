@@ -1,4 +1,4 @@
-"""The loops over rows, each written once: what a `Loop` says is known to the compiler.
+"""The loops over rows; the fields of a `Loop` are constants for the compiler.
 
 Sums within a block of rows are in the data's dtype, sums over blocks are float64.
 """
@@ -40,21 +40,21 @@ from backends.numba.vectors import (
 )
 
 LINE_ROWS = 8192
-"""Rows in a block of a loop whose vectors hold one feature of many rows."""
+"""Rows in a block for loops whose vectors hold one feature of many rows."""
 
 BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
-"""Size of a block of long rows, in bytes and in rows: the greater number of rows counts."""
+"""Smallest size of a block of long rows, in bytes and in rows: a block reaches both."""
 
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
-"""Freedom of the compiler in plain sums. ``fastmath=True`` would also assume that no number
-is NaN or infinite."""
+"""Optimisations allowed in plain sums. ``fastmath=True`` would also assume that no number is
+NaN or infinite."""
 
 
 @njit(forceinline=True)
 def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
-    """Return the sums with one vector of rows added, from row `i` on; `keep` of them if given.
+    """Add one vector of rows from row `i` on, or its first `keep` rows; return the sums.
 
-    `columns` is None for rows as they lie in memory, or the distance between two columns.
+    `columns` is the distance between two columns, or None for data stored row by row.
     """
     if columns is None:
         xs = load_features(flat, i, ws, keep)
@@ -67,7 +67,7 @@ def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
 
 @njit(forceinline=True)
 def ask_ahead(loop, flat, columns, y, ws, i):
-    """Ask for the cache lines of a vector of rows, from row `i` on."""
+    """Prefetch the cache lines of a vector of rows that begins at row `i`."""
     if columns is None:
         prefetch(flat, loop.features * i, ws, False)
     else:
@@ -102,7 +102,7 @@ def feature_sums(loop, slope, ahead, flat, columns, y, w):
 
 @njit
 def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows of a few vectors, from two places: w and the sums stay in registers."""
+    """Add rows that fill a few vectors, from two places; w and the sums stay in registers."""
     none, count = zero_vector(flat, loop.vector_bytes), loop.vectors
     lanes = lanes_of(none)
     ws = load(w, spaced(0, lanes, count, 1), none, None)
@@ -123,11 +123,11 @@ def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 
 @njit
 def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows of many vectors, several rows at a time: they share the loads of w and the sums.
+    """Add rows that fill many vectors, several rows for each load of w and of the sums.
 
-    `loop.rows` rows from each of `loop.places` places are taken together. If `loop.asks`,
-    the next rows of each place are asked for in order, half of their lines while the
-    predictions are made and half while the sums are.
+    `loop.rows` rows from each of `loop.places` places are summed together. If `loop.asks`, the
+    next rows of each place are prefetched in order: half of their cache lines during the
+    predictions, and half during the sums.
     """
     none = zero_vector(flat, loop.vector_bytes)
     lanes, ahead = lanes_of(none), ahead * LINE_BYTES // w.itemsize
@@ -169,10 +169,10 @@ def dot(a, b):
 
 @njit
 def add_single_rows(slope, x, y, w, none, total, first):
-    """Add the rows from `first` on, one by one: they are few."""
+    """Add the few rows from `first` on, one by one."""
     n, d = x.shape
     for i in range(first, n):
-        p = spread(dot(x[i], w), none)  # a slope is never given numbers: it may widen them
+        p = spread(dot(x[i], w), none)  # as a vector: a slope may widen numbers
         r = first_lane(slope_of(slope, p, spread(y[i], none)))
         for j in range(d):
             total[j] += r * x[i, j]
@@ -180,7 +180,7 @@ def add_single_rows(slope, x, y, w, none, total, first):
 
 def add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
     """Add a block of long or short rows to the sums."""
-    raise NotImplementedError  # for compiled functions alone
+    raise NotImplementedError  # only compiled functions call it
 
 
 @overload(add_block, inline="always")
@@ -198,12 +198,13 @@ def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 def add_rows(loop, slope, ahead, x, y, w, total):
     """Add the sums of rows with many features, x of shape (n, d), block by block.
 
-    A row is read to the next multiple of a vector's length, into the row behind it, and
-    meets weights of zero there. The last rows, which have none behind them, go one by one.
+    A row is read up to the next multiple of a vector's length. The numbers beyond it belong to
+    the next row and are multiplied by weights of zero. The last rows have no row behind them
+    and are added one by one.
     """
     n, d = x.shape
     flat, none = x.reshape(n * d), zero_vector(x, loop.vector_bytes)
-    lanes = lanes_of(none) * max(1, loop.vectors)  # numbers that are read at a time
+    lanes = lanes_of(none) * max(1, loop.vectors)  # numbers read at a time
     width = -(-d // lanes) * lanes
     weights, block = zeros_on_lines(width, x), zeros_on_lines(width, x)
     for j in range(d):
@@ -225,8 +226,8 @@ def add_rows(loop, slope, ahead, x, y, w, total):
 
 
 def add_gradient(loop, slope, ahead, x, y, w, total):
-    """Add ``Σ slope(xᵢ·w, yᵢ)·xᵢ`` to the float64 total; x is a line, rows or column blocks."""
-    raise NotImplementedError  # for compiled functions alone
+    """Add ``Σ slope(xᵢ·w, yᵢ)·xᵢ`` to the float64 total; x is (n,), (n, d) or column blocks."""
+    raise NotImplementedError  # only compiled functions call it
 
 
 @overload(add_gradient)

@@ -1,4 +1,4 @@
-"""Which loop serves which rows: a table, and a trial where two loops compete."""
+"""Choice of the loop for given rows: a table, and a timed trial between two loops."""
 
 from __future__ import annotations
 
@@ -12,48 +12,52 @@ from backends.numba.cache import Known
 from backends.problem import Array
 
 MOST_FEW, MOST_COLUMNS = 4, 8
-"""Most features that are sorted out of rows as they lie, and that are laid out in columns."""
+"""Largest number of features that are separated in registers, and that are stored in
+columns."""
 
 FAR_BYTES = 6 << 20
-"""Least bytes a thread that come from memory: half of them fit in no second-level cache."""
+"""Smallest data size in bytes per thread that is read from memory: half of this size exceeds
+any second-level cache."""
 
 SHARED_BYTES = range(1 << 20, 1 << 24)
-"""Bytes a thread of one feature that may lie in the cache that processors share."""
+"""Range of data sizes in bytes per thread, for one feature, that may lie in the shared
+cache."""
 
 LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
-"""Least sizes of a row from memory, in bytes, for which another loop than `STREAMS` can be
-faster; shorter rows gain nothing, and from the second size on other rows are tried."""
+"""Smallest row sizes in bytes, for data read from memory, from which another loop than
+`STREAMS` can be faster. Shorter rows gain nothing; from the second size on, another form of
+`ABREAST` is tried."""
 
 TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
-"""Size of a trial: 32 MB per thread, more than the caches hold, in so many steps; smaller data
-are repeated until the trial reads as many bytes."""
+"""Size of a trial, and its number of steps: 32 MB per thread, more than the caches hold.
+Smaller data are repeated until the trial reads as many bytes."""
 
 TRIALS, LEVEL = 8, 0.95
-"""Rounds of a trial, and the fraction of the usual loop's time below which the other is taken.
-Now and then two threads share one processor, so the lower quartiles are compared, and the
-other loop must also be faster in all rounds but one."""
+"""Rounds of a trial, and the fraction of the usual loop's time below which the other loop is
+used. Two threads sometimes share one processor. Therefore the lower quartiles are compared, and
+the other loop must also be faster in all rounds but one."""
 
 
 class Loop(Known):
-    """A loop for rows: its numbers are known to the compiler, except `ahead`.
+    """A loop over rows; all fields except `ahead` are constants for the compiler.
 
     Parameters
     ----------
     vector_bytes : int
         Length of a vector.
     features : int
-        Vectors that each hold one feature of many rows; 1 for long rows.
+        Number of vectors that each hold one feature of many rows; 1 for long rows.
     places : int
-        Ranges of the rows that are read side by side.
+        Number of ranges of rows that are read side by side.
     rows : int
-        Rows in succession, from each place, that are taken together.
+        Number of consecutive rows from each place that are summed together.
     ahead : int
-        Prefetch distance in cache lines; 0 asks for nothing.
+        Prefetch distance in cache lines; 0 for no prefetch.
     vectors : int
-        Vectors that hold a whole row; 0 for rows of any length.
+        Number of vectors that hold a whole row; 0 for rows of any length.
     far : bool
-        Whether a prefetch brings lines to the second-level cache only, so that
-        long rows in use stay in the first.
+        Whether a prefetch loads lines into the second-level cache only. Long rows in use then
+        stay in the first-level cache.
     """
 
     def __init__(
@@ -68,8 +72,8 @@ class Loop(Known):
         far: bool = False,
     ) -> None:
         self.vector_bytes, self.features, self.ahead = vector_bytes, features, ahead
-        asks = ahead > 0 and rows * places > 1  # one place: asked or not by the same code
-        asked = (rows + 1) // 2  # lines while predictions are made; the others come later
+        asks = ahead > 0 and rows * places > 1  # with one place, the same code serves both
+        asked = (rows + 1) // 2  # lines to prefetch during the predictions
         super().__init__(
             f"loop {vector_bytes} {features} {places} {rows} {asks} {vectors} {far}",
             vector_bytes=vector_bytes,
@@ -86,26 +90,28 @@ class Loop(Known):
 
 
 LINE, LINE_ASKING = Loop(256), Loop(256, ahead=32)
-"""One feature; from the shared cache a prefetch can help. A long vector is an unrolled loop."""
+"""Loops for one feature, without and with a prefetch, which can help for data in the shared
+cache. A long vector acts as an unrolled loop."""
 
 FEW = {d: Loop(64, d, ahead=32) for d in range(2, MOST_FEW + 1)}
 COLUMNS = {d: Loop(64, d, ahead=16) for d in range(MOST_FEW + 1, MOST_COLUMNS + 1)}
 SHORT = {32 * k: Loop(32, places=2, ahead=64, vectors=k) for k in (2, 4)}
-"""Loops by the number of features, and by the most bytes that a row may have."""
+"""Loops by number of features, and by largest row size in bytes."""
 
 STREAMS = Loop(32, places=4)
-"""Rows from four places; the hardware foresees each. Rows are seldom aligned, so most loads of
-64 bytes would touch two cache lines."""
+"""Rows from four places; the hardware prefetches each place. Rows are seldom aligned, so most
+loads of 64 bytes would touch two cache lines; this loop uses 32."""
 
 PAIRS = Loop(64, places=2, rows=2, ahead=64)
 ABREAST = Loop(64, rows=8, ahead=128, far=True)
-"""Long rows from memory that are asked for in order: two from each of two places, or eight."""
+"""Loops that prefetch long rows from memory in order: two rows from each of two places, or
+eight consecutive rows."""
 
 
 def candidates(x: Array, y: Array, threads: int) -> tuple[Loop, ...]:
-    """Return the loops that can be the fastest for such rows, the usual one first.
+    """Return the loops that can be fastest for these rows, the usual loop first.
 
-    x is a line (n,), rows (n, d) or blocks of columns (blocks, d, rows).
+    x is one feature (n,), rows (n, d) or blocks of columns (blocks, d, rows).
     """
     if x.ndim == 1:
         shared = (x.nbytes + y.nbytes) // threads in SHARED_BYTES
@@ -125,16 +131,16 @@ def candidates(x: Array, y: Array, threads: int) -> tuple[Loop, ...]:
 
 
 Descend = Callable[[Array, Array, int, Loop], object]
-"""Take so many steps over x and y by a loop, in the calling thread and without the
+"""``descend(x, y, steps, loop)`` takes `steps` steps in the calling thread, without holding the
 interpreter's lock."""
 
 _fastest: dict[tuple[tuple[int, ...], str, int], Loop] = {}
 
 
 def fastest(x: Array, y: Array, threads: int, descend: Descend) -> Loop:
-    """Return the loop that takes such rows in the least time; two are tried, once a process.
+    """Return the fastest loop for these rows; two candidates are timed once per process.
 
-    Processors differ: a loop that gives one a tenth can cost another more.
+    Processors differ: a loop that is a tenth faster on one can be slower on another.
     """
     loops = candidates(x, y, threads)
     key = x.shape, x.dtype.name, threads

@@ -1,4 +1,4 @@
-"""The parallel technique: one vectorised pass over memory a step, a range of rows a thread."""
+"""The parallel technique: each step is one vectorised pass, with a range of rows per thread."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -21,24 +21,26 @@ from backends.numba.slopes import Slope
 from backends.problem import Array, Problem
 
 SERIAL_BYTES = 1 << 18
-"""Size in bytes below which one thread is faster: waking the others takes microseconds."""
+"""Data size in bytes below which one thread is faster: waking other threads takes
+microseconds."""
 
 COLUMN_ROWS = 8192 - 32
 """Rows in a block of columns. Columns a power of two apart would contend for the same lines of
 the cache."""
 
 LINE_NUMBERS = LINE_BYTES // 8
-"""float64 numbers in a cache line: no two threads write to the same line."""
+"""Number of float64 values in a cache line. Sums are spaced by it, so that no two threads write
+to one line."""
 
 
 @njit(cache=True, nogil=True)
 def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
     """Take steps ``w ← w − rate·Σ slope·x`` in this thread; `gradient` is the last sum.
 
-    Without the interpreter's lock: a thread that streams computes while others read.
+    The interpreter's lock is released, so one streaming thread computes while others read.
     """
     for _ in range(steps):
-        if x.ndim == 1:  # a hundred rows take no longer than it does to write and read a sum
+        if x.ndim == 1:  # summing 100 rows takes as long as writing and reading a sum
             gradient[0] = feature_sums(loop, slope, ahead, x, None, y, w)[0]
             w[0] -= rate * gradient[0]
             continue
@@ -51,12 +53,12 @@ def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
 
 @njit(cache=True, nogil=True, parallel=True)
 def parallel_descent(x, y, w, gradient, rate, steps, loop, slope, ahead, threads):
-    """Take the same steps, a range of rows a thread; their sums are added in order.
+    """Take the steps of `serial_descent` with a range of rows per thread; add sums in order.
 
-    Nothing is allocated from step to step: arrays for each step, and a function to start
-    the threads, cost 4 µs more.
+    Nothing is allocated between steps: new arrays in each step, and a separate function that
+    starts the threads, would cost 4 µs a step.
     """
-    d, held = len(w), x.shape[2] if x.ndim == 3 else 1  # rows that an item of x holds
+    d, held = len(w), x.shape[2] if x.ndim == 3 else 1  # rows in one item of x
     partial = np.empty((threads, -(-d // LINE_NUMBERS) * LINE_NUMBERS))
     for _ in range(steps):
         for thread in prange(threads):
@@ -75,14 +77,14 @@ def parallel_descent(x, y, w, gradient, rate, steps, loop, slope, ahead, threads
 
 @njit(cache=True, nogil=True)
 def fill_columns(x, columns, features, package):
-    """Copy rows to blocks of columns, (blocks, d, rows); the last block may stay half empty.
+    """Copy rows to blocks of columns, (blocks, d, rows); the last block may be partly filled.
 
-    The compiler knows the length of the tuple `features`, as it does not know a shape. With
-    it the loop loads whole vectors and sorts their numbers by feature in registers.
+    The compiler knows the length of the tuple `features`, unlike an array's shape. The loop can
+    therefore load whole vectors and separate their numbers by feature in registers.
     """
     width, rows = len(features), columns.shape[2]
     for b in range(len(columns)):
-        # Slices first: an index with an offset may be negative, for all that Numba knows.
+        # Slice first: Numba must assume that an index with an offset can be negative.
         block, part = columns[b], x[b * rows : (b + 1) * rows]
         flat = part.reshape(len(part) * width)
         for i in range(len(part)):
@@ -100,12 +102,13 @@ def in_columns(x: Array) -> Array:
 
 
 class Parallel(Plain):
-    """One pass over memory a step: vectorised, in blocks, a range of rows a thread.
+    """One vectorised pass over memory per step, in blocks, with a range of rows per thread.
 
-    The layout follows the shape. One feature is a line. Two to four are sorted in
-    registers, five to eight are laid out in blocks of columns, so that a vector holds one
-    feature of many rows. More features fill vectors of their own. Small data are left to
-    one thread. Sums within a block are in the data's dtype, sums over blocks are float64.
+    The layout depends on the number of features. One feature is stored contiguously. Two to
+    four features are separated in registers, and five to eight are stored in blocks of columns:
+    a vector then holds one feature of many rows. With more features, vectors hold numbers of a
+    single row. Small data are summed by one thread. Sums within a block are in the data's
+    dtype, sums over blocks are float64.
     """
 
     reads_pairs = True
@@ -122,7 +125,7 @@ class Parallel(Plain):
 
     @cached_property
     def loop(self) -> Loop:
-        """The loop that takes the rows; the faster of two is found out at the first call."""
+        """The loop over the rows; at the first access, two loops may be timed."""
 
         def trial(x: Array, y: Array, steps: int, loop: Loop) -> object:
             return descend(x, y, np.zeros(self.x.shape[1]), 0.0, steps, 1, loop, self.slope)
@@ -152,7 +155,7 @@ def descend(
     loop: Loop,
     slope: Slope,
 ) -> Weights:
-    """Take steps from `w` to it, by so many threads; return ``Σ slope·x`` of the last step."""
+    """Take steps that update `w` in place; return ``Σ slope·x`` of the last step."""
     gradient = np.zeros(len(w))
     if threads == 1:
         serial_descent(x, y, w, gradient, rate, steps, loop, slope, loop.ahead)

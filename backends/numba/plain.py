@@ -1,4 +1,4 @@
-"""The plain technique: the loops as one would write them down, in float64."""
+"""The plain technique: simple loops over rows and features, in float64."""
 
 # mypy: allow-untyped-defs
 
@@ -74,12 +74,12 @@ class Plain:
 
 
 def read_only(values: Array) -> Array:
-    """Return a read-only view: Numba compiles anew for a writable array, another type."""
+    """Return a read-only view: Numba would compile again for a writable array."""
     view = values.view()
     view.flags.writeable = False
     return view
 
 
 def start(w: ArrayLike) -> Weights:
-    """Return a copy of the weights in float64: the loops write to it."""
+    """Return a float64 copy of the weights, to which the loops write."""
     return np.array(w, dtype=np.float64)

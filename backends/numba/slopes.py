@@ -18,9 +18,9 @@ from backends.numba.cache import Known, KnownType
 class Slope(Known):
     """A function ``slope(xp, p, y)`` for compiled loops; `xp` is NumPy.
 
-    It is plain Python that runs on NumPy arrays, on numbers and on vectors. The type's
-    key holds a hash of all that the function computes with, so that the cache on disk
-    never serves the code of another slope.
+    The function is plain Python that runs on NumPy arrays, on numbers and on vectors. The
+    type's key holds a hash of the function and all values that it uses, so that the cache on
+    disk never returns the code of another slope.
     """
 
     def __init__(self, function: Callable[[Any, Any, Any], Any]) -> None:
@@ -30,9 +30,9 @@ class Slope(Known):
 
 
 def fingerprint(value: object) -> object:
-    """Return what a function's result depends on: its code and every value that it uses.
+    """Return the dependencies of a function's result: its code and every value that it uses.
 
-    These are closure variables, defaults, and globals, among them other functions.
+    The values are closure variables, defaults, and globals, including other functions.
     """
     if isinstance(value, FunctionType):
         used = (value.__globals__.get(name, name) for name in value.__code__.co_names)
@@ -60,7 +60,7 @@ def _slope_of(slope, p, y):
 
 
 def squared_error(xp: Any, p: Any, y: Any) -> Any:
-    """Return half the slope of ``(p − y)²``: the factor 2 is part of the step's rate."""
+    """Return half the derivative of ``(p − y)²``: the factor 2 is part of the step's rate."""
     return p - y
 
 

@@ -6,8 +6,8 @@ also take a tuple of vectors (or of places in an array) and emit their code once
 for every item: the tuple's length is part of its type, so one loop, written once,
 is compiled for any number of features or rows side by side.
 
-No function checks a bound. A prefetch may name any address: the processor ignores
-those that do not exist.
+No function checks a bound. A prefetch may name any address: the processor ignores addresses
+that do not exist.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -38,9 +38,9 @@ from backends.numba.emit import (
 
 @intrinsic
 def load(_, array, index, like, keep):
-    """Return the vector like `like` from ``array[index]`` on; of several indices a tuple.
+    """Load a vector like `like` from ``array[index]``, or a tuple for several indices.
 
-    `keep` is None, or the number of lanes to load: zeros follow.
+    `keep` is None, or the number of lanes to load; the other lanes are zeros.
     """
     vector, masked = item_of(like), not isinstance(keep, types.NoneType)
 
@@ -48,7 +48,7 @@ def load(_, array, index, like, keep):
         kind = context.get_value_type(vector)
         return load_vector(context, builder, array, value, at, kind, count if masked else None)
 
-    if isinstance(like, types.UniTuple):  # its type alone matters
+    if isinstance(like, types.UniTuple):  # only its type matters
         signature, generate = each_item([array, index, vector, keep], vector, emit)
         return signature.return_type(array, index, like, keep), generate
     return each_item([array, index, like, keep], vector, emit)
@@ -56,10 +56,10 @@ def load(_, array, index, like, keep):
 
 @intrinsic
 def load_features(_, array, row, like, keep):
-    """Return a tuple of vectors: each holds one feature of several rows that lie together.
+    """Return a tuple of vectors, each with one feature of several consecutive rows.
 
-    The tuple `like` has one item a feature. `keep` is None, or the number of rows to
-    load: zeros follow.
+    The tuple `like` has one item for each feature. `keep` is None, or the number of rows to
+    load; the other lanes are zeros.
     """
     count, masked = like.count, not isinstance(keep, types.NoneType)
 
@@ -80,7 +80,7 @@ def load_features(_, array, row, like, keep):
 
 @intrinsic
 def load_places(_, array, places):
-    """Return ``array[place]`` for every place, as a vector of so many lanes."""
+    """Return ``array[place]`` for every place, as a vector with one lane per place."""
     made = Vector(array.dtype, places.count)
 
     def generate(context, builder, signature, arguments):
@@ -108,9 +108,9 @@ def store(_, array, index, vector):
 
 @intrinsic(prefer_literal=True)
 def prefetch(_, array, places, like, far):
-    """Ask for the cache lines that vectors like `like` would touch from each place on.
+    """Prefetch the cache lines of a vector like `like` at each place.
 
-    If the literal `far` is true, the lines come to the second-level cache only.
+    If the literal `far` is true, the lines are loaded into the second-level cache only.
     """
     count = like.count if isinstance(like, types.UniTuple) else 1
     line = LINE_BYTES * 8 // array.dtype.bitwidth
@@ -122,7 +122,7 @@ def prefetch(_, array, places, like, far):
             for k in range(0, count * item_of(like).lanes, line):
                 place = builder.add(start, PLACE(k))
                 address = address_of(context, builder, array, value, place, BYTE)
-                settings = [INDEX(0), level, INDEX(1)]  # to read, the level, data
+                settings = [INDEX(0), level, INDEX(1)]  # for reading, cache level, data cache
                 call(builder, "llvm.prefetch.p0", [address, *settings], ir.VoidType())
         return context.get_dummy_value()
 
@@ -201,7 +201,7 @@ def spread(_, value, like):
 
 @intrinsic
 def spread_lanes(_, vector, like):
-    """Return a tuple of vectors like `like`: one for each lane, which fills it."""
+    """Return a tuple of vectors like `like`; vector k repeats lane k in all its lanes."""
     made = types.UniTuple(like, vector.lanes)
 
     def generate(context, builder, signature, arguments):
@@ -213,7 +213,7 @@ def spread_lanes(_, vector, like):
 
 @intrinsic
 def spread_array(_, array, like):
-    """Return a tuple like `like`: the array's first numbers, each in every lane of a vector."""
+    """Return a tuple like `like`; vector k repeats ``array[k]`` in all its lanes."""
 
     def generate(context, builder, signature, arguments):
         kind, number = context.get_value_type(like.dtype), context.get_value_type(array.dtype)
@@ -229,7 +229,7 @@ def spread_array(_, array, like):
 
 @intrinsic
 def keep_first(_, vector, count):
-    """Return the vector with zeros after its first `count` lanes; all of it if that is None."""
+    """Zero the lanes after the first `count`; a `count` of None keeps all lanes."""
     if isinstance(count, types.NoneType):
         return vector(vector, count), lambda _c, _b, _s, arguments: arguments[0]
 

@@ -1,1 +1,1 @@
-"""Where rows come from: synthetic data, files, and blocks of either."""
+"""Sources of rows: synthetic data and files, read in blocks."""

@@ -1,4 +1,4 @@
-"""Blocks of rows in memory: all have one shape and are filled from pieces of any length."""
+"""Blocks of rows in memory: all blocks have one shape and are filled from shorter pieces."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Piece = tuple[list[NDArray[Any]], NDArray[Any]]
 
 
 COLUMN_ROWS = 1 << 13
-"""Rows for which columns are interleaved at a time: 8192 rows of 32 float32 columns take 1 MB,
-which the caches hold."""
+"""Number of rows for which columns are interleaved at a time: 8192 rows of 32 float32 columns
+take 1 MB and fit in the caches."""
 
 
 PADDING = 16
-"""Unused numbers after each column. Without them, columns lie a power of two apart, share cache
-lines, and are interleaved three times more slowly."""
+"""Unused numbers after each column. Without this padding, columns lie a power of two apart and
+compete for the same cache sets; interleaving is then three times slower."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Block:
     start : int
         Position of the block's first row in the source, from 0.
     stop : int
-        Position after the last row that is wanted; the block's further rows are filling.
+        Position after the last requested row; the block's rows after it are padding.
     loss : Loss
         The loss of a row.
     """
@@ -51,7 +51,7 @@ class Block:
 
     @property
     def rows(self) -> int:
-        """Number of rows without the filling."""
+        """Number of rows without the padding."""
         return min(len(self.y), self.stop - self.start)
 
     def problem(self) -> Problem:
@@ -62,19 +62,20 @@ class Block:
         return Problem(self.x, self.y, known_finite=True, single_pass=True, loss=self.loss)
 
     def losses(self, mean: float) -> float:
-        """Return the sum of the rows' losses from the mean over the block with its filling."""
+        """Return the sum of the rows' losses, from the mean over the block with padding."""
         filling = len(self.y) - self.rows
-        if not filling or self.loss == SQUARED_ERROR:  # a filling row's residual is 0
+        if not filling or self.loss == SQUARED_ERROR:  # the residual of a padding row is 0
             return mean * len(self.y)
         y = self.y[-1:]
         each = float(self.loss.value(np, np.zeros_like(y), y)[0])
         return mean * len(self.y) - filling * each
 
     def fill(self, pieces: Iterable[Piece], last: int, stop: int) -> None:
-        """Copy and convert rows up to row `last` of the source; fill up the rest.
+        """Copy and convert rows up to row `last` of the source; fill the rest with padding.
 
-        Further rows of X are zeros, so they add nothing to a gradient. Their targets are 0
-        for squared error, else the last row's target, for which the loss is defined.
+        Padding rows of X are zeros, so they add nothing to a gradient. The targets of padding
+        rows are 0 for squared error. For other losses they are the last row's target, for which
+        the loss is defined.
 
         Raises
         ------
@@ -96,17 +97,17 @@ class Block:
         self.y[filled:] = 0 if self.loss == SQUARED_ERROR else self.y[filled - 1]
 
     def check(self) -> None:
-        """Raise ProblemError, with the row in the source, where a value cannot be used."""
+        """Raise ProblemError, with the row in the source, if a value cannot be used."""
         check_finite(self.x, self.y, self.start)
         self.check_targets()
 
     def check_targets(self) -> None:
-        """Raise ProblemError, with the row, where the loss is not defined for a target."""
+        """Raise ProblemError, with the row, if the loss is not defined for a target."""
         self.loss.check(self.y[: self.rows], self.start)
 
 
 class Cutter:
-    """Hands out rows in the number that is asked for, from pieces of any length."""
+    """Divides pieces of any length into requested numbers of rows."""
 
     def __init__(self, pieces: Iterator[Piece]) -> None:
         self.pieces = pieces
@@ -115,7 +116,7 @@ class Cutter:
     def take(self, rows: int) -> Iterator[Piece]:
         """Yield pieces with the next `rows` rows, or fewer at the end of the data.
 
-        A piece is valid until the next one is asked for.
+        A piece is valid until the next piece is requested.
         """
         while rows:
             parts, y = self.rest
@@ -136,8 +137,8 @@ class Cutter:
 def _copy(parts: list[NDArray[Any]], into: Array, first_row: int) -> None:
     """Copy and convert the parts of X into rows.
 
-    Columns are first converted side by side into a buffer that the caches hold, then
-    transposed. This is far faster than writing each column into the rows.
+    Columns are first converted one by one into a buffer that fits in the caches, and the buffer
+    is then transposed. Writing each column directly into the rows would be far slower.
     """
     if len(parts) == 1:
         return convert(parts[0], into, first_row)

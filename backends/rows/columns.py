@@ -1,4 +1,4 @@
-"""Tables of named columns: which columns are used, and what is wrong with a choice."""
+"""Tables of named columns: choosing columns, and the errors of a choice."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Table:
     source : callable
         Given the names of X's columns, of y, and a dtype, returns the rows.
     x : list of str, optional
-        Columns of X by default: all but y and `hidden`.
+        Default columns of X: all but y and `hidden`.
     y : str, optional
-        Column of y by default: the last one that is not hidden.
+        Default column of y: the last column that is not hidden.
     hidden : dict
-        Columns that are used only if they are named, each with the reason.
+        Columns that are used only if the user names them, each with the reason.
     notes : list of str
-        What was assumed about the file; `source` may add to it.
+        Assumptions about the file; `source` may add to the list.
     ask : str
-        Error where the user did not name the columns and they cannot be guessed.
+        Error message if the user did not name the columns and they cannot be guessed.
     """
 
     names: list[str]
@@ -58,8 +58,8 @@ class Table:
 def named_errors(path: Path) -> Iterator[None]:
     """Put the file's name before an error, and turn any error into a `ProblemError`.
 
-    A damaged file makes NumPy, zipfile, zlib or Arrow raise almost any exception, so all
-    of them are caught.
+    A damaged file makes NumPy, zipfile, zlib or Arrow raise almost any exception, so every
+    exception is caught.
     """
     try:
         yield
@@ -77,15 +77,15 @@ def named_errors(path: Path) -> Iterator[None]:
 def choose(
     table: Table, x: Sequence[str] | None = None, y: str | None = None
 ) -> tuple[list[str], str]:
-    """Return the names of X's columns and of y as the file has them.
+    """Return the names of X's columns and of y, spelled as in the file.
 
-    By default y is the last column and X has all the others. Names are compared without
-    spaces around them, and accents may be composed or decomposed.
+    By default y is the last column and X has all the others. Spaces around a name are ignored,
+    and accents may be composed or decomposed.
 
     Raises
     ------
     ProblemError
-        A column is not there, is there more than once, or is asked for twice.
+        A column does not exist, exists more than once, or was named twice.
     """
     names = table.names
     usual = [name for name in names if name not in table.hidden]
@@ -116,12 +116,12 @@ def choose(
 
 
 def find(name: str, names: Sequence[str]) -> str:
-    """Return the name as the file has it.
+    """Return the name as it is spelled in the file.
 
     Raises
     ------
     ProblemError
-        There is no such column.
+        The column does not exist.
     """
     if name in names:
         return name
@@ -139,7 +139,7 @@ def _plain(name: str) -> str:
 
 
 def listing(names: Sequence[str]) -> str:
-    """Return names for people, cut short where there are many."""
+    """Return names as readable text, shortened if there are many."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (", ".join(map(repr, names[:_LISTED])) or "none") + more
 

@@ -1,4 +1,4 @@
-"""Sources made of other sources: files in a row, X and y from two files, rows left out."""
+"""Sources made of other sources: several files, X and y from two files, complete rows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from backends.rows.made import InMemory
 from backends.rows.source import Source
 
 CHUNK_ROWS = 1 << 16
-"""Rows for which the number of complete ones is remembered: a range of rows is found by reading
-at most so many rows before it."""
+"""Rows in a chunk whose number of complete rows is stored. To find a range of complete rows, at
+most one chunk before the range is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Chained(Source):
 
     @classmethod
     def of(cls, sources: list[Source], name: str) -> Source:
-        """Return the rows of all the sources, in memory if they are there already."""
+        """Return one source with the rows of all sources; in memory if all sources are."""
         first = sources[0]
         held = [source.problem for source in sources if isinstance(source, InMemory)]
         if len(held) == len(sources):
@@ -72,9 +72,9 @@ class Paired(Source):
     Attributes
     ----------
     xs : Source
-        Its target is not used.
+        Source of X; its target is not used.
     ys : Source
-        Its features are not used.
+        Source of y; its features are not used.
     name : str
         A few words about where the rows come from.
     """
@@ -85,7 +85,7 @@ class Paired(Source):
 
     @classmethod
     def of(cls, xs: Source, ys: Source, name: str) -> Source:
-        """Return the rows of both, in memory if they are there already.
+        """Return one source with X and y; in memory if both sources are in memory.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Paired(Source):
 
 @dataclass(frozen=True, eq=False)
 class Complete(Source):
-    """Rows of another source that lack no value.
+    """The complete rows of another source: rows in which no value is missing.
 
     Attributes
     ----------
@@ -161,10 +161,10 @@ def _complete(parts: list[NDArray[Any]], y: NDArray[Any]) -> NDArray[Any]:
 
 
 def without_missing(source: Source) -> tuple[Source, int]:
-    """Return the rows that lack no value, and how many rows were dropped.
+    """Return a source with only the complete rows, and the number of rows dropped.
 
-    A source that is in memory stays there. Of any other one, all rows are read once, and
-    only the number of complete rows in each chunk is kept.
+    The complete rows of a source in memory are kept in memory. Any other source is read once,
+    and only the number of complete rows in each chunk is kept.
 
     Raises
     ------

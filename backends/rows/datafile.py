@@ -1,9 +1,8 @@
 """Rows from data files: text, ``.npy``, ``.npz``, Parquet and Arrow.
 
-A file is a table of named columns. Where a file has no names (``.npy``, text without a
-header), a column's name is its position: ``"0"``, ``"1"``, … The last column is y and all
-others are x, unless told otherwise. Nothing in a file is ever run: pickled objects are
-refused.
+A file is a table of named columns. If a file has no names (``.npy``, text without a header), a
+column's name is its position: ``"0"``, ``"1"``, … By default the last column is y and all
+others are x. No code in a file is ever run: pickled objects are refused.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def load(
     dtype: str = "float32",
     reading: Reading | None = None,
 ) -> Problem:
-    """Read the columns `x` and `y` of a file into memory; see `open_source`."""
+    """Read the columns `x` and `y` of a file into memory; `open_source` has the parameters."""
     path = Path(path)
     with named_errors(path):
         return open_source(path, x, y, dtype, reading).load()
@@ -49,14 +48,14 @@ def open_source(
 ) -> Source:
     """Open the columns `x` and `y` of a file, a folder or a pattern of files.
 
-    What was assumed about the file is in the notes of the source's `origin`.
+    The notes of the source's `origin` list the assumptions about the file.
 
     Parameters
     ----------
     path : str or Path
-        The suffix says the format, or without one the first bytes of the file. ``.npy``,
-        Parquet and Arrow are read when their rows are needed; text and ``.npz`` are read
-        now, as a whole.
+        The suffix determines the format; without a suffix, the first bytes of the file do.
+        ``.npy``, Parquet and Arrow are read when their rows are needed. Text and ``.npz`` are
+        read as a whole by this call.
     x : sequence of str, optional
         Columns by name. Default: all but y; in an ``.npz`` with x and y, x.
     y : str, optional
@@ -64,7 +63,7 @@ def open_source(
     dtype : str
         ``float32`` or ``float64``; other numbers are converted.
     reading : Reading, optional
-        How the file is to be read.
+        Options for reading the file.
 
     Raises
     ------
@@ -77,7 +76,7 @@ def open_source(
     if dtype not in DTYPES:
         raise ProblemError(f"dtype must be {' or '.join(DTYPES)}, not {dtype}")
     with named_errors(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # NumPy's about damaged files: the error says enough
+        warnings.simplefilter("ignore")  # of NumPy about damaged files: the error is enough
         if reading.target is None:
             source, origin = _open(path, x, y, dtype, reading)
         else:
@@ -112,7 +111,7 @@ def _open_pair(
     dtype: str,
     reading: Reading,
 ) -> tuple[Source, Origin]:
-    """Open x from one file and y from another one."""
+    """Open x from one file and y from another."""
     found = discover(path)
     tables = _tables(path, found, reading)
     names = [name for name in tables[0].names if name not in tables[0].hidden]
@@ -137,7 +136,7 @@ def _open_pair(
 
 
 def _tables(path: Path, found: Sequence[Found], reading: Reading) -> list[Table]:
-    """Return a table for each file; Parquet files are one table."""
+    """Return a table for each file; Parquet files together form one table."""
     drop = reading.na == "drop"
     kind = found[0].format  # all files are of one format
     if kind == "parquet":
@@ -168,7 +167,7 @@ def _chain(
     y: str,
     dtype: str,
 ) -> Source:
-    """Return the rows of all tables; every one must have the columns."""
+    """Return a source with the rows of all tables; every table must have the columns."""
     if len(tables) == 1:
         return tables[0].source(xs, y, dtype)
     sources = []
@@ -190,7 +189,7 @@ def _chain(
 def _hidden(
     table: Table, x: Sequence[str] | None, y: str | None, used: Sequence[str]
 ) -> list[str]:
-    """Return a note about columns that were left out because nobody named them."""
+    """Return a note about columns that were left out because the user did not name them."""
     left = [name for name in table.hidden if name not in used]
     if not left or (x is not None and y is not None):
         return []
@@ -199,7 +198,7 @@ def _hidden(
 
 
 def _notes(path: Path, found: Sequence[Found], tables: Sequence[Table]) -> list[str]:
-    """Return the notes of the tables; each one once, with its file where there are several."""
+    """Return the distinct notes of the tables, with file names if there are several files."""
     notes: dict[str, str] = {}
     for file, table in zip(found, tables, strict=False):
         for note in table.notes:
@@ -211,7 +210,7 @@ def _notes(path: Path, found: Sequence[Found], tables: Sequence[Table]) -> list[
 def _origin(
     path: Path, found: Sequence[Found], source: Source, xs: list[str], y: str, notes: list[str]
 ) -> Origin:
-    """Return where the rows come from; an array of several columns gives them numbers."""
+    """Return the origin of the rows; columns of one array are numbered."""
     names = list(xs)
     if len(xs) < source.features:
         wide = source.features - len(xs) + 1

@@ -13,10 +13,10 @@ from backends.errors import ProblemError
 from backends.rows.reading import Numbers, Reading
 
 SAMPLE_RECORDS = 50
-"""Records that are looked at to find out the dialect: enough to see most columns filled."""
+"""Number of records from which the dialect is determined: enough to see most columns filled."""
 
 SAMPLE_LINES = 200
-"""Lines that are read for these records: quoted cells may take several lines each."""
+"""Number of lines read for these records, because a quoted cell may take several lines."""
 
 SPACES = " "
 """Delimiter that stands for any run of spaces and tabs."""
@@ -36,7 +36,7 @@ class Record(NamedTuple):
         Line on which the row ends; the first line of the file is 1.
     cells : list of str
     text : str
-        The row as it stands in the file.
+        The unchanged text of the row in the file.
     """
 
     line: int
@@ -46,7 +46,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a text file is to be read.
+    """The format of a text file.
 
     Attributes
     ----------
@@ -54,15 +54,15 @@ class Dialect:
     numbers : Numbers
         How numbers are written.
     names : list of str
-        Names of the columns; unnamed ones are called ``Unnamed: 0`` by their position.
+        Names of the columns; a column without a name is called ``Unnamed: 0`` by its position.
     unnamed : tuple of str
         Columns without a name in the header.
     header : bool
-        Whether a line of the file has the names.
+        Whether a line of the file holds the names.
     before : int
         Number of lines before the first row of data.
     notes : tuple of str
-        What was assumed.
+        Assumptions about the file.
     """
 
     delimiter: str
@@ -76,7 +76,7 @@ class Dialect:
 
 @dataclass
 class Lines:
-    """Splits lines into records; blank lines and comments are passed over.
+    """Splits lines into records; blank lines and comments are skipped.
 
     A comment begins with ``#`` at the start of a record.
     """
@@ -132,16 +132,16 @@ def _split(line: str) -> list[str]:
 
 
 def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialect:
-    """Find out how a text file is to be read.
+    """Determine the dialect of a text file.
 
     Parameters
     ----------
     lines : iterable of str
         Lines with their ends.
     reading : Reading
-        What the user said about the file.
+        Options that the user gave for the file.
     default : str
-        Delimiter where nothing in the file speaks for one.
+        Delimiter to use if the file does not show one.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
     notes: list[str] = []
     given = reading.delimiter
     if some and (excel := re.fullmatch(r"sep=(.)\s*", some[0].lstrip("\ufeff"))):
-        skip, given = 1, given or excel[1]  # Excel's own way to name the delimiter
+        skip, given = 1, given or excel[1]  # Excel writes ``sep=;`` to name the delimiter
     cut = len(some) == SAMPLE_LINES
     if given is None:
         delimiter = _delimiter(some[skip:], reading, default, cut=cut)
@@ -175,7 +175,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
 
 
 def _sample(split: Lines, *, cut: bool) -> list[Record]:
-    """Return the first records; the last one may be incomplete where the lines were cut."""
+    """Return the first records; if the lines were cut, leave out an incomplete last record."""
     records: list[Record] = []
     try:
         records.extend(islice(split.records(), SAMPLE_RECORDS))
@@ -186,7 +186,7 @@ def _sample(split: Lines, *, cut: bool) -> list[Record]:
 
 
 def _delimiter(lines: list[str], reading: Reading, default: str, *, cut: bool) -> str:
-    """Return the delimiter that gives every record the same cells, and most of them numbers."""
+    """Return the delimiter that gives records of equal length, with most cells numbers."""
     best, most = default, -1.0
     order = [default, *(c for c in CANDIDATES if c != default)]
     for candidate in order:
@@ -209,7 +209,7 @@ def _delimiter(lines: list[str], reading: Reading, default: str, *, cut: bool) -
 
 
 def _numbers(records: list[Record], delimiter: str, reading: Reading) -> Numbers:
-    """Find out how numbers are written: commas may be decimal points only between others."""
+    """Determine how numbers are written: a comma is a decimal point or the delimiter."""
     thousands = reading.thousands or ""
     if reading.decimal is not None:
         return Numbers(reading.decimal, thousands)
@@ -223,7 +223,7 @@ def _numbers(records: list[Record], delimiter: str, reading: Reading) -> Numbers
         return grouped
     if odd and not any("." in cell and plain.reads(cell) for cell in cells):
         return comma
-    return plain  # where both kinds occur, an error names the first cell that does not fit
+    return plain  # if both styles occur, an error names the first cell that does not fit
 
 
 def _with_names(
@@ -249,7 +249,7 @@ def _with_names(
         names = [str(position) for position in range(width)]
     elif len(names) == width - 1:
         extra_last = all(not r.cells[-1].strip() for r in data)
-        names = [*names, ""] if extra_last else ["", *names]  # R writes row names so
+        names = [*names, ""] if extra_last else ["", *names]  # R writes row names like this
     before = first.line if header and not commented else 0
     unnamed = tuple(f"Unnamed: {j}" for j, name in enumerate(names) if not name)
     names = [name or f"Unnamed: {j}" for j, name in enumerate(names)]
@@ -259,7 +259,7 @@ def _with_names(
 def _commented_names(
     comments: list[str], first: Record, delimiter: str, numbers: Numbers
 ) -> list[str]:
-    """Return names from the comment above the first row, as `numpy.savetxt` writes them."""
+    """Return the names in the comment above the first row, as written by `numpy.savetxt`."""
     if not comments or any(numbers.kind(cell) == "text" for cell in first.cells):
         return []
     split = Lines(iter([comments[-1].lstrip("#").lstrip()]), delimiter)
@@ -275,7 +275,7 @@ def _commented_names(
 def _is_header(
     first: Record, rest: list[Record], numbers: Numbers, said: bool | None
 ) -> tuple[bool, list[str]]:
-    """Return whether the first record has the names, and what was assumed about it."""
+    """Return whether the first record holds the names, and notes about assumptions."""
     if said is not None:
         return said, []
     kinds = [numbers.kind(cell) for cell in first.cells]
@@ -298,7 +298,7 @@ def _is_header(
 def _numeric_header(
     first: Record, rest: list[Record], kinds: Sequence[str]
 ) -> tuple[bool, list[str]]:
-    """Tell numeric names from data: the names are quoted, or are 0, 1, 2 and so on."""
+    """Distinguish numeric names from data: names are quoted, or are 0, 1, 2 and so on."""
     if rest and _is_quoted(first) and not _is_quoted(rest[0]):
         return True, []
     cells = [cell.strip() for cell in first.cells]
@@ -314,7 +314,7 @@ def _numeric_header(
 
 
 def _is_quoted(record: Record) -> bool:
-    """Whether all cells are in quotation marks; the corner above an index may be empty."""
+    """Return whether all cells are in quotation marks; the first cell may be empty."""
     cells = record.cells if record.text.lstrip().startswith('"') else record.cells[1:]
     corner = len(cells) == len(record.cells) or not record.cells[0]
     return bool(cells) and corner and record.text.count('"') == 2 * len(cells)

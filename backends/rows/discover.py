@@ -1,4 +1,4 @@
-"""The files that a path, a folder or a pattern stands for, and their formats."""
+"""Find the files of a path, a folder or a pattern, and their formats."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Found:
     path : Path
     format : Format
     constants : dict
-        Columns and values from names of folders such as ``year=2024``.
+        Columns and their values, taken from names of folders such as ``year=2024``.
     """
 
     path: Path
@@ -55,16 +55,16 @@ class Found:
 
 
 def discover(path: Path) -> list[Found]:
-    """Return the files that are meant, in the order of their names; all of one format.
+    """Return the files for a path, a folder or a pattern, sorted by name, all of one format.
 
-    In a folder, and wherever a pattern matches one, files are looked for in all folders
-    below. As for Spark, Hive and `pyarrow.dataset`, names that begin with ``.`` or ``_`` do
-    not count, and folders called ``column=value`` give their files a column.
+    A folder, given or matched by a pattern, is searched with all folders below it. As in Spark,
+    Hive and `pyarrow.dataset`, names that begin with ``.`` or ``_`` are ignored, and a folder
+    called ``column=value`` adds a column to its files.
 
     Raises
     ------
     ProblemError
-        There is no such file, or its format is not known.
+        There is no file, or the format of a file is not known.
     """
     if path.is_dir():
         found = _without_notes([*_below(path, path)])
@@ -80,13 +80,13 @@ def discover(path: Path) -> list[Found]:
 
 
 def _without_notes(found: list[Found]) -> list[Found]:
-    """Return the files by name; where there are others, a README.txt is not one of them."""
+    """Return the files sorted by name, without a README.txt beside other files."""
     plain = [file for file in found if file.path.suffix.lower() not in (".txt", ".dat")]
     return sorted(plain or found, key=lambda file: file.path)
 
 
 def _of_one_format(found: list[Found]) -> list[Found]:
-    """Return the files; raise ProblemError where formats or columns from folders differ."""
+    """Return the files; raise ProblemError if formats or columns from folders differ."""
     first = found[0]
     for file in found:
         if file.format != first.format:
@@ -102,7 +102,7 @@ def _of_one_format(found: list[Found]) -> list[Found]:
 
 
 def _below(folder: Path, base: Path) -> Iterator[Found]:
-    """Yield the data files of a folder and of those below it."""
+    """Yield the data files of a folder and of the folders below it."""
     for at, folders, files in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
         for name in sorted(files):
@@ -114,7 +114,7 @@ def _below(folder: Path, base: Path) -> Iterator[Found]:
 
 
 def _matching(path: Path) -> list[Found]:
-    """Return the files that a pattern matches, and those in folders that it matches."""
+    """Return the files that a pattern matches, and the files in matching folders."""
     fixed = Path(*_before_pattern(path))
     found: dict[Path, Found] = {}
     for name in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 (of any base)
@@ -138,19 +138,19 @@ def _before_pattern(path: Path) -> Iterator[str]:
 
 
 def _constants(path: Path) -> dict[str, str]:
-    """Return the columns that the folders of a path name."""
+    """Return the columns given by the names of a path's folders."""
     pairs = (part.partition("=") for part in path.parent.parts if "=" in part)
     return {unquote(name): unquote(value) for name, _, value in pairs}
 
 
 def _suffix(path: Path) -> str:
-    """Return the suffix that tells the format: of ``.csv.gz``, the first one."""
+    """Return the suffix that determines the format: ``.csv`` for ``.csv.gz``."""
     suffix = path.suffix.lower()
     return path.with_suffix("").suffix.lower() if suffix in COMPRESSED else suffix
 
 
 def _format(path: Path) -> Format:
-    """Return the format by the suffix, or where there is none, by the first bytes."""
+    """Return the format by the suffix; for a file without a suffix, by the first bytes."""
     if path.is_file() and not path.stat().st_size:
         raise ProblemError("the file is empty")
     suffix = _suffix(path)

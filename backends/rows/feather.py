@@ -24,7 +24,7 @@ from backends.rows.source import Source
 
 
 def feather_table(path: Path, *, drop: bool) -> Table:
-    """Open an Arrow file; `drop`: a null becomes NaN, so that its row can be dropped."""
+    """Open an Arrow file; with `drop`, a null becomes NaN, so that its row can be dropped."""
     with _opened(path, None) as file:
         schema = file.schema
     notes: list[str] = []
@@ -48,7 +48,7 @@ def feather_table(path: Path, *, drop: bool) -> Table:
 
 
 def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
-    """Yield a note for each column of integers that float32 rounds; reads those columns."""
+    """Read the columns of integers; yield a note for each column that float32 rounds."""
     types, compute = library("types", ".arrow"), library("compute", ".arrow")
     for name in names:
         if not types.is_integer(schema.field(name).type):
@@ -73,7 +73,7 @@ def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
 
 @dataclass(frozen=True, eq=False)
 class FeatherSource(Source):
-    """The rows of an Arrow file, read a batch of the file at a time.
+    """The rows of an Arrow file, read one batch of the file at a time.
 
     Attributes
     ----------

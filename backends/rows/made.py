@@ -52,7 +52,7 @@ class InMemory(Source):
         return cls(*size, problem, loss=problem.loss)
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the same rows with another loss; the targets are checked now."""
+        """Return the rows with another loss; the targets are checked by this call."""
         try:
             loss.check(self.problem.y)
         except ProblemError as error:

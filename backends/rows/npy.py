@@ -27,18 +27,18 @@ from backends.rows.columns import (
 from backends.rows.source import Joined, Source
 
 WINDOW_BYTES = 2 << 20
-"""Bytes that are read at a time: they stay in the caches until they are converted."""
+"""Number of bytes read at a time: they stay in the caches until they are converted."""
 
 SAMPLE_WINDOWS = 16
-"""Windows, evenly spaced over the file, in which integers too large for float32 are looked
-for: a file of up to 32 MB is looked at as a whole."""
+"""Number of windows, evenly spaced over the file, that are searched for integers too large for
+float32. A file of up to 32 MB is searched as a whole."""
 
 
 def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
     """Open an array of rows × columns, or a structured array.
 
-    A column's name is its position, or the name of the field. A plain array of one
-    dimension is a column only where `may_be_1d`: beside another file.
+    A column's name is its position, or the name of the field. A plain array of one dimension is
+    accepted as a column only with `may_be_1d`, for a file that holds x or y alone.
     """
     data = open_memmap(path, mode="r")
     fields = data.dtype.names
@@ -46,7 +46,7 @@ def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
         raise ProblemError(f"a structured array must be 1-D, not {data.shape}")
     if data.ndim != 2 and not (data.ndim == 1 and (may_be_1d or fields is not None)):
         raise ProblemError(f"the array must be 2-D, rows × columns, not {data.shape}")
-    if not len(data):  # without rows a few bytes may claim any number of columns
+    if not len(data):  # a file without rows may claim any number of columns
         raise ProblemError(NO_ROWS)
     columns = 1 if fields is not None or data.ndim == 1 else data.shape[1]
     with path.open("rb") as file:
@@ -76,7 +76,7 @@ def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
 
 
 def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
-    """Yield a note for each column of integers in which float32 rounds one."""
+    """Yield a note for each column that has an integer which float32 rounds."""
     dtype = source.layout.dtype
     kinds = [dtype] if dtype.names is None else [dtype[name] for name in dtype.names]
     if not any(kind.kind in "iu" and kind.itemsize >= 4 for kind in kinds):
@@ -97,7 +97,7 @@ def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
 
 
 def rounds(values: NDArray[Any]) -> bool:
-    """Whether float32 cannot hold one of the whole numbers."""
+    """Return whether float32 rounds one of the integers."""
     if not len(values) or max(values.max(), -float(values.min())) <= EXACT_FLOAT32:
         return False
     return bool((values.astype(np.float32).astype(np.float64) != values).any())
@@ -116,7 +116,7 @@ class Layout:
     rows, columns : int
         Shape; a structured array has one column of records.
     by_row : bool
-        True: row after row. False: column after column.
+        True if rows are stored one after another, False if columns are.
     """
 
     header: bytes
@@ -155,7 +155,7 @@ class NpySource(Source):
         return f"{self.path.name}: '{self.y}' from {listing([str(j) for j in self.x])}"
 
     def joined(self) -> Joined | None:
-        """Return all columns as features if the file has them in the dtype and order needed."""
+        """Return all columns as features if their dtype and order need no conversion."""
         layout, all_columns = self.layout, tuple(range(self.layout.columns))
         as_wanted = layout.by_row and layout.dtype == self.dtype
         if not as_wanted or {*self.x, self.y} != {*all_columns}:
@@ -168,7 +168,7 @@ class NpySource(Source):
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """Read one window of the file after another into the same memory.
 
-        This is faster than mapping the file, which costs a page fault every few pages.
+        Reading is faster than mapping the file, which costs a page fault every few pages.
         """
         layout = self.layout
         rows = max(1, WINDOW_BYTES // (layout.columns * layout.dtype.itemsize))
@@ -208,7 +208,7 @@ class NpyRows(NpySource):
     """Rows with all columns of the file as features, and zeros as y."""
 
     def joined(self) -> None:
-        """Return None: these rows are joined already."""
+        """Return None, because these rows are joined already."""
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         for parts, _ in super().pieces(start, stop):
@@ -227,7 +227,7 @@ class NpyRows(NpySource):
 
 
 def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
-    """Read the bytes of an array, from a position in the file on."""
+    """Read the bytes of an array, starting at a position in the file."""
     file.seek(offset)
     left = into.reshape(-1).view(np.uint8).data
     while left:
@@ -238,7 +238,7 @@ def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
 
 
 def _parts(rows: NDArray[Any], x: tuple[int, ...]) -> list[NDArray[Any]]:
-    """Return adjacent columns as one part, which is copied faster."""
+    """Return adjacent columns as a single part, which is copied faster."""
     if x == tuple(range(x[0], x[0] + len(x))):
         return [rows[:, x[0] : x[0] + len(x)]]
     return [rows[:, j : j + 1] for j in x]
@@ -248,7 +248,7 @@ class NpyRecords(NpySource):
     """Rows of a structured array, in which every column is a field."""
 
     def joined(self) -> None:
-        """Return None: the fields of a record are taken apart."""
+        """Return None, because the fields of a record are read separately."""
 
     @property
     def names(self) -> tuple[str, ...]:

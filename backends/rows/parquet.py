@@ -1,4 +1,4 @@
-"""Rows of Parquet files, and of Arrow files (Feather), decoded a batch at a time."""
+"""Rows of Parquet files, decoded one batch at a time; `feather` reads Arrow files."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from backends.rows.columns import (
 from backends.rows.source import Source
 
 BATCH_BYTES = 4 << 20
-"""Bytes of columns that are decoded at a time."""
+"""Size in bytes of the columns decoded at a time."""
 
 MAPPED_BYTES = 16 << 20
-"""Bytes of row groups that are mapped at a time, unless one group is larger: mapped pages count
-as memory of the process."""
+"""Size in bytes of the row groups mapped at a time, because mapped pages count as memory of the
+process. A larger group is mapped alone."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,16 @@ class Part:
 
 
 def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
-    """Open Parquet files that have the same columns; their rows follow one another.
+    """Open Parquet files with equal columns; the rows of one file follow those of another.
 
     Parameters
     ----------
     path : Path
-        The file, folder or pattern that was asked for.
+        The file, folder or pattern that the user named.
     parts : sequence of Part
     drop : bool
-        Whether a null becomes NaN, so that its row can be dropped, or is an error.
+        Whether a null becomes NaN, so that its row can be dropped. Otherwise a null is an
+        error.
     """
     parquet = library("parquet", ".parquet")
     with named_errors(parts[0].path), parquet.ParquetFile(parts[0].path) as opened:
@@ -129,7 +130,7 @@ def index_columns(schema: Any) -> list[str]:
 def _largest_integers(
     metadata: Any, schema: Any, names: Sequence[str], into: dict[str, float]
 ) -> None:
-    """Note the largest integer of each column, by the file's statistics, if float32 rounds."""
+    """Store each column's largest integer, by the file's statistics, if float32 rounds it."""
     types = library("types", ".parquet")
     integers = {
         n for n in names if n in schema.names and types.is_integer(schema.field(n).type)
@@ -148,12 +149,12 @@ def _largest_integers(
 
 
 def number_in_folder(name: str, text: str) -> float:
-    """Return the number that the name of a folder gives to a column.
+    """Return the number of a column that the name of a folder gives.
 
     Raises
     ------
     ProblemError
-        It is no number, or ``__HIVE_DEFAULT_PARTITION__``, which stands for none.
+        The text is not a number, or is ``__HIVE_DEFAULT_PARTITION__`` for a missing value.
     """
     try:
         return float(text)
@@ -171,7 +172,7 @@ class ParquetSource(Source):
     Attributes
     ----------
     name : str
-        Name of the file, folder or pattern that was asked for.
+        Name of the file, folder or pattern that the user named.
     parts : tuple of Part
     x : tuple of str
         Columns of X.
@@ -189,7 +190,7 @@ class ParquetSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True: pyarrow decodes whole row groups, columns side by side."""
+        """Return True: pyarrow decodes whole row groups, with several columns in parallel."""
         return True
 
     @property
@@ -197,7 +198,7 @@ class ParquetSource(Source):
         return f"{self.name}: {self.y!r} from {listing(self.x)}"
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Decode the row groups that hold the range, a batch at a time."""
+        """Decode the row groups that hold the range, one batch at a time."""
         parquet = library("parquet", ".parquet")
         first = 0
         for part in self.parts:
@@ -212,11 +213,11 @@ class ParquetSource(Source):
     def _pieces_of(
         self, part: Part, metadata: Any, first: int, start: int, stop: int
     ) -> Iterator[Piece]:
-        """Yield the rows of one file that are in the range; its rows count from `first`."""
+        """Yield the rows of one file that are in the range; the file's first row is `first`."""
         size = max(1024, BATCH_BYTES // (4 * (self.features + 1)))
         chosen, parquet = [*self.x, self.y], library("parquet", ".parquet")
         for at, groups in _runs(metadata, first, start, stop):
-            # Mapped, because pyarrow copies what it reads otherwise.
+            # The file is mapped, because pyarrow copies data read in any other way.
             with parquet.ParquetFile(part.path, metadata=metadata, memory_map=True) as file:
                 there = [name for name in chosen if name in file.schema_arrow.names]
                 for batch in file.iter_batches(size, row_groups=groups, columns=there or None):
@@ -228,9 +229,9 @@ class ParquetSource(Source):
 
 
 def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield runs of row groups that hold the range, each with its first row.
+    """Yield runs of row groups that hold the range, each run with its first row.
 
-    A run is as many groups as are mapped at a time. The file's rows count from `first`.
+    A run holds the groups that are mapped at a time. The file's first row is `first`.
     """
     run: list[int] = []
     held, at, begins = 0, first, first
@@ -252,7 +253,7 @@ def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[in
 def as_piece(
     batch: Any, names: Sequence[str], first_row: int, drop: bool, constants: dict[str, str]
 ) -> Piece:
-    """Return columns of a batch as numbers: X's, then y's; rows count from `first_row`."""
+    """Return X's columns and y of a batch as numbers; the batch's first row is `first_row`."""
     columns = []
     for name in names:
         if name in batch.schema.names:

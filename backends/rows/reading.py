@@ -1,4 +1,4 @@
-"""How the cells of a data file are read: options that a user may set, and numbers in text."""
+"""Reading the cells of a data file: options that a user may set, and numbers in text."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _VALUE = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """Options for reading a data file; None means: find out from the file.
+    """Options for reading a data file; None stands for detection from the file.
 
     Attributes
     ----------
     header : bool, optional
-        Whether the first line of a text file has the names of the columns.
+        Whether the first line of a text file holds the names of the columns.
     delimiter : str, optional
         Character between two cells; a space stands for any run of spaces and tabs.
     decimal : str, optional
@@ -40,7 +40,7 @@ class Reading:
     encoding : str, optional
         Encoding of a text file; UTF-8 by default.
     na : {"error", "drop"}
-        What to do with rows that lack a value in a column that is used.
+        Treatment of rows in which a value of a used column is missing.
     target : str, optional
         Another file that holds y, row for row.
     """
@@ -72,7 +72,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Numbers:
-    """How numbers are written in a text file.
+    """The notation of numbers in a text file.
 
     Attributes
     ----------
@@ -91,8 +91,8 @@ class Numbers:
         Raises
         ------
         ValueError
-            The cell holds something else. This includes ``1_000`` and digits of other
-            scripts, which `float` would accept.
+            The cell holds anything else, also ``1_000`` or digits of other scripts, which
+            `float` would accept.
         """
         text = cell.strip()
         if self.thousands and self.thousands in text:
@@ -116,7 +116,7 @@ class Numbers:
         return number
 
     def reads(self, cell: str) -> bool:
-        """Whether the cell holds a number."""
+        """Return whether the cell holds a number."""
         try:
             self.read(cell)
         except ValueError:
@@ -124,7 +124,7 @@ class Numbers:
         return True
 
     def kind(self, cell: str) -> Literal["number", "missing", "value", "text"]:
-        """Return what a cell holds: values are dates, shares and numbers in another style."""
+        """Return the kind of a cell; a "value" is a date, a share or an unusual number."""
         text = cell.strip()
         if text.lower() in MISSING:
             return "missing"
@@ -133,7 +133,7 @@ class Numbers:
         return "value" if _VALUE.fullmatch(text) else "text"
 
     def remedy(self, cell: str) -> str:
-        """Return which option would make a number of a cell, as the end of a sentence."""
+        """Return the option that would make the cell a number, as the end of a sentence."""
         text = cell.strip()
         if text.lower() in MISSING:
             return "; fill it in, or leave out such rows with --na drop"

@@ -1,9 +1,9 @@
 """Sources: rows that are read in ranges and need not fit in memory.
 
 A `Source` knows how many rows it has and yields any range of them in pieces.
-`Source.each_block` copies the pieces into blocks of one shape. Several threads work
-on a block each, so that one block is read while another one is summed over. A source
-is small and can be pickled: another process opens the file itself.
+`Source.each_block` copies the pieces into blocks of one shape. Several threads work on one
+block each, so one block is read while another is summed. A source is small and can be pickled:
+another process then opens the file.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from backends.rows.blocks import Block, Cutter, Piece
 from backends.threads import processors
 
 BLOCK_BYTES = 4 << 20
-"""Block size in bytes of X and y: a block stays in the caches between being filled and being
-summed over, and is large enough that placing it costs little."""
+"""Size in bytes of X and y in a block. A block stays in the caches until it is summed, and is
+large enough that placing the block costs little."""
 
 RUN = 4
-"""Consecutive blocks per task: a thread opens the file once for all of them."""
+"""Number of consecutive blocks per task: a thread opens the file once per task."""
 
 
 Result = TypeVar("Result")
@@ -44,7 +44,7 @@ class Origin:
     Attributes
     ----------
     path : str
-        The file, folder or pattern that was asked for.
+        The file, folder or pattern that the user named.
     files : tuple of str
         The files that are read, in order.
     x : tuple of str
@@ -52,7 +52,7 @@ class Origin:
     y : str
         Name of the target.
     notes : tuple of str
-        One line for each assumption about the data that may be wrong.
+        Assumptions about the data that may be wrong, one line each.
     """
 
     path: str
@@ -69,9 +69,9 @@ class Source(ABC):
     Attributes
     ----------
     rows, features : int
-        n and d.
+        Number of rows, n, and of features, d.
     dtype : str
-        ``float32`` or ``float64``: the dtype that rows are converted to.
+        ``float32`` or ``float64``: the dtype to which rows are converted.
     origin : Origin, optional
         The file and the columns that were read, for sources that read a file.
     loss : Loss
@@ -90,25 +90,25 @@ class Source(ABC):
     @property
     @abstractmethod
     def source(self) -> str:
-        """A few words about where the rows come from, for people."""
+        """A short description of the rows' origin."""
 
     @property
     def in_order(self) -> bool:
-        """True: one thread should read all rows in order, and a piece stays valid.
+        """Return whether one thread should read all rows in order; pieces then stay valid.
 
-        False: a range can be read at a cost that depends on its length alone, and a piece
-        is valid until the next one.
+        Otherwise the cost of reading a range depends only on its length, and a piece is valid
+        until the next piece is requested.
         """
         return False
 
     @abstractmethod
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Yield rows `start` to `stop` in order; a piece is valid until the next one."""
+        """Yield rows `start` to `stop` in order; a piece is valid until the next request."""
 
     def filled(
         self, run: list[Block], stop: int, pieces: Iterable[Piece] | None = None
     ) -> Iterator[Block]:
-        """Fill consecutive blocks with their rows up to `stop`, and yield each once it is full.
+        """Fill consecutive blocks with their rows up to `stop`; yield each full block.
 
         Rows are taken from `pieces`; without `pieces` they are read from the source.
         """
@@ -120,11 +120,11 @@ class Source(ABC):
             yield block
 
     def joined(self) -> Joined | None:
-        """Return the rows with y as a further feature, if that reads faster; else None."""
+        """Return the rows with y as a further feature if reading is then faster, else None."""
         return None
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the same rows with another loss; targets are checked when they are read."""
+        """Return the rows with another loss; targets are checked when they are read."""
         other = copy.copy(self)
         object.__setattr__(other, "loss", loss)
         vars(other).pop("reference", None)  # synthetic targets depend on the loss
@@ -132,7 +132,7 @@ class Source(ABC):
 
     @property
     def bytes_per_step(self) -> int:
-        """Bytes that a step reads at least, once the rows are in memory: X and y once."""
+        """Smallest number of bytes that a step reads from memory: X and y once."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @cached_property
@@ -149,9 +149,9 @@ class Source(ABC):
     def blocks(
         self, block_bytes: int = BLOCK_BYTES, start: int = 0, stop: int | None = None
     ) -> Iterator[Block]:
-        """Yield rows `start` to `stop` in blocks of one shape, read ahead; see `each_block`.
+        """Yield rows `start` to `stop` in blocks of one shape; other threads read ahead.
 
-        A block's arrays are overwritten after the next block was asked for.
+        A block's arrays are overwritten after the next block is requested; see `each_block`.
         """
         return self.each_block(lambda block: block, block_bytes, start, stop, run=1)
 
@@ -184,13 +184,13 @@ class Source(ABC):
         Yields
         ------
         Result
-            In the order of the blocks. The last block is filled up with rows that add
+            Results in the order of the blocks. The last block is padded with rows that add
             nothing to a gradient; see `Block.fill` and `Block.losses`.
 
         Raises
         ------
         ProblemError
-            The rows cannot be read, or converted.
+            The rows cannot be read or converted.
         """
         stop = self.rows if stop is None else stop
         threads = threads or most_threads()
@@ -211,7 +211,7 @@ class Source(ABC):
         return self._each(runs, work, start, stop, threads)
 
     def _rows_a_block(self, block_bytes: int, start: int, stop: int) -> int:
-        """Return the rows of a block, so that as few blocks as possible cover the range."""
+        """Return the number of rows in a block with which the fewest blocks cover the range."""
         most = max(1, block_bytes // step_bytes(1, self.features, self.dtype))
         count = -(-(stop - start) // most)
         return -(-(stop - start) // count)
@@ -224,7 +224,7 @@ class Source(ABC):
         stop: int,
         threads: int,
     ) -> Iterator[Result]:
-        """Fill blocks and work on them, with one run more in flight than there are threads."""
+        """Fill and process blocks; one more run than there are threads is in progress."""
         pending: deque[Future[list[Result]]] = deque()
         whole = Cutter(self.pieces(start, stop) if self.in_order else iter(()))
 
@@ -256,7 +256,7 @@ class Source(ABC):
         return Problem(x, y, self.source, known_finite=True, loss=self.loss)
 
     def sample(self, most: int, stretches: int = 20) -> Problem:
-        """Return about `most` rows at most, from evenly spaced stretches of the source."""
+        """Return at most `most` rows, from evenly spaced stretches of the source."""
         if self.rows <= most:
             return self.load()
         length = max(1, most // stretches)
@@ -303,7 +303,7 @@ class Joined:
 
 
 def most_threads() -> int:
-    """Return the number of processors this process may use, but at least two.
+    """Return the number of processors that this process may use, but at least two.
 
     A single thread could not read and compute at the same time.
     """

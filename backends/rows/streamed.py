@@ -1,11 +1,11 @@
-"""A descent over rows that are read again for every step, block by block, by any backend.
+"""A descent with any backend over rows that are read again, block by block, in every step.
 
-Where the data do not fit in memory, a step is a pass over the file: read a block, place
-it, add its gradient to the sum. Several threads do this, each with a block that is still
-in the caches when the kernel reads it. The kernels are the backends' own, limited to one
-thread where the library allows it. More threads would wait for each other on so little
-work, and OpenMP's would occupy the processors that read the file. A ``gram`` technique
-makes a single pass.
+If the data do not fit in memory, a step is a pass over the file: read a block, place it, add
+its gradient to the sum. Several threads do this, each with a block that is still in the caches
+when the kernel reads it. The backends' own kernels are used, limited to one thread if the
+library allows the limit. On blocks this small, more threads would wait for each other, and
+OpenMP's threads would occupy the processors that read the file. A ``gram`` technique makes a
+single pass.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from backends.rows.source import BLOCK_BYTES, RUN, Joined, Result, Source, most_
 from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4
-"""Memory of a backend, as a multiple of X and y: autograd needs most, for its temporaries."""
+"""Memory of a backend, as a multiple of X and y. This is the need of autograd, the largest."""
 
 BLOCKS_A_THREAD = 4 + RUN
-"""Memory per thread, in blocks: 4 for a block and a backend's temporaries, and a run of blocks
-that are decoded in advance."""
+"""Memory per thread, in blocks: 4 for a block and a backend's temporaries, and one run of
+blocks that are decoded in advance."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""Further memory, in blocks: results that are not collected yet, and a run that is read."""
+"""Further memory, in blocks: results that are not collected yet, and one run being read."""
 
 SMALLEST_BLOCK = 1 << 20
-"""Smallest block size in bytes: below 1 MB, placing a block takes longer than summing it."""
+"""Smallest block size, 1 MB: placing a smaller block takes longer than summing it."""
 
 
 def place(
@@ -85,7 +85,7 @@ def place(
 
 
 def blocks_held(threads: int) -> int:
-    """Return the memory that streaming with `threads` threads takes, in blocks."""
+    """Return the memory needed for streaming with `threads` threads, in blocks."""
     return BLOCKS_A_THREAD * threads + BLOCKS_BESIDE
 
 
@@ -117,7 +117,7 @@ class Bounded:
         return self.backend.name
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
-        """Place a problem or a source; workers of a cluster open the source themselves."""
+        """Place a problem or a source; the workers of a cluster open a source on their own."""
         if isinstance(problem, Problem):
             return self.backend.place(problem, learning_rate)
         if Name.parse(self.name).distributed:
@@ -132,7 +132,7 @@ class Bounded:
 
 
 class SourceBackend(Backend, Protocol):
-    """A backend that can place a source, such as one whose rows are on other machines."""
+    """A backend that can place a source, for example one that runs on other machines."""
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
         """Make the rows ready to descend."""
@@ -172,9 +172,9 @@ class _Blockwise:
 
     @cached_property
     def _joined(self) -> Joined | None:
-        if self.source.loss != SQUARED_ERROR:  # it has no residual that a product would be
+        if self.source.loss != SQUARED_ERROR:  # the slope is no residual
             return None
-        # Most compute so slowly with pairs that to copy them to two lines is faster.
+        # Most backends are so slow with pairs that copying x and y to two arrays is faster.
         if self.source.features == 1 and not getattr(self.backend, "reads_pairs", False):
             return None
         return self.source.joined()
@@ -197,7 +197,7 @@ class _Blockwise:
         try:
             block.check()
         except ProblemError:
-            if self._joined:  # where y is a feature: name it as what it is
+            if self._joined:  # y is a feature here, but the error names y
                 end = min(block.start + len(block.y), self.start + self.rows)
                 self.source.load(block.start, end)
             raise
@@ -209,8 +209,8 @@ class Streamed(_Blockwise):
     The loss reads them once as well and keeps the gradient for the next step.
     """
 
-    _looked: tuple[Weights, Weights, float] | None = None  # w, and what was found there
-    _accepted = False  # whether a whole pass has checked the targets
+    _looked: tuple[Weights, Weights, float] | None = None  # w, the sums and the loss
+    _accepted = False  # whether a full pass has checked the targets
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
@@ -227,21 +227,21 @@ class Streamed(_Blockwise):
         return self._look(w)[1]
 
     def seconds_a_pass(self, most_blocks: int = 4) -> float:
-        """Estimate the time of a pass from a few blocks per thread, after a warm-up block."""
+        """Estimate the time of a pass from a few blocks per thread, after a warm-up."""
         w = np.zeros(self.source.features)
         row_bytes = step_bytes(1, self.source.features, self.source.dtype)
         rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
         first = self.start + min(self.rows, rows)
         last = self.start + min(self.rows, (1 + most_blocks) * rows)
         replace(self, stop=first).run(w, 1)
-        # Others than those, which the system has at hand by now.
+        # Time other blocks than the warm-up's, which the system has cached by now.
         some = replace(self, start=first if first < last else self.start, stop=last)
         began = time.perf_counter()
         some.run(w, 1)
         return (time.perf_counter() - began) / some.rows * self.rows
 
     def _look(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return the gradient's sums and the loss at `w`; keep both for the next step."""
+        """Return the gradient's sums and the loss at `w`; store both for the next step."""
         w = np.array(w, dtype=np.float64)
         seen = self._seen(w)
         if seen is None:
@@ -262,9 +262,9 @@ class Streamed(_Blockwise):
             if not self._accepted:
                 block.check_targets()
             descent = self.backend.place(block.problem(), self.learning_rate)
-            with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
+            with np.errstate(over="ignore", invalid="ignore"):  # checked below
                 part = descent.gradient(weights)
-            if not np.isfinite(part).all():  # cheaper than to look at every value
+            if not np.isfinite(part).all():  # cheaper than checking every value
                 self._check(block)
             return part, block.losses(descent.loss(weights)) if with_loss else 0.0
 
@@ -282,7 +282,7 @@ class Streamed(_Blockwise):
 class StreamedGram(_Blockwise, GramDescent):
     """One pass for XᵀX and Xᵀy; then steps that cost O(d²); squared error only.
 
-    Losses that the sums do not give accurately take another pass.
+    If the sums do not give a loss accurately, another pass over the rows computes it.
     """
 
     def __post_init__(self) -> None:
@@ -294,7 +294,7 @@ class StreamedGram(_Blockwise, GramDescent):
         GramDescent.__init__(self, moments, self.learning_rate, self.rows, self.source.dtype)
 
     def _moments(self, block: Block) -> Moments:
-        with np.errstate(over="ignore", invalid="ignore"):  # found below if not finite
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             placed = self.backend.place(block.problem(), self.learning_rate)
         parts = cast(GramDescent, placed).moments()
         if not all(np.isfinite(part).all() for part in parts):

@@ -26,17 +26,19 @@ Column = NDArray[Any]
 """One column, (n,); an array of an ``.npz`` may hold several columns, (n, d)."""
 
 _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
-"""Names that are likely to stand for y: the last array is not taken in their place."""
+"""Names that are likely to mean y. If an array has one of these names, the last array is not
+assumed to be y."""
 
 _LARGEST = 1e20
-"""Whole numbers beyond 64 bits are no integers: they are floats that have no fraction."""
+"""Limit of the search for rounded integers: larger values exceed 64 bits and are floats without
+a fraction."""
 
 _BLOCK_ROWS = 4096
-"""Rows that are copied at a time: 4096 rows of 32 float32 columns take 512 kB."""
+"""Number of rows copied at a time: 4096 rows of 32 float32 columns take 512 kB."""
 
 
 def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Table:
-    """Open a text file; its rows are read when its source is asked for.
+    """Open a text file; its rows are read when its source is requested.
 
     Parameters
     ----------
@@ -65,12 +67,12 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
 
 
 def npz_table(path: Path, *, drop: bool) -> Table:
-    """Open named arrays: x and y in either case, or columns of one dimension each.
+    """Open an ``.npz`` file: arrays x and y (or X and Y), or one-dimensional columns.
 
     Raises
     ------
     ProblemError
-        The arrays are others: which of them are meant must be said.
+        The file has other arrays, and the user must name x and y.
     """
     with _archive(path) as arrays:
         names = list(arrays.files)
@@ -91,7 +93,7 @@ def npz_table(path: Path, *, drop: bool) -> Table:
 def _usual(
     names: list[str], shapes: dict[str, tuple[int, ...]]
 ) -> tuple[list[str] | None, str | None, str]:
-    """Return the arrays that are X and y without being named, else what to ask the user."""
+    """Return the default arrays of X and y, or the message that asks the user to name them."""
     listed = ", ".join(f"{name!r} {shapes.get(name, '')}".strip() for name in names)
     ask = f"say which arrays are x and y with --x and --y; there are {listed}"
     xs = [name for name in names if name.lower() == "x"]
@@ -113,7 +115,7 @@ def _usual(
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the arrays, where their headers can be read."""
+    """Return the shapes of the arrays whose headers can be read."""
     shapes = {}
     with _archive(path) as arrays:
         for name in arrays.files:
@@ -123,13 +125,13 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
                     read = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
                     shapes[name] = read(member)[0]
             except (KeyError, ValueError, OSError, EOFError):
-                continue  # an error when the array is read, if it is
+                continue  # reading such an array is an error
     return shapes
 
 
 @contextmanager
 def _archive(path: Path) -> Iterator[NpzFile]:
-    # numpy.load would take what is not a zip archive for a pickle, and says so.
+    # numpy.load would report that a file which is no zip archive is a pickle.
     with path.open("rb") as file, NpzFile(file, allow_pickle=False) as archive:
         yield archive
 
@@ -143,7 +145,7 @@ def _in_memory(
     *,
     drop: bool,
 ) -> InMemory:
-    """Return the columns as rows in memory; with `drop`, NaN is left in for later."""
+    """Return the columns as rows in memory; with `drop`, NaN is kept and dropped later."""
     target = columns[y]
     if target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
@@ -176,8 +178,8 @@ def _check(name: str, values: Column, *, may_be_wide: bool) -> None:
 def _stack(columns: Sequence[Column], dtype: str) -> Array:
     """Copy columns side by side, (n, d), a block of rows at a time.
 
-    The rows of a block stay in the caches while one column after another is copied into
-    them. This matters where columns are strided views of a wide file.
+    The rows of a block stay in the caches while one column after another is copied into the
+    block. This makes strided columns of a wide file faster.
     """
     rows = len(columns[0])
     out: Array = np.empty((rows, len(columns)), dtype)
@@ -196,7 +198,7 @@ def _stack(columns: Sequence[Column], dtype: str) -> Array:
 
 
 def _inexact(columns: Mapping[str, Column]) -> Iterator[str]:
-    """Yield a note for each column of whole numbers in which float32 rounds one."""
+    """Yield a note for each column that has an integer which float32 rounds."""
     for name, values in columns.items():
         if values.dtype.kind not in "iuf" or not values.size:
             continue

@@ -23,14 +23,14 @@ from backends.rows.dialect import SPACES, Dialect, Lines, Record, find_dialect
 from backends.rows.reading import MISSING, Numbers, Reading
 
 FAST_BYTES = 1 << 20
-"""File size in bytes from which pyarrow or NumPy parses. Importing pyarrow takes as long as
-parsing a megabyte without it."""
+"""File size in bytes from which pyarrow or NumPy parses the text: importing pyarrow takes as
+long as parsing a megabyte in Python."""
 
 CHUNK_ROWS = 4096
-"""Rows that are parsed before they are stored as numbers: text takes ten times the memory."""
+"""Number of rows parsed before they are stored as numbers: text takes ten times the memory."""
 
 PLAIN = Numbers()
-"""Numbers that `float` reads, where there are no digits of other scripts and no ``_``."""
+"""Notation that `float` reads, apart from digits of other scripts and ``_``."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed text files."""
@@ -60,12 +60,12 @@ class TextFile:
             return cls(path, reading, find_dialect(file, reading, default))
 
     def read(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
-        """Return the columns `wanted` as float64, and notes about what was left out.
+        """Return the columns `wanted` as float64, and notes about lines that were left out.
 
         Raises
         ------
         ProblemError
-            A row has another number of cells, or a cell holds no number.
+            The number of cells differs between rows, or a cell holds no number.
         """
         fast = None
         if self.path.stat().st_size >= FAST_BYTES:
@@ -99,10 +99,10 @@ class TextFile:
         return dict(zip(wanted, table.T, strict=True)), comments
 
     def _first_line(self, lines: Lines) -> int:
-        """Return the line after which a comment stands among the rows."""
+        """Return the number of the line after which comments can stand among the rows."""
         line = self.dialect.before
         if not self.dialect.header or not line:
-            for number, _ in lines.comments:  # those that the file begins with
+            for number, _ in lines.comments:  # comments at the start of the file
                 line = number if number == line + 1 else line
         return line
 
@@ -121,7 +121,7 @@ class TextFile:
             try:
                 return [float(cells[j]) for j in at]
             except ValueError:
-                pass  # a hole, a truth value, or an error: found below
+                pass  # missing, a truth value, or an error
         for name, j in zip(names, at, strict=True):
             try:
                 values.append(numbers.read(cells[j]))
@@ -133,7 +133,7 @@ class TextFile:
         return values
 
     def _fault(self, row: int, record: Record, name: str, cell: str) -> ProblemError:
-        """Return the error of a cell that holds no number, with a remedy where there is one."""
+        """Return the error for a cell that holds no number, with a remedy if one is known."""
         what = f"{reprlib.repr(cell)} is not a number" if cell else "empty cell"
         remedy = self.dialect.numbers.remedy(cell)
         if row == 1 and not self.dialect.header and self.reading.header is None:
@@ -143,7 +143,7 @@ class TextFile:
     def _read_with_arrow(
         self, wanted: Sequence[str]
     ) -> tuple[dict[str, NDArray[Any]], int] | None:
-        """Read with pyarrow; None where it is missing, or refuses anything in the file."""
+        """Read with pyarrow; return None if pyarrow is not installed or refuses the file."""
         dialect = self.dialect
         if dialect.delimiter == SPACES or dialect.numbers.thousands:
             return None
@@ -183,11 +183,11 @@ class TextFile:
     def _read_with_numpy(
         self, wanted: Sequence[str]
     ) -> tuple[dict[str, NDArray[Any]], int] | None:
-        """Read plain cells with NumPy; None where there is anything else in the file."""
+        """Read plain cells with NumPy; return None if the file holds anything else."""
         dialect = self.dialect
         if dialect.delimiter == SPACES or dialect.numbers != PLAIN:
             return None
-        # One character of an unwanted cell is kept, so that ragged rows are noticed.
+        # One character of an unused cell is kept, so that rows of unequal length are noticed.
         kinds = [(f"{j}", "f8" if n in wanted else "U1") for j, n in enumerate(dialect.names)]
         with _open_text(self.path, self.reading) as file:
             lines = _plain_lines(islice(file, dialect.before, None))
@@ -203,7 +203,7 @@ class TextFile:
 
 
 def _plain_lines(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines; raise ValueError at quotation marks and comments."""
+    """Yield lines; raise ValueError if a line has quotation marks or a comment."""
     for line in lines:
         if '"' in line or line.startswith("#"):
             raise ValueError(line)
@@ -215,7 +215,7 @@ def _arrow_csv() -> Any:
 
 
 def _begin_with_hash(column: Any) -> bool:
-    """Whether a cell of the first column may begin a comment."""
+    """Return whether a cell of the first column may begin a comment."""
     arrow, compute = (
         importlib.import_module("pyarrow"),
         importlib.import_module("pyarrow.compute"),
@@ -246,7 +246,7 @@ def _open_text(path: Path, reading: Reading) -> Iterator[TextIO]:
 
 
 def _raise_undecodable(path: Path, encoding: str) -> None:
-    """Find the line: a decoder's own position counts from where its buffer began."""
+    """Raise ProblemError with the line; the decoder counts only from its buffer's start."""
     if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
         return  # a byte of a character may look like the end of a line
     called = "UTF-8" if encoding == "utf-8-sig" else encoding
@@ -264,7 +264,7 @@ def _raise_undecodable(path: Path, encoding: str) -> None:
 
 
 def _open_bytes(path: Path) -> BinaryIO:
-    """Open a file, decompressed where its first bytes say that it is compressed."""
+    """Open a file; decompress it if the first bytes show that it is compressed."""
     with path.open("rb") as file:
         magic = file.read(6)
     openers: Mapping[bytes, Callable[[Path], Any]] = {

@@ -22,25 +22,25 @@ from backends.torch.threads import in_shares, single_threaded
 class Analytic(Autograd):
     """The gradient of squared error derived by hand, over chunks that stay in cache.
 
-    One feature on the CPU is element-wise work, which PyTorch divides among its threads.
-    Several features are products along a short axis, which PyTorch does not divide; there
-    each of our threads takes a share of the chunks. Few features are stored by column,
-    because products along short rows are slow. Long rows are copied from memory to the
-    cache before they are multiplied: MKL's product reads several rows side by side, and the
-    hardware's prefetcher does not follow such reads.
+    For one feature on the CPU, the work is element-wise, and PyTorch divides it among its
+    threads. For several features, the work is products along a short axis, which PyTorch does
+    not divide; instead, each of our threads sums a share of the chunks. Few features are stored
+    by column, because products along short rows are slow. Long rows are copied from memory to
+    the cache before they are multiplied: MKL's product reads several rows side by side, a
+    pattern that the hardware does not prefetch.
     """
 
     LINE_ROWS = 1 << 18
-    """Rows of a chunk of one feature: with 1 MB of float32 it stays in a second-level cache."""
+    """Rows of a chunk of one feature: 1 MB of float32, which stays in a second-level cache."""
 
     CHUNK_BYTES = 1 << 21
-    """Size in bytes of a chunk of several features: it stays in a second-level cache."""
+    """Size in bytes of a chunk of several features: a chunk stays in a second-level cache."""
 
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""
 
     LONG_BYTES, FAR_BYTES = 512, 1 << 25
-    """Row size and data size in bytes from which rows are copied to the cache first."""
+    """Row size and data size in bytes; from both on, rows are copied to the cache first."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -70,7 +70,7 @@ class Analytic(Autograd):
             return to_host(self._sums(self._start(w)))
 
     def _threads(self) -> AbstractContextManager[None]:
-        """Limit PyTorch to one thread where our own threads divide the work."""
+        """Limit PyTorch to one thread if our own threads divide the work."""
         ours = self.device.type == "cpu" and self.x.ndim > 1
         return torch_alone() if ours else nullcontext()
 
@@ -78,7 +78,7 @@ class Analytic(Autograd):
         cast = w.to(self.x.dtype)
         if len(self.shares) == 1:
             return self._sums_of(cast, 0)
-        sums_of = torch.inference_mode()(partial(self._sums_of, cast))  # a thread's own mode
+        sums_of = torch.inference_mode()(partial(self._sums_of, cast))  # set per thread
         return reduce(torch.add, in_threads(sums_of, range(len(self.shares)), single_threaded))
 
     def _sums_of(self, w: Tensor, share: int) -> Tensor:

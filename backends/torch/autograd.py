@@ -15,7 +15,7 @@ from backends.torch.namespace import values_of
 
 
 def predictions(w: Tensor, x: Tensor) -> Tensor:
-    """Return ``x·w`` in the data's dtype; w is cast, so its gradient is float64."""
+    """Return ``x·w`` in the data's dtype; w is cast inside, so its gradient is float64."""
     w = w.to(x.dtype)
     return x * w if x.ndim == 1 else x @ w
 
@@ -23,13 +23,14 @@ def predictions(w: Tensor, x: Tensor) -> Tensor:
 class Autograd:
     """The tutorial's listing: forward, ``backward``, update without tracking, zero.
 
-    With several features on the CPU, ``xᵀ·r`` sums row after row in the data's dtype; at
-    10⁶ float32 rows the fifth digit would be wrong. Such data are split into chunks of
-    rows. ``backward`` adds the gradients of the chunks in float64, the dtype of w.
+    With several features on the CPU, ``xᵀ·r`` sums row after row in the data's dtype; at 10⁶
+    float32 rows the fifth digit would be wrong. Data with several features are therefore split
+    into chunks of rows on the CPU. ``backward`` adds the gradients of the chunks in float64,
+    the dtype of w.
     """
 
     CHUNK_ROWS = 1 << 16
-    """Rows that are summed in the data's dtype: with more, float32 would lose digits."""
+    """Rows that are summed in the data's dtype: with more rows, float32 would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = torch.device(device)
@@ -43,12 +44,13 @@ class Autograd:
 
     def _place(self, values: Array) -> Tensor:
         with warnings.catch_warnings():
-            # PyTorch shares a read-only array and warns; nothing here writes to it.
+            # PyTorch warns when it shares a read-only array; this code does not write to the
+            # array.
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
     def split(self, rows: int) -> Chunks:
-        """Return the data in chunks of so many rows, without a copy."""
+        """Return the data in chunks of `rows` rows, without a copy."""
         return list(zip(self.x.split(rows), self.y.split(rows), strict=True))
 
     def _start(self, w: ArrayLike) -> Tensor:
@@ -84,7 +86,7 @@ class Autograd:
 
 
 def to_host(w: Tensor) -> Weights:
-    """Return a copy on the host; copying waits until the device has finished."""
+    """Return a copy of w on the host; copying waits until the device has finished."""
     return w.detach().cpu().numpy()
 
 

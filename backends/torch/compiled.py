@@ -20,7 +20,7 @@ Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def mean_loss(values: Pointwise, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return the mean of a loss, written as PyTorch's compiler handles it best.
+    """Return the mean of a loss, written in the form that PyTorch compiles best.
 
     The compiler fuses element-wise work with exact sums. On a GPU with several features,
     however, its code is 5 to 40 times slower than the library's products.
@@ -36,9 +36,9 @@ def mean_loss(values: Pointwise, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def compiled_step(loss: Loss) -> Step:
     """Return autograd's step for a loss, compiled; importing the compiler takes seconds.
 
-    The number of rows is dynamic and the learning rate is a tensor, so another n or rate
-    does not compile again. PyTorch compiles a second version for more than some thousand
-    rows, for which it uses several threads.
+    The number of rows is dynamic and the learning rate is a tensor, so another n or rate needs
+    no new compilation. For more than some thousand rows, PyTorch compiles a second version,
+    which uses several threads.
     """
     values = values_of(loss)
 

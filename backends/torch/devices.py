@@ -9,7 +9,7 @@ import torch
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return the CPU and every CUDA device; some techniques do not run on all of them."""
+    """Return the CPU and every CUDA device, with reasons if the technique cannot use one."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if technique == "graph":
         return dict.fromkeys(cuda, "") or {"cuda:0": "no CUDA device"}
@@ -20,7 +20,7 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """Return what PyTorch's allocator counted; None for the host."""
+    """Return the peak that PyTorch's allocator counted; None for the CPU."""
     if torch.device(device).type != "cuda":
         return None
     return torch.cuda.max_memory_allocated(device)

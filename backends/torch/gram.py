@@ -20,12 +20,12 @@ FEW_COLUMNS = 8
 def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
     """Return the Gram matrix of x, (n, d), with y as one more column, in scratch's dtype.
 
-    `scratch` holds n·(d + 1) values. Few columns are multiplied one by one: at d = 1 this
-    is four times faster than a product of matrices.
+    `scratch` holds n·(d + 1) values. Few columns are multiplied one by one: at d = 1 these
+    products are four times faster than a product of matrices.
     """
     n, d = x.shape
     products = scratch.new_empty((d + 1, d + 1))
-    if d > FEW_COLUMNS:  # y is apart, because rows of odd length are slower
+    if d > FEW_COLUMNS:  # y is stored separately: rows of odd length are slower
         rows, targets = scratch[: n * d].view(n, d), scratch[n * d :]
         rows[:], targets[:] = x, y
         products[:-1, :-1] = rows.T @ rows
@@ -42,18 +42,18 @@ def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
 class Gram(ProblemGram):
     """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); squared error only.
 
-    On the CPU the steps are NumPy's, which take half the time of PyTorch's up to some
-    hundred features; on a GPU they stay there.
+    On the CPU, NumPy takes the steps, in half of PyTorch's time for up to some hundred
+    features. On a GPU, the steps run on the GPU.
     """
 
     LINE_BYTES = 1 << 22
-    """Size in bytes of a chunk's float64 copy where columns are multiplied one by one."""
+    """Size in bytes of a chunk's float64 copy if columns are multiplied one by one."""
 
     CHUNK_BYTES = 1 << 20
-    """Size in bytes of a chunk's float64 copy where matrices are multiplied."""
+    """Size in bytes of a chunk's float64 copy if matrices are multiplied."""
 
     CUDA_ROWS = 1 << 20
-    """Rows of a chunk on a GPU: enough to fill it, few enough for a float64 copy."""
+    """Rows of a chunk on a GPU: enough to occupy the GPU, few enough for a float64 copy."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         placed = Autograd(problem, learning_rate, device)

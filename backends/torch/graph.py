@@ -15,7 +15,7 @@ from backends.torch.compiled import compiled_step
 
 
 class Recorded:
-    """Steps recorded once as CUDA graphs, then replayed: one launch from Python for many.
+    """Steps recorded once as CUDA graphs, then replayed: Python launches many steps at once.
 
     Parameters
     ----------
@@ -30,7 +30,8 @@ class Recorded:
     """
 
     MANY = 32
-    """Steps in the longer of the two graphs, which Python launches with one call."""
+    """Number of steps in the longer of the two graphs; Python launches a graph with one
+    call."""
 
     def __init__(self, step: Callable[[], None], device: torch.device) -> None:
         self.device = device
@@ -46,7 +47,7 @@ class Recorded:
     @staticmethod
     def _record(step: Callable[[], None], times: int) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        # Meanwhile, threads of another library may call the driver.
+        # Threads of another library may call the driver during the recording.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             for _ in range(times):
                 step()
@@ -72,7 +73,7 @@ class Graph(Autograd):
     """Largest number of features that are stored by column."""
 
     PART_ROWS = 1 << 22
-    """Rows that are copied to the device at once, to bound the memory for both layouts."""
+    """Number of rows copied to the device at once, which limits the memory for both layouts."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)

@@ -61,7 +61,7 @@ XP = SimpleNamespace(
     maximum=_maximum,
     clip=_clip,
 )
-"""The namespace that the functions of a loss are called with."""
+"""The namespace passed to the functions of a loss."""
 
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
@@ -73,7 +73,7 @@ def _squares(prediction: Tensor, y: Tensor) -> Tensor:
 
 
 def values_of(loss: Loss) -> Pointwise:
-    """Return the function for the loss of each row, as autograd differentiates it fastest."""
+    """Return the function for the loss of each row, in autograd's fastest form."""
     if loss == SQUARED_ERROR:  # `square` subtracts once, and its gradient is one product
         return _squares
     value = loss.value
@@ -83,5 +83,5 @@ def values_of(loss: Loss) -> Pointwise:
 def slopes_of(loss: Loss) -> Pointwise:
     """Return the function for the slope of each row, in the prediction's dtype."""
     slope = loss.slope
-    assert slope is not None  # noqa: S101 the catalogue opens no backend without it
+    assert slope is not None  # noqa: S101 the catalogue has checked the loss
     return lambda prediction, y: slope(XP, prediction, y).to(prediction.dtype)

@@ -22,17 +22,17 @@ from backends.torch.autograd import to_host
 from backends.torch.graph import Graph
 
 TILE_BYTES, WARPS = 1 << 14, 4
-"""Size in bytes of a tile of x in a program's registers, where its sums take as much again;
-and the warps of a program."""
+"""Size in bytes of a tile of x in a program's registers, and the number of warps per program.
+The program's sums take as many registers as the tile."""
 
 STAGES = 3
-"""Tiles that a program loads ahead into shared memory."""
+"""Number of tiles that a program loads ahead into shared memory."""
 
 PROGRAMS = 2
-"""Programs on each multiprocessor."""
+"""Number of programs per multiprocessor."""
 
 MOST_FEATURES = 8192
-"""Largest number of features: a tile with one longer row would not fit in registers."""
+"""Largest number of features: a tile of one longer row would not fit in registers."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -59,13 +59,13 @@ def _sums(  # type: ignore[no-untyped-def]
     whole = rows // ROWS
     first = tl.program_id(0).to(tl.int64)
     for k in tl.range(first, whole, tl.num_programs(0), num_stages=STAGES):
-        if FEATURES == COLUMNS:  # a mask costs, even where it hides nothing
+        if FEATURES == COLUMNS:  # a mask costs time even if it hides nothing
             values = tl.load(tile + k * ROWS * ROW_STRIDE)
         else:
             values = tl.load(tile + k * ROWS * ROW_STRIDE, mask=real, other=0.0)
         residual = tl.sum(values * w[None, :], axis=1) - tl.load(y + k * ROWS + row)
         total += values * residual[:, None]
-    if first == whole % tl.num_programs(0):  # the program that would be next takes the rest
+    if first == whole % tl.num_programs(0):  # the next program in order adds the remaining rows
         row += whole * ROWS
         tile = x + row[:, None] * ROW_STRIDE + column.to(tl.int64)[None, :] * column_stride
         there = row < rows
@@ -116,7 +116,7 @@ def processors(device: torch.device) -> int:
 
 
 class OnePass(Graph):
-    """The gradient derived by hand, X read once a step: see `backends.torch.onepass`."""
+    """The gradient derived by hand, with one pass over X per step, in Triton."""
 
     def gradient(self, w: ArrayLike) -> Weights:
         with torch.inference_mode():

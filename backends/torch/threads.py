@@ -1,4 +1,4 @@
-"""Our threads that each sum over a share of the chunks; PyTorch adds none of its own."""
+"""Our threads, which each sum over a share of the chunks with PyTorch limited to one thread."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backends.torch.autograd import Chunks
 
 @cache
 def single_threaded(threads: int) -> ThreadPoolExecutor:
-    """Return a pool of `threads` threads, in each of which PyTorch uses one thread.
+    """Return a pool of `threads` threads, with PyTorch limited to one thread in each.
 
     ``set_num_threads`` applies to the calling thread and to threads that start later, so
     the number is reset once the threads of the pool have started.
@@ -21,7 +21,7 @@ def single_threaded(threads: int) -> ThreadPoolExecutor:
     before, all_started = torch.get_num_threads(), Barrier(threads + 1)
 
     def hold() -> None:
-        torch.get_num_threads()  # a thread's first call copies the process's number
+        torch.get_num_threads()  # the first call in a thread copies the process's number
         torch.set_num_threads(1)
         all_started.wait()
 
