@@ -26,7 +26,7 @@ BLOCK_PIECES = 1 << 10
 
 
 def slope_of(loss: Loss) -> Pointwise:
-    """Return the slope of a loss; the catalogue opens no backend of this module without it."""
+    """Return the slope of a loss; the catalogue has checked that the loss has a slope."""
     assert loss.slope is not None  # noqa: S101
     return loss.slope
 
@@ -102,8 +102,9 @@ class Blocked(Plain):
     """Size of a block of X in bytes: a block stays in a second-level cache."""
 
     SLOPE_BYTES = 1 << 18
-    """Largest size in bytes of a block's predictions where the slope needs temporaries: a few
-    of these stay in a second-level cache, and threads rarely wait for Python's lock."""
+    """Largest size in bytes of a block's predictions if the slope needs temporary arrays. A few
+    arrays of this size stay in a second-level cache, and threads rarely wait for Python's
+    lock."""
 
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""

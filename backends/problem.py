@@ -94,12 +94,12 @@ class Problem:
 
     @property
     def features(self) -> int:
-        """Number of features, Number of features, d; 1 for an x of shape (n,)."""
+        """Number of features, d; 1 for an x of shape (n,)."""
         return 1 if self.x.ndim == 1 else self.x.shape[1]
 
     @property
     def dtype(self) -> str:
-        """Name of the dtype, Name of the dtype, ``float32`` or ``float64``."""
+        """Name of the dtype, ``float32`` or ``float64``."""
         return self.x.dtype.name
 
     @property

@@ -106,7 +106,7 @@ def _paired(builder, first, second):
     lanes = a.type.count
     if len(held_a) == lanes:  # every lane is a finished sum
         return shuffle(builder, a, range(2 * lanes), b), held_a + held_b
-    pairs = range(0, 2 * lanes, 2)  # even even lanes of `a`, then of `b`
+    pairs = range(0, 2 * lanes, 2)  # even lanes of `a`, then of `b`
     even, odd = (shuffle(builder, a, [k + i for k in pairs], b) for i in (0, 1))
     return builder.fadd(even, odd), held_a + held_b
 

@@ -34,7 +34,7 @@ MAGIC: dict[bytes, Format] = {
 """Format of a file without a suffix, by its first bytes; compressed files hold text."""
 
 KNOWN = "there are .csv (.tsv, .txt; also .gz, .bz2, .xz, .zst), .npy, .npz, .parquet, .feather"
-"""The usual suffixes, for the message that a suffix is unknown."""
+"""The usual suffixes, listed in the error message for an unknown suffix."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class Analytic(Autograd):
 
 
 class BySlope(Analytic):
-    """The same sums for any loss: its slope is computed while a chunk is in cache."""
+    """The gradient for any loss: the slope is computed while a chunk is in cache."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -120,7 +120,7 @@ class BySlope(Analytic):
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Place the data for the hand-derived gradient: squared error on a GPU is Triton's."""
+    """Place the data for the hand-derived gradient; squared error on a GPU uses Triton."""
     if problem.loss != SQUARED_ERROR:
         return BySlope(problem, learning_rate, device)
     if torch.device(device).type == "cuda" and find_spec("triton"):
