@@ -125,6 +125,8 @@ class Source(ABC):
 
     def with_loss(self, loss: Loss) -> Self:
         """Return the rows with another loss; targets are checked when they are read."""
+        if loss == self.loss:
+            return self
         other = copy.copy(self)
         object.__setattr__(other, "loss", loss)
         vars(other).pop("reference", None)  # synthetic targets depend on the loss

@@ -67,6 +67,10 @@ class FileRows:
         """Open the file, once per process: some formats are read as a whole."""
         return _open(self, dtype)
 
+    def open_with(self, dtype: str, loss: str) -> Source:
+        """Return the opened file with the loss of that name, made once per process."""
+        return _with_loss(self, dtype, loss)
+
     def streamed(self, dtype: str) -> bool:
         """Whether a child process reads the rows again for every step."""
         source = self.open(dtype)
@@ -83,7 +87,12 @@ def _open(rows: FileRows, dtype: str) -> Source:
 
 
 @lru_cache(maxsize=1)
+def _with_loss(rows: FileRows, dtype: str, loss: str) -> Source:
+    return rows.open(dtype).with_loss(named(loss))
+
+
+@lru_cache(maxsize=1)
 def rows_of(rows: FileRows, dtype: str, loss: str) -> Problem | Source:
     """Return the rows with the loss of that name, in memory if they fit."""
-    source = rows.open(dtype).with_loss(named(loss))
+    source = rows.open_with(dtype, loss)
     return source if rows.streamed(dtype) else source.load()

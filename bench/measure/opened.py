@@ -25,10 +25,9 @@ def data_of(case: Case) -> Problem | Source:
     told = FileRows.told()
     distributed = case.backend not in BASELINES and Name.parse(case.backend).distributed
     if distributed:
-        loss = named(case.loss)
         if told is None:
-            return Generated(*case.size, loss=loss)
-        return told.open(case.dtype).with_loss(loss)
+            return Generated(*case.size, loss=named(case.loss))
+        return told.open_with(case.dtype, case.loss)
     return synthetic(case) if told is None else rows_of(told, case.dtype, case.loss)
 
 

@@ -21,6 +21,7 @@ const COLUMNS = [
   ["threads", (r) => r.threads, String],
   ["verified", (r) => r.verified, (v) => (v ? "yes" : "no")],
   ["reason", (r) => r.reason, (v) => v ?? ""],
+  ["loss", (r) => r.loss ?? "squared_error", String],
   ["machine", (r, s) => s.label, String],
 ];
 

@@ -602,7 +602,7 @@ def test_a_run_can_end_with_its_report(tmp_path: Path) -> None:
     found, where = line.split("; report: ")
     assert found.startswith("numpy has the shortest step at ")
     assert where == str(page)
-    assert done.stdout.startswith("backend,rows,features,dtype,step_s,")
+    assert done.stdout.startswith("backend,rows,features,dtype,loss,step_s,")
     assert page.stat().st_size > 50_000
     nowhere = page / "in a file" / "page.html"
     done = descentbench(tmp_path, *SMALL, "--report", nowhere)
