@@ -137,6 +137,23 @@ def test_two_loops_compete_for_long_rows_from_memory_only(
     assert len(calls) == made
     slow[loops.PAIRS] = 0.97  # level: the usual one
     assert loops.fastest(x, y, 1, pretend) is loops.STREAMS
+    noise = iter([1.0, *[0.4, 0.4, 0.4, 0.9] * 2])  # less, but in six of eight rounds
+
+    def noisy(x: Array, y: Array, steps: int, loop: Loop) -> None:
+        clock[0] += 0.5 if loop is loops.STREAMS else next(noise)
+
+    monkeypatch.setattr(loops, "_fastest", {})
+    assert loops.fastest(x, y, 1, noisy) is loops.STREAMS
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_columns_of_several_blocks_meet_their_own_targets(dtype: str, threads: int) -> None:
+    """Seen red with the first block's targets for every block."""
+    x, y, w = guarded(20_001, 8, dtype)
+    threads = min(threads, get_num_threads())
+    got = descend(in_columns(x), y, w.copy(), 0.0, 1, threads, COLUMNS[8], SQUARED_ERROR)
+    assert error(got, x, y, w) < 16 * np.finfo(dtype).eps
 
 
 def relative(xp: object, p: Any, y: Any) -> Any:
