@@ -38,7 +38,8 @@ class Reference:
         ``Xᵀy/n``.
     blocks : callable
         Returns the rows in blocks; called again for each evaluation of the loss.
-    rows : int Number of rows, n.
+    rows : int
+        Number of rows, n.
     """
 
     gram: Float64
