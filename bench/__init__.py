@@ -1,1 +1,1 @@
-"""What measures the descents and decides between them."""
+"""Benchmarks of the backends: measuring, results, verdicts, reports and recommendations."""

@@ -1,7 +1,7 @@
 """``descentbench``: the command line.
 
-Commands are imported when they are called for, and array libraries later
-still: the number of threads must stand in the environment before NumPy loads.
+A command's module is imported when the command is called, and array libraries are imported even
+later: the number of threads must be in the environment before NumPy loads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class LazyGroup(click.Group):
     """A group whose commands are modules of `bench.commands`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Name them in the order in which one uses them."""
+        """Return the commands' names in the order in which a user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
@@ -41,14 +41,14 @@ class LazyGroup(click.Group):
             return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Read the arguments, which may print the help."""
+        """Parse the arguments; this may print the help."""
         try:
             return super().make_context(*args, **kwargs)
         except BrokenPipeError:
             sys.exit(CLOSED_PIPE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Turn a mistake the user can correct into one line and exit code 2."""
+        """Run the command; an error that the user can correct is one line and exit code 2."""
         try:
             with interruptible(), interrupts():
                 return super().invoke(ctx)
@@ -60,18 +60,18 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             sys.exit(CLOSED_PIPE)
         except Exception as error:
-            from backends.errors import DescentbenchError  # loads NumPy: not before threads
+            from backends.errors import DescentbenchError  # loads NumPy: threads first
 
             if isinstance(error, DescentbenchError):
                 raise Mistake(str(error)) from error
             if isinstance(error, OSError) and error.errno is not None:
                 where = f"{error.filename}: " if error.filename else ""
-                raise Mistake(f"{where}{error.strerror}") from error  # a full disk, say
+                raise Mistake(f"{where}{error.strerror}") from error  # for example a full disk
             raise
 
 
 class Mistake(click.ClickException):
-    """One line on stderr, exit code 2."""
+    """An error reported by one line on stderr and exit code 2."""
 
     exit_code = 2
 
@@ -92,6 +92,6 @@ def main() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document; stdout then holds nothing else."""
+    """Print one JSON document, the only output on stdout."""
     json.dump(value, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")

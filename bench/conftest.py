@@ -34,9 +34,10 @@ QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
 """Rows and features that are measured by default: in a cache, and in memory."""
 
 BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "loop"}
-"""The technique of each library that is shown by default beside its plain version.
+"""The technique of each library that is measured by default beside the plain technique.
 
-It is the library's fastest loop, or nearly so, among those that compile within a second.
+The technique is the library's fastest loop, or nearly the fastest, among the loops that compile
+within a second.
 """
 
 QUICK_TESTS = ("test_step", "test_place", "test_first_call")
@@ -44,7 +45,7 @@ QUICK_TESTS = ("test_step", "test_place", "test_first_call")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that ``descentbench run`` gives its children, and some of our own."""
+    """Add the options that ``descentbench run`` passes to children, and options for users."""
     group = parser.getgroup("descentbench")
     group.addoption(
         "--row",
@@ -77,7 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Bound the threads before any optional library is imported."""
+    """Limit the threads before any optional library is imported."""
     end_with_parent()
     config.stash[FAILURES] = {}
     if config.getoption("benchmark_only"):
@@ -91,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def is_child(config: pytest.Config) -> bool:
-    """Return whether a ``descentbench run`` reads what this process measures."""
+    """Return whether this process is a child of ``descentbench run``."""
     return config.getoption("failures") is not None
 
 
@@ -112,12 +113,12 @@ def cases_of(config: pytest.Config) -> list[Case]:
 
 
 def _quick(name: Name) -> bool:
-    """Return whether a backend is its library's plain or best; a plug-in shows all."""
+    """Return whether a backend is measured by default: plain, `BEST`, or from a plug-in."""
     return name.technique in ("", BEST.get(name.library, name.technique))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give every test its cases: `case` is a backend's, other fixtures are baselines."""
+    """Give every test its cases: `case` is a backend's case, other fixtures are baselines."""
     for fixture in CASE_FIXTURES:
         if fixture in metafunc.fixturenames:
             cases = [c for c in cases_of(metafunc.config) if _fixture(c) == fixture]
@@ -163,7 +164,7 @@ def _case(item: pytest.Item) -> Case:
 
 @pytest.fixture(scope="session")
 def sampling(pytestconfig: pytest.Config) -> Sampling:
-    """How the cases are sampled; a process that is second in an alternation waits here."""
+    """Return how the cases are sampled; the second process of an alternation waits here."""
     return Sampling(
         pytestconfig.stash[THREADS],
         float(pytestconfig.getoption("seconds")),
@@ -176,7 +177,7 @@ def sampling(pytestconfig: pytest.Config) -> Sampling:
 def described(
     request: pytest.FixtureRequest, benchmark: BenchmarkFixture, sampling: Sampling
 ) -> Iterator[None]:
-    """Group a benchmark by kind and size, and add what its JSON says about the case."""
+    """Group a benchmark by kind and size, and add the case's properties to its JSON."""
     if is_child(request.config):
         yield
         return
@@ -205,7 +206,7 @@ def described(
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Say which case comes next, for the parent of a process that dies of it."""
+    """Write the next case to a file, so that the parent knows the case if this process dies."""
     path = item.config.getoption("failures")
     if path:
         path.with_name(RUNNING).write_text(str(_case(item)))
@@ -215,7 +216,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember why a case failed, in one line."""
+    """Store the reason why a case failed, in one line."""
     report = yield
     if call.excinfo is not None and report.failed:
         reason = call.excinfo.exconly(tryshort=True).strip().splitlines()[0]
@@ -223,9 +224,9 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.hookimpl(trylast=True)  # after the timings are saved: the child is then done
+@pytest.hookimpl(trylast=True)  # last, because this file marks the child as finished
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the failures where the parent asked for them."""
+    """Write the failures to the file that the parent named."""
     path = session.config.getoption("failures")
     if path:
         write_atomically(path, json.dumps(session.config.stash[FAILURES]))
@@ -235,7 +236,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_benchmark_group_stats(
     config: pytest.Config, benchmarks: list[dict[str, Any]], group_by: str
 ) -> list[tuple[str, list[dict[str, Any]]]] | None:
-    """Group the table by kind and size, unless another grouping was asked for."""
+    """Group the table by kind and size, unless the user requested another grouping."""
     if group_by != "group" or is_child(config):
         return None
     failed = [*config.stash[FAILURES]]
@@ -246,7 +247,7 @@ def pytest_benchmark_group_stats(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say above the table what one process cannot measure."""
+    """Print above the table which quantities a single process cannot measure."""
     if config.getoption("benchmark_only") and not is_child(config):
         terminalreporter.ensure_newline()
         for line in ("", *MISSING):
@@ -256,6 +257,6 @@ def pytest_terminal_summary(
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """Record the thread pools that the libraries really started."""
+    """Record the thread pools that the libraries have started."""
     machine_info["threads"] = config.stash[THREADS]
     machine_info["thread_pools"] = thread_pools()

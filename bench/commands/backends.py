@@ -1,4 +1,4 @@
-"""``descentbench backends``: what there is, and what can run here."""
+"""``descentbench backends``: list all backends, and whether each can run here."""
 
 from __future__ import annotations
 

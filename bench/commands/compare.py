@@ -1,4 +1,4 @@
-"""``descentbench compare``: what became faster or slower between two results."""
+"""``descentbench compare``: find the cases that became faster or slower between two results."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def compare(
 def show(
     old: Record, new: Record, output_format: Format | None, *, force: bool = False
 ) -> list[Comparison]:
-    """Compare and print; a format of None prints nothing.
+    """Compare two records and print the result; a format of None prints nothing.
 
     Raises
     ------
     RecordError
-        The two are unlike, and not forced, or have nothing in common.
+        The records are not comparable (without `force`), or have no case in common.
     """
     from bench.results.record import RecordError
     from bench.results.verdict import compare as judged

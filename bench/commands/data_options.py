@@ -46,7 +46,7 @@ class DataFile:
     how: dict[str, Any]
 
     def open(self, dtype: str) -> Source:
-        """Open the file; say on stderr what was assumed about it."""
+        """Open the file; print the assumptions about it on stderr."""
         from backends.rows.datafile import open_source
         from backends.rows.reading import Reading
 
@@ -56,7 +56,7 @@ class DataFile:
 
 
 def tell(source: Source) -> None:
-    """Print on stderr what was assumed about a data file, a line each."""
+    """Print the assumptions about a data file on stderr, one line each."""
     if source.origin is not None:
         for note in source.origin.notes:
             click.echo(f"descentbench: {source.origin.path}: {note}", err=True)
@@ -80,7 +80,7 @@ def described(source: Source) -> dict[str, Any]:
 
 
 def columns(text: str) -> tuple[str, ...]:
-    """Read names of columns between commas; a name in double quotes may hold commas."""
+    """Parse column names separated by commas; a name in double quotes may hold commas."""
     try:
         (names,) = csv.reader([text], skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):
@@ -91,12 +91,12 @@ def columns(text: str) -> tuple[str, ...]:
 
 
 def character(text: str) -> str:
-    """Read one character; ``tab``, ``space``, ``comma`` and ``semicolon`` are fine."""
+    """Parse one character; ``tab``, ``space``, ``comma`` and ``semicolon`` are accepted."""
     return NAMED.get(text.lower(), text)
 
 
 def yes_or_no(text: str) -> bool:
-    """Read ``yes`` or ``no``."""
+    """Return whether the text is ``yes``; reject any text but ``yes`` and ``no``."""
     if text.lower() not in ("yes", "no"):
         raise click.BadParameter(f"{text!r} is neither yes nor no")
     return text.lower() == "yes"
@@ -150,10 +150,10 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="What to do with rows that lack a value.  [default: error]",
     ),
 )
-"""The options, in the order in which help shows them."""
+"""The options, in the order of the help text."""
 
 HOW = ("target", "header", "delimiter", "decimal", "thousands", "encoding", "na")
-"""Options that say how a file is read; `Reading` has the same names."""
+"""Options for reading a file, by the names of the fields of `Reading`."""
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -189,7 +189,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _standard_input() -> Path:
-    """Return a file with what standard input holds; it is deleted when the process ends."""
+    """Copy standard input to a file, which is deleted when the process ends."""
     if sys.stdin.isatty():
         raise Mistake("--data - reads standard input: send a file there, as in ... < data.csv")
     folder = Path(tempfile.mkdtemp(prefix="descentbench-"))

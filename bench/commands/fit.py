@@ -146,7 +146,7 @@ def fit(
     """
     from bench.host.threads import apply
 
-    apply(threads)  # before anything loads an array library
+    apply(threads)  # before any array library is loaded
 
     from backends.errors import DescentbenchError
     from backends.losses import find

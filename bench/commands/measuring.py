@@ -29,7 +29,8 @@ from bench.show.console import console
 from bench.show.roofline import DEVICE_GRID, GRID
 
 DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
-"""Rows and features of a run that names none: from latency to memory bandwidth."""
+"""Default rows and features of a run, from sizes limited by latency to sizes limited by memory
+bandwidth."""
 
 Sizes = Sequence[tuple[int, int]]
 
@@ -51,7 +52,7 @@ def chosen(
 
 
 def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
-    """Print on stderr a line for each library that a pattern names and that cannot run."""
+    """Print a line on stderr for each library that a pattern names and that cannot run."""
     missing: dict[str, str] = {}
     for backend, reason in catalogue.unavailable(patterns).items():
         missing.setdefault(Name.parse(backend).library, reason)
@@ -82,7 +83,7 @@ def sizes(
     limit: bool,
     loss: Loss,
 ) -> tuple[Sizes, Sizes]:
-    """Return rows and features to measure on the CPU, and on devices."""
+    """Return the rows and features to measure on the CPU, and those for other devices."""
     if file is not None:
         source = file.open(dtype).with_loss(loss)
         tell(source)
@@ -96,7 +97,7 @@ def sizes(
 def cases(
     names: Iterable[Name], of: tuple[Sizes, Sizes], dtype: str, loss: Loss
 ) -> tuple[Case, ...]:
-    """Return a case for every backend at every size of its device."""
+    """Return a case for every backend at every size that its device measures."""
     on_cpu, on_device = of
     return tuple(
         Case(str(name), n, d, dtype, loss.name)
@@ -116,7 +117,7 @@ def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
 def baselines(
     file: FileRows | None, dtype: str, loss: Loss, *, roofline: bool
 ) -> tuple[str, ...]:
-    """Return what is measured beside the backends; say on stderr what is missing."""
+    """Return the baselines to measure; print on stderr why a baseline is left out."""
     if roofline and loss == SQUARED_ERROR:  # the C kernel knows no other loss
         try:
             build()
@@ -133,7 +134,7 @@ def baselines(
 def measured(
     plan: Plan, threads: int, store: Path, timeout: float, name: str, against: Path | None
 ) -> list[Saved]:
-    """Run the plan here and, in alternation, in another checkout; return what was saved."""
+    """Run the plan here and, in alternation, in another checkout; return the saved records."""
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]
         if against is not None:

@@ -1,4 +1,4 @@
-"""Option types that the commands share; each refuses bad input in one line."""
+"""Option types shared by the commands; each type reports bad input in one line."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import click
 
 
 def count(text: str) -> int:
-    """Read a whole number above 0; ``1e6`` and ``1_000_000`` are fine."""
+    """Parse a whole number above 0; ``1e6`` and ``1_000_000`` are accepted."""
     return _whole(text, least=1)
 
 
 def count_or_0(text: str) -> int:
-    """Read a whole number, 0 included."""
+    """Parse a whole number, 0 or more."""
     return _whole(text, least=0)
 
 
@@ -31,7 +31,7 @@ def _whole(text: str, least: int) -> int:
 
 
 def positive(text: str) -> float:
-    """Read a finite number above 0."""
+    """Parse a finite number above 0."""
     number = _finite(text)
     if number is None or number <= 0:
         raise click.BadParameter(f"{text!r} is not a finite number above 0")
@@ -39,7 +39,7 @@ def positive(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """Read a share: ``10%``, or 0.1."""
+    """Parse a share: ``10%`` or 0.1."""
     number = _finite(text.removesuffix("%"))
     if number is None or number < 0:
         raise click.BadParameter(f"{text!r} is not a share such as 10%")
@@ -47,7 +47,7 @@ def share(text: str) -> float:
 
 
 def byte_size(text: str) -> int:
-    """Read a size such as 64GB (10⁹ bytes), 512MiB (2²⁰) or a number of bytes."""
+    """Parse a size such as 64GB (10⁹ bytes), 512MiB (2²⁰ bytes) or a number of bytes."""
     parts = re.fullmatch(r"\s*([0-9.e+]+)\s*([kMGT]?)(i?)B?\s*", text, re.IGNORECASE)
     number = _finite(parts[1]) if parts else None
     if parts is None or number is None or number <= 0:
@@ -57,12 +57,12 @@ def byte_size(text: str) -> int:
 
 
 def rate(text: str) -> float | Literal["auto"]:
-    """Read a learning rate: ``auto``, or a finite number above 0."""
+    """Parse a learning rate: ``auto``, or a finite number above 0."""
     return "auto" if text == "auto" else positive(text)
 
 
 def point(text: str) -> tuple[float, ...]:
-    """Read finite numbers between commas."""
+    """Parse finite numbers separated by commas."""
     numbers = [_finite(part) for part in text.split(",")]
     finite = tuple(number for number in numbers if number is not None)
     if len(finite) < len(numbers):
@@ -71,7 +71,7 @@ def point(text: str) -> tuple[float, ...]:
 
 
 def start(text: str) -> tuple[float, ...] | Literal["random"]:
-    """Read where to start: ``random``, or finite numbers between commas."""
+    """Parse the start of a descent: ``random``, or finite numbers separated by commas."""
     return "random" if text == "random" else point(text)
 
 

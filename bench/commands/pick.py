@@ -1,4 +1,4 @@
-"""``descentbench pick``: which backend for these data, on this machine."""
+"""``descentbench pick``: recommend a backend for these data on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``descentbench report``: one page of what was measured."""
+"""``descentbench report``: write one page with all measurements."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Fitting: a descent with looks at the loss, checkpoints, and a picture."""
+"""Fitting: a descent that evaluates the loss, saves checkpoints, and draws a picture."""

@@ -32,7 +32,7 @@ class Checkpoint:
     Attributes
     ----------
     steps : int
-        Taken so far.
+        Number of steps taken so far.
     w : tuple of float
     learning_rate : float
     source : str
@@ -52,12 +52,12 @@ class Checkpoint:
     loss: str = SQUARED
 
     def save(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the checkpoint atomically."""
         write_atomically(path, json.dumps({"format": FORMAT} | asdict(self), indent=1))
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Read what `save` wrote.
+        """Read a checkpoint that `save` wrote.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Checkpoint:
         return found
 
     def check(self, other: Checkpoint, path: Path) -> None:
-        """Raise CheckpointError where this one, read from `path`, is of another descent."""
+        """Raise CheckpointError if this checkpoint, read from `path`, is of another descent."""
         for name in ("source", "rows", "dtype", "loss", "learning_rate"):
             mine, asked = getattr(self, name), getattr(other, name)
             if mine != asked:
@@ -100,16 +100,16 @@ class Checkpoint:
 
 
 class Track:
-    """The start of a descent, and the file that keeps its w.
+    """The start of a descent, and the checkpoint file that stores w.
 
     Parameters
     ----------
     source : Source
     learning_rate : float
     w0 : tuple of float, optional
-        First w of a new descent.
+        Start of a new descent.
     checkpoint : Path, optional
-        File that keeps w; by default the one it was resumed from.
+        File that stores w; by default the file that the descent was resumed from.
     resume : Path, optional
         Checkpoint to continue from.
 
@@ -136,16 +136,16 @@ class Track:
             found.check(self.at, resume)
             self.at = found
         if self.path is not None:
-            self.at.save(self.path)  # a path that cannot be written fails now, not later
+            self.at.save(self.path)  # fail now if the path cannot be written
 
     def keep(self, epoch: Epoch) -> None:
-        """Keep w, on disk if a path was given."""
+        """Store w, also on disk if a path was given."""
         self.at = replace(self.at, steps=epoch.epoch, w=epoch.w)
         if self.path is not None:
             self.at.save(self.path)
 
     def told(self) -> str:
-        """Return how far the descent came and how to continue it, to be added to an error."""
+        """Return text for an error: the steps taken so far, and how to continue the descent."""
         if self.path is None:
             return "; --checkpoint FILE would have kept w" if self.at.steps else ""
         return f"; w after step {self.at.steps} is in {self.path}: --resume {self.path} goes on"

@@ -1,7 +1,7 @@
 """The tutorial's whole job, with any backend: descend, watch, stop, predict.
 
-A backend's `run` is one loop over steps. It is called in parts here, with a look at w
-and the loss between them.
+A backend's `run` is one loop over steps. This module calls `run` several times and evaluates
+the loss between two calls.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Stopped = Literal["steps", "loss", "tolerance"]
 
 GROWTH = 1e-5
-"""Relative growth of the loss that float32 rounding cannot explain."""
+"""Smallest relative growth of the loss that cannot be float32 rounding."""
 
 
 Rows = TypeVar("Rows", bound="Problem | Source")
@@ -43,7 +43,7 @@ class Places(Protocol[AnyRows]):
 
     @property
     def name(self) -> str:
-        """The backend's name."""
+        """Name of the backend."""
         ...
 
     def place(self, problem: AnyRows, learning_rate: float) -> Descent:
@@ -53,7 +53,7 @@ class Places(Protocol[AnyRows]):
 
 @dataclass(frozen=True)
 class Epoch:
-    """w after so many steps, and the loss at that same w."""
+    """w after `steps` steps, and the loss at this w."""
 
     epoch: int
     w: tuple[float, ...]
@@ -96,23 +96,23 @@ def descend(
     predict: Sequence[Sequence[float]] = (),
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Fit:
-    """Descend from `w0`, and look at w after step 1, 1 + every, … and the last.
+    """Descend from `w0`; evaluate the loss after steps 1, 1 + every, … and the last step.
 
     Parameters
     ----------
     w0 : (d,), optional
         Zeros by default.
     done : int
-        Steps of the `steps` that were taken before; `w0` is the w after them.
+        Number of the `steps` that were taken before; `w0` is the w after these steps.
     until_loss : float, optional
-        Stop at the first look that finds the loss no higher.
+        Stop at the first evaluation at which the loss is at most this value.
     tolerance : float, optional
-        Stop at the first look that finds the gradient's norm no higher than
-        this times the norm at `w0`.
+        Stop at the first evaluation at which the gradient's norm is at most this multiple of
+        the norm at `w0`.
     predict : sequence of (d,)
         Points at which to predict.
     on_epoch : callable, optional
-        Called at every look, the start included.
+        Called at every evaluation, including the start.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def descend(
     epochs: list[Epoch] = []
     stopped: Stopped = "steps"
     lowest = math.inf
-    # A descent that diverges overflows on its way: that is an error below, no warning.
+    # A diverging descent overflows; the check below raises an error, so no warning is needed.
     with np.errstate(over="ignore", invalid="ignore"):
         enough = None if tolerance is None else tolerance * _slope(descent, start)
         for epoch in looks:
@@ -148,7 +148,7 @@ def _fit(
     epochs: list[Epoch],
     predict: Sequence[Sequence[float]],
 ) -> Fit:
-    """Return the result of a descent whose looks, the start included, are `epochs`."""
+    """Return the result of a descent from its epochs, the start included."""
     last = epochs[-1]
     return Fit(
         backend=backend,
@@ -169,7 +169,7 @@ def _slope(descent: Descent, w: ArrayLike) -> float:
 def _enough(
     descent: Descent, epoch: Epoch, until_loss: float | None, slope: float | None
 ) -> Stopped | None:
-    """Return why the descent may stop here, if it may."""
+    """Return the reason why the descent stops here, or None."""
     if until_loss is not None and epoch.loss <= until_loss:
         return "loss"
     if slope is not None and _slope(descent, epoch.w) <= slope:
@@ -198,7 +198,7 @@ def _predict(x: Sequence[float], w: Sequence[float]) -> Prediction:
 def _raise_if_diverging(
     epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float
 ) -> None:
-    """Raise if the loss grows at a rate beyond 2/L; below it, growth is rounding."""
+    """Raise if the loss grows at a rate above 2/L; at lower rates, growth is rounding."""
     finite = math.isfinite(epoch.loss)
     if problem.loss != SQUARED_ERROR:
         _raise_if_growing(epoch, lowest, problem.loss, learning_rate)

@@ -29,7 +29,7 @@ class InputError(DescentbenchError):
 
 
 def on_device(backend: str, device: str | None) -> str:
-    """Return the backend's name with the device that was asked for."""
+    """Return the backend's name with the requested device."""
     if device is None:
         return backend
     if "@" in backend:
@@ -60,14 +60,14 @@ def open_rows(
 
 
 def room_bytes(memory: int | None) -> int:
-    """Return the bytes that rows may take beside what this process holds."""
+    """Return the memory for rows in bytes, in addition to the memory of this process."""
     return available_bytes() // 2 if memory is None else memory - rss_bytes()
 
 
 def streaming_text(streamed: Streamed, steps: int) -> str:
-    """Say that every step reads the rows anew, and how long that takes."""
+    """Return a line that every step reads the rows again, with the expected time."""
     a_pass = streamed.seconds_a_pass()
-    passes = steps + 1  # a look is the pass of the step after it, but for the last
+    passes = steps + 1  # an evaluation uses the next step's pass, except the last
     size = byte_count(streamed.source.bytes_per_step, 2)
     return (
         f"{size} of rows are more than the memory allows: every step reads them anew. "
@@ -90,7 +90,7 @@ def first_w(
 
 
 def check_length(option: str, numbers: tuple[float, ...], source: Source) -> None:
-    """Raise InputError unless there is a number for every feature."""
+    """Raise InputError unless the option gives one number for every feature."""
     if len(numbers) != source.features:
         raise InputError(
             f"{option} must have as many numbers as the data have features, "
@@ -100,7 +100,7 @@ def check_length(option: str, numbers: tuple[float, ...], source: Source) -> Non
 
 @contextmanager
 def progress(steps: int) -> Iterator[Callable[[Epoch], None]]:
-    """Show the epochs pass by on stderr, if it is a terminal."""
+    """Show the current epoch on stderr if stderr is a terminal."""
     from rich.progress import Progress
 
     err = console(stderr=True)

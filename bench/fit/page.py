@@ -20,7 +20,7 @@ REASONS = {
     "loss": "the loss is low enough",
     "tolerance": "the gradient is small enough",
 }
-"""Sentences for the reasons why a descent stopped."""
+"""Texts for the reasons why a descent stopped."""
 
 
 def fields(result: Fit, source: Source) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def fields(result: Fit, source: Source) -> dict[str, Any]:
 
 
 def as_csv(result: Fit) -> str:
-    """Return the epochs, with a column for each weight: w1, w2, …; numbers in full."""
+    """Return the epochs as CSV with a column for each weight, w1, w2, …, at full precision."""
     rows = []
     for epoch in result.epochs:
         weights = {f"w{i + 1}": w for i, w in enumerate(epoch.w)}

@@ -1,4 +1,4 @@
-"""The picture of a fit: the data, and the line that was fitted to them."""
+"""The picture of a fit: the data, and the line fitted to the data."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from bench.fit.descend import Fit
 
 MOST_POINTS = 2000
-"""Most points of a picture; of more rows, this many are drawn, evenly spaced."""
+"""Largest number of points in a picture; from more rows, evenly spaced rows are drawn."""
 
 
 class PlotError(DescentbenchError):
-    """The picture cannot be written there, or not in that format."""
+    """The picture cannot be written to this path or in this format."""
 
 
 def check(path: Path) -> None:
-    """Raise the errors of `save_fit` before the descent.
+    """Raise the errors of `save_fit`; called before the descent.
 
     Raises
     ------
     MissingLibraryError
-        No matplotlib.
+        Matplotlib is not installed.
     PlotError
-        No such folder, or a suffix that no format has.
+        The folder does not exist, or the suffix is no format's.
     """
     need("matplotlib.figure", "a plot")
     from matplotlib.figure import Figure
@@ -50,10 +50,10 @@ def check(path: Path) -> None:
 
 
 def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
-    """Draw the data and the fit, and write the picture in the suffix's format.
+    """Draw the data and the fit, and write the picture in the format of the suffix.
 
-    One feature gives data and line; more give actual against predicted, where
-    a perfect fit has all points on the diagonal.
+    For one feature, the picture shows the data and the line. For several features, it shows
+    actual against predicted values; in a perfect fit all points lie on the diagonal.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
 
 
 def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y against x, and x·w."""
+    """Draw y against x, and the line x·w."""
     predicted = [p.x[0] for p in fit.predictions]
     ends = np.array([min(x.min(), *predicted, 0.0), max(x.max(), *predicted, 0.0)])
     axes.scatter(x[:, 0], y, s=14, alpha=0.6, label="data")
@@ -91,7 +91,7 @@ def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
 
 
 def _diagonal(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y against x·w, and the diagonal where they are equal."""
+    """Draw y against x·w, and the diagonal on which both are equal."""
     predicted = x @ np.asarray(fit.w)
     ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
     axes.scatter(predicted, y, s=14, alpha=0.6, label="data")

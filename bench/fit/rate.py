@@ -18,21 +18,22 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PRODUCTS = 2e11
-"""Most multiplications, n·d², for a reference that was not asked for: a few seconds."""
+"""Largest number of multiplications, n·d², for computing a reference unasked: a few seconds."""
 
 SQUARED_ERROR_CURVATURE = 2.0
 """Second derivative of the squared error, which `Reference.lipschitz` is made for."""
 
 ROUNDING = 1e-12
-"""Relative size of a gradient that may be rounding: the products of float64 err by less."""
+"""Relative size of a gradient that counts as rounding; the errors of float64 products are
+smaller."""
 
 
 class DivergenceError(Exception):
-    """The descent leaves the minimum instead of nearing it."""
+    """The descent moves away from the minimum."""
 
 
 def automatic_rate(problem: Problem | Source) -> float:
-    """Return 1/L, half of the largest stable rate: it converges and is never far from best.
+    """Return 1/L, half of the largest stable rate, which converges and is close to the best.
 
     L is the loss's curvature times the largest eigenvalue of ``XᵀX/n``.
 
@@ -62,11 +63,11 @@ def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool
 
 
 def check_rate(reference: Reference, learning_rate: float, w0: ArrayLike) -> None:
-    """Raise where a descent from `w0` diverges, however small what grows is at first.
+    """Raise if a descent from `w0` diverges, even if the growing error is small at first.
 
-    Each step multiplies the error along an eigenvector of curvature c by 1 − rate·c. At
-    a rate beyond 2/L the error along the steepest ones grows, while the loss may fall
-    for long; from the minimum along those, the descent does not move.
+    Each step multiplies the error along an eigenvector of curvature c by 1 − rate·c. At a rate
+    above 2/L, the error along the steepest eigenvectors grows, while the loss may fall for a
+    long time. If `w0` has no error along these eigenvectors, the descent does not diverge.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from backends.errors import DescentbenchError
 
 
 class StoreError(DescentbenchError):
-    """A result file, or the folder of the results, that cannot be read or written."""
+    """A result file, or the results folder, cannot be read or written."""
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or the new one, whole."""
+    """Write a text file atomically: a reader sees the complete old or the complete new text."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}-{os.getpid()}")

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
-"""Signals that a shutdown, a batch system or a closing terminal sends."""
+"""Signals sent by a shutdown, a batch system or a closing terminal."""
 
 AGAIN_S = 0.01
-"""Seconds after which a lost signal is sent again."""
+"""Delay in seconds before a lost signal is sent again."""
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal that ends a command as Ctrl-C does."""
+    """Raised for a signal that ends a command, as Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -56,8 +56,8 @@ def interruptible() -> Iterator[None]:
 def _none_is_lost() -> Iterator[None]:
     """Send a signal again if Python received it while running a finaliser.
 
-    Nothing can be raised out of a ``__del__`` or a weak reference's callback (every
-    import ends in one): Python prints "Exception ignored", and the program continues.
+    An exception cannot leave a ``__del__`` or a weak reference's callback, and every import
+    ends in such a callback: Python prints "Exception ignored", and the program continues.
     """
     before = sys.unraisablehook
 
@@ -65,8 +65,8 @@ def _none_is_lost() -> Iterator[None]:
         if not isinstance(unraisable.exc_value, KeyboardInterrupt):
             before(unraisable)
             return
-        # Not at once, since we are in that finaliser still; and not by `threading.Thread`,
-        # whose locks may be held by what it interrupted.
+        # The signal is not sent at once, because the finaliser is still running.
+        # `threading.Thread` is not used, because the interrupted code may hold its locks.
         number = number_of(unraisable.exc_value)
         _thread.start_new_thread(_again, (threading.get_ident(), number))
 
@@ -78,7 +78,7 @@ def _none_is_lost() -> Iterator[None]:
 
 
 def _again(thread: int, number: int) -> None:
-    """Send a thread a signal after `AGAIN_S`; it interrupts a system call that waits."""
+    """Send a thread a signal after `AGAIN_S`; the signal interrupts a waiting system call."""
     time.sleep(AGAIN_S)
     signal.pthread_kill(thread, number)
 
@@ -87,8 +87,8 @@ def _again(thread: int, number: int) -> None:
 def interrupts() -> Iterator[None]:
     """Raise a KeyboardInterrupt that a library wrapped in another exception.
 
-    Numba hands over a result together with the exception, which Python calls a
-    SystemError; up to 3.11 a class that is being made raises a RuntimeError.
+    Numba returns a result together with the exception, and Python reports a SystemError. Up to
+    Python 3.11, an interrupt during the creation of a class becomes a RuntimeError.
     """
     try:
         yield
@@ -104,5 +104,5 @@ def number_of(interrupt: KeyboardInterrupt) -> int:
 
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
-    """Return the exit code of a shell for the signal: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Return a shell's exit code for the signal: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + number_of(interrupt)

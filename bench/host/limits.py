@@ -1,7 +1,7 @@
 """CPUs and memory that this process may use, with the limits of its control groups.
 
-`os.cpu_count` and the machine's physical memory ignore the quotas that a
-container runs under; a process that believes them is throttled or killed.
+`os.cpu_count` and the machine's physical memory ignore a container's quotas. A process that
+relies on these numbers is throttled or killed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def affinity() -> set[int]:
 
 
 def cpu_quota(root: Path = ROOT) -> float:
-    """Return how many CPUs the control groups' quota keeps busy; inf without a quota."""
+    """Return the control groups' quota in CPUs; infinite if no quota is set."""
     tightest = math.inf
     for group in _groups("cpu", root):
         v1 = (read(group / "cpu.cfs_quota_us"), read(group / "cpu.cfs_period_us"))
@@ -41,7 +41,7 @@ def cpu_quota(root: Path = ROOT) -> float:
 
 
 def throttled_periods(root: Path = ROOT) -> int:
-    """Return how many periods so far ended early for this process's control groups."""
+    """Return the number of periods in which this process's control groups were throttled."""
     counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
     return max(filter(None, counts), default=0)
 
@@ -52,14 +52,14 @@ def memory_bytes(root: Path = ROOT) -> int:
 
 
 def available_bytes(root: Path = ROOT) -> int:
-    """Return the memory that is free now; all of it if the system does not say."""
+    """Return the free memory in bytes; if it is unknown, return all memory."""
     free = [limit - _used_bytes(group) for group, limit in _memory_limits(root)]
     machine = number(root / "proc/meminfo", "MemAvailable")
     return max(0, min([_physical_bytes() if machine is None else machine, *free]))
 
 
 def out_of_memory_kills(root: Path = ROOT) -> int:
-    """Return how many processes the kernel killed as memory ran out; 0 if it does not say."""
+    """Return the number of processes killed for lack of memory; 0 if it is unknown."""
     return number(root / "proc/vmstat", "oom_kill") or 0
 
 
@@ -75,9 +75,9 @@ def _memory_limits(root: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _used_bytes(group: Path) -> int:
-    """Return what the group holds, less the file cache that the kernel gives up first."""
+    """Return the memory that the group uses, without the file cache that can be released."""
     used = read(group / "memory.current") or read(group / "memory.usage_in_bytes")
-    # Version 1 counts subgroups under the longer name, version 2 under the only one.
+    # In version 1, the longer name includes subgroups; in version 2, the only name does.
     cache = number(group / "memory.stat", "total_inactive_file")
     if cache is None:
         cache = number(group / "memory.stat", "inactive_file")
@@ -87,9 +87,8 @@ def _used_bytes(group: Path) -> int:
 def _groups(controller: str, root: Path) -> Iterator[Path]:
     """Yield this process's control groups that may hold the controller, innermost first.
 
-    Inside a container the process's path may be the host's, which is not
-    mounted: such directories are empty to us, and the mount's root has the
-    limits.
+    Inside a container, the process's path may be the path on the host, which is not mounted.
+    These directories then do not exist, and the mount's root has the limits.
     """
     mounts = root / "sys/fs/cgroup"
     for line in read(root / "proc/self/cgroup").splitlines():

@@ -1,4 +1,4 @@
-"""A lock that allows one measurement at a time: two would slow each other down."""
+"""A lock that allows one measurement at a time, because two would slow each other down."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def hold(store: Path) -> Iterator[None]:
 def hold_when_asked(store: Path) -> Iterator[Callable[[], None]]:
     """Yield a function that locks the store from its first call to the end of the block.
 
-    An answer from stored measurements needs no lock, and no folder that can be written.
-    The function raises the errors of `hold`.
+    An answer from stored measurements needs no lock and no writable folder, so the function
+    need not be called. The function raises the errors of `hold`.
     """
     with ExitStack() as until_the_end:
         yield cache(lambda: until_the_end.enter_context(hold(store)))

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 PACKAGES = ("numpy", "numba", "torch", "jax", "jaxlib", "scipy", "pytest-benchmark")
 
 USUAL_CACHE_BYTES = 32 << 20
-"""Size of the last cache in bytes, assumed where the system does not tell: 32 MiB."""
+"""Size of the last cache in bytes, assumed if the system does not report it: 32 MiB."""
 
 NVIDIA_SMI_SECONDS = 20.0
-"""Seconds for nvidia-smi to answer; its first call may have to load the driver."""
+"""Timeout in seconds for nvidia-smi; its first call may have to load the driver."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU as its driver describes it; `memory_bytes` is None if it does not say."""
+    """A GPU as its driver describes it; `memory_bytes` is None if unknown."""
 
     name: str
     memory_bytes: int | None
@@ -43,26 +43,26 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine as a result sees it.
+    """Description of the machine that a result contains.
 
     Attributes
     ----------
     cpu : str
         Model name.
     cpus : int
-        Logical CPUs of the machine; `threads` of them are used.
+        Number of the machine's logical CPUs; `threads` of the CPUs are used.
     memory_bytes : int
-        What this process may use of it.
+        Memory that this process may use.
     caches : dict
         ``L1``, ``L2``, … → bytes, data and unified caches of the first CPU.
     os, python : str
-        Their versions.
+        Versions of the operating system and of Python.
     gpus : list of Gpu
-        All that the driver shows.
+        All GPUs that the driver lists.
     versions : dict
-        Package → version, of those that are installed.
+        Package → version, for installed packages.
     threads : int
-        For every library.
+        Number of threads for every library.
     """
 
     cpu: str
@@ -76,12 +76,12 @@ class Machine:
     threads: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
+        """Return the fields for JSON."""
         return asdict(self)
 
 
 def describe(threads: int) -> Machine:
-    """Describe this machine, of which `threads` CPUs are used."""
+    """Describe this machine; `threads` of its CPUs are used."""
     return Machine(
         cpu=cpu_model(),
         cpus=os.cpu_count() or 1,
@@ -98,8 +98,9 @@ def describe(threads: int) -> Machine:
 def identity(machine: Mapping[str, Any]) -> str:
     """Hash the fields in which two machines must agree for results to be compared.
 
-    Versions are left out, those of GPU drivers too: users compare results of different
-    versions. Caches distinguish processors that a virtual machine gives one name.
+    Versions of packages and GPU drivers are left out, because users compare results of
+    different versions. Caches are included, because virtual machines give different processors
+    one name.
     """
     gpus = [(gpu["name"], gpu["memory_bytes"]) for gpu in machine["gpus"]]
     caches = sorted(machine["caches"].items())
@@ -108,7 +109,7 @@ def identity(machine: Mapping[str, Any]) -> str:
 
 
 def cpu_model(root: Path = ROOT) -> str:
-    """Return the processor's name, or at least its architecture."""
+    """Return the processor's name, or its architecture if the name is unknown."""
     found = re.search(r"^model name\s*: (.+)$", read(root / "proc/cpuinfo"), re.MULTILINE)
     return found[1] if found else platform.processor() or platform.machine()
 
@@ -130,7 +131,7 @@ def caches(root: Path = ROOT) -> dict[str, int]:
 
 
 def gpus() -> list[Gpu]:
-    """Return the GPUs that nvidia-smi lists; none if it is missing, fails or hangs."""
+    """Return the GPUs that nvidia-smi lists; an empty list if it is missing, fails or hangs."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -166,13 +167,13 @@ def versions() -> dict[str, str]:
 
 def thread_pools() -> list[dict[str, Any]]:
     """Return the thread pools that the libraries of this process have started."""
-    # Results are shared: the path of a library on this disk is left out.
+    # The path of a library on this disk is left out, because results are shared.
     pools = [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
     numba = sys.modules.get("numba")
     if numba is not None:
         try:
             layer = numba.threading_layer()
-        except ValueError:  # nothing parallel has run yet
+        except ValueError:  # no parallel code has run yet
             return pools
         threads = numba.get_num_threads()
         pools.append({"user_api": "numba", "internal_api": layer, "num_threads": threads})

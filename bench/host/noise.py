@@ -1,7 +1,7 @@
-"""Disturbances of a measurement, as the kernel counts them.
+"""Disturbances of a measurement, from the kernel's counters.
 
-Other programs on the processors, a CPU quota that stops the process, and swapping all
-make a timing longer, and the timing alone does not show it.
+Other programs on the processors, a CPU quota that stops the process, and swapping make a timing
+longer, and the timing alone does not show the cause.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from bench.host.limits import throttled_periods
 from bench.host.procfs import ROOT, number, read
 
 OTHERS, STOLEN = 0.1, 0.02
-"""Shares of the processors' time from which other programs, or virtual machines, are named."""
+"""Smallest reported shares of the processors' time: of other programs, and of other virtual
+machines."""
 
 IDLE = (3, 4)
-"""Places in the first line of ``/proc/stat``: idle, and waiting for a disk."""
+"""Positions in the first line of ``/proc/stat`` of the idle time and the disk waiting time."""
 
 STEAL = 7
-"""Place in that line of the time that other virtual machines took."""
+"""Position in the first line of ``/proc/stat`` of the time taken by other virtual machines."""
 
 
 class Noise:
-    """Disturbances since this object was made.
+    """Disturbances since the creation of this object.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class Noise:
         self.root, self.before, self.began = root, _counts(root), time.monotonic()
 
     def seen(self) -> dict[str, float]:
-        """Return the counts since then.
+        """Return the counts since the creation of this object.
 
         Returns
         -------
@@ -61,7 +62,7 @@ class Noise:
 
 def _counts(root: Path) -> dict[str, float]:
     tick = os.sysconf("SC_CLK_TCK")
-    # The fields after steal are a guest's time, which counts as user's already.
+    # The fields after steal are guest time, which the user time includes.
     ticks = [int(field) for field in read(root / "proc/stat").partition("\n")[0].split()[1:9]]
     stolen = ticks[STEAL] if len(ticks) > STEAL else 0
     idle = sum(ticks[i] for i in IDLE if i < len(ticks))

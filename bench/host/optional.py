@@ -8,12 +8,12 @@ from backends.errors import MissingLibraryError
 
 
 def need(module: str, purpose: str) -> None:
-    """Import a library, or raise an error that says what needs it and how to install it.
+    """Import a library, or raise an error with its purpose and the command that installs it.
 
     Raises
     ------
     MissingLibraryError
-        It is not installed, or does not import.
+        The library is not installed, or cannot be imported.
     """
     library = module.partition(".")[0]
     try:

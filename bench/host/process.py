@@ -1,6 +1,6 @@
-"""Child processes that leave nothing behind: neither themselves nor their own children.
+"""Child processes that always end, together with their own children.
 
-A child ends when its time is up, when this process ends, and even when it is killed.
+A child ends when its time is up and when this process ends, even if this process is killed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PR_SET_PDEATHSIG = 1
 """Option of ``prctl`` (linux/prctl.h) that sets the signal for the parent's death."""
 
 RUNNING = "running"
-"""Name of the file in which a child writes the case that it measures."""
+"""Name of the file to which a child writes the case being measured."""
 
 LOOK_S = 0.1
-"""Seconds between two looks at a child."""
+"""Seconds between two checks of a child."""
 
 
 def call(
@@ -38,26 +38,26 @@ def call(
     patience: Callable[[], bool],
     descriptors: Sequence[int] = (),
 ) -> int | None:
-    """Run a command in a process group of its own, and end the whole group with it.
+    """Run a command in a new process group; end the whole group when the command ends.
 
     Parameters
     ----------
     command : sequence of str
     env : mapping
     folder : Path
-        Where it runs.
+        Working directory of the command.
     log : Path
-        Takes its output. A pipe would stay open as long as anything that the
-        command has started.
+        File for the command's output. A pipe would stay open while any process runs that the
+        command started.
     patience : callable
-        Returns whether to go on waiting; called every `LOOK_S`.
+        Returns whether to continue waiting; called every `LOOK_S`.
     descriptors : sequence of int
-        Open files that it inherits.
+        Open files that the command inherits.
 
     Returns
     -------
     int or None
-        Its exit status, below 0 for a signal; None when patience ended.
+        Exit status, below 0 for a signal; None if `patience` returned False.
     """
     with log.open("wb") as output:
         child = subprocess.Popen(  # noqa: S603 the command is ours
@@ -82,16 +82,16 @@ def call(
 
 
 class Watch:
-    """Decides whether a child may continue, and knows the case that it measures.
+    """Decides whether a child may continue, and tracks the case being measured.
 
     Parameters
     ----------
     running : Path
-        Where the child writes each case before it starts with it.
+        File to which the child writes each case before measuring it.
     timeout : float
-        Seconds for a case.
+        Time limit for a case in seconds.
     budget : float
-        Seconds for all cases.
+        Time limit for all cases in seconds.
     """
 
     def __init__(self, running: Path, timeout: float, budget: float) -> None:
@@ -105,21 +105,21 @@ class Watch:
         return time.monotonic() - self.began
 
     def __call__(self) -> bool:
-        """Return whether there is time left for the child."""
+        """Return whether the child has time left."""
         self.look()
         return time.monotonic() - self.since < self.timeout and self.seconds < self.budget
 
     def look(self) -> None:
-        """Read which case the child is at."""
+        """Read the case that the child is measuring."""
         if (row := read(self.running)) != self.row:
             self.row, self.since = row, time.monotonic()
 
 
 def end_with_parent() -> None:
-    """Ask the kernel to kill this child when its parent is killed, where the kernel can."""
-    parent = os.environ.pop(PARENT, "")  # it is not the parent of this child's children
+    """Let the kernel kill this child when its parent is killed, if the kernel supports this."""
+    parent = os.environ.pop(PARENT, "")  # this child's children have another parent
     if not parent or sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):  # it died before we asked
+    if os.getppid() != int(parent):  # the parent died before the call
         os.kill(os.getpid(), signal.SIGKILL)

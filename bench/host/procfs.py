@@ -1,7 +1,7 @@
-"""Read the kernel's small text files, any of which may not be there.
+"""Read the kernel's small text files; any of these files may be missing.
 
-Functions that read them take the root of the file system as an argument, so
-that a test can lay out a machine of its own.
+Functions that read these files take the root of the file system as an argument, so that a test
+can provide the files of another machine.
 """
 
 from __future__ import annotations

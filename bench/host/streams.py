@@ -1,8 +1,8 @@
-"""Standard output and standard error that never fail on a character or a closed pipe.
+"""Standard output and standard error that accept any character and a closed pipe.
 
-A terminal or a file may use ASCII, Latin-1 or cp1252, which lack µ, × and many more.
-Such characters are replaced by similar ones, so that a table never ends in an error
-after minutes of measuring.
+A terminal or a file may use ASCII, Latin-1 or cp1252, which lack µ, × and other characters.
+Such characters are replaced by similar ones, so that a table never ends in an error after
+minutes of measuring.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ ERRORS = "descentbench"
 """Name under which `_replace` is registered as a handler of encoding errors."""
 
 ASCII = "descentbench_ascii"
-"""Codec that is ASCII by another name: click writes UTF-8 to a stream called ASCII."""
+"""Name of a codec equal to ASCII: click writes UTF-8 to a stream whose encoding is called
+ASCII."""
 
 CLOSED_PIPE = 128 + signal.SIGPIPE
 """Exit code when the reader of the output has closed it: 141, as in a shell."""
@@ -85,8 +86,8 @@ RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 def readable(text: str, encoding: str) -> str:
     """Return the text with every character that the encoding lacks replaced.
 
-    Characters of our own become similar ones (µ: u, ×: x); any other is written as
-    Python writes it in a string, such as ``\\xe9``, so that a file's name stays known.
+    Characters of this program become similar characters (µ: u, ×: x). Any other character is
+    written as a Python escape such as ``\\xe9``, so that a file's name remains recognisable.
     """
     try:
         text.encode(encoding)
@@ -96,21 +97,21 @@ def readable(text: str, encoding: str) -> str:
 
 
 def _similar(text: str) -> str:
-    """Return ASCII text that looks like this text."""
+    """Return similar text in ASCII."""
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda run: f"^{run[0].translate(RAISED)}", text)
     text = "".join(SIMILAR.get(character, character) for character in text)
     return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
-    """Handle an encoding error, as `codecs.register_error` asks."""
+    """Handle an encoding error; this is the function given to `codecs.register_error`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return _similar(error.object[error.start : error.end]), error.end
 
 
 def _find_codec(name: str) -> codecs.CodecInfo | None:
-    """Return `ASCII`'s functions, as `codecs.register` asks."""
+    """Return the functions of the codec `ASCII`, for `codecs.register`."""
     if name != ASCII:
         return None
     of = codecs.lookup("ascii")
@@ -127,10 +128,10 @@ codecs.register(_find_codec)
 
 @contextmanager
 def prepared() -> Iterator[None]:
-    """Run a command with streams that accept any text; write all of it before the end.
+    """Run a command with streams that accept any text; write all text before the end.
 
-    A closed stream (``>&-``) discards what is written to it. When the reader of a pipe
-    has gone (``| head``), the command ends quietly with exit code `CLOSED_PIPE`.
+    A closed stream (``>&-``) discards what is written to it. If the reader of a pipe has ended
+    (``| head``), the command ends quietly with exit code `CLOSED_PIPE`.
     """
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
@@ -149,7 +150,7 @@ def prepared() -> Iterator[None]:
 
 
 def _flush() -> None:
-    """Write what is buffered; a full disk is an error here, not at Python's end."""
+    """Write buffered text now, so that a full disk is an error before Python's exit."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -163,7 +164,7 @@ def _flush() -> None:
 
 
 def _discard() -> None:
-    """Discard what is still to be written, so that Python's end does not complain."""
+    """Discard text that is not written yet, so that Python's exit prints no error."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -171,7 +172,7 @@ def _discard() -> None:
 
 
 def _open_closed() -> None:
-    """Open what was closed before we started, so that no file of ours takes its number."""
+    """Open streams that were closed at the start, so that no other file gets their numbers."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
             continue

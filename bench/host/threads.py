@@ -1,7 +1,7 @@
 """One number of threads for every library.
 
-Libraries read it from the environment when they load, so it must be set before
-NumPy is imported; nothing here imports an array library.
+Libraries read the number from the environment when they load, so the variables must be set
+before NumPy is imported. This module imports no array library.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ASKED = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
 """Variables by which a user or a batch system asks for fewer threads than CPUs."""
 
 SETTINGS = {
-    "MKL_DYNAMIC": "FALSE",  # MKL would choose fewer threads than it was told
+    "MKL_DYNAMIC": "FALSE",  # else MKL may use fewer threads than set
     "NUMBA_THREADING_LAYER_PRIORITY": "omp tbb workqueue",  # workqueue: slow, not thread-safe
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # JAX would take most of the GPU's memory
 }
@@ -43,35 +43,35 @@ PASSIVE = {
     "GOMP_SPINCOUNT": "0",
     "KMP_BLOCKTIME": "0",  # OpenMP of Intel and LLVM, milliseconds
 }
-"""Variables by which idle threads of OpenMP sleep at once, instead of spinning for a while."""
+"""Variables that make idle OpenMP threads sleep at once, instead of spinning for a while."""
 
 
 def wait_passively() -> None:
-    """Let idle OpenMP threads sleep, where several libraries share one process.
+    """Let idle OpenMP threads sleep, for a process with several libraries.
 
-    A variable that is set already stays as it is. Libraries read it when they load.
+    A variable that is set already keeps its value. Libraries read the variables when they load.
     """
     for name, value in PASSIVE.items():
         os.environ.setdefault(name, value)
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return the variables that bound every library's threads."""
+    """Return the variables that limit every library's threads."""
     return dict.fromkeys(COUNTS, str(threads)) | SETTINGS
 
 
 def asked_for(environment: Mapping[str, str]) -> tuple[int, str] | None:
-    """Return the smallest number of threads that a variable asks for, and the variable."""
+    """Return the smallest number of threads that a variable requests, and the variable."""
     found = []
     for name in ASKED:
-        first = environment.get(name, "").partition(",")[0].strip()  # OpenMP: one a level
+        first = environment.get(name, "").partition(",")[0].strip()  # OpenMP: per level
         if first.isdecimal() and int(first) > 0:
             found.append((int(first), name))
     return min(found, default=None)
 
 
 def _default(cpus: int) -> int:
-    """Return the CPUs, or fewer if a variable asks for fewer; then say so on stderr."""
+    """Return `cpus`, or fewer threads if a variable requests fewer, with a note on stderr."""
     asked, name = asked_for(os.environ) or (cpus, "")
     if asked >= cpus:
         return cpus
@@ -84,21 +84,21 @@ def _default(cpus: int) -> int:
 
 
 def apply(threads: int | None = None) -> int:
-    """Bound the threads of this process and its children; return how many they are.
+    """Limit the threads of this process and its children; return the number of threads.
 
-    JAX heeds no variable but the CPU affinity, which is narrowed to as many
-    CPUs: a later call can ask for fewer threads, not for more.
+    JAX ignores the variables and uses the CPU affinity, which this function reduces to
+    `threads` CPUs. A later call can therefore request fewer threads, but not more.
 
     Parameters
     ----------
     threads : int, optional
-        Default: as many as the CPUs that this process may use, or fewer where
-        ``OMP_NUM_THREADS`` or ``SLURM_CPUS_PER_TASK`` says so.
+        By default the number of CPUs that this process may use, or fewer if ``OMP_NUM_THREADS``
+        or ``SLURM_CPUS_PER_TASK`` is smaller.
 
     Raises
     ------
     DescentbenchError
-        Fewer than one thread, or more than this process may use CPUs.
+        The number is below one, or above the number of CPUs that this process may use.
     """
     cpus = cpu_count()
     if threads is None:
@@ -110,11 +110,11 @@ def apply(threads: int | None = None) -> int:
         reason = most if threads > cpus else "at least 1 is needed"
         raise DescentbenchError(f"--threads {threads}: {reason}")
     variables = environment(threads)
-    if "numpy" in sys.modules:  # which no longer looks at the variables
+    if "numpy" in sys.modules:  # NumPy reads the variables only at its import
         threadpool_limits(threads)
     if numba := sys.modules.get("numba"):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-        del variables["NUMBA_NUM_THREADS"]  # Numba fails if it changes under its threads
+        del variables["NUMBA_NUM_THREADS"]  # Numba fails if the number changes
     os.environ.update(variables)
     if hasattr(os, "sched_setaffinity") and threads < len(affinity()):
         os.sched_setaffinity(0, spread(affinity())[:threads])
@@ -122,7 +122,7 @@ def apply(threads: int | None = None) -> int:
 
 
 def spread(cpus: Iterable[int], root: Path = ROOT) -> list[int]:
-    """Order CPUs so that every core's first comes before any core's second."""
+    """Order CPUs so that the first CPUs of all cores precede their second CPUs."""
     taken: Counter[str] = Counter()
     order = []
     for cpu in sorted(cpus):

@@ -1,9 +1,9 @@
 """Time that threads wait for a processor, which a timing cannot distinguish from work.
 
-Two threads that share one core take twice as long as on two. The scheduler places them
-so for a while after other threads have run, or while another program uses a core. Linux
-counts the time (``/proc/…/schedstat``: time on a processor,
-time waiting for one, and how often).
+Two threads on one core take twice as long as on two cores. The scheduler may place two threads
+on one core for a while after other threads have run, or while another program uses a core.
+Linux counts the time (``/proc/…/schedstat``: time on a processor, time waiting for one, and how
+often).
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""Seconds of waiting in a second, all threads together, beyond which a warm-up goes on."""
+"""Waiting time of all threads, in seconds per second, above which a warm-up continues."""
 
 LONGEST_S = 0.5
-"""Seconds after which a warm-up ends in any case: another program may keep a core."""
+"""Longest warm-up in seconds: another program may occupy a core permanently."""
 
 
 def waited_s(root: Path = ROOT) -> float | None:
-    """Return the seconds that this process's threads have waited; None if not counted."""
+    """Return the seconds that this process's threads have waited; None if unknown."""
     lines = [read(task / "schedstat").split() for task in (root / "proc/self/task").glob("*")]
     waits = [int(fields[1]) for fields in lines if len(fields) == 3]
     return sum(waits) / 1e9 if waits else None
 
 
 class Waiting:
-    """Waiting time since this object was made."""
+    """Waiting time since the creation of this object."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root, self.before, self.began = root, waited_s(root), time.perf_counter()
 
     def share(self) -> float | None:
-        """Return the seconds waited in a second since then; None if not counted.
+        """Return the waiting time per second since the creation, or None if unknown.
 
-        The count of a thread that has ended is lost, so the result is kept at 0 or more.
+        The waiting time of an ended thread is lost, so a negative difference is returned as 0.
         """
         after, seconds = waited_s(self.root), time.perf_counter() - self.began
         if self.before is None or after is None:
@@ -46,7 +46,7 @@ class Waiting:
 
 
 def warm_up(work: Callable[[], object], root: Path = ROOT) -> None:
-    """Repeat the work until its threads have processors of their own."""
+    """Repeat the work until each of its threads runs on a separate processor."""
     began = time.perf_counter()
     while True:
         waiting = Waiting(root)
