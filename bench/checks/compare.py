@@ -123,7 +123,7 @@ def _names(found: tuple[Comparison, ...]) -> str:
     help="Number of the first repeat: 20 can be taken as 4 times 5.",
 )
 def main(repeats: int, first: int) -> None:
-    """Count the wrong verdicts of `compare`; exit 1 when there are too many."""
+    """Count the wrong verdicts of `compare`; exit with 1 if there are too many."""
     threads = apply()
     numbers = range(first, first + repeats)
     found = check(numbers, lambda: take_pair(threads), click.echo)

@@ -31,7 +31,7 @@ FEATURES, ROWS = 4, 300_000_000
 """Size to predict, with several gigabytes of data."""
 
 LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
-"""Sizes to which the models are fitted; the last two end the ladder of a far larger request."""
+"""Sizes to which the models are fitted. A pick of `ROWS` ends its ladder at the last two."""
 
 ITERATIONS = 100, 10_000
 

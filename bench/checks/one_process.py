@@ -59,7 +59,7 @@ def ratios(one: Times, other: Times) -> dict[Case, float]:
 
 @click.command()
 def main() -> None:
-    """Print each case's times and their ratio; exit 1 where they disagree too much."""
+    """Print the times and ratio of each case; exit with 1 if a limit is exceeded."""
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
         shared = by_pytest(Path(folder))
         own = by_run(tuple(shared), apply(), Path(folder))

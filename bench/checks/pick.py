@@ -55,7 +55,7 @@ Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
 @click.command()
 @click.option("--only", type=click.Choice(["picks", "extrapolation"]), help="One half.")
 def main(only: str | None) -> None:
-    """Ask, measure, compare; exit 1 when the picks were not worth following."""
+    """Ask, measure and compare; exit with 1 if the median regret of the picks is too large."""
     threads = apply()
     from bench.checks.extrapolation import extrapolate
     from bench.show.console import console

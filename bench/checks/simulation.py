@@ -252,7 +252,7 @@ def good(figures: dict[str, float]) -> bool:
 @click.option("--first", default=0, show_default=True, help="Seed of the first game.")
 @click.option("--worst", default=5, show_default=True, help="Games to print, the worst first.")
 def main(games: int, first: int, worst: int) -> None:
-    """Play games, print the figures; exit 1 when they do not pass."""
+    """Play games and print the figures; exit with 1 if the figures do not pass."""
     played = [play(seed) for seed in range(first, first + games)]
     figures = summary(played)
     for name, value in figures.items():

@@ -1,1 +1,1 @@
-"""Choosing a backend: cost models, what to measure next, and the recommendation."""
+"""Choose a backend: cost models, the planner of measurements, and the recommendation."""

@@ -11,9 +11,9 @@ from bench.pick.throughput import MemoryThroughput
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
-"""Limit for mentioning that another backend pays off later: its step relative to the pick's.
+"""Largest ratio of another backend's step to the pick's step in a "pays off" phrase.
 
-The step must be at least 5 % shorter.
+A step that is less than 5 % shorter is not mentioned.
 """
 
 
@@ -164,7 +164,7 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
 
 
 def memory_note(memory: MemoryThroughput) -> list[str]:
-    """Return a remark about the memory throughput of the totals, if it varies."""
+    """Return a remark about the memory throughput, if the throughput varies."""
     if not memory.changes:
         return []
     slow, fast, usual = (f"{of / 1e9:.2g}" for of in (memory.slow, memory.fast, memory.usual))

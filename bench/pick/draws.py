@@ -61,7 +61,7 @@ COVERAGE = 0.90
 
 @dataclass(frozen=True)
 class Range:
-    """A prediction and its interval of probability `COVERAGE`."""
+    """A prediction, and the interval that holds the true value with probability `COVERAGE`."""
 
     median: float
     low: float

@@ -40,7 +40,7 @@ SMALL_ROWS = 1000
 """Rows of the measured steps: so few that a step is hardly more than the exchange."""
 
 LONG = 10.0
-"""Total time in seconds above which the answer also predicts several machines."""
+"""Shortest descent, in seconds, for which the answer also predicts several machines."""
 
 STAGE_S = 8.0
 """Estimated seconds to measure the exchange: two workers start and take some steps."""
@@ -108,7 +108,7 @@ def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
 
 
 def missing_s(known: Known, records: Sequence[Record]) -> float:
-    """Return the seconds needed to measure the exchange; 0 if it is known or not wanted."""
+    """Return the seconds that measuring the exchange needs; 0 if no measurement is needed."""
     if exchange_s(records, known.request) is not None or not installed():
         return 0.0
     loops = [m for group in known.groups() for m in group if not is_gram(m.backend)]
@@ -204,7 +204,7 @@ def _share(model: CostModel, request: Request, machines: int, exchange: float) -
 
 
 def _pays_from(model: CostModel, request: Request, exchange: float) -> float | None:
-    """Return the rows from which halving them saves more time than the exchange costs."""
+    """Return the rows from which a second machine saves more time than the exchange costs."""
     grid = np.geomspace(SMALL_ROWS, max(request.rows, 1e9) * 100, 400)
     gains = [model.step_s(n) - model.step_s(n / 2) > exchange for n in grid]
     never = [k for k, gain in enumerate(gains) if not gain]

@@ -32,8 +32,10 @@ LEAST_S = 2.0
 """Shortest time limit of a child process, in seconds, even if less of the budget is left."""
 
 Report = Callable[[str, float, Known], None]
-"""Progress callback, called before each task with its name, the share of the budget spent,
-and what is known."""
+"""Progress callback, called before each task.
+
+The arguments are the task's name, the share of the budget spent, and the state of the pick.
+"""
 
 
 class Measure(Protocol):
@@ -223,7 +225,7 @@ class Explorer:
         self._learn(Spent(READ_CURVE.suite, (), self.measure.clock() - began))
 
     def _child(self, task: Task) -> None:
-        """Run a child process; keep its measurements, or note why it was stopped."""
+        """Run a child process; keep its measurements, or note why the process was stopped."""
         assert self.measure is not None  # noqa: S101 the explorer was entered
         self._begin()
         patience = patience_s(self.known, task)

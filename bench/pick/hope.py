@@ -23,7 +23,7 @@ Backends on one machine differ by factors of two and three.
 """
 
 LONG_S = 3.0
-"""Shortest total, in seconds, of a long descent, for which steps are timed before setups.
+"""Shortest total of a long descent, in seconds. A long descent times steps before setups.
 
 Three seconds are about the time of one child process.
 """

@@ -128,10 +128,10 @@ class Known:
         }
 
     def rival(self, backend: str) -> CostModel | None:
-        """Return the model with the lowest upper bound, against which a backend is judged.
+        """Return the model with the lowest upper bound, to which a backend is compared.
 
-        A loop is judged against loops only, because the user's own loss may not be
-        least squares. A `gram` technique is judged against all backends.
+        A loop is compared with loops only, because the user's own loss may not be
+        least squares. A `gram` technique is compared with all backends.
         """
         rivals = [m for m in self.models.values() if m.complete]
         if not is_gram(backend):
@@ -151,7 +151,7 @@ class Known:
         return found
 
     def _why_not(self, model: CostModel, rival: CostModel) -> str:
-        """Return why a backend cannot be faster than its rival; empty if the backend may be."""
+        """Return why a backend cannot be faster than its rival; empty without a reason."""
         most = self.total(rival).high
         if model.complete:
             least = self.least_setup_s(model) + self._least_steps_s(model)

@@ -17,7 +17,7 @@ LEAST_MEMORY_BYTES = 32_000_000
 """Smallest data size, in bytes, at which the ladder may end, even if all caches are smaller."""
 
 FAR = 3
-"""Ratio of the request's data to the ladder's end from which the ladder has one more rung.
+"""Factor by which the request must exceed the ladder's end to add one more rung.
 
 At the ladder's end, a quarter of the data may still come from a cache.
 """
@@ -55,7 +55,7 @@ def sizes(known: Known) -> list[int]:
 
 
 def end_bytes(known: Known) -> int:
-    """Return the data size in bytes at which the ladder may end, because memory serves it."""
+    """Return the smallest data size, in bytes, at which the ladder may end."""
     return max(LEAST_MEMORY_BYTES, known.regime_bytes)
 
 

@@ -191,8 +191,8 @@ class CostModel:
     def mean_errors(self, rows: float, step: int = 0, setup: int = 0) -> tuple[float, float]:
         """Return the relative errors of the mean step and of the mean setup.
 
-        With `step` or `setup` rows, the errors are computed as if one more measurement of a
-        step, or of a setup, existed at this number of rows; 0 adds no measurement.
+        `step` and `setup` are the rows of one further measurement to assume, of a step and
+        of a setup; 0 assumes none.
         """
         nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))
@@ -218,7 +218,7 @@ class CostModel:
     def peak_bytes(self, rows: float) -> float | None:
         """Return the peak memory of the process, or on the device; None if no peak is known.
 
-        On a device, only what the backend allocates there is counted.
+        For a device, the peak counts only allocations on the device.
         """
         return None if self._peaks is None else self._peaks.at(rows)
 

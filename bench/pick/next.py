@@ -1,4 +1,4 @@
-"""Choose what to measure next: a pure function of what is known and the time left.
+"""Choose the next measurement: a pure function of a pick's state and the time left.
 
 1. The read curve shows from which size data are read from memory.
 2. Every library is measured briefly before any is measured at length (`bench.pick.looks`).
@@ -94,7 +94,7 @@ def answered(known: Known) -> bool:
 
 
 def patience_s(known: Known, task: Task) -> float:
-    """Return the time limit of a first setup or of first steps, in seconds; else infinity.
+    """Return the time limit of a task in seconds; infinity except for first setups and steps.
 
     A setup is stopped once its backend can no longer be the fastest. While several backends
     are incomplete, a setup also gets only a share of the budget; a backend that exceeds

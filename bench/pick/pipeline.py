@@ -96,7 +96,7 @@ class Picked:
     interrupted : bool
         Whether Ctrl-C ended the measuring; the answer then uses the measurements so far.
     noise : sequence of str
-        Remarks about what disturbed the measurements.
+        Remarks about disturbances of the measurements.
     a_pass_s : float or None
         Seconds to read the rows of ``--data`` and take a step, if the rows exceed memory.
     machines : Machines or None
@@ -123,7 +123,10 @@ class Picked:
 
 
 Report = Callable[[str, float, str], None]
-"""Progress callback, called before each task with its name, the share done, and the answer."""
+"""Progress callback, called before each task.
+
+The arguments are the task's name, the share that is done, and the answer so far.
+"""
 
 
 def pick(question: Question, report: Report, measure: Measure | None = None) -> Picked:

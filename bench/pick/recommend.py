@@ -165,7 +165,7 @@ def recommend(
         Models of the backends that can run here, in any order.
     request : Request
     unavailable : mapping
-        Backend → why it was not, or could not be, measured to the end.
+        Backend without a complete measurement → the reason.
     fractions : mapping, optional
         Backend → its fraction of the read throughput.
     """
@@ -248,8 +248,8 @@ def choose(
     """Return the pick, and the backends that cannot be told apart from the fastest one.
 
     A backend ties with the fastest one if the fastest has the shorter total in fewer than
-    `COVERAGE` of the draws. The plainest tied backend is picked whose total is at most
-    `TIE` times the shortest.
+    `COVERAGE` of the draws. Tied backends whose total is at most `TIE` times the shortest
+    are eligible, and the plainest of the eligible backends is picked.
     """
     if not models:
         return None, ()

@@ -18,7 +18,7 @@ from bench.results.record import Outcome, Record
 
 @dataclass(frozen=True)
 class Regime:
-    """The effective last cache, and the read curve that shows it.
+    """The effective size of the last cache, and the measured read curve.
 
     Attributes
     ----------

@@ -39,7 +39,7 @@ SEED = crc32(b"memory")
 
 @dataclass(frozen=True)
 class MemoryThroughput:
-    """The throughputs at which memory was read.
+    """The measured throughputs of reads from memory.
 
     Attributes
     ----------

@@ -283,7 +283,7 @@ def measure_cases(
     store: Path,
     report: Callable[[str, float], None],
 ) -> Record:
-    """Measure cases in one interleaved run, and save them where a later pick finds them.
+    """Measure cases in one interleaved run, and save the record for later picks.
 
     Parameters
     ----------

@@ -22,25 +22,25 @@ from bench.pick.model import CostModel
 from bench.pick.recommend import choose
 
 REGRET, REGRET_FROM_STORE = 0.003, 0.02
-"""Relative expected regret at which measuring ends, and at which none is begun.
+"""Largest relative expected regret of a sufficient answer.
 
-The second, larger value applies to an answer from the store.
+The first value ends the measuring. The second one suffices for an answer from the store.
 """
 
 REGRET_CLEAR = 0.001
-"""Relative expected regret at which an answer from the store may have any interval."""
+"""Largest relative expected regret of an answer from the store with any interval width."""
 
 DECIDED, WIDEST = 0.15, 0.4
-"""Relative half-width of the pick's interval at which measuring ends, and is not begun.
+"""Largest relative half-width of the pick's interval in a sufficient answer.
 
-The second, larger value applies to an answer from the store.
+The first value ends the measuring. The second one suffices for an answer from the store.
 """
 
 TAIL = 0.02
 """Share of the draws that is clipped at either end."""
 
 NARROW = 0.05
-"""Weight of the half-width of the pick's interval, added to the regret that it may cost."""
+"""Value of narrowing the pick's interval, as a fraction of the interval's half-width."""
 
 
 @dataclass(frozen=True)
