@@ -124,7 +124,7 @@ def _fits(model: CostModel, request: Request) -> bool:
 
 
 def task(request: Request) -> Task:
-    """Return the child that measures the all-reduce of two workers."""
+    """Return the child process that measures the all-reduce of two workers."""
     return Task("two workers", STEP, (str(_case(request)),))
 
 

@@ -211,7 +211,7 @@ class Explorer:
         self._save()
 
     def _begin(self) -> None:
-        """Claim the store before the first measurement."""
+        """Lock the store before the first measurement."""
         if not self.known.spent:
             self.claim()
             self.record = replace(self.record, revision=revision())

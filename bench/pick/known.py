@@ -196,7 +196,7 @@ class Known:
         ]
 
     def groups(self) -> Iterable[list[CostModel]]:
-        """Yield the complete live models to choose from: all of them, then the loops alone."""
+        """Yield lists of complete live models to compare: all models, then only the loops."""
         complete = [self.models[name] for name in self.live if self.models[name].complete]
         loops = [m for m in complete if not is_gram(m.backend)]
         grams = len(loops) < len(complete) and not self.request.loop_only
