@@ -207,7 +207,7 @@ def fit(
 
 
 def _show(result: Fit, source: Source, output_format: Format) -> None:
-    """Print the fit as asked for, and on stderr if its loss has no minimum."""
+    """Print the fit in the requested format; note on stderr if its loss has no minimum."""
     from bench.fit import page
     from bench.fit.separable import remark
 

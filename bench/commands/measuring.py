@@ -38,7 +38,7 @@ Sizes = Sequence[tuple[int, int]]
 def chosen(
     patterns: Sequence[str], devices: Iterable[str], loss: Loss, *, roofline: bool
 ) -> list[Name]:
-    """Return the backends to measure; name on stderr those that are left out."""
+    """Return the backends to measure; print the backends that are left out on stderr."""
     names = catalogue.select(patterns or ("*",), devices, loss)
     _tell_left_out(patterns or ("*",), {name.library for name in names})
     _tell_unfit(patterns, loss)
@@ -62,7 +62,7 @@ def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
 
 
 def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
-    """Print on stderr a line for each reason why backends do not work for the loss."""
+    """Print a line on stderr for each reason why backends do not work for the loss."""
     unfit: dict[str, list[str]] = {}
     for entry in catalogue.entries(patterns or ("*",)):
         name, reason = entry.name, catalogue.reason_against(entry.name, loss)
@@ -118,7 +118,7 @@ def baselines(
     file: FileRows | None, dtype: str, loss: Loss, *, roofline: bool
 ) -> tuple[str, ...]:
     """Return the baselines to measure; print on stderr why a baseline is left out."""
-    if roofline and loss == SQUARED_ERROR:  # the C kernel knows no other loss
+    if roofline and loss == SQUARED_ERROR:  # the C kernel has no other loss
         try:
             build()
         except NativeError as error:

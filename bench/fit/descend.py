@@ -178,7 +178,7 @@ def _enough(
 
 
 def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
-    """Yield the start, then epochs 1, 1 + every, … and the last, those done left out."""
+    """Yield the start, then epochs 1, 1 + every, … and the last; skip epochs up to `done`."""
     yield Epoch(done, tuple(w.tolist()), descent.loss(w))
     for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
         if epoch <= done:

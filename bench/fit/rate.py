@@ -21,7 +21,7 @@ MOST_PRODUCTS = 2e11
 """Largest number of multiplications, n·d², for computing a reference unasked: a few seconds."""
 
 SQUARED_ERROR_CURVATURE = 2.0
-"""Second derivative of the squared error, which `Reference.lipschitz` is made for."""
+"""Second derivative of the squared error, which `Reference.lipschitz` contains."""
 
 ROUNDING = 1e-12
 """Relative size of a gradient that counts as rounding; the errors of float64 products are
@@ -56,7 +56,7 @@ def automatic_rate(problem: Problem | Source) -> float:
 
 
 def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool:
-    """Return whether there is a closed form, and it costs little: small data in memory."""
+    """Return whether the reference exists and is quick to compute: small data in memory."""
     products = source.rows * float(source.features) ** 2
     small = source.bytes_per_step <= memory_bytes and products <= MOST_PRODUCTS
     return small and source.loss == SQUARED_ERROR

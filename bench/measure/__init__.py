@@ -1,1 +1,1 @@
-"""Measuring: plans, child processes, rounds of steps, and checks of w."""
+"""Measurements: plans, child processes, rounds of steps, and checks of w."""

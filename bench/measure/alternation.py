@@ -1,16 +1,16 @@
 """Two processes that alternate, round by round.
 
-On a shared machine a processor is slow for a second and then fast again, for outside
-reasons. A run that measures the old code now and the new code some seconds later
-measures the machine instead of the code. Of two processes that alternate, only one
-runs at a time: it measures a round, hands over, and waits. Each round then has a round
-of the other process beside it, which neighbours disturb alike.
+On a shared machine, other programs slow a processor for a second or so. A run that measures the
+old code now and the new code some seconds later therefore measures the machine instead of the
+code. When two processes alternate, only one runs at a time: the process measures a round, hands
+over, and waits. Each round then lies next to a round of the other process, and disturbances
+affect both rounds equally.
 
-The two processes share a socket and alternate by passing a line through it. The first
-process starts once the second has connected. Where a case begins, the line names the
-case, its steps and its rounds. If the other process is at another case (a case failed
-on one side), it first runs to its end. A process whose partner has ended goes on alone,
-and so does one that never had a partner.
+The two processes share a socket and alternate by passing a line through it. The first process
+starts once the second has connected. At the beginning of a case, the line names the case, its
+steps and its rounds. If the two cases differ, because a case failed on one side, one process
+runs to its end before the other continues. A process whose partner has ended, or that never had
+a partner, continues alone.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 VARIABLE = "DESCENTBENCH_TURNS"
-"""Variable that tells a process its socket and whether it begins: ``5 first``."""
+"""Environment variable with the number of a process's socket, and the word ``first`` for the
+process that begins: ``5 first``."""
 
 PAUSE_S = 0.01
-"""Pause before handing over, in seconds: OpenMP threads spin for some ms before they sleep."""
+"""Pause before handing over, in seconds: OpenMP threads spin for some milliseconds before they
+sleep."""
 
 ALONE = "alone"
-"""Message after which the other process need not hand over any more."""
+"""Message after which the other process stops handing over."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a pair, as the parent hands it to a child.
+    """One side of a pair of processes, created by the parent for a child.
 
     Attributes
     ----------
@@ -47,12 +49,12 @@ class Side:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that the child needs."""
+        """Return the environment variables that the child needs."""
         return {VARIABLE: f"{self.socket.fileno()} {'first' if self.first else 'second'}"}
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """Open files that the child must inherit."""
+        """Return the open files that the child must inherit."""
         return (self.socket.fileno(),)
 
     def leave(self) -> None:
@@ -61,7 +63,7 @@ class Side:
 
 
 def sides() -> tuple[Side, Side]:
-    """Return both sides; the first one begins."""
+    """Return both sides; the first side begins."""
     a, b = socket.socketpair()
     return Side(a, first=True), Side(b, first=False)
 
@@ -72,7 +74,7 @@ class Alternation:
     Attributes
     ----------
     alone : bool
-        Whether there is no other process to hand over to.
+        Whether this process measures without a partner.
     """
 
     def __init__(self, channel: socket.socket | None = None, *, first: bool = True) -> None:
@@ -81,7 +83,7 @@ class Alternation:
         if channel is not None:
             self._channel, self._lines = channel, channel.makefile("r", encoding="ascii")
             if first:
-                self._receive()  # an older checkout never answers; its end closes the socket
+                self._receive()  # an older checkout sends no answer; its end closes the socket
             else:
                 self._hand_over("")
 
@@ -96,8 +98,8 @@ class Alternation:
     def agree(self, case: str, steps: int, rounds: int) -> tuple[int, int]:
         """Agree on the steps and rounds of a case, which both processes then take.
 
-        The cost of a handover, such as refilling the caches, is then the same share of
-        both times.
+        The cost of a handover, such as refilling the caches, is then an equal share of both
+        times.
         """
         if self.alone:
             return steps, rounds
@@ -106,12 +108,12 @@ class Alternation:
             return steps, rounds
         theirs = (self._received if self.first else before).split()
         if theirs[:1] != [case]:
-            self._hand_over(ALONE)  # this side measures on only after the other has ended
+            self._hand_over(ALONE)  # this side continues after the other has ended
             return steps, rounds
         return min(steps, int(theirs[1])), min(rounds, int(theirs[2]))
 
     def next(self) -> None:
-        """Let the other process measure its round; return when this one may measure."""
+        """Let the other process measure a round; return when this process may measure."""
         if not self.alone:
             self._hand_over("")
 
@@ -120,7 +122,7 @@ class Alternation:
         time.sleep(PAUSE_S)
         try:
             self._channel.sendall(f"{message}\n".encode())
-        except OSError:  # the other ended before it could read the message
+        except OSError:  # the other ended before reading the message
             self.alone = True
         else:
             self._receive()
@@ -136,11 +138,11 @@ class Alternation:
 
 
 def start_on(number: int) -> None:
-    """Move the calling thread to another processor for each round; it may move on from there.
+    """Move the calling thread to another processor for each round; later moves are allowed.
 
-    A process that wakes up stays on its processor, and one processor may be slower than
-    another while a neighbour uses its sibling. Both processes use the same processors in
-    the same order.
+    A process that wakes up stays on its processor, and a processor is slower while another
+    program uses its sibling. With this function, both processes use the processors in one
+    order.
     """
     if not hasattr(os, "sched_setaffinity"):
         return

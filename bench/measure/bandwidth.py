@@ -1,13 +1,12 @@
-"""The baseline of a step: how fast this machine reads a working set of its size.
+"""The baseline of a step: the speed at which this machine reads as many bytes as a step.
 
-Every thread reads its own slice with a NumPy reduction, which uses wide loads and
-releases the interpreter's lock. The fastest reduction depends on the machine and the
-size, so a `Reader` tries a few and keeps the best.
+Every thread reads its own slice with a NumPy reduction, which uses wide loads and releases the
+interpreter's lock. The fastest reduction depends on the machine and the size, so a `Reader`
+tries a few reductions and uses the fastest.
 
-A call reads for as long as a round of steps takes. A single pass pays for waking the
-threads and refilling the caches, so it is no bound for steps that follow each other: a
-call of one pass over 80 MB read 29–35 GB/s, while calls of twelve passes, and the steps
-of a descent, read 40–56 GB/s.
+A call reads for as long as a round of steps takes. A single pass includes the time of waking
+the threads and refilling the caches, so its speed is no bound for consecutive steps. One pass
+over 80 MB read 29–35 GB/s; twelve passes, and the steps of a descent, read 40–56 GB/s.
 
 The table gives GB/s on two cores of an AMD EPYC 9004 with 32 MB of third-level cache:
 medians of 25 interleaved rounds, beside the descent of one float32 feature
@@ -41,30 +40,31 @@ from bench.results.case import SMALLEST_BYTES
 TRIALS, FEWER_TRIALS = 5, 2
 """Trials of each reduction for data in a cache, and for data in memory.
 
-Data in memory take longer to read, and all reductions read them alike.
+Data in memory take longer to read, and all reductions read memory at nearly one speed.
 """
 
 _ROUND_BYTES = 1 << 30
-"""Fewest bytes that a call reads: they take about as long as a round of steps."""
+"""Smallest number of bytes that a call reads: about as long as a round of steps."""
 
 _CHUNK_BYTES = 1 << 14
-"""Bytes of each half of a dot product: few enough that BLAS uses one thread."""
+"""Size in bytes of each half of a dot product: small enough that BLAS uses one thread."""
 
 _WORD_BYTES = 8
 
 IN_PLACE_BYTES = 1 << 28
-"""Data size in bytes from which the data themselves are read; smaller ones are repeated."""
+"""Data size in bytes from which the problem's data are read; smaller sizes use a separate
+buffer."""
 
 Values = NDArray[np.generic]
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """A thread's share of the work: it reduces the last axis of repeated values."""
+    """A thread's share of the work: a reduction of the last axis of repeated values."""
 
     reduce: Callable[..., object]
     values: tuple[Values, ...]
-    results: Values  # given, they settle the order; else memory's would be taken
+    results: Values  # fixes the order of reading; NumPy would use memory order
 
     @classmethod
     def of(cls, reduce: Callable[..., object], *values: Values, passes: int) -> Reduction:
@@ -79,12 +79,12 @@ class Reduction:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that a call reads."""
+        """Return the number of bytes that a call reads."""
         return sum(int(values.nbytes) for values in self.values)
 
 
 def sums(values: Values, passes: int) -> Reduction:
-    """Add the values' words up as integers, from the first to the last."""
+    """Add up the values' words as integers, from the first to the last."""
     return Reduction.of(np.add.reduce, values.view(np.int64), passes=passes)
 
 
@@ -94,7 +94,7 @@ def largest(values: Values, passes: int) -> Reduction:
 
 
 def dots(values: Values, passes: int) -> Reduction:
-    """Multiply one half by the other, side by side as a step walks X and y.
+    """Multiply one half by the other; like a step over X and y, this reads two arrays.
 
     Values beyond the last whole chunk of both halves are left out.
     """
@@ -113,7 +113,7 @@ class Reader:
     Attributes
     ----------
     passes : int
-        Number of times that a call reads all arrays.
+        Number of passes over all arrays in a call.
     """
 
     def __init__(self, arrays: Sequence[Values], threads: int, passes: int = 1) -> None:
@@ -127,7 +127,7 @@ class Reader:
 
     @classmethod
     def of_bytes(cls, nbytes: int, threads: int) -> Reader:
-        """Return a reader of a buffer of its own; a call takes as long as a round of steps."""
+        """Return a reader of a new buffer; a call takes as long as a round of steps."""
         words = np.ones(max(threads, nbytes // _WORD_BYTES))
         passes = max(1, _ROUND_BYTES // max(words.nbytes, SMALLEST_BYTES))
         return cls([words], threads, passes)
@@ -136,8 +136,8 @@ class Reader:
     def of(cls, problem: Problem, threads: int) -> Reader:
         """Return a reader of as many bytes as a step over the problem reads.
 
-        It reads large data in place: a step and a read then find the same memory in the
-        same state.
+        Large data are read in place, so that a step and a read use one piece of memory in one
+        state.
         """
         if problem.bytes_per_step < IN_PLACE_BYTES:
             return cls.of_bytes(problem.bytes_per_step, threads)
@@ -147,11 +147,11 @@ class Reader:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that a pass reads."""
+        """Return the number of bytes that a pass reads."""
         return _nbytes(self._way) // self.passes
 
     def _try(self, way: list[list[Reduction]]) -> float:
-        """Return the bytes a second of one reduction."""
+        """Return the bytes per second that one reduction reads."""
         began = time.perf_counter()
         self._read(way)
         return _nbytes(way) / (time.perf_counter() - began)
@@ -166,13 +166,13 @@ class Reader:
             reduction()
 
     def __call__(self) -> None:
-        """Read everything `passes` times."""
+        """Read all arrays `passes` times."""
         self._read(self._way)
 
     def bytes_per_s(self) -> float:
-        """Read everything `passes` times and return the bytes a second.
+        """Read all arrays `passes` times and return the bytes per second.
 
-        The first read is not timed: it takes twice as long while threads of a backend
+        The first read is not timed, because it takes twice as long while a backend's threads
         still spin on the processors.
         """
         warm_up(self)
@@ -188,7 +188,7 @@ def _nbytes(way: list[list[Reduction]]) -> int:
 
 
 def _split(values: Values, threads: int) -> list[Values]:
-    """Cut an array into a part for each thread, of whole words."""
+    """Cut an array into one part of whole words for each thread."""
     words = values.nbytes // _WORD_BYTES
     ends = [words * k // threads * _WORD_BYTES // values.itemsize for k in range(threads + 1)]
     return [values[start:stop] for start, stop in pairwise(ends)]

@@ -1,8 +1,8 @@
-"""The baseline of a GPU: how fast it reads its own memory.
+"""The baseline of a GPU: the speed at which the GPU reads its memory.
 
-The libraries' reductions read at nearly the same speed. An H100 reads 1 GB at
-3.04–3.07 TB/s with PyTorch's reductions, at 3.03 TB/s with JAX's, and at 3.11 TB/s with
-a Triton loop that does nothing else. A `DeviceReader` tries a few and keeps the best.
+The libraries' reductions read at nearly the same speed. An H100 reads 1 GB at 3.04–3.07 TB/s
+with PyTorch's reductions, at 3.03 TB/s with JAX's, and at 3.11 TB/s with a Triton loop that
+does nothing else. A `DeviceReader` tries a few ways and uses the fastest.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 _CALL_BYTES = 1 << 35
-"""Fewest bytes that a call reads: 10 ms on a fast device, long compared with the wait."""
+"""Smallest number of bytes that a call reads: 10 ms on a fast device, long compared with
+waiting for the result."""
 
 _MOST_BYTES = 1 << 31
-"""Most bytes that are read at a time: more are no faster, and the data need the memory."""
+"""Largest number of bytes read at a time: larger reads are no faster, and the data need the
+memory."""
 
 _TRIALS = 3
 
 Way = Callable[[int], int]
-"""Reads the bytes at least so many times and returns the number of times when done."""
+"""``way(times)`` reads the bytes at least `times` times, waits, and returns the number of
+reads."""
 
 
 class DeviceReader:
@@ -29,9 +32,9 @@ class DeviceReader:
     Parameters
     ----------
     ways : sequence of callable
-        See `Way`.
+        The ways of reading; see `Way`.
     nbytes : int
-        Bytes that each way reads at a time.
+        Number of bytes that each way reads at a time.
     """
 
     def __init__(self, ways: Sequence[Way], nbytes: int) -> None:
@@ -43,7 +46,7 @@ class DeviceReader:
 
     @classmethod
     def of(cls, library: str, device: str, nbytes: int) -> DeviceReader | None:
-        """Return a reader that uses the library; None where no way to read is known."""
+        """Return a reader that uses the library, or None if no way to read is known."""
         ways = WAYS.get(library)
         if ways is None or not device.startswith("cuda"):
             return None
@@ -51,7 +54,7 @@ class DeviceReader:
         return cls(ways(device, nbytes), nbytes)
 
     def bytes_per_s(self) -> float:
-        """Read everything several times and return the bytes a second."""
+        """Read the bytes several times and return the bytes per second."""
         return self._rate(self._way)
 
     def _rate(self, way: Way) -> float:
@@ -60,7 +63,7 @@ class DeviceReader:
         return passes * self.nbytes / (time.perf_counter() - began)
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Release the memory."""
         del self._way
 
 
@@ -92,7 +95,7 @@ def _by_torch(device: str, nbytes: int) -> list[Way]:
 
 
 _AT_ONCE = 16
-"""Reads in one call of JAX: the call itself takes as long as reading 300 MB."""
+"""Number of reads in one call of JAX: the call alone takes as long as reading 300 MB."""
 
 
 def _by_jax(device: str, nbytes: int) -> list[Way]:
@@ -108,7 +111,7 @@ def _by_jax(device: str, nbytes: int) -> list[Way]:
     def often(read: Callable[[jax.Array], jax.Array]) -> Way:
         @jax.jit
         def some(values: jax.Array, before: jax.Array) -> jax.Array:
-            for _ in range(_AT_ONCE):  # each needs what the one before it found
+            for _ in range(_AT_ONCE):  # each read depends on the result of the previous read
                 before = read(values + 0 * before)
             return before
 
@@ -125,4 +128,4 @@ def _by_jax(device: str, nbytes: int) -> list[Way]:
 
 
 WAYS: dict[str, Callable[[str, int], list[Way]]] = {"torch": _by_torch, "jax": _by_jax}
-"""Ways of each library to read so many bytes on a device."""
+"""For each library, a function of device and bytes that returns the ways of reading."""

@@ -1,4 +1,4 @@
-"""The rows of a data file instead of synthetic ones, for a run and its child processes."""
+"""The rows of a data file, used by a run and its child processes in place of synthetic rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bench.host.memory import rss_bytes
 from bench.measure.losses import named
 
 VARIABLE = "DESCENTBENCH_DATA"
-"""Environment variable that tells a child process which file to read, in JSON."""
+"""Environment variable that names the file for a child process, in JSON."""
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """A data file, the columns that are used, and how it is read.
+    """A data file, the columns used, and the options for reading the file.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class FileRows:
 
     @classmethod
     def told(cls) -> FileRows | None:
-        """Return the file that this process was told to read; None: synthetic rows."""
+        """Return the file named by `DESCENTBENCH_DATA`, or None for synthetic rows."""
         text = os.environ.get(VARIABLE)
         if not text:
             return None
@@ -54,11 +54,11 @@ class FileRows:
         return cls(**told | {"x": told["x"] and tuple(told["x"])})
 
     def environment(self) -> dict[str, str]:
-        """Return the environment that tells a child process."""
+        """Return the environment variables that name the file for a child process."""
         return {VARIABLE: json.dumps(asdict(self))}
 
     def as_dict(self, dtype: str) -> dict[str, Any]:
-        """Return how a record describes the file."""
+        """Return the description of the file for a record."""
         x = None if self.x is None else list(self.x)
         known = {"path": self.path, "x": x, "y": self.y, "streamed": self.streamed(dtype)}
         return known | self.how
@@ -72,12 +72,12 @@ class FileRows:
         return _with_loss(self, dtype, loss)
 
     def streamed(self, dtype: str) -> bool:
-        """Whether a child process reads the rows again for every step."""
+        """Return whether a child process reads the rows again in every step."""
         source = self.open(dtype)
         return not fits(source, 0, source.rows, self.memory_bytes)
 
     def backend(self, name: str) -> SourceBackend:
-        """Open a backend that keeps to the memory limit."""
+        """Open a backend that obeys the memory limit."""
         return Bounded(open_backend(name), self.memory_bytes - rss_bytes())
 
 

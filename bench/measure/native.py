@@ -1,7 +1,7 @@
-"""A second baseline: the same descent in C with OpenMP, compiled when it is needed.
+"""A second baseline: the descent in C with OpenMP, compiled when it is needed.
 
-It shows how fast a plain hand-written kernel is on this machine. It is not a backend:
-it cannot be chosen, and without a compiler it is left out.
+The baseline shows the speed of a plain hand-written kernel on this machine. It is not a
+backend, and is left out if no compiler is installed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMPILERS = ("cc", "gcc", "clang")
 
 FLAGS = (
     *("-O3", "-march=native", "-funroll-loops", "-fopenmp", "-shared", "-fPIC"),
-    # A vectorised sum needs these; NaN and infinity keep their meaning.
+    # A vectorised sum needs these options; NaN and infinity keep their meaning.
     *("-ffp-contract=fast", "-fassociative-math", "-freciprocal-math"),
     *("-fno-signed-zeros", "-fno-trapping-math"),
 )
@@ -37,17 +37,17 @@ SERIAL_BYTES = 1 << 18
 
 
 class NativeError(DescentbenchError):
-    """Says why the kernel cannot be built here."""
+    """The kernel cannot be built on this machine."""
 
 
 @cache
 def build() -> ctypes.CDLL:
-    """Compile the kernel and load it; later calls return the loaded one.
+    """Compile and load the kernel; later calls return the loaded library.
 
     Raises
     ------
     NativeError
-        There is no compiler, or none that supports OpenMP.
+        No compiler is installed, or no compiler supports OpenMP.
     """
     found = [path for path in map(shutil.which, COMPILERS) if path]
     if not found:
@@ -70,7 +70,7 @@ def build() -> ctypes.CDLL:
 
 
 def _compile(compiler: str, library: Path) -> str:
-    """Return the first line of the compiler's complaints; an empty text if it succeeded."""
+    """Return the first line of the compiler's errors; an empty text if it succeeded."""
     command = [compiler, *FLAGS, str(SOURCE), "-o", str(library)]
     try:
         done = subprocess.run(  # noqa: S603 the command is ours
@@ -82,7 +82,7 @@ def _compile(compiler: str, library: Path) -> str:
 
 
 class Kernel:
-    """The descent of a problem in C, with the `run` of a `Descent`.
+    """The descent of a problem in C, with a method `run` as in `Descent`.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from bench.results.case import BASELINES, Case
 
 
 def data_of(case: Case) -> Problem | Source:
-    """Return the data of a case: a file's rows where this process was told of a file.
+    """Return the data of a case: rows of the file named by `DESCENTBENCH_DATA`, or synthetic.
 
     A distributed backend is given the `Source`, because its workers open their own rows.
     """
@@ -37,9 +37,9 @@ def synthetic(case: Case) -> Problem:
 
 
 def open_case(case: Case) -> SourceBackend:
-    """Import the case's library and return its backend, which can place `data_of` it."""
+    """Import the case's library and return the backend, which can place the case's data."""
     told = FileRows.told()
-    if told is None:  # then its data are a `Problem`, or the backend is distributed
+    if told is None:  # a `Problem`, or a `Source` for a distributed backend
         return cast(SourceBackend, open_backend(case.backend))
     return told.backend(case.backend)
 

@@ -1,4 +1,4 @@
-"""A run's plan: which child processes measure which benchmark cases, in which order."""
+"""A run's plan: the order of the child processes, and the benchmark cases of each process."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Task:
     Attributes
     ----------
     name : str
-        Unique within a plan; it names the task's place in a record.
+        Name of the task in the record, unique within a plan.
     suite : str
-        The benchmark file.
+        Name of the benchmark file.
     cases : tuple of str
-        See `Case`, as text.
+        Cases as text; see `Case`.
     cold : bool
         Whether the process starts with empty compile caches.
     """
@@ -37,24 +37,24 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures.
+    """The cases and baselines that a run measures, and their sampling.
 
     Attributes
     ----------
     cases : tuple of Case
-        Backends × sizes.
+        Every backend at every size.
     passes : int
-        Shuffled repetitions of the hot loop.
+        Number of shuffled repetitions of the hot loop.
     seconds : float
-        Sampling time of a case in a pass.
+        Sampling time of a case in a pass, in seconds.
     baselines : tuple of str
-        Baselines that every process measures at each of its sizes.
+        Baselines that each process measures at every size of its cases.
     setup : bool
-        Whether the setup is measured, too.
+        Whether setup times are measured as well.
     more : int
-        Most further passes over cases that are still unclear after the planned passes.
+        Largest number of further passes over cases that are unclear after the planned passes.
     data : FileRows, optional
-        Rows of a file that replace the synthetic ones.
+        Rows of a file that replace synthetic rows.
     """
 
     cases: tuple[Case, ...]
@@ -66,7 +66,7 @@ class Plan:
     data: FileRows | None = None
 
     def tasks(self) -> list[Task]:
-        """Return every task of the run; the same plan gives the same list."""
+        """Return every task of the run; equal plans give equal lists."""
         rng = random.Random(0)
         cases = self.cases if self.setup else ()
         setup = [Task(f"set-up {c}", "test_setup.py", (str(c),), cold=True) for c in cases]

@@ -1,8 +1,8 @@
-"""The read curve: how fast this machine reads data of different sizes.
+"""The read curve: the speed at which this machine reads data, by size.
 
-The size from which reading is as slow as it gets tells how much the caches really
-hold. What the system reports is only a hint: a virtual machine sees its host's
-cache of 480 MB, say, and gets a share of it or nothing.
+Beyond the size of the caches, the speed of reading no longer falls; this shows the size that is
+really available. The cache size that the system reports is only a hint: a virtual machine may
+see its host's cache of 480 MB and get a small share of it.
 """
 
 from __future__ import annotations
@@ -25,38 +25,43 @@ SMALLEST_BYTES = 1 << 19
 """First size of the curve: 512 kB, smaller than the last cache of any processor."""
 
 LEAST_BYTES = 1 << 28
-"""The curve reaches at least 256 MB: more than nearly every last cache."""
+"""Smallest end of the curve: 256 MB, more than nearly every last cache."""
 
 MOST_BYTES = 1 << 32
-"""The curve ends at 4 GB, which takes seconds to provide; no cache holds a third of it."""
+"""Largest end of the curve: 4 GB, which takes seconds to allocate; no cache holds a third of 4
+GB."""
 
 BEYOND_HINT = 4
-"""The curve reaches this many times the reported cache: then a cache of that size shows."""
+"""End of the curve as a multiple of the reported cache, so that a cache of the reported size is
+visible in the curve."""
 
 ROUND_BYTES = 1 << 26
-"""Bytes of one timed read: 64 MB take about a millisecond, long against waking threads."""
+"""Bytes of one timed read: 64 MB take about a millisecond, long compared with waking
+threads."""
 
 PASSES = 3
-"""Interleaved passes over the sizes; the fastest counts, because neighbours only slow down."""
+"""Number of interleaved passes over the sizes. The fastest pass counts, because disturbances
+only slow reading down."""
 
 FLAT = 0.8
-"""Reading is flat from the size on at which a byte takes 80 % of the time at the last size."""
+"""Reading counts as flat from the size at which a byte takes 80 % of its time at the last
+size."""
 
 SECONDS = 4.0
-"""No further pass starts after this time; a pass over slow memory may take seconds."""
+"""Time in seconds after which no further pass starts; a pass over slow memory takes seconds."""
 
 TASK = "read curve"
 """Name of the task in a record that holds the curve of all threads."""
 
 ROW_BYTES = 8
-"""Bytes of a row of the cases that stand for the sizes: one float32 feature and y."""
+"""Bytes of a row in the cases that represent the sizes: one float32 feature and y."""
 
 Curve = Sequence[tuple[int, float]]
-"""Bytes and bytes/s, by ascending size."""
+"""Pairs of bytes and bytes per second, by ascending size."""
 
 
 def sizes(reported_cache_bytes: int, may_use: int) -> list[int]:
-    """Return the sizes of the curve in bytes, each twice the one before."""
+    """Return the sizes of the curve in bytes; each size is twice the previous one."""
     most = min(max(LEAST_BYTES, BEYOND_HINT * reported_cache_bytes), MOST_BYTES, may_use // 4)
     found = [SMALLEST_BYTES]
     while 2 * found[-1] <= most:
@@ -65,7 +70,7 @@ def sizes(reported_cache_bytes: int, may_use: int) -> list[int]:
 
 
 def read_curve(threads: int, nbytes: Sequence[int]) -> list[tuple[int, float]]:
-    """Read so many bytes with all threads together, and return the bytes/s of each size."""
+    """Read arrays of the given sizes with `threads` threads; return bytes/s for each size."""
     words = np.ones(nbytes[-1] // 8, np.int64)
     fastest = dict.fromkeys(nbytes, 0.0)
     began = time.perf_counter()
@@ -95,14 +100,14 @@ def _rate(pool: ThreadPoolExecutor, parts: Sequence[Reduction]) -> float:
 
 
 def flat_from(curve: Curve) -> int:
-    """Return the bytes from which reading is flat."""
+    """Return the size in bytes from which reading is flat."""
     seconds_a_byte = isotonic_regression([1 / rate for _, rate in curve]).x
     flat = seconds_a_byte >= FLAT * seconds_a_byte[-1]
     return curve[int(np.argmax(flat))][0]
 
 
 def measure_read_curve(threads: int, machine: dict[str, object]) -> dict[str, Outcome]:
-    """Read with all threads and with one; return the tasks for a record."""
+    """Read with all threads and with one thread; return the tasks for a record."""
     nbytes = sizes(last_cache_bytes(machine), available_bytes())
     tasks = {TASK: _outcome(read_curve(threads, nbytes), threads)}
     if threads > 1:
@@ -126,6 +131,6 @@ def _outcome(curve: Curve, threads: int) -> Outcome:
 
 
 def curve_of(outcome: Outcome) -> list[tuple[int, float]]:
-    """Return the curve that an outcome holds, by ascending size; empty if it holds none."""
+    """Return the curve in an outcome, by ascending size; empty if the outcome has no curve."""
     reads = [m for m in outcome.measurements if m.kind == READ]
     return sorted((m.info["bytes"], m.info["bytes"] / m.seconds[0]) for m in reads)

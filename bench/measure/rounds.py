@@ -1,4 +1,4 @@
-"""Rounds of steps: how many steps fill a round, and the timing of a case's rounds."""
+"""Rounds of steps: the number of steps in a round, and the timing of a case's rounds."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
 Run = Callable[[Weights, int], Weights]
-"""Takes steps from a start: see `backends.interface.Descent.run`."""
+"""``run(w, steps)`` takes steps from w; see `backends.interface.Descent.run`."""
 
 ROUND_SECONDS = 0.02
-"""Length of a round in seconds: long compared with the call around its steps."""
+"""Length of a round in seconds: long compared with the call that takes the steps."""
 
 MOST_STEPS = 10**9
-"""Most steps of a round: 20 ps a step, which is faster than any honest backend."""
+"""Largest number of steps in a round: 20 ps a step, which no real backend reaches."""
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 
 WARMING = 5
-"""A round that follows a handover is preceded by an untimed fifth of a round.
+"""After a handover, a fifth of a round is run untimed before the round.
 
-The other process has left its own data in the caches.
+The warm-up refills the caches, which hold the other process's data.
 """
 
 
 class StepTimer:
-    """A timer for pytest-benchmark by which a round of `steps` steps lasts as long as one step.
+    """A timer for pytest-benchmark that divides the time of a round by its number of steps.
 
     Attributes
     ----------
     steps : int
-        Steps in the round that is timed.
+        Number of steps in the timed round.
     """
 
     def __init__(self) -> None:
@@ -62,22 +62,22 @@ class StepTimer:
 
 
 TIMER = StepTimer()
-"""The timer of every benchmark whose rounds have steps."""
+"""The timer of every benchmark that times rounds of steps."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the cases of this process are sampled.
+    """Settings for sampling the cases of this process.
 
     Attributes
     ----------
     threads : int
         Threads that each library may use.
     seconds : float
-        Sampling time of a case.
+        Sampling time of a case in seconds.
     by_step : bool
-        Whether pytest-benchmark is given seconds a step. A child of ``run`` gives seconds
-        a round instead, because other checkouts' parents divide by the steps.
+        Whether pytest-benchmark receives seconds per step. A child of ``run`` reports seconds
+        per round instead, because parents in other checkouts divide by the steps.
     alternation : Alternation
         The other process that measures the same cases, if any.
     """
@@ -88,28 +88,28 @@ class Sampling:
     alternation: Alternation = field(default_factory=Alternation)
 
     def count(self, steps: int) -> dict[str, object]:
-        """Set the timer for rounds of so many steps; return the fields that say so."""
+        """Set the timer for rounds of `steps` steps; return the fields for the record."""
         TIMER.steps = steps if self.by_step else 1
         return {"steps": steps, "seconds_of": "step" if self.by_step else "round"}
 
 
 @dataclass(frozen=True)
 class Round:
-    """The number of steps that fill a round, and the seconds that they take."""
+    """The number of steps that fill a round, and the time of these steps in seconds."""
 
     steps: int
     seconds: float
 
     @classmethod
     def of(cls, run: Run, problem: Problem | Source) -> Round:
-        """Try a descent at `usual_rate`, which compiles it, and check its w."""
+        """Compile a descent by a trial at `usual_rate`, check its w, and return its round."""
         start = start_scale(problem) * np.random.default_rng(1).random(problem.features)
         most = most_steps(problem) or MOST_STEPS
         verify(problem, start, 3, run(start, 3))
         warm_up(lambda: run(start, 1))
 
         def taken(steps: int) -> float:
-            began = time.perf_counter()  # chooses a count; this time is not reported
+            began = time.perf_counter()  # chooses the number of steps; not reported
             run(start, steps)
             return max(time.perf_counter() - began, 1e-7)
 
@@ -117,7 +117,7 @@ class Round:
         while True:
             seconds = taken(steps)
             if seconds >= ROUND_SECONDS / 2:
-                seconds = min(seconds, taken(steps))  # the first time may have been a hiccup
+                seconds = min(seconds, taken(steps))  # the first time may have been disturbed
             if seconds >= ROUND_SECONDS / 2 or steps >= most:
                 return cls(steps, seconds)
             steps = int(steps * np.clip(ROUND_SECONDS / seconds, 2, 100))
@@ -126,7 +126,7 @@ class Round:
 
 
 def processors_used(work: Callable[[], object]) -> float:
-    """Return the average number of processors that were busy during the work."""
+    """Return the average number of busy processors during the work."""
     began, busy = time.perf_counter(), time.process_time()
     work()
     return (time.process_time() - busy) / (time.perf_counter() - began)
@@ -140,7 +140,7 @@ def time_steps(
     sampling: Sampling,
     reader: Reader | DeviceReader | None,
 ) -> None:
-    """Time rounds of steps at `slow_rate`, each from another start, and verify the last one."""
+    """Time rounds of steps at `slow_rate`, each from another start; verify the last round."""
     problem, alternation = data_of(case), sampling.alternation
     rng, scale = np.random.default_rng(0), start_scale(problem)
     start = scale * rng.random(case.features)

@@ -1,9 +1,9 @@
 """A run: one fresh process per library and pass, in shuffled order.
 
-Setup is measured in a fresh process for each case, with cold compile caches, because
-only the first case of a process pays for the import and the compiler. The hot loop is
-measured in one process per library and pass. Each pass shuffles libraries, sizes and
-cases, so that drift and neighbours affect all of them alike.
+Setup is measured in a fresh process for each case, with cold compile caches, because only the
+first case of a process pays for the import and the compiler. The hot loop is measured in one
+process per library and pass. Each pass shuffles libraries, sizes and cases, so that drift and
+other programs affect all cases equally.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bench.results.case import Case
 from bench.results.record import Outcome, Record, RecordError
 
 Unclear = Callable[[Sequence[Record]], set[Case]]
-"""Tells which cases need further passes, from the records of all sides so far."""
+"""``unclear(records)`` returns the cases that need further passes, given all records so far."""
 
 
 class Runner:
-    """Runs the tasks of a plan one after the other and keeps their outcomes.
+    """Runs the tasks of a plan one after the other and saves their outcomes.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Runner:
     store : Path
         Folder of the results.
     timeout : float
-        Seconds after which a case is given up.
+        Time limit for a case in seconds.
     name : str
         Name of the result.
     tree : Path, optional
@@ -82,13 +82,13 @@ class Runner:
             try:
                 found = Record.load(path)
             except RecordError:
-                continue  # another version wrote it, or it is damaged
+                continue  # written by another version, or damaged
             if not found.complete and found.continues(self.record):
                 self.path, self.record = path, found
                 return
 
     def pending(self) -> list[Task]:
-        """Return the tasks that the record does not hold yet."""
+        """Return the tasks that are not in the record yet."""
         return [task for task in self.plan.tasks() if task.name not in self.record.tasks]
 
     def run(
@@ -97,7 +97,7 @@ class Runner:
         ended: Callable[[Task], None],
         unclear: Unclear | None = None,
     ) -> Record:
-        """Run what is pending; the record is saved before the first and after every task."""
+        """Run all pending tasks; save the record before the first task and after every task."""
         return side_by_side([self], started, ended, unclear)[0]
 
     def measure(
@@ -124,7 +124,7 @@ class Runner:
         self.record.save(self.path)
 
     def _without_failed(self, task: Task) -> Task:
-        """Leave out cases that failed before: one that kills its process takes others along."""
+        """Return the task without cases that failed before: a crash would lose other cases."""
         failed = {case for outcome in self.record.tasks.values() for case in outcome.failures}
         return replace(task, cases=tuple(case for case in task.cases if case not in failed))
 
@@ -135,19 +135,19 @@ def side_by_side(
     ended: Callable[[Task], None],
     unclear: Unclear | None = None,
 ) -> list[Record]:
-    """Run the pending tasks of one plan for every runner, each first as often as last.
+    """Run the pending tasks of one plan for every runner; the runners alternate in order.
 
-    Two runners that lack the same steps are measured together, one round each by turns.
-    A disturbance of the machine then hits both.
+    A task of step timings that is pending for two runners is measured for both together, in
+    alternating rounds. A disturbance of the machine then affects both.
 
     Parameters
     ----------
     runners : sequence of Runner
-        One, or two with the same plan.
+        One runner, or two runners with equal plans.
     started, ended : callable
         Called with a task before and after it runs.
     unclear : callable, optional
-        See `Unclear`; a plan with further passes needs it.
+        See `Unclear`; required for a plan with further passes.
     """
     for runner in runners:
         if len(runners) > 1:
@@ -178,7 +178,7 @@ def side_by_side(
 
 
 def _tasks(runners: Sequence[Runner], unclear: Unclear | None) -> Iterator[Task]:
-    """Yield the plan's tasks, and then further passes of the cases that are still unclear."""
+    """Yield the plan's tasks, then further passes over the cases that are still unclear."""
     plan = runners[0].plan
     yield from plan.tasks()
     for number in range(1, plan.more + 1):
@@ -188,7 +188,7 @@ def _tasks(runners: Sequence[Runner], unclear: Unclear | None) -> Iterator[Task]
 
 
 def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
-    """Run a task for one runner, or for two together; note what disturbed it."""
+    """Run a task for one runner, or for two together; record the disturbances."""
     noise = Noise()
     if len(some) == 1:
         outcomes = [runner.measure(task, scratch) for runner, scratch in some]
@@ -208,5 +208,5 @@ def _alternating(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcom
         ]
         try:
             return [outcome.result() for outcome in outcomes]
-        finally:  # after Ctrl-C the children must not outlive us
+        finally:  # after Ctrl-C, end the children before this process
             stop.set()

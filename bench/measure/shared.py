@@ -1,9 +1,9 @@
-"""Synthetic data and their reference, made once for all children that measure a size.
+"""Synthetic data and their reference, generated once for all children that measure a size.
 
-The parent writes them to files in shared memory. A child copies them into memory of its
-own, so that a backend finds the same pages as if the child had generated the data: first
-touched by its main thread, and large where the kernel gives large pages. Copying takes a
-tenth of the time of generating. A child that finds no file generates its data.
+The parent writes data and reference to files in shared memory. A child copies the files into
+its own memory. A backend then finds pages as if the child had generated the data: first touched
+by the child's main thread, and large if the kernel provides large pages. Copying takes a tenth
+of the time of generating. A child without a file generates its data.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from bench.results.case import BASELINES, SQUARED, Case
 VARIABLE = "DESCENTBENCH_SHARED"
 """Variable that names a child's folder of shared data."""
 
-MEMORY = Path("/dev/shm")  # noqa: S108 a file system in memory, the purpose of which this is
-"""Folder of the files: writing to a disk would disturb what is measured."""
+MEMORY = Path("/dev/shm")  # noqa: S108 a file system in memory, made for this purpose
+"""Folder of the files, in memory because writing to a disk would disturb the measurements."""
 
 LEAST_BYTES = 1 << 23
-"""Smallest data that are shared, in bytes: 8 MB are generated in about 30 ms."""
+"""Smallest size of shared data in bytes: generating 8 MB takes only about 30 ms."""
 
 MOST_OF_MEMORY = 0.25
-"""Largest share of the available memory that the files may take."""
+"""Largest share of the available memory for the files."""
 
 PREFIX = "descentbench-"
 
@@ -56,18 +56,18 @@ class Shared:
         try:
             remove_stale(memory)
             name = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=memory)
-        except OSError:  # there is no such file system here, or it is full
+        except OSError:  # the file system is missing or full
             return
         self.folder = Path(name)
         atexit.register(self.close)
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that tell a child of the folder."""
+        """Return the environment variables that name the folder for a child."""
         return {VARIABLE: str(self.folder)} if self.folder else {}
 
     def provide(self, cases: Iterable[Case]) -> None:
-        """Make the data of these cases where they are large and the memory allows it."""
+        """Generate the data of these cases if they are large and fit in memory."""
         with self._lock:
             for data in dict.fromkeys(case.data for case in cases if _in_memory(case)):
                 if self.folder is not None and data not in self._sizes:
@@ -79,7 +79,7 @@ class Shared:
         allowed = min(allowed, shutil.disk_usage(folder).free + sum(self._sizes.values()))
         if not LEAST_BYTES <= nbytes <= allowed:
             return
-        while sum(self._sizes.values()) + nbytes > allowed:  # the oldest goes first
+        while sum(self._sizes.values()) + nbytes > allowed:  # remove the oldest first
             oldest = next(iter(self._sizes))
             shutil.rmtree(place(folder, oldest), ignore_errors=True)
             del self._sizes[oldest]
@@ -87,7 +87,7 @@ class Shared:
         try:
             write(unfinished, data)
             unfinished.rename(place(folder, data))
-        except OSError:  # another program took the memory: the children make their own data
+        except OSError:  # no memory left: the children generate their data
             shutil.rmtree(unfinished, ignore_errors=True)
             return
         self._sizes[data] = nbytes
@@ -101,12 +101,12 @@ class Shared:
 
 @cache
 def of_this_process() -> Shared:
-    """Return the folder of this process and its children; it is made by the first call."""
+    """Return the folder of this process and its children; the first call creates the folder."""
     return Shared()
 
 
 def _in_memory(case: Case) -> bool:
-    """Return whether a process holds the case's data: the workers of a cluster do not."""
+    """Return whether the child holds the case's data in memory, unlike for cluster workers."""
     return case.backend in BASELINES or not Name.parse(case.backend).distributed
 
 
@@ -123,7 +123,7 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # another user's
+    except OSError:  # belongs to another user
         return True
     return True
 
@@ -169,7 +169,7 @@ def load(data: Data) -> Problem | None:
         return None
     source = Generated(*data[:3]).source
     problem = Problem(x, y, source, known_finite=True, loss=named(data[3]))
-    vars(problem)["reference"] = reference  # where `cached_property` keeps it
+    vars(problem)["reference"] = reference  # the cache of `cached_property`
     return problem
 
 

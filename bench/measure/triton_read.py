@@ -1,4 +1,4 @@
-"""A Triton loop that reads and adds up, as a baseline of a GPU."""
+"""A Triton loop that reads and sums data, as a baseline for a GPU."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from backends.torch.onepass import processors
 BLOCK, WARPS = 4096, 8
 
 PROGRAMS = 4
-"""Programs that run side by side on a multiprocessor."""
+"""Number of programs that run side by side on a multiprocessor."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Write the sum of every ``num_programs``-th block."""
+    """Sum every ``num_programs``-th block and write the sum."""
     inside = tl.arange(0, BLOCK).to(tl.int64)
     total = tl.zeros((BLOCK,), tl.float32)
     for k in range(tl.program_id(0).to(tl.int64), blocks, tl.num_programs(0)):
@@ -27,7 +27,7 @@ def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-
 
 
 def reading(values: torch.Tensor) -> Callable[[], object]:
-    """Return a function that reads the whole blocks of a float32 tensor on a device."""
+    """Return a function that reads all complete blocks of a float32 tensor on a device."""
     sums = values.new_empty(PROGRAMS * processors(values.device))
 
     def read() -> None:

@@ -13,7 +13,8 @@ from backends.rows.source import Source
 from bench.measure.iterate import iterated
 
 LEARNING_RATE = 0.001
-"""The tutorial's learning rate; the synthetic data are scaled so that it is always stable."""
+"""The tutorial's learning rate, which is stable for all synthetic data because of their
+scale."""
 
 
 def usual_rate(problem: Problem | Source) -> float:
@@ -22,10 +23,10 @@ def usual_rate(problem: Problem | Source) -> float:
 
 
 def slow_rate(problem: Problem | Source, steps: int) -> float:
-    """Return a learning rate at which `steps` steps go two thirds of the way.
+    """Return a learning rate at which `steps` steps cover two thirds of the way to the minimum.
 
-    At the usual rate w stands still after a few hundred steps, so it would not show
-    whether a thousand more steps were taken.
+    At the usual rate, w no longer changes after a few hundred steps. The check of w could then
+    not detect a thousand missing steps.
     """
     if problem.loss == SQUARED_ERROR:
         return min(LEARNING_RATE, problem.reference.largest_stable_rate / (2 * steps))
@@ -74,7 +75,7 @@ def verify(
     exact = problem.reference if problem.loss == SQUARED_ERROR else iterated(problem)
     expected = exact.iterate(steps, rate, w0)
     error = relative_error(w, expected)
-    if not error <= TOLERANCE[problem.dtype]:  # true for NaN, too
+    if not error <= TOLERANCE[problem.dtype]:  # also true for NaN
         raise WrongResultError(
             f"after {steps} steps w[0] = {w[0]:.9g} but the reference is "
             f"{expected[0]:.9g} (relative error {error:.1e})"
@@ -83,7 +84,7 @@ def verify(
 
 
 def _check_kind(w: object, features: int) -> None:
-    """Raise if w is not what the contract promises: float64 of shape (d,)."""
+    """Raise WrongResultError if w is not float64 of shape (d,)."""
     if not isinstance(w, np.ndarray):
         raise WrongResultError(f"w is of type {type(w).__name__}, not a NumPy array")
     if w.dtype != np.float64 or w.shape != (features,):

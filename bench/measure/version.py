@@ -23,9 +23,9 @@ SOURCES = (
     "bench/test_setup.py",
     "bench/test_step.py",
 )
-"""Patterns of the files that a timing depends on: whole packages, so that none is forgotten.
+"""Patterns of the files that a timing depends on: whole packages, so that no file is missed.
 
-Files that judge or show a timing are left out.
+Files that only evaluate or show timings are left out.
 """
 
 
@@ -38,7 +38,7 @@ def code_version(tree: Path = TREE) -> str:
 
 
 def revision(tree: Path = TREE) -> str:
-    """Return the checkout's git revision, ``-dirty`` if files have changed; or nothing."""
+    """Return the checkout's git revision, with ``-dirty`` if files have changed, or ""."""
     git = shutil.which("git")
     if git is None or not (tree / ".git").exists():
         return ""

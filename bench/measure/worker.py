@@ -1,4 +1,4 @@
-"""Child processes that measure: pytest-benchmark in a process of its own for each task."""
+"""Child processes that measure: each task runs pytest-benchmark in a new process."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from bench.results.case import BASELINES, Case
 from bench.results.record import Measurement, Outcome
 
 INTERRUPTED = 2
-"""Pytest's exit code after an interrupt, when it has left tests out."""
+"""Pytest's exit code after an interrupt, with some tests not run."""
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
-"""Variables that name the folders where compilers keep compiled code between processes."""
+"""Environment variables for the folders in which compilers store code between processes."""
 
 
 @dataclass(frozen=True)
 class Children:
-    """Runs each task in a process of its own.
+    """Runs each task in a new process.
 
     Attributes
     ----------
@@ -45,19 +45,19 @@ class Children:
     seconds : float
         Sampling time of a case.
     scratch : Path
-        Folder for the children's files; compiled code stays there from child to child.
+        Folder for the children's files and for compiled code, which later children reuse.
     logs : Path
-        Folder that keeps the output of a child that died.
+        Folder for the output of children that died.
     timeout : float
         Seconds after which a case is given up.
     tree : Path
         Checkout whose benchmarks run.
     budget : float
-        Seconds for a whole task.
+        Time limit for a whole task in seconds.
     data : FileRows, optional
         Rows of a file that replace the synthetic ones.
     side : Side, optional
-        The child's side where it alternates with another.
+        The child's side if it alternates with another child.
     stop : Event
         Ends a running child.
     """
@@ -74,20 +74,20 @@ class Children:
     stop: Event = field(default_factory=Event)
 
     def watched(self, task: Task) -> Outcome:
-        """Run one task and note what disturbed it."""
+        """Run one task and record the disturbances."""
         noise = Noise()
         outcome = self.run(task)
         return replace(outcome, noise=noise.seen())
 
     def run(self, task: Task) -> Outcome:
-        """Run one task; if its child dies, run the harmless cases once more."""
+        """Run one task; if its child dies, run the other cases once more."""
         warm = self.scratch / "warm"
         folder = Path(tempfile.mkdtemp(dir=self.scratch)) if task.cold else warm
         folder.mkdir(exist_ok=True)
         files = _Files(folder)
         files.clear()
         settings = environment(self.threads) | {name: str(folder / name) for name in CACHES}
-        # Without this, every child would import any plugin that happens to be installed.
+        # Without this variable, every child would import all installed pytest plug-ins.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         if self.data:
             settings |= self.data.environment()
@@ -95,17 +95,17 @@ class Children:
             settings |= self._share(task)
         watch, kills = Watch(files.running, self.timeout, self.budget), out_of_memory_kills()
         status = self._call(self._command(task, files), settings, files.log, watch)
-        if task.cold:  # the hot loop's children then load what this child compiled
+        if task.cold:  # later children reuse the code that this child compiled
             shutil.copytree(folder, warm, dirs_exist_ok=True)
         if status != INTERRUPTED and (outcome := files.outcome()):
             return outcome
-        watch.look()  # the child may have reached another case since
+        watch.look()  # the child may have started another case
         why = self._died(status, watch, out_of_memory_kills() > kills)
         log = self._keep(files.log, task, watch.row)
         return self._without(watch, task, f"{why}; see {log}")
 
     def _share(self, task: Task) -> dict[str, str]:
-        """Make the data of a task for all children; return the variables that say where."""
+        """Generate the data of a task for all children; return the variables that name them."""
         shared = of_this_process()
         shared.provide(map(Case.parse, task.cases))
         return shared.environment
@@ -127,7 +127,7 @@ class Children:
     def _call(
         self, command: list[str], settings: dict[str, str], log: Path, watch: Watch
     ) -> int | None:
-        """Run a child, which alternates with another one if we have a side."""
+        """Run a child, which alternates with another child if `side` is given."""
 
         def patience() -> bool:
             return watch() and not self.stop.is_set()
@@ -142,11 +142,11 @@ class Children:
             self.side.leave()
 
     def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
-        """Run the rest of a task whose child died, without the case that it died of."""
+        """Run the rest of a task whose child died, without the fatal case."""
         rest = replace(task, cases=tuple(case for case in task.cases if case != watch.row))
         left = self.budget - watch.seconds
         if len(rest.cases) == len(task.cases) or left <= 0 or self.stop.is_set():
-            # The fatal case is unknown. A baseline must stay in the tasks to come.
+            # The fatal case is unknown, and a baseline must stay in later tasks.
             return Outcome(failures=dict.fromkeys(backend_cases(task), why))
         others = Outcome()
         if backend_cases(rest):
@@ -154,7 +154,7 @@ class Children:
         return replace(others, failures=others.failures | {watch.row: why})
 
     def _died(self, status: int | None, watch: Watch, out_of_memory: bool) -> str:
-        """Return in a few words how a child ended."""
+        """Return a short description of how a child ended."""
         if status is None:
             return f"stopped after {min(self.timeout, watch.seconds):.3g} s"
         if status >= 0:
@@ -163,7 +163,7 @@ class Children:
         return f"its process was killed by {signal.Signals(-status).name}{memory}"
 
     def _keep(self, log: Path, task: Task, case: str) -> Path:
-        """Keep a child's log beside the results, named for the case that it died of."""
+        """Save a child's log beside the results, named after the fatal case."""
         name = task.name if case in task.name else ", ".join(filter(None, (task.name, case)))
         path = self.logs / f"{name.replace('/', ' ')}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ class Children:
 
 
 class _Files:
-    """The files that a child writes, in a folder of its own."""
+    """The files that a child writes, in a separate folder."""
 
     def __init__(self, folder: Path) -> None:
         self.benchmarks = folder / "benchmarks.json"
@@ -186,11 +186,11 @@ class _Files:
             file.unlink(missing_ok=True)
 
     def outcome(self) -> Outcome | None:
-        """Return what a child measured; None if it did not come to its end."""
+        """Return the child's measurements, or None if the child did not finish."""
         if not self.failures.exists():  # a child writes this file last
             return None
         failed: dict[str, str] = json.loads(self.failures.read_text(encoding="utf-8"))
-        # Without a single success, pytest-benchmark leaves its file empty.
+        # If every benchmark failed, pytest-benchmark leaves its file empty.
         wrote = self.benchmarks.exists() and self.benchmarks.stat().st_size
         found = _measurements(self.benchmarks) if wrote else Outcome()
         return replace(found, failures=failed)
@@ -202,18 +202,19 @@ def backend_cases(task: Task) -> list[str]:
 
 
 def _measurements(path: Path) -> Outcome:
-    """Read the file of pytest-benchmark."""
+    """Read pytest-benchmark's file."""
     raw = json.loads(path.read_text())
 
     def measurement(benchmark: dict[str, Any]) -> Measurement:
         info = benchmark["extra_info"]
         kind, row, steps = info.pop("kind"), info.pop("row"), info.pop("steps", 1)
-        # Children, of other checkouts too, time rounds unless they say otherwise.
+        # Children, also in other checkouts, report seconds per round unless a field says
+        # otherwise.
         unit = steps if info.pop("seconds_of", "round") == "step" else 1
         seconds = tuple(unit * s for s in benchmark["stats"]["data"])
         return Measurement(kind, row, seconds, steps, info)
 
     pools = raw["machine_info"]["thread_pools"]
-    # A benchmark whose w was wrong in the end has timings, but no kind.
+    # A benchmark whose final w was wrong has timings, but no kind.
     sound = [b for b in raw["benchmarks"] if "kind" in b["extra_info"]]
     return Outcome(tuple(map(measurement, sound)), {}, pools)
