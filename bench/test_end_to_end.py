@@ -1,7 +1,7 @@
-"""End to end, from arrays to w: in seconds, and in passes over the data.
+"""End-to-end time from arrays to w, in seconds and in passes over the data.
 
-A loop takes the tutorial's hundred steps. A gram technique takes a thousand, which cost
-next to nothing, so its time is that of the one pass that it cannot avoid.
+A loop takes the tutorial's hundred steps. A gram technique takes a thousand steps, which cost
+next to nothing, so its time is the time of its single pass over the data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROUNDS = 5
 
 
 def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> None:
-    """Place and descend; the library is imported and has compiled."""
+    """Place the data and descend; the library is already imported and compiled."""
     problem = synthetic(case)
     backend = open_backend(case.backend)
     name = Name.parse(case.backend)
@@ -38,7 +38,7 @@ def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling)
     reader = Reader.of(problem, sampling.threads)
     reads: list[float] = []
 
-    def read() -> None:  # before each descent, so that both find the machine in one state
+    def read() -> None:  # before each descent, so that both see one state of the machine
         reads.append(case.bytes_per_step / reader.bytes_per_s())
 
     def descend() -> Weights:
@@ -53,7 +53,7 @@ def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling)
         "steps": steps,
         "relative_error": verify(problem, w0, steps, w, rate),
     }
-    # Another device reads its own memory; for few bytes, latency decides.
+    # No read for other devices, which have their own memory, or for few bytes (latency).
     held_to_reads = name.device == "cpu" and case.bytes_per_step >= SMALLEST_BYTES
     if held_to_reads and benchmark.stats is not None:
         passes = benchmark.stats.stats.median / median(reads)

@@ -1,9 +1,9 @@
 """Setup: import, placing the data, the first call, and a new shape.
 
-Each is a single round, because a second one would find compiled code. ``descentbench
-run`` measures the setup in a fresh process. In a process that has imported the library
-already, the import is skipped. A fresh process also measures the memory that more rows
-take.
+Each benchmark is a single round, because a second round would find compiled code.
+``descentbench run`` measures the setup in a fresh process. In a process that has imported the
+library already, the import is skipped. A fresh process also measures the memory needed for more
+rows.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ SMALL = 0.01
 """Start where no w is checked: no loss overflows there, whatever the number of features."""
 
 PROVIDED = 3
-"""Free memory provided before a backend takes its own, as a multiple of the data."""
+"""Memory that `provide` touches before a backend allocates, as a multiple of the data."""
 
 
 @dataclass
 class Stage:
-    """The backend and descent that the stages of a case hand on."""
+    """The backend and descent that one stage of a case passes to the next."""
 
     backend: SourceBackend | None = None
     descent: Descent | None = None
 
 
 @pytest.fixture(scope="module")
-def stage(case: Case) -> Stage:  # noqa: ARG001 the fixture is made anew for each case
-    """Hand a case's backend from stage to stage; released before the next case."""
+def stage(case: Case) -> Stage:  # noqa: ARG001 each case has a new fixture
+    """Return an object shared by the stages of a case; it is released before the next case."""
     return Stage()
 
 
@@ -66,10 +66,10 @@ def test_import(benchmark: BenchmarkFixture, case: Case) -> None:
 
 
 def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Open the device and put the data there, in the technique's layout."""
+    """Open the device and place the data there in the technique's layout."""
     problem = data_of(case)
     rate = usual_rate(problem)
-    if isinstance(problem, Problem):  # else the rows are streamed
+    if isinstance(problem, Problem):  # otherwise the rows are streamed
         provide(PROVIDED * case.bytes_per_step)
 
     def place() -> None:
@@ -81,13 +81,13 @@ def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
 
 
 def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Take the first step, which compiles, tunes and fills caches."""
+    """Take the first step, which compiles code and fills caches."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
     problem = data_of(case)
     w0 = start_scale(problem) * np.ones(case.features)
     w = benchmark.pedantic(stage.descent.run, (w0, 1), rounds=1)
-    # Taken before the check: the backend does not need the reference.
+    # Read before the check of w, because the reference needs memory, too.
     distributed = names.Name.parse(case.backend).distributed
     memory = {
         "peak_bytes": peak_rss_bytes() + (workers_peak_bytes() if distributed else 0),
@@ -103,7 +103,7 @@ def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> No
 
 
 def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Place one row less and take a step: some libraries compile anew for each shape."""
+    """Place one row less and take a step: some libraries compile again for each shape."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("was not placed")
     whole = data_of(case)
@@ -123,10 +123,10 @@ def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> Non
 def test_more_rows(
     benchmark: BenchmarkFixture, case: Case, stage: Stage, pytestconfig: pytest.Config
 ) -> None:
-    """Place `MORE_BYTES` and take a step, and note the memory that this adds to the data.
+    """Place `MORE_BYTES` and take a step; record the memory used in addition to the data.
 
-    The first of two such calls is not counted: code and threads are needed once. The test
-    is the last of its process, because `keep_no_blocks` changes the allocator.
+    The first of two calls is not counted, because it also loads code and starts threads. This
+    test is the last in its process, because `keep_no_blocks` changes the allocator.
     """
     if not pytestconfig.getoption("alone"):
         pytest.skip("what comes after it would be timed with another allocator")

@@ -1,7 +1,7 @@
-"""The hot loop: the time of a step, once everything is compiled and placed.
+"""The hot loop: the time of a step after compiling and placing the data.
 
-The cases are measured in the order of the command line, so that the baselines are
-measured among the backends that are compared with them.
+The cases are measured in the order of the command line, so that baselines are measured close in
+time to the backends.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ pytestmark = pytest.mark.benchmark(timer=TIMER)
 
 
 def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> None:
-    """Time a backend."""
+    """Time the steps of a backend."""
     backend, problem = open_case(case), data_of(case)
     size = Round.of(backend.place(problem, usual_rate(problem)).run, problem)
-    settle()  # so that placing takes new memory, as in a fresh process
+    settle()  # placing then uses new memory, as in a fresh process
     began = time.perf_counter()
     descent = backend.place(problem, slow_rate(problem, size.steps))
     benchmark.extra_info["place_again_s"] = time.perf_counter() - began  # for the cost model
@@ -45,7 +45,7 @@ def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> No
 
 
 def test_native(benchmark: BenchmarkFixture, native: Case, sampling: Sampling) -> None:
-    """Time the same descent in C."""
+    """Time the steps of the descent in C."""
     problem = synthetic(native)
     try:
         size = Round.of(Kernel(problem, LEARNING_RATE, sampling.threads).run, problem)
@@ -58,10 +58,10 @@ def test_native(benchmark: BenchmarkFixture, native: Case, sampling: Sampling) -
 def beside(
     problem: Problem | Source, sampling: Sampling, case: Case
 ) -> Reader | DeviceReader | None:
-    """Return a reader of the data, for large data in memory and a process that is alone.
+    """Return a reader for large data in memory, unless the process alternates.
 
-    It reads before each round, so that a step and the read that it is compared with find
-    the machine in one state. On a device it reads as many bytes of the device's memory.
+    The reader reads before each round, so that a step and its baseline see one state of the
+    machine. On a device, it reads an equal number of bytes of the device's memory.
     """
     if not (isinstance(problem, Problem) and sampling.alternation.alone):
         return None
@@ -73,11 +73,11 @@ def beside(
 
 
 def test_read(benchmark: BenchmarkFixture, baseline: Case, sampling: Sampling) -> None:
-    """Time reading the bytes of a step, all threads together."""
+    """Time reading the bytes of a step with all threads."""
     data = data_of(baseline)
     if isinstance(data, Problem):
         reader = Reader.of(data, sampling.threads)
-    else:  # a file's rows: each backend keeps them in another place
+    else:  # a file's rows, which each backend stores elsewhere
         reader = Reader.of_bytes(baseline.bytes_per_step, sampling.threads)
     warm_up(reader)
     counted = sampling.count(reader.passes)

@@ -89,7 +89,7 @@ class Alternation:
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Alternation:
-        """Take the side that the environment names, if any, and wait until it may measure."""
+        """Return the side that the environment names, if any; wait until it may measure."""
         if VARIABLE not in environment:
             return cls()
         descriptor, which = environment[VARIABLE].split()

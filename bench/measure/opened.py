@@ -44,7 +44,7 @@ def open_case(case: Case) -> SourceBackend:
     return told.backend(case.backend)
 
 
-@lru_cache(maxsize=1)  # cases are ordered by data; memory may hold large data only once
+@lru_cache(maxsize=1)  # cases are ordered by data; memory may be too small for two
 def _made(rows: int, features: int, dtype: str, loss: str) -> Problem:
     made = shared.load((rows, features, dtype, loss))
     return made or Generated(rows, features, dtype, loss=named(loss)).load()

@@ -85,7 +85,7 @@ def read_curve(threads: int, nbytes: Sequence[int]) -> list[tuple[int, float]]:
 
 
 def _parts(words: Values, threads: int) -> Iterator[Reduction]:
-    """Give each thread its own slice, repeated up to `ROUND_BYTES` in all."""
+    """Yield one slice for each thread, repeated up to `ROUND_BYTES` in total."""
     passes = max(1, ROUND_BYTES // words.nbytes)
     ends = [len(words) * k // threads for k in range(threads + 1)]
     for start, stop in pairwise(ends):

@@ -143,7 +143,7 @@ def write(folder: Path, data: Data) -> None:
     x = np.lib.format.open_memmap(folder / "x.npy", "w+", dtype, shape)
     y = np.lib.format.open_memmap(folder / "y.npy", "w+", dtype, (rows,))
     for file in (folder / "x.npy", folder / "y.npy"):
-        with file.open("r+b") as opened:  # too little memory is an error here, not a signal
+        with file.open("r+b") as opened:  # reserves memory: OSError, no signal
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     first = 0
     for parts, targets in Generated(rows, features, dtype, loss=named(loss)).pieces(0, rows):

@@ -1,4 +1,4 @@
-"""The code that a timing depends on: a hash of its sources, and git's revision."""
+"""The version of the code that a timing depends on: a hash of the sources, and git's."""
 
 from __future__ import annotations
 

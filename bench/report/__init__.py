@@ -1,1 +1,1 @@
-"""The report: one offline page of what was measured, and a calculator on it."""
+"""The report: one offline page with all measurements and a calculator."""

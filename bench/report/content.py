@@ -1,4 +1,4 @@
-"""Collect what the page shows, as plain numbers and text that JSON can hold."""
+"""Collect the page's content as plain numbers and text for JSON."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from bench.results.case import NATIVE, READ, Case
 from bench.results.summary import UNSTABLE
 
 TYPICAL_ROWS = 1_000, 1_000_000, 1_000_000_000
-"""Rows of the typical requests."""
+"""Numbers of rows in the typical requests."""
 
 TYPICAL_ITERATIONS = 100, 10_000
-"""Iterations of the typical requests."""
+"""Numbers of iterations in the typical requests."""
 
 
 def content(found: Sequence[Source]) -> dict[str, Any]:
-    """Return everything that the page's scripts read."""
+    """Return all data that the page's scripts read."""
     backends = [r.backend for source in found for r in source.results]
     return {
         "created": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -84,7 +84,7 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _limits(source: Source) -> Iterator[dict[str, Any]]:
-    """Yield the measured read, and the C kernel's step, of every size that reading bounds."""
+    """Yield the read and the C kernel's step for every size whose step is bound by reading."""
     for limit in source.limits:
         if limit.bounds:
             yield {
@@ -106,7 +106,7 @@ def _model(model: CostModel) -> dict[str, Any]:
 
 
 def typical(source: Source) -> Iterator[Answer]:
-    """Answer requests that many people have, for the first two shapes that were measured."""
+    """Yield answers to typical requests for the first two measured shapes."""
     for shape, models in list(source.models.items())[:2]:
         for rows in TYPICAL_ROWS:
             for iterations in TYPICAL_ITERATIONS:
@@ -116,7 +116,7 @@ def typical(source: Source) -> Iterator[Answer]:
 def answer(
     source: Source, shape: Shape, models: Sequence[CostModel], rows: int, iterations: int
 ) -> Answer:
-    """Answer as ``pick`` would on that machine with all of its memory free."""
+    """Return the answer of ``pick`` on that machine if all of its memory were free."""
     features, dtype = shape
     request = Request(rows, features, iterations, dtype, source.memory_bytes)
     return recommend(models, request, {})

@@ -1,4 +1,4 @@
-"""How far the loss is above its minimum after some steps: curves for the page."""
+"""Convergence curves for the page: the excess of the loss over its minimum, by step."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from bench.measure.verify import LEARNING_RATE
 from bench.report.sources import Source
 
 MOST_BYTES = 200_000_000
-"""Largest data with a curve, in bytes: the reference of larger data takes seconds."""
+"""Largest data size in bytes for a curve: the reference of larger data takes seconds."""
 
 MOST_STEPS = 10**7
-"""Last step that a curve may have."""
+"""Last possible step of a curve."""
 
 POINTS = 180
-"""Steps at which a curve is computed, on a logarithmic scale up to `MOST_STEPS`."""
+"""Number of points of a curve, on a logarithmic scale up to `MOST_STEPS`."""
 
 GAP = 1e-10
-"""A curve ends where this share of the first excess loss is left."""
+"""Share of the initial excess loss at which a curve ends."""
 
 
 def curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
-    """Yield the loss above its minimum, from w = 0, for every size that was measured.
+    """Yield the excess loss of a descent from w = 0 for every measured size.
 
-    The float64 reference computes it. Every backend's w was checked against that reference,
-    so one curve holds for all of them.
+    The float64 reference gives the loss. Every backend's w was checked against this reference,
+    so one curve is valid for all backends.
     """
     sizes = {r.case.size for source in found for r in source.squared if r.verified}
     for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):
@@ -46,7 +46,7 @@ def _curve(rows: int, features: int, dtype: str) -> dict[str, Any]:
     gaps = [(0, first)]
     for k in np.unique(np.geomspace(1, MOST_STEPS, POINTS).astype(int)).tolist():
         apart = reference.iterate(k, LEARNING_RATE, start) - reference.solution
-        gap = float(apart @ reference.gram @ apart)  # a difference of losses would cancel
+        gap = float(apart @ reference.gram @ apart)  # subtracting losses would lose digits
         gaps.append((k, gap))
         if gap <= GAP * first:
             break

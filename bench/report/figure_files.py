@@ -41,7 +41,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 COST_ITERATIONS = 1000
-"""Steps in the cost figure: as many as the calculator on the page starts with."""
+"""Number of steps in the cost figure: the calculator's initial value."""
 
 PARTS = (
     ("import", "#3F97CF", ".."),
@@ -56,18 +56,19 @@ class FigureError(DescentbenchError):
 
 
 Draw = Callable[["Axes", "Source", "Shape"], bool]
-"""Function that draws on the axes. It returns False if there is nothing to draw."""
+"""``draw(axes, source, shape)`` draws on the axes and returns False if there is nothing to
+draw."""
 
 
 def save_all(
     source: Source, folder: Path, formats: Sequence[str], names: Sequence[str] = ()
 ) -> Iterator[Path]:
-    """Write all or the named figures of every shape in every format, and yield their paths.
+    """Write all or the named figures of every shape in every format; yield the paths.
 
     Raises
     ------
     MissingLibraryError
-        No matplotlib.
+        Matplotlib is not installed.
     FigureError
     """
     shapes = sorted({(r.features, r.dtype) for r in source.squared if r.verified})
@@ -89,7 +90,7 @@ def save(
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]  # its keys are a Literal
+    with mpl.rc_context(SETTINGS):  # type: ignore[arg-type]  # the keys are a Literal
         figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
         if not draw(figure.add_subplot(), source, shape):
             return
@@ -156,7 +157,7 @@ def _legend(axes: Axes) -> None:
 
 
 def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw the seconds a step against rows, with 95 % confidence intervals."""
+    """Draw the time of a step in seconds against rows, with 95 % confidence intervals."""
     found = _by_backend(source, shape)
     look = styles(r.backend for r in source.squared)
     loops = {b: of for b, of in found.items() if not of[0].least_squares_only}
@@ -241,7 +242,7 @@ def cost(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw a map of the fastest backend over rows and iterations, hatched where two tie."""
+    """Draw a map of the fastest backend over rows and iterations; ties are hatched."""
     models = [m for m in source.models.get(shape, []) if ":gram" not in m.backend]
     if len(models) < 2:
         return False
@@ -264,7 +265,7 @@ def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
             alpha=alpha,
             shading="nearest",
             zorder=1 + i / 100,
-            rasterized=True,  # hundreds of cells are smaller as a picture
+            rasterized=True,  # a bitmap of hundreds of cells is smaller
         )
         at = np.argwhere(mask > 0)
         middle = at[np.abs(at - at.mean(axis=0)).sum(axis=1).argmin()]

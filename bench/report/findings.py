@@ -1,4 +1,4 @@
-"""The answers on the page's first screen: three sentences, a picture and what to doubt."""
+"""The page's first screen: three sentences, a picture, and the doubtful cases."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from bench.results.summary import Result, instability
 from bench.show.text import count, percent, plural, seconds, times
 
 PLAIN = "numpy"
-"""Backend that every speed-up is relative to: NumPy as a tutorial writes it."""
+"""Baseline of every speed-up: NumPy as in the tutorial."""
 
 MOST_SIZES = 11
-"""Sizes in the picture: as many as fit on a laptop's first screen."""
+"""Largest number of sizes in the picture: they fit on a laptop's first screen."""
 
 MAIN_SIZES = 4
-"""Sizes in the picture on a phone: as many as leave room for the calculator."""
+"""Number of sizes in the picture on a phone, which leaves room for the calculator."""
 
 MOST_DOUBTS = 8
-"""Doubtful cases that are named; the rest is counted. The table of all cases shows them."""
+"""Largest number of doubtful cases that are named; further cases are only counted. The table of
+all cases shows every case."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The fastest backend at one size, beside plain NumPy and the limit. None = not measured.
+    """The fastest backend at one size, with plain NumPy and the read. None: not measured.
 
     Attributes
     ----------
     result : Result
         The case with the shortest step. Techniques for least squares only are left out.
     plain_s : float or None
-        A step of plain NumPy, seconds.
+        Time of a step of plain NumPy in seconds.
     read_s : float or None
-        Reading the bytes of a step once, seconds.
+        Time in seconds to read the bytes of a step once.
     """
 
     result: Result
@@ -51,23 +52,23 @@ class Best:
 
     @property
     def speed_up(self) -> float | None:
-        """How many times faster than plain NumPy the step is."""
+        """Speed-up over plain NumPy."""
         return self.plain_s / self.step_s if self.plain_s else None
 
     @property
     def share(self) -> float | None:
-        """Share of the read bandwidth that the step reaches."""
+        """Throughput of the step as a share of the read bandwidth."""
         return self.result.bandwidth_fraction
 
 
 def size_name(result: Result) -> str:
-    """Name rows and features, and the dtype where it is not float32."""
+    """Return rows and features as text, with the dtype if it is not float32."""
     dtype = "" if result.dtype == "float32" else f", {result.dtype}"
     return f"{count(result.rows)} × {count(result.features)}{dtype}"
 
 
 def bests(source: Source) -> list[Best]:
-    """Return the fastest backend of every size, by features, dtype and rows."""
+    """Return the fastest backend of every size, ordered by features, dtype and rows."""
     found = []
     usable = [r for r in source.squared if r.step_s and not r.least_squares_only]
     reads = {(r.device, *r.size): r.read_s for r in source.limits if r.bounds}
@@ -87,7 +88,7 @@ def _size(result: Result) -> tuple[int, str, int]:
 
 
 def sentences(found: Sequence[Best]) -> list[str]:
-    """Say in three sentences what is fastest, by how much, and how far from the limit."""
+    """Return three sentences: the fastest backend, its speed-up, its share of the bandwidth."""
     if not found:
         return ["No step was timed on this machine: run 'descentbench run' there."]
     return [_fastest(found), _speed_up(found), _limit(found)]
@@ -141,13 +142,13 @@ def _limit(found: Sequence[Best]) -> str:
 
 
 def _between(values: Sequence[float], write: Callable[[float], str]) -> str:
-    """Write the least and the largest value: 2.1–230×."""
+    """Return the smallest and the largest value as text: 2.1–230×."""
     low, high = write(min(values)), write(max(values))
     return high if low == high else f"{low.rstrip('×%')}–{high}"
 
 
 def headline(source: Source) -> str:
-    """Say in one line what was found, for the end of a run."""
+    """Return a line with the main finding, printed at the end of a run."""
     found = bests(source)
     if not found:
         return "nothing was timed"
@@ -164,7 +165,7 @@ def headline(source: Source) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point on the picture's logarithmic axis of seconds; `at` is in percent of its width."""
+    """A point on the picture's logarithmic time axis; `at` is in percent of the width."""
 
     kind: str
     at: float
@@ -173,7 +174,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """One size in the picture; a phone shows the `main` lines alone."""
+    """One size in the picture; a phone shows only the `main` lines."""
 
     best: Best
     marks: tuple[Mark, ...]
@@ -183,7 +184,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """Steps of the fastest backend, of plain NumPy and of the read, one line a size."""
+    """Times of the fastest backend, of plain NumPy and of the read, with one line per size."""
 
     lines: tuple[Line, ...]
     ticks: tuple[Mark, ...]
@@ -191,9 +192,9 @@ class Picture:
 
 
 def picture(found: Sequence[Best]) -> Picture:
-    """Lay the picture out; of many sizes, some in the middle are left out."""
+    """Return the layout of the picture; if sizes are many, some in the middle are left out."""
     shown = list(found)
-    while len(shown) > MOST_SIZES:  # the number of features with the most sizes gives one up
+    while len(shown) > MOST_SIZES:  # drop a size of the largest group
         crowded = Counter(best.result.features for best in shown).most_common(1)[0][0]
         middle = [best for best in shown if best.result.features == crowded]
         shown.remove(middle[len(middle) // 2])
@@ -233,7 +234,7 @@ def picture(found: Sequence[Best]) -> Picture:
 
 
 def doubts(source: Source) -> tuple[list[str], int]:
-    """Name the cases that failed or whose time is unstable; also return how many there are."""
+    """Return the names of failed or unstable cases, and the number of these cases."""
     failed = [
         f"{r.backend} at {size_name(r)} failed: {r.reason}"
         for r in source.results

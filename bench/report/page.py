@@ -1,4 +1,4 @@
-"""Put the page together: one file that loads nothing from anywhere."""
+"""Assemble the page: a single file that loads no other file."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ SCRIPTS = (
     *("calculator.js", "words.js", "plot.js", "charts.js", "maps.js", "ask.js", "table.js"),
     "start.js",
 )
-"""The page's scripts, in the order in which they need each other."""
+"""The page's scripts; each script needs only the scripts before it."""
 
 
 class ReportError(DescentbenchError):
-    """There is nothing to show, or the page cannot be written there."""
+    """There are no results to show, or the page cannot be written."""
 
 
 def check(path: Path) -> None:
-    """Raise before measuring what would otherwise fail after it.
+    """Raise the errors of `write` that can be found before measuring.
 
     Raises
     ------
     MissingLibraryError
-        No jinja2.
+        Jinja2 is not installed.
     ReportError
-        The path is not a file in a folder that can be written or made.
+        The path is not a file in a folder that can be written or created.
     """
     need("jinja2", PURPOSE)
-    folder = next(p for p in path.absolute().parents if p.exists())  # the rest will be made
+    folder = next(p for p in path.absolute().parents if p.exists())  # write creates the rest
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ReportError(f"cannot write {path}: not a file in a folder that can be written")
 
@@ -53,12 +53,12 @@ def write(path: Path, found: Sequence[Source]) -> None:
     Raises
     ------
     MissingLibraryError
-        No jinja2.
+        Jinja2 is not installed.
     ReportError
     """
     if not any(source.results for source in found):
         raise ReportError("these results hold no timings: 'descentbench run' takes some")
-    need("jinja2", PURPOSE)  # before the seconds that the content takes
+    need("jinja2", PURPOSE)  # first, because the content takes seconds
     try:
         write_atomically(path, render(found))
     except StoreError as error:
@@ -98,6 +98,6 @@ def _part(name: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    """Write JSON for a script element: nothing in the text can end the element."""
+    """Return JSON for a script element, escaped so that no text can end the element."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

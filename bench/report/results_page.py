@@ -29,14 +29,14 @@ OVERVIEW = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 
 """Rows and features of README's table: the default sizes of ``descentbench run``."""
 
 BEGIN, END = "<!-- made by nox -s results: begin -->", "<!-- end -->"
-"""The lines between which this module writes."""
+"""Marker lines; this module replaces the text between them."""
 
 PICTURES = ("scaling", "map")
 """Figures of ``descentbench plot`` that the documentation shows."""
 
 
 class PageError(DescentbenchError):
-    """A page or the results for it are missing."""
+    """A page, or the results for a page, are missing."""
 
 
 @click.command()
@@ -60,12 +60,12 @@ def main(results: Path, page: Path, readme: Path) -> None:
 
 
 def saved(results: Path) -> list[Saved]:
-    """Return the records in the folder and the folders in it, newest first.
+    """Return the records in the folder and in its subfolders, newest first.
 
     Raises
     ------
     PageError
-        There is none.
+        There is no record.
     """
     places = [results, *sorted(path for path in results.glob("*") if path.is_dir())]
     found = [one for place in places for one in folder(place)]
@@ -75,12 +75,12 @@ def saved(results: Path) -> list[Saved]:
 
 
 def newest_whole(found: Iterable[Saved]) -> Source:
-    """Return the newest results of a CPU that include setup times.
+    """Return the newest results of a CPU with setup times.
 
     Raises
     ------
     PageError
-        There are none.
+        There are no such results.
     """
     whole = [one for one in found if not is_limit(one.record) and not on_gpu(one.record)]
     if not whole:
@@ -89,7 +89,7 @@ def newest_whole(found: Iterable[Saved]) -> Source:
 
 
 def is_limit(record: Record) -> bool:
-    """Return whether the record is of ``run --limit``, which measures no setup."""
+    """Return whether ``run --limit`` wrote the record, without setup times."""
     return not record.request.get("setup", True)
 
 
@@ -99,7 +99,7 @@ def on_gpu(record: Record) -> bool:
 
 
 def write_between(path: Path, text: str) -> None:
-    """Replace what stands between the markers of a page.
+    """Replace the text between the markers of a page.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def write_between(path: Path, text: str) -> None:
 
 
 def overview(source: Source) -> str:
-    """Return README's table: setup and time of a step, a line a backend, in Markdown."""
+    """Return README's table in Markdown: setup and step times, one line per backend."""
     loops = [r for r in source.squared if r.verified and not r.least_squares_only]
     measured = {(r.rows, r.features) for r in loops if r.dtype == "float32"}
     sizes = [size for size in OVERVIEW if size in measured]
@@ -162,7 +162,7 @@ def _step(result: Result | None) -> str:
 
 
 def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """Return the time to read a step's bytes once, where memory bounds a step."""
+    """Return the times to read a step's bytes once, for sizes whose step is bound by memory."""
     known = {
         (limit.rows, limit.features): limit.read_s
         for record in source.records
@@ -197,14 +197,14 @@ def _record(one: Saved) -> str:
 
 
 def _text(shown: RenderableType) -> str:
-    """Render for a terminal of 80 columns."""
+    """Return the text for a terminal of 80 columns."""
     out = io.StringIO()
     Console(file=out, width=80, highlight=False, color_system=None).print(shown)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
 
 
 def describe(record: Record) -> str:
-    """Name the machine, the versions, the revision and the date."""
+    """Return a line with the machine, the versions, the revision and the date."""
     machine = record.machine
     caches = ", ".join(f"{level} {byte_count(n, 2)}" for level, n in machine["caches"].items())
     memory = byte_count(machine["memory_bytes"], 2)

@@ -21,7 +21,7 @@ from bench.results.summary import NOT_MEASURED, Result, summarise
 from bench.show.roofline import Limit, limits
 
 Shape = tuple[int, str]
-"""Features and dtype. Each has cost models of its own."""
+"""Features and dtype; each shape has separate cost models."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Source:
     label : str
         Short name, unique on a page.
     records : tuple of Record
-        Oldest first.
+        Records of the machine, oldest first.
     """
 
     label: str
@@ -41,24 +41,24 @@ class Source:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """Processor, caches, memory and versions, as the newest record has them."""
+        """Processor, caches, memory and versions in the newest record."""
         return self.records[-1].machine
 
     @property
     def revision(self) -> str:
-        """Git revision of the code; empty where it is unknown."""
+        """Git revision of the code; empty if unknown."""
         return self.records[-1].revision
 
     @property
     def memory_bytes(self) -> dict[str, int]:
-        """Device → all of its memory, bytes."""
+        """Device → total memory in bytes."""
         gpus = {f"cuda:{i}": gpu["memory_bytes"] for i, gpu in enumerate(self.machine["gpus"])}
         known = {device: size for device, size in gpus.items() if size}
         return {"cpu": self.machine["memory_bytes"], **known}
 
     @cached_property
     def results(self) -> list[Result]:
-        """The newest result of every case that was timed or failed."""
+        """The newest result of every timed or failed case."""
         found: dict[Case, Result] = {}
         for record in self.records:
             for result in summarise(record):
@@ -73,7 +73,7 @@ class Source:
 
     @cached_property
     def limits(self) -> list[Limit]:
-        """How fast the bytes of a step can be read, once a size and device: the newest."""
+        """The newest baselines for each size and device."""
         found = {
             (limit.device, *limit.data): limit
             for record in self.records
@@ -84,7 +84,7 @@ class Source:
 
     @cached_property
     def models(self) -> dict[Shape, list[CostModel]]:
-        """Complete cost models, the plainest first, of shapes that have two or more."""
+        """Complete cost models, simplest first, for shapes with two or more models."""
         found = {}
         records = [record.of_loss(SQUARED) for record in self.records]
         regime = Regime.of(records, self.machine)
@@ -97,7 +97,7 @@ class Source:
 
 
 def _plain_first(backend: str) -> tuple[object, ...]:
-    """Order as `pick` does: by plainness, then as the catalogue lists the libraries."""
+    """Return the sort key of `pick`: simple techniques first, then in the catalogue's order."""
     order, name = list(libraries()), Name.parse(backend)
     place = order.index(name.library) if name.library in order else len(order)
     return (*plainness(backend), place, backend)
@@ -122,7 +122,7 @@ def sources(saved: Iterable[Saved]) -> list[Source]:
 
 
 def _labels(newest: Sequence[Record]) -> list[str]:
-    """Name machines by processor and threads; equal names get revision and date."""
+    """Return labels with processor and threads; equal labels get revision and date."""
     plain = [machine_name(record.machine) for record in newest]
     dated = [
         f"{name}, {record.revision[:12] or record.code} of {record.created[:16]}"
@@ -135,7 +135,7 @@ def _labels(newest: Sequence[Record]) -> list[str]:
 
 
 def machine_name(machine: dict[str, Any]) -> str:
-    """Name processor, threads and GPUs in a few words."""
+    """Return processor, threads and GPUs as a short text."""
     cpu = machine["cpu"].replace("(R)", "").replace("(TM)", "").split(" CPU @")[0]
     threads = machine["threads"]
     gpus = sorted({gpu["name"] for gpu in machine["gpus"]})

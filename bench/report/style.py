@@ -1,7 +1,7 @@
-"""How a backend looks in every figure: colour by library, mark and dash by technique.
+"""The look of a backend in all figures: colour by library, mark and dash by technique.
 
-Marks and dashes tell the backends apart without colours. The page and the plots use the
-same ones.
+Marks and dashes distinguish the backends without colours. The page and the plots use equal
+marks and dashes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from backends.names import Name
 
 COLOURS = {"numpy": "#0072B2", "numba": "#D55E00", "torch": "#CC79A7", "jax": "#009E73"}
-"""Library → colour, from Okabe and Ito's palette for colour-blind readers."""
+"""Colour of each library, from Okabe and Ito's palette for colour-blind readers."""
 
 OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
 """Colours for other libraries, such as Dask and third-party ones."""
 
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
-"""The page's and matplotlib's name of a mark. The plain technique has the first."""
+"""Names of a mark on the page and in matplotlib. The plain technique has the first mark."""
 
 DASHES = (
     ("", "-"),
@@ -27,12 +27,12 @@ DASHES = (
     ("2 3", ":"),
     ("14 4", (0, (8, 3))),
 )
-"""A line's pattern, as SVG's ``stroke-dasharray`` and as matplotlib names it."""
+"""Patterns of a line, as SVG's ``stroke-dasharray`` and as matplotlib's line style."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """One backend's look; `mark` and `dash` hold the page's and matplotlib's names."""
+    """The look of a backend; `mark` and `dash` hold the page's and matplotlib's names."""
 
     colour: str
     mark: tuple[str, str]
@@ -41,7 +41,7 @@ class Style:
 
 
 def styles(backends: Iterable[str]) -> dict[str, Style]:
-    """Return a style for every backend; a device beside the CPU is drawn hollow."""
+    """Return a style for every backend; marks of devices other than the CPU are hollow."""
     names = sorted({str(b) for b in backends})
     libraries = list(dict.fromkeys(Name.parse(b).library for b in names))
     others = [library for library in libraries if library not in COLOURS]

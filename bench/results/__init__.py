@@ -1,1 +1,1 @@
-"""Results: a case, its record, the store, and statistics of them."""
+"""Results: benchmark cases, records, the store, and statistics."""

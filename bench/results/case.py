@@ -11,7 +11,7 @@ from backends.names import Name
 from backends.problem import DTYPES, step_bytes
 
 READ, NATIVE = "read", "c"
-"""Names of the baselines in a case: a plain read of the same bytes, and the C kernel."""
+"""Names of the baselines in a case: a plain read of a step's bytes, and the C kernel."""
 
 BASELINES = (READ, NATIVE)
 
@@ -19,7 +19,8 @@ SQUARED = SQUARED_ERROR.name
 """The loss of a case that names none, as cases of older records do."""
 
 MOST = 10**15
-"""Most rows or features of a case: more than any machine holds, and exact in a float."""
+"""Largest number of rows or features in a case: more than any machine holds, and exact as a
+float."""
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +38,7 @@ class Case:
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """Read what ``str(case)`` wrote."""
+        """Parse the text that ``str(case)`` returns."""
         backend, rows, features, dtype, loss = _parts(text)
         if backend not in BASELINES:
             backend = str(Name.parse(backend))
@@ -49,7 +50,7 @@ class Case:
 
     @property
     def library(self) -> str:
-        """Library of its backend."""
+        """Library of the case's backend."""
         return Name.parse(self.backend).library
 
     @property
@@ -64,32 +65,32 @@ class Case:
 
     @property
     def bytes_per_step(self) -> int:
-        """Fewest bytes that a step can read."""
+        """Smallest number of bytes that a step can read."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @property
     def device(self) -> str:
-        """Device that holds its data; the baselines' data are on the host."""
+        """Device that holds the case's data; the baselines' data are on the CPU."""
         return "cpu" if self.backend in BASELINES else Name.parse(self.backend).device
 
     @property
     def reads_rows(self) -> bool:
-        """Whether a step reads the rows: a step of `gram` does not."""
+        """Return whether a step reads the rows, unlike a step of `gram`."""
         return self.backend in BASELINES or not Name.parse(self.backend).least_squares_only
 
     @property
     def reads_memory(self) -> bool:
-        """Whether a step reads the rows from the host's memory."""
+        """Return whether a step reads the rows from the CPU's memory."""
         return self.device == "cpu" and self.reads_rows
 
     @property
     def read(self) -> Case:
-        """The baseline that reads the same bytes."""
+        """The baseline that reads as many bytes."""
         return Case(READ, *self.data)
 
 
 def check_case(text: str) -> None:
-    """Raise where the text is no case; its backend may be unknown on this machine."""
+    """Raise if the text is no case; the backend may be unknown on this machine."""
     _parts(text)
 
 
@@ -115,4 +116,5 @@ def _parts(text: str) -> tuple[str, int, int, str, str]:
 
 
 SMALLEST_BYTES = 1 << 20
-"""Data size in bytes below which latency decides, not bandwidth: no share is reported."""
+"""Data size in bytes below which latency limits a step instead of bandwidth: no share of the
+bandwidth is reported."""

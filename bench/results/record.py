@@ -1,7 +1,7 @@
-"""The record of a run: every raw timing, and the machine that took it.
+"""The record of a run: all raw timings, and the machine.
 
-A record holds no statistics; `bench.results.summary` derives them. It is written
-after every child, whole or not at all, so that an interrupted run can go on.
+A record holds no statistics; `bench.results.summary` derives them. The record is written
+atomically after every child, so that an interrupted run can be continued.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ SHAPE = {
     Optional("revision"): str,
     Optional("beside"): str,
 }
-"""Shape of a file: whatever reads a record relies on it."""
+"""Shape of a record file, on which all readers of records rely."""
 
 
 class RecordError(StoreError):
-    """A result file that cannot be read or written."""
+    """A result file cannot be read or written."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ class Measurement:
         ``import``, ``place``, ``first_call``, ``new_shape``, ``more_rows``, ``step``
         or ``read``.
     row : str
-        The `Case`, as text.
+        The `Case` as text.
     seconds : tuple of float
-        One a round.
+        Time of each round in seconds.
     steps : int
-        Steps (reads) in a round.
+        Number of steps, or reads, in a round.
     info : dict
-        Notes of the benchmark: relative error, peak memory, bytes.
+        Further results of the benchmark: relative error, peak memory, bytes.
     """
 
     kind: str
@@ -109,7 +109,7 @@ class Measurement:
 
     @property
     def seconds_per_step(self) -> list[float]:
-        """Each round's time ÷ its steps."""
+        """Time of each round divided by its steps."""
         return [s / self.steps for s in self.seconds]
 
 
@@ -130,16 +130,16 @@ class Record:
     Attributes
     ----------
     created : str
-        ISO 8601, UTC.
+        Time of creation, ISO 8601, UTC.
     request, machine : dict
     code : str
-        `bench.measure.version.code_version`.
+        Hash of the code: see `bench.measure.version.code_version`.
     name : str
         Name that ``run --name`` gave.
     revision : str
-        Git revision of the code, with ``-dirty`` where files had changed.
+        Git revision of the code, with ``-dirty`` if files had changed.
     beside : str
-        Shared by two records whose runs alternated.
+        Text shared by two records whose runs alternated.
     """
 
     created: str
@@ -154,13 +154,13 @@ class Record:
     beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
-        """Return the record with the outcome of one more child; reasons become one line."""
+        """Return the record with one more child's outcome; each reason becomes one line."""
         reasons = {row: printable(why) for row, why in outcome.failures.items()}
         outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
 
     def continues(self, other: Record) -> bool:
-        """Return whether `other` has the same request, machine and code."""
+        """Return whether `other` has an equal request, machine and code."""
         mine, its = ((r.request, r.machine, r.code) for r in (self, other))
         return mine == its
 
@@ -182,25 +182,24 @@ class Record:
         return replace(self, request=self.request | {"rows": cases}, tasks=tasks)
 
     def save(self, path: Path) -> None:
-        """Write the record, atomically."""
+        """Write the record atomically."""
         document = asdict(self) | {"benchmarks": pytest_benchmarks(self)}
         write_atomically(path, json.dumps(document, indent=1, allow_nan=False))
 
     @classmethod
     def load(cls, path: Path, *, follow: bool = True) -> Record:
-        """Read a record, or the one that the output of ``run --json`` was made from.
+        """Read a record, or the record named in the output of ``run --json``.
 
         Parameters
         ----------
         path : Path
         follow : bool
-            Whether the output of ``run --json`` may name the record.
+            Whether the file may be the output of ``run --json``, which names a record.
 
         Raises
         ------
         RecordError
-            It cannot be read, is of another schema, or anything in it is not what
-            a run writes.
+            The file cannot be read, has another schema, or holds a value that no run writes.
         """
         try:
             raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
@@ -219,7 +218,7 @@ class Record:
         if follow and raw.keys() >= PRINTED and "tasks" not in raw:
             return cls.load(_record_of(path, raw), follow=False)
         try:
-            raw.pop("benchmarks", None)  # for another program; all of it is in the tasks
+            raw.pop("benchmarks", None)  # for other programs; the tasks hold all of it
             check(raw, SHAPE)
             tasks = {name: _outcome(value) for name, value in raw.pop("tasks").items()}
             record = cls(**raw, tasks=tasks)
@@ -230,14 +229,14 @@ class Record:
 
 
 PYTEST_BENCHMARK = {"benchmarks", "machine_info", "commit_info"}
-"""Fields by which a file of pytest-benchmark is recognised; a record has no machine_info."""
+"""Fields of a file of pytest-benchmark; a record has no machine_info."""
 
 PRINTED = {"machine", "results"}
-"""Fields by which the output of ``run --json`` is recognised."""
+"""Fields of the output of ``run --json``."""
 
 
 def _record_of(path: Path, printed: dict[str, Any]) -> Path:
-    """Return where the record is that the output of ``run --json`` was made from."""
+    """Return the path of the record named in the output of ``run --json``."""
     named = printed.get("record")
     if isinstance(named, str) and named.isprintable() and Path(named).is_file():
         return Path(named)
@@ -255,7 +254,7 @@ def _no_number(text: str) -> float:
 
 
 def _check_words(record: Record) -> None:
-    """Raise where a text is not the time or case that it must be."""
+    """Raise RecordError if a text is not a time or a case as required."""
     if datetime.fromisoformat(record.created).tzinfo is None:
         raise RecordError(f"created has no time zone: {record.created!r}")
     rows = {*record.request["rows"]}
@@ -271,7 +270,7 @@ def _check_words(record: Record) -> None:
 
 
 def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
-    """Return the steps as pytest-benchmark saves them, for its ``compare``."""
+    """Return the steps in pytest-benchmark's format, for its command ``compare``."""
     from pytest_benchmark.stats import Stats
 
     rows: dict[str, Any] = {}
@@ -296,7 +295,7 @@ def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
 
 
 def printable(text: str) -> str:
-    """Replace each character that would move the cursor or cannot be encoded."""
+    """Replace characters that would move the cursor or cannot be encoded."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

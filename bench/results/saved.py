@@ -9,10 +9,10 @@ from pathlib import Path
 from bench.results.record import Record, RecordError
 
 PATTERNS = "run-*.json", "pick-*.json"
-"""Names of the files in a store that are records."""
+"""Patterns of the names of record files in a store."""
 
 MOST_NAMED = 20
-"""Most results that an error message lists."""
+"""Largest number of results listed in an error message."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class Saved:
 
 
 def find(what: str, store: Path) -> list[Saved]:
-    """Return the records meant by `what`, oldest first; never none.
+    """Return the records that `what` names, oldest first; at least one.
 
     Parameters
     ----------
     what : str
-        A file, a folder of results, or, among the store's: a name that
-        ``run --name`` gave, a file's name without its end, or the first seven
-        or more digits of a git revision.
+        A file or a folder of results; or, for results in the store, a name given by ``run
+        --name``, a file's name without its suffix, or the first seven or more digits of a git
+        revision.
 
     Raises
     ------
     RecordError
-        There is none, or the file is not a result.
+        There is no such record, or the file is not a result.
     """
     path = Path(what)
     if path.is_file():
@@ -63,17 +63,17 @@ def folder(path: Path) -> list[Saved]:
         try:
             found.append(Saved(file, Record.load(file)))
         except RecordError:
-            continue  # another version wrote it, or it is damaged
+            continue  # written by another version, or damaged
     return sorted(found, key=lambda saved: saved.record.created)
 
 
 def newest_timed(what: str, store: Path) -> Saved:
-    """Return the newest complete record meant by `what`, or else the newest of all.
+    """Return the newest complete record that `what` names; if none is complete, the newest.
 
     Raises
     ------
     RecordError
-        See `find`; or none of the records holds the time of a step.
+        See `find`; or no record holds the time of a step.
     """
     found = find(what, store)
     timed = [saved for saved in found if _timed(saved.record)]
@@ -87,7 +87,7 @@ def newest_timed(what: str, store: Path) -> Saved:
 
 
 def only(found: Iterable[Saved]) -> Saved:
-    """Return the newest complete record, or else the newest of all; never of none."""
+    """Return the newest complete record; if no record is complete, return the newest."""
     ranked = sorted(found, key=lambda s: (s.record.complete, s.record.created))
     return ranked[-1]
 

@@ -1,8 +1,8 @@
 """Checks that a value read from JSON has the shape that the program relies on.
 
-A shape is written like the value: a type, ``[shape]`` for a list, ``{type:
-shape}`` for an object with any names, ``{"name": shape}`` for one with these
-names and perhaps others, and a tuple of shapes for any of them.
+A shape is written like the value: a type, ``[shape]`` for a list, ``{type: shape}`` for an
+object with any names, ``{"name": shape}`` for an object with these names and possibly others,
+and a tuple of shapes for alternatives.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ class Positive:
 
 
 class Optional:
-    """Marks a name that an object may lack."""
+    """Marks an optional name of an object."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class ShapeError(ValueError):
-    """Says in a few words where a value differs from its shape."""
+    """A value differs from its shape; the message names the place."""
 
 
 def check(value: Any, shape: Any, where: str = "") -> None:
-    """Raise ShapeError where the value differs from its shape; text must be printable."""
+    """Raise ShapeError if the value differs from the shape or holds unprintable text."""
     if isinstance(shape, tuple):
         if not any(_has(value, one) for one in shape):
             raise _wrong(value, where)
@@ -72,7 +72,7 @@ def _is(value: Any, shape: type | None) -> bool:
     if shape in (int, float, Positive):
         kinds = int if shape is int else (int, float)
         number = isinstance(value, kinds) and not isinstance(value, bool)
-        # Not math.isfinite, which raises for an integer that no float can hold.
+        # math.isfinite would raise an error for an integer beyond the range of float.
         finite = number and abs(value) <= sys.float_info.max
         return finite and (shape is not Positive or value > 0)
     if shape is str:

@@ -1,11 +1,11 @@
-"""Statistics of a comparison: moderated variances of few passes, and Holm's correction.
+"""Statistics of a comparison: moderated variances for few passes, and Holm's correction.
 
-One pass of a case is one observation: the logarithm of the median time of a step. The
-samples within a pass share memory layout, placement and neighbours, so they are not
-independent. Three passes give a poor estimate of a variance. Each variance is therefore
-drawn towards the variances of the other cases: the moderated t statistic of Smyth
-(Statistical Applications in Genetics and Molecular Biology 3(1), 2004), with weights
-(Law et al., Genome Biology 15:R29, 2014).
+One pass of a case is one observation: the logarithm of the median time of a step. The samples
+within a pass share memory layout, placement and neighbours, so they are not independent. Three
+passes give a poor estimate of a variance. Each variance is therefore shrunk towards the
+variances of the other cases: the moderated t statistic of Smyth (Statistical Applications in
+Genetics and Molecular Biology 3(1), 2004), with weights (Law et al., Genome Biology 15:R29,
+2014).
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class Sides:
 
     @classmethod
     def apart(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Return all passes of two runs that were taken one after the other."""
+        """Return the passes of two runs that did not alternate."""
         a, b = ([median(m.seconds_per_step) for m in side.values()] for side in (old, new))
         return cls(np.log(a), np.log(b))
 
     @classmethod
     def in_turn(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Return the passes that both of two alternating runs have."""
+        """Return the passes that exist in both of two alternating runs."""
         both = [task for task in old if task in new]
         a = np.log([median(old[task].seconds_per_step) for task in both])
         shifts = np.array([shift(old[task], new[task]) for task in both]).reshape(-1, 2)
@@ -65,7 +65,7 @@ class Sides:
 
     @property
     def samples(self) -> list[tuple[Floats, Floats]]:
-        """The independent samples, each with the weights of its values."""
+        """The independent samples, each with weights for its values."""
         if self.errors is None:
             return [(side, np.ones_like(side)) for side in (self.new, self.old)]
         return [(self.new - self.old, 1 / (1 + (self.errors / PROCESSES) ** 2))]
@@ -74,11 +74,11 @@ class Sides:
 def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
     """Return the logarithm of new ÷ old in a pass, and its standard error.
 
-    If the rounds alternated, the shift is the median over pairs of rounds. A processor
-    that is slow for a second slows both rounds of a pair. A pair during which the speed
-    changes is an outlier, which the median ignores. The standard error comes from the
-    quartiles: those of a normal distribution lie 1.35 σ apart. If the rounds did not
-    alternate, the standard error is unknown and returned as 0.
+    If the rounds alternated, the shift is the median over pairs of rounds. A processor that is
+    slow for a second slows both rounds of a pair. A pair during which the speed changes is an
+    outlier, which the median ignores. The standard error is estimated from the quartiles, which
+    lie 1.35 σ apart in a normal distribution. If the rounds did not alternate, the standard
+    error is unknown and returned as 0.
     """
     a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
     if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):
@@ -89,7 +89,7 @@ def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
 
 
 def typical(logs: Floats) -> float:
-    """Return the geometric mean over the passes, seconds."""
+    """Return the geometric mean over the passes in seconds."""
     return float(np.exp(logs.mean()))
 
 
@@ -105,20 +105,20 @@ def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Flo
             for some, centre in zip(samples, means, strict=True)
         ]
     )
-    variance = np.maximum(squares / freedom, 1e-12)  # a clock's last digit
+    variance = np.maximum(squares / freedom, 1e-12)  # resolution of a clock
     scale = np.array([sum(1 / w.sum() for _, w in some) for some in samples])
     common, prior_freedom = _prior(variance, freedom)
     if math.isinf(prior_freedom):
         pooled = np.full_like(variance, common)
     else:
         pooled = (prior_freedom * common + freedom * variance) / (prior_freedom + freedom)
-    # The total is at most what all cases have together.
+    # The total cannot exceed the sum over all cases.
     total = np.minimum(freedom + prior_freedom, freedom.sum())
     return list(of), shifts, np.sqrt(pooled * scale), total
 
 
 def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
-    """Return the variance that all cases are drawn towards, and its degrees of freedom.
+    """Return the variance towards which all cases are shrunk, and its degrees of freedom.
 
     Smyth 2004, section 6.2: the mean and variance of the logarithms are matched to
     those of a scaled F distribution.

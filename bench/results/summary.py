@@ -1,4 +1,4 @@
-"""From raw timings to the figures of the table: medians, intervals, ratios."""
+"""The table's figures from raw timings: medians, intervals, ratios."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bench.results.case import SMALLEST_BYTES, SQUARED, Case
 from bench.results.record import Measurement, Record
 
 UNSTABLE = 0.1
-"""Half-width of a confidence interval ÷ its median above which a time is unstable."""
+"""Largest half-width of a confidence interval ÷ its median for a stable time."""
 
 NOT_MEASURED = "not measured"
-"""Reason shown for a case that was requested, and neither timed nor failed."""
+"""Reason shown for a requested case that was neither timed nor failed."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and its 95 % confidence interval; None where there are too few samples."""
+    """A median and its 95 % confidence interval; None if there are too few samples."""
 
     median: float
     low: float | None
@@ -34,10 +34,10 @@ class Interval:
     def of(cls, samples: list[float]) -> Interval:
         """Return the interval between order statistics, by the binomial test.
 
-        The interval assumes no distribution. It covers as often as it claims from seven
-        samples on, unlike a percentile bootstrap of the median
-        (`scipy.stats.quantile_test`; Conover, Practical Nonparametric Statistics, 1999,
-        section 3.2).
+        The interval assumes no distribution. With seven or more samples its coverage is at
+        least 95 %, unlike that of a percentile bootstrap of the median
+        (`scipy.stats.quantile_test`; Conover, Practical Nonparametric Statistics, 1999, section
+        3.2).
         """
         ordered = sorted(samples)
         low, high = (None if r is None else ordered[r] for r in _ranks(len(ordered)))
@@ -61,7 +61,7 @@ def _ranks(count: int) -> tuple[int | None, int | None]:
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table. Seconds, bytes, bytes/s; None = not measured."""
+    """One line of the table. Units: seconds, bytes, bytes/s; None: not measured."""
 
     backend: str
     rows: int
@@ -85,31 +85,31 @@ class Result:
 
     @property
     def case(self) -> Case:
-        """The case that was measured."""
+        """The measured case."""
         return Case(self.backend, self.rows, self.features, self.dtype, self.loss)
 
     @property
     def gb_per_s(self) -> float | None:
         """Bytes that a step must read ÷ its time, in GB/s."""
         if self.step_s is None or self.least_squares_only:
-            return None  # a step of XᵀX and Xᵀy reads no row
+            return None  # a step with XᵀX and Xᵀy reads no rows
         return self.bytes_per_step / self.step_s.median / 1e9
 
     @property
     def spread(self) -> float:
-        """Half-width of the step's interval ÷ its median; infinite for too few samples."""
+        """Half-width of the step's interval ÷ its median; infinite if samples are too few."""
         if self.step_s is None:
             return 0.0
         return math.inf if self.step_s.spread is None else self.step_s.spread
 
     @property
     def unstable(self) -> bool:
-        """Whether the samples are too few, or too far apart, to trust their median."""
+        """Return whether the samples are too few, or too far apart, for a reliable median."""
         return self.spread > UNSTABLE
 
     @property
     def least_squares_only(self) -> bool:
-        """Whether the technique would not work with another loss."""
+        """Return whether the technique works for squared error only."""
         return Name.parse(self.backend).least_squares_only
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,12 +123,12 @@ class Result:
 
 
 def instability(spread: float) -> str:
-    """Write a `Result.spread`: ±23%."""
+    """Return a `Result.spread` as text: ±23%."""
     return "(few samples)" if math.isinf(spread) else f"±{spread:.0%}"
 
 
 def summarise(record: Record) -> list[Result]:
-    """Return a `Result` for every requested case, by size, fastest first.
+    """Return a `Result` for every requested case, ordered by size, fastest first.
 
     Within a size, techniques for least squares only are last.
     """
@@ -190,11 +190,11 @@ def _middle(values: Iterable[float]) -> float | None:
 def read_fraction(record: Record, case: Case) -> float | None:
     """Return a step's share of the read bandwidth: the median over the passes.
 
-    Each round is compared with a read just before it where there was one; otherwise with
-    the baseline's read of the host's memory in the same process.
+    Each round is compared with the read just before the round, if one was timed; otherwise with
+    the baseline's read of the CPU's memory in that process.
     """
     if case.bytes_per_step < SMALLEST_BYTES:
-        return None  # latency decides here, not bandwidth
+        return None  # limited by latency, not by bandwidth
 
     def rate(
         measurements: Iterable[Measurement], of: Callable[[Measurement], int]

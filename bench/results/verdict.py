@@ -1,9 +1,9 @@
 """Verdicts of a comparison: faster, slower, same, or can't tell.
 
-`bench.results.statistics` gives each case's shift and its standard error. The test
-is against a difference that matters (McCarthy & Smyth, Bioinformatics 25(6), 2009),
-with Holm's correction for many comparisons. Runs that alternated are compared pass by
-pass and round by round.
+`bench.results.statistics` gives each case's shift and its standard error. The test is whether
+the difference exceeds a relevant size (McCarthy & Smyth, Bioinformatics 25(6), 2009), with
+Holm's correction for many comparisons. Runs that alternated are compared pass by pass and round
+by round.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from bench.results.summary import UNSTABLE, instability, summarise
 Verdict = Literal["faster", "slower", "same", "can't tell", "failed"]
 
 LEVEL = 0.05
-"""Probability that any verdict of a comparison is wrong where nothing changed."""
+"""Probability that a comparison reports any change if nothing has changed."""
 
 MATTERS = 0.02
 """Smallest difference that counts as a change, as a fraction: 2 %."""
 
 SAME = 0.05
-"""Largest difference that nobody notices, as a fraction.
+"""Largest difference that counts as negligible, as a fraction: 5 %.
 
 A case is "same" if its whole confidence interval lies within ±5 %.
 """
 
 FEWEST_PASSES = 2
-"""Passes that each run needs: a single pass has no spread."""
+"""Smallest number of passes in each run: a single pass has no spread."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Comparison:
     Attributes
     ----------
     old_s, new_s : float or None
-        Seconds a step: the geometric mean of the passes' medians; `new_s` is
-        `old_s` × `ratio`.
+        Seconds per step: the geometric mean of the passes' medians; `new_s` is `old_s` ×
+        `ratio`.
     ratio, low, high : float or None
         New ÷ old, and its 95 % confidence interval.
     p : float or None
@@ -80,7 +80,7 @@ class Comparison:
 
 
 def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurement]]:
-    """Return the steps of every verified case, by the process that measured them."""
+    """Return the step timings of every verified case, by the process that measured them."""
     found: dict[Case, dict[str, Measurement]] = {}
     for task, outcome in record.tasks.items():
         for m in outcome.measurements:
@@ -90,7 +90,7 @@ def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurem
 
 
 def differences(old: Record, new: Record) -> list[str]:
-    """Return why two records should not be compared, a reason a line."""
+    """Return the reasons why two records should not be compared, one per line."""
     found = []
     if identity(old.machine) != identity(new.machine):
         found.append("they are of different machines, or numbers of threads")
@@ -108,12 +108,12 @@ def differences(old: Record, new: Record) -> list[str]:
 
 
 def compare(old: Record, new: Record) -> list[Comparison]:
-    """Compare all cases that both records hold, in the order of the table.
+    """Compare all cases that are in both records, in the order of the table.
 
     Raises
     ------
     RecordError
-        They have no case in common.
+        The records have no case in common.
     """
     was, now = ({r.case: r for r in summarise(record)} for record in (old, new))
     before, after = (
@@ -128,7 +128,7 @@ def compare(old: Record, new: Record) -> list[Comparison]:
     alternated = bool(old.beside) and old.beside == new.beside
     sides = Sides.in_turn if alternated else Sides.apart
     found = judge({case: sides(before[case], after[case]) for case in cases if case in after})
-    if not alternated:  # alternation cancels what disturbed both
+    if not alternated:  # alternation cancels common disturbances
         found = {
             case: _doubted(c, max(was[case].spread, now[case].spread))
             for case, c in found.items()
@@ -142,7 +142,7 @@ def compare(old: Record, new: Record) -> list[Comparison]:
 
 
 def _doubted(comparison: Comparison, spread: float) -> Comparison:
-    """Take the verdict back if a time is more unstable than it changed."""
+    """Replace the verdict by "can't tell" if a time's spread exceeds its change."""
     change = abs((comparison.ratio or 1.0) - 1)
     if spread <= max(UNSTABLE, change):
         return comparison
@@ -151,10 +151,10 @@ def _doubted(comparison: Comparison, spread: float) -> Comparison:
 
 
 def unclear(records: Sequence[Record]) -> set[Case]:
-    """Return the cases that further passes would help: of one run, or of two that alternate.
+    """Return the cases that need further passes, in one run or in two alternating runs.
 
-    In one run, these are the unstable times. In two runs, these are the ratios that are
-    not known to ±`SAME`.
+    In one run, these are cases with an unstable time. In two runs, these are cases whose ratio
+    is not known to ±`SAME`.
     """
     if len(records) == 2:
         return undecided(*records)
@@ -166,12 +166,12 @@ def unclear(records: Sequence[Record]) -> set[Case]:
 def undecided(old: Record, new: Record) -> set[Case]:
     """Return the cases whose ratio is not known to ±`SAME`.
 
-    The interval's width decides, not its position: measuring until a change shows would
-    find changes where there are none.
+    Only the interval's width is used, not its position: measuring until a change appears would
+    report false changes.
     """
     try:
         found = compare(old, new)
-    except RecordError:  # every case failed in one of them
+    except RecordError:  # every case failed in one run
         return set()
     return {c.case for c in found if c.verdict != "failed" and not _narrow(c)}
 
@@ -183,14 +183,14 @@ def _narrow(found: Comparison) -> bool:
 
 
 def judge(of: Mapping[Case, Sides]) -> dict[Case, Comparison]:
-    """Return the verdict on each case; their variances are estimated together."""
+    """Return the verdict on each case; the variances of all cases are estimated together."""
     enough = {c: s for c, s in of.items() if min(len(s.old), len(s.new)) >= FEWEST_PASSES}
     found = {case: _too_few(case, sides) for case, sides in of.items() if case not in enough}
     if not enough:
         return found
     cases, shifts, errors, freedom = moderated(enough)
     beyond = np.abs(shifts) - math.log1p(MATTERS)
-    # Both tails of the hypothesis "within ±MATTERS", at its nearer border.
+    # Both tails for the hypothesis "within ±MATTERS", at the nearer bound.
     p_each = student.sf(beyond / errors, freedom) + student.sf(
         (np.abs(shifts) + math.log1p(MATTERS)) / errors, freedom
     )
@@ -221,14 +221,14 @@ def _verdict(change: float, low: float, high: float, p: float) -> Verdict:
 
 
 def _too_few(case: Case, sides: Sides) -> Comparison:
-    """Return the ratio alone: too few passes for an interval."""
+    """Return a comparison with the ratio only: there are too few passes for an interval."""
     old_s, new_s = typical(sides.old), typical(sides.new)
     reason = f"needs {FEWEST_PASSES} passes or more in both"
     return Comparison(case, "can't tell", old_s, new_s, new_s / old_s, reason=reason)
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return those that failed or are certainly slower by more than `limit` (0.1: 10 %)."""
+    """Return the cases that failed or are certainly slower by more than `limit` (0.1: 10 %)."""
     return [
         c
         for c in comparisons
@@ -238,7 +238,7 @@ def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Compari
 
 
 def versions_changed(old: Record, new: Record) -> list[str]:
-    """Name the packages whose versions differ: ``torch 2.12 → 2.13``."""
+    """Return the packages whose versions differ: ``torch 2.12 → 2.13``."""
     before, after = old.machine["versions"], new.machine["versions"]
     return [
         f"{name} {before.get(name, 'missing')} → {after.get(name, 'missing')}"

@@ -16,7 +16,7 @@ from bench.show.text import count, data_text, seconds
 HEADINGS = "backend", "verdict", "rows", "features", "dtype", "old", "new", "new ÷ old", "95 %"
 
 MARKS = {"faster": "▼ faster", "slower": "▲ slower", "same": "= same", "failed": "✗ failed"}
-"""Verdicts with a sign: the time goes down or up, stays, or is missing."""
+"""Verdicts as text with a sign: the time goes down or up, stays, or is missing."""
 
 COLOURS = {"faster": "green", "slower": "red", "failed": "red"}
 
@@ -28,7 +28,7 @@ def comparison_document(
     unlike: Sequence[str],
     changed: Sequence[str],
 ) -> dict[str, Any]:
-    """Return what ``compare --json`` prints."""
+    """Return the output of ``compare --json``."""
     return {
         "schema": new.schema,
         "old": _side(old),
@@ -44,7 +44,7 @@ def _side(record: Record) -> dict[str, str]:
 
 
 def comparison_csv(found: Sequence[Comparison]) -> str:
-    """Return a line for every comparison, numbers in full."""
+    """Return CSV with a line for every comparison and numbers at full precision."""
     return csv_text([c.as_dict() for c in found])
 
 
@@ -54,7 +54,7 @@ def comparison_markdown(found: Sequence[Comparison]) -> str:
 
 
 def print_comparison(found: Sequence[Comparison], remarks: Sequence[str]) -> None:
-    """Print the table, the reasons of what failed, the remarks, and how many of each."""
+    """Print the table, the reasons of failures, the remarks, and the number of each verdict."""
     headings = "backend", "", "rows", "×", "dtype", "old", "new", "new ÷\nold", "95 %"
     table = Columns(*headings, words=(0, 1, 4))
     for c in found:
@@ -67,7 +67,7 @@ def print_comparison(found: Sequence[Comparison], remarks: Sequence[str]) -> Non
 
 
 def _reasons(found: Sequence[Comparison]) -> list[str]:
-    """Return a line for each reason of a failure or doubt, and the cases it holds for."""
+    """Return a line for each reason of a failure or doubt, with its cases."""
     cases: dict[str, list[str]] = {}
     for c in found:
         if c.reason:

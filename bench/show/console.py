@@ -19,34 +19,34 @@ from rich.text import Text
 from bench.host.streams import readable
 
 WIDTH = 80
-"""Columns of a line where the output is no terminal and `COLUMNS` is not set."""
+"""Width of a line in characters if the output is no terminal and `COLUMNS` is not set."""
 
 NARROWEST = 24
-"""Fewest columns of a line: the longest figure, with its heading, is about as long."""
+"""Smallest width of a line in characters: about the longest number with its heading."""
 
 SHORTEST_NAME = 12
-"""Longest part of a name, in characters, that is not folded between its ``:`` and ``@``."""
+"""Length in characters up to which a name is not folded between its ``:`` and ``@``."""
 
 SHORTEST_TEXT = 24
-"""Fewest columns for a sentence in a table, unless its words are shorter."""
+"""Smallest width in characters of a sentence in a table, unless its words are shorter."""
 
 ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """`SIMPLE_HEAD` for encodings that have no line-drawing characters."""
 
 
 class _Terminal(Console):
-    """A console that replaces what its encoding lacks before it wraps lines."""
+    """A console that replaces characters which its encoding lacks before it wraps lines."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render a part of what is printed."""
+        """Render a part of the output."""
         if isinstance(renderable, Text):
             renderable = _text(renderable, self.encoding)
         return super().render(renderable, options)
 
     def on_broken_pipe(self) -> None:
-        """Leave it to `bench.host.streams.prepared`."""
+        """Raise the error again; `bench.host.streams.prepared` handles it."""
         raise
 
 
@@ -71,24 +71,24 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 
 
 class Columns:
-    """A table whose first column holds names; figures follow.
+    """A table with names in the first column and numbers in the others.
 
-    Where a line is too narrow, names are folded after ``:`` and before ``@``, and
-    sentences are wrapped between words. Where that is not enough, every row becomes a
-    paragraph: the name, and below it each figure after its heading.
+    If a line is too narrow, names are folded after ``:`` and before ``@``, and sentences are
+    wrapped between words. If the table is still too wide, every row becomes a paragraph: the
+    name, and below it each number with its heading.
 
     Parameters
     ----------
     headings : str
-        One a column.
+        Heading of each column.
     words : collection of int
-        Columns that stand on the left; the others on the right.
+        Columns that are aligned left; the others are aligned right.
     sentences : collection of int
         Columns that may be wrapped between words.
     title : str
-        Stands above the table.
+        Text above the table.
     gap : int
-        Spaces between columns, beside the one of the box.
+        Number of spaces between columns, in addition to the box's own space.
     box : Box, optional
         None for a table without a rule below the headings.
     """
@@ -108,15 +108,15 @@ class Columns:
         self.section_ends: set[int] = set()
 
     def add_row(self, *cells: str | Text) -> None:
-        """Add a line; cells that are missing at its end are empty."""
+        """Add a row; missing cells at its end are empty."""
         self.rows.append((*cells, *[""] * (len(self.headings) - len(cells))))
 
     def add_section(self) -> None:
-        """Set the rows so far apart from those that follow."""
+        """Separate the rows so far from the following rows."""
         self.section_ends.add(len(self.rows))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the widest layout that fits."""
+        """Yield the widest layout that fits into the line."""
         title = readable(self.title, options.encoding)
         lines = [
             [_text(cell, options.encoding) for cell in row]
@@ -131,7 +131,7 @@ class Columns:
     def _widths(
         self, console: Console, options: ConsoleOptions, lines: list[list[Text]]
     ) -> list[int] | None:
-        """Return each column's width; None where they do not fit into a line."""
+        """Return each column's width, or None if the columns do not fit into a line."""
         columns = list(zip(*lines, strict=True))
         widths = [max(map(_width, column)) for column in columns]
         whole = self._table("", lines, widths, options)
@@ -189,7 +189,7 @@ class Columns:
 
 
 def _text(cell: Any, encoding: str) -> Text:
-    """Return the cell with characters that the encoding has."""
+    """Return the cell with only characters that the encoding has."""
     text = cell if isinstance(cell, Text) else Text(str(cell))
     plain = readable(text.plain, encoding)
     if plain != text.plain:
@@ -203,12 +203,12 @@ def _width(text: Text) -> int:
 
 
 def _parts(name: str) -> list[str]:
-    """Split a backend's name after ``:`` and before ``@``; other words at spaces."""
+    """Split a backend's name after ``:`` and before ``@``; split other text at spaces."""
     return re.findall(r"@?[^:@ ]+:?|[:@ ]+", name)
 
 
 def _least(column: Iterable[Text], most: int) -> int:
-    """Return the width to which a column of names, or of sentences, may shrink."""
+    """Return the smallest width of a column of names or of sentences."""
     longest = max(len(part) for cell in column for part in (_parts(cell.plain) or [""]))
     return min(longest, most)
 
@@ -226,7 +226,7 @@ def _folded(name: Text, width: int) -> Text:
 
 
 def _packed(items: Iterable[str], width: int) -> list[str]:
-    """Join items by semicolons into lines; no item is split unless it is longer than one."""
+    """Join items by semicolons into lines; only items longer than a line are split."""
     lines: list[str] = []
     for item in items:
         if lines and len(lines[-1]) + 2 + len(item) < width:

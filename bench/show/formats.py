@@ -15,13 +15,13 @@ RESULT_COLUMNS = (
     *("import_s", "place_s", "first_call_s", "new_shape_s"),
     *("peak_bytes", "relative_error", "threads", "verified", "reason"),
 )
-"""Columns of ``run --format csv``, and of the report's CSV before the machine's."""
+"""Columns of ``run --format csv``; the report's CSV has the machine's columns after these."""
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
-    """Return CSV (RFC 4180) with a heading; numbers in full, nothing for None.
+    """Return CSV (RFC 4180) with a heading; numbers at full precision, None as an empty cell.
 
-    Text that a spreadsheet would compute as a formula gets an apostrophe before it.
+    Text that a spreadsheet would evaluate as a formula is preceded by an apostrophe.
     """
     rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
     columns = columns or (list(rows[0]) if rows else [])
@@ -43,7 +43,7 @@ def _inert(value: Any) -> Any:
 def markdown_text(
     headings: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1
 ) -> str:
-    """Return a table in Markdown; figures, right of the first `words` columns, to the right."""
+    """Return a table in Markdown; columns after the first `words` are aligned right."""
     rule = [":--" if i < words else "--:" for i in range(len(headings))]
     lines = [_line(headings), _line(rule), *map(_line, rows)]
     return "\n".join(lines) + "\n"
@@ -55,7 +55,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def flat(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Spread intervals: ``step_s`` becomes ``step_s``, ``step_s_low``, ``step_s_high``."""
+    """Flatten intervals: ``step_s`` becomes ``step_s``, ``step_s_low``, ``step_s_high``."""
     found: dict[str, Any] = {}
     for key, inner in value.items():
         if isinstance(inner, Mapping) and "median" in inner:
@@ -67,7 +67,7 @@ def flat(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def results_csv(results: Iterable[Result]) -> str:
-    """Return a line for every result; seconds, bytes."""
+    """Return CSV with a line for every result, in seconds and bytes."""
     rows = [flat(result.as_dict()) for result in results]
     for row in rows:
         row["peak_bytes"] = row["peak_device_bytes"] or row["peak_bytes"]

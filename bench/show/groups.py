@@ -21,7 +21,7 @@ KINDS = {
 }
 """Title of a benchmark function's groups, in the order of the table.
 
-Reading the bytes of a step is in the group of the steps that it bounds.
+The read of a step's bytes is in one group with the steps whose speed it bounds.
 """
 
 MISSING = (
@@ -30,7 +30,8 @@ MISSING = (
     "backend's own memory are missing here: 'descentbench run' measures them in a process",
     "of their own. Placing and the first call may find code that is compiled already.",
 )
-"""Lines above the table: what its times are, and what one process cannot measure."""
+"""Lines above the table: the meaning of its times, and quantities that one process cannot
+measure."""
 
 
 def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUARED) -> str:
@@ -39,7 +40,7 @@ def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUAR
 
 
 def power(value: int) -> str:
-    """Write a power of ten from 10⁴ on as such: 10⁶, otherwise with commas: 1,234."""
+    """Return a number as text: powers of ten from 10⁴ on as 10⁶, others with commas, 1,234."""
     digits = str(value)
     if value >= 10_000 and digits.rstrip("0") == "1":
         return "10" + str(len(digits) - 1).translate(SUPERSCRIPTS)
@@ -52,14 +53,14 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def grouped(
     benchmarks: Iterable[dict[str, Any]], failed: Container[str]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the groups in the table's order; their lines are named for the backend.
+    """Return the groups in the table's order; lines are named after the backend.
 
     Parameters
     ----------
     benchmarks : iterable of dict
-        As pytest-benchmark hands them to its table.
+        Benchmarks in the form that pytest-benchmark passes to its table.
     failed : container of str
-        Cases with a wrong w or an error: none of their times is a result.
+        Cases with a wrong w or an error; their times are left out.
     """
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
     for benchmark in benchmarks:

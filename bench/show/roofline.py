@@ -1,7 +1,7 @@
-"""How near each library's best technique comes to the machine's roofline.
+"""The speed of each library's best technique as a share of the machine's roofline.
 
-A full-batch step must read the data once, so a plain read of the same bytes is its
-lower bound. A kernel in C shows how near plain hand-written code comes to it.
+A full-batch step must read the data once, so the time of a plain read of these bytes is a lower
+bound. A kernel in C shows the speed of plain hand-written code.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ GRID = (
     *((70_000_000, 1), (40_000_000, 2), (30_000_000, 3), (8_000_000, 8), (2_000_000, 32)),
     *((500_000, 128), (200_000, 500), (40_000, 2000)),
 )
-"""Rows and features: from latency to memory, then all of 256 MB and more in float32."""
+"""Rows and features: from sizes limited by latency to sizes in memory; the last sizes have 256
+MB or more in float32."""
 
 DEVICE_GRID = (
     *((100, 1), (10_000, 1), (1_000_000, 1)),
@@ -40,28 +41,28 @@ Data = tuple[int, int, str, str]
 C = "C, OpenMP"
 
 MOST_COLUMNS = 6
-"""Sizes in a table of 80 columns, with room for the units."""
+"""Largest number of sizes in a table of 80 characters, with room for the units."""
 
 LABEL_WIDTH, SIZE_WIDTH = 14, 10
-"""Characters of the first column and of a size's, with the spaces between them."""
+"""Width in characters of the first column and of a size's column, including spaces."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The baselines at a size; None: not measured.
+    """The baselines at one size; None: not measured.
 
     Attributes
     ----------
     device : str
         Device whose memory is read.
     read_s : float or None
-        Reading the bytes of a step once.
+        Time in seconds to read the bytes of a step once.
     native_s : float or None
-        A step of the C kernel.
+        Time in seconds of a step of the C kernel.
     native_fraction : float or None
-        Its throughput as a share of the read's.
+        Throughput of the C kernel as a share of the read's.
     failure : str
-        Why the C kernel failed, if it did.
+        Reason if the C kernel failed, else "".
     """
 
     rows: int
@@ -76,7 +77,7 @@ class Limit:
 
     @property
     def bounds(self) -> bool:
-        """Return whether reading bounds a step; with few bytes, latency does."""
+        """Return whether the read bounds a step; latency limits steps over few bytes."""
         return Case(READ, *self.data).bytes_per_step >= SMALLEST_BYTES
 
     @property
@@ -95,7 +96,7 @@ class Limit:
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the baselines of every size, the host's first, then by features."""
+    """Return the baselines of every size, the CPU's first, then ordered by features."""
     rows = [Case.parse(text) for text in record.request["rows"]]
     asked = sorted(
         {(row.device, row.data) for row in rows},
@@ -151,7 +152,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
     Parameters
     ----------
     results : list of Result
-        The fastest of each size first, as `summarise` returns them.
+        Results ordered as `summarise` returns them, the fastest of each size first.
     limits : list of Limit
     """
     parts: list[RenderableType] = []
@@ -171,7 +172,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
 
 @dataclass(frozen=True)
 class _Device:
-    """The tables of a device, each with as many sizes as the line has room for."""
+    """The tables of a device, each with as many sizes as fit into a line."""
 
     results: list[Result]
     limits: list[Limit]
@@ -207,7 +208,7 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
 
 
 def _best(results: list[Result]) -> dict[str, dict[Data, Result]]:
-    """Return the fastest results by library and device, in the catalogue's order, then size."""
+    """Return the fastest results by library and device, in catalogue order, and by size."""
     best: dict[Name, dict[Data, Result]] = {}
     for result in results:
         name = Name.parse(result.backend)
@@ -220,7 +221,7 @@ def _best(results: list[Result]) -> dict[str, dict[Data, Result]]:
 
 
 def _time(best: Result | None) -> str | Text:
-    """Write the time and, below it, the technique that needs it."""
+    """Return the time as text and, below it, the technique."""
     if best is None:
         return "–"
     if best.step_s is None:

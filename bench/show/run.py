@@ -18,7 +18,7 @@ from bench.show.table import results_markdown, results_table
 
 @dataclass(frozen=True)
 class RunPage:
-    """What a run prints.
+    """The output of a run, in all formats.
 
     Attributes
     ----------
@@ -35,17 +35,17 @@ class RunPage:
 
     @cached_property
     def results(self) -> list[Result]:
-        """Return a result for every case, by size, fastest first."""
+        """Return a result for every case, ordered by size, fastest first."""
         return summarise(self.record)
 
     @cached_property
     def bounds(self) -> list[Limit]:
-        """Return the baselines at every size; none without the roofline."""
+        """Return the baselines at every size; an empty list without the roofline."""
         return limits(self.record) if self.roofline else []
 
     @property
     def good(self) -> bool:
-        """Return whether every result is right, and every baseline too."""
+        """Return whether every result and every baseline is correct."""
         right = all(result.verified for result in self.results)
         return right and not any(bound.failure for bound in self.bounds)
 
@@ -55,7 +55,7 @@ class RunPage:
         return noticed(task.noise for task in self.record.tasks.values())
 
     def document(self) -> dict[str, Any]:
-        """Return what ``run --json`` prints."""
+        """Return the output of ``run --json``."""
         found: dict[str, Any] = {
             "schema": self.record.schema,
             "machine": self.record.machine,
@@ -68,7 +68,7 @@ class RunPage:
         return found
 
     def as_csv(self) -> str:
-        """Return a line for every result, numbers in full."""
+        """Return CSV with a line for every result and numbers at full precision."""
         return results_csv(self.results)
 
     def as_markdown(self) -> str:
@@ -76,7 +76,7 @@ class RunPage:
         return results_markdown(self.results)
 
     def show(self) -> None:
-        """Print the tables for people, and below them what disturbed the run."""
+        """Print the tables for people, and below them the disturbances of the run."""
         out = console()
         if self.roofline:
             out.print(roofline_table(self.results, self.bounds))

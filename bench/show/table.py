@@ -1,4 +1,4 @@
-"""The results as tables for a terminal of 80 columns, one a size."""
+"""The results as tables for a terminal of 80 columns, one table per size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADINGS = (
 
 
 def results_table(results: list[Result]) -> RenderableType:
-    """Return a table for every size, sorted by time a step, failures last."""
+    """Return a table for every size, sorted by the time of a step, with failures last."""
     tables: list[RenderableType] = []
     for _, group in groupby(results, key=lambda r: r.case.data):
         tables.append(_size_table(list(group)))
@@ -29,7 +29,7 @@ def results_table(results: list[Result]) -> RenderableType:
 
 
 def results_markdown(results: list[Result]) -> str:
-    """Return the same tables in Markdown."""
+    """Return the tables of `results_table` in Markdown."""
     parts = []
     headings = [heading.replace("\n", " ") for heading in HEADINGS]
     for _, group in groupby(results, key=lambda r: r.case.data):
@@ -45,7 +45,7 @@ def results_markdown(results: list[Result]) -> str:
 
 
 def _unstable(results: list[Result]) -> list[str]:
-    """Return a line that names the cases whose time is unstable, if there are any."""
+    """Return a line that names the cases with an unstable time, if there are any."""
     found = [f"{r.backend} {instability(r.spread)}" for r in results if r.unstable]
     return [f"unstable: {', '.join(found)}"] if found else []
 
@@ -57,7 +57,7 @@ def _title(result: Result) -> str:
 
 
 def _plain(results: list[Result]) -> Interval | None:
-    """Return the step of plain NumPy, the baseline of the column ``× numpy``."""
+    """Return the time of a step of plain NumPy, the baseline of the column ``× numpy``."""
     return next((r.step_s for r in results if r.backend == "numpy"), None)
 
 
@@ -77,7 +77,7 @@ def _size_table(results: list[Result]) -> RenderableType:
 
 
 def _cells(result: Result, plain: Interval | None) -> list[str]:
-    """Return a line of the table; `plain` is NumPy's step at the same size."""
+    """Return the cells of a line; `plain` is the step of plain NumPy at the line's size."""
     if result.step_s is None:
         return [result.backend, "failed"]
     return [

@@ -1,4 +1,4 @@
-"""Numbers as words: times, sizes, counts, shares."""
+"""Numbers as text: times, sizes, counts, shares."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Sequence
 from bench.results.case import SQUARED
 
 MOST_SHOWN = 4
-"""Most weights that a text shows; the JSON has all of them."""
+"""Largest number of weights shown in text; the JSON has all weights."""
 
 
 def seconds(value: float | None, digits: int = 3) -> str:
-    """Write a time with its unit: 1.23 ms."""
+    """Return a time with its unit: 1.23 ms."""
     return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")), digits)
 
 
 def byte_count(value: float | None, digits: int = 3) -> str:
-    """Write a size with its unit: 1.23 GB (10⁹ bytes)."""
+    """Return a size with its unit: 1.23 GB (10⁹ bytes)."""
     return _scaled(
         value, ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits
     )
 
 
 def figures(value: float, digits: int) -> str:
-    """Write this many significant digits, or all digits before the point: 0.12, 123."""
+    """Return `digits` significant digits, or all digits before the point: 0.12, 123."""
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text else text
 
 
 def count(value: float) -> str:
-    """Write a whole number, in short where that is exact: 1e4, 2.5e8, 1,234, 25,000."""
+    """Return a whole number, in short form if that is exact: 1e4, 2.5e8, 1,234, 25,000."""
     for digits, least in ((0, 1e4), (1, 1e6)):
         short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
         if value >= least and float(short) == value:
@@ -46,7 +46,7 @@ def _scaled(value: float | None, units: tuple[tuple[float, str], ...], digits: i
 
 
 def percent(value: float | None, sign: str = "") -> str:
-    """Write a share: 97%."""
+    """Return a share in percent: 97%."""
     return "–" if value is None else f"{sign}{value:.0%}"
 
 
@@ -56,17 +56,17 @@ def data_text(dtype: str, loss: str) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """Write ``1 iteration``, ``1000 iterations``."""
+    """Return the number with the noun: ``1 iteration``, ``1000 iterations``."""
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def times(ratio: float) -> str:
-    """Write a ratio: 1.6×."""
+    """Return a ratio as text: 1.6×."""
     return f"{figures(ratio, 2)}×"
 
 
 def duration(value: float) -> str:
-    """Write a duration in the unit that suits it: 1.2 ms, 12.9 s, 3.4 h, 12 days."""
+    """Return a duration in a suitable unit: 1.2 ms, 12.9 s, 3.4 h, 12 days."""
     if value < 120:
         return seconds(value)
     for unit, scale in (("min", 60.0), ("h", 3600.0), ("days", 86400.0)):
@@ -77,11 +77,11 @@ def duration(value: float) -> str:
 
 
 def number_text(value: float) -> str:
-    """Write three decimals, as the tutorial does, or an exponent where they say little."""
+    """Return a number with three decimals as in the tutorial, or with an exponent."""
     return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.3e}"
 
 
 def weights_text(w: Sequence[float]) -> str:
-    """Write the first weights, and how many there are in all."""
+    """Return the first weights as text, with the number of all weights."""
     text = ", ".join(map(number_text, w[:MOST_SHOWN]))
     return text if len(w) <= MOST_SHOWN else f"{text}, … ({len(w)} in all)"
