@@ -186,8 +186,8 @@ NAME = re.compile(r"[A-Za-z_]\w*(-[0-9a-f]{8})?")
 def find(text: str) -> Loss:
     """Return the built-in loss of this name, or import a user's loss from ``FILE.py:NAME``.
 
-    NAME is a `Loss`, an object with the same fields, of which only ``value`` is required,
-    or a function ``value(xp, p, y)``.
+    NAME is a `Loss`, an object with the fields of `Loss` (only ``value`` is required), or a
+    function ``value(xp, p, y)``.
 
     Raises
     ------

@@ -152,7 +152,7 @@ class Blocked(Plain):
         total = np.zeros(len(w))
         for block in blocks:
             y = self.y[block]
-            slope = buffer[: len(y)]  # the predictions, at first
+            slope = buffer[: len(y)]  # first holds the predictions
             x = self.blocks[block.start] if self.by_column else self.x[block]
             if self.by_column:
                 np.dot(w, x, out=slope)

@@ -36,7 +36,8 @@ MORE_BYTES = 1 << 25
 """Size in bytes of the data whose memory is measured: large compared with noise."""
 
 SMALL = 0.01
-"""Start where no w is checked: no loss overflows there, whatever the number of features."""
+"""Value of the weights at a start whose result is not checked: small enough that no loss
+overflows for any number of features."""
 
 PROVIDED = 3
 """Memory that `provide` touches before a backend allocates, as a multiple of the data."""

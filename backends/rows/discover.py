@@ -14,7 +14,8 @@ from backends.errors import ProblemError
 from backends.rows.text import COMPRESSED
 
 Format = Literal["text", "npy", "npz", "parquet", "arrow"]
-"""Format of a file; `datafile._tables` has a reader for each, which mypy checks."""
+"""Format of a file. `datafile._tables` has a reader for each format; mypy checks that none is
+missing."""
 
 FORMATS: dict[str, Format] = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".dat": "text",

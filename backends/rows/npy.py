@@ -166,7 +166,7 @@ class NpySource(Source):
         return Joined(rows, list(self.x), self.y)
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Read one window of the file after another into the same memory.
+        """Read one window of the file after another into one buffer.
 
         Reading is faster than mapping the file, which costs a page fault every few pages.
         """

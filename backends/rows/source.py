@@ -307,6 +307,6 @@ class Joined:
 def most_threads() -> int:
     """Return the number of processors that this process may use, but at least two.
 
-    A single thread could not read and compute at the same time.
+    A single thread could not compute while it reads.
     """
     return max(2, processors())

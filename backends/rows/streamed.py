@@ -57,7 +57,7 @@ def place(
     Parameters
     ----------
     memory_bytes : int
-        Memory that may be used in addition to what the process uses now.
+        Memory that may be used in addition to the memory in use now.
     threads : int, optional
         Largest number of threads that stream; `most_threads` by default.
 
@@ -103,7 +103,7 @@ class Bounded:
     ----------
     backend : Backend
     memory_bytes : int
-        Memory that may be used in addition to what the process uses now.
+        Memory that may be used in addition to the memory in use now.
     announce : callable
         Called with a streamed descent before its first step.
     """

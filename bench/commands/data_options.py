@@ -26,7 +26,7 @@ NAMED = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
 
 @dataclass(frozen=True)
 class DataFile:
-    """A data file that the user asked for.
+    """A data file named on the command line, and the options for reading it.
 
     Attributes
     ----------

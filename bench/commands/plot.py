@@ -10,14 +10,14 @@ from bench.commands.options import store_option
 
 
 class Figures(click.Choice[str]):
-    """The names of the figures; they are imported with NumPy, hence not before use."""
+    """Option type for names of figures, which are imported late because they load NumPy."""
 
     def __init__(self) -> None:
         self.case_sensitive = True
 
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The names in the order in which all figures are drawn."""
+        """Return the names of all figures, in the order of drawing."""
         from bench.report.figure_files import FIGURES
 
         return tuple(FIGURES)

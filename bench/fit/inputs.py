@@ -38,7 +38,7 @@ def on_device(backend: str, device: str | None) -> str:
 
 
 def open_for(loss: Loss, backend: str) -> Backend:
-    """Open a backend that works for the loss; say why it does not, if it does not."""
+    """Open the backend; raise an error with the reason if it does not work for the loss."""
     check_loss(Name.parse(backend), loss)
     return open_backend(backend)
 

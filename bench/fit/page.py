@@ -24,7 +24,7 @@ REASONS = {
 
 
 def fields(result: Fit, source: Source) -> dict[str, Any]:
-    """Return the fields of ``fit --json``; ``loss`` there is the value at w."""
+    """Return the fields of ``fit --json``; the field ``loss`` is the value at w."""
     return asdict(result) | {"loss_name": source.loss.name}
 
 

@@ -1,4 +1,4 @@
-"""Separable data: with log_loss they have no minimum, so w grows with every further step."""
+"""Check for separable data: log_loss then has no minimum, and w grows with every step."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def remark(source: Source, fit: Fit) -> str:
 
 
 def _separates(source: Source, fit: Fit) -> bool:
-    """Return whether w is right for every row: proof that the data are separable."""
-    if not fit.loss < math.log(2):  # then a row has this loss or more, at x·w = 0
+    """Return whether w classifies every row correctly: the data are then separable."""
+    if not fit.loss < math.log(2):  # a misclassified row has a loss of log 2 or more
         return False
     w = np.asarray(fit.w)
     for block in source.blocks():

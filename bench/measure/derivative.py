@@ -1,4 +1,4 @@
-"""The derivative of a user's loss by autograd in float64, where the loss has no slope."""
+"""The float64 derivative of a user's loss by autograd, for losses without a slope."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Slope = Callable[[Float64, Float64], Float64]
 def derivative(loss: Loss) -> Slope:
     """Return the derivative of the loss's value, by JAX or PyTorch.
 
-    A library that is imported already is preferred.
+    If one of these libraries is imported already, it is used.
 
     Raises
     ------
     ProblemError
-        Neither is installed.
+        Neither JAX nor PyTorch is installed.
     """
     makers = {"jax": _by_jax, "torch": _by_torch}
     here = [name for name in makers if importlib.util.find_spec(name) is not None]
@@ -43,7 +43,7 @@ def _by_jax(loss: Loss) -> Slope:
     import jax
     import jax.numpy as jnp
 
-    jax.config.update("jax_enable_x64", True)  # as the backends for JAX do
+    jax.config.update("jax_enable_x64", True)  # as in the backends for JAX
     found = jax.grad(lambda p, y: jnp.sum(loss.value(jnp, p, y)))
 
     def slope(p: Float64, y: Float64) -> Float64:
@@ -57,7 +57,7 @@ def _by_torch(loss: Loss) -> Slope:
     import torch
 
     def both(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-        """Let a function of two tensors take numbers."""
+        """Wrap a function of two tensors so that it also takes numbers."""
 
         def called(a: Any, b: Any) -> Any:
             return function(*(torch.as_tensor(v, dtype=torch.float64) for v in (a, b)))
@@ -74,7 +74,7 @@ def _by_torch(loss: Loss) -> Slope:
     def slope(p: Float64, y: Float64) -> Float64:
         leaf = torch.tensor(p, requires_grad=True)
         loss.value(xp, leaf, torch.tensor(y)).sum().backward()
-        assert leaf.grad is not None  # noqa: S101 backward has just set it
+        assert leaf.grad is not None  # noqa: S101 backward has set the gradient
         return np.asarray(leaf.grad.numpy())
 
     return slope

@@ -68,7 +68,7 @@ class FileRows:
         return _open(self, dtype)
 
     def open_with(self, dtype: str, loss: str) -> Source:
-        """Return the opened file with the loss of that name, made once per process."""
+        """Return the opened file with the named loss; later calls return the same object."""
         return _with_loss(self, dtype, loss)
 
     def streamed(self, dtype: str) -> bool:
@@ -93,6 +93,6 @@ def _with_loss(rows: FileRows, dtype: str, loss: str) -> Source:
 
 @lru_cache(maxsize=1)
 def rows_of(rows: FileRows, dtype: str, loss: str) -> Problem | Source:
-    """Return the rows with the loss of that name, in memory if they fit."""
+    """Return the rows with the named loss, in memory if the rows fit."""
     source = rows.open_with(dtype, loss)
     return source if rows.streamed(dtype) else source.load()

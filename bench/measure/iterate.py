@@ -1,8 +1,8 @@
-"""The float64 answer for losses without a closed form: a descent of its own, in NumPy.
+"""The float64 reference for losses without a closed form: a separate descent in NumPy.
 
-Every step is taken, over blocks of rows, with formulas that no backend uses. Because a
-reference that takes every step is slow, `Iterated.most_steps` bounds the steps of a timed
-round, and results are kept for the other processes of a run.
+The descent takes every step over blocks of rows, with formulas that no backend uses. Taking
+every step is slow. Therefore `Iterated.most_steps` limits the steps of a timed round, and
+results are stored for the other processes of a run.
 """
 
 from __future__ import annotations
@@ -33,22 +33,26 @@ Slope = Callable[[Float64, Float64], Float64]
 """The derivative of a loss with respect to the prediction, ``slope(p, y)``, in float64."""
 
 BLOCK_BYTES = 1 << 20
-"""Size in bytes of the float64 copy of some rows: it stays in a second-level cache."""
+"""Size in bytes of the float64 copy of a block: the copy stays in a second-level cache."""
 
 SECONDS = 1.0
-"""Longest time of a round's reference in seconds, `FEWEST_STEPS` aside."""
+"""Longest time in seconds for the reference of a round of more than `FEWEST_STEPS` steps."""
 
 FEWEST_STEPS = 4
-"""Steps that a round may always have: even at 10⁸ rows their reference takes some seconds."""
+"""Number of steps that are always allowed in a round: at 10⁸ rows, their reference takes only a
+few seconds."""
 
 SAMPLE_ROWS = 4096
-"""Rows whose targets show how steep and how curved a loss is that states no curvature."""
+"""Number of rows from which slope and curvature are estimated for a loss without
+`curvature`."""
 
 NEAR = 2.0
-"""Largest prediction up to which such a loss is trusted: starts have at most half of it."""
+"""Largest prediction for which slope and curvature are estimated; a start gives predictions of
+at most half this value."""
 
 DIFFERENCE = 1e-3
-"""Half the distance of two predictions for a second derivative: ample for a learning rate."""
+"""Half the distance between two predictions in the difference quotient for a second derivative;
+precise enough for a learning rate."""
 
 
 def _huber(p: Float64, y: Float64) -> Float64:
@@ -61,13 +65,14 @@ SLOPES: dict[Loss, Slope] = {
     HUBER: _huber,
     POISSON: lambda p, y: np.expm1(p) + (1.0 - y),
 }
-"""Slopes of the built-in losses, written apart from those of `backends.losses`."""
+"""Slopes of the built-in losses, written independently of `backends.losses`."""
 
 
 def slope_of(loss: Loss) -> Slope:
     """Return the slope of any loss.
 
-    A loss from a file has its own slope, or else the derivative of its value by autograd.
+    For a loss from a file, this is the loss's own slope, or the derivative of its value by
+    autograd.
     """
     if loss in SLOPES:
         return SLOPES[loss]
@@ -78,12 +83,12 @@ def slope_of(loss: Loss) -> Slope:
 
 
 class Iterated:
-    """The descent over some rows, float64.
+    """The float64 descent over the rows of a problem or source.
 
     Parameters
     ----------
     rows : Problem or Source
-        Not kept alive by this object.
+        Rows of the descent; this object does not keep them alive.
     """
 
     def __init__(self, rows: Problem | Source) -> None:
@@ -128,7 +133,7 @@ class Iterated:
         return np.atleast_1d(self.slope(p, y.astype(np.float64)) @ wide)
 
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Weights:
-        """Return w after `steps` steps from `w0`; kept for the other processes of a run."""
+        """Return w after `steps` steps from `w0`; store w for the other processes of a run."""
         w = np.array(w0, dtype=np.float64)
         key = (*self.about, steps, learning_rate, w.tobytes())
         if key not in self._known:
@@ -147,23 +152,24 @@ class Iterated:
         w = np.zeros(self.features)
         with threadpool_limits(1, "blas"):
             self.gradient(w)
-            began = time.perf_counter()  # chooses a count; this time is not reported
+            began = time.perf_counter()  # chooses a number of steps; this time is not reported
             self.gradient(w)
             seconds = max(time.perf_counter() - began, 1e-7)
         return max(FEWEST_STEPS, 1 << int(np.log2(max(1.0, SECONDS / seconds))))
 
     def safe_rate(self, steps: int) -> float:
-        """Return a learning rate at which so many steps converge, and go far enough to see.
+        """Return a learning rate at which `steps` steps are stable and change w measurably.
 
-        With a curvature c of the loss this is ``1/(steps·c·λmax(XᵀX/n))``. Without one, c
-        is that of predictions up to `NEAR`, and the steps together must not lead beyond.
+        For a loss with curvature c, the rate is ``1/(steps·c·λmax(XᵀX/n))``. For a loss without
+        a stated curvature, c is estimated for predictions up to `NEAR`, and the rate is small
+        enough that no prediction leaves this range.
         """
         largest = self._rows.reference.lipschitz / 2
         if self.loss.curvature is not None:
             bound = self.loss.curvature * largest * steps
         else:
             curvature, steepness = self._near
-            way = self._longest_row**2 * steepness  # of all predictions in one step, ÷ rate
+            way = self._longest_row**2 * steepness  # change of a prediction per step ÷ rate
             bound = max(curvature * largest * steps, way * max(steps, FEWEST_STEPS))
         return 1.0 / float(bound) if bound > 0 else math.inf
 
@@ -171,7 +177,8 @@ class Iterated:
     def start_scale(self) -> float:
         """Largest value of each weight from which a descent may start.
 
-        1, unless the loss has no bound on its curvature: then no prediction exceeds 1.
+        The value is 1 if the loss states a curvature. For other losses it is at most 1 and
+        keeps every prediction below `NEAR` / 2.
         """
         if self.loss.curvature is not None or not self._longest_row:
             return 1.0
@@ -179,7 +186,7 @@ class Iterated:
 
     @cached_property
     def _longest_row(self) -> float:
-        """The largest norm of a row of X."""
+        """Largest norm of a row of X."""
         rows = self._rows
         blocks = rows.blocks() if isinstance(rows, Source) else [rows]
 
@@ -216,7 +223,7 @@ _iterated: WeakKeyDictionary[Problem | Source, Iterated] = WeakKeyDictionary()
 
 
 def iterated(rows: Problem | Source) -> Iterated:
-    """Return the descent over these rows, made once."""
+    """Return the descent over these rows; later calls return the existing object."""
     if rows not in _iterated:
         _iterated[rows] = Iterated(rows)
     return _iterated[rows]

@@ -1,4 +1,4 @@
-"""The losses of this process: the built-in ones, and a file's that the command line named."""
+"""The losses known to this process: built-in losses, and losses from the user's files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from backends.errors import ProblemError
 from backends.losses import LOSSES, NAME, Loss, find
 
 _from_files: dict[str, tuple[Loss, str]] = {}
-"""Losses from files by name, each with the text that names it from any folder."""
+"""Losses from files by name, each with the text ``FILE.py:NAME`` that is valid in any
+folder."""
 
 
 def tell(text: str) -> Loss:
-    """Return the loss of that name or from ``FILE.py:NAME``; its cases can be opened now.
+    """Return the loss of this name or from ``FILE.py:NAME``, and register it for `named`.
 
-    Call it with what a command line says and with nothing else, because it runs the file.
+    Call this function only with text from the command line, because it runs the file.
     """
     loss = find(text)
     if not NAME.fullmatch(loss.name):
@@ -32,7 +33,7 @@ def named(name: str) -> Loss:
     Raises
     ------
     ProblemError
-        It is from a file that this process was not told of, or that has changed.
+        The loss is from a file that `tell` has not registered, or that has changed.
     """
     if name in LOSSES:
         return LOSSES[name]
@@ -45,6 +46,6 @@ def named(name: str) -> Loss:
 
 
 def options(names: Iterable[str]) -> list[str]:
-    """Return the options that tell a child process of the losses from files among these."""
+    """Return the options that name the losses from files for a child process."""
     found = dict.fromkeys(name for name in names if name in _from_files)
     return [f"--loss={_from_files[name][1]}" for name in found]

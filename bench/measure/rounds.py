@@ -121,7 +121,7 @@ class Round:
             if seconds >= ROUND_SECONDS / 2 or steps >= most:
                 return cls(steps, seconds)
             steps = int(steps * np.clip(ROUND_SECONDS / seconds, 2, 100))
-            if most < MOST_STEPS:  # other processes then need the same iterate
+            if most < MOST_STEPS:  # other processes can then reuse the iterate
                 steps = min(most, 1 << (steps.bit_length() - 1))
 
 

@@ -129,14 +129,14 @@ def _alive(process: int) -> bool:
 
 
 def place(folder: Path, data: Data) -> Path:
-    """Return the folder of some data."""
+    """Return the folder of the data."""
     rows, features, dtype, loss = data
     targets = "" if loss == SQUARED else f"-{loss}"
     return folder / f"{rows}x{features}-{dtype}{targets}"
 
 
 def write(folder: Path, data: Data) -> None:
-    """Generate the data into files, block by block, and add their reference."""
+    """Generate the data into files, block by block, and write their reference."""
     rows, features, dtype, loss = data
     folder.mkdir()
     shape = (rows,) if features == 1 else (rows, features)
@@ -156,7 +156,7 @@ def write(folder: Path, data: Data) -> None:
 
 
 def load(data: Data) -> Problem | None:
-    """Return a private copy of the data; None where nobody shares them."""
+    """Return a private copy of the data, or None if the data are not shared."""
     name = os.environ.get(VARIABLE)
     if not name:
         return None
@@ -174,10 +174,10 @@ def load(data: Data) -> Problem | None:
 
 
 def kept(key: tuple[object, ...], make: Callable[[], Weights]) -> Weights:
-    """Return the weights that another process of this run made for the key, or make them.
+    """Return the weights that another process of this run stored for the key, or compute them.
 
-    They are kept for synthetic data alone: the first part of the key, which says where the
-    rows come from, then says everything about them.
+    Weights are stored for synthetic data only, because the first part of the key then describes
+    the rows completely.
     """
     name = os.environ.get(VARIABLE)
     if not name or not str(key[0]).startswith("synthetic"):
@@ -193,6 +193,6 @@ def kept(key: tuple[object, ...], make: Callable[[], Weights]) -> Weights:
         with unfinished.open("wb") as file:
             np.save(file, w)
         unfinished.replace(path)
-    except OSError:  # the folder is full, or gone: others make their own
+    except OSError:  # the folder is full or gone
         unfinished.unlink(missing_ok=True)
     return w

@@ -18,7 +18,7 @@ scale."""
 
 
 def usual_rate(problem: Problem | Source) -> float:
-    """Return `LEARNING_RATE`, or a smaller rate where the rows or their loss need one."""
+    """Return `LEARNING_RATE`, or a smaller rate if the rows or their loss require it."""
     return slow_rate(problem, 1)
 
 
@@ -34,14 +34,14 @@ def slow_rate(problem: Problem | Source, steps: int) -> float:
 
 
 def start_scale(problem: Problem | Source) -> float:
-    """Return the largest value that each weight of a start may have."""
+    """Return the largest allowed value of each weight of a start."""
     return 1.0 if problem.loss == SQUARED_ERROR else iterated(problem).start_scale
 
 
 def most_steps(problem: Problem | Source) -> int | None:
-    """Return the most steps of a round that a reference without a closed form checks soon.
+    """Return the largest number of steps in a round that the reference checks quickly.
 
-    None: the closed form takes no longer for more steps.
+    The result is None for a reference in closed form, whose time does not depend on the steps.
     """
     return None if problem.loss == SQUARED_ERROR else iterated(problem).most_steps
 

@@ -49,13 +49,13 @@ class Children:
     logs : Path
         Folder for the output of children that died.
     timeout : float
-        Seconds after which a case is given up.
+        Time limit for a case in seconds.
     tree : Path
         Checkout whose benchmarks run.
     budget : float
         Time limit for a whole task in seconds.
     data : FileRows, optional
-        Rows of a file that replace the synthetic ones.
+        Rows of a file that replace synthetic rows.
     side : Side, optional
         The child's side if it alternates with another child.
     stop : Event

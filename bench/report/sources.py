@@ -68,7 +68,7 @@ class Source:
 
     @cached_property
     def squared(self) -> list[Result]:
-        """The results of squared error, which the pictures and sentences are about."""
+        """The results for squared error, which the pictures and sentences show."""
         return [result for result in self.results if result.loss == SQUARED]
 
     @cached_property

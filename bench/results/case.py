@@ -16,7 +16,7 @@ READ, NATIVE = "read", "c"
 BASELINES = (READ, NATIVE)
 
 SQUARED = SQUARED_ERROR.name
-"""The loss of a case that names none, as cases of older records do."""
+"""Default loss of a case without a loss in its text, as in older records."""
 
 MOST = 10**15
 """Largest number of rows or features in a case: more than any machine holds, and exact as a

@@ -165,7 +165,7 @@ class Record:
         return mine == its
 
     def of_loss(self, loss: str) -> Record:
-        """Return the record with the cases of one loss, and all that depends on no loss."""
+        """Return the record with the cases of one loss and all parts without a loss."""
 
         def fits(case: str) -> bool:
             return case.startswith(f"{READ}/") or loss_of(case) == loss

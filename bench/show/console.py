@@ -1,4 +1,4 @@
-"""The console and its tables: they fit any width and encoding without cutting a figure."""
+"""The console, and tables that fit any width and encoding without truncating a number."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def percent(value: float | None, sign: str = "") -> str:
 
 
 def data_text(dtype: str, loss: str) -> str:
-    """Write the dtype, and the loss where it is another one than squared error."""
+    """Return the dtype as text, with the loss if it is not squared error."""
     return dtype if loss == SQUARED else f"{dtype}, {loss}"
 
 
