@@ -162,7 +162,7 @@ def load(library: Library, module: str = "") -> ModuleType:
     Raises
     ------
     MissingLibraryError
-        The library is not installed or does not start; the error gives the cause and the remedy.
+        The library is not installed or does not start; the error gives cause and remedy.
     """
     check_installed(library)
     try:
@@ -177,7 +177,7 @@ def devices(library: Library, technique: str = "") -> Mapping[str, str]:
     Raises
     ------
     MissingLibraryError
-        The library is not installed or does not start; the error gives the cause and the remedy.
+        The library is not installed or does not start; the error gives cause and remedy.
     """
     listed = getattr(load(library), "devices", None)
     if listed is None:

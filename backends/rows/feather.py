@@ -64,7 +64,7 @@ def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
 
 @contextmanager
 def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
-    """Open a file for reading some of its columns."""
+    """Open a file for reading the given columns."""
     ipc = library("ipc", ".arrow")
     options = ipc.IpcReadOptions(included_fields=columns, use_threads=False)
     with named_errors(path), library("lib", ".arrow").memory_map(str(path)) as mapped:

@@ -53,7 +53,7 @@ class TextFile:
 
     @classmethod
     def open(cls, path: Path, reading: Reading) -> TextFile:
-        """Find out the dialect of a file from its first lines."""
+        """Open a file; determine its dialect from the first lines."""
         plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
         default = "\t" if plain.suffix.lower() in (".tsv", ".tab") else ","
         with _open_text(path, reading) as file:

@@ -148,7 +148,7 @@ class Iterated:
 
     @cached_property
     def most_steps(self) -> int:
-        """A power of two, so that other processes need the same iterate."""
+        """Largest number of steps of a round: a power of two, so processes share iterates."""
         w = np.zeros(self.features)
         with threadpool_limits(1, "blas"):
             self.gradient(w)
@@ -203,7 +203,7 @@ class Iterated:
 
     @cached_property
     def _near(self) -> tuple[float, float]:
-        """Return the loss's largest curvature near 0, and the mean of its steepest slopes."""
+        """Return the largest curvature and the mean steepest slope for small predictions."""
         rows: Any = self._rows
         if isinstance(rows, Source):
             rows = rows.sample(SAMPLE_ROWS)

@@ -120,8 +120,8 @@ def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Flo
 def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
     """Return the variance towards which all cases are shrunk, and its degrees of freedom.
 
-    Smyth 2004, section 6.2: the mean and variance of the logarithms are matched to
-    those of a scaled F distribution.
+    Smyth 2004, section 6.2: the mean and variance of the logarithms are matched to the moments
+    of a scaled F distribution.
     """
     if len(variance) < 3:
         return 1.0, 0.0
