@@ -79,7 +79,7 @@ def _library_part(pattern: str) -> str:
 
 
 def matches(name: Name, pattern: str) -> bool:
-    """Match device and backend separately, because a name leaves out ``@cpu``."""
+    """Return whether device and backend match; a name may leave out ``@cpu``."""
     backend, _, device = pattern.partition("@")
     return fnmatch.fnmatch(
         str(Name(name.library, name.technique)), backend or "*"
