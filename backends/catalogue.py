@@ -37,7 +37,7 @@ class Entry:
 
 
 def entries(patterns: Iterable[str] = ("*",), loss: Loss = SQUARED_ERROR) -> list[Entry]:
-    """List the backends of every library whose name may match one of the patterns.
+    """List all backends of the libraries whose names match the library part of a pattern.
 
     Other libraries are not imported. A backend that does not work for the loss is listed as
     unable to run.
@@ -244,8 +244,11 @@ def open_backend(name: str | Name) -> Backend:
     Raises
     ------
     BackendError
-        The name is unknown. MissingLibraryError: the library is not installed or cannot be
-        imported. DeviceError: this machine does not have the device.
+        The name is unknown, or the backend cannot run here.
+    MissingLibraryError
+        The library is not installed, or it cannot be imported.
+    DeviceError
+        This machine does not have the device.
     """
     parsed = check(name if isinstance(name, Name) else Name.parse(name))
     library = libraries()[parsed.library]

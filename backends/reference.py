@@ -28,7 +28,7 @@ _OVERHEAD_BYTES = 4096
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Second moments of the rows in float64, and results computed from these moments.
+    """Second moments of the rows in float64, and the exact results of a descent.
 
     Attributes
     ----------

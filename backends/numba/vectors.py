@@ -190,7 +190,7 @@ def lanes_of(_, like):
 
 @intrinsic
 def spread(_, value, like):
-    """Return a vector like `like` with the value, converted to its dtype, in every lane."""
+    """Return a vector of the type of `like` with the value, converted, in every lane."""
 
     def generate(context, builder, signature, arguments):
         number = context.cast(builder, arguments[0], value, like.dtype)

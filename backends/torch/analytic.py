@@ -120,7 +120,7 @@ class BySlope(Analytic):
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Place the data for the hand-derived gradient; squared error on a GPU uses Triton."""
+    """Place the data for the hand-derived gradient; squared error may use Triton."""
     if problem.loss != SQUARED_ERROR:
         return BySlope(problem, learning_rate, device)
     if torch.device(device).type == "cuda" and find_spec("triton"):

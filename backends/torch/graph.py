@@ -66,7 +66,7 @@ class Recorded:
 class Graph(Autograd):
     """The compiled autograd step, recorded as a CUDA graph.
 
-    Few features are stored by column, so that every load is wide.
+    Data with at most `MOST_COLUMNS` features are stored by column, so that each load is wide.
     """
 
     MOST_COLUMNS = 16

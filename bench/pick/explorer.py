@@ -29,7 +29,7 @@ OVERRUN = 0.1
 """Allowed overrun by a running child process, as a fraction of the budget."""
 
 LEAST_S = 2.0
-"""Shortest time limit of a child process, in seconds, even if less of the budget is left."""
+"""Seconds that a child process gets even if less of the budget is left."""
 
 Report = Callable[[str, float, Known], None]
 """Progress callback, called before each task.
@@ -111,8 +111,6 @@ class Explorer:
         Object that measures; by default a `Measuring`.
     save : bool
         Whether the record is written to the store.
-    late : dict
-        Backend → why its child process was stopped.
     late : dict
         Backend → why its child process was stopped.
     """

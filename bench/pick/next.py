@@ -49,7 +49,7 @@ STEPS_SHARE = 0.3
 """Largest share of the budget for the first steps of a library before others are set up."""
 
 LEAST_SHARE_S = 8.0
-"""Shortest time limit of a first setup in seconds; first steps get twice as long."""
+"""Least share of the budget for a first setup, in seconds; first steps get twice as long."""
 
 
 def next_task(known: Known, left: float) -> Task | None:

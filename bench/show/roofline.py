@@ -109,7 +109,7 @@ def limits(record: Record) -> list[Limit]:
 
 
 def _device(record: Record, data: Data, device: str) -> Limit:
-    """Return the baselines of a device, from the reads before each round of its backends."""
+    """Return the baselines of a device, from the reads before the first rounds there."""
     found = [m for task in record.tasks.values() for m in task.measurements]
     rates = [
         rate
