@@ -46,6 +46,7 @@ class Plain:
         self.y = np.ascontiguousarray(problem.y)
         self.learning_rate, self.row_loss = learning_rate, problem.loss
         self.slope, self.scale = slope_of(problem.loss), problem.loss.scale
+        self.squared = problem.loss == SQUARED_ERROR
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
@@ -66,8 +67,15 @@ class Plain:
         w32 = w.astype(self.x.dtype)  # float32 data times a float64 w would be float64
         return self.x * w32 if self.x.ndim == 1 else self.x @ w32
 
+    def _slope(self, w: Weights) -> Array:
+        """Return the slope of the loss for each row, divided by the loss's scale."""
+        if self.squared:  # an expression on its own lets NumPy reuse the temporary array
+            w32 = w.astype(self.x.dtype)
+            return (self.x * w32 if self.x.ndim == 1 else self.x @ w32) - self.y
+        return np.asarray(self.slope(np, self._prediction(w), self.y))
+
     def _gradient_of_loss(self, w: Weights) -> Weights:
-        slope = self.slope(np, self._prediction(w), self.y)
+        slope = self._slope(w)
         if self.x.ndim == 1:
             return np.asarray(np.mean(self.scale * self.x * slope, dtype=np.float64))
         total = np.zeros(len(w))
@@ -118,7 +126,6 @@ class Blocked(Plain):
         small = problem.bytes_per_step < self.SERIAL_BYTES
         threads = 1 if small else most_threads()
         rows = max(64, self.BLOCK_BYTES // (problem.features * self.x.itemsize))
-        self.squared = problem.loss == SQUARED_ERROR
         if not self.squared:
             rows = min(rows, self.SLOPE_BYTES // self.x.itemsize)
         blocks = [slice(start, start + rows) for start in range(0, len(self.y), rows)]
