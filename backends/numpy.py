@@ -178,8 +178,8 @@ class Blocked(Plain):
 def gram_of(x: Array, y: Array) -> Array:
     """Return the float64 Gram matrix of x, (n, d), with y as one more column.
 
-    Few columns are multiplied one by one: at d = 1 these products are three times faster than
-    BLAS's syrk, which is made for large matrices.
+    Up to `FEW_COLUMNS` features, the products are computed one column at a time. At d = 1 this
+    is three times faster than BLAS's syrk, which is made for large matrices.
     """
     n, d = x.shape
     if d > FEW_COLUMNS:
