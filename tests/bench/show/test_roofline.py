@@ -240,7 +240,7 @@ def test_a_limit_is_measured(tmp_path: Path) -> None:
     done = descentbench(tmp_path, *LIMIT, *SHORT, "--store", tmp_path, "--json")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
-    assert list(document) == ["schema", "machine", "results", "noise", "limit"]
+    assert list(document) == ["schema", "machine", "results", "noise", "record", "limit"]
     assert {r["backend"] for r in document["results"]} == {"numpy", "numpy:blocked"}
     (bound,) = document["limit"]
     assert (bound["rows"], bound["features"], bound["dtype"]) == (1000, 1, "float32")
