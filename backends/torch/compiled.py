@@ -33,7 +33,7 @@ def mean_loss(values: Pointwise, w: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 @cache
-def compiled_step(loss: Loss) -> Step:
+def compiled_step(loss: Loss, features: int, dtype: torch.dtype) -> Step:
     """Return autograd's step for a loss, compiled; importing the compiler takes seconds.
 
     The number of rows is dynamic and the learning rate is a tensor, so another n or rate needs
@@ -49,8 +49,10 @@ def compiled_step(loss: Loss) -> Step:
         gradient: Tensor = torch.func.grad(mean)(w, x, y)
         return w - learning_rate * gradient
 
-    # PyTorch limits the versions of a code object, so each loss gets a code object of its own.
-    step.__code__ = step.__code__.replace(co_name=f"step_{loss.name.replace('-', '_')}")
+    # PyTorch allows eight versions of a code object, so each loss, number of features and
+    # dtype gets a code object of its own.
+    kind = f"{loss.name}_{features}_{dtype}".replace("-", "_").replace(".", "_")
+    step.__code__ = step.__code__.replace(co_name=f"step_{kind}")
     return torch.compile(step, dynamic=True, fullgraph=True)
 
 
@@ -59,7 +61,7 @@ class Compiled(Autograd):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        self.step = compiled_step(problem.loss)
+        self.step = compiled_step(problem.loss, problem.features, self.x.dtype)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)

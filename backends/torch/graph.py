@@ -99,6 +99,5 @@ class Graph(Autograd):
         return to_host(self.weights).copy()
 
     def _step(self) -> None:
-        self.weights.copy_(
-            compiled_step(self.row_loss)(self.weights, self.x, self.y, self.rate)
-        )
+        step = compiled_step(self.row_loss, len(self.weights), self.x.dtype)
+        self.weights.copy_(step(self.weights, self.x, self.y, self.rate))

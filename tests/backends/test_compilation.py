@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends import Problem, generate, names, open_backend
+from backends import Problem, catalogue, generate, names, open_backend
+from backends.losses import SQUARED_ERROR
 from backends.names import Name
 from tests.support.fresh import fresh
 
@@ -145,6 +146,23 @@ def test_torch_compiles_for_another_dtype() -> None:
     forbidden = torch.compiler.set_stance("fail_on_recompile")
     with fresh("torch"), forbidden, pytest.raises(RuntimeError):
         descend("torch:compile", problem, 1)
+
+
+def test_torch_compiles_any_number_of_kinds_in_a_process() -> None:
+    """PyTorch gives up at the ninth version of a function: with 1 to 10 features it did."""
+    torch = pytest.importorskip("torch")
+    if reason := catalogue.devices(names.libraries()["torch"], "compile")["cpu"]:
+        pytest.skip(reason)
+    from backends.torch.compiled import compiled_step
+
+    codes = {
+        vars(compiled_step(SQUARED_ERROR, features, dtype))[
+            "_torchdynamo_orig_callable"
+        ].__code__
+        for features in range(1, 11)
+        for dtype in (torch.float32, torch.float64)
+    }
+    assert len(codes) == 20
 
 
 @pytest.mark.parametrize("features", [1, 3])

@@ -72,5 +72,5 @@ def test_a_child_is_told_by_its_environment(
         monkeypatch.setenv(name, value)
     told = FileRows.told()
     assert told == rows
-    assert rows_of(told, "float32").features == 2
+    assert rows_of(told, "float32", "squared_error").features == 2
     assert told.open("float32").load().x[5] == pytest.approx(np.load(file)[5, [1, 0]])
