@@ -37,7 +37,7 @@ from tests.support.documents import (
 
 ALL = examples()
 OURS = {small(e.command[1:]): e for e in ALL if e.command[0] == "descentbench"}
-"""What is run → one example of it; the one that shows output where there is one."""
+"""Command → one example of it, one that shows output if there is one."""
 OURS |= {small(e.command[1:]): e for e in ALL if e.command[0] == "descentbench" and e.output}
 
 OTHERS = ("python3", ".venv/bin/pip", ".", "dask", "pytest", "pip")

@@ -59,7 +59,7 @@ def test_numpys_blas_has_one_thread_while_the_blocks_have_them_all(
 def test_numpys_gram_converts_blocks_of_a_mebibyte_or_less_than_a_piece(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of one feature and many rows only what is left of the last piece is converted."""
+    """For one feature and many rows, only the rest after the last piece is converted."""
     from backends import numpy as module
 
     gram_of, converted = module.gram_of, list[int]()

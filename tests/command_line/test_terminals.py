@@ -203,7 +203,7 @@ def test_a_closed_stream_takes_what_is_written_to_it(closed: str, output: str) -
 
 
 def test_no_file_takes_a_closed_streams_number(tmp_path: Path) -> None:
-    """What is printed would stand in the checkpoint else."""
+    """Otherwise the printed text would be written into the checkpoint."""
     done = shell(f"{FIT} --checkpoint {tmp_path / 'kept'} >&- 2>&-")
     assert done.returncode == 0
     assert json.loads((tmp_path / "kept").read_text())["steps"] == 3

@@ -28,7 +28,7 @@ VALUE_ONLY = Loss("pseudo_huber-01234567", _pseudo_huber)
 WITH_SLOPE = Loss(
     "pseudo_huber", _pseudo_huber, lambda xp, p, y: (p - y) / np.sqrt(1 + (p - y) ** 2)
 )
-"""The same loss with the slope that `descended` needs."""
+"""This loss has the slope that `descended` needs."""
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""What is read of a child's file: this checkout's children and another's."""
+"""A child's file is read right, from this checkout's children and from another's."""
 
 from __future__ import annotations
 
