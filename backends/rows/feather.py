@@ -106,13 +106,13 @@ class FeatherSource(Source):
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         chosen = [*self.x, self.y]
         size = max(1024, BATCH_BYTES // (4 * len(chosen)))
+        with _opened(self.path, None) as file:
+            columns = sorted(file.schema.names.index(name) for name in chosen)
         for k, end in enumerate(self.ends):
             first = self.ends[k - 1] if k else 0
             if end <= start or first >= stop:
                 continue
-            with _opened(self.path, None) as file:
-                names = file.schema.names
-            with _opened(self.path, sorted(names.index(name) for name in chosen)) as file:
+            with _opened(self.path, columns) as file:
                 batch = file.get_batch(k)
                 for low in range(max(start, first), min(stop, end), size):
                     rows = batch.slice(low - first, min(size, min(stop, end) - low))
