@@ -1,0 +1,224 @@
+"""Centring and scaling of columns, and the way back to the units of the data.
+
+A descent with an intercept has one more feature, a column of ones; its weight is the intercept.
+The columns of a standardised descent have mean 0 and standard deviation 1. Everything here is
+float64 and pure NumPy. The kernels read rows that `Scaling.transform` made, in their own dtype.
+
+    columns = Columns.of(x, y)                   # one block; `merged` adds further blocks
+    scaling = Scaling.of(columns, intercept=True, standardize=True, shift_target=True)
+    weights = …                                  # descend over scaling.transform(x), y − target
+    w, intercept = scaling.to_original(weights)  # x @ w + intercept predicts y
+
+Two choices follow from the mathematics:
+
+- Without an intercept, columns are scaled but not centred, because centring would add an
+  intercept. The scale is then the root mean square.
+- The mean of y may be subtracted from y only if the loss depends on ``p − y`` alone, as squared
+  error and Huber do. float32 keeps more digits of the smaller targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from backends.errors import Weights
+from backends.losses import HUBER, SQUARED_ERROR, Loss
+
+Floats = NDArray[np.floating[Any]]
+
+ROUNDING = 4 * float(np.finfo(np.float64).eps)
+"""Relative difference of the smallest and the largest value up to which a column is constant:
+a few roundings of float64."""
+
+
+def may_shift_target(loss: Loss) -> bool:
+    """Return whether a loss depends on ``p − y`` alone, so that p and y may be shifted."""
+    return loss in (SQUARED_ERROR, HUBER)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Means, spreads and ranges of columns, from one pass over the rows.
+
+    Attributes
+    ----------
+    rows : int
+    mean, squares, low, high : (d,) float64
+        Mean, sum of the squared distances from the mean, smallest and largest value.
+    target : float
+        Mean of y.
+    """
+
+    rows: int
+    mean: Weights
+    squares: Weights
+    low: Weights
+    high: Weights
+    target: float
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats) -> Columns:
+        """Return the statistics of x, (n,) or (n, d), and of y, (n,); n is at least 1."""
+        x = x.reshape(len(y), -1).astype(np.float64, copy=False)
+        mean = (x / len(y)).sum(axis=0)  # dividing first cannot overflow
+        with np.errstate(over="ignore"):  # `deviation` has a substitute
+            squares = ((x - mean) ** 2).sum(axis=0)
+        target = float(np.mean(y, dtype=np.float64))
+        return cls(len(y), mean, squares, x.min(axis=0), x.max(axis=0), target)
+
+    @classmethod
+    def of_blocks(cls, blocks: Iterable[Columns]) -> Columns:
+        """Return the statistics of all rows, from those of consecutive blocks."""
+        return reduce(cls.merged, blocks)
+
+    def merged(self, other: Columns) -> Columns:
+        """Return the statistics of both sets of rows (Chan, Golub and LeVeque, 1979)."""
+        rows = self.rows + other.rows
+        share = other.rows / rows
+        apart = other.mean - self.mean
+        with np.errstate(over="ignore"):
+            between = apart**2 * (self.rows * share)
+            squares = self.squares + other.squares + between
+        return Columns(
+            rows,
+            self.mean + share * apart,
+            squares,
+            np.minimum(self.low, other.low),
+            np.maximum(self.high, other.high),
+            self.target + share * (other.target - self.target),
+        )
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Whether all values of a column are equal, apart from rounding."""
+        size = np.maximum(np.abs(self.low), np.abs(self.high))
+        return np.asarray(self.high / 2 - self.low / 2 <= ROUNDING / 2 * size)
+
+    @property
+    def deviation(self) -> Weights:
+        """Standard deviation of each column; half of its range where squares leave float64."""
+        return self._root(self.squares / self.rows, self.high / 2 - self.low / 2)
+
+    @property
+    def root_mean_square(self) -> Weights:
+        """Root mean square of each column; its largest size where squares leave float64."""
+        with np.errstate(over="ignore"):
+            squares = self.squares / self.rows + self.mean**2
+        return self._root(squares, np.maximum(np.abs(self.low), np.abs(self.high)))
+
+    def _root(self, squares: Weights, substitute: Weights) -> Weights:
+        normal = (squares > np.finfo(np.float64).tiny) & np.isfinite(squares)
+        return np.where(normal, np.sqrt(np.where(normal, squares, 1.0)), substitute)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An affine map of the columns, and of the weights back.
+
+    Attributes
+    ----------
+    mean : tuple of float
+        Number that is subtracted from each column; zeros if columns are not centred.
+    scale : tuple of float
+        Positive number by which each column is then divided; ones if columns are not scaled.
+    intercept : bool
+        Whether a column of ones follows the columns; its weight is the last.
+    target : float
+        Number that is subtracted from y.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    intercept: bool
+    target: float = 0.0
+
+    @classmethod
+    def identity(cls, features: int, *, intercept: bool) -> Scaling:
+        """Return the map that leaves all columns as they are, with or without an intercept."""
+        return cls((0.0,) * features, (1.0,) * features, intercept)
+
+    @classmethod
+    def of(
+        cls, columns: Columns, *, intercept: bool, standardize: bool, shift_target: bool
+    ) -> Scaling:
+        """Return the map for rows with these statistics.
+
+        A constant column has a scale of 1. With an intercept it is centred to zeros, so its
+        weight stays where the descent began.
+
+        Parameters
+        ----------
+        columns : Columns
+        intercept : bool
+            Whether the model has an intercept; standardised columns are then also centred.
+        standardize : bool
+            Whether to scale the columns.
+        shift_target : bool
+            Whether the loss allows a shift of y; see `may_shift_target`. y is shifted only
+            with an intercept and `standardize`.
+        """
+        if not standardize:
+            return cls.identity(len(columns.mean), intercept=intercept)
+        if not intercept:
+            scale = columns.root_mean_square
+            scale = np.where(scale > 0, scale, 1.0)
+            return cls((0.0,) * len(scale), tuple(scale.tolist()), intercept=False)
+        mean = np.where(columns.constant, columns.low, columns.mean)
+        scale = np.where(columns.constant, 1.0, columns.deviation)
+        target = columns.target if shift_target else 0.0
+        return cls(tuple(mean.tolist()), tuple(scale.tolist()), True, target)
+
+    @property
+    def features(self) -> int:
+        """Number of columns in the data, d."""
+        return len(self.mean)
+
+    @property
+    def weights(self) -> int:
+        """Number of weights of the descent: d, and one more with an intercept."""
+        return len(self.mean) + self.intercept
+
+    def transform(self, x: ArrayLike, out: Floats | None = None) -> Floats:
+        """Return the rows that a descent reads: x, (n, d), mapped, and the column of ones.
+
+        Parameters
+        ----------
+        x : (n, d), or (n,) if d is 1
+        out : (n, weights), optional
+            Array for the result, of any float dtype; by default a new float64 array.
+        """
+        values = np.asarray(x).reshape(-1, self.features)
+        if out is None:
+            out = np.empty((len(values), self.weights))
+        centred = np.subtract(values, self.mean, dtype=np.float64)
+        np.divide(centred, self.scale, out=centred)
+        out[:, : self.features] = centred
+        out[:, self.features :] = 1
+        return out
+
+    def to_original(self, weights: ArrayLike) -> tuple[Weights, float]:
+        """Return w, (d,), and the intercept in the units of the data.
+
+        The prediction ``x @ w + intercept`` equals ``transform(x) @ weights + target``. The
+        intercept is 0 for a model without one.
+        """
+        weights = np.asarray(weights, dtype=np.float64)
+        w = weights[: self.features] / np.asarray(self.scale)
+        if not self.intercept:
+            return w, 0.0
+        return w, float(weights[-1] + self.target - np.asarray(self.mean) @ w)
+
+    def to_scaled(self, w: ArrayLike, intercept: float = 0.0) -> Weights:
+        """Return the weights of the descent, (weights,); the inverse of `to_original`."""
+        w = np.asarray(w, dtype=np.float64)
+        scaled: Weights = w * np.asarray(self.scale)
+        if not self.intercept:
+            return scaled
+        last = intercept - self.target + float(np.asarray(self.mean) @ w)
+        return np.append(scaled, last)
