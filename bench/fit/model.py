@@ -1,0 +1,222 @@
+"""Model: the result of a fit as a file, and predictions from the file.
+
+A model has the weights by column name, the intercept and the loss, all that a prediction
+needs. It also records how it was made: the scaling, the data, the descent and the versions of
+the software. Only `write_model` and `read_model` touch a file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from backends.errors import DescentbenchError, Weights
+from backends.losses import LOG_LOSS, POISSON
+from bench.fit.scaling import Scaling
+from bench.host.files import write_atomically
+
+FORMAT = "descentbench model 1"
+"""Value of the field ``format``; another version of the format has another number."""
+
+
+class ModelError(DescentbenchError):
+    """A file is not a model, or was damaged."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A prediction in terms of the targets.
+
+    Attributes
+    ----------
+    name : str
+        Name of the column in the output of ``predict``.
+    of : callable
+        Maps the linear prediction ``p = x·w + intercept``, float64, to the prediction.
+    """
+
+    name: str
+    of: Callable[[Weights], Weights]
+
+
+def _sigmoid(p: Weights) -> Weights:
+    small = np.exp(-np.abs(p))  # at most 1
+    return np.where(p >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def _exp(p: Weights) -> Weights:
+    with np.errstate(over="ignore"):  # a rate beyond float64 is infinite
+        return np.asarray(np.exp(p))
+
+
+RESPONSES = {
+    LOG_LOSS.name: Response("probability_of_1", _sigmoid),
+    POISSON.name: Response("rate", _exp),
+}
+"""Responses by the name of the loss: the probability that y is 1, and the expected count."""
+
+LINEAR = Response("prediction", lambda p: p)
+"""Response of every other loss, a user's own included: the linear prediction itself."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model ``p = x·w + intercept`` in the units of the data.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Names of the features; ``"0"``, ``"1"``, … where the data have no names.
+    weights : tuple of float
+        A weight for each column.
+    intercept : float, optional
+        None for a model without an intercept.
+    loss : str
+        Name of the loss that was minimised.
+    scaling : Scaling, optional
+        Centring and scaling during the descent; None if the columns were read as they are.
+        The weights are in the data's units in either case.
+    source : dict
+        Where the rows came from: path, files, target column, number of rows.
+    fit : dict
+        How the model was fitted: backend, dtype, learning rate, steps, loss and so on.
+    versions : dict
+        Versions of Python and of the libraries.
+    """
+
+    columns: tuple[str, ...]
+    weights: tuple[float, ...]
+    intercept: float | None
+    loss: str
+    scaling: Scaling | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def response(self) -> Response:
+        """Name of a prediction, and the function from p to the prediction."""
+        return RESPONSES.get(self.loss, LINEAR)
+
+    def linear(self, x: ArrayLike) -> Weights:
+        """Return the linear predictions ``p = x·w + intercept`` of rows x, (n, d), float64."""
+        rows = np.asarray(x, dtype=np.float64).reshape(-1, len(self.weights))
+        return np.asarray(rows @ np.asarray(self.weights) + (self.intercept or 0.0))
+
+    def predict(self, x: ArrayLike) -> Weights:
+        """Return predictions in terms of the targets for rows x, (n, d).
+
+        For log_loss a prediction is the probability that y is 1, for poisson the rate (the
+        expected count), and for any other loss p itself.
+        """
+        return self.response.of(self.linear(x))
+
+    def text(self) -> str:
+        """Return the model as JSON."""
+        document: dict[str, Any] = {"format": FORMAT} | asdict(self)
+        document["columns"] = list(self.columns)
+        document["weights"] = dict(zip(self.columns, self.weights, strict=True))
+        return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def versions(library: str) -> dict[str, str]:
+    """Return the versions of Python, descentbench, NumPy and the backend's library."""
+    found = {"python": platform.python_version()}
+    for name in ("descentbench", "numpy", library):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_model(path: Path, model: Model) -> None:
+    """Write the model to a file, atomically."""
+    write_atomically(path, model.text())
+
+
+def read_model(path: Path) -> Model:
+    """Read a file that `write_model` wrote.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, is not a model, or was damaged.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from None
+    except (RecursionError, ValueError):
+        raise ModelError(f"{path} is not a model: it is no JSON text") from None
+    kind = document.get("format") if isinstance(document, dict) else None
+    if kind != FORMAT:
+        found = f"its format is {kind!r}" if kind else "it has no field 'format'"
+        raise ModelError(
+            f"{path} is not a model that this version reads: {found}, not {FORMAT!r} "
+            "(fit --output writes one)"
+        )
+    try:
+        return _model(document)
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
+        field_name = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise ModelError(f"{path} is a damaged model: {field_name}") from None
+
+
+def _model(raw: dict[str, Any]) -> Model:
+    """Return the model of a JSON document; raise ValueError with the reason if it is none."""
+    columns, weights = raw["columns"], raw["weights"]
+    if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
+        raise ValueError("its columns are not names")
+    if not columns or len(set(columns)) < len(columns):
+        raise ValueError("its columns are none, or not all different")
+    if not isinstance(weights, dict) or set(weights) != set(columns):
+        raise ValueError("its weights are not those of its columns")
+    if not isinstance(raw["loss"], str):
+        raise ValueError("its loss is not a name")  # noqa: TRY004 one kind of error
+    intercept = raw["intercept"]
+    return Model(
+        tuple(columns),
+        _numbers([weights[c] for c in columns], "weights"),
+        None if intercept is None else _numbers([intercept], "intercept")[0],
+        raw["loss"],
+        _scaling(raw.get("scaling"), len(columns)),
+        *(_mapping(raw.get(name), name) for name in ("source", "fit", "versions")),
+    )
+
+
+def _scaling(raw: Any, features: int) -> Scaling | None:
+    if raw is None:
+        return None
+    raw = _mapping(raw, "scaling")
+    mean, scale = (_numbers(raw[name], name) for name in ("mean", "scale"))
+    if {len(mean), len(scale)} != {features} or not all(s > 0 for s in scale):
+        raise ValueError("its scaling does not fit its columns")
+    (target,) = _numbers([raw["target"]], "target")
+    return Scaling(mean, scale, bool(raw["intercept"]), target)
+
+
+def _mapping(raw: Any, name: str) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise ValueError(f"its {name} is not an object")  # noqa: TRY004 one kind of error
+    return raw
+
+
+def _numbers(values: Sequence[Any], name: str) -> tuple[float, ...]:
+    """Return finite floats; raise ValueError if one is not a finite number."""
+    for value in values:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(float(value)):
+            raise ValueError(f"its {name} hold {value!r}, which is not a finite number")
+    return tuple(float(value) for value in values)
