@@ -11,15 +11,12 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
-import re
-import signal
-import subprocess
-import sys
 from collections.abc import Collection, Mapping
 from functools import cache
 
+from backends.child import answer
 from backends.errors import MissingLibraryError
-from backends.names import Library, first_line
+from backends.names import Library
 
 TIMEOUT_SECONDS = 60.0
 """Timeout in seconds for a library's start in a child: ten times the slowest start measured."""
@@ -40,9 +37,6 @@ else:
     print(json.dumps({"reason": ""}))
 """
 """Program of the child, which imports the library's first module and lists its devices."""
-
-_FATAL = re.compile(r"F\d{4} \S+ +\d+ \S+\] (.*)")
-"""The line that Google's logging writes before it ends the process."""
 
 
 def check_first(library: Library) -> None:
@@ -91,37 +85,15 @@ def cause(library: Library, reason: str) -> list[str]:
 def started_without(library: Library, variables: Collection[str]) -> str:
     """Start the library in a child without some variables; return why it fails, or ""."""
     environment = {k: v for k, v in os.environ.items() if k not in variables}
-    environment["PYTHONPATH"] = os.pathsep.join(path or os.curdir for path in sys.path)
     return _started(library.module, frozenset(environment.items()))
 
 
 @cache
 def _started(module: str, environment: Collection[tuple[str, str]]) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 (the code is ours)
-            [sys.executable, "-c", _CODE, module],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=TIMEOUT_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return f"it had not started after {TIMEOUT_SECONDS:g} s"
-    except OSError as error:
-        return f"no process could be started: {first_line(error)}"
-    if done.returncode == 0:
-        return str(json.loads(done.stdout.splitlines()[-1])["reason"])
-    lines = done.stderr.strip().splitlines()
-    if fatal := next(filter(None, map(_FATAL.match, lines)), None):
-        return str(fatal[1])
-    return f"its process ended with {_ended(done.returncode)}"
-
-
-def _ended(code: int) -> str:
-    return f"status {code}" if code > 0 else signal.Signals(-code).name
+    told = answer(
+        _CODE, module, environment=dict(environment), seconds=TIMEOUT_SECONDS, does="started"
+    )
+    return told if isinstance(told, str) else str(told["reason"])
 
 
 def _set_here(patterns: Collection[str]) -> Mapping[str, str]:

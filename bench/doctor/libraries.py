@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from backends.catalogue import devices, open_backend
+from backends.child import answer
 from backends.names import Library, Name, libraries
 from backends.synthetic import generate
 from bench.doctor.finding import Finding
@@ -50,33 +48,7 @@ def _cause(library: Library) -> str:
 def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | str:
     """Run `tell` in a process of its own; return what it prints, or why it failed."""
     code = f"from bench.doctor.libraries import tell; tell({library.name!r})"
-    try:
-        done = subprocess.run(  # noqa: S603 (the code is ours)
-            [sys.executable, "-c", code],
-            cwd=Path(__file__).parents[2],
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=LIBRARY_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return f"did not take a step in {LIBRARY_SECONDS:g} s"
-    if done.returncode == 0:
-        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return told
-    return _reason(done.stderr, done.returncode)
-
-
-def _reason(output: str, status: int) -> str:
-    """Return the line of a failed process that says why it failed."""
-    if status < 0:  # what it printed is a stack of calls, after its first line
-        ended = f"its process was ended by {signal.Signals(-status).name}"
-        first = next(filter(None, map(str.strip, output.splitlines())), "")
-        return f"{ended} ({first})" if first else ended
-    lines = output.strip().splitlines()
-    return lines[-1].strip() if lines else f"its process ended with exit code {status}"
+    return answer(code, environment=environment, seconds=LIBRARY_SECONDS, does="taken a step")
 
 
 def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from bench.show.console import Columns
 from bench.show.formats import markdown_text
 from bench.show.text import byte_count, percent, plural, seconds
 
-HEADINGS = "backend", "memory", "set-up", "a step", "total (90 %)", "pays\nfrom", "of\nbw"
+HEADINGS = "backend", "memory", "setup", "a step", "total (90 %)", "pays\nfrom", "of\nbw"
 
 INTERRUPTED = "Interrupted: this is the answer from what had been measured by then."
 

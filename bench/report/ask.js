@@ -38,7 +38,7 @@ function calculate() {
   ANSWER = { found: null, request: null };
   element("candidates").closest(".scroll").hidden = true;
   if (!form.shape.value) {
-    say("No total can be predicted: there are no set-up times of this machine.", ["On this machine, run: descentbench run"]);
+    say("No total can be predicted: there are no setup times of this machine.", ["On this machine, run: descentbench run"]);
     return drawTotals();
   }
   const request = readRequest(form);
@@ -86,7 +86,7 @@ function candidates(found, { source, features, dtype, loopOnly }) {
   }));
   const [plainest] = modelsOf(source, shapeKey({ features, dtype }));
   element("candidates").caption.textContent = `All backends for this request. “Pays from” is the number of iterations from which a backend takes less time in all than ${plainest.backend}.`;
-  fillTable(element("candidates"), ["backend", "memory", "set-up", "a step", "total (90 %)", "pays from"], rows);
+  fillTable(element("candidates"), ["backend", "memory", "setup", "a step", "total (90 %)", "pays from"], rows);
   lines.forEach((l, i) => element("candidates").tBodies[0].rows[i].cells[0].prepend(swatch(look(l.backend))));
   element("candidates").closest(".scroll").hidden = false;
 }

@@ -87,7 +87,7 @@ const FIGURES = {
     of(source) {
       const rows = Number(element("cost-rows").value);
       const results = shown(source).filter((r) => r.rows === rows && r.first_call_s !== null);
-      if (!results.length) return `No set-up times at ${count(rows)} rows. On this machine, run: descentbench run ${rows ? `--rows ${rows} ${options(chosenShape()).replace(/--rows \S+ /g, "")}` : options(chosenShape())}`;
+      if (!results.length) return `No setup times at ${count(rows)} rows. On this machine, run: descentbench run ${rows ? `--rows ${rows} ${options(chosenShape()).replace(/--rows \S+ /g, "")}` : options(chosenShape())}`;
       const steps = Number(element("cost-iterations").value);
       const parts = [
         ["import", (r) => r.import_s ?? 0, "#3F97CF", "hatch-dots"],
@@ -113,10 +113,10 @@ const FIGURES = {
       const whole = element("convergence-setup").checked;
       const curve = DATA.curves.find((c) => c.rows === rows && shapeKey(c) === chosenShape());
       const results = curve ? shown(source).filter((r) => r.rows === rows && (!whole || r.first_call_s !== null)) : [];
-      if (!results.length) return `No ${whole ? "set-up times" : "results"} at ${count(rows)} rows. On this machine, run: descentbench run ${options(chosenShape())}`;
+      if (!results.length) return `No ${whole ? "setup times" : "results"} at ${count(rows)} rows. On this machine, run: descentbench run ${options(chosenShape())}`;
       const offset = (r) => (whole ? (r.import_s ?? 0) + r.place_s + r.first_call_s - r.step_s.median : 0);
       const last = curve.steps.at(-1);
-      // With nearly all of the time in the set-up, a curve would be a vertical line.
+      // With nearly all of the time in the setup, a curve would be a vertical line.
       const flat = results.filter((r) => last * r.step_s.median < 0.2 * offset(r));
       const first = curve.steps.findIndex((k) => k > 0);
       return { flat, lines: results.filter((r) => !flat.includes(r)).map((r) => ({ r, points: curve.steps.slice(first).map((k, i) => ({ x: offset(r) + k * r.step_s.median, y: curve.gap[i + first], k })) })), last };
@@ -129,7 +129,7 @@ const FIGURES = {
     chart: ({ lines, last, flat }) => ({
       series: lines.map(({ r, points }) => ({ backend: r.backend, marks: false, points: points.map((p) => ({ ...p, says: `${r.backend}, step ${count(p.k)}: ${p.y.toExponential(1)} above the minimum after ${seconds(p.x)}` })) })),
       table: [["backend", `time for ${plural(last, "step")}`], lines.map(({ r, points }) => [r.backend, seconds(points.at(-1).x)])],
-      remark: flat.length ? `Not drawn, because the set-up takes nearly all of the time: ${flat.map((r) => r.backend).join(", ")}.` : "",
+      remark: flat.length ? `Not drawn, because the setup takes nearly all of the time: ${flat.map((r) => r.backend).join(", ")}.` : "",
     }),
   },
 

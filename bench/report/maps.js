@@ -5,7 +5,7 @@
 const MAP_DRAWS = 200; // of the model's draws: enough to see where two cannot be told apart
 const MAP_ROWS = Array.from({ length: 22 }, (_, i) => 10 ** (2 + i / 3));
 const MAP_ITERATIONS = Array.from({ length: 13 }, (_, i) => Math.round(10 ** (i / 2)));
-const MEASURE = () => `No cost model for ${shapeName(parseShape(chosenShape()))}: it needs set-up times of two backends or more. On this machine, run: descentbench run ${options(chosenShape())}`;
+const MEASURE = () => `No cost model for ${shapeName(parseShape(chosenShape()))}: it needs setup times of two backends or more. On this machine, run: descentbench run ${options(chosenShape())}`;
 
 function modelsOf(source, wanted) {
   const found = DATA.sources[source].models.find((m) => shapeKey(m) === wanted);
@@ -158,7 +158,7 @@ FIGURES.gpu = {
   chart: ({ points, other, largest }) => ({
     series: [{ style: { colour: "#0072B2", mark: "square", dash: "" }, points: points.map(({ n, k }) => ({ x: n, y: k, says: `${rough(n)} rows: the GPU pays from ${plural(Number(rough(k).replace(/,/g, "")), "iteration")} on` })) }],
     guides: [{ at: largest, text: "measured up to here", dash: "2 3", strong: true }],
-    remark: `${points.length ? "Above the line the GPU takes less time in all, transfer and set-up included; below it the CPU does. Without a point, the GPU never pays." : "The GPU pays at no number of iterations."}${other ? ` The CPU is another machine's: ${other}.` : ""}`,
+    remark: `${points.length ? "Above the line the GPU takes less time in all, transfer and setup included; below it the CPU does. Without a point, the GPU never pays." : "The GPU pays at no number of iterations."}${other ? ` The CPU is another machine's: ${other}.` : ""}`,
     table: [["rows", "GPU pays from"], points.map(({ n, k }) => [rough(n), rough(k)])],
   }),
 };

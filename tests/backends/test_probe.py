@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starts]:
     names.register(library)
     yield lambda: len(notes.read_text().splitlines()) if notes.exists() else 0
     names.unregister("fragile")
-    probe.sys.modules.pop("fragile", None)
+    sys.modules.pop("fragile", None)
     os.environ.pop(probe.PASSED, None)
 
 
@@ -123,7 +124,7 @@ def test_without_variables_a_library_starts_in_this_process_alone(starts: Starts
 def test_an_abort_ends_a_child(starts: Starts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAGILE_MODE", "abort")
     assert reason() == (
-        "fragile does not start with FRAGILE_MODE=abort (its process ended with SIGABRT); "
+        "fragile does not start with FRAGILE_MODE=abort (its process was ended by SIGABRT); "
         "unset FRAGILE_MODE, or correct it"
     )
 
@@ -182,7 +183,7 @@ def test_a_setting_that_is_good_is_tried_once_for_all_processes(
     monkeypatch.setenv("FRAGILE_MODE", "gentle")
     open_backend("fragile")
     assert starts() == 2  # a child, and here
-    probe.sys.modules.pop("fragile")
+    sys.modules.pop("fragile")
     probe._started.cache_clear()  # another process inherits the environment
     open_backend("fragile")
     assert starts() == 3

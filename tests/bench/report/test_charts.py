@@ -149,7 +149,7 @@ def test_no_curve_of_convergence_is_a_vertical_line(watched: Watched) -> None:
     lines = page.evaluate(widths)
     note = grid(watched, "convergence").inner_text()
     assert all(width > 5 for width in lines)
-    assert "Not drawn, because the set-up takes nearly all of the time" in note
+    assert "Not drawn, because the setup takes nearly all of the time" in note
 
 
 def test_without_a_gpu_there_is_a_line_and_no_frame(browser: Browser, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_machine_without_set_up_says_what_to_run(browser: Browser, tmp_path: P
     bare = sources([Saved(Path("x.json"), record(sizes=sizes, tasks=only))])
     write(tmp_path / "bare.html", bare)
     page = Watched(browser, tmp_path / "bare.html").page
-    assert "there are no set-up times of this machine" in page.inner_text("#answer")
+    assert "there are no setup times of this machine" in page.inner_text("#answer")
     assert "descentbench run" in page.inner_text("#remarks")
     for select in page.locator("select:visible").all():
         assert select.locator("option").count() >= 1

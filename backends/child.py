@@ -1,0 +1,72 @@
+"""Run a short program in a child process, and return its answer or why it gave none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_FATAL = re.compile(r"F\d{4} \S+ +\d+ \S+\] (.*)")
+"""The line that Google's logging writes before it ends the process."""
+
+
+def answer(
+    code: str, *arguments: str, environment: Mapping[str, str], seconds: float, does: str
+) -> dict[str, Any] | str:
+    """Run Python code in a child process; the last line that it prints is a JSON object.
+
+    Parameters
+    ----------
+    code : str
+    *arguments : str
+        The child's ``sys.argv[1:]``.
+    environment : mapping
+        The child's environment variables; it finds modules where this process does.
+    seconds : float
+        Timeout in seconds.
+    does : str
+        What the child does, in the past perfect: ``"started"`` gives "it had not started after
+        60 s".
+
+    Returns
+    -------
+    dict or str
+        The JSON object, or one line that says why there is none.
+    """
+    folders = [folder or os.curdir for folder in sys.path]
+    path = os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), *folders)))
+    try:
+        done = subprocess.run(  # noqa: S603 (the code is ours)
+            [sys.executable, "-c", code, *arguments],
+            env={**environment, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired:
+        return f"it had not {does} after {seconds:g} s"
+    except OSError as error:
+        return f"no process could be started: {str(error).splitlines()[0]}"
+    if done.returncode == 0:
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+    return _reason(done.stderr, done.returncode)
+
+
+def _reason(output: str, status: int) -> str:
+    """Return the line of a failed process that says why it failed."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if fatal := next(filter(None, map(_FATAL.match, lines)), None):
+        return str(fatal[1])
+    if status < 0:  # the output is a stack of calls, after its first line
+        ended = f"its process was ended by {signal.Signals(-status).name}"
+        return f"{ended} ({lines[0]})" if lines else ended
+    return lines[-1] if lines else f"its process ended with exit code {status}"
