@@ -88,6 +88,7 @@ def test_read(benchmark: BenchmarkFixture, baseline: Case, sampling: Sampling) -
         "kind": "read",
         **counted,
         "bytes": reader.nbytes,
+        "read_by": reader.way,
         "waiting": waiting.share(),
     }
     reader.close()

@@ -1,25 +1,13 @@
 """The baseline of a step: the speed at which this machine reads as many bytes as a step.
 
-Every thread reads its own slice with a NumPy reduction, which uses wide loads and releases the
-interpreter's lock. The fastest reduction depends on the machine and the size, so a `Reader`
-tries a few reductions and uses the fastest.
+Every thread reads its own slice, without holding the interpreter's lock. The fastest way of
+reading depends on the machine and the size, so a `Reader` tries several ways and uses the
+fastest: loops compiled by Numba that prefetch from one, two and four places, and reductions of
+NumPy. Without Numba only the reductions are left, and the record says so.
 
 A call reads for as long as a round of steps takes. A single pass includes the time of waking
 the threads and refilling the caches, so its speed is no bound for consecutive steps. One pass
 over 80 MB read 29–35 GB/s; twelve passes, and the steps of a descent, read 40–56 GB/s.
-
-The table gives GB/s on two cores of an AMD EPYC 9004 with 32 MB of third-level cache:
-medians of 25 interleaved rounds, beside the descent of one float32 feature
-(`numba:parallel`).
-
-======== ==== ===== ===== ===== ===== ====== ====== ======
-..       8 MB 32 MB 48 MB 64 MB 80 MB 100 MB 132 MB 280 MB
-======== ==== ===== ===== ===== ===== ====== ====== ======
-sums      118    65    48    43    42     42     40     34
-largest   161    80    53    45    45     42     37     33
-dots      154    82    54    46    44     42     39     33
-descent   140    71    50    47    42     42     39     34
-======== ==== ===== ===== ===== ===== ====== ====== ======
 """
 
 from __future__ import annotations
@@ -28,20 +16,29 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backends import catalogue
+from backends.errors import MissingLibraryError
+from backends.names import libraries
 from backends.problem import Problem
 from bench.host.waiting import warm_up
 from bench.results.case import SMALLEST_BYTES
 
 TRIALS, FEWER_TRIALS = 5, 2
-"""Trials of each reduction for data in a cache, and for data in memory.
+"""Largest number of trials of a way for data in a cache, and for data in memory.
 
-Data in memory take longer to read, and all reductions read memory at nearly one speed.
+Data in memory take longer to read, and all ways read memory at nearly one speed.
 """
+
+HOPELESS = 0.75
+"""A way gets no second trial if its first was slower than this fraction of the fastest first
+trial."""
 
 _ROUND_BYTES = 1 << 30
 """Smallest number of bytes that a call reads: about as long as a round of steps."""
@@ -56,6 +53,17 @@ IN_PLACE_BYTES = 1 << 28
 buffer."""
 
 Values = NDArray[np.generic]
+
+
+class Part(Protocol):
+    """A thread's share of the work."""
+
+    def __call__(self) -> None:
+        """Read the values."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return the number of bytes that a call reads."""
 
 
 @dataclass(frozen=True)
@@ -104,26 +112,97 @@ def dots(values: Values, passes: int) -> Reduction:
     return Reduction.of(np.vecdot, *halves, passes=passes)
 
 
-WAYS = (sums, largest, dots)
+@dataclass(frozen=True)
+class Compiled:
+    """A thread's share of the work: a compiled loop that prefetches from several places."""
+
+    values: Values
+    places: int
+    passes: int
+
+    def __call__(self) -> None:
+        """Read the values."""
+        from backends.numba.read import sum_of
+
+        sum_of(self.values, self.places, self.passes)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the number of bytes that a call reads."""
+        from backends.numba.read import values_read
+
+        return self.passes * self.values.itemsize * values_read(len(self.values), self.places)
+
+    @classmethod
+    def of(cls, places: int, values: Values, passes: int) -> Compiled:
+        """Return the loop over the values, as integers."""
+        return cls(values.view(np.int32), places, passes)
+
+
+Way = Callable[[Values, int], Part]
+"""``way(values, passes)`` returns the work of a thread that reads the values `passes` times."""
+
+REDUCTIONS: dict[str, Way] = {
+    "NumPy, integer sums": sums,
+    "NumPy, largest byte": largest,
+    "NumPy, dot products": dots,
+}
+
+
+@cache
+def compiled() -> dict[str, Way]:
+    """Return the compiled loops by name; none if Numba cannot be used here."""
+    try:
+        module = catalogue.load(libraries()["numba"], "backends.numba.read")
+    except MissingLibraryError:
+        return {}
+    for places in module.PLACES:
+        module.sum_of(np.empty(0, np.int32), places, 1)  # compiles, or loads compiled code
+    return {
+        f"compiled, {places} place{'s' * (places > 1)}": partial(Compiled.of, places)
+        for places in module.PLACES
+    }
+
+
+def ways(nbytes: int) -> dict[str, Way]:
+    """Return the ways of reading by name.
+
+    Below `SMALLEST_BYTES` no share of the read is reported, so nothing is compiled.
+    """
+    return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 
 
 class Reader:
-    """Reads arrays with `threads` threads and the fastest of the `WAYS`.
+    """Reads arrays with `threads` threads in the fastest of several ways.
 
     Attributes
     ----------
     passes : int
         Number of passes over all arrays in a call.
+    way : str
+        Name of the fastest way.
     """
 
     def __init__(self, arrays: Sequence[Values], threads: int, passes: int = 1) -> None:
         self.passes = passes
         self._pool = ThreadPoolExecutor(threads)
         parts = list(zip(*(_split(values, threads) for values in arrays), strict=True))
-        ways = [[[way(v, passes) for v in part] for part in parts] for way in WAYS]
-        trials = TRIALS if passes > 1 else FEWER_TRIALS
-        rates = np.array([[self._try(way) for way in ways] for _ in range(trials)])
-        self._way = ways[rates.max(axis=0).argmax()]
+        work = {
+            name: [[way(v, passes) for v in part] for part in parts]
+            for name, way in ways(sum(values.nbytes for values in arrays)).items()
+        }
+        self.way = self._fastest(work, TRIALS if passes > 1 else FEWER_TRIALS)
+        self._work = work[self.way]
+
+    def _fastest(self, work: dict[str, list[list[Part]]], trials: int) -> str:
+        """Return the name of the way with the fastest trial."""
+        rates = {name: self._try(parts) for name, parts in work.items()}
+        first = max(rates.values())
+        tried = [name for name, rate in rates.items() if rate >= HOPELESS * first]
+        for _ in range(trials - 1):
+            for name in tried:
+                rates[name] = max(rates[name], self._try(work[name]))
+        return max(rates, key=lambda name: rates[name])
 
     @classmethod
     def of_bytes(cls, nbytes: int, threads: int) -> Reader:
@@ -148,26 +227,26 @@ class Reader:
     @property
     def nbytes(self) -> int:
         """Return the number of bytes that a pass reads."""
-        return _nbytes(self._way) // self.passes
+        return _nbytes(self._work) // self.passes
 
-    def _try(self, way: list[list[Reduction]]) -> float:
-        """Return the bytes per second that one reduction reads."""
+    def _try(self, work: list[list[Part]]) -> float:
+        """Return the bytes per second that the threads read."""
         began = time.perf_counter()
-        self._read(way)
-        return _nbytes(way) / (time.perf_counter() - began)
+        self._read(work)
+        return _nbytes(work) / (time.perf_counter() - began)
 
-    def _read(self, way: list[list[Reduction]]) -> None:
-        for _ in self._pool.map(self._read_part, way):
+    def _read(self, work: list[list[Part]]) -> None:
+        for _ in self._pool.map(self._read_share, work):
             pass
 
     @staticmethod
-    def _read_part(part: list[Reduction]) -> None:
-        for reduction in part:
-            reduction()
+    def _read_share(parts: list[Part]) -> None:
+        for part in parts:
+            part()
 
     def __call__(self) -> None:
         """Read all arrays `passes` times."""
-        self._read(self._way)
+        self._read(self._work)
 
     def bytes_per_s(self) -> float:
         """Read all arrays `passes` times and return the bytes per second.
@@ -176,15 +255,15 @@ class Reader:
         still spin on the processors.
         """
         warm_up(self)
-        return self._try(self._way)
+        return self._try(self._work)
 
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown()
 
 
-def _nbytes(way: list[list[Reduction]]) -> int:
-    return sum(reduction.nbytes for part in way for reduction in part)
+def _nbytes(work: list[list[Part]]) -> int:
+    return sum(part.nbytes for parts in work for part in parts)
 
 
 def _split(values: Values, threads: int) -> list[Values]:

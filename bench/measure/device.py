@@ -37,6 +37,8 @@ class DeviceReader:
         Number of bytes that each way reads at a time.
     """
 
+    way = "on the device"
+
     def __init__(self, ways: Sequence[Way], nbytes: int) -> None:
         self.nbytes = nbytes
         self.passes = max(1, _CALL_BYTES // nbytes)

@@ -180,3 +180,4 @@ def time_steps(
     if reader:
         reader.close()
         benchmark.extra_info["read_bytes_per_s"] = read_rates  # before the first rounds
+        benchmark.extra_info["read_by"] = reader.way

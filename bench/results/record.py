@@ -34,6 +34,7 @@ MEASUREMENT = {
         Optional("place_again_s"): (float, None),
         Optional("waiting"): (float, None),
         Optional("read_bytes_per_s"): [Positive],
+        Optional("read_by"): str,
     },
 }
 

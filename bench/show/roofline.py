@@ -7,7 +7,7 @@ bound. A kernel in C shows the speed of plain hand-written code.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from statistics import median
+from statistics import median, mode
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -63,6 +63,8 @@ class Limit:
         Throughput of the C kernel as a share of the read's.
     failure : str
         Reason if the C kernel failed, else "".
+    read_by : str
+        The way of reading, such as ``compiled, 2 places``; "" in older records.
     """
 
     rows: int
@@ -74,6 +76,7 @@ class Limit:
     native_fraction: float | None
     failure: str
     loss: str = SQUARED
+    read_by: str = ""
 
     @property
     def bounds(self) -> bool:
@@ -92,7 +95,7 @@ class Limit:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields of ``run --limit --json``."""
-        return asdict(self) | {"failure": self.failure or None}
+        return asdict(self) | {"failure": self.failure or None, "read_by": self.read_by or None}
 
 
 def limits(record: Record) -> list[Limit]:
@@ -131,6 +134,7 @@ def _host(record: Record, data: Data) -> Limit:
         if m.row == str(read)
         for s in m.seconds_per_step
     ]
+    ways = [m.info["read_by"] for m in found if m.row == str(read) and "read_by" in m.info]
     steps = [s for m in found if m.row == str(native) for s in m.seconds_per_step]
     failures = [task.failures.get(str(native), "") for task in record.tasks.values()]
     failure = next(filter(None, failures), "")
@@ -143,6 +147,7 @@ def _host(record: Record, data: Data) -> Limit:
         native_fraction=read_fraction(record, native) if right else None,
         failure=failure,
         loss=data[3],
+        read_by=mode(ways) if ways else "",
     )
 
 
@@ -165,6 +170,10 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
         str(Case(NATIVE, *limit.data)): limit.failure for limit in limits if limit.failure
     }
     notes = [Text(f"failed: {row}: {reason}", "red") for row, reason in failed.items()]
+    if ways := dict.fromkeys(
+        limit.read_by for limit in limits if limit.bounds and limit.read_by
+    ):
+        notes.append(Text(f"plain read: {'; '.join(ways)}", "dim"))
     if all(limit.device == "cpu" for limit in limits):
         notes.append(Text("GPU: not measured", "dim"))
     return Group(*parts, *notes)

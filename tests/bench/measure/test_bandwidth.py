@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
+from backends import catalogue
+from backends.errors import MissingLibraryError
 from backends.synthetic import generate
 from bench.measure import bandwidth
-from bench.measure.bandwidth import WAYS, Reader, _split, dots, largest, sums
+from bench.measure.bandwidth import REDUCTIONS, Reader, Way, _split, dots, largest, sums, ways
+from bench.results.case import SMALLEST_BYTES
 
 PAIR = 2 << 11
 """Words in a chunk of both halves."""
@@ -28,6 +33,39 @@ def test_every_way_reads_every_word_once_a_pass(length: int) -> None:
         totals = work.results.reshape(passes, -1).sum(axis=1)
         assert totals.tolist() == [expected] * passes
         assert work.nbytes == 8 * passes * of
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 1000, 100_003])
+def test_a_compiled_loop_reads_every_value_of_whole_vectors(length: int) -> None:
+    read = pytest.importorskip("backends.numba.read")
+    values = np.arange(length, dtype=np.int32) % 1000
+    for places in read.PLACES:
+        count = read.values_read(length, places)
+        assert length - 64 * places < count <= length
+        assert read.sum_of(values, places, 3) == 3 * values[:count].sum()
+        work = bandwidth.compiled()[f"compiled, {places} place{'s' * (places > 1)}"]
+        part = work(values.view(np.float32), 3)
+        part()
+        assert part.nbytes == 3 * 4 * count
+
+
+def test_much_is_read_by_compiled_loops_and_little_by_numpy() -> None:
+    pytest.importorskip("numba")
+    assert set(ways(SMALLEST_BYTES)) == {*REDUCTIONS, *bandwidth.compiled()}
+    assert len(bandwidth.compiled()) == 3
+    assert ways(SMALLEST_BYTES - 1) == REDUCTIONS
+
+
+def test_without_numba_numpy_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> None:
+        raise MissingLibraryError("numba is not installed")
+
+    monkeypatch.setattr(catalogue, "load", missing)
+    bandwidth.compiled.cache_clear()
+    reader = Reader.of_bytes(2 * SMALLEST_BYTES, 1)
+    reader.close()
+    bandwidth.compiled.cache_clear()
+    assert reader.way in REDUCTIONS
 
 
 def test_the_dots_walk_both_halves_side_by_side() -> None:
@@ -58,8 +96,7 @@ def test_a_reader_of_much_reads_the_data_themselves(
     monkeypatch.setattr(bandwidth, "IN_PLACE_BYTES", problem.bytes_per_step)
     reader = Reader.of(problem, 2)
     assert 0 < reader.bytes_per_s() < 1e13
-    parts = [v for part in reader._way for reduction in part for v in reduction.values]
-    for v in parts:
+    for v in arrays(reader):
         assert np.shares_memory(v, problem.x) or np.shares_memory(v, problem.y) or not v.size
     reader.close()
     for way in (sums, largest):  # all of it but the last half word; dots leave more out
@@ -69,16 +106,46 @@ def test_a_reader_of_much_reads_the_data_themselves(
         assert problem.bytes_per_step - 8 <= sum(read) <= problem.bytes_per_step
     monkeypatch.setattr(bandwidth, "IN_PLACE_BYTES", problem.bytes_per_step + 1)
     reader = Reader.of(problem, 1)
-    assert not any(np.shares_memory(v, problem.x) for v in reader._way[0][0].values)
+    assert not any(np.shares_memory(v, problem.x) for v in arrays(reader))
     reader.close()
 
 
+def arrays(reader: Reader) -> list[np.ndarray]:
+    """Return all arrays that a reader reads."""
+    values = [part.values for share in reader._work for part in share]
+    return [v for v in values if isinstance(v, np.ndarray)] + [
+        v for several in values if isinstance(several, tuple) for v in several
+    ]
+
+
 def test_a_reader_takes_the_way_that_was_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
-    for fastest in range(len(WAYS)):
-        rates = iter([float(k % len(WAYS) == fastest) for k in range(100)])
-        monkeypatch.setattr(Reader, "_try", lambda self, way, rates=rates: next(rates))
-        reader = Reader.of_bytes(1_000_000, 1)
-        ((work,),), expected = reader._way, WAYS[fastest](np.ones(125_000), 1)
+    nbytes = 2 * SMALLEST_BYTES
+    known: dict[str, Way] = ways(nbytes)
+    for fastest in known:
+        # Every way is tried once, and the fastest four times more.
+        tried = itertools.chain([float(name == fastest) for name in known], itertools.repeat(1))
+        monkeypatch.setattr(Reader, "_try", lambda self, work, rates=tried: next(rates))
+        reader = Reader.of_bytes(nbytes, 1)
         reader.close()
-        assert work.reduce == expected.reduce
-        assert [v.shape[1:] for v in work.values] == [v.shape[1:] for v in expected.values]
+        assert reader.way == fastest
+        (part,), expected = reader._work[0], known[fastest](np.ones(nbytes // 8), 1)
+        assert type(part) is type(expected)
+        assert getattr(part, "reduce", None) == getattr(expected, "reduce", None)
+        assert getattr(part, "places", None) == getattr(expected, "places", None)
+
+
+def test_a_way_that_is_slow_at_first_gets_no_second_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates = dict.fromkeys(ways(SMALLEST_BYTES), 1.0)
+    slow, middle, *_ = rates
+    rates |= {slow: 0.7, middle: 0.8}
+    names, tried = list(rates), []
+
+    def take(self: Reader, work: object) -> float:
+        tried.append(name := names[len(tried)] if len(tried) < len(names) else "again")
+        return rates.get(name, 0.5)
+
+    monkeypatch.setattr(Reader, "_try", take)
+    Reader.of_bytes(SMALLEST_BYTES, 1).close()
+    assert len(tried) == len(names) + (bandwidth.TRIALS - 1) * (len(names) - 1)

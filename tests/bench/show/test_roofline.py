@@ -92,7 +92,25 @@ def test_the_kernel_is_held_against_the_read_of_its_process() -> None:
         "native_fraction": 0.5,
         "failure": None,
         "loss": "squared_error",
+        "read_by": None,
     }
+
+
+def test_the_table_names_the_ways_of_reading() -> None:
+    def by(way: str, size: str = BIG) -> Measurement:
+        return replace(read(1.0, size=size), info={"bytes": STEP_BYTES, "read_by": way})
+
+    big, other = by("compiled, 2 places"), by("NumPy, dot products", "2000000x1/float32")
+    few = by("NumPy, largest byte", "100x1/float32")
+    rows = [f"numpy/{m.row.partition('/')[2]}" for m in (big, other, few)]
+    found = limits(record(rows, outcome(big, other, few)))
+    assert [limit.read_by for limit in found] == [
+        "NumPy, largest byte",
+        "compiled, 2 places",
+        "NumPy, dot products",
+    ]
+    table = lines([], found)
+    assert "plain read: compiled, 2 places; NumPy, dot products" in table
 
 
 def test_a_kernel_that_was_wrong_once_has_no_time() -> None:

@@ -1,0 +1,78 @@
+"""A loop that only reads: the fastest possible pass over data, as a baseline for the steps."""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from backends.numba.cache import Known
+from backends.numba.emit import LINE_BYTES, call, each_item, item_of
+from backends.numba.vectors import lanes_of, load, plus, prefetch, repeat, spaced, zero_vector
+
+VECTOR_BYTES = 256
+"""Bytes read from a place at a time: a long vector acts as an unrolled loop."""
+
+AHEAD_LINES = 32
+"""Prefetch distance in cache lines, as in the loops for one feature."""
+
+
+@intrinsic
+def add_integers(_, a, b):
+    """Return the sums of two integer vectors, or of two tuples of vectors."""
+    return each_item([a, b], item_of(b), lambda _, builder, x, y: builder.add(x, y))
+
+
+@intrinsic
+def sum_integers(_, vectors):
+    """Return the sum of all lanes of a tuple of integer vectors."""
+
+    def generate(context, builder, signature, arguments):
+        total, *others = cgutils.unpack_tuple(builder, arguments[0])
+        for vector in others:
+            total = builder.add(total, vector)
+        name = f"llvm.vector.reduce.add.v{total.type.count}{total.type.element.intrinsic_name}"
+        return call(builder, name, [total], total.type.element)
+
+    return vectors.dtype.dtype(vectors), generate
+
+
+@njit(cache=True, nogil=True)
+def _sum_of(way, values, passes):
+    """Sum int32 values `passes` times, from `way.places` places side by side."""
+    none = zero_vector(values, VECTOR_BYTES)
+    lanes, sums = lanes_of(none), repeat(none, way.places)
+    ahead = AHEAD_LINES * LINE_BYTES // values.itemsize
+    apart = len(values) // (way.places * lanes) * lanes
+    for _ in range(passes):
+        for i in range(0, apart, lanes):
+            at = spaced(i, apart, way.places, 1)
+            prefetch(values, plus(at, ahead), none, False)
+            sums = add_integers(sums, load(values, at, none, None))
+    return sum_integers(sums)
+
+
+_WAYS = {places: Known(f"read {places}", places=places) for places in (1, 2, 4)}
+
+PLACES = tuple(_WAYS)
+"""Numbers of places from which `sum_of` can read."""
+
+
+def sum_of(values: NDArray[Any], places: int, passes: int) -> int:
+    """Read int32 values, prefetching, from `places` places at a time; return their sum.
+
+    The last values that fill no vector at every place are left out; see `values_read`.
+    The interpreter's lock is released.
+    """
+    return int(_sum_of(_WAYS[places], values, passes))
+
+
+def values_read(count: int, places: int) -> int:
+    """Return how many of `count` int32 values `sum_of` reads."""
+    together = places * VECTOR_BYTES // 4
+    return count // together * together
