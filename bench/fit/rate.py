@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backends.errors import ProblemError
+from backends.errors import DescentbenchError, ProblemError
 from backends.losses import SQUARED_ERROR
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ ROUNDING = 1e-12
 smaller."""
 
 
-class DivergenceError(Exception):
+class DivergenceError(DescentbenchError):
     """The descent moves away from the minimum."""
 
 

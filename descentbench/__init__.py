@@ -1,0 +1,52 @@
+"""descentbench from Python: fit arrays, ask for a backend, read results.
+
+Importing this package loads NumPy and nothing else; a library is imported when one of its
+backends is opened. Nothing is printed: messages go to the logger "descentbench". Errors that a
+caller can correct are `DescentbenchError`, with a message of one line.
+
+>>> import descentbench
+>>> fitted = descentbench.fit([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], backend="numpy")
+>>> print(f"{fitted.w[0]:.3f}")
+2.000
+"""
+
+from backends import (
+    Backend,
+    BackendError,
+    Descent,
+    DescentbenchError,
+    DeviceError,
+    MissingLibraryError,
+    Problem,
+    ProblemError,
+    generate,
+    open_backend,
+)
+from backends.losses import Loss
+from bench.fit.rate import DivergenceError
+from descentbench.fitted import FitResult, read_model
+from descentbench.fitting import fit
+from descentbench.picking import PickResult, pick
+from descentbench.tables import backends, results
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Descent",
+    "DescentbenchError",
+    "DeviceError",
+    "DivergenceError",
+    "FitResult",
+    "Loss",
+    "MissingLibraryError",
+    "PickResult",
+    "Problem",
+    "ProblemError",
+    "backends",
+    "fit",
+    "generate",
+    "open_backend",
+    "pick",
+    "read_model",
+    "results",
+]

@@ -1,0 +1,184 @@
+"""Turn a caller's arrays and tables into NumPy arrays, without a copy where none is needed.
+
+NumPy arrays, buffers, and objects with ``__array__`` (pandas, polars, PyArrow, PyTorch, JAX)
+are read by NumPy. Objects that have only an Arrow or dataframe interface are read by PyArrow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from backends.errors import MissingLibraryError, ProblemError
+from backends.names import first_line
+from backends.problem import DTYPES
+
+Array = NDArray[np.floating[Any]]
+
+INTERFACES = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
+"""Methods by which a table hands its columns to PyArrow."""
+
+SHOWN = 4
+"""Number of column names in an error message."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Features as a NumPy array, (n,) or (n, d), and the columns' names if there are any."""
+
+    values: Array
+    names: tuple[str, ...] | None = None
+
+
+def features_of(x: object, dtype: DTypeLike | None = None) -> Matrix:
+    """Return the features of an array or a table.
+
+    Parameters
+    ----------
+    x : array or table
+        Numbers of shape (n,) or (n, d).
+    dtype : {"float32", "float64"}, optional
+        By default float32 and float64 stay as they are, and anything else becomes float64.
+
+    Raises
+    ------
+    ProblemError
+        The values are not numbers, or the shape is another one.
+    MissingLibraryError
+        The table can be read only by PyArrow, which is not installed.
+    """
+    values, names = _read("x", x)
+    return Matrix(_numbers("x", values, names, _dtype(dtype)), names)
+
+
+def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | None]:
+    """Return the target, (n,), and its name if it has one; the errors are `features_of`'s."""
+    values, names = _read("y", y)
+    values = _numbers("y", values, names, _dtype(dtype))
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise ProblemError(f"y must be one column, not of shape {values.shape}")
+    name = names[0] if names else getattr(y, "name", None)
+    return values, name if isinstance(name, str) and name else None
+
+
+def _dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
+    """Return the dtype that was asked for, or None."""
+    if dtype is None:
+        return None
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in DTYPES:
+        raise ProblemError(f"dtype must be float32 or float64, not {dtype!r}")
+    return np.dtype(name)
+
+
+def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Return the values of an array or a table, of any dtype, and the columns' names."""
+    if isinstance(table, np.ma.MaskedArray) and np.ma.is_masked(table):
+        raise ProblemError(f"{what} has masked values; fill them, or leave out their rows")
+    if not hasattr(table, "__array__") and any(hasattr(table, i) for i in INTERFACES):
+        table = _by_pyarrow(what, table)
+    if hasattr(table, "toarray"):  # a sparse matrix of SciPy
+        raise ProblemError(f"{what} is a sparse matrix; pass {what}.toarray() instead")
+    names = _names(table)
+    if names and len(names) == 1 and hasattr(table, "column_names"):
+        return np.asarray(table.column(0)), names  # a view; the whole table would be copied
+    try:
+        values = np.asarray(table)
+    except (TypeError, ValueError) as error:  # rows of unlike lengths, an array on a GPU
+        raise ProblemError(f"{what} cannot be read as an array: {error}") from None
+    if values.dtype.names:  # a structured array of NumPy
+        names = values.dtype.names
+        values = np.column_stack([values[name] for name in names])
+    return values, names
+
+
+def _names(table: Any) -> tuple[str, ...] | None:
+    """Return the names of a table's columns, or None if not all of them are text."""
+    for attribute in ("column_names", "columns"):
+        found = getattr(table, attribute, None)
+        if found is not None and not callable(found):
+            names = tuple(found)
+            return names if names and all(isinstance(name, str) for name in names) else None
+    return None
+
+
+def _by_pyarrow(what: str, table: Any) -> Any:
+    """Return a table or a column of PyArrow, made from the object's interface."""
+    try:
+        pa = importlib.import_module("pyarrow")
+    except ImportError:
+        kind = type(table).__name__
+        raise MissingLibraryError(
+            f"{what}, a {kind}, is read by PyArrow, which is not installed: pip install pyarrow"
+        ) from None
+    try:
+        if hasattr(table, "__arrow_c_stream__"):
+            try:
+                return pa.table(table)
+            except (TypeError, pa.ArrowInvalid):  # a stream of one column
+                return pa.chunked_array(table)
+        if hasattr(table, "__arrow_c_array__"):
+            return pa.array(table)
+        return importlib.import_module("pyarrow.interchange").from_dataframe(table)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+        raise ProblemError(f"{what} cannot be read by PyArrow: {first_line(error)}") from None
+
+
+def _numbers(
+    what: str, values: NDArray[Any], names: tuple[str, ...] | None, dtype: np.dtype[Any] | None
+) -> Array:
+    """Return the values as float32 or float64; a view if they have this dtype already."""
+    if values.ndim not in (1, 2):
+        raise ProblemError(f"{what} must be (n,) or (n, d), not of shape {values.shape}")
+    kept = values.dtype.name in DTYPES
+    to = dtype or (values.dtype if kept else np.dtype(np.float64))
+    if values.dtype.kind in "biuf":
+        return np.asarray(values, to)
+    if values.dtype.kind != "O":
+        raise ProblemError(f"{what} holds {values.dtype} values, which are not numbers")
+    return _converted(what, values, names, to)
+
+
+def _converted(
+    what: str, values: NDArray[Any], names: tuple[str, ...] | None, to: np.dtype[Any]
+) -> Array:
+    """Convert Python objects, such as those of a table with columns of several types."""
+    converted = np.empty(values.shape, to)
+    columns = values.reshape(len(values), -1)
+    for j, column in enumerate(columns.T):
+        name = f" {names[j]!r}" if names else f" {j + 1}" if values.ndim == 2 else ""
+        where = f"{what}, column{name}" if name else what
+        for i, value in enumerate(column):
+            if isinstance(value, str | bytes) or value is None:
+                raise ProblemError(
+                    f"{where}, row {i + 1} is {value!r}, which is not a number; "
+                    "leave it out or replace it"
+                )
+        try:
+            converted.reshape(columns.shape)[:, j] = column
+        except (TypeError, ValueError) as error:  # a missing value of pandas, a list
+            raise ProblemError(f"{where} holds a value that is not a number: {error}") from None
+    return converted
+
+
+def check_names(mine: tuple[str, ...] | None, given: tuple[str, ...] | None) -> None:
+    """Raise ProblemError if named columns are not those of the fit, in the fit's order."""
+    if mine is None or given is None or mine == given:
+        return
+    lacking = [name for name in mine if name not in given]
+    if lacking:
+        some = ", ".join(lacking[:SHOWN]) + (" …" if len(lacking) > SHOWN else "")
+        raise ProblemError(f"the table lacks columns of the fit: {some}")
+    raise ProblemError(
+        f"the table's columns are {', '.join(given[:SHOWN])}, but those of the fit "
+        f"are {', '.join(mine[:SHOWN])}; select them in the fit's order"
+    )

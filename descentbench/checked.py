@@ -1,0 +1,28 @@
+"""Checks of numbers that a caller passes."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+
+from backends.errors import ProblemError
+
+
+def whole(least: int = 1, most: float = math.inf, **numbers: object) -> None:
+    """Raise ProblemError unless each number is whole and from `least` to `most`; 1e9 is."""
+    for name, number in numbers.items():
+        if (
+            isinstance(number, Real)
+            and float(number).is_integer()
+            and least <= float(number) <= most
+        ):
+            continue
+        limits = f"of at least {least}" if most == math.inf else f"from {least} to {most:g}"
+        raise ProblemError(f"{name} must be a whole number {limits}, not {number!r}")
+
+
+def positive(**numbers: object) -> None:
+    """Raise ProblemError unless each number is finite and above 0."""
+    for name, number in numbers.items():
+        if not (isinstance(number, Real) and 0 < float(number) < math.inf):
+            raise ProblemError(f"{name} must be a finite number above 0, not {number!r}")

@@ -1,0 +1,137 @@
+"""Choose a backend without measuring: from stored measurements, or by a fixed rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backends.errors import BackendError
+from backends.losses import SQUARED_ERROR
+from backends.problem import DTYPES
+from descentbench.log import LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backends.losses import Loss
+    from bench.pick.recommend import Request
+    from bench.results.record import Record
+
+AUTO = "auto"
+"""Name that stands for the backend that `backend_for` chooses."""
+
+DIFFERENTIATING = ("jax:loop", "torch")
+"""Backends for a loss without a slope, in order of preference; the first one installed is
+used."""
+
+
+def backend_for(
+    rows: int, features: Sequence[int], steps: int, dtype: str, loss: Loss, store: Path
+) -> str:
+    """Return the backend that the stored measurements recommend, or else the default.
+
+    Nothing is measured and no library is imported. The log says which backend was chosen and
+    why.
+
+    Parameters
+    ----------
+    rows, steps : int
+    features : sequence of int
+        Numbers of features whose measurements may answer, the preferred one first.
+    dtype : {"float32", "float64"}
+    loss : Loss
+    store : Path
+        Folder of the results.
+    """
+    for count in dict.fromkeys(features):
+        if found := _recommended(rows, count, steps, dtype, loss, store):
+            LOG.info("backend auto: %s, from the measurements in %s", found, store)
+            return found
+    chosen = default_backend(features[0], steps, loss)
+    LOG.info(
+        "backend auto: %s, the default, because %s has no measurements of %d features, %s and "
+        "%s on this machine (descentbench.pick makes some)",
+        *(chosen, store, features[0], dtype, loss.name),
+    )
+    return chosen
+
+
+def default_backend(features: int, steps: int, loss: Loss) -> str:
+    """Return the default backend, which needs NumPy only where that is possible.
+
+    - Squared error: ``numpy:gram`` if there are at least as many steps as features, because
+      its one pass costs as much as one step for every two features; else ``numpy:blocked``.
+    - Other losses with a slope: ``numpy:blocked``.
+    - Losses without a slope: ``jax:loop``, or ``torch`` if JAX is not installed.
+
+    Raises
+    ------
+    BackendError
+        The loss has no slope, and no library that differentiates is installed.
+    """
+    if loss == SQUARED_ERROR:
+        return "numpy:gram" if features <= steps else "numpy:blocked"
+    if loss.slope is not None:
+        return "numpy:blocked"
+    from importlib.util import find_spec
+
+    from backends.names import Name, libraries
+
+    for name in DIFFERENTIATING:
+        if find_spec(libraries()[Name.parse(name).library].imports):
+            return name
+    raise BackendError(
+        f"{loss.name} has no slope, and neither jax nor torch, which differentiate its value, "
+        "is installed: give the loss a slope, or pip install jax"
+    )
+
+
+def _recommended(
+    rows: int, features: int, steps: int, dtype: str, loss: Loss, store: Path
+) -> str | None:
+    """Return the backend that `pick` would recommend from the store alone, or None."""
+    if dtype not in DTYPES or not any(store.glob("*.json")):
+        return None
+    from bench.host.limits import available_bytes
+    from bench.host.machine import describe
+    from bench.measure.version import code_version
+    from bench.pick.known import Setting, know
+    from bench.pick.observations import alike
+    from bench.pick.recommend import Request, recommend
+    from descentbench.picking import default_threads
+
+    threads, memory = default_threads(), available_bytes()
+    machine, code = describe(threads).as_dict(), code_version()
+    records = alike(store, machine, code, loss.name)
+    gpus = {
+        f"cuda:{i}": gpu["memory_bytes"]
+        for i, gpu in enumerate(machine["gpus"])
+        if gpu["memory_bytes"]
+    }
+    request = Request(*(rows, features, steps, dtype), {"cpu": memory, **gpus}, loss=loss.name)
+    names = _measured(records, request)
+    if not names:
+        return None
+    setting = Setting(request, names, machine, code, threads, memory, {})
+    models = know(setting, records).models.values()
+    sound = [model for model in models if not model.observations.failure]
+    return recommend(sound, request, {}).pick
+
+
+def _measured(records: Sequence[Record], request: Request) -> tuple[str, ...]:
+    """Return the backends of this process that were measured for such data."""
+    from backends.names import Name
+    from bench.results.case import BASELINES, Case, check_case
+
+    found: dict[str, None] = {}
+    for text in (text for record in records for text in record.request["rows"]):
+        check_case(text)
+        try:
+            case = Case.parse(text)
+        except BackendError:  # a backend of another package, which is not installed any more
+            continue
+        if (case.features, case.dtype) != (request.features, request.dtype):
+            continue
+        if case.backend not in BASELINES and not Name.parse(case.backend).distributed:
+            found[case.backend] = None
+    return tuple(found)

@@ -1,0 +1,157 @@
+"""The result of a fit: weights, predictions, and the model's file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from backends.errors import ProblemError
+from backends.names import Name
+from descentbench.arrays import check_names, features_of
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from backends.errors import Weights
+    from bench.fit.model import Model
+    from bench.fit.scaling import Scaling
+
+Stopped = Literal["steps", "loss", "tolerance"]
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """The result of `fit`; w and the intercept are in the units of the data.
+
+    Attributes
+    ----------
+    backend : str
+        Name of the backend that ran.
+    w : (d,) float64
+        One weight for each feature.
+    intercept : float
+        0 if no intercept was asked for.
+    loss : float
+        Mean loss over all rows at w.
+    loss_name : str
+        Name of the loss.
+    steps : int
+        Steps taken.
+    stopped : {"steps", "loss", "tolerance"}
+        Why the descent stopped: all steps were taken, or a look at w found the loss at most
+        `until_loss`, or the gradient small enough for `tolerance`.
+    learning_rate : float
+        Rate of a step, for standardised columns if `standardize` was asked for.
+    columns : tuple of str or None
+        Names of the features, if x had some.
+    target : str or None
+        Name of the target, if y had one.
+    rows, features : int
+    dtype : str
+        The data's dtype in the descent.
+    scaling : bench.fit.scaling.Scaling or None
+        Map of the columns during the descent; None if they were read as they are.
+    table : list of dict
+        One dict for every look at w: ``step``, ``loss``, ``w`` (list) and ``intercept``.
+    """
+
+    backend: str
+    w: Weights
+    intercept: float
+    loss: float
+    loss_name: str
+    steps: int
+    stopped: Stopped
+    learning_rate: float
+    columns: tuple[str, ...] | None
+    target: str | None
+    rows: int
+    features: int
+    dtype: str
+    scaling: Scaling | None
+    table: list[dict[str, Any]]
+
+    def predict(self, x: object) -> Weights:
+        """Return predictions of the target, (n,) float64, for an array or a table.
+
+        A prediction is the probability that y is 1 for log_loss, the expected count for
+        poisson, and otherwise the linear prediction itself.
+
+        Raises
+        ------
+        ProblemError
+            See `linear`.
+        """
+        return self.model.response.of(self.linear(x))
+
+    def linear(self, x: object) -> Weights:
+        """Return the linear predictions ``x·w + intercept``, (n,) float64.
+
+        A single row has the shape (1, d).
+
+        Raises
+        ------
+        ProblemError
+            The number of features or the names of the columns are not those of the fit.
+        """
+        given = features_of(x)
+        check_names(self.columns, given.names)
+        values = given.values
+        values = values.reshape(-1, 1) if values.ndim == 1 else values
+        if values.shape[1] != self.features:
+            raise ProblemError(
+                f"x has {values.shape[1]} features, but the fit has {self.features}"
+            )
+        return np.asarray(values @ self.w + self.intercept, np.float64)
+
+    @property
+    def model(self) -> Model:
+        """The model with its weights by column name, as ``fit --output`` writes it."""
+        from bench.fit.model import Model, versions
+
+        descent = ("backend", "dtype", "learning_rate", "steps", "stopped", "loss")
+        return Model(
+            columns=self.columns or tuple(map(str, range(self.features))),
+            weights=tuple(self.w.tolist()),
+            intercept=self.intercept if self.scaling and self.scaling.intercept else None,
+            loss=self.loss_name,
+            scaling=self.scaling,
+            source={"target": self.target, "rows": self.rows},
+            fit={name: getattr(self, name) for name in descent},
+            versions=versions(Name.parse(self.backend).library),
+        )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to a JSON file, which `read_model` and ``predict`` read.
+
+        Raises
+        ------
+        DescentbenchError
+            The file cannot be written.
+        """
+        from bench.fit.model import write_model
+
+        write_model(Path(path), self.model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields but the scaling as numbers, text and lists, for JSON."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        del fields["scaling"]
+        columns = None if self.columns is None else list(self.columns)
+        return fields | {"w": self.w.tolist(), "columns": columns}
+
+
+def read_model(path: str | PathLike[str]) -> Model:
+    """Return the model in a file that `FitResult.save` or ``fit --output`` wrote.
+
+    Raises
+    ------
+    DescentbenchError
+        The file cannot be read, or is not a model.
+    """
+    from bench.fit import model
+
+    return model.read_model(Path(path))

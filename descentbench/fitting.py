@@ -1,0 +1,266 @@
+"""Fit a linear model to arrays by gradient descent, with any backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from backends.catalogue import check_loss, open_backend
+from backends.errors import ProblemError
+from backends.names import Name
+from backends.problem import Problem
+from descentbench.arrays import features_of, target_of
+from descentbench.checked import positive, whole
+from descentbench.choice import AUTO, backend_for
+from descentbench.fitted import FitResult
+from descentbench.log import LOG
+from descentbench.losses import loss_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import PathLike
+
+    from numpy.typing import ArrayLike, DTypeLike
+
+    from backends.errors import Weights
+    from backends.losses import Loss
+    from bench.fit.descend import Epoch, Fit
+    from bench.fit.scaling import Scaling
+
+BLOCK_BYTES = 8 << 20
+"""Size in bytes of a float64 block of rows that is scaled at once: small beside the data."""
+
+
+def fit(
+    x: object,
+    y: object,
+    *,
+    backend: str = AUTO,
+    loss: str | Loss | object = "squared_error",
+    learning_rate: float | Literal["auto"] = "auto",
+    steps: int = 1000,
+    tolerance: float | None = None,
+    until_loss: float | None = None,
+    every: int = 20,
+    intercept: bool = False,
+    standardize: bool = False,
+    dtype: DTypeLike | None = None,
+    w0: ArrayLike | None = None,
+    on_look: Callable[[int, float], None] | None = None,
+    store: str | PathLike[str] = ".benchmarks",
+) -> FitResult:
+    """Fit ``y ≈ x·w + intercept`` by full-batch gradient descent with a fixed rate.
+
+    Parameters
+    ----------
+    x : array or table
+        Features, (n,) or (n, d): anything that NumPy reads (NumPy, pandas, polars, PyArrow,
+        PyTorch and JAX on the CPU, buffers), or an object with an Arrow or a dataframe
+        interface. float32 and float64 arrays are not copied here; a backend may copy them to
+        its own layout, and an intercept or `standardize` needs a copy. Column names are kept.
+    y : array or column
+        Targets, (n,) or (n, 1).
+    backend : str
+        ``library[:technique][@device]``. ``"auto"`` takes the backend that the measurements
+        in the store recommend. Without measurements it takes ``numpy:gram`` for squared error
+        with at most as many features as steps, else ``numpy:blocked``, or a library that
+        differentiates if the loss has no slope. It never measures; the log says what it took.
+    loss : str or object
+        ``"squared_error"``, ``"log_loss"``, ``"huber"``, ``"poisson"``, ``"FILE.py:NAME"``, a
+        function ``value(xp, p, y)``, or an object with the fields of `Loss`.
+    learning_rate : float or "auto"
+        ``"auto"`` is 1/L, which always converges; a loss without a curvature, such as poisson,
+        has no such rate.
+    steps : int
+        Steps to take at most.
+    tolerance : float, optional
+        Stop when a look finds the gradient's norm at most this multiple of the first norm.
+    until_loss : float, optional
+        Stop when a look finds the loss at most this value.
+    every : int
+        Steps between two looks at w and the loss. A look costs one or two passes.
+    intercept : bool
+        Whether to fit an intercept.
+    standardize : bool
+        Whether the descent runs over standardised columns. w is returned in the data's units.
+    dtype : {"float32", "float64"}, optional
+        dtype of the descent's data. By default float32 and float64 stay as they are, and
+        anything else becomes float64.
+    w0 : (d,), optional
+        First w, in the data's units, with an intercept of 0.
+    on_look : callable, optional
+        Called as ``on_look(step, loss)`` at every look.
+    store : path
+        Folder of the results for ``backend="auto"``.
+
+    Returns
+    -------
+    FitResult
+
+    Raises
+    ------
+    ProblemError
+        The data or the loss cannot be used; the error names row and column.
+    BackendError
+        The backend does not exist, cannot run here, or does not work for the loss.
+    DivergenceError
+        The learning rate is too large: the loss grows or overflows.
+    KeyboardInterrupt
+        Ctrl-C, after at most `every` steps.
+
+    Examples
+    --------
+    >>> import descentbench
+    >>> fitted = descentbench.fit([[1.0], [2.0], [3.0]], [3.0, 5.0, 7.0], intercept=True,
+    ...                           standardize=True)
+    >>> print(f"{fitted.w[0]:.3f} {fitted.intercept:.3f} {fitted.predict([[4.0]])[0]:.3f}")
+    2.000 1.000 9.000
+    """
+    whole(0, steps=steps)
+    whole(every=every)
+    for name, number in (("tolerance", tolerance), ("until_loss", until_loss)):
+        if number is not None:
+            positive(**{name: number})
+    minimised = loss_of(loss)
+    given = features_of(x, dtype)
+    targets, target = target_of(y, given.values.dtype)
+    problem = Problem(given.values, targets, loss=minimised)
+    weights = problem.features + intercept
+    if backend == AUTO:
+        sizes = weights, problem.features
+        backend = backend_for(problem.rows, sizes, steps, problem.dtype, minimised, Path(store))
+    scaling = _scaling(problem, intercept=intercept, standardize=standardize)
+    start = None
+    if w0 is not None:
+        start = np.asarray(w0, np.float64)
+        if start.shape != (problem.features,):
+            raise ProblemError(f"w0 must be of shape ({problem.features},), not {start.shape}")
+        start = scaling.to_scaled(start) if scaling else start
+
+    def look(epoch: Epoch) -> None:
+        LOG.debug("fit: step %d, loss %.6g", epoch.epoch, epoch.loss)
+        if on_look is not None:
+            on_look(epoch.epoch, epoch.loss)
+
+    found = _descend(
+        _scaled(problem, scaling) if scaling else problem,
+        *(backend, learning_rate, start),
+        steps=int(steps),
+        every=int(every),
+        until_loss=until_loss,
+        tolerance=tolerance,
+        on_epoch=look,
+    )
+    if tolerance is not None and found.stopped == "steps":
+        LOG.warning(
+            "fit: not converged after %d steps: the gradient's norm is above %g of the first",
+            *(steps, tolerance),
+        )
+    return _result(found, problem, scaling, given.names, target)
+
+
+def _scaling(problem: Problem, *, intercept: bool, standardize: bool) -> Scaling | None:
+    """Return the map of the columns; None if the rows stay as they are."""
+    if not intercept and not standardize:
+        return None
+    from bench.fit.scaling import Columns, Scaling, may_shift_target
+
+    if not standardize:
+        return Scaling.identity(problem.features, intercept=intercept)
+    columns = Columns.of_blocks(
+        Columns.of(problem.x[block], problem.y[block]) for block in _blocks(problem)
+    )
+    shift = may_shift_target(problem.loss)
+    return Scaling.of(columns, intercept=intercept, standardize=standardize, shift_target=shift)
+
+
+def _blocks(problem: Problem) -> list[slice]:
+    rows = max(1, BLOCK_BYTES // (8 * problem.features))
+    return [slice(start, start + rows) for start in range(0, problem.rows, rows)]
+
+
+def _scaled(problem: Problem, scaling: Scaling) -> Problem:
+    """Return a copy of the rows as the descent reads them."""
+    x = np.empty((problem.rows, scaling.weights), problem.dtype)
+    for block in _blocks(problem):
+        scaling.transform(problem.x[block], out=x[block])
+    y = problem.y
+    if scaling.target:
+        y = np.subtract(y, scaling.target, dtype=np.float64).astype(problem.dtype)
+    return Problem(x, y, problem.source, known_finite=True, loss=problem.loss)
+
+
+def _descend(
+    problem: Problem,
+    backend: str,
+    learning_rate: float | Literal["auto"],
+    w0: Weights | None,
+    **how: Any,
+) -> Fit:
+    """Run the descent; a rate that diverges is an error before the first step."""
+    from bench.fit.descend import descend
+    from bench.fit.rate import affordable, automatic_rate, check_rate
+    from bench.host.interrupts import interrupts
+
+    check_loss(Name.parse(backend), problem.loss)
+    opened = open_backend(backend)
+    if isinstance(learning_rate, str):
+        if learning_rate != AUTO:
+            raise ProblemError(
+                f"learning_rate must be a number or 'auto', not {learning_rate!r}"
+            )
+        rate = automatic_rate(problem)
+    else:
+        positive(learning_rate=learning_rate)
+        rate = float(learning_rate)
+        if how["steps"] and affordable(problem):
+            start = np.zeros(problem.features) if w0 is None else w0
+            check_rate(problem.reference, rate, start)
+    LOG.info(
+        "fit: %s, %d × %d, %s, %s, learning rate %.6g, at most %d steps",
+        *(opened.name, problem.rows, problem.features, problem.dtype),
+        *(problem.loss.name, rate, how["steps"]),
+    )
+    with interrupts():
+        found = descend(opened, problem, rate, w0=w0, **how)
+    LOG.info("fit: loss %.6g after %d steps (%s)", found.loss, found.steps, found.stopped)
+    return found
+
+
+def _result(
+    found: Fit,
+    problem: Problem,
+    scaling: Scaling | None,
+    columns: tuple[str, ...] | None,
+    target: str | None,
+) -> FitResult:
+    """Return the result in the units of the data."""
+
+    def original(w: tuple[float, ...]) -> tuple[Weights, float]:
+        return scaling.to_original(w) if scaling else (np.asarray(w, np.float64), 0.0)
+
+    table = []
+    for epoch in found.epochs:
+        w, intercept = original(epoch.w)
+        line = {"step": epoch.epoch, "loss": epoch.loss, "w": w.tolist()}
+        table.append(line | {"intercept": intercept})
+    w, intercept = original(found.w)
+    return FitResult(
+        backend=found.backend,
+        w=w,
+        intercept=intercept,
+        loss=found.loss,
+        loss_name=problem.loss.name,
+        steps=found.steps,
+        stopped=found.stopped,
+        learning_rate=found.learning_rate,
+        columns=columns,
+        target=target,
+        rows=problem.rows,
+        features=problem.features,
+        dtype=problem.dtype,
+        scaling=scaling,
+        table=table,
+    )

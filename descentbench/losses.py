@@ -1,0 +1,39 @@
+"""A loss as a caller gives it: a name, ``FILE.py:NAME``, or an object."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from backends.errors import ProblemError
+from backends.losses import Loss, find
+
+
+def loss_of(loss: Any) -> Loss:
+    """Return the loss of a name, of ``FILE.py:NAME``, or of an object.
+
+    Parameters
+    ----------
+    loss : str or object
+        A built-in loss's name; a name in a Python file, ``FILE.py:NAME``; a `Loss`; an object
+        with the fields of `Loss`, of which only ``value`` is required; or a function
+        ``value(xp, p, y)``.
+
+    Raises
+    ------
+    ProblemError
+        The loss does not exist, its file cannot be imported, or the object has no value.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        return find(loss)
+    value = getattr(loss, "value", loss)
+    if not callable(value):
+        raise ProblemError(
+            f"{loss!r} is no loss: give a name, FILE.py:NAME, a function value(xp, p, y), or "
+            "an object with such a function as its value"
+        )
+    name = getattr(loss, "__name__", type(loss).__name__)
+    known = [field.name for field in fields(Loss) if field.name not in ("name", "value")]
+    return Loss(name, value, **{f: getattr(loss, f) for f in known if hasattr(loss, f)})

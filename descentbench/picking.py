@@ -1,0 +1,225 @@
+"""Ask which backend to use: by measuring, or from what was measured before."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backends.errors import BackendError
+from descentbench.checked import positive, whole
+from descentbench.log import LOG
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from backends.losses import Loss
+    from bench.pick.pipeline import Picked
+    from bench.pick.recommend import Answer
+
+
+@dataclass(frozen=True)
+class PickResult:
+    """The answer to a question of `pick`.
+
+    Attributes
+    ----------
+    backend : str
+        The recommended backend.
+    loop_backend : str or None
+        The best backend that works with any loss; None if there is none.
+    tied : tuple of str
+        Backends that cannot be told apart from the recommended one.
+    seconds : tuple of float
+        Total time in seconds, setup included: low, median and high. The time lies between
+        low and high with a probability of 90 %.
+    fits : bool
+        Whether the data fit in memory with this backend; if not, they do with no backend.
+    why : str
+        The recommendation and all remarks in words, as the command prints them.
+    table : list of dict
+        One dict a backend, the fastest first: the columns of ``pick --format csv``, in
+        seconds and bytes; None for unknown values. ``pandas.DataFrame(pick.table)`` makes a
+        data frame.
+    answer : bench.pick.recommend.Answer
+        The typed answer, with all candidates and crossovers.
+    """
+
+    backend: str
+    loop_backend: str | None
+    tied: tuple[str, ...]
+    seconds: tuple[float, float, float]
+    fits: bool
+    why: str
+    table: list[dict[str, Any]]
+    answer: Answer
+    _document: dict[str, Any]
+
+    def __str__(self) -> str:
+        return self.why
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document that ``pick --json`` prints."""
+        return self._document
+
+
+def pick(
+    rows: int,
+    features: int = 1,
+    *,
+    iterations: int = 1000,
+    dtype: str = "float32",
+    loss: str | Loss = "squared_error",
+    backends: Sequence[str] = ("*",),
+    devices: Sequence[str] = (),
+    loop_only: bool = False,
+    memory: int | None = None,
+    budget: float = 60.0,
+    fresh: bool = False,
+    threads: int | None = None,
+    store: str | PathLike[str] = ".benchmarks",
+) -> PickResult:
+    """Recommend a backend, as ``descentbench pick`` does.
+
+    Some sizes are measured in child processes, within the budget, and the time of the whole
+    descent is predicted. Earlier measurements of this machine are reused from the store. The
+    installed libraries are imported in this process to list their backends, unless the store
+    knows the list.
+
+    Parameters
+    ----------
+    rows, features, iterations : int
+        Size of the data, and steps to take.
+    dtype : {"float32", "float64"}
+    loss : str
+        A built-in loss's name, or ``FILE.py:NAME``; the child processes import the file.
+    backends, devices : sequence of str
+        Names or patterns to choose from; by default all.
+    loop_only : bool
+        Whether to leave out ``gram`` techniques, which work for squared error only.
+    memory : int, optional
+        Bytes of memory that the descent may use; by default all free memory.
+    budget : float
+        Longest time for measuring, in seconds.
+    fresh : bool
+        Whether to measure anew instead of from the store.
+    threads : int, optional
+        Threads per library; by default the CPUs that this process may use, or fewer if
+        ``OMP_NUM_THREADS`` is smaller.
+    store : path
+        Folder of the results.
+
+    Returns
+    -------
+    PickResult
+
+    Raises
+    ------
+    ProblemError
+        The size, dtype or loss is not possible.
+    BackendError
+        A backend does not exist, or none was measured to the end.
+    DescentbenchError
+        The store is in use by another run, or cannot be written.
+    KeyboardInterrupt
+        Ctrl-C; measurements so far are in the store, and the next call goes on from there.
+    """
+    from backends.problem import check_shape
+    from bench.host.limits import cpu_count
+    from bench.pick import page, pipeline
+    from bench.show.formats import flat
+
+    whole(rows=rows, features=features, iterations=iterations)
+    rows, features, iterations = int(rows), int(features), int(iterations)  # of 1e9
+    check_shape(rows, features, dtype)
+    positive(budget=budget)
+    if memory is not None:
+        whole(memory=memory)
+    if threads is not None:
+        whole(most=cpu_count(), threads=threads)
+    question = pipeline.Question(
+        rows=rows,
+        features=features,
+        iterations=iterations,
+        dtype=dtype,
+        backends=tuple(backends),
+        devices=tuple(devices),
+        threads=threads or default_threads(),
+        store=Path(store),
+        loop_only=loop_only,
+        memory=memory,
+        budget=budget,
+        fresh=fresh,
+        loss=_from_anywhere(loss),
+    )
+    picked = pipeline.pick(question, _progress)
+    if picked.interrupted:
+        raise KeyboardInterrupt
+    said = page.remarks(picked, verify=False)
+    document = page.as_json(picked, said)
+    if picked.answer.pick is None:
+        raise BackendError(f"{document['why']} {_reasons(picked)}")
+    for remark in (*picked.noise, *_failures(picked)):
+        LOG.warning("pick: %s", remark)
+    LOG.info("pick: %s", document["why"])
+    answer = picked.answer
+    total = answer.of(answer.pick or "").total_s
+    assert total is not None  # noqa: S101 a pick has a total
+    return PickResult(
+        backend=answer.pick or "",
+        loop_backend=answer.loop_pick,
+        tied=answer.tied,
+        seconds=(total.low, total.median, total.high),
+        fits=answer.fits,
+        why=document["why"],
+        table=[flat(candidate.as_dict()) for candidate in answer.candidates],
+        answer=answer,
+        _document=document,
+    )
+
+
+def default_threads() -> int:
+    """Return the CPUs that this process may use, or fewer if a variable asks for fewer."""
+    from bench.host.limits import cpu_count
+    from bench.host.threads import asked_for
+
+    cpus = cpu_count()
+    asked, name = asked_for(os.environ) or (cpus, "")
+    if asked < cpus:
+        LOG.info("%s=%d: %d threads, although %d CPUs may be used", name, asked, asked, cpus)
+    return min(cpus, asked)
+
+
+def _from_anywhere(loss: Any) -> Loss:
+    """Return a loss that child processes can import, too."""
+    from backends.errors import ProblemError
+    from backends.losses import LOSSES
+    from bench.measure.losses import tell
+
+    if isinstance(loss, str):
+        return tell(loss)
+    if loss in LOSSES.values():
+        return tell(loss.name)
+    raise ProblemError("pick measures in other processes: give your loss as FILE.py:NAME")
+
+
+def _progress(task: str, share: float, so_far: str) -> None:
+    """Log what is being measured, the share of the budget that is spent, and the answer."""
+    LOG.info("pick: %.0f %% of the budget: %s%s", 100 * share, task, so_far and f"; {so_far}")
+
+
+def _failures(picked: Picked) -> list[str]:
+    models = picked.known.models.values()
+    found = [(m.backend, m.observations.failure) for m in models]
+    return [f"{backend} failed: {why}" for backend, why in found if why]
+
+
+def _reasons(picked: Picked) -> str:
+    """Return why each backend has no time."""
+    found: dict[str, list[str]] = {}
+    for line in picked.answer.candidates:
+        if line.total_s is None:
+            found.setdefault(line.reason, []).append(line.backend)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in found.items())

@@ -1,0 +1,94 @@
+"""Tables for Python programs: the backends of this machine, and saved results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from backends.losses import Loss
+
+
+def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
+    """Return all backends, and why those that cannot run here cannot.
+
+    Every installed library is imported, because only the library knows its devices.
+
+    Parameters
+    ----------
+    loss : str or object
+        The loss that the backends should minimise; see `fit`.
+
+    Returns
+    -------
+    list of dict
+        One dict a backend: ``backend`` (its name), ``library``, ``technique``, ``device``,
+        ``available`` (bool) and ``reason`` (why it cannot run here; None if it can).
+        ``pandas.DataFrame(backends())`` makes a data frame.
+
+    Raises
+    ------
+    ProblemError
+        The loss does not exist.
+    """
+    from backends import catalogue
+    from descentbench.losses import loss_of
+
+    return [
+        {
+            "backend": str(entry.name),
+            "library": entry.name.library,
+            "technique": entry.name.technique,
+            "device": entry.name.device,
+            "available": entry.available,
+            "reason": entry.reason or None,
+        }
+        for entry in catalogue.entries(loss=loss_of(loss))
+    ]
+
+
+def results(
+    what: str | PathLike[str] = ".benchmarks", store: str | PathLike[str] = ".benchmarks"
+) -> list[dict[str, Any]]:
+    """Return saved results of ``descentbench run`` and ``pick``, oldest records first.
+
+    Parameters
+    ----------
+    what : path or str
+        A record's file, a folder of records, or, for records in the store, a name given by
+        ``run --name`` or the first seven or more digits of a git revision.
+    store : path
+        Folder of the results.
+
+    Returns
+    -------
+    list of dict
+        One dict for each benchmark case of each record. It has the columns of ``run --format
+        csv`` and others of ``run --json``: times in seconds (``step_s`` with its 95 %
+        confidence interval ``step_s_low`` and ``step_s_high``), memory in bytes, None for
+        values that were not measured. ``record`` (path), ``created``, ``name``, ``revision``
+        and ``cpu`` describe the record. ``pandas.DataFrame(results())`` makes a data frame.
+
+    Raises
+    ------
+    DescentbenchError
+        There are no such results, or the file is not a result.
+    """
+    from bench.results.saved import find
+    from bench.results.summary import summarise
+    from bench.show.formats import flat
+
+    return [
+        {
+            "record": str(saved.path),
+            "created": saved.record.created,
+            "name": saved.record.name,
+            "revision": saved.record.revision,
+            "cpu": saved.record.machine["cpu"],
+        }
+        | flat(result.as_dict())
+        for saved in find(str(what), Path(store))
+        for result in summarise(saved.record)
+    ]
