@@ -98,6 +98,12 @@ def benchmark_check(session: nox.Session) -> None:
 
 
 @shared
+def autograd_cost(session: nox.Session) -> None:
+    """Measure each library's steps with autograd, compiled, and with a gradient by hand."""
+    run(session, "python", "-m", "bench.checks.autograd_cost", *session.posargs)
+
+
+@shared
 def scale_check(session: nox.Session) -> None:
     """Compare streaming with reading a file once, and a cluster with plain processes."""
     run(session, "python", "-m", "bench.checks.scale", *session.posargs)

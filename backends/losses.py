@@ -16,7 +16,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backends.derivatives import check_derivatives
 from backends.errors import ProblemError
 
 Pointwise = Callable[[Any, Any, Any], Any]
@@ -192,7 +193,8 @@ def find(text: str) -> Loss:
     Raises
     ------
     ProblemError
-        The loss does not exist, or the file cannot be imported.
+        The loss does not exist, the file cannot be imported, or the stated slope or curvature
+        does not fit the value.
     """
     if text in LOSSES:
         return LOSSES[text]
@@ -237,7 +239,19 @@ def _from_source(source: bytes, file: str, name: str) -> Loss:
         raise ProblemError(f"{file}: a loss is a function value(xp, p, y), or has one")
     known = [field.name for field in fields(Loss) if field.name not in ("name", "value")]
     given = {field: getattr(found, field) for field in known if hasattr(found, field)}
-    return _Own(f"{name}-{digest}", value, **given, source=source, file=file)
+    loss = _Own(f"{name}-{digest}", value, **given, source=source, file=file)
+    _check(loss, f"{file}: {name}")
+    return loss
+
+
+def _check(loss: Loss, called: str) -> None:
+    """Check the derivatives of a user's loss, whose functions may raise anything."""
+    try:
+        check_derivatives(replace(loss, name=called))
+    except ProblemError:
+        raise
+    except Exception as error:
+        raise ProblemError(f"{called} cannot be evaluated with NumPy: {error!r}") from error
 
 
 def _import(source: bytes, file: str, label: str) -> None:

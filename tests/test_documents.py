@@ -194,6 +194,24 @@ def test_the_python_example_of_the_readme_runs() -> None:
         exec(compile(block, "README.md", "exec"), {})  # noqa: S102
 
 
+def test_the_log_loss_tutorial_prints_the_same_figures_in_all_libraries() -> None:
+    """Red where a program's gradient, rate or data differ from the others'."""
+    page = ROOT / "docs" / "tutorial-log-loss.md"
+    blocks = python_blocks(page)
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    assert len(shown) == 1
+    for block in blocks:
+        assert len([line for line in block.splitlines() if line]) <= 20
+        imported = re.findall(r"^(?:import|from) (\w+)", block, re.MULTILINE)
+        if all(find_spec(name) for name in imported):
+            done = subprocess.run(
+                [sys.executable, "-c", block], capture_output=True, text=True, check=False
+            )
+            assert done.stdout == shown[0], done.stderr
+
+
 def test_the_backend_in_contributing_is_a_whole_one(tmp_path: Path) -> None:
     (block,) = python_blocks(ROOT / "CONTRIBUTING.md")
     library = 'LIBRARY = Library("mine", "mine", needs="numpy")'

@@ -4,8 +4,8 @@
 let ANSWER = { found: null, request: null }; // what the form shows now; the totals are drawn from it
 
 // What the page answers; tests and scripts may call it, too.
-function answer({ source = 0, features, dtype, rows, iterations, memory, loopOnly = false }) {
-  const models = modelsOf(source, shapeKey({ features, dtype }));
+function answer({ source = 0, features, dtype, loss, rows, iterations, memory, loopOnly = false }) {
+  const models = modelsOf(source, shapeKey({ features, dtype, loss }));
   const all = { ...DATA.sources[source].memory_bytes, ...(memory ? { cpu: memory } : {}) };
   return recommend(models, { rows, iterations, memory: all, loopOnly }, DATA.constants);
 }
@@ -21,9 +21,8 @@ function whole(input, least) {
 function readRequest(form) {
   const [rows, iterations, memory] = [whole(form.rows, 1), whole(form.iterations, 1), whole(form.memory, 0.001)];
   if (rows === null || iterations === null || memory === null) return null;
-  const { features, dtype } = parseShape(form.shape.value);
   return {
-    source: Number(form.source.value), features, dtype, rows: Math.round(rows),
+    source: Number(form.source.value), ...parseShape(form.shape.value), rows: Math.round(rows),
     iterations: Math.round(iterations), memory: memory * 1e9, loopOnly: form.loop_only.checked,
   };
 }
@@ -33,8 +32,14 @@ function say(sentence, remarks = []) {
   element("remarks").textContent = remarks.join(" ");
 }
 
+// Only squared error has techniques of its own, which the form can leave out.
+function showLoops(form) {
+  form.loop_only.closest("label").hidden = !form.shape.value || parseShape(form.shape.value).loss !== SQUARED;
+}
+
 function calculate() {
   const form = element("calculator").elements;
+  showLoops(form);
   ANSWER = { found: null, request: null };
   element("candidates").closest(".scroll").hidden = true;
   if (!form.shape.value) {
@@ -74,7 +79,7 @@ function sayAnswer(found, { rows, iterations }) {
   say(sentence, remarks);
 }
 
-function candidates(found, { source, features, dtype, loopOnly }) {
+function candidates(found, { source, loopOnly, ...shape }) {
   const lines = found.lines.filter((l) => !(loopOnly && l.model.least_squares_only));
   const rows = lines.map((l) => ({
     class: l.backend === found.pick ? "pick" : null,
@@ -84,7 +89,7 @@ function candidates(found, { source, features, dtype, loopOnly }) {
       l.breakEven === null ? "never" : rough(l.breakEven),
     ],
   }));
-  const [plainest] = modelsOf(source, shapeKey({ features, dtype }));
+  const [plainest] = modelsOf(source, shapeKey(shape));
   element("candidates").caption.textContent = `All backends for this request. “Pays from” is the number of iterations from which a backend takes less time in all than ${plainest.backend}.`;
   fillTable(element("candidates"), ["backend", "memory", "setup", "a step", "total (90 %)", "pays from"], rows);
   lines.forEach((l, i) => element("candidates").tBodies[0].rows[i].cells[0].prepend(swatch(look(l.backend))));

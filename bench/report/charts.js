@@ -7,19 +7,21 @@ const INK = { colour: "var(--ink)", mark: "circle", dash: "", hollow: false };
 
 function shown(source) {
   const key = chosenShape();
-  return source.results.filter((r) => r.verified && (r.loss ?? "squared_error") === "squared_error" && shapeKey(r) === key);
+  return source.results.filter((r) => r.verified && shapeKey(r) === key);
 }
 
 const asked = (source) => `No results for ${shapeName(parseShape(chosenShape()))}. On this machine, run: descentbench run ${options(chosenShape())}`;
 
 function parseShape(key) {
-  const [features, dtype] = key.split(" ");
-  return { features: Number(features), dtype };
+  const [features, dtype, loss = SQUARED] = key.split(" ");
+  return { features: Number(features), dtype, loss };
 }
 
 function options(key) {
-  const { features, dtype } = parseShape(key);
-  return `--rows 1e4 --rows 1e6 --features ${features}${dtype === "float32" ? "" : ` --dtype ${dtype}`}`;
+  const { features, dtype, loss } = parseShape(key);
+  const own = /-[0-9a-f]{8}$/.test(loss) ? `FILE.py:${loss.slice(0, -9)}` : loss;
+  const more = `${dtype === "float32" ? "" : ` --dtype ${dtype}`}${loss === SQUARED ? "" : ` --loss ${own}`}`;
+  return `--rows 1e4 --rows 1e6 --features ${features}${more}`;
 }
 
 // Where the data of a step fill a cache.
@@ -109,6 +111,7 @@ const FIGURES = {
 
   convergence: {
     of(source) {
+      if (parseShape(chosenShape()).loss !== SQUARED) return "Convergence is drawn for squared error only: its loss after any number of steps has a closed form.";
       const rows = Number(element("convergence-rows").value);
       const whole = element("convergence-setup").checked;
       const curve = DATA.curves.find((c) => c.rows === rows && shapeKey(c) === chosenShape());

@@ -27,6 +27,9 @@ TYPICAL_ROWS = 1_000, 1_000_000, 1_000_000_000
 TYPICAL_ITERATIONS = 100, 10_000
 """Numbers of iterations in the typical requests."""
 
+TYPICAL_SHAPES = 2
+"""Number of shapes of each loss in the typical requests: the table stays short."""
+
 
 def content(found: Sequence[Source]) -> dict[str, Any]:
     """Return all data that the page's scripts read."""
@@ -72,12 +75,11 @@ def _source(source: Source) -> dict[str, Any]:
         "limits": list(_limits(source)),
         "models": [
             {
-                "features": features,
-                "dtype": dtype,
-                "row_bytes": step_bytes(1, features, dtype),
+                **shape._asdict(),
+                "row_bytes": step_bytes(1, shape.features, shape.dtype),
                 "backends": [_model(m) for m in models],
             }
-            for (features, dtype), models in source.models.items()
+            for shape, models in source.models.items()
         ],
         "picks": [_pick(answer) for answer in typical(source)],
     }
@@ -106,8 +108,12 @@ def _model(model: CostModel) -> dict[str, Any]:
 
 
 def typical(source: Source) -> Iterator[Answer]:
-    """Yield answers to typical requests for the first two measured shapes."""
-    for shape, models in list(source.models.items())[:2]:
+    """Yield answers to typical requests for the first two measured shapes of each loss."""
+    of_loss: dict[str, int] = {}
+    for shape, models in source.models.items():
+        of_loss[shape.loss] = of_loss.get(shape.loss, 0) + 1
+        if of_loss[shape.loss] > TYPICAL_SHAPES:
+            continue
         for rows in TYPICAL_ROWS:
             for iterations in TYPICAL_ITERATIONS:
                 yield answer(source, shape, models, rows, iterations)
@@ -117,8 +123,8 @@ def answer(
     source: Source, shape: Shape, models: Sequence[CostModel], rows: int, iterations: int
 ) -> Answer:
     """Return the answer of ``pick`` on that machine if all of its memory were free."""
-    features, dtype = shape
-    request = Request(rows, features, iterations, dtype, source.memory_bytes)
+    memory = source.memory_bytes
+    request = Request(rows, shape.features, iterations, shape.dtype, memory, loss=shape.loss)
     return recommend(models, request, {})
 
 
@@ -131,6 +137,7 @@ def _pick(answer: Answer) -> dict[str, Any]:
         "features": request.features,
         "iterations": request.iterations,
         "dtype": request.dtype,
+        "loss": request.loss,
         "pick": answer.pick,
         "tied": list(answer.tied),
         "total_s": asdict(line.total_s) if line and line.total_s else None,

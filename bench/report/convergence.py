@@ -13,6 +13,7 @@ from backends.synthetic import generate
 from bench.fit.descend import descend
 from bench.measure.verify import LEARNING_RATE
 from bench.report.sources import Source
+from bench.results.case import SQUARED
 
 MOST_BYTES = 200_000_000
 """Largest data size in bytes for a curve: the reference of larger data takes seconds."""
@@ -28,12 +29,12 @@ GAP = 1e-10
 
 
 def curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
-    """Yield the excess loss of a descent from w = 0 for every measured size.
+    """Yield the excess loss of a descent from w = 0 for every size measured with squared error.
 
     The float64 reference gives the loss. Every backend's w was checked against this reference,
     so one curve is valid for all backends.
     """
-    sizes = {r.case.size for source in found for r in source.squared if r.verified}
+    sizes = {r.case.size for source in found for r in source.of_loss(SQUARED) if r.verified}
     for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):
         if step_bytes(rows, features, dtype) <= MOST_BYTES:
             yield _curve(rows, features, dtype)

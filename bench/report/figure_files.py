@@ -13,8 +13,10 @@ from backends.errors import DescentbenchError
 from backends.problem import step_bytes
 from bench.host.optional import need
 from bench.pick.recommend import choose
+from bench.report.sources import shape_of
 from bench.report.style import Style, styles
-from bench.show.text import byte_count, count, plural, seconds
+from bench.results.case import SQUARED
+from bench.show.text import byte_count, count, data_text, plural, seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,15 +73,18 @@ def save_all(
         Matplotlib is not installed.
     FigureError
     """
-    shapes = sorted({(r.features, r.dtype) for r in source.squared if r.verified})
-    if not shapes:
+    if not source.shapes:
         raise FigureError("these results hold no timings: 'descentbench run' takes some")
-    for shape in shapes:
+    for shape in source.shapes:
         for name in names or FIGURES:
-            draw = FIGURES[name]
-            yield from save(
-                source, shape, draw, folder / f"{name}-{shape[0]}-{shape[1]}", formats
-            )
+            stem = folder / f"{name}-{shape_name(shape)}"
+            yield from save(source, shape, FIGURES[name], stem, formats)
+
+
+def shape_name(shape: Shape) -> str:
+    """Return a shape as a part of a file's name: 32-float32, or 32-float32-log_loss."""
+    loss = "" if shape.loss == SQUARED else f"-{shape.loss}"
+    return f"{shape.features}-{shape.dtype}{loss}"
 
 
 def save(
@@ -95,10 +100,10 @@ def save(
         if not draw(figure.add_subplot(), source, shape):
             return
         for kind in formats:
-            yield _write(figure, stem.with_name(f"{stem.name}.{kind}"), kind)
+            yield write_figure(figure, stem.with_name(f"{stem.name}.{kind}"), kind)
 
 
-def _write(figure: Figure, path: Path, kind: str) -> Path:
+def write_figure(figure: Figure, path: Path, kind: str) -> Path:
     """Write one file atomically. Equal figures give equal bytes."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
@@ -115,8 +120,8 @@ def _write(figure: Figure, path: Path, kind: str) -> Path:
 
 def _by_backend(source: Source, shape: Shape) -> dict[str, list[Result]]:
     found: dict[str, list[Result]] = {}
-    for r in source.squared:
-        if r.verified and (r.features, r.dtype) == shape:
+    for r in source.of_loss(shape.loss):
+        if r.verified and shape_of(r) == shape:
             found.setdefault(r.backend, []).append(r)
     return {b: sorted(of, key=lambda r: r.rows) for b, of in found.items()}
 
@@ -147,7 +152,11 @@ def _caches(axes: Axes, source: Source, bytes_per_unit: float) -> None:
 
 
 def _title(axes: Axes, shape: Shape) -> None:
-    axes.set_title(f"{plural(shape[0], 'feature')}, {shape[1]}", loc="left", pad=10)
+    axes.set_title(_title_text(shape), loc="left", pad=10)
+
+
+def _title_text(shape: Shape) -> str:
+    return f"{plural(shape.features, 'feature')}, {data_text(shape.dtype, shape.loss)}"
 
 
 def _legend(axes: Axes) -> None:
@@ -159,7 +168,7 @@ def _legend(axes: Axes) -> None:
 def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
     """Draw the time of a step in seconds against rows, with 95 % confidence intervals."""
     found = _by_backend(source, shape)
-    look = styles(r.backend for r in source.squared)
+    look = styles(r.backend for r in source.results)
     loops = {b: of for b, of in found.items() if not of[0].least_squares_only}
     for backend, of in loops.items():
         steps = [r.step_s for r in of if r.step_s is not None]
@@ -169,7 +178,7 @@ def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
         high = [s.median if s.high is None else s.high for s in steps]
         axes.fill_between(rows, low, high, color=look[backend].colour, alpha=0.2, linewidth=0)
     axes.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds a step")
-    _caches(axes, source, step_bytes(1, *shape))
+    _caches(axes, source, step_bytes(1, shape.features, shape.dtype))
     _title(axes, shape)
     _legend(axes)
     return bool(loops)
@@ -177,7 +186,7 @@ def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
 
 def bandwidth(axes: Axes, source: Source, shape: Shape) -> bool:
     """Draw the share of the read bandwidth against the bytes of a step."""
-    look = styles(r.backend for r in source.squared)
+    look = styles(r.backend for r in source.results)
     some = False
     for backend, of in _by_backend(source, shape).items():
         shares = [
@@ -235,7 +244,7 @@ def cost(axes: Axes, source: Source, shape: Shape) -> bool:
     axes.margins(x=0.18)
     axes.set_xlabel("seconds")
     axes.grid(visible=False, axis="y")
-    size = f"{count(rows)} × {count(shape[0])}, {shape[1]}"
+    size = f"{count(rows)} × {count(shape.features)}, {data_text(shape.dtype, shape.loss)}"
     axes.set_title(f"{size}: {byte_count(bars[0].bytes_per_step)} a step", loc="left")
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=4, frameon=False)
     return True
@@ -290,8 +299,7 @@ def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
     axes.set(xscale="log", yscale="log", xlabel="rows", ylabel="iterations")
     axes.grid(visible=False)
     key = "hatched: a tie; right of the dots: extrapolated"
-    title = f"{plural(shape[0], 'feature')}, {shape[1]}; {key}"
-    axes.set_title(title, loc="left", fontsize=6.5)
+    axes.set_title(f"{_title_text(shape)}; {key}", loc="left", fontsize=6.5)
     return True
 
 

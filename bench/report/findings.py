@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from bench.report.sources import Source
+from bench.results.case import SQUARED
 from bench.results.summary import Result, instability
 from bench.show.text import count, percent, plural, seconds, times
 
@@ -67,10 +68,14 @@ def size_name(result: Result) -> str:
     return f"{count(result.rows)} × {count(result.features)}{dtype}"
 
 
-def bests(source: Source) -> list[Best]:
-    """Return the fastest backend of every size, ordered by features, dtype and rows."""
+def bests(source: Source, loss: str | None = None) -> list[Best]:
+    """Return the fastest backend of every size, ordered by features, dtype and rows.
+
+    `loss` is the source's first loss by default: squared error, if it was measured.
+    """
     found = []
-    usable = [r for r in source.squared if r.step_s and not r.least_squares_only]
+    loss = loss or next(iter(source.losses), SQUARED)
+    usable = [r for r in source.of_loss(loss) if r.step_s and not r.least_squares_only]
     reads = {(r.device, *r.size): r.read_s for r in source.limits if r.bounds}
     ordered = sorted(usable, key=_size)
     for _, group in groupby(ordered, key=_size):
@@ -92,6 +97,21 @@ def sentences(found: Sequence[Best]) -> list[str]:
     if not found:
         return ["No step was timed on this machine: run 'descentbench run' there."]
     return [_fastest(found), _speed_up(found), _limit(found)]
+
+
+def other_losses(source: Source) -> list[str]:
+    """Return a sentence for each loss but the first: its fastest backend and the speed-up."""
+    return [_other_loss(loss, bests(source, loss)) for loss in source.losses[1:]]
+
+
+def _other_loss(loss: str, found: Sequence[Best]) -> str:
+    if not found:
+        return f"{loss}: no step was timed."
+    first = _fastest(found).removesuffix(" (rows × features).")
+    ratios = [best.speed_up for best in found if best.speed_up is not None]
+    if not ratios:
+        return f"{loss}: {first}."
+    return f"{loss}: {first}; it is {_between(ratios, times)} as fast as plain NumPy."
 
 
 def _fastest(found: Sequence[Best]) -> str:

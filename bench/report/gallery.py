@@ -12,7 +12,7 @@ import click
 
 from backends.errors import DescentbenchError
 from bench.host.files import write_atomically
-from bench.report.findings import Best, bests, sentences
+from bench.report.findings import Best, bests, other_losses, sentences
 from bench.report.page import write
 from bench.report.results_page import saved
 from bench.report.sources import Source, sources
@@ -61,7 +61,7 @@ def _machine(source: Source) -> str:
         f"revision {source.revision[:12] or 'unknown'}."
     )
     parts = [f"## {source.label}\n", f"{facts}\n"]
-    parts += [f"- {sentence}" for sentence in sentences(fastest)]
+    parts += [f"- {sentence}" for sentence in (*sentences(fastest), *other_losses(source))]
     if fastest:
         parts += ["", markdown_text(HEADINGS, map(_cells, fastest), words=2)]
     return "\n".join(parts)

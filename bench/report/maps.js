@@ -52,7 +52,7 @@ function drawTotals() {
     points: steps.map((k) => ({ x: k, y: model.total(rows, k), says: `${model.backend}: ${rough(k)} iterations in ${seconds(model.total(rows, k))}` })),
   }));
   const marked = changes.slice(1).map(({ from, model }) => ({ x: from, y: model.total(rows, from), says: `from ${rough(from)} iterations ${model.backend} is the fastest in all` }));
-  const title = `Total time against iterations for ${count(rows)} × ${request.features}, ${request.dtype}, on ${DATA.sources[request.source].label}`;
+  const title = `Total time against iterations for ${count(rows)} × ${request.features}, ${request.dtype}${lossSuffix(request, ", ")}, on ${DATA.sources[request.source].label}`;
   element("totals-title").textContent = title;
   draw(node, {
     title,
@@ -93,9 +93,9 @@ FIGURES.map = {
     const over = element("map-over").value;
     const index = DATA.sources.indexOf(source);
     const usable = (m) => !(element("map-loops").checked && m.least_squares_only);
-    const { dtype } = parseShape(chosenShape());
+    const { dtype, loss } = parseShape(chosenShape());
     const lanes = over === "features"
-      ? source.models.filter((m) => m.dtype === dtype).map((m) => ({ name: count(m.features), models: modelsOf(index, shapeKey(m)).filter(usable), iterations: 1000 }))
+      ? source.models.filter((m) => m.dtype === dtype && lossOf(m) === loss).map((m) => ({ name: count(m.features), models: modelsOf(index, shapeKey(m)).filter(usable), iterations: 1000 }))
       : MAP_ITERATIONS.map((k) => ({ name: k, models: modelsOf(index, chosenShape()).filter(usable), iterations: k }));
     if (!lanes.some((lane) => lane.models.length > 1)) return MEASURE();
     const cells = lanes.map((lane) => MAP_ROWS.map((n) => cell(lane.models, n, lane.iterations)));

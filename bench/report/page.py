@@ -13,7 +13,7 @@ from backends.errors import DescentbenchError
 from bench.host.files import StoreError, write_atomically
 from bench.host.optional import need
 from bench.report.content import content
-from bench.report.findings import bests, doubts, picture, sentences
+from bench.report.findings import bests, doubts, other_losses, picture, sentences
 from bench.report.sources import Source
 
 HERE = files("bench.report")
@@ -86,7 +86,7 @@ def _first(source: Source) -> dict[str, Any]:
     found = bests(source)
     named, count = doubts(source)
     return {
-        "sentences": sentences(found),
+        "sentences": [*sentences(found), *other_losses(source)],
         "picture": picture(found),
         "doubts": named,
         "more_doubts": count - len(named),

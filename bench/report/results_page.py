@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,24 @@ from rich.console import Console, RenderableType
 from backends.errors import DescentbenchError
 from bench.host.files import write_atomically
 from bench.report.sources import Source, machine_name, sources
+from bench.results.case import SQUARED, Case
 from bench.results.record import Record
 from bench.results.saved import Saved, folder
 from bench.results.summary import UNSTABLE, Result, summarise
+from bench.show.autograd import is_autograd_cost
 from bench.show.formats import markdown_text
-from bench.show.roofline import limits, roofline_table
+from bench.show.roofline import Data, best_by_library, limits, roofline_table
 from bench.show.table import results_table
-from bench.show.text import byte_count, count, seconds
+from bench.show.text import byte_count, count, percent, seconds
 
 OVERVIEW = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
 """Rows and features of README's table: the default sizes of ``descentbench run``."""
 
 BEGIN, END = "<!-- made by nox -s results: begin -->", "<!-- end -->"
 """Marker lines; this module replaces the text between them."""
+
+SECOND = "log_loss"
+"""Loss of README's second table: the loss of classification, where an exponential counts."""
 
 PICTURES = ("scaling", "map")
 """Figures of ``descentbench plot`` that the documentation shows."""
@@ -43,20 +48,36 @@ class PageError(DescentbenchError):
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
 @click.option("--page", type=click.Path(path_type=Path), default=Path("docs/results.md"))
 @click.option("--readme", type=click.Path(path_type=Path), default=Path("README.md"))
-def main(results: Path, page: Path, readme: Path) -> None:
-    """Write README's table, the tables of docs/results.md and the pictures beside it."""
+@click.option("--losses", type=click.Path(path_type=Path), default=Path("docs/losses.md"))
+def main(results: Path, page: Path, readme: Path, losses: Path) -> None:
+    """Write README's tables, the tables of docs/results.md and the pictures beside it."""
     from bench.report.figure_files import save_all
 
     try:
         found = saved(results)
         newest = newest_whole(found)
         pictures = list(save_all(newest, page.parent / "pictures", ["svg"], PICTURES))
-        write_between(readme, overview(newest))
-        write_between(page, tables(found, newest, [path.name for path in pictures]))
-        for path in (readme, page, *pictures):
+        write_between(readme, readme_tables(found))
+        shown = [one for one in found if not is_autograd_cost(one.record)]
+        write_between(page, tables(shown, newest, [path.name for path in pictures]))
+        written = [readme, page, *pictures, *write_autograd(found, losses)]
+        for path in written:
             click.echo(path)
     except DescentbenchError as error:
         raise click.ClickException(str(error)) from None
+
+
+def write_autograd(found: Iterable[Saved], page: Path) -> list[Path]:
+    """Write the newest cost of autograd into its page; return the files that were written."""
+    from bench.report import autograd
+
+    record = next((one.record for one in found if is_autograd_cost(one.record)), None)
+    if record is None:
+        return []
+    picture = autograd.draw(record, page.parent / "pictures" / autograd.PICTURE)
+    link = f"pictures/{autograd.PICTURE}"
+    write_between(page, autograd.section(record, link, describe(record)))
+    return [page, picture]
 
 
 def saved(results: Path) -> list[Saved]:
@@ -75,22 +96,28 @@ def saved(results: Path) -> list[Saved]:
 
 
 def newest_whole(found: Iterable[Saved]) -> Source:
-    """Return the newest results of a CPU with setup times.
+    """Return the newest results of a CPU with setup times and squared error.
 
     Raises
     ------
     PageError
         There are no such results.
     """
-    whole = [one for one in found if not is_limit(one.record) and not on_gpu(one.record)]
-    if not whole:
+    whole = [one for one in found if has_setup(one.record) and not on_gpu(one.record)]
+    squared = [source for source in sources(whole) if SQUARED in source.losses]
+    if not squared:
         raise PageError("no result has setup times on the CPU: 'descentbench run' takes them")
-    return sources(whole)[0]
+    return squared[0]
 
 
 def is_limit(record: Record) -> bool:
     """Return whether ``run --limit`` wrote the record, without setup times."""
-    return not record.request.get("setup", True)
+    return not has_setup(record) and not is_autograd_cost(record)
+
+
+def has_setup(record: Record) -> bool:
+    """Return whether the record has setup times."""
+    return bool(record.request.get("setup", True))
 
 
 def on_gpu(record: Record) -> bool:
@@ -114,9 +141,44 @@ def write_between(path: Path, text: str) -> None:
     write_atomically(path, f"{before}{BEGIN}\n\n{text}\n{END}{after}")
 
 
+def readme_tables(found: Sequence[Saved]) -> str:
+    """Return README's tables: the overview, and the shares of the read for `SECOND`."""
+    limit = next((one.record for one in found if is_readme_limit(one.record)), None)
+    second = "" if limit is None else f"\n{shares(limit)}"
+    return f"{overview(newest_whole(found))}{second}"
+
+
+def is_readme_limit(record: Record) -> bool:
+    """Return whether ``run --limit --loss log_loss`` wrote the record on a CPU."""
+    of_loss = all(Case.parse(case).loss == SECOND for case in record.request["rows"])
+    whole = {"numpy", "numba"} <= {Case.parse(case).library for case in record.request["rows"]}
+    return is_limit(record) and not on_gpu(record) and of_loss and whole
+
+
+def shares(record: Record) -> str:
+    """Return a table in Markdown: each library's best as a share of the read, by size."""
+    best = best_by_library(summarise(record))
+    bounds = [limit for limit in limits(record) if limit.bounds]
+    lines = [
+        [f"`{label}`", *(percent(_share(of.get(limit.data))) for limit in bounds)]
+        for label, of in sorted(best.items(), key=lambda item: -_largest_share(item[1]))
+    ]
+    names = [f"`{SECOND}`", *(_size((limit.rows, limit.features)) for limit in bounds)]
+    said = f"Share of the read with `--loss {SECOND}`, each library's best technique:"
+    return f"{said}\n\n{markdown_text(names, lines)}"
+
+
+def _share(result: Result | None) -> float | None:
+    return result.bandwidth_fraction if result else None
+
+
+def _largest_share(of: Mapping[Data, Result]) -> float:
+    return max((r.bandwidth_fraction or 0.0 for r in of.values()), default=0.0)
+
+
 def overview(source: Source) -> str:
     """Return README's table in Markdown: setup and step times, one line per backend."""
-    loops = [r for r in source.squared if r.verified and not r.least_squares_only]
+    loops = [r for r in source.of_loss(SQUARED) if r.verified and not r.least_squares_only]
     measured = {(r.rows, r.features) for r in loops if r.dtype == "float32"}
     sizes = [size for size in OVERVIEW if size in measured]
     if not sizes:
@@ -180,14 +242,16 @@ def tables(found: Iterable[Saved], newest: Source, pictures: Iterable[str]) -> s
 
 
 def _image(name: str) -> str:
-    kind, features, dtype = name.removesuffix(".svg").split("-")
+    kind, features, *data = name.removesuffix(".svg").split("-", 3)
     alt = {"scaling": "Seconds a step against rows", "map": "The fastest loop, setup included"}
-    return f"![{alt[kind]}; features: {features}, {dtype}](pictures/{name})"
+    return f"![{alt[kind]}; features: {features}, {', '.join(data)}](pictures/{name})"
 
 
 def _record(one: Saved) -> str:
     record, title = one.record, one.record.name or one.path.stem
     what = "the roofline" if is_limit(record) else "all backends"
+    losses = sorted({Case.parse(case).loss for case in record.request["rows"]} - {SQUARED})
+    what = ", ".join([what, *losses])
     results = summarise(record)
     if is_limit(record):
         shown = roofline_table(results, limits(record))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from backends.names import Name, libraries
 from bench.pick.fitting import fit
@@ -20,8 +20,13 @@ from bench.results.saved import Saved
 from bench.results.summary import NOT_MEASURED, Result, summarise
 from bench.show.roofline import Limit, limits
 
-Shape = tuple[int, str]
-"""Features and dtype; each shape has separate cost models."""
+
+class Shape(NamedTuple):
+    """Features, dtype and loss; each shape has separate cost models."""
+
+    features: int
+    dtype: str
+    loss: str = SQUARED
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,19 @@ class Source:
         return sorted(found.values(), key=_order)
 
     @cached_property
-    def squared(self) -> list[Result]:
-        """The results for squared error, which the pictures and sentences show."""
-        return [result for result in self.results if result.loss == SQUARED]
+    def losses(self) -> list[str]:
+        """The losses of the results: squared error first, the others by name."""
+        return sorted({r.loss for r in self.results}, key=_squared_first)
+
+    def of_loss(self, loss: str) -> list[Result]:
+        """Return the results for one loss."""
+        return [result for result in self.results if result.loss == loss]
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """The shapes with at least one result, those of squared error first."""
+        found = {shape_of(r) for r in self.results if r.verified}
+        return sorted(found, key=lambda s: (_squared_first(s.loss), s))
 
     @cached_property
     def limits(self) -> list[Limit]:
@@ -86,14 +101,24 @@ class Source:
     def models(self) -> dict[Shape, list[CostModel]]:
         """Complete cost models, simplest first, for shapes with two or more models."""
         found = {}
-        records = [record.of_loss(SQUARED) for record in self.records]
-        regime = Regime.of(records, self.machine)
-        for shape in sorted({(r.features, r.dtype) for r in self.squared}):
-            models, _ = fit(records, *shape, regime)
-            complete = [m for m in models.values() if m.complete]
-            if len(complete) > 1:
-                found[shape] = sorted(complete, key=lambda m: _plain_first(m.backend))
+        for loss in self.losses:
+            records = [record.of_loss(loss) for record in self.records]
+            regime = Regime.of(records, self.machine)
+            for shape in sorted({shape_of(r) for r in self.of_loss(loss)}):
+                models, _ = fit(records, shape.features, shape.dtype, regime)
+                complete = [m for m in models.values() if m.complete]
+                if len(complete) > 1:
+                    found[shape] = sorted(complete, key=lambda m: _plain_first(m.backend))
         return found
+
+
+def shape_of(result: Result) -> Shape:
+    """Return the shape of a result."""
+    return Shape(result.features, result.dtype, result.loss)
+
+
+def _squared_first(loss: str) -> tuple[bool, str]:
+    return loss != SQUARED, loss
 
 
 def _plain_first(backend: str) -> tuple[object, ...]:
@@ -105,7 +130,7 @@ def _plain_first(backend: str) -> tuple[object, ...]:
 
 def _order(result: Result) -> tuple[object, ...]:
     seconds = result.step_s.median if result.step_s else math.inf
-    size = (result.features, result.dtype, result.rows, result.loss)
+    size = (_squared_first(result.loss), result.features, result.dtype, result.rows)
     return (*size, result.least_squares_only, seconds, result.backend)
 
 

@@ -21,15 +21,21 @@ function chooseSizes() {
   select("convergence-rows", rowsOf((r) => curved.has(r.rows)), 1e6);
 }
 
+function showMapLoops() {
+  element("map-loops").closest("label").hidden = parseShape(chosenShape()).loss !== SQUARED;
+}
+
 function startFigures() {
   hatches();
   const shapes = new Map(DATA.sources.flatMap((s) => s.results.filter((r) => r.verified).map((r) => [shapeKey(r), shapeName(r)])));
   fill(element("shape"), [...shapes]);
   CHOICE.bind(element("shape"), "shape", () => {
     chooseSizes();
+    showMapLoops();
     drawAll();
   });
   chooseSizes();
+  showMapLoops();
   for (const [name, ids] of Object.entries({
     map: ["map-over", "map-loops"], cost: ["cost-rows", "cost-iterations"], convergence: ["convergence-rows", "convergence-setup"],
   })) {

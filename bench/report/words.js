@@ -74,8 +74,13 @@ function fillTable(table, head, rows, numeric = (i) => i > 0) {
 
 const unique = (values) => [...new Set(values)];
 const groups = (items, of) => items.reduce((map, item) => map.set(of(item), [...(map.get(of(item)) ?? []), item]), new Map());
-const shapeKey = ({ features, dtype }) => `${features} ${dtype}`;
-const shapeName = ({ features, dtype }) => `${plural(features, "feature")}, ${dtype}`;
+
+// Features, dtype and loss; squared error, the loss of older results, is not written.
+const SQUARED = "squared_error";
+const lossOf = (of) => of.loss ?? SQUARED;
+const lossSuffix = (of, before) => (lossOf(of) === SQUARED ? "" : `${before}${of.loss}`);
+const shapeKey = (of) => `${of.features} ${of.dtype}${lossSuffix(of, " ")}`;
+const shapeName = (of) => `${plural(of.features, "feature")}, ${of.dtype}${lossSuffix(of, ", ")}`;
 
 // What somebody chose, kept in the address, so that it can be shared. A default is left out.
 const CHOICE = {

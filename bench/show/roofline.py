@@ -195,7 +195,7 @@ class _Device:
 
 def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
     times, shares = _table(limits), _table(limits)
-    for label, best in _best(results).items():
+    for label, best in best_by_library(results).items():
         mine = [best.get(limit.data) for limit in limits]
         times.add_row(label, *map(_time, mine))
         shares.add_row(label, *(percent(r.bandwidth_fraction if r else None) for r in mine))
@@ -216,7 +216,7 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
     ]
 
 
-def _best(results: list[Result]) -> dict[str, dict[Data, Result]]:
+def best_by_library(results: list[Result]) -> dict[str, dict[Data, Result]]:
     """Return the fastest results by library and device, in catalogue order, and by size."""
     best: dict[Name, dict[Data, Result]] = {}
     for result in results:

@@ -10,7 +10,7 @@ import numpy as np
 
 from backends.names import Name
 from bench.measure.read_curve import TASK
-from bench.results.case import Case
+from bench.results.case import SQUARED, Case
 from bench.results.record import Measurement, Outcome, Record
 
 COSTS = {  # import, place, overhead, latency, seconds a byte
@@ -52,12 +52,15 @@ def record(
     costs: Mapping[str, tuple[float, ...]] = COSTS,
     sizes: Sequence[tuple[int, int]] = SIZES,
     dtype: str = "float32",
+    loss: str = SQUARED,
     failed: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Record:
     """Return a whole run; `spread` is a process's, relative; `factors` slow backends down."""
     rng = np.random.default_rng(seed)
-    rows = [Case(b, n, d, dtype) for n, d in sizes for b in costs]
+    if loss != SQUARED:
+        costs = {name: cost for name, cost in costs.items() if ":gram" not in name}
+    rows = [Case(b, n, d, dtype, loss) for n, d in sizes for b in costs]
 
     def noisy(value: float, of: float = spread) -> float:
         return float(value * np.exp(of * rng.standard_normal()))

@@ -20,15 +20,24 @@ GPU_COSTS = {
     "jax:loop@cuda:0": (0.5, 0.4, 0.3, 4e-6, 3.2e-13),
 }
 
+LOG_LOSS_COSTS = {
+    "numpy": (0.0, 1e-3, 1e-4, 8e-6, 1.1e-9),
+    "numpy:blocked": (0.0, 2e-3, 1e-4, 2e-5, 2e-10),
+    "numba:parallel": (0.2, 5e-3, 2.5, 2e-6, 2e-11),
+    "jax:loop": (0.5, 1e-2, 0.1, 1e-6, 5.5e-10),
+}
+"""Costs with log_loss, whose exponential function changes the order of the backends."""
+
 
 @pytest.fixture(scope="package")
 def found() -> list[Source]:
-    """A laptop with float32 and float64, and a server with a GPU."""
+    """A laptop with float32, float64 and log_loss, and a server with a GPU."""
     gpu = {"name": "Made-up GPU", "memory_bytes": 80 * 10**9, "driver": "1"}
     server = SERVER | {"caches": {"L3": 64 << 20}, "gpus": [gpu]}
     records = [
         record(LAPTOP, seed=1),
         record(LAPTOP, seed=2, dtype="float64", sizes=[(100, 1), (1_000_000, 1)]),
+        record(LAPTOP, seed=4, loss="log_loss", costs=LOG_LOSS_COSTS),
         with_read_curve(
             record(
                 server, seed=3, costs=COSTS | GPU_COSTS, created="2026-11-19T10:00:00.000+00:00"

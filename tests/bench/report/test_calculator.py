@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.pick.fitting import fit
+from bench.pick.observations import alike
 from bench.pick.recommend import Request, recommend
-from bench.report.sources import Source
+from bench.pick.regime import Regime
+from bench.report.sources import Shape, Source
 from tests.support.browser import Watched
 
 if TYPE_CHECKING:
@@ -18,17 +21,18 @@ if TYPE_CHECKING:
 
 
 def test_the_calculator_answers_as_pick_does(watched: Watched, found: list[Source]) -> None:
-    rng = random.Random(0)
-    for _ in range(24):
+    rng, seen = random.Random(0), set()
+    for _ in range(36):
         at = rng.randrange(len(found))
-        (features, dtype), models = rng.choice(list(found[at].models.items()))
+        shape, models = rng.choice(list(found[at].models.items()))
+        seen.add(shape.loss)
         asked = {
             "rows": round(10 ** rng.uniform(1, 11)),
             "iterations": round(10 ** rng.uniform(0, 6)),
             "memory": rng.choice([2e8, 4e9, 1e12]),
             "loopOnly": rng.random() < 0.5,
         }
-        where = {"source": at, "features": features, "dtype": dtype}
+        where = {"source": at, **shape._asdict()}
         answer = watched.page.evaluate(
             """request => {
                 const { lines, ...rest } = descentbench.answer(request);
@@ -37,9 +41,10 @@ def test_the_calculator_answers_as_pick_does(watched: Watched, found: list[Sourc
             asked | where,
         )
         request = Request(
-            *(asked["rows"], features, asked["iterations"], dtype),
+            *(asked["rows"], shape.features, asked["iterations"], shape.dtype),
             found[at].memory_bytes | {"cpu": int(asked["memory"])},
             asked["loopOnly"],
+            shape.loss,
         )
         expected = recommend(models, request, {})
         assert answer["pick"] == expected.pick
@@ -56,6 +61,7 @@ def test_the_calculator_answers_as_pick_does(watched: Watched, found: list[Sourc
             assert line["breakEven"] == pytest.approx(c.break_even_iterations)
             assert line["fits"] == c.fits
             assert int(line["needs"]) == pytest.approx(c.needs_bytes, abs=1)
+    assert seen == {"squared_error", "log_loss"}
 
 
 def test_the_calculator_says_it_in_words(watched: Watched, found: list[Source]) -> None:
@@ -65,7 +71,7 @@ def test_the_calculator_says_it_in_words(watched: Watched, found: list[Source]) 
     page.check("[name=loop_only]")
     first = found[0]
     request = Request(10**6, 1, 10**5, "float32", first.memory_bytes, loop_only=True)
-    pick = recommend(first.models[1, "float32"], request, {}).pick
+    pick = recommend(first.models[Shape(1, "float32")], request, {}).pick
     assert f"Use {pick} on the CPU: 1e5 iterations in" in page.inner_text("#answer")
     assert "gram" not in page.inner_text("#candidates")
     assert "less time in all than numpy." in page.inner_text("#candidates caption")
@@ -83,7 +89,9 @@ def test_break_evens_are_where_the_model_has_them(
     page = watched.page
     page.check("[name=loop_only]")
     models = {
-        m.backend: m for m in found[0].models[1, "float32"] if not m.backend.endswith("gram")
+        m.backend: m
+        for m in found[0].models[Shape(1, "float32")]
+        if not m.backend.endswith("gram")
     }
     words = page.inner_text("#break-evens")
     changes = re.findall(r"([\w:]+) from ([\d,.e]+)", words)
@@ -121,3 +129,32 @@ def test_the_choice_is_kept_in_the_address(browser: Browser, path: Path) -> None
     assert again.page.inner_text("#answer") == answer
     assert "77 iterations" in answer
     again.page.close()
+
+
+def test_the_calculator_answers_as_pick_does_with_a_loss(
+    watched: Watched, found: list[Source], tmp_path: Path
+) -> None:
+    """`pick --loss` reads the store that holds records of both losses; so does the page."""
+    laptop = found[0]
+    for k, one in enumerate(laptop.records):
+        one.save(tmp_path / f"run-{k}.json")
+    for loss in laptop.losses:
+        shape = Shape(1, "float32", loss)
+        records = alike(tmp_path, laptop.machine, laptop.records[-1].code, loss)
+        regime = Regime.of(records, laptop.machine)
+        models, _ = fit(records, shape.features, shape.dtype, regime)
+        request = Request(10**7, 1, 1000, "float32", laptop.memory_bytes, loss=loss)
+        ordered = sorted(models.values(), key=lambda m: m.backend)
+        expected = recommend([m for m in ordered if m.complete], request, {})
+        asked = {"source": 0, "rows": 10**7, "iterations": 1000, **shape._asdict()}
+        answer = watched.page.evaluate(
+            """request => {
+                const { pick, lines } = descentbench.answer(request);
+                return [pick, lines.map(({ backend, total }) => [backend, total])];
+            }""",
+            asked,
+        )
+        assert answer[0] == expected.pick
+        assert dict(answer[1]) == {
+            c.backend: pytest.approx(vars(c.total_s), rel=1e-9) for c in expected.candidates
+        }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.report.page import write
-from bench.report.sources import Source, sources
+from bench.report.sources import Shape, Source, sources
 from bench.results.saved import Saved
 from tests.support.browser import Watched
 from tests.support.made_up import LAPTOP, SERVER, record
@@ -68,13 +68,13 @@ def test_the_roof_is_the_measured_read(watched: Watched, found: list[Source]) ->
     roof = float(path.rsplit(",", 1)[1])
     assert all(height > roof - 8 for height in heights)
     shares = {row[0]: row[4] for row in table(laptop) if row[1] == "1e7"}
-    for result in found[0].results:
+    for result in found[0].of_loss("squared_error"):
         if (result.rows, result.features) == (10_000_000, 1) and result.bandwidth_fraction:
             assert shares[result.backend] == f"{result.bandwidth_fraction:.0%}"
 
 
 def test_from_where_the_gpu_pays(watched: Watched, found: list[Source]) -> None:
-    models = found[1].models[1, "float32"]
+    models = found[1].models[Shape(1, "float32")]
     sides = [
         [m for m in models if ("@" in m.backend) is on_gpu and "gram" not in m.backend]
         for on_gpu in (True, False)

@@ -17,7 +17,7 @@ from bench.cli import main
 from bench.commands.options import Format
 from bench.pick.model import CostModel
 from bench.report.content import content
-from bench.report.sources import sources
+from bench.report.sources import Shape, sources
 from bench.report.style import styles
 from bench.results.record import Record, RecordError
 from bench.results.saved import Saved, find, only
@@ -75,7 +75,7 @@ def test_the_plainest_model_is_the_first_as_for_pick() -> None:
     """Seen red: sorted by name alone, plain JAX came before plain NumPy."""
     costs = dict.fromkeys(("torch", "numpy:blocked", "jax", "numpy", "numba"), COSTS["numpy"])
     (source,) = sources(saved(record(sizes=SMALL, costs=costs)))
-    plainest = [m.backend for m in source.models[1, "float32"]]
+    plainest = [m.backend for m in source.models[Shape(1, "float32")]]
     assert plainest == ["numpy", "numba", "torch", "jax", "numpy:blocked"]
 
 
@@ -92,11 +92,11 @@ def test_the_page_holds_no_number_that_json_has_not() -> None:
 
 def test_two_backends_draw_apart() -> None:
     (source,) = sources(saved(record(sizes=SMALL)))
-    a, b = (m.totals(1e5, 1000) for m in source.models[1, "float32"][:2])
+    a, b = (m.totals(1e5, 1000) for m in source.models[Shape(1, "float32")][:2])
     import numpy as np
 
     assert abs(np.corrcoef(np.argsort(a), np.argsort(b))[0, 1]) < 0.1
-    assert isinstance(source.models[1, "float32"][0], CostModel)
+    assert isinstance(source.models[Shape(1, "float32")][0], CostModel)
 
 
 # looks

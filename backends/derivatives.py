@@ -1,0 +1,112 @@
+"""Compare a loss's stated slope and curvature with differences of its value, in float64.
+
+A wrong slope gives wrong weights, and a curvature that is too small gives a learning rate at
+which the descent diverges. The check evaluates the value at a few predictions and targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.errors import ProblemError
+
+Float64 = NDArray[np.float64]
+
+PREDICTIONS = (-3.17, -1.71, -0.83, -0.29, 0.13, 0.59, 1.37, 2.41, 4.03)
+"""Predictions at which a loss is checked. No difference from a target is a round number, where
+a loss may have a kink."""
+
+TARGETS = (0.0, 1.0, 2.0, 0.5, -1.0, -2.5)
+"""Targets at which a loss is checked, if the loss accepts the target."""
+
+STEP = 1e-5
+"""Distance of the differences for the slope: their error is about 1e-10 times a third
+derivative."""
+
+WIDE_STEP = 1e-3
+"""Distance of the differences for the curvature; rounding changes the result by about 1e-9."""
+
+TOLERANCE = 1e-4
+"""Largest difference, relative to the larger of 1 and the value's own difference quotient."""
+
+
+class Stated(Protocol):
+    """The fields of a loss that are checked; `backends.losses.Loss` has all of them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> Callable[[Any, Any, Any], Any]: ...
+    @property
+    def slope(self) -> Callable[[Any, Any, Any], Any] | None: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def curvature(self) -> float | None: ...
+    @property
+    def accepts(self) -> Callable[[Any], Any] | None: ...
+
+
+def check_derivatives(loss: Stated) -> None:
+    """Raise ProblemError where the slope or the curvature does not fit the value.
+
+    Points with a value that is not finite are left out.
+
+    Raises
+    ------
+    ProblemError
+        The slope or the curvature does not fit; the error names prediction, target and figures.
+    """
+    p, y = _points(loss)
+    with np.errstate(all="ignore"):
+        if loss.slope is not None:
+            _check_slope(loss, loss.slope, p, y)
+        if loss.curvature is not None:
+            _check_curvature(loss, loss.curvature, p, y)
+
+
+def _points(loss: Stated) -> tuple[Float64, Float64]:
+    targets = np.array(TARGETS)
+    if loss.accepts is not None:
+        targets = targets[np.asarray(loss.accepts(targets), dtype=bool)]
+    p, y = np.meshgrid(PREDICTIONS, targets)
+    return p.ravel(), y.ravel()
+
+
+def _check_slope(
+    loss: Stated, slope: Callable[[Any, Any, Any], Any], p: Float64, y: Float64
+) -> None:
+    rise = (_value(loss, p + STEP, y) - _value(loss, p - STEP, y)) / (2 * STEP)
+    stated = loss.scale * np.broadcast_to(np.asarray(slope(np, p, y), np.float64), p.shape)
+    wrong = np.isfinite(rise) & ~(_apart(stated, rise) <= TOLERANCE)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        times = "" if loss.scale == 1 else " times scale"
+        raise ProblemError(
+            f"{loss.name}: the slope{times} is {stated[at]:.6g} at p = {p[at]:g}, "
+            f"y = {y[at]:g}, where the derivative of the value is {rise[at]:.6g}"
+        )
+
+
+def _check_curvature(loss: Stated, curvature: float, p: Float64, y: Float64) -> None:
+    sides = _value(loss, p + WIDE_STEP, y) + _value(loss, p - WIDE_STEP, y)
+    second = (sides - 2 * _value(loss, p, y)) / WIDE_STEP**2
+    wrong = np.isfinite(second) & (second > curvature + TOLERANCE * max(1.0, curvature))
+    if wrong.any():
+        at = int(np.argmax(np.where(wrong, second, -np.inf)))
+        raise ProblemError(
+            f"{loss.name}: the curvature is {curvature:g}, but the second derivative of the "
+            f"value is {second[at]:.6g} at p = {p[at]:g}, y = {y[at]:g}"
+        )
+
+
+def _value(loss: Stated, p: Float64, y: Float64) -> Float64:
+    return np.broadcast_to(np.asarray(loss.value(np, p, y), dtype=np.float64), p.shape)
+
+
+def _apart(a: Float64, b: Float64) -> Float64:
+    return np.asarray(np.abs(a - b) / np.maximum(1.0, np.abs(b)))

@@ -1,0 +1,88 @@
+"""Measure the cost of autograd, for every loss, in one interleaved run.
+
+``nox -s autograd-cost`` calls it. Each library's step with autograd stands beside its compiled
+step and its step with the gradient derived by hand. The record is an ordinary one: every w is
+checked, and the passes shuffle libraries, sizes and losses. ``nox -s results`` makes the table
+and the picture of docs/losses.md from the newest such record in ``results/``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from backends import catalogue
+from backends.errors import DescentbenchError
+from backends.losses import LOSSES
+from bench.host.lock import hold
+from bench.host.threads import apply
+from bench.measure.plan import Plan, Task
+from bench.measure.runner import Runner
+from bench.results.case import READ, Case
+from bench.results.record import Record
+from bench.show.autograd import GRADIENTS, NAME, autograd_markdown, failures
+
+SIZES = ((1_000_000, 1), (1_000_000, 32))
+"""Rows and features: 8 MB, which a last cache holds, and 132 MB in memory."""
+
+
+def cases(sizes: tuple[tuple[int, int], ...], losses: tuple[str, ...]) -> tuple[Case, ...]:
+    """Return a case for every backend that can run here, at every size, for every loss."""
+    return tuple(
+        Case(backend, rows, features, "float32", loss)
+        for loss in losses
+        for entry in catalogue.entries(list(GRADIENTS), LOSSES[loss])
+        if entry.available and (backend := str(entry.name)) in GRADIENTS
+        for rows, features in sizes
+    )
+
+
+def measured(plan: Plan, threads: int, store: Path) -> Record:
+    """Run the plan, and print the name of each part on stderr."""
+
+    def started(task: Task) -> None:
+        click.echo(task.name, err=True)
+
+    with hold(store):
+        runner = Runner(plan, threads, store, name=NAME)
+        return runner.run(started, lambda _: None)
+
+
+@click.command()
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Folder for the record.  [default: the record is not kept]",
+)
+@click.option("--loss", "losses", multiple=True, type=click.Choice([*LOSSES]), default=LOSSES)
+@click.option("--rows", type=click.IntRange(min=1), help="Rows instead of 1e6.")
+@click.option("--passes", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--seconds", type=float, default=0.1, show_default=True)
+def main(
+    store: Path | None,
+    losses: tuple[str, ...],
+    rows: int | None,
+    passes: int,
+    seconds: float,
+) -> None:
+    """Print a table of each library's steps with autograd, compiled, and by hand."""
+    threads = apply()
+    sizes = tuple((rows or n, features) for n, features in SIZES)
+    plan = Plan(cases(sizes, tuple(losses)), passes, seconds, (READ,), setup=False)
+    with tempfile.TemporaryDirectory(prefix="descentbench-") as folder:
+        try:
+            record = measured(plan, threads, store or Path(folder))
+        except DescentbenchError as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(autograd_markdown(record))
+    failed = failures(record)
+    for line in failed:
+        click.echo(f"failed: {line}", err=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
