@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +13,9 @@ from click.testing import CliRunner
 from bench.report import results_page
 from bench.report.results_page import BEGIN, END, overview, saved
 from bench.report.sources import sources
+from bench.results.record import Record
 from bench.results.saved import Saved
+from bench.show.autograd import NAME
 from tests.support.made_up import record
 
 SIZES = [(100, 1), (10_000_000, 1), (1_000_000, 32)]
@@ -24,14 +28,14 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(results_page, "PICTURES", ["scaling"])  # the map takes seconds
     (tmp_path / "results").mkdir()
     record(sizes=SIZES, name="laptop").save(tmp_path / "results" / "run-1.json")
-    for name in ("README.md", "results.md"):
+    for name in ("README.md", "results.md", "losses.md"):
         (tmp_path / name).write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     return tmp_path
 
 
 def call(folder: Path) -> None:
     where = ("--results", folder / "results", "--readme", folder / "README.md")
-    arguments = [*where, "--page", folder / "results.md"]
+    arguments = [*where, "--page", folder / "results.md", "--losses", folder / "losses.md"]
     outcome = CliRunner().invoke(results_page.main, list(map(str, arguments)))
     assert outcome.exit_code == 0, outcome.output
 
@@ -94,8 +98,70 @@ def test_the_documentation_shows_the_results_that_are_recorded() -> None:
     """After a new record or a change to the overview: ``nox -s results``."""
     found = saved(ROOT / "results")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = overview(results_page.newest_whole(found))
-    assert f"{BEGIN}\n\n{table}\n{END}" in readme
+    assert f"{BEGIN}\n\n{results_page.readme_tables(found)}\n{END}" in readme
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     for one in found:
         assert results_page.describe(one.record) in page, one.path
+
+
+def limit_of(loss: str, **fields: Any) -> Record:
+    """Return a record as ``run --limit --loss`` writes it."""
+    whole = record(sizes=SIZES, loss=loss, name="limit", **fields)
+    setup = {name for name in whole.tasks if name.startswith("set-up")}
+    tasks = {name: task for name, task in whole.tasks.items() if name not in setup}
+    return replace(whole, request=whole.request | {"setup": False}, tasks=tasks)
+
+
+def test_readme_s_second_table_shows_each_library_s_best_with_log_loss(made: Path) -> None:
+    pytest.importorskip("matplotlib")
+    limit_of("log_loss").save(made / "results" / "run-2.json")
+    limit_of("huber").save(made / "results" / "run-3.json")
+    call(made)
+    readme = (made / "README.md").read_text()
+    head, _, second = readme.partition("Share of the read with `--loss log_loss`")
+    assert "| backend | setup" in head
+    lines = [line for line in second.splitlines() if line.startswith("|")]
+    assert lines[0] == "| `log_loss` | 1e7 × 1 | 1e6 × 32 |"  # 800 B have no share
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [
+        *("`numba`", "`jax`", "`torch`", "`numpy`")
+    ]
+    assert all(cell.strip().endswith("%") for cell in lines[2].split("|")[2:-1])
+    page = (made / "results.md").read_text()
+    assert "## limit: the roofline, log_loss" in page
+    assert "## laptop: all backends\n" in page
+
+
+def test_a_newer_run_of_another_loss_leaves_the_overview(tmp_path: Path) -> None:
+    record(sizes=SIZES).save(tmp_path / "run-1.json")
+    later = {"code": "fedcba987654", "created": "2026-11-22T10:00:00.000+00:00"}
+    record(sizes=SIZES, loss="log_loss", **later).save(tmp_path / "run-2.json")
+    newest = results_page.newest_whole(saved(tmp_path))
+    assert newest.losses == ["squared_error"]
+    assert overview(newest)
+
+
+def autograd_cost() -> Record:
+    """Return a record as ``nox -s autograd-cost`` writes it, of two losses."""
+    one, two = (limit_of(loss) for loss in ("log_loss", "huber"))
+    rows = [*one.request["rows"], *two.request["rows"]]
+    tasks = one.tasks | {f"{name} ": task for name, task in two.tasks.items()}
+    return replace(one, request=one.request | {"rows": rows}, tasks=tasks, name=NAME)
+
+
+def test_the_cost_of_autograd_has_a_table_and_a_picture_of_its_own(made: Path) -> None:
+    pytest.importorskip("matplotlib")
+    before = (made / "losses.md").read_text()
+    call(made)
+    assert (made / "losses.md").read_text() == before  # there is no such record
+    autograd_cost().save(made / "results" / "run-2.json")
+    call(made)
+    page = (made / "losses.md").read_text()
+    assert "Made-up Laptop CPU" in page
+    assert "(pictures/autograd.svg)" in page
+    assert "| backend | gradient | `log_loss` | `huber` |" in page
+    torch = next(line for line in page.splitlines() if line.startswith("| `torch` | autograd"))
+    assert re.search(r"\([89](\.\d)?×\)", torch)  # torch:analytic is 9 times faster at 100 rows
+    svg = (made / "pictures" / "autograd.svg").read_text()
+    assert "torch:analytic" in svg
+    assert NAME not in (made / "results.md").read_text()
+    assert NAME not in (made / "README.md").read_text()
