@@ -1,0 +1,280 @@
+"""Estimators with scikit-learn's conventions, for any backend.
+
+`DescentRegressor` and `DescentClassifier` work where scikit-learn's own linear models do: in
+pipelines, in searches over parameters, in cross-validation. They need the optional package
+scikit-learn, ``pip install 'descentbench[sklearn]'``.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from backends.errors import MissingLibraryError
+from backends.losses import HUBER, LOG_LOSS, POISSON, SQUARED_ERROR
+from descentbench.choice import AUTO
+from descentbench.fitting import fit
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.utils.multiclass import check_classification_targets, type_of_target
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError as error:
+    raise MissingLibraryError(
+        f"descentbench.sklearn needs scikit-learn 1.6 or newer ({error}): "
+        "pip install 'descentbench[sklearn]'"
+    ) from None
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from backends.losses import Loss
+    from descentbench.fitted import FitResult
+
+DTYPES = [np.float64, np.float32]
+"""dtypes that are kept; anything else becomes the first one."""
+
+REGRESSION = {loss.name: loss for loss in (SQUARED_ERROR, HUBER, POISSON)}
+"""Losses of `DescentRegressor`."""
+
+
+class _Linear(BaseEstimator):
+    """Parameters and the descent, which both estimators share."""
+
+    def __init__(
+        self,
+        *,
+        backend: str = AUTO,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        learning_rate: float | Literal["auto"] = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        store: str | PathLike[str] = ".benchmarks",
+    ) -> None:
+        self.backend = backend
+        self.fit_intercept = fit_intercept
+        self.standardize = standardize
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.tol = tol
+        self.store = store
+
+    def _descend(self, x: NDArray[Any], y: NDArray[Any], loss: Loss) -> FitResult:
+        """Fit; warn if the tolerance was not reached."""
+        found = fit(
+            x,
+            y,
+            backend=self.backend,
+            loss=loss,
+            learning_rate=self.learning_rate,
+            steps=self.max_iter,
+            tolerance=self.tol,
+            intercept=self.fit_intercept,
+            standardize=self.standardize,
+            store=self.store,
+        )
+        if found.stopped == "steps":
+            warnings.warn(
+                f"{type(self).__name__} did not converge in {self.max_iter} steps: the "
+                f"gradient's norm is above tol={self.tol:g} of the first one; increase "
+                "max_iter or tol",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        self.n_iter_ = found.steps
+        self.backend_ = found.backend
+        return found
+
+    def _linear(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return ``X·coef_ + intercept_`` in float64, (n,)."""
+        check_is_fitted(self)
+        x = validate_data(self, X, dtype=DTYPES, reset=False)
+        w = np.ravel(self.coef_)
+        return np.asarray(x @ w + np.ravel(self.intercept_)[0], np.float64)
+
+
+class DescentRegressor(RegressorMixin, _Linear):
+    """Linear regression by full-batch gradient descent with a fixed rate.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "huber", "poisson"}
+        ``huber`` changes from a square to a line at a distance of 1. ``poisson`` has a log
+        link, targets of 0 or more, and no automatic learning rate.
+    backend : str
+        ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
+        `store` recommend, and without measurements a NumPy backend. Nothing is measured; see
+        `descentbench.fit`.
+    fit_intercept : bool
+        Whether to fit an intercept.
+    standardize : bool
+        Whether the descent runs over standardised columns, which needs far fewer steps where
+        columns differ in scale. Coefficients are in the data's units in either case.
+    learning_rate : float or "auto"
+        ``"auto"`` is 1/L, which always converges.
+    max_iter : int
+        Steps to take at most.
+    tol : float
+        The descent stops when the gradient's norm is at most `tol` times the first norm. It
+        looks at the gradient after step 1 and then every 20 steps.
+    store : path
+        Folder of the results for ``backend="auto"``.
+
+    Attributes
+    ----------
+    coef_ : (d,) float64
+    intercept_ : float
+        0 without `fit_intercept`.
+    n_iter_ : int
+        Steps taken.
+    backend_ : str
+        Backend that ran.
+    n_features_in_ : int
+    feature_names_in_ : (d,) str
+        Names of the columns, if all are text.
+
+    Warns
+    -----
+    ConvergenceWarning
+        `max_iter` steps did not reach `tol`.
+
+    Examples
+    --------
+    >>> from descentbench.sklearn import DescentRegressor
+    >>> model = DescentRegressor().fit([[1.0], [2.0], [3.0]], [3.0, 5.0, 7.0])
+    >>> print(model.predict([[4.0]]).round(3))
+    [9.]
+    """
+
+    def __init__(
+        self,
+        *,
+        loss: str = SQUARED_ERROR.name,
+        backend: str = AUTO,
+        fit_intercept: bool = True,
+        standardize: bool = True,
+        learning_rate: float | Literal["auto"] = "auto",
+        max_iter: int = 1000,
+        tol: float = 1e-4,
+        store: str | PathLike[str] = ".benchmarks",
+    ) -> None:
+        super().__init__(
+            backend=backend,
+            fit_intercept=fit_intercept,
+            standardize=standardize,
+            learning_rate=learning_rate,
+            max_iter=max_iter,
+            tol=tol,
+            store=store,
+        )
+        self.loss = loss
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit to X, (n, d), and y, (n,).
+
+        Raises
+        ------
+        ValueError
+            The data or a parameter cannot be used, by scikit-learn's checks.
+        DescentbenchError
+            The backend cannot be used, the rate diverges, or the loss does not accept y.
+        """
+        if self.loss not in REGRESSION:
+            raise ValueError(f"loss must be one of {', '.join(REGRESSION)}, not {self.loss!r}")
+        x, targets = validate_data(self, X, y, dtype=DTYPES, y_numeric=True)
+        found = self._descend(x, targets, REGRESSION[self.loss])
+        self.coef_, self.intercept_ = found.w, found.intercept
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return predictions of y, (n,): for poisson the expected counts."""
+        linear = self._linear(X)
+        return np.exp(linear) if self.loss == POISSON.name else linear
+
+
+class DescentClassifier(ClassifierMixin, _Linear):
+    """Logistic regression of two classes by full-batch gradient descent, without a penalty.
+
+    For more classes, use ``sklearn.multiclass.OneVsRestClassifier(DescentClassifier())``. If a
+    plane separates the classes, log_loss has no minimum: the coefficients grow with every
+    step, and the fit ends with a ConvergenceWarning or at `tol`.
+
+    Parameters
+    ----------
+    backend : str
+        ``library[:technique][@device]``, or ``"auto"``; see `DescentRegressor`.
+    fit_intercept : bool
+    standardize : bool
+    learning_rate : float or "auto"
+    max_iter : int
+    tol : float
+    store : path
+
+    Attributes
+    ----------
+    classes_ : (2,)
+        The classes; the second one has the probability ``1 / (1 + exp(−decision))``.
+    coef_ : (1, d) float64
+    intercept_ : (1,) float64
+    n_iter_ : int
+    backend_ : str
+    n_features_in_ : int
+    feature_names_in_ : (d,) str
+
+    Warns
+    -----
+    ConvergenceWarning
+        `max_iter` steps did not reach `tol`.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit to X, (n, d), and the classes y, (n,).
+
+        Raises
+        ------
+        ValueError
+            The data or a parameter cannot be used, or there are not two classes.
+        DescentbenchError
+            The backend cannot be used, or the rate diverges.
+        """
+        x, labels = validate_data(self, X, y, dtype=DTYPES)
+        check_classification_targets(labels)
+        kind = type_of_target(labels, input_name="y")
+        if kind != "binary":
+            raise ValueError(
+                f"Only binary classification is supported. The type of the target is {kind}. "
+                "For more classes, use OneVsRestClassifier(DescentClassifier())."
+            )
+        classes, codes = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y must have two classes, but has one class only: {classes[0]!r}")
+        self.classes_ = classes
+        found = self._descend(x, codes.astype(x.dtype), LOG_LOSS)
+        self.coef_, self.intercept_ = found.w[np.newaxis], np.array([found.intercept])
+        return self
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the log of the odds of the second class, (n,)."""
+        return self._linear(X)
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the probabilities of both classes, (n, 2)."""
+        decision = self._linear(X)
+        second = 0.5 * (1 + np.tanh(decision / 2))  # the sigmoid, without an overflow
+        return np.column_stack([1 - second, second])
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Return the more probable class of each row, (n,)."""
+        second = self._linear(X) > 0  # raises NotFittedError before classes_ is read
+        return np.asarray(self.classes_[second.astype(int)])
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
