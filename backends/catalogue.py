@@ -214,6 +214,12 @@ def check_loss(name: Name, loss: Loss) -> None:
         raise BackendError(f"{name}: {reason}")
 
 
+def note(name: Name, loss: Loss = SQUARED_ERROR) -> str:
+    """Return why a backend that can run here is slower than it could be, or ""."""
+    noted = getattr(load(libraries()[name.library]), "note", None)
+    return cast(str, noted(name.technique, name.device, loss)) if noted else ""
+
+
 @dataclass(frozen=True)
 class _Opened:
     """A `Backend`: a technique's class together with a device."""

@@ -28,10 +28,12 @@ class Library:
     name : str
         The library's part of a backend's name.
     module : str
-        The module to import first; it may import the library. Two functions of this module are
-        used, and both may be missing: ``devices(technique)`` returns the devices by name, each
-        with the reason why it cannot be used ("" if it can), by default the CPU alone;
-        ``peak_device_bytes(device)`` returns the largest device memory held so far, or None.
+        The module to import first; it may import the library. Three functions of this module
+        are used, and each may be missing: ``devices(technique)`` returns the devices by name,
+        each with the reason why it cannot be used ("" if it can), by default the CPU alone;
+        ``peak_device_bytes(device)`` returns the largest device memory held so far, or None;
+        ``note(technique, device, loss)`` returns why a technique is slower than it could be
+        ("" if it is not).
     techniques : mapping of str to str
         Technique → its class, ``"module:Class"``, or ``"Class"`` for a class in `module`. The
         plain technique has the empty name. The class is called as `interface.Place` says.
@@ -170,7 +172,7 @@ BUILT_IN = (
         "backends.jax.devices",
         {
             "": "backends.jax.loop:PerStep",
-            "loop": "backends.jax.loop:Loop",
+            "loop": "backends.jax.onepass:loop",
             "blocked": "backends.jax.blocked:Blocked",
             "gram": "backends.jax.gram:Gram",
         },

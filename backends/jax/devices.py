@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import jax
 
+from backends.losses import Loss
+
 # Without this, float64 data and a float64 w silently become float32.
 jax.config.update("jax_enable_x64", True)
 
@@ -28,6 +30,16 @@ def devices(technique: str) -> Mapping[str, str]:
     """Return JAX's devices, including the host's; ``blocked`` runs on the host only."""
     found = named_devices()
     return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
+
+
+def note(technique: str, device: str, loss: Loss) -> str:
+    """Return why a technique is slower on a device than it could be, or ""."""
+    if technique != "loop" or not device.startswith("cuda"):
+        return ""
+    from backends.jax.onepass import reason_against_one_pass
+
+    reason = reason_against_one_pass(loss)
+    return reason and f"reads X twice for 3 features and more: {reason}"
 
 
 def peak_device_bytes(device: str) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial, reduce
-from importlib.util import find_spec
 
 import torch
 from numpy.typing import ArrayLike
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from backends.errors import Weights
 from backends.losses import SQUARED_ERROR
+from backends.onepass import MOST_FEATURES, reason_against
 from backends.problem import Problem
 from backends.threads import in_threads, torch_alone
 from backends.torch.autograd import Autograd, to_host
@@ -120,12 +120,11 @@ class BySlope(Analytic):
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Place the data for the hand-derived gradient; squared error may use Triton."""
-    if problem.loss != SQUARED_ERROR:
-        return BySlope(problem, learning_rate, device)
-    if torch.device(device).type == "cuda" and find_spec("triton"):
-        from backends.torch.onepass import MOST_FEATURES, OnePass
+    """Place the data for the hand-derived gradient; on a GPU in Triton if possible."""
+    on_gpu, few = torch.device(device).type == "cuda", problem.features <= MOST_FEATURES
+    if on_gpu and few and not reason_against(problem.loss):
+        from backends.torch.onepass import OnePass
 
-        if problem.features <= MOST_FEATURES:
-            return OnePass(problem, learning_rate, device)
-    return Analytic(problem, learning_rate, device)
+        return OnePass(problem, learning_rate, device)
+    chunked = Analytic if problem.loss == SQUARED_ERROR else BySlope
+    return chunked(problem, learning_rate, device)

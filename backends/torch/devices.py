@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 import torch
 
+from backends.losses import Loss
+from backends.onepass import reason_against
+
 
 def devices(technique: str) -> Mapping[str, str]:
     """Return the CPU and every CUDA device, with reasons if the technique cannot use one."""
@@ -17,6 +20,14 @@ def devices(technique: str) -> Mapping[str, str]:
     if technique == "compile" and not (shutil.which("g++") or shutil.which("clang++")):
         found["cpu"] = "torch.compile needs a C++ compiler: apt-get install g++"
     return found
+
+
+def note(technique: str, device: str, loss: Loss) -> str:
+    """Return why a technique is slower on a device than it could be, or ""."""
+    if technique != "analytic" or torch.device(device).type != "cuda":
+        return ""
+    reason = reason_against(loss)
+    return reason and f"reads X twice, chunk by chunk: {reason}"
 
 
 def peak_device_bytes(device: str) -> int | None:

@@ -1,10 +1,4 @@
-"""The hand-derived gradient on a GPU: one pass over the rows, in Triton.
-
-PyTorch's products read X twice: first for ``x·w``, then for ``xᵀ·r``. Here a Triton program
-keeps a tile of rows in registers and uses it for both, as attention kernels do with their
-scores. Each program adds its tiles element by element in the data's dtype and writes one row
-of float64 sums; the caller adds these rows.
-"""
+"""The hand-derived gradient on a GPU: one pass over the rows per step, in Triton."""
 
 from __future__ import annotations
 
@@ -12,97 +6,40 @@ from contextlib import nullcontext
 from functools import cache
 
 import torch
-import triton
-import triton.language as tl
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from backends.errors import Weights
+from backends.losses import Loss
+from backends.onepass.kernel import WARPS, add_tiles, plan
 from backends.torch.autograd import to_host
 from backends.torch.graph import Graph
 
-TILE_BYTES, WARPS = 1 << 14, 4
-"""Size in bytes of a tile of x in a program's registers, and the number of warps per program.
-The program's sums take as many registers as the tile."""
 
-STAGES = 3
-"""Number of tiles that a program loads ahead into shared memory."""
-
-PROGRAMS = 2
-"""Number of programs per multiprocessor."""
-
-MOST_FEATURES = 8192
-"""Largest number of features: a tile of one longer row would not fit in registers."""
-
-
-@triton.jit  # type: ignore[untyped-decorator]
-def _sums(  # type: ignore[no-untyped-def]
-    x,
-    y,
-    w,
-    sums,
-    rows,
-    column_stride,
-    FEATURES: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    ROW_STRIDE: tl.constexpr,
-    ROWS: tl.constexpr,
-    STAGES: tl.constexpr,
-):
-    """Write ``xᵀ(x·w − y)`` of every ``num_programs``-th tile as this program's row of sums."""
-    column = tl.arange(0, COLUMNS)
-    w = tl.load(w + column, mask=column < FEATURES, other=0.0).to(x.dtype.element_ty)
-    row = tl.arange(0, ROWS).to(tl.int64)
-    tile = x + row[:, None] * ROW_STRIDE + column.to(tl.int64)[None, :] * column_stride
-    real = (column < FEATURES)[None, :]
-    total = tl.zeros((ROWS, COLUMNS), x.dtype.element_ty)
-    whole = rows // ROWS
-    first = tl.program_id(0).to(tl.int64)
-    for k in tl.range(first, whole, tl.num_programs(0), num_stages=STAGES):
-        if FEATURES == COLUMNS:  # a mask costs time even if it hides nothing
-            values = tl.load(tile + k * ROWS * ROW_STRIDE)
-        else:
-            values = tl.load(tile + k * ROWS * ROW_STRIDE, mask=real, other=0.0)
-        residual = tl.sum(values * w[None, :], axis=1) - tl.load(y + k * ROWS + row)
-        total += values * residual[:, None]
-    if first == whole % tl.num_programs(0):  # the next program in order adds the remaining rows
-        row += whole * ROWS
-        tile = x + row[:, None] * ROW_STRIDE + column.to(tl.int64)[None, :] * column_stride
-        there = row < rows
-        values = tl.load(tile, mask=real & there[:, None], other=0.0)
-        residual = tl.sum(values * w[None, :], axis=1) - tl.load(y + row, mask=there, other=0.0)
-        total += values * residual[:, None]
-    mine = sums + tl.program_id(0) * FEATURES + column
-    tl.store(mine, tl.sum(total.to(tl.float64), axis=0), mask=column < FEATURES)
-
-
-def sums_of(x: Tensor, y: Tensor, w: Tensor) -> Tensor:
-    """Return rows of sums, float64 (programs, d), which add up to ``xᵀ(x·w − y)``.
+def sums_of(x: Tensor, y: Tensor, w: Tensor, loss: Loss) -> Tensor:
+    """Return rows of sums, float64 (programs, d), which add up to ``xᵀ·slope(x·w, y)``.
 
     Parameters
     ----------
     x : Tensor
-        (n,) or (n, d), laid out by row or by column; d at most `MOST_FEATURES`.
+        (n,) or (n, d), laid out by row or by column; d at most `onepass.MOST_FEATURES`.
     y : Tensor
         (n,), of the same dtype.
     w : Tensor
         (d,), float64.
+    loss : Loss
+        A loss whose slope can be written for Triton.
     """
     x = x.reshape(len(y), -1)
     rows, features = x.shape
-    columns = triton.next_power_of_2(features)
-    tile = max(1, TILE_BYTES // (x.itemsize * columns))
-    programs = min(-(-rows // tile), PROGRAMS * processors(x.device))
-    sums = w.new_empty((programs, features))
+    planned = plan(loss, (rows, features), x.stride(), x.itemsize, processors(x.device))
+    sums = w.new_empty((planned.programs, features))
     with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
-        _sums[(programs,)](
-            *(x, y, w, sums, rows, x.stride(1)),
-            FEATURES=features,
-            COLUMNS=columns,
-            ROW_STRIDE=x.stride(0),
-            ROWS=tile,
-            STAGES=STAGES,
+        add_tiles[(planned.programs,)](
+            *(x, y, w, rows, planned.column_units, sums),
+            **planned.constants,
             num_warps=WARPS,
+            enable_fp_fusion=True,  # Triton's default changes with its version
         )
     return sums
 
@@ -124,8 +61,8 @@ class OnePass(Graph):
 
     def _step(self) -> None:
         with torch.inference_mode():
-            scale = 2 * self.learning_rate / len(self.y)
+            scale = self.row_loss.scale * self.learning_rate / len(self.y)
             self.weights.sub_(self._sums(self.weights), alpha=scale)
 
     def _sums(self, w: Tensor) -> Tensor:
-        return sums_of(self.x, self.y, w).sum(0)
+        return sums_of(self.x, self.y, w, self.row_loss).sum(0)

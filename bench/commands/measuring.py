@@ -42,6 +42,7 @@ def chosen(
     names = catalogue.select(patterns or ("*",), devices, loss)
     _tell_left_out(patterns or ("*",), {name.library for name in names})
     _tell_unfit(patterns, loss)
+    tell_notes(names, loss)
     if roofline or not patterns:
         names = [name for name in names if not (name.least_squares_only or name.distributed)]
         if not names:
@@ -73,6 +74,13 @@ def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
             unfit.setdefault(reason, []).append(str(name))
     for reason, names in unfit.items():
         click.echo(f"descentbench: left out: {', '.join(names)}: {reason}", err=True)
+
+
+def tell_notes(names: Iterable[Name], loss: Loss) -> None:
+    """Print a line on stderr for each backend that is slower here than it could be."""
+    for name in names:
+        if said := catalogue.note(name, loss):
+            click.echo(f"descentbench: {name} {said}", err=True)
 
 
 def sizes(

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import subprocess
-import sys
 import time
-
-import pytest
 
 from bench.measure.device import DeviceReader, Way
 
@@ -40,43 +34,3 @@ def test_a_library_without_a_read_has_no_yardstick() -> None:
 
 def test_another_cpu_device_is_no_gpu() -> None:
     assert DeviceReader.of("jax", "cpu:1", NBYTES) is None
-
-
-INTERPRETED = """
-import numpy as np
-import torch
-
-from backends import generate
-from backends.torch import onepass
-from backends.reference import relative_error
-
-onepass.TILE_BYTES = 1 << 9  # several tiles a program, and some rows left over
-onepass.PROGRAMS = 3
-for features in (1, 2, 3, 7, 33):
-    for dtype, tolerance in (("float32", 1e-6), ("float64", 1e-13)):
-        data = generate(1009, features, dtype)
-        x, y = torch.tensor(data.x), torch.tensor(data.y)
-        w = np.random.default_rng(1).uniform(-3, 3, features)
-        for laid_out in [x] if features == 1 else [x, x.T.contiguous().T]:
-            for rows in (1, 5, 1009):
-                part, on = laid_out[:rows], np.float64(data.x[:rows]).reshape(rows, -1)
-                expected = on.T @ (on @ w - data.y[:rows])
-                sums = onepass.sums_of(part, y[:rows], torch.tensor(w)).sum(0)
-                error = relative_error(sums.numpy(), expected)
-                assert error <= tolerance, (features, dtype, rows, error)
-"""
-
-
-def test_one_pass_adds_up_the_gradient() -> None:
-    """Triton's interpreter runs the kernel on the CPU."""
-    for library in ("torch", "triton"):
-        if importlib.util.find_spec(library) is None:
-            pytest.skip(f"{library} is not installed: pip install {library}")
-    done = subprocess.run(
-        [sys.executable, "-c", INTERPRETED],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr

@@ -1,0 +1,175 @@
+"""The whole descent in one compiled loop with one pass over X per step, for GPUs.
+
+XLA fuses the gradient into one pass for one and two features; for more, it reads X twice. Here
+each step of the loop calls the Triton kernel of `backends.onepass` through jax-triton
+(https://github.com/jax-ml/jax-triton), with the slope instead of a derivative of the value.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpy.typing import ArrayLike
+
+from backends.errors import Weights
+from backends.jax.devices import named_devices
+from backends.jax.layout import total_of, values_of
+from backends.jax.loop import Loop, repeat, unrolled_on
+from backends.losses import Loss
+from backends.names import first_line
+from backends.onepass import FEWEST_FEATURES, MOST_FEATURES, reason_against
+from backends.problem import Array, Problem
+
+PROCESSORS = 128
+"""Number of multiprocessors that is assumed if JAX does not tell it."""
+
+
+def loop(problem: Problem, learning_rate: float, device: str) -> Loop | OnePass:
+    """Place the data for the compiled loop; on a GPU with one pass per step if possible."""
+    on_gpu = named_devices()[device].platform == "gpu"
+    several = FEWEST_FEATURES <= problem.features <= MOST_FEATURES
+    if on_gpu and several and not reason_against_one_pass(problem.loss):
+        return OnePass(problem, learning_rate, device)
+    return Loop(problem, learning_rate, device)
+
+
+@cache
+def reason_against_one_pass(loss: Loss) -> str:
+    """Return why steps on a GPU cannot read X once, or ""."""
+    if reason := reason_against(loss, "jax_triton"):
+        return reason
+    try:
+        triton_call()
+    except Exception as error:  # jax-triton uses internals of JAX and Triton
+        return f"jax-triton does not start: {first_line(error)}"
+    return ""
+
+
+@cache
+def triton_call() -> Callable[..., Any]:
+    """Return ``jax_triton.triton_call``, with the output's type as ``out_type``.
+
+    Importing jax-triton overwrites Triton's cache folder, which PyTorch may use; the folder is
+    restored.
+    """
+    folder = os.environ.get("TRITON_CACHE_DIR")
+    try:
+        from jax_triton import triton_call as call
+    finally:
+        os.environ.pop("TRITON_CACHE_DIR", None)
+        if folder is not None:
+            os.environ["TRITON_CACHE_DIR"] = folder
+    if "out_type" in inspect.signature(call).parameters:
+        return cast(Callable[..., Any], call)
+    return lambda *args, out_type, **options: call(*args, out_shape=out_type, **options)
+
+
+class Compiled(NamedTuple):
+    """The compiled functions of a loss; each is compiled when it is first called."""
+
+    loop: Callable[..., jax.Array]
+    """``loop(w, x, y, scale, steps, rows=…, unrolled=…)`` takes `steps` steps."""
+    gradient: Callable[..., jax.Array]
+    """``gradient(w, x, y, rows=…)`` returns the sums over the rows."""
+    loss: Callable[..., jax.Array]
+    """``loss(w, x, y, rows=…)`` returns the sum of the loss over the rows."""
+
+
+@cache
+def compiled(loss: Loss, processors: int) -> Compiled:
+    """Return the compiled functions of a loss for a device with so many multiprocessors."""
+    from backends.onepass import kernel  # imports Triton
+
+    values = values_of(loss)
+
+    def gradient(w: jax.Array, x: jax.Array, y: jax.Array, rows: int) -> jax.Array:
+        features = len(w)
+        strides = (1, x.shape[1]) if by_column(features) else (features, 1)
+        itemsize = x.dtype.itemsize
+        planned = kernel.plan(loss, (rows, features), strides, itemsize, processors)
+        sums: jax.Array = triton_call()(
+            *(x, y, w, rows, planned.column_units),
+            kernel=kernel.add_tiles,
+            out_type=jax.ShapeDtypeStruct((planned.programs, features), jnp.float64),
+            grid=(planned.programs,),
+            num_warps=kernel.WARPS,
+            **planned.constants,
+        )
+        return sums.sum(axis=0)
+
+    @partial(jax.jit, static_argnames=("rows", "unrolled"))
+    def loop(
+        w: jax.Array,
+        x: jax.Array,
+        y: jax.Array,
+        scale: float,
+        steps: int,
+        rows: int,
+        unrolled: int,
+    ) -> jax.Array:
+        return repeat(lambda w: w - scale * gradient(w, x, y, rows), w, steps, unrolled)
+
+    @partial(jax.jit, static_argnames="rows")
+    def total(w: jax.Array, x: jax.Array, y: jax.Array, rows: int) -> jax.Array:
+        cast, highest = w.astype(x.dtype), lax.Precision.HIGHEST
+        a, b = (cast, x) if by_column(len(w)) else (x, cast)
+        prediction = jnp.matmul(a, b, precision=highest)[:rows]
+        return total_of(values(prediction, y), rows)
+
+    return Compiled(loop, jax.jit(gradient, static_argnames="rows"), total)
+
+
+def by_column(features: int) -> bool:
+    """Return whether so few features are stored by column, (d, n), so that loads are wide."""
+    from backends.onepass import kernel
+
+    return features <= kernel.MOST_COLUMNS
+
+
+def laid_out(problem: Problem) -> Array:
+    """Return X by row, (n, d), or few features by column, with columns of whole units."""
+    from backends.onepass import kernel
+
+    x = problem.x.reshape(problem.rows, problem.features)
+    if not by_column(problem.features):
+        return np.ascontiguousarray(x)
+    return np.pad(x.T, ((0, 0), (0, -problem.rows % kernel.UNIT)))
+
+
+class OnePass:
+    """The whole descent in one compiled loop, with one pass over X per step, in Triton."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        self.device = named_devices()[device]
+        self.rows, self.row_loss = problem.rows, problem.loss
+        self.scale = problem.loss.scale * learning_rate / problem.rows
+        self.compiled = compiled(problem.loss, getattr(self.device, "core_count", PROCESSORS))
+        data = laid_out(problem), problem.y
+        self.x, self.y = jax.block_until_ready(jax.device_put(data, self.device))
+
+    def run(self, w: ArrayLike, steps: int) -> Weights:
+        unrolled, scale = unrolled_on(self.device), self.scale
+        start, loop = self._put(w), self.compiled.loop
+        return np.array(
+            loop(start, self.x, self.y, scale, steps, rows=self.rows, unrolled=unrolled)
+        )
+
+    def gradient(self, w: ArrayLike) -> Weights:
+        sums = self.compiled.gradient(self._put(w), self.x, self.y, rows=self.rows)
+        return np.array(sums)
+
+    def loss(self, w: ArrayLike) -> float:
+        total = self.compiled.loss(self._put(w), self.x, self.y, rows=self.rows)
+        return float(total) / self.rows
+
+    def _put(self, w: ArrayLike) -> jax.Array:
+        placed: jax.Array = jax.device_put(np.asarray(w, dtype=np.float64), self.device)
+        return placed

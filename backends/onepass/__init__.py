@@ -1,0 +1,33 @@
+"""One pass over the rows on a GPU: a Triton kernel that PyTorch and JAX share."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.util import find_spec
+
+from backends.errors import BackendError
+from backends.losses import Loss
+from backends.onepass.formula import source_of
+
+FEWEST_FEATURES = 3
+"""Smallest number of features for which XLA reads X twice per step on a GPU."""
+
+MOST_FEATURES = 8192
+"""Largest number of features: a tile of one longer row would not fit in registers."""
+
+
+@cache
+def reason_against(loss: Loss, module: str = "triton") -> str:
+    """Return why the kernel cannot compute a loss's gradient on a GPU, or "".
+
+    `module` is the import name of the library that calls the kernel.
+    """
+    for needed in ("triton", module):
+        if find_spec(needed) is None:
+            package = needed.replace("_", "-")
+            return f"{package} is not installed: pip install {package}"
+    try:
+        source_of(loss)
+    except BackendError as error:
+        return str(error)
+    return ""

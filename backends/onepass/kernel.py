@@ -1,0 +1,160 @@
+"""A Triton kernel that reads X once per step.
+
+A library's products read X twice: first for ``x·w``, then for ``xᵀ·slope``. Here a Triton
+program keeps a tile of rows in registers and uses it for both, as attention kernels do with
+their scores. Each program adds its tiles element by element in the data's dtype and writes one
+row of float64 sums; the caller adds these rows.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import triton
+import triton.language as tl
+
+from backends.losses import Loss
+from backends.onepass.formula import source_of
+
+TILE_BYTES, WARPS = 1 << 14, 4
+"""Size in bytes of a tile of x in a program's registers, and the number of warps per program.
+The program's sums take as many registers as the tile."""
+
+STAGES = 3
+"""Number of tiles that a program loads ahead into shared memory."""
+
+PROGRAMS = 2
+"""Number of programs per multiprocessor."""
+
+MOST_COLUMNS = 16
+"""Largest number of features that are stored by column, so that each load is wide."""
+
+UNIT = 16
+"""Columns begin at multiples of this number of elements, so that Triton may load several
+elements with one instruction."""
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def add_tiles(  # type: ignore[no-untyped-def]
+    x,
+    y,
+    w,
+    rows,
+    column_units,
+    sums,
+    SLOPE: tl.constexpr,
+    FEATURES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    ROW_STRIDE: tl.constexpr,
+    UNIT: tl.constexpr,
+    ROWS: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    """Write ``xᵀ·slope`` of every ``num_programs``-th tile as this program's row of sums.
+
+    The columns of x are ``column_units · UNIT`` elements apart. The outputs follow the inputs,
+    and the constants follow the outputs, because jax-triton passes them in this order.
+    """
+    column = tl.arange(0, COLUMNS)
+    w = tl.load(w + column, mask=column < FEATURES, other=0.0).to(x.dtype.element_ty)
+    row = tl.arange(0, ROWS).to(tl.int64)
+    across = column.to(tl.int64)[None, :] * column_units * UNIT
+    tile = x + row[:, None] * ROW_STRIDE + across
+    real = (column < FEATURES)[None, :]
+    total = tl.zeros((ROWS, COLUMNS), x.dtype.element_ty)
+    whole = rows // ROWS
+    first = tl.program_id(0).to(tl.int64)
+    for k in tl.range(first, whole, tl.num_programs(0), num_stages=STAGES):
+        if FEATURES == COLUMNS:  # a mask costs time even if it hides nothing
+            values = tl.load(tile + k * ROWS * ROW_STRIDE)
+        else:
+            values = tl.load(tile + k * ROWS * ROW_STRIDE, mask=real, other=0.0)
+        prediction = tl.sum(values * w[None, :], axis=1)
+        slope = SLOPE(prediction, tl.load(y + k * ROWS + row))
+        total += values * slope[:, None]
+    if first == whole % tl.num_programs(0):  # the next program in order adds the remaining rows
+        row += whole * ROWS
+        tile = x + row[:, None] * ROW_STRIDE + across
+        there = row < rows
+        values = tl.load(tile, mask=real & there[:, None], other=0.0)
+        prediction = tl.sum(values * w[None, :], axis=1)
+        slope = SLOPE(prediction, tl.load(y + row, mask=there, other=0.0))
+        slope = tl.where(there, slope, 0.0)  # a slope may be infinite where there is no row
+        total += values * slope[:, None]
+    mine = sums + tl.program_id(0) * FEATURES + column
+    tl.store(mine, tl.sum(total.to(tl.float64), axis=0), mask=column < FEATURES)
+
+
+class Plan(NamedTuple):
+    """How a kernel divides the rows, and the kernel's constants."""
+
+    programs: int
+    """Number of programs, each with one row of sums."""
+    column_units: int
+    """Distance between columns, in units of the constant ``UNIT``."""
+    constants: dict[str, Any]
+    """The constants of `add_tiles` by name."""
+
+
+def plan(
+    loss: Loss,
+    shape: Sequence[int],
+    strides: Sequence[int],
+    itemsize: int,
+    processors: int,
+) -> Plan:
+    """Return the plan for x with `shape` and `strides`, in elements, on so many processors."""
+    (rows, features), (row_stride, column_stride) = shape, strides
+    columns = triton.next_power_of_2(features)
+    tile = max(1, TILE_BYTES // (itemsize * columns))
+    programs = min(-(-rows // tile), PROGRAMS * processors)
+    unit = UNIT if column_stride % UNIT == 0 else 1
+    constants = {
+        "SLOPE": slope_of(loss),
+        "FEATURES": features,
+        "COLUMNS": columns,
+        "ROW_STRIDE": row_stride,
+        "UNIT": unit,
+        "ROWS": tile,
+        "STAGES": STAGES,
+    }
+    return Plan(programs, column_stride // unit, constants)
+
+
+@triton.jit
+def log1p(x):  # type: ignore[no-untyped-def]
+    """Return log(1 + x) with the digits of a small x (Kahan's formula)."""
+    above = 1.0 + x
+    rounded = above - 1.0  # the part of x that is left in the sum
+    exact = tl.where(rounded == 0.0, 1.0, rounded)
+    quotient = tl.log(above) * (x / exact)
+    return tl.where(rounded == 0.0, x, tl.where(above == float("inf"), above, quotient))
+
+
+@triton.jit
+def tanh(x):  # type: ignore[no-untyped-def]
+    """Return the hyperbolic tangent with the digits of a small x.
+
+    ``exp(z) − 1`` has few digits for a small z; Kahan's formula restores them.
+    """
+    z = -2.0 * tl.minimum(tl.abs(x), 20.0, propagate_nan=tl.PropagateNan.ALL)
+    power = tl.exp(z)
+    logarithm = tl.log(power)
+    below = tl.where(logarithm == 0.0, z, (power - 1.0) * (z / logarithm))
+    size = -below / (2.0 + below)
+    return tl.where(x < 0.0, -size, size)
+
+
+@cache
+def slope_of(loss: Loss) -> Any:
+    """Return the slope of a loss as a Triton function."""
+    source = source_of(loss)
+    file = f"<slope of {loss.name}>"
+    # Triton reads the source of a function; this is where Python looks for it.
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    names = {"__name__": __name__, "tl": tl, "log1p": log1p, "tanh": tanh}
+    exec(compile(source, file, "exec"), names)  # noqa: S102 the text was written here
+    return triton.jit(names["slope"])

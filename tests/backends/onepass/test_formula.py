@@ -1,0 +1,90 @@
+"""Slopes written for Triton."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends.errors import BackendError
+from backends.losses import LOSSES, Loss
+from backends.onepass import reason_against
+from backends.onepass.formula import source_of
+
+SCALE = 0.1 + 0.2
+
+
+def own(slope: Any) -> Loss:
+    return Loss("own-01234567", lambda xp, p, y: p, slope)
+
+
+class Numbers(np.ndarray):
+    """NumPy's numbers with Triton's ``to``; a mask becomes numbers."""
+
+    def to(self, dtype: Any) -> Any:
+        return self.astype(dtype)
+
+
+def evaluate(loss: Loss, p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Run the written function with NumPy in place of Triton's language."""
+    language = SimpleNamespace(
+        **{name: getattr(np, name) for name in ("exp", "log", "abs", "where")},
+        full=lambda shape, value, dtype: np.full(shape, value, dtype),
+        minimum=lambda a, b, propagate_nan: np.minimum(a, b),
+        maximum=lambda a, b, propagate_nan: np.maximum(a, b),
+        PropagateNan=SimpleNamespace(ALL=True),
+    )
+    names: dict[str, Any] = {"tl": language, "log1p": np.log1p, "tanh": np.tanh}
+    exec(source_of(loss), names)  # noqa: S102
+    return np.asarray(names["slope"](p.view(Numbers), y.view(Numbers)))
+
+
+def everything(xp: Any, p: Any, y: Any) -> Any:
+    """Use every operation that a loss may use, with constants of all digits."""
+    r = SCALE * (p - y)
+    mask = (p > 0) | (y <= -0.5) & ~(p != y) ^ (p >= 0.7)
+    a = xp.where(mask, xp.exp(-abs(r)), 1 / 3) + (p < y) * 0.1 - (p == y)
+    b = 2 - xp.log1p(xp.abs(p)) / (1.5 + xp.tanh(y)) + xp.log(1 + p**2)
+    return xp.clip(a, -0.9, SCALE) + xp.minimum(b, math.inf) - xp.maximum(-math.inf, +y)
+
+
+@pytest.mark.parametrize(
+    "loss", [*LOSSES.values(), own(everything)], ids=lambda loss: loss.name
+)
+def test_a_written_slope_is_the_slope_to_the_last_bit(loss: Loss) -> None:
+    rng = np.random.default_rng(0)
+    p, y = 3 * rng.standard_normal(1000), rng.integers(0, 2, 1000).astype(np.float64)
+    p[:3] = y[:3]
+    expected = loss.slope(np, p, y)  # type: ignore[misc]
+    np.testing.assert_array_equal(evaluate(loss, p, y), expected)
+
+
+@pytest.mark.parametrize(
+    ("slope", "says"),
+    [
+        (lambda xp, p, y: p if p > 0 else y, "branches on a row's value; write xp.where"),
+        (lambda xp, p, y: np.sqrt(p), "calls numpy.sqrt; use the functions of xp"),
+        (lambda xp, p, y: xp.sin(p), "sin"),
+        (lambda xp, p, y: p**0.5, "a whole exponent from 1 to 8"),
+        (lambda xp, p, y: xp.where(p, p, y), "where needs a condition"),
+        (lambda xp, p, y: (p > 0) & y, "& needs two conditions"),
+        (lambda xp, p, y: None, "float"),
+        (None, "defines no slope"),
+    ],
+)
+def test_a_slope_that_cannot_be_written_is_explained_in_a_line(slope: Any, says: str) -> None:
+    with pytest.raises(BackendError, match=r"^the slope of own-01|^own-01") as caught:
+        source_of(own(slope))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_library_costs_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.onepass.find_spec", lambda module: module == "triton" or None)
+    reason = "jax-triton is not installed: pip install jax-triton"
+    assert reason_against(own(lambda xp, p, y: p), "jax_triton") == reason
+    assert reason_against(own(lambda xp, p, y: p - y), "triton") == ""
+    assert "write xp.where" in reason_against(own(lambda xp, p, y: p or y))
