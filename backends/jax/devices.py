@@ -36,7 +36,7 @@ def note(technique: str, device: str, loss: Loss) -> str:
     """Return why a technique is slower on a device than it could be, or ""."""
     if technique != "loop" or not device.startswith("cuda"):
         return ""
-    from backends.jax.onepass import reason_against_one_pass
+    from backends.jax.triton import reason_against_one_pass
 
     reason = reason_against_one_pass(loss)
     return reason and f"reads X twice for 3 features and more: {reason}"

@@ -7,11 +7,9 @@ each step of the loop calls the Triton kernel of `backends.onepass` through jax-
 
 from __future__ import annotations
 
-import inspect
-import os
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +21,9 @@ from backends.errors import Weights
 from backends.jax.devices import named_devices
 from backends.jax.layout import total_of, values_of
 from backends.jax.loop import Loop, repeat, unrolled_on
+from backends.jax.triton import reason_against_one_pass, triton_call
 from backends.losses import Loss
-from backends.names import first_line
-from backends.onepass import FEWEST_FEATURES, MOST_FEATURES, reason_against
+from backends.onepass import FEWEST_FEATURES, MOST_FEATURES
 from backends.problem import Array, Problem
 
 PROCESSORS = 128
@@ -39,37 +37,6 @@ def loop(problem: Problem, learning_rate: float, device: str) -> Loop | OnePass:
     if on_gpu and several and not reason_against_one_pass(problem.loss):
         return OnePass(problem, learning_rate, device)
     return Loop(problem, learning_rate, device)
-
-
-@cache
-def reason_against_one_pass(loss: Loss) -> str:
-    """Return why steps on a GPU cannot read X once, or ""."""
-    if reason := reason_against(loss, "jax_triton"):
-        return reason
-    try:
-        triton_call()
-    except Exception as error:  # jax-triton uses internals of JAX and Triton
-        return f"jax-triton does not start: {first_line(error)}"
-    return ""
-
-
-@cache
-def triton_call() -> Callable[..., Any]:
-    """Return ``jax_triton.triton_call``, with the output's type as ``out_type``.
-
-    Importing jax-triton overwrites Triton's cache folder, which PyTorch may use; the folder is
-    restored.
-    """
-    folder = os.environ.get("TRITON_CACHE_DIR")
-    try:
-        from jax_triton import triton_call as call
-    finally:
-        os.environ.pop("TRITON_CACHE_DIR", None)
-        if folder is not None:
-            os.environ["TRITON_CACHE_DIR"] = folder
-    if "out_type" in inspect.signature(call).parameters:
-        return cast(Callable[..., Any], call)
-    return lambda *args, out_type, **options: call(*args, out_shape=out_type, **options)
 
 
 class Compiled(NamedTuple):

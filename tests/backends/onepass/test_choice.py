@@ -74,9 +74,9 @@ def test_torch_uses_the_kernel_for_every_slope_that_triton_can_compute(
 def test_the_plain_path_of_a_gpu_costs_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jax")
     pytest.importorskip("torch")
-    from backends.jax import onepass
+    from backends.jax import triton
 
-    monkeypatch.setattr(onepass, "reason_against_one_pass", lambda loss: MISSING)
+    monkeypatch.setattr(triton, "reason_against_one_pass", lambda loss: MISSING)
     twice = f"reads X twice for 3 features and more: {MISSING}"
     assert catalogue.note(Name("jax", "loop", "cuda:0")) == twice
     assert (
@@ -102,18 +102,18 @@ def test_run_says_the_line(
 
 def test_jax_triton_that_does_not_start_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jax")
-    from backends.jax import onepass
+    from backends.jax import triton
 
     def fails() -> None:
         raise ImportError("no such symbol\nin a long trace")
 
-    monkeypatch.setattr(onepass, "reason_against", lambda loss, module: "")
-    monkeypatch.setattr(onepass, "triton_call", fails)
-    onepass.reason_against_one_pass.cache_clear()
+    monkeypatch.setattr(triton, "reason_against", lambda loss, module: "")
+    monkeypatch.setattr(triton, "triton_call", fails)
+    triton.reason_against_one_pass.cache_clear()
     assert (
-        onepass.reason_against_one_pass(LOG_LOSS) == "jax-triton does not start: no such symbol"
+        triton.reason_against_one_pass(LOG_LOSS) == "jax-triton does not start: no such symbol"
     )
-    onepass.reason_against_one_pass.cache_clear()
+    triton.reason_against_one_pass.cache_clear()
 
 
 @pytest.mark.parametrize("folder", [None, "kept"])
@@ -125,7 +125,7 @@ def test_jax_triton_keeps_the_cache_folder_of_triton(
     pytest.importorskip("jax")
     import os
 
-    from backends.jax import onepass
+    from backends.jax import triton
 
     class JaxTriton:
         @property
@@ -140,7 +140,7 @@ def test_jax_triton_keeps_the_cache_folder_of_triton(
     else:
         monkeypatch.delenv("TRITON_CACHE_DIR", raising=False)
     monkeypatch.setitem(sys.modules, "jax_triton", JaxTriton())  # type: ignore[arg-type]
-    onepass.triton_call.cache_clear()
-    assert onepass.triton_call()(1, out_type="a type") == "a type"
+    triton.triton_call.cache_clear()
+    assert triton.triton_call()(1, out_type="a type") == "a type"
     assert os.environ.get("TRITON_CACHE_DIR") == folder
-    onepass.triton_call.cache_clear()
+    triton.triton_call.cache_clear()

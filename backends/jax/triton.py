@@ -1,0 +1,44 @@
+"""jax-triton, which calls a Triton kernel from a program that JAX compiles."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any, cast
+
+from backends.losses import Loss
+from backends.names import first_line
+from backends.onepass import reason_against
+
+
+@cache
+def reason_against_one_pass(loss: Loss) -> str:
+    """Return why steps on a GPU cannot read X once, or ""."""
+    if reason := reason_against(loss, "jax_triton"):
+        return reason
+    try:
+        triton_call()
+    except Exception as error:  # jax-triton uses internals of JAX and Triton
+        return f"jax-triton does not start: {first_line(error)}"
+    return ""
+
+
+@cache
+def triton_call() -> Callable[..., Any]:
+    """Return ``jax_triton.triton_call``, with the output's type as ``out_type``.
+
+    Importing jax-triton overwrites Triton's cache folder, which PyTorch may use; the folder is
+    restored.
+    """
+    folder = os.environ.get("TRITON_CACHE_DIR")
+    try:
+        from jax_triton import triton_call as call
+    finally:
+        os.environ.pop("TRITON_CACHE_DIR", None)
+        if folder is not None:
+            os.environ["TRITON_CACHE_DIR"] = folder
+    if "out_type" in inspect.signature(call).parameters:
+        return cast(Callable[..., Any], call)
+    return lambda *args, out_type, **options: call(*args, out_shape=out_type, **options)
