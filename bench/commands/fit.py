@@ -150,9 +150,7 @@ def fit(
 
     from backends.errors import DescentbenchError
     from backends.losses import find
-    from backends.names import Name
     from backends.rows.streamed import Bounded
-    from bench.commands.measuring import tell_notes
     from bench.fit import inputs
     from bench.fit.checkpoint import Track
     from bench.fit.descend import descend
@@ -161,7 +159,6 @@ def fit(
 
     minimised = find(loss)
     opened = inputs.open_for(minimised, inputs.on_device(backend, device))
-    tell_notes([Name.parse(opened.name)], minimised)
     if plot is not None:
         check(plot)
     file = data.open if data else None

@@ -42,7 +42,7 @@ def chosen(
     names = catalogue.select(patterns or ("*",), devices, loss)
     _tell_left_out(patterns or ("*",), {name.library for name in names})
     _tell_unfit(patterns, loss)
-    tell_notes(names, loss)
+    _tell_notes(names, loss)
     if roofline or not patterns:
         names = [name for name in names if not (name.least_squares_only or name.distributed)]
         if not names:
@@ -76,7 +76,7 @@ def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
         click.echo(f"descentbench: left out: {', '.join(names)}: {reason}", err=True)
 
 
-def tell_notes(names: Iterable[Name], loss: Loss) -> None:
+def _tell_notes(names: Iterable[Name], loss: Loss) -> None:
     """Print a line on stderr for each backend that is slower here than it could be."""
     for name in names:
         if said := catalogue.note(name, loss):

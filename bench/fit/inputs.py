@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from backends.catalogue import check_loss, open_backend
+import click
+
+from backends.catalogue import check_loss, note, open_backend
 from backends.errors import DescentbenchError
 from backends.names import Name
 from backends.rows.made import Generated
@@ -38,9 +40,15 @@ def on_device(backend: str, device: str | None) -> str:
 
 
 def open_for(loss: Loss, backend: str) -> Backend:
-    """Open the backend; raise an error with the reason if it does not work for the loss."""
+    """Open the backend; raise an error with the reason if it does not work for the loss.
+
+    If the backend is slower here than it could be, a line on stderr says why.
+    """
     check_loss(Name.parse(backend), loss)
-    return open_backend(backend)
+    opened = open_backend(backend)
+    if said := note(Name.parse(opened.name), loss):
+        click.echo(f"descentbench: {opened.name} {said}", err=True)
+    return opened
 
 
 def open_rows(

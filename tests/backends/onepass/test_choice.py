@@ -88,16 +88,21 @@ def test_the_plain_path_of_a_gpu_costs_a_line(monkeypatch: pytest.MonkeyPatch) -
     assert catalogue.note(Name("torch", "analytic")) == catalogue.note(Name("numpy")) == ""
 
 
-def test_run_says_the_line(
+def test_run_and_fit_say_the_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from bench.commands import measuring
+    from bench.fit import inputs
 
     monkeypatch.setattr(
         catalogue, "note", lambda name, loss: "is slow: why" * (not name.technique)
     )
     measuring.chosen(["numpy", "numpy:blocked"], (), SQUARED_ERROR, roofline=False)
-    assert capsys.readouterr().err == "descentbench: numpy is slow: why\n"
+    line = "descentbench: numpy is slow: why\n"
+    assert capsys.readouterr().err == line
+    monkeypatch.setattr(inputs, "note", catalogue.note)
+    assert inputs.open_for(SQUARED_ERROR, "numpy").name == "numpy"
+    assert capsys.readouterr().err == line
 
 
 def test_jax_triton_that_does_not_start_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
