@@ -2,7 +2,7 @@
 
 A descent with an intercept has one more feature, a column of ones; its weight is the intercept.
 The columns of a standardised descent have mean 0 and standard deviation 1. Everything here is
-float64 and pure NumPy. The kernels read rows that `Scaling.transform` made, in their own dtype.
+float64 and pure NumPy.
 
     columns = Columns.of(x, y)                   # one block; `merged` adds further blocks
     scaling = Scaling.of(columns, intercept=True, standardize=True, shift_target=True)
@@ -184,23 +184,34 @@ class Scaling:
         """Number of weights of the descent: d, and one more with an intercept."""
         return len(self.mean) + self.intercept
 
-    def transform(self, x: ArrayLike, out: Floats | None = None) -> Floats:
-        """Return the rows that a descent reads: x, (n, d), mapped, and the column of ones.
+    def mapped(self, columns: NDArray[Any], first: int = 0) -> NDArray[Any]:
+        """Return some columns, (n, k), centred and scaled; they begin at column `first`.
+
+        The result is float64, or the columns themselves if the map leaves them as they are.
+        """
+        part = slice(first, first + columns.shape[1])
+        mean, scale = self.mean[part], self.scale[part]
+        if not any(mean) and all(number == 1 for number in scale):
+            return columns
+        centred: Weights = np.subtract(columns, mean, dtype=np.float64)
+        centred /= scale
+        return centred
+
+    def transform(self, x: ArrayLike) -> Weights:
+        """Return the rows that a descent reads: x mapped, and the column of ones.
 
         Parameters
         ----------
         x : (n, d), or (n,) if d is 1
-        out : (n, weights), optional
-            Array for the result, of any float dtype; by default a new float64 array.
+
+        Returns
+        -------
+        (n, weights) float64
         """
         values = np.asarray(x).reshape(-1, self.features)
-        if out is None:
-            out = np.empty((len(values), self.weights))
-        centred = np.subtract(values, self.mean, dtype=np.float64)
-        np.divide(centred, self.scale, out=centred)
-        out[:, : self.features] = centred
-        out[:, self.features :] = 1
-        return out
+        rows = np.ones((len(values), self.weights))
+        rows[:, : self.features] = self.mapped(values)
+        return rows
 
     def to_original(self, weights: ArrayLike) -> tuple[Weights, float]:
         """Return w, (d,), and the intercept in the units of the data.

@@ -125,12 +125,12 @@ def test_squares_may_leave_float64(size: float) -> None:
         assert 0.5 < np.abs(scaled).max() < 2
 
 
-def test_rows_are_made_in_the_dtype_of_the_kernels() -> None:
-    out = np.empty((2, 3), np.float32)
-    scaling = Scaling((1.7e9, 0.0), (0.5, 1.0), intercept=True)
-    x = np.array([[1.7e9 + 1, 2.0], [1.7e9, 3.0]])
-    assert scaling.transform(x, out) is out
-    assert out.tolist() == [[2, 2, 1], [0, 3, 1]]
+def test_some_columns_are_mapped_as_all_are() -> None:
+    scaling = Scaling((1.7e9, 0.0, 2.0), (0.5, 1.0, 4.0), intercept=True)
+    x = np.array([[1.7e9 + 1, 2, 6], [1.7e9, 3, 2]])
+    assert scaling.transform(x).tolist() == [[2, 2, 1, 1], [0, 3, 0, 1]]
+    assert scaling.mapped(x[:, 1:], 1).tolist() == [[2, 1], [3, 0]]
+    assert scaling.mapped(x[:, 1:2], 1).base is x
 
 
 def test_only_losses_of_the_difference_allow_a_shift_of_y() -> None:

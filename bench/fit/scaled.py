@@ -1,0 +1,177 @@
+"""Rows of a descent with an intercept or with standardised columns, made when they are read.
+
+The kernels get ordinary rows: centred and scaled columns, and a column of ones for the
+intercept. Every backend and every loss works with such rows, in memory, streamed from a file
+and on the workers of a cluster. Centring the rows rather than the sums keeps the digits of
+float32: the rows are centred in float64, from the numbers as the file has them, and only the
+result is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.losses import Loss
+from backends.rows.blocks import Block, Piece, convert
+from backends.rows.made import InMemory
+from backends.rows.source import Source
+from bench.fit.scaling import Columns, Scaling, may_shift_target
+
+PIECE_BYTES = 1 << 20
+"""Size in bytes of the float64 copy of some rows: small enough for a second-level cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled(Source):
+    """The rows of another source, mapped by a `Scaling`; nothing is stored.
+
+    Attributes
+    ----------
+    raw : Source
+        Rows in the units of the data; they are converted to this source's dtype only after
+        the map.
+    scaling : Scaling
+    """
+
+    raw: Source
+    scaling: Scaling
+
+    @classmethod
+    def of(cls, raw: Source, scaling: Scaling, dtype: str) -> Scaled:
+        """Return the rows of `raw` after the map, in this dtype."""
+        size = raw.rows, scaling.weights, dtype
+        return cls(*size, raw, scaling, origin=raw.origin, loss=raw.loss)
+
+    @property
+    def source(self) -> str:
+        """A short description of the rows' origin."""
+        return self.raw.source
+
+    @property
+    def in_order(self) -> bool:
+        """Return whether one thread should read all rows in order."""
+        return self.raw.in_order
+
+    def with_loss(self, loss: Loss) -> Self:
+        """Return the rows with another loss, mapped as before."""
+        return replace(self, raw=self.raw.with_loss(loss), loss=loss)
+
+    def pieces(self, start: int, stop: int) -> Iterator[Piece]:
+        """Yield rows `start` to `stop` in order, in pieces of `PIECE_BYTES` at most."""
+        length = max(1, PIECE_BYTES // (8 * self.features))
+        for parts, y in self.raw.pieces(start, stop):
+            for first in range(0, len(y), length):
+                rows = slice(first, first + length)
+                yield (
+                    self._mapped([part[rows] for part in parts], start),
+                    self._shifted(y[rows]),
+                )
+                start += len(y[rows])
+
+    def _mapped(self, parts: list[NDArray[Any]], first_row: int) -> list[NDArray[Any]]:
+        """Return mapped parts of X; a single part is extended by the ones without a copy."""
+        d = self.scaling.features
+        rows = np.empty((len(parts[0]), self.features if len(parts) == 1 else d), self.dtype)
+        rows[:, d:] = 1
+        at = 0
+        mapped = []
+        for part in parts:
+            into = rows[:, at : at + part.shape[1]]
+            convert(self.scaling.mapped(part, at), into, first_row)
+            mapped.append(into)
+            at += part.shape[1]
+        if len(parts) == 1:
+            return [rows]
+        ones = np.ones((len(rows), 1), self.dtype)
+        return [*mapped, ones] if self.scaling.intercept else mapped
+
+    def _shifted(self, y: NDArray[Any]) -> NDArray[Any]:
+        return y - np.float64(self.scaling.target) if self.scaling.target else y
+
+
+def measured(source: Source) -> Columns:
+    """Return the statistics of a source's columns, from one pass over its rows.
+
+    Raises
+    ------
+    ProblemError
+        A value is not finite, or the loss does not accept a target.
+    """
+
+    def statistics(block: Block) -> Columns:
+        block.check()
+        return Columns.of(block.x[: block.rows], block.y[: block.rows])
+
+    return Columns.of_blocks(source.each_block(statistics, PIECE_BYTES))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The rows of a fit, before and after the map.
+
+    Attributes
+    ----------
+    raw : Source
+        Rows in the units of the data.
+    source : Source
+        Rows that the descent reads.
+    scaling : Scaling
+        The map between `raw` and `source`.
+    standardized : bool
+        Whether the columns are scaled.
+    constant : tuple of int
+        Standardised columns that cannot help: zeros and, beside an intercept, constants.
+    """
+
+    raw: Source
+    source: Source
+    scaling: Scaling
+    standardized: bool = False
+    constant: tuple[int, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        """Return the columns' names; their positions where the data have no names."""
+        named = self.raw.origin.x if self.raw.origin else ()
+        if len(named) == self.raw.features:
+            return named
+        return tuple(map(str, range(self.raw.features)))
+
+
+def prepare(
+    raw: Source, dtype: str, *, intercept: bool, standardize: bool, send: bool = False
+) -> Prepared:
+    """Return the rows for a descent in this dtype, with an intercept or standardised columns.
+
+    Parameters
+    ----------
+    raw : Source
+        Rows with the loss. For standardised columns their dtype is best float64, since the
+        rows are rounded to `dtype` after they were centred.
+    dtype : str
+        Dtype in which the kernels read the rows.
+    intercept, standardize : bool
+        See `Scaling.of`.
+    send : bool
+        Whether the rows go to other processes. Rows in memory are then mapped here, so that
+        each process gets its own rows only.
+    """
+    if not (intercept or standardize):
+        return Prepared(raw, raw, Scaling.identity(raw.features, intercept=False))
+    constant: tuple[int, ...] = ()
+    if standardize:
+        columns = measured(raw)
+        shift = may_shift_target(raw.loss)
+        scaling = Scaling.of(columns, intercept=intercept, standardize=True, shift_target=shift)
+        useless = columns.constant & (intercept | (columns.high == 0))
+        constant = tuple(np.flatnonzero(useless).tolist())
+    else:
+        scaling = Scaling.identity(raw.features, intercept=True)
+    source: Source = Scaled.of(raw, scaling, dtype)
+    if send and isinstance(raw, InMemory):
+        source = replace(InMemory.of(source.load()), origin=raw.origin)
+    return Prepared(raw, source, scaling, standardize, constant)
