@@ -17,7 +17,7 @@ from backends.problem import make_problem
 from backends.rows.datafile import open_source
 from backends.rows.made import Generated, InMemory
 from backends.rows.source import Source
-from backends.rows.streamed import Streamed, place
+from backends.rows.streamed import Streamed
 from bench.fit.scaled import PIECE_BYTES, Scaled, measured, prepare
 from bench.fit.scaling import Columns
 
@@ -72,11 +72,7 @@ def test_any_range_of_rows_is_that_of_all_rows(
 def test_streamed_rows_descend_as_rows_in_memory_do(raw: Source) -> None:
     source = prepare(raw, "float32", intercept=True, standardize=True).source
     backend, rate = open_backend("numpy:blocked"), 0.1
-    streamed = (
-        place(backend, source, rate, 20 << 20)
-        if source.rows > 50_000
-        else Streamed(backend, source, rate, 1 << 18)
-    )
+    streamed = Streamed(backend, source, rate, 1 << 18)
     there = backend.place(source.load(), rate)
     w = streamed.run(np.zeros(5), 30)
     assert w == pytest.approx(there.run(np.zeros(5), 30), rel=1e-5, abs=1e-5)
@@ -155,7 +151,7 @@ def test_rows_for_other_processes_are_cut_before_they_are_sent(raw: Source) -> N
         assert isinstance(ready.source, InMemory)
         return
     assert len(pickle.dumps(ready.source)) < 10_000
-    again = pickle.loads(pickle.dumps(ready.source))
+    again = pickle.loads(pickle.dumps(ready.source))  # noqa: S301 (our own)
     assert (again.load(3, 5).x == ready.source.load(3, 5).x).all()
 
 

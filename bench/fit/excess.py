@@ -1,0 +1,271 @@
+"""Distance from the minimum: how much lower the loss could be, and how many steps that takes.
+
+The loss near its minimum is a quadratic, ``L* + ½·eᵀHe`` with ``e = w − w*``. For squared error
+this holds everywhere, H is ``2·XᵀX/n``, and the reference gives all of it. For any other loss,
+Newton's method in NumPy and float64 finds the minimum from the w of the fit, and H is the
+Hessian there. Each step of a descent multiplies e along an eigenvector of H by ``1 − rate·h``,
+so the steps to a given excess follow without taking a single one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from backends.losses import SQUARED_ERROR
+from bench.fit.newton import minimise
+from bench.fit.rate import affordable
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from backends.errors import Weights
+    from backends.rows.source import Source
+
+ENOUGH = 1e-3
+"""Relative excess of the loss up to which a fit counts as finished: 0.1 %."""
+
+NEGLIGIBLE = 1e-6
+"""Share of the loss at w = 0 that counts as no loss; a perfect fit has a minimum of 0."""
+
+MOST_STEPS = 1 << 60
+"""Largest number of steps that is looked for; more are never taken."""
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Excess:
+    """How far a fit is from the minimum of its loss.
+
+    Attributes
+    ----------
+    absolute : float
+        The loss at w minus the minimum.
+    minimum : float
+        The smallest possible loss on these rows.
+    relative : float, optional
+        ``absolute / |minimum|``; None if the minimum is 0.
+    condition_number : float
+        Largest ÷ smallest curvature of the loss; directions without any curvature are left
+        out. A descent takes about this many steps for each factor e² in the excess.
+    finished : bool
+        Whether the excess is at most `ENOUGH`, or negligible beside the loss at w = 0.
+    more_steps : int, optional
+        Further steps at this learning rate until the excess is small enough; None if no number
+        of steps is.
+    automatic_steps : int, optional
+        The same with the rate 1/L.
+    standardized_steps : int, optional
+        Steps from w = 0 with standardised columns and the rate 1/L.
+    standardized_condition_number : float
+    method : str
+        ``reference`` if the minimum is in closed form, ``newton`` if it was searched for.
+    """
+
+    absolute: float
+    minimum: float
+    relative: float | None
+    condition_number: float
+    finished: bool
+    more_steps: int | None
+    automatic_steps: int | None
+    standardized_steps: int | None
+    standardized_condition_number: float
+    method: Literal["reference", "newton"]
+
+    def fields(self) -> dict[str, Any]:
+        """Return the attributes for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """The loss around its minimum: ``minimum + ½·eᵀHe`` at a distance e."""
+
+    hessian: Weights
+    minimum: float
+
+    def at(self, apart: Weights) -> float:
+        """Return the excess of the loss at this distance from the minimum."""
+        return max(0.0, 0.5 * float(apart @ self.hessian @ apart))
+
+    def curvatures(self) -> tuple[Weights, Weights]:
+        """Return the eigenvalues of H, in ascending order, and the eigenvectors."""
+        values, vectors = np.linalg.eigh(self.hessian)
+        return np.maximum(values, 0.0), vectors
+
+    def condition_number(self) -> float:
+        """Return the largest ÷ the smallest curvature, without directions that have none.
+
+        The number of these directions comes from H with a diagonal of ones, in which columns
+        of unlike size cannot be mistaken for dependent columns.
+        """
+        values, _ = self.curvatures()
+        size = np.sqrt(np.diag(self.hessian))
+        size = np.where(size > 0, size, 1.0)
+        alike = np.linalg.eigvalsh(self.hessian / np.outer(size, size))
+        flat = int((alike <= len(alike) * EPS * alike[-1]).sum())
+        smallest = values[min(flat, len(values) - 1)]
+        return float(values[-1] / max(smallest, values[-1] * EPS))
+
+    def steps(self, apart: Weights, rate: float | None, enough: float) -> int | None:
+        """Return the fewest steps after which the excess is at most `enough`.
+
+        Parameters
+        ----------
+        apart : Weights
+            Distance from the minimum at the start.
+        rate : float, optional
+            Learning rate; 1/L by default.
+        enough : float
+        """
+        values, vectors = self.curvatures()
+        if rate is None:
+            rate = 1 / values[-1] if values[-1] > 0 else 0.0
+        sizes = 0.5 * values * (vectors.T @ apart) ** 2
+        shrink = np.abs(1 - rate * values)
+        with np.errstate(divide="ignore"):
+            logs = np.log(shrink)
+
+        def after(steps: int) -> float:
+            with np.errstate(over="ignore", invalid="ignore"):
+                powers = np.where(sizes > 0, np.exp(2.0 * steps * logs), 0.0)
+                return float((sizes * powers).sum())
+
+        low, high = 0, 1
+        if after(0) <= enough:
+            return 0
+        while not after(high) <= enough:
+            low, high = high, 2 * high
+            if high > MOST_STEPS:
+                return None
+        while high - low > max(1, low // 1000):
+            middle = (low + high) // 2
+            low, high = (low, middle) if after(middle) <= enough else (middle, high)
+        return high
+
+    def standardized(self, apart: Weights, *, intercept: bool) -> tuple[Quadratic, Weights]:
+        """Return the same loss as a function of weights for standardised columns.
+
+        Parameters
+        ----------
+        apart : Weights
+            A distance from the minimum, which is mapped, too.
+        intercept : bool
+            Whether the last column is one of ones, so that the others are also centred.
+        """
+        sizes = np.diag(self.hessian).copy()
+        mean = np.zeros(len(sizes))
+        if intercept and sizes[-1] > 0:
+            mean[:-1] = self.hessian[-1, :-1] / sizes[-1]
+        spread = sizes - sizes[-1] * mean**2
+        varies = spread > 1e-12 * sizes
+        one = sizes[-1] if intercept else 1.0  # the curvature along a column of size 1
+        scale = np.sqrt(np.where(varies, spread, one) / one)
+        if intercept:
+            scale[-1], varies[-1] = 1.0, True
+        back = np.diag(np.where(varies, 1 / scale, 0.0))  # w = back @ (scaled weights)
+        there = scale * apart
+        if intercept:
+            back[-1, :-1] = -mean[:-1] * np.diag(back)[:-1]
+            there[-1] += float(mean @ apart)
+        return Quadratic(back.T @ self.hessian @ back, self.minimum), there
+
+
+def excess(
+    source: Source,
+    w: ArrayLike,
+    learning_rate: float,
+    memory_bytes: float,
+    loss: float,
+    *,
+    intercept: bool,
+) -> Excess | None:
+    """Return how far w is from the minimum; None if that is unknown or takes too long.
+
+    Parameters
+    ----------
+    source : Source
+        Rows that the descent read; their reference is used if there is one already.
+    w : (weights,)
+        Weights of the descent.
+    learning_rate : float
+    memory_bytes : float
+        Size of rows up to which further passes over the rows are quick.
+    loss : float
+        The loss at w.
+    intercept : bool
+        Whether the last feature is a column of ones.
+    """
+    w = np.asarray(w, dtype=np.float64)
+    with np.errstate(all="ignore"):
+        if source.loss == SQUARED_ERROR:
+            found = _of_reference(source, w, memory_bytes, loss)
+        else:
+            found = _of_newton(source, w, memory_bytes)
+        if found is None or not np.isfinite(found.quadratic.hessian).all():
+            return None
+        return _excess(found, w, learning_rate, intercept=intercept)
+
+
+@dataclass(frozen=True, eq=False)
+class _Minimum:
+    """The minimum of the loss, w there, the excess at the fit's w, and the method."""
+
+    quadratic: Quadratic
+    w: Weights
+    absolute: float
+    method: Literal["reference", "newton"]
+
+
+def _of_reference(
+    source: Source, w: Weights, memory_bytes: float, loss: float
+) -> _Minimum | None:
+    """Return the minimum of squared error, from XᵀX with a diagonal of ones."""
+    quick = affordable(source, memory_bytes)
+    if not quick and "reference" not in vars(source):
+        return None
+    reference = source.reference
+    size = np.sqrt(np.diag(reference.gram))
+    if not np.isfinite(size).all():
+        return None
+    size = np.where(size > 0, size, 1.0)
+    values, vectors = np.linalg.eigh(reference.gram / np.outer(size, size))
+    rank = values > values[-1] * len(values) * EPS
+    along = (vectors.T @ (reference.moment / size))[rank] / values[rank]
+    solution = vectors[:, rank] @ along / size
+    hessian = 2 * reference.gram
+    absolute = Quadratic(hessian, 0.0).at(w - solution)
+    least = reference.loss(solution) if quick else max(0.0, loss - absolute)
+    return _Minimum(Quadratic(hessian, least), solution, absolute, "reference")
+
+
+def _of_newton(source: Source, w: Weights, memory_bytes: float) -> _Minimum | None:
+    """Return the minimum of another loss, or None if it is not found in a few seconds."""
+    found = minimise(source, w) if source.bytes_per_step <= memory_bytes else None
+    if found is None:
+        return None
+    quadratic = Quadratic(found.hessian, found.loss)
+    return _Minimum(quadratic, found.w, max(0.0, found.first - found.loss), "newton")
+
+
+def _excess(found: _Minimum, w: Weights, learning_rate: float, *, intercept: bool) -> Excess:
+    quadratic = found.quadratic
+    least, null = abs(quadratic.minimum), quadratic.at(found.w)
+    enough = ENOUGH * least + NEGLIGIBLE * null
+    alike, start = quadratic.standardized(-found.w, intercept=intercept)
+    return Excess(
+        absolute=found.absolute,
+        minimum=quadratic.minimum,
+        relative=found.absolute / least if least > EPS * null else None,
+        condition_number=quadratic.condition_number(),
+        finished=found.absolute <= enough,
+        more_steps=quadratic.steps(w - found.w, learning_rate, enough),
+        automatic_steps=quadratic.steps(w - found.w, None, enough),
+        standardized_steps=alike.steps(start, None, enough),
+        standardized_condition_number=alike.condition_number(),
+        method=found.method,
+    )

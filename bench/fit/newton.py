@@ -1,0 +1,152 @@
+"""Newton's method in float64: the minimum of a loss that has no closed form.
+
+A step that does not lower the loss is repeated with a multiple of XᵀX added to the Hessian, as
+Levenberg and Marquardt do. The loss of Huber needs it, whose curvature is 0 for most rows.
+
+This is code of its own, in NumPy over blocks of rows, so that a fit is not compared with the
+kernel that made it. The second derivative of a loss in p is a difference of its slope, or of
+its value where the loss has no slope. A user's loss needs nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from backends.errors import Weights
+    from backends.losses import Loss
+    from backends.rows.blocks import Block
+    from backends.rows.source import Source
+
+MOST_PASSES = 30
+"""Largest number of passes over the rows. Newton's method takes 5 to 10 from the w of a fit."""
+
+MOST_WORK = 5e7
+"""Largest ``rows · (features² + ROW_WORK)`` for a pass: at most 0.2 s, so a search takes
+seconds."""
+
+ROW_WORK = 20
+"""Work for the losses of a row, in multiplications."""
+
+DONE = 1e-10
+"""Predicted decrease of the loss, relative to the loss, at which the search ends."""
+
+LITTLE = 1e-2
+"""Damping, as a multiple of the largest curvature, at which a search may end."""
+
+WIDTH = 1e-4
+"""Step of the differences, relative to 1 + |p|: errors of about 1e-8 from float64."""
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """The minimum of a loss.
+
+    Attributes
+    ----------
+    w : (d,)
+    loss : float
+        The loss at w.
+    first : float
+        The loss at the start of the search, computed in the same way.
+    hessian : (d, d)
+        Second derivatives of the loss at w.
+    """
+
+    w: Weights
+    loss: float
+    first: float
+    hessian: Weights
+
+
+def minimise(source: Source, w: Weights) -> Minimum | None:
+    """Return the minimum; None if the search would take long, or finds no minimum.
+
+    Raises
+    ------
+    ProblemError
+        The rows cannot be read.
+    """
+    if source.rows * (source.features**2 + ROW_WORK) > MOST_WORK:
+        return None
+    here = _look(source, w)
+    first, bound, damping = here[0], source.loss.curvature or 1.0, 0.0
+    square = _square(source)
+    for _ in range(MOST_PASSES):
+        if not all(np.isfinite(part).all() for part in here):
+            return None
+        step, decrease = _step(here[1], here[2] + damping * bound * square)
+        if decrease <= DONE * (abs(here[0]) + DONE) and damping <= LITTLE:
+            return Minimum(w, here[0], first, here[2])
+        there = _look(source, w + step)
+        if there[0] <= here[0] - 1e-4 * decrease:
+            w, here = w + step, there
+            damping = damping / 10 if damping > LITTLE / 100 else 0.0
+        else:
+            damping = max(10 * damping, LITTLE)
+    return None
+
+
+def _step(gradient: Weights, hessian: Weights) -> tuple[Weights, float]:
+    """Return Newton's step, and the decrease of the loss that it predicts.
+
+    The decrease is infinite if there is a slope without any curvature.
+    """
+    size = np.sqrt(np.diag(hessian))
+    size = np.where(size > 0, size, 1.0)
+    values, vectors = np.linalg.eigh(hessian / np.outer(size, size))
+    rank = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
+    along = vectors.T @ (gradient / size)
+    step = -(vectors[:, rank] @ (along[rank] / values[rank])) / size
+    if np.abs(along[~rank]).sum() > 1e-6 * np.abs(along).sum():
+        return step, np.inf
+    return step, float(-gradient @ step)
+
+
+def _square(source: Source) -> Weights:
+    """Return ``XᵀX/n``."""
+    d = source.features
+    total = np.zeros((d, d))
+
+    def product(block: Block) -> Weights:
+        x = block.x.reshape(-1, d).astype(np.float64)
+        return np.asarray(x.T @ x)
+
+    for part in source.each_block(product):
+        total += part
+    return total / source.rows
+
+
+def _look(source: Source, w: Weights) -> tuple[float, Weights, Weights]:
+    """Return the mean loss, its gradient and its Hessian at w."""
+    loss, d = source.loss, source.features
+    total, gradient, hessian = 0.0, np.zeros(d), np.zeros((d, d))
+
+    def sums(block: Block) -> tuple[float, Weights, Weights]:
+        x = block.x[: block.rows].reshape(block.rows, d).astype(np.float64)
+        y = block.y[: block.rows].astype(np.float64)
+        p = x @ w
+        with np.errstate(all="ignore"):  # the result is checked
+            slope, curvature = _derivatives(loss, p, y)
+            value = float(np.sum(loss.value(np, p, y)))
+            return value, slope @ x, (x * curvature[:, None]).T @ x
+
+    for value, slopes, curvatures in source.each_block(sums):
+        total, gradient, hessian = total + value, gradient + slopes, hessian + curvatures
+    return total / source.rows, gradient / source.rows, hessian / source.rows
+
+
+def _derivatives(loss: Loss, p: Weights, y: Weights) -> tuple[Weights, Weights]:
+    """Return the first and the second derivative in p; no curvature is below 0."""
+    width = WIDTH * (1 + np.abs(p))
+    if loss.slope is None:
+        below, here, above = (loss.value(np, q, y) for q in (p - width, p, p + width))
+        slope, curvature = (above - below) / (2 * width), (above - 2 * here + below) / width**2
+    else:
+        slope = loss.scale * np.asarray(loss.slope(np, p, y))
+        below, above = (loss.slope(np, q, y) for q in (p - width, p + width))
+        curvature = loss.scale * (above - below) / (2 * width)
+    return slope, np.maximum(curvature, 0.0)
