@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -26,9 +26,11 @@ from bench.commands.options import (
 from bench.host.interrupts import exit_code, interrupts
 
 if TYPE_CHECKING:
-    from backends.rows.source import Source
-    from backends.rows.streamed import Streamed
+    from backends.rows.streamed import Bounded, Streamed
+    from bench.fit.checkpoint import Track
     from bench.fit.descend import Epoch, Fit
+    from bench.fit.outcome import Outcome
+    from bench.fit.scaled import Prepared
 
 PATH = click.Path(path_type=Path)
 DTYPE = click.Choice(["float32", "float64"])
@@ -37,8 +39,9 @@ EXAMPLES = """
 \b
 Examples:
   descentbench fit --backend torch --predict 7 --plot fit.png
-  descentbench fit --data houses.csv --x area,rooms --y price --lr auto
+  descentbench fit --data houses.csv --y price --intercept --standardize --lr auto
   descentbench fit --data 'parts/*.parquet' --backend numba:parallel --memory 8GB
+  descentbench fit --data houses.csv --intercept --standardize -o model.json
   descentbench fit --rows 1e9 --backend dask:numba --scheduler tcp://head:8786
 """
 
@@ -59,6 +62,13 @@ class Diverged(Mistake):
 @data_options
 @click.option("--dtype", type=DTYPE, default="float32", show_default=True)
 @loss_option
+@click.option("--intercept", is_flag=True, help="Fit an intercept, too: ŷ = x·w + intercept.")
+@click.option(
+    "--standardize",
+    is_flag=True,
+    help="Scale the columns for the descent; with --intercept, centre them, too. w is given "
+    "for the data as they are.",
+)
 @click.option(
     "--steps",
     "--iterations",
@@ -101,6 +111,7 @@ class Diverged(Mistake):
 @click.option(
     "--predict", type=point, multiple=True, help="Predict y at this x; may be repeated."
 )
+@click.option("--output", "-o", type=PATH, help="Write the model to this file, for predict.")
 @click.option("--plot", type=PATH, help="Draw the data and the fit into this file.")
 @click.option("--threads", type=count, help="CPU threads.  [default: all this process may use]")
 @click.option(
@@ -123,6 +134,8 @@ def fit(
     data: DataFile | None,
     dtype: str,
     loss: str,
+    intercept: bool,
+    standardize: bool,
     steps: int,
     learning_rate: float | Literal["auto"],
     every: int,
@@ -131,6 +144,7 @@ def fit(
     until_loss: float | None,
     tolerance: float | None,
     predict: tuple[tuple[float, ...], ...],
+    output: Path | None,
     plot: Path | None,
     threads: int | None,
     memory: int | None,
@@ -148,32 +162,61 @@ def fit(
 
     apply(threads)  # before any array library is loaded
 
-    from backends.errors import DescentbenchError
     from backends.losses import find
     from backends.rows.streamed import Bounded
     from bench.fit import inputs
+    from bench.fit.advice import before
     from bench.fit.checkpoint import Track
-    from bench.fit.descend import descend
+    from bench.fit.model import check_writable, write_model
+    from bench.fit.outcome import conclude, model_of
     from bench.fit.picture import MOST_POINTS, check, save_fit
-    from bench.fit.rate import DivergenceError, affordable, automatic_rate, check_rate
+    from bench.fit.rate import automatic_rate
+    from bench.fit.scaled import prepare
 
     minimised = find(loss)
     opened = inputs.open_for(minimised, inputs.on_device(backend, device))
     if plot is not None:
         check(plot)
+    if output is not None:
+        check_writable(output)
     file = data.open if data else None
-    source = inputs.open_rows(rows, features, file, dtype, seed, minimised)
+    read_as = "float64" if file and standardize else dtype  # rounded after it is centred
+    raw = inputs.open_rows(rows, features, file, read_as, seed, minimised)
     for x in predict:
-        inputs.check_length("--predict", x, source)
-    step = automatic_rate(source) if learning_rate == "auto" else learning_rate
-    track = Track(source, step, inputs.first_w(w0, source, seed), checkpoint, resume)
+        inputs.check_length("--predict", x, raw)
+    send = inputs.distributed(opened)
+    ready = prepare(raw, dtype, intercept=intercept, standardize=standardize, send=send)
+    for said in before(ready):
+        click.echo(f"descentbench: {said}", err=True)
+    step = automatic_rate(ready.source) if learning_rate == "auto" else learning_rate
+    track = Track(ready, step, inputs.first_w(w0, ready, seed), checkpoint, resume)
 
     def streams(streamed: Streamed) -> None:
         click.echo(inputs.streaming_text(streamed, steps), err=True)
 
     bounded = Bounded(opened, inputs.room_bytes(memory), streams)
+    stops = {"steps": steps, "every": every, "until_loss": until_loss, "tolerance": tolerance}
+    result = _descended(bounded, ready, step, track, stops)
+    outcome = conclude(result, ready, predict, bounded.memory_bytes)
+    if plot is not None:
+        save_fit(plot, ready.raw.sample(MOST_POINTS), outcome.fit)
+    if output is not None:
+        write_model(output, model_of(outcome, ready))
+    _show(outcome, ready, output_format)
+
+
+def _descended(
+    backend: Bounded, ready: Prepared, step: float, track: Track, stops: dict[str, Any]
+) -> Fit:
+    """Descend, save checkpoints and show the progress; turn errors into lines for the user."""
+    from backends.errors import DescentbenchError
+    from bench.fit import inputs
+    from bench.fit.descend import descend
+    from bench.fit.rate import DivergenceError, affordable, check_rate
+
+    source, steps = ready.source, stops["steps"]
     try:
-        if affordable(source, bounded.memory_bytes) and track.at.steps < steps:
+        if affordable(source, backend.memory_bytes) and track.at.steps < steps:
             check_rate(source.reference, step, track.at.w)
         with interrupts(), inputs.progress(steps) as show:
 
@@ -181,19 +224,8 @@ def fit(
                 track.keep(epoch)
                 show(epoch)
 
-            result = descend(
-                bounded,
-                source,
-                step,
-                steps=steps,
-                w0=track.at.w,
-                done=track.at.steps,
-                every=every,
-                until_loss=until_loss,
-                tolerance=tolerance,
-                predict=predict,
-                on_epoch=seen,
-            )
+            begin: dict[str, Any] = {"w0": track.at.w, "done": track.at.steps}
+            return descend(backend, source, step, on_epoch=seen, **begin, **stops)
     except DivergenceError as error:
         raise Diverged(str(error)) from error
     except KeyboardInterrupt as interrupt:
@@ -201,22 +233,18 @@ def fit(
         sys.exit(exit_code(interrupt))
     except DescentbenchError as error:
         raise Mistake(f"{error}{track.told()}") from error
-    if plot is not None:
-        save_fit(plot, source.sample(MOST_POINTS), result)
-    _show(result, source, output_format)
 
 
-def _show(result: Fit, source: Source, output_format: Format) -> None:
-    """Print the fit in the requested format; note on stderr if its loss has no minimum."""
+def _show(outcome: Outcome, ready: Prepared, output_format: Format) -> None:
+    """Print the fit in the requested format, and remarks on it on stderr."""
     from bench.fit import page
-    from bench.fit.separable import remark
 
-    if said := remark(source, result):
+    for said in outcome.remarks:
         click.echo(f"descentbench: {said}", err=True)
     if output_format == "json":
-        print_json(page.fields(result, source) | described(source))
+        print_json(page.fields(outcome, ready) | described(ready.raw))
     elif output_format == "table":
-        page.print_fit(result, source)
+        page.print_fit(outcome, ready)
     else:
-        text = page.as_csv(result) if output_format == "csv" else page.as_markdown(result)
-        click.echo(text, nl=False)
+        as_text = page.as_csv if output_format == "csv" else page.as_markdown
+        click.echo(as_text(outcome.fit), nl=False)

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backends.errors import DescentbenchError
+from bench.fit.scaling import Scaling
 from bench.host.files import write_atomically
 from bench.results.case import SQUARED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backends.rows.source import Source
     from bench.fit.descend import Epoch
+    from bench.fit.scaled import Prepared
 
 FORMAT = "descentbench checkpoint 1"
 
@@ -41,6 +42,8 @@ class Checkpoint:
     dtype : str
     loss : str
         Name of the loss.
+    scaling : Scaling, optional
+        Intercept and standardised columns of the descent, to which w then belongs.
     """
 
     steps: int
@@ -50,6 +53,7 @@ class Checkpoint:
     rows: int
     dtype: str
     loss: str = SQUARED
+    scaling: Scaling | None = None
 
     def save(self, path: Path) -> None:
         """Write the checkpoint atomically."""
@@ -67,6 +71,8 @@ class Checkpoint:
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
             kind = raw.pop("format")
+            scaling = raw.get("scaling")
+            raw["scaling"] = None if scaling is None else Scaling.from_fields(scaling)
             found = cls(**raw | {"w": tuple(map(float, raw["w"])), "steps": int(raw["steps"])})
         except OSError as error:
             raise CheckpointError(f"cannot read {path}: {error.strerror}") from None
@@ -93,9 +99,24 @@ class Checkpoint:
                 raise CheckpointError(
                     f"{path} is of another descent: its {name} is {mine!r}, not {asked!r}"
                 )
+        self._check_scaling(other, path)
         if len(self.w) != len(other.w):
             raise CheckpointError(
                 f"{path} has {len(self.w)} weights, the data have {len(other.w)} features"
+            )
+
+    def _check_scaling(self, other: Checkpoint, path: Path) -> None:
+        """Raise CheckpointError if the other descent reads other columns."""
+        mine, asked = (c.scaling.options() if c.scaling else () for c in (self, other))
+        if mine != asked:
+            raise CheckpointError(
+                f"{path} is of another descent: it was made with "
+                f"{' '.join(mine) or 'neither --intercept nor --standardize'}, not with "
+                f"{' '.join(asked) or 'neither'}"
+            )
+        if self.scaling != other.scaling:
+            raise CheckpointError(
+                f"{path} is of other data: the columns had other means and deviations"
             )
 
 
@@ -104,10 +125,11 @@ class Track:
 
     Parameters
     ----------
-    source : Source
+    ready : Prepared
+        The rows, and the scaling of their columns.
     learning_rate : float
     w0 : tuple of float, optional
-        Start of a new descent.
+        Start of a new descent, in the descent's own units.
     checkpoint : Path, optional
         File that stores w; by default the file that the descent was resumed from.
     resume : Path, optional
@@ -121,14 +143,15 @@ class Track:
 
     def __init__(
         self,
-        source: Source,
+        ready: Prepared,
         learning_rate: float,
         w0: Sequence[float] | None,
         checkpoint: Path | None,
         resume: Path | None,
     ) -> None:
+        source = ready.source
         start = tuple(w0 or (0.0,) * source.features)
-        of = source.source, source.rows, source.dtype, source.loss.name
+        of = source.source, source.rows, source.dtype, source.loss.name, ready.used()
         self.path = checkpoint or resume
         self.at = Checkpoint(0, start, learning_rate, *of)
         if resume is not None:

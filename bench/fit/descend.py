@@ -58,11 +58,12 @@ class Epoch:
     epoch: int
     w: tuple[float, ...]
     loss: float
+    intercept: float | None = None
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """``y = x·w`` at one point."""
+    """``y = x·w + intercept`` at one point."""
 
     x: tuple[float, ...]
     y: float
@@ -80,6 +81,7 @@ class Fit:
     stopped: Stopped
     epochs: tuple[Epoch, ...]
     predictions: tuple[Prediction, ...]
+    intercept: float | None = None
 
 
 def descend(
@@ -158,7 +160,7 @@ def _fit(
         learning_rate=learning_rate,
         stopped=stopped,
         epochs=tuple(epochs[1:]),
-        predictions=tuple(_predict(x, last.w) for x in predict),
+        predictions=predicted(predict, last.w),
     )
 
 
@@ -188,11 +190,24 @@ def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> I
         yield Epoch(epoch, tuple(w.tolist()), descent.loss(w))
 
 
-def _predict(x: Sequence[float], w: Sequence[float]) -> Prediction:
-    y = float(np.dot(x, w))
-    if not math.isfinite(y):
-        raise ProblemError(f"the prediction at x = {x} is {y}; choose a smaller x")
-    return Prediction(tuple(x), y)
+def predicted(
+    points: Sequence[Sequence[float]], w: Sequence[float], intercept: float = 0.0
+) -> tuple[Prediction, ...]:
+    """Return the predictions at these points.
+
+    Raises
+    ------
+    ProblemError
+        A prediction is not finite.
+    """
+    found = []
+    for x in points:
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
+            y = float(np.dot(x, w)) + intercept
+        if not math.isfinite(y):
+            raise ProblemError(f"the prediction at x = {x} is {y}; choose a smaller x")
+        found.append(Prediction(tuple(x), y))
+    return tuple(found)
 
 
 def _raise_if_diverging(

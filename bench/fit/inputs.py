@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
     from backends.rows.streamed import Streamed
     from bench.fit.descend import Epoch
+    from bench.fit.scaled import Prepared
 
 
 class InputError(DescentbenchError):
@@ -49,6 +50,11 @@ def open_for(loss: Loss, backend: str) -> Backend:
     if said := note(Name.parse(opened.name), loss):
         click.echo(f"descentbench: {opened.name} {said}", err=True)
     return opened
+
+
+def distributed(backend: Backend) -> bool:
+    """Return whether the backend sends its rows to other processes."""
+    return Name.parse(backend.name).distributed
 
 
 def open_rows(
@@ -85,16 +91,23 @@ def streaming_text(streamed: Streamed, steps: int) -> str:
 
 
 def first_w(
-    w0: tuple[float, ...] | Literal["random"] | None, source: Source, seed: int
+    w0: tuple[float, ...] | Literal["random"] | None, ready: Prepared, seed: int
 ) -> tuple[float, ...] | None:
-    """Return the w to start from; None stands for zeros."""
+    """Return the w to start from, in the descent's units; None stands for zeros.
+
+    Numbers are in the units of the data. With an intercept, its start may follow the weights.
+    """
+    if w0 is None:
+        return None
     if w0 == "random":
         import numpy as np
 
-        return tuple(np.random.default_rng(seed).standard_normal(source.features))
-    if w0 is not None:
-        check_length("--w0", w0, source)
-    return w0
+        return tuple(np.random.default_rng(seed).standard_normal(ready.source.features))
+    d = ready.raw.features
+    if not (ready.scaling.intercept and len(w0) == d + 1):
+        check_length("--w0", w0, ready.raw)
+    start: list[float] = ready.scaling.to_scaled(w0[:d], *w0[d:]).tolist()
+    return tuple(start)
 
 
 def check_length(option: str, numbers: tuple[float, ...], source: Source) -> None:

@@ -8,9 +8,9 @@ the software. Only `write_model` and `read_model` touch a file.
 from __future__ import annotations
 
 import json
-import math
+import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 
 from backends.errors import DescentbenchError, Weights
 from backends.losses import LOG_LOSS, POISSON
-from bench.fit.scaling import Scaling
+from bench.fit.scaling import Scaling, finite
 from bench.host.files import write_atomically
 
 FORMAT = "descentbench model 1"
@@ -139,6 +139,13 @@ def versions(library: str) -> dict[str, str]:
     return found
 
 
+def check_writable(path: Path) -> None:
+    """Raise ModelError if the file cannot be written; called before a long descent."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not os.access(folder, os.W_OK) or not folder.is_dir():
+        raise ModelError(f"cannot write {path}: it is no file in a folder that can be written")
+
+
 def write_model(path: Path, model: Model) -> None:
     """Write the model to a file, atomically."""
     write_atomically(path, model.text())
@@ -186,8 +193,8 @@ def _model(raw: dict[str, Any]) -> Model:
     intercept = raw["intercept"]
     return Model(
         tuple(columns),
-        _numbers([weights[c] for c in columns], "weights"),
-        None if intercept is None else _numbers([intercept], "intercept")[0],
+        finite([weights[c] for c in columns], "weights"),
+        None if intercept is None else finite([intercept], "intercept")[0],
         raw["loss"],
         _scaling(raw.get("scaling"), len(columns)),
         *(_mapping(raw.get(name), name) for name in ("source", "fit", "versions")),
@@ -197,12 +204,10 @@ def _model(raw: dict[str, Any]) -> Model:
 def _scaling(raw: Any, features: int) -> Scaling | None:
     if raw is None:
         return None
-    raw = _mapping(raw, "scaling")
-    mean, scale = (_numbers(raw[name], name) for name in ("mean", "scale"))
-    if {len(mean), len(scale)} != {features} or not all(s > 0 for s in scale):
+    scaling = Scaling.from_fields(_mapping(raw, "scaling"))
+    if scaling.features != features:
         raise ValueError("its scaling does not fit its columns")
-    (target,) = _numbers([raw["target"]], "target")
-    return Scaling(mean, scale, bool(raw["intercept"]), target)
+    return scaling
 
 
 def _mapping(raw: Any, name: str) -> dict[str, Any]:
@@ -211,12 +216,3 @@ def _mapping(raw: Any, name: str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ValueError(f"its {name} is not an object")  # noqa: TRY004 one kind of error
     return raw
-
-
-def _numbers(values: Sequence[Any], name: str) -> tuple[float, ...]:
-    """Return finite floats; raise ValueError if one is not a finite number."""
-    for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(float(value)):
-            raise ValueError(f"its {name} hold {value!r}, which is not a finite number")
-    return tuple(float(value) for value in values)

@@ -67,7 +67,8 @@ def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
     shown = np.linspace(0, problem.rows - 1, min(problem.rows, MOST_POINTS)).astype(int)
     x = problem.x.reshape(problem.rows, -1)[shown].astype(np.float64)
     (_line if problem.features == 1 else _diagonal)(axes, x, problem.y[shown], fit)
-    axes.set_title(f"w = {weights_text(fit.w)} and loss = {number_text(fit.loss)}")
+    plus = "" if fit.intercept is None else f", intercept = {number_text(fit.intercept)}"
+    axes.set_title(f"w = {weights_text(fit.w)}{plus} and loss = {number_text(fit.loss)}")
     axes.legend()
 
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -81,23 +82,27 @@ def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
 
 
 def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y against x, and the line x·w."""
+    """Draw y against x, and the line x·w + intercept."""
     predicted = [p.x[0] for p in fit.predictions]
     ends = np.array([min(x.min(), *predicted, 0.0), max(x.max(), *predicted, 0.0)])
     axes.scatter(x[:, 0], y, s=14, alpha=0.6, label="data")
-    axes.plot(ends, ends * fit.w[0], color="C1", label=f"ŷ = {weights_text(fit.w)}·x")
+    label = f"ŷ = {weights_text(fit.w)}·x"
+    if fit.intercept is not None:
+        label += f" {'+' if fit.intercept >= 0 else '−'} {number_text(abs(fit.intercept))}"
+    axes.plot(ends, ends * fit.w[0] + (fit.intercept or 0.0), color="C1", label=label)
     _predictions(axes, predicted, fit)
     axes.set(xlabel="x", ylabel="y")
 
 
 def _diagonal(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y against x·w, and the diagonal on which both are equal."""
-    predicted = x @ np.asarray(fit.w)
+    """Draw y against the prediction, and the diagonal on which both are equal."""
+    predicted = x @ np.asarray(fit.w) + (fit.intercept or 0.0)
     ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
     axes.scatter(predicted, y, s=14, alpha=0.6, label="data")
     axes.plot(ends, ends, color="C1", label="actual = predicted")
     _predictions(axes, [p.y for p in fit.predictions], fit)
-    axes.set(xlabel="predicted, x·w", ylabel="actual, y")
+    formula = "x·w" if fit.intercept is None else "x·w + intercept"
+    axes.set(xlabel=f"predicted, {formula}", ylabel="actual, y")
 
 
 def _predictions(axes: Axes, across: list[float], fit: Fit) -> None:

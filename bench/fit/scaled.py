@@ -122,8 +122,6 @@ class Prepared:
         Rows that the descent reads.
     scaling : Scaling
         The map between `raw` and `source`.
-    standardized : bool
-        Whether the columns are scaled.
     constant : tuple of int
         Standardised columns that cannot help: zeros and, beside an intercept, constants.
     """
@@ -131,8 +129,11 @@ class Prepared:
     raw: Source
     source: Source
     scaling: Scaling
-    standardized: bool = False
     constant: tuple[int, ...] = ()
+
+    def used(self) -> Scaling | None:
+        """Return the map; None if the rows are read as they are."""
+        return None if self.source is self.raw else self.scaling
 
     def names(self) -> tuple[str, ...]:
         """Return the columns' names; their positions where the data have no names."""
@@ -174,4 +175,4 @@ def prepare(
     source: Source = Scaled.of(raw, scaling, dtype)
     if send and isinstance(raw, InMemory):
         source = replace(InMemory.of(source.load()), origin=raw.origin)
-    return Prepared(raw, source, scaling, standardize, constant)
+    return Prepared(raw, source, scaling, constant)

@@ -19,7 +19,8 @@ Two choices follow from the mathematics:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -35,6 +36,17 @@ Floats = NDArray[np.floating[Any]]
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
 """Relative difference of the smallest and the largest value up to which a column is constant:
 a few roundings of float64."""
+
+
+def finite(values: Any, name: str) -> tuple[float, ...]:
+    """Return finite floats from a JSON array; raise ValueError if a value is none."""
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"{name} is not an array of numbers")  # noqa: TRY004 one kind of error
+    for value in values:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(float(value)):
+            raise ValueError(f"{name} holds {value!r}, which is not a finite number")
+    return tuple(float(value) for value in values)
 
 
 def may_shift_target(loss: Loss) -> bool:
@@ -131,12 +143,15 @@ class Scaling:
         Whether a column of ones follows the columns; its weight is the last.
     target : float
         Number that is subtracted from y.
+    standardized : bool
+        Whether `mean` and `scale` come from the data.
     """
 
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     intercept: bool
     target: float = 0.0
+    standardized: bool = False
 
     @classmethod
     def identity(cls, features: int, *, intercept: bool) -> Scaling:
@@ -168,11 +183,13 @@ class Scaling:
         if not intercept:
             scale = columns.root_mean_square
             scale = np.where(scale > 0, scale, 1.0)
-            return cls((0.0,) * len(scale), tuple(scale.tolist()), intercept=False)
+            return cls(
+                (0.0,) * len(scale), tuple(scale.tolist()), intercept=False, standardized=True
+            )
         mean = np.where(columns.constant, columns.low, columns.mean)
         scale = np.where(columns.constant, 1.0, columns.deviation)
         target = columns.target if shift_target else 0.0
-        return cls(tuple(mean.tolist()), tuple(scale.tolist()), True, target)
+        return cls(tuple(mean.tolist()), tuple(scale.tolist()), True, target, standardized=True)
 
     @property
     def features(self) -> int:
@@ -212,6 +229,29 @@ class Scaling:
         rows = np.ones((len(values), self.weights))
         rows[:, : self.features] = self.mapped(values)
         return rows
+
+    def options(self) -> tuple[str, ...]:
+        """Return the options of ``fit`` that make this map."""
+        asked = {"--intercept": self.intercept, "--standardize": self.standardized}
+        return tuple(option for option, given in asked.items() if given)
+
+    @classmethod
+    def from_fields(cls, raw: Mapping[str, Any]) -> Scaling:
+        """Return the map from its attributes, as a JSON document has them.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            A field is missing, or is not what it should be.
+        """
+        mean, scale = (finite(raw[name], name) for name in ("mean", "scale"))
+        if len(mean) != len(scale) or not all(number > 0 for number in scale):
+            raise ValueError("scale must be positive, one number for each mean")
+        (target,) = finite([raw["target"]], "target")
+        flags = (raw["intercept"], raw["standardized"])
+        if not all(isinstance(flag, bool) for flag in flags):
+            raise ValueError("intercept and standardized must be true or false")
+        return cls(mean, scale, flags[0], target, flags[1])
 
     def to_original(self, weights: ArrayLike) -> tuple[Weights, float]:
         """Return w, (d,), and the intercept in the units of the data.

@@ -65,7 +65,7 @@ def test_the_json_document() -> None:
     )
     assert set(document) == {
         "backend", "w", "loss", "steps", "learning_rate", "stopped", "epochs", "predictions",
-        "loss_name",
+        "loss_name", "intercept", "scaling", "excess",
     }  # fmt: skip
     assert document["backend"] == "numpy"
     assert (document["steps"], document["stopped"]) == (100, "steps")

@@ -19,7 +19,7 @@ MODEL = Model(
     (1.5, -2e-7),
     3.25,
     "squared_error",
-    Scaling((10.0, 0.0), (2.0, 1.0), intercept=True, target=7.0),
+    Scaling((10.0, 0.0), (2.0, 1.0), intercept=True, target=7.0, standardized=True),
     {"path": "houses.csv", "rows": 7},
     {"backend": "numpy", "steps": 100},
     versions("numba"),
@@ -53,6 +53,7 @@ def test_the_file_is_for_people_and_other_programs(tmp_path: Path) -> None:
     assert document["intercept"] == 3.25
     assert document["scaling"] == {
         "mean": [10, 0], "scale": [2, 1], "intercept": True, "target": 7,
+        "standardized": True,
     }  # fmt: skip
     assert {"python", "descentbench", "numpy"} <= set(document["versions"])
 

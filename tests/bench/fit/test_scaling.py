@@ -101,7 +101,9 @@ def test_standardised_columns_are_those_of_scikit_learn() -> None:
 def test_without_an_intercept_columns_are_not_centred() -> None:
     x, y = np.array([[3.0, 0], [4.0, 0]]), np.array([1.0, 2.0])
     scaling = scaling_of(x, y, intercept=False, standardize=True, shift_target=True)
-    assert scaling == Scaling((0.0, 0.0), (np.sqrt(12.5), 1.0), intercept=False)
+    assert scaling == Scaling(
+        (0.0, 0.0), (np.sqrt(12.5), 1.0), intercept=False, standardized=True
+    )
 
 
 @pytest.mark.parametrize("value", [0.1, -1e-300, 1e300, 1 / 3])

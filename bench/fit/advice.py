@@ -1,0 +1,139 @@
+"""Remarks on a fit: columns that slow it down, how far it is from the minimum, and remedies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.show.text import figures
+
+if TYPE_CHECKING:
+    from bench.fit.descend import Fit
+    from bench.fit.excess import Excess
+    from bench.fit.scaled import Prepared
+
+UNLIKE = 30.0
+"""Ratio of the sizes of two columns from which a descent is slow: the condition number is at
+least its square, about 1000."""
+
+SAMPLE_ROWS = 1000
+"""Rows from which the sizes of the columns are estimated."""
+
+SAMPLE_BYTES = 8 << 20
+"""Largest size in bytes of these rows."""
+
+MOST_NAMED = 3
+"""Largest number of constant columns that get a line each."""
+
+WITHIN = 1e-6
+"""Relative excess below which a loss counts as the minimum in text."""
+
+USELESS = 10
+"""Ratio of the steps that are missing to the steps that were taken from which a fit gets a
+warning; a smaller one is just not finished."""
+
+MANY_STEPS = 10_000
+"""Number of missing steps up to which no warning is needed."""
+
+
+def excess_text(excess: Excess) -> str:
+    """Return the excess of the loss in a few words."""
+    relative = excess.relative
+    if relative is None:
+        return "and the minimum is 0"
+    if relative < WITHIN:
+        return "the minimum to within 0.0001%"
+    if relative < 1:
+        return f"{figures(100 * relative, 2)}% above the minimum"
+    return f"{_about(1 + relative)} times the minimum"
+
+
+def missing_text(excess: Excess | None) -> str:
+    """Return the number of steps that are missing, as the end of a sentence, or ""."""
+    if excess is None or excess.finished or excess.more_steps is None:
+        return ""
+    return f"; about {_about(excess.more_steps)} more lead to within 0.1% of the minimum"
+
+
+def before(ready: Prepared) -> list[str]:
+    """Return remarks on the columns: constant ones, and columns of unlike size.
+
+    Raises
+    ------
+    ProblemError
+        The rows cannot be read.
+    """
+    names = ready.names()
+    found = [
+        f"column {names[i]!r} has one value only: its weight stays as it begins"
+        for i in ready.constant[:MOST_NAMED]
+    ]
+    if len(ready.constant) > MOST_NAMED:
+        found.append(f"{len(ready.constant) - MOST_NAMED} more columns have one value only")
+    if not ready.scaling.standardized and ready.raw.origin is not None:
+        found += _unlike(ready, names)
+    return found
+
+
+def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
+    """Return a remark if the sizes of two columns, estimated from some rows, are unlike."""
+    if ready.source.features < 2:
+        return []
+    row_bytes = ready.source.bytes_per_step // ready.source.rows
+    most = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // row_bytes))
+    x = ready.source.sample(most, stretches=4).x.astype(np.float64)
+    largest = np.abs(x).max(axis=0)
+    some = np.flatnonzero(largest > 0)
+    if len(some) < 2:
+        return []
+    of = np.where(largest > 0, largest, 1.0)
+    size = of * np.sqrt(np.mean((x / of) ** 2, axis=0))
+    low, high = some[np.argmin(size[some])], some[np.argmax(size[some])]
+    if size[high] < UNLIKE * size[low]:
+        return []
+    called = [*map(repr, names), "the ones of the intercept"]
+    large, small = (f"{called[i]} about {_about(size[i])}" for i in (high, low))
+    text = f"columns are of unlike size ({large}, {small}), which makes a descent slow"
+    return [f"{text}; --standardize scales them"]
+
+
+def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
+    """Return a warning if the steps are useless, with the remedy, else ""."""
+    if excess is None or excess.finished or fit.stopped != "steps" or not fit.steps:
+        return ""
+    more = excess.more_steps
+    if more is not None and more <= max(USELESS * fit.steps, MANY_STEPS):
+        return ""
+    needed = "no number of steps" if more is None else f"about {_about(more)} more steps"
+    text = (
+        f"{fit.steps} steps leave the loss far from its minimum: at this learning rate, "
+        f"{needed} would bring it within 0.1%, because the condition number is "
+        f"{_about(excess.condition_number)}"
+    )
+    return f"{text}; {_remedy(excess, ready)}"
+
+
+def _remedy(excess: Excess, ready: Prepared) -> str:
+    """Return the option that saves most steps, with the number of steps that remain."""
+    alike, auto, more = excess.standardized_steps, excess.automatic_steps, excess.more_steps
+    if ready.scaling.standardized:
+        alike = None
+    best = min((n for n in (alike, auto) if n is not None), default=None)
+    if best is None:
+        return "scale the columns" if more is None else f"add --steps {more}"
+    if best == alike and (auto is None or 2 * alike < auto):
+        return f"with --standardize --learning-rate auto about {_about(alike)} are enough"
+    if more is None or 2 * best < more:
+        return f"with --learning-rate auto about {_about(best)} more are enough"
+    return f"a gram backend takes them fastest: --steps {more + 1}"
+
+
+def _about(value: float) -> str:
+    """Return a number with two digits: 0.0012, 37, 4,200, 3.1e9."""
+    if value >= 1e6:
+        return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
+    if value < 100:
+        return f"{value:.2g}"
+    digits = len(str(int(value))) - 2
+    return f"{round(value, -digits):,.0f}"
