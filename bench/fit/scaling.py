@@ -214,20 +214,19 @@ class Scaling:
         centred /= scale
         return centred
 
-    def transform(self, x: ArrayLike) -> Weights:
+    def transform(self, x: ArrayLike, out: Floats | None = None) -> Floats:
         """Return the rows that a descent reads: x mapped, and the column of ones.
 
         Parameters
         ----------
         x : (n, d), or (n,) if d is 1
-
-        Returns
-        -------
-        (n, weights) float64
+        out : (n, weights), optional
+            Array for the result, of any float dtype; by default a new float64 array.
         """
         values = np.asarray(x).reshape(-1, self.features)
-        rows = np.ones((len(values), self.weights))
+        rows = np.empty((len(values), self.weights)) if out is None else out
         rows[:, : self.features] = self.mapped(values)
+        rows[:, self.features :] = 1
         return rows
 
     def options(self) -> tuple[str, ...]:

@@ -133,6 +133,9 @@ def test_some_columns_are_mapped_as_all_are() -> None:
     assert scaling.transform(x).tolist() == [[2, 2, 1, 1], [0, 3, 0, 1]]
     assert scaling.mapped(x[:, 1:], 1).tolist() == [[2, 1], [3, 0]]
     assert scaling.mapped(x[:, 1:2], 1).base is x
+    out = np.empty((2, 4), np.float32)
+    assert scaling.transform(x, out) is out
+    assert (out == scaling.transform(x)).all()
 
 
 def test_only_losses_of_the_difference_allow_a_shift_of_y() -> None:
