@@ -139,7 +139,7 @@ def minimums(session: nox.Session) -> None:
 
 MUTATED = {
     "backends/reference.py": "tests/backends/test_reference.py",
-    "backends/numpy.py": (
+    "backends/numpy/blocked.py": (
         "tests/backends/test_contract.py tests/backends/test_numpy.py "
         "tests/backends/test_gram.py -k numpy"
     ),

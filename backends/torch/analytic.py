@@ -14,7 +14,7 @@ from backends.losses import SQUARED_ERROR
 from backends.onepass import MOST_FEATURES, reason_against
 from backends.problem import Problem
 from backends.threads import in_threads, torch_alone
-from backends.torch.autograd import Autograd, to_host
+from backends.torch.autograd import Autograd, Chunks, to_host
 from backends.torch.namespace import slopes_of
 from backends.torch.threads import in_shares, single_threaded
 
@@ -46,7 +46,7 @@ class Analytic(Autograd):
         super().__init__(problem, learning_rate, device)
         self.shares, copied = [self.chunks], False
         if self.device.type == "cpu" and self.x.ndim == 1:
-            self.shares = [self.split(self.LINE_ROWS)]
+            self.shares = self._line()
         elif self.device.type == "cpu":
             a_row = problem.features * self.x.itemsize
             copied = a_row >= self.LONG_BYTES and problem.bytes_per_step >= self.FAR_BYTES
@@ -56,6 +56,10 @@ class Analytic(Autograd):
             self.shares = in_shares(chunks)
         self.buffers = [torch.empty_like(chunks[0][1]) for chunks in self.shares]
         self.copies = [torch.empty_like(chunks[0][0]) for chunks in self.shares if copied]
+
+    def _line(self) -> list[Chunks]:
+        """Return the shares of one feature: a single one, whose work PyTorch divides."""
+        return [self.split(self.LINE_ROWS)]
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
@@ -71,8 +75,7 @@ class Analytic(Autograd):
 
     def _threads(self) -> AbstractContextManager[None]:
         """Limit PyTorch to one thread if our own threads divide the work."""
-        ours = self.device.type == "cpu" and self.x.ndim > 1
-        return torch_alone() if ours else nullcontext()
+        return torch_alone() if len(self.shares) > 1 else nullcontext()
 
     def _sums(self, w: Tensor) -> Tensor:
         cast = w.to(self.x.dtype)
@@ -98,11 +101,22 @@ class Analytic(Autograd):
 
 
 class BySlope(Analytic):
-    """The gradient for any loss: the slope is computed while a chunk is in cache."""
+    """The gradient for any loss: the slope is computed in place while a chunk is in cache.
+
+    Each of our threads sums a share of the chunks, also for one feature: the slope of a loss
+    takes several calls of PyTorch, and each call on all threads would wait for the slowest.
+    """
+
+    SLOPE_ROWS = 1 << 15
+    """Largest number of rows in a chunk: the rows and their predictions stay in a second-level
+    cache while PyTorch reads them several times."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
         self.slopes = slopes_of(problem.loss)
+
+    def _line(self) -> list[Chunks]:
+        return in_shares(self.split(self.SLOPE_ROWS))
 
     def _sums_of(self, w: Tensor, share: int) -> Tensor:
         total = torch.zeros(len(w), dtype=torch.float64, device=self.device)

@@ -46,8 +46,11 @@ def test_what_a_share_raises_is_raised(broken: int) -> None:
 # the techniques that use them
 
 SHARED = {
-    "numpy:blocked": ("numpy", {"Blocked.SERIAL_BYTES": 0, "Blocked.BLOCK_BYTES": 1024}),
-    "numpy:gram": ("numpy", {"Gram.BLOCK_BYTES": 1024, "Gram.MANY_ROWS": 1}),
+    "numpy:blocked": (
+        "numpy.blocked",
+        {"Blocked.SERIAL_BYTES": 0, "Blocked.BLOCK_BYTES": 1024},
+    ),
+    "numpy:gram": ("numpy.gram", {"Gram.BLOCK_BYTES": 1024, "Gram.MANY_ROWS": 1}),
     "torch:analytic": ("torch.analytic", {"Analytic.CHUNK_BYTES": 1024}),
     "jax:blocked": ("jax.blocked", {"Blocked.SERIAL_BYTES": 0}),
     "jax:gram": ("jax.gram", {"GRAM_BYTES": 1024, "LINE_ROWS": 512}),

@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="torch is not installed")
 import torch
 
 from backends.losses import LOSSES, Loss
-from backends.torch.namespace import XP, slopes_of, values_of
+from backends.torch.namespace import SLOPE_XP, XP, slopes_of, values_of
 
 VALUES = np.array([-3.0, -1.0, -0.5, 0.25, 1.0, 2.0])
 
@@ -46,9 +46,36 @@ def test_autograd_of_the_value_is_the_slope(loss: Loss) -> None:
     y = (torch.arange(242) % 2).double()
     values_of(loss)(p, y).sum().backward()
     np.testing.assert_allclose(
-        p.grad, loss.scale * slopes_of(loss)(p.detach(), y), 1e-12, 1e-12
+        p.grad, loss.scale * slopes_of(loss)(p.detach().clone(), y), 1e-12, 1e-12
     )
     at_zero = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     values_of(loss)(at_zero, y[:2]).sum().backward()
-    expected = loss.scale * slopes_of(loss)(at_zero.detach(), y[:2])
+    expected = loss.scale * slopes_of(loss)(at_zero.detach().clone(), y[:2])
     np.testing.assert_allclose(at_zero.grad, expected, 1e-12, 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=lambda loss: loss.name)
+def test_a_slope_is_the_losses_far_from_the_minimum_too(loss: Loss, dtype: str) -> None:
+    assert loss.slope is not None
+    far = [] if loss.name == "poisson" else [-1e4, -90, 90, 200, 1e4]
+    p = np.concatenate([np.linspace(-30, 30, 241), far]).astype(dtype)
+    y = (np.arange(len(p)) % 2).astype(dtype)
+    expected = loss.slope(np, p.astype(np.float64), y.astype(np.float64))
+    found = slopes_of(loss)(torch.tensor(p), torch.tensor(y))
+    accuracy = 1e-6 if dtype == "float32" else 1e-14
+    assert found.dtype == getattr(torch, dtype)
+    np.testing.assert_allclose(found, expected, accuracy, accuracy)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_where_of_a_slope_selects_as_numpys_does(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 1000)).astype(dtype)
+    a[:4], b[:4] = (np.nan, np.inf, -0.0, 1.0), (1.0, -np.inf, 0.0, np.nan)
+    condition, at, bt = torch.tensor(a > b), torch.tensor(a), torch.tensor(b)
+    for yes, no in ((a, b), (a, 1.5), (-2.0, b), (a, 0)):
+        tensors = [at if v is a else bt if v is b else v for v in (yes, no)]
+        found = SLOPE_XP.where(condition, *tensors)
+        np.testing.assert_array_equal(found, np.where(a > b, yes, no))
+    assert SLOPE_XP.where(True, 1.0, 2.0) == 1.0

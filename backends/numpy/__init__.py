@@ -1,0 +1,7 @@
+"""NumPy: the gradient derived by hand."""
+
+from backends.numpy.blocked import Blocked
+from backends.numpy.gram import Gram
+from backends.numpy.plain import Plain
+
+__all__ = ["Blocked", "Gram", "Plain"]

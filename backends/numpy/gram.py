@@ -1,0 +1,106 @@
+"""XᵀX and Xᵀy by NumPy, then steps over them."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import numpy as np
+
+from backends.errors import Weights
+from backends.gram import Moments, ProblemGram
+from backends.numpy.threads import most_threads, numpys_blas
+from backends.problem import Array, Problem
+from backends.threads import in_threads
+
+FEW_COLUMNS = 8
+"""Largest number of features whose products `gram_of` sums column by column."""
+
+PIECE_ROWS = 256
+"""Rows of one feature that `line_gram_of` sums in the data's dtype. With so few rows, the
+rounding errors of a piece stay near the dtype's precision."""
+
+BLOCK_PIECES = 1 << 10
+"""Pieces in a block of `line_gram_of`: 1 MB of float32 x and 1 MB of y."""
+
+
+def gram_of(x: Array, y: Array) -> Array:
+    """Return the float64 Gram matrix of x, (n, d), with y as one more column.
+
+    Up to `FEW_COLUMNS` features, the products are computed one column at a time. At d = 1 this
+    is three times faster than BLAS's syrk, which is made for large matrices.
+    """
+    n, d = x.shape
+    if d > FEW_COLUMNS:
+        both = np.empty((n, d + 1))
+        both[:, :-1], both[:, -1] = x, y
+        return np.asarray(np.dot(both.T, both))
+    columns, products = np.empty((d + 1, n)), np.empty((d + 1, d + 1))
+    columns[:-1], columns[-1] = x.T, y
+    for j in range(d + 1):
+        products[j, : j + 1] = products[: j + 1, j] = np.dot(columns[: j + 1], columns[j])
+    return products
+
+
+def line_gram_of(x: Array, y: Array) -> Array:
+    """Return the Gram matrix of one feature, x of shape (n,), and y, without converting them.
+
+    BLAS sums short pieces in the data's dtype, many pieces in one call; the sums of the
+    pieces are added in float64. The first call reads a block from memory, the other two
+    from the caches. Blocks are long, because threads wait for the interpreter's lock
+    between two calls.
+    """
+    count = len(y) // PIECE_ROWS
+    whole = count * PIECE_ROWS
+    xs, ys = x[:whole].reshape(-1, PIECE_ROWS), y[:whole].reshape(-1, PIECE_ROWS)
+    xx, xy, yy = sums = np.empty((3, count), x.dtype)
+    for start in range(0, count, BLOCK_PIECES):
+        block = slice(start, start + BLOCK_PIECES)
+        np.vecdot(xs[block], xs[block], out=xx[block])
+        np.vecdot(xs[block], ys[block], out=xy[block])
+        np.vecdot(ys[block], ys[block], out=yy[block])
+    xx, xy, yy = sums.sum(axis=1, dtype=np.float64)
+    rest = gram_of(x[whole:, None], y[whole:])
+    rest += [[xx, xy], [xy, yy]]
+    return rest
+
+
+class Gram(ProblemGram):
+    """One pass for XᵀX and Xᵀy, then steps that cost O(d²); squared error only.
+
+    Blocks are converted to float64 while they are in cache. For many features ``xᵀ @ x`` calls
+    BLAS's syrk, which does half the work of a product of two matrices.
+
+    With one feature and many rows, pieces of the rows are summed in the data's dtype: the
+    rounding errors average out and stay below those of a loop of steps. With several features
+    the blocks are float64, because rounding errors of XᵀX would be multiplied by the condition
+    number; those of a loop are not.
+    """
+
+    BLOCK_BYTES = 1 << 20
+    """Size in bytes of a block's float64 copy: the copy stays in a second-level cache."""
+
+    MANY_ROWS = 1 << 18
+    """Number of rows, for one feature, from which pieces are summed in the data's dtype."""
+
+    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
+        super().__init__(problem, learning_rate, self._moments_of(problem))
+
+    def _moments_of(self, problem: Problem) -> Moments:
+        d = problem.features
+        threads = most_threads()
+        x, y, of = problem.x.reshape(problem.rows, d), problem.y, gram_of
+        rows = max(64, self.BLOCK_BYTES // (8 * d))
+        if d == 1 and problem.rows >= self.MANY_ROWS:
+            x, of, rows = x[:, 0], line_gram_of, -(-problem.rows // threads)
+        starts = range(0, problem.rows, rows)
+
+        def share(mine: range) -> Weights:
+            total = np.zeros((d + 1, d + 1))
+            for start in mine:
+                total += of(x[start : start + rows], y[start : start + rows])
+            return total
+
+        shares = [starts[i::threads] for i in range(min(threads, len(starts)))]
+        with numpys_blas().limit(limits=1):
+            total: Weights = reduce(np.add, in_threads(share, shares))
+        return total[:-1, :-1].copy(), total[:-1, -1].copy(), float(total[-1, -1])

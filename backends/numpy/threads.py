@@ -1,0 +1,18 @@
+"""Threads of NumPy's BLAS."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from threadpoolctl import ThreadpoolController
+
+
+@cache
+def numpys_blas() -> ThreadpoolController:
+    """Return the controller of BLAS's threads; it is cached, because finding it is slow."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+def most_threads() -> int:
+    """Return the number of threads that NumPy's BLAS may use; our own threads replace them."""
+    return max((library["num_threads"] for library in numpys_blas().info()), default=1)
