@@ -1,0 +1,1 @@
+"""Checks for developers that compare the package with other programs."""

@@ -1,0 +1,95 @@
+"""The minimum of a loss with an intercept, float64: how far other weights are from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.losses import LOG_LOSS
+from backends.problem import Problem
+
+Float64 = NDArray[np.float64]
+
+BLOCK_BYTES = 8 << 20
+"""Size in bytes of a float64 block of rows: small beside the data."""
+
+NEWTON_STEPS = 30
+"""Largest number of Newton steps; about eight are needed."""
+
+GRADIENT = 1e-13
+"""Norm of the gradient at the minimum of log_loss, relative to the first one."""
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """The weights of the smallest loss, the intercept last, and this loss."""
+
+    problem: Problem
+    weights: Float64
+    loss: float
+
+    def excess(self, weights: Sequence[float]) -> float:
+        """Return the excess of the loss at `weights`, relative to the smallest loss.
+
+        The loss of squared error is a quadratic function, whose excess needs no difference of
+        two nearly equal losses.
+        """
+        w = np.asarray(weights, np.float64)
+        if self.problem.loss == LOG_LOSS:
+            return (log_loss(self.problem, w) - self.loss) / self.loss
+        apart = w - self.weights
+        total = sum(float(np.sum((x @ apart) ** 2)) for x, _ in blocks(self.problem))
+        return total / self.problem.rows / self.loss
+
+
+def blocks(problem: Problem) -> Iterator[tuple[Float64, Float64]]:
+    """Yield the rows in blocks, float64, with a column of ones as the last feature."""
+    size = max(1, BLOCK_BYTES // (8 * problem.features))
+    x = problem.x.reshape(problem.rows, -1)
+    for start in range(0, problem.rows, size):
+        part = x[start : start + size].astype(np.float64)
+        ones = np.ones((len(part), 1))
+        yield np.hstack([part, ones]), problem.y[start : start + size].astype(np.float64)
+
+
+def minimum(problem: Problem) -> Minimum:
+    """Return the minimum of squared error or log_loss."""
+    if problem.loss == LOG_LOSS:
+        return _newton(problem)
+    width = problem.features + 1
+    gram, moment = np.zeros((width, width)), np.zeros(width)
+    for x, y in blocks(problem):
+        gram += x.T @ x
+        moment += x.T @ y
+    w: Float64 = np.linalg.solve(gram, moment)
+    residual = sum(float(np.sum((y - x @ w) ** 2)) for x, y in blocks(problem))
+    return Minimum(problem, w, residual / problem.rows)
+
+
+def log_loss(problem: Problem, w: Float64) -> float:
+    """Return the mean log_loss."""
+    total = 0.0
+    for x, y in blocks(problem):
+        p = x @ w
+        total += float(np.sum(np.logaddexp(0.0, p) - y * p))
+    return total / problem.rows
+
+
+def _newton(problem: Problem) -> Minimum:
+    """Return the minimum of log_loss by Newton's method."""
+    w = np.zeros(problem.features + 1)
+    first = 0.0
+    for _ in range(NEWTON_STEPS):
+        gradient, hessian = np.zeros_like(w), np.zeros((len(w), len(w)))
+        for x, y in blocks(problem):
+            chance = 1 / (1 + np.exp(-(x @ w)))
+            gradient += x.T @ (chance - y)
+            hessian += (x.T * (chance * (1 - chance))) @ x
+        first = first or float(np.linalg.norm(gradient))
+        if np.linalg.norm(gradient) <= GRADIENT * first:
+            break
+        w -= np.linalg.solve(hessian, gradient)
+    return Minimum(problem, w, log_loss(problem, w))

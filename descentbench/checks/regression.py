@@ -1,0 +1,167 @@
+"""Time a fit from Python beside scikit-learn's and SciPy's (``nox -s regression-check``).
+
+All methods fit the same rows with an intercept, to a loss whose relative excess over the
+minimum is at most 1e-6. An iterative method gets the coarsest tolerance that reaches it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from backends.catalogue import entries as catalogued
+from backends.losses import LOG_LOSS, SQUARED_ERROR, Loss
+from backends.problem import Problem
+from backends.synthetic import generate
+from bench.host.machine import cpu_model
+from bench.host.threads import apply
+from descentbench.checks.contest import Method, contest, table
+from descentbench.checks.minimum import minimum
+from descentbench.fitting import fit
+
+LINEAR = ((1_000_000, 32), (10_000_000, 1))
+"""Rows and features of the least-squares tables."""
+
+LOGISTIC = ((1_000_000, 32), (200_000, 300))
+"""Rows and features of the log_loss tables."""
+
+OURS = ("numpy:gram", "numpy:blocked", "numba:parallel", "torch:analytic", "jax:loop")
+"""The default backend, and the fastest loop of each library on a CPU."""
+
+TOLERANCES = tuple(10.0**-k for k in range(2, 9))
+"""Tolerances from coarse to fine."""
+
+STEPS = 20_000
+"""Most steps of a descent, and most iterations of a solver."""
+
+Array = NDArray[Any]
+
+
+def _with_intercept(model: Any) -> Sequence[float]:
+    """Return the weights of an estimator of scikit-learn, the intercept last."""
+    return [*np.ravel(model.coef_), *np.ravel(model.intercept_)]
+
+
+def _ours(problem: Problem, backend: str, tolerance: float) -> Sequence[float]:
+    found = fit(
+        *(problem.x, problem.y),
+        backend=backend,
+        loss=problem.loss,
+        steps=STEPS,
+        tolerance=tolerance,
+        intercept=True,
+        standardize=True,
+    )
+    return [*found.w, found.intercept]
+
+
+def descents(problem: Problem) -> Iterator[Method]:
+    """Yield the fits with backends that can run here."""
+    here = {str(e.name) for e in catalogued(loss=problem.loss) if e.available}
+    for backend in OURS:
+        if backend in here:
+            how = partial(_ours, problem, backend)
+            yield Method(f"`{backend}`", how, TOLERANCES, "tolerance")
+
+
+def linear_models(problem: Problem) -> Iterator[Method]:
+    """Yield the least-squares fits of scikit-learn and SciPy."""
+    from scipy.linalg import lstsq
+    from sklearn.linear_model import LinearRegression, Ridge, SGDRegressor
+
+    x, y = problem.x.reshape(problem.rows, -1), problem.y
+
+    def fitted(make: Callable[[float], Any], setting: float) -> Sequence[float]:
+        return _with_intercept(make(setting).fit(x, y))
+
+    def by_scipy(driver: str, _: float) -> Sequence[float]:
+        ones = np.ones((len(x), 1), x.dtype)
+        return [*lstsq(np.hstack([x, ones]), y, lapack_driver=driver)[0]]
+
+    yield Method("LinearRegression", partial(fitted, lambda _: LinearRegression()))
+    for solver in ("cholesky", "svd"):
+        make = partial(lambda solver, _: Ridge(alpha=0, solver=solver), solver)
+        yield Method(f"Ridge {solver}", partial(fitted, make))
+    for solver in ("lsqr", "sparse_cg", "sag", "saga"):
+        make = partial(
+            lambda solver, tol: Ridge(alpha=0, solver=solver, tol=tol, max_iter=STEPS), solver
+        )
+        yield Method(f"Ridge {solver}", partial(fitted, make), TOLERANCES, "tol")
+    for rate in ("invscaling", "adaptive"):
+        make = partial(
+            lambda rate, tol: SGDRegressor(
+                penalty=None, learning_rate=rate, tol=tol, max_iter=1000, random_state=0
+            ),
+            rate,
+        )
+        yield Method(f"SGDRegressor {rate}", partial(fitted, make), TOLERANCES, "tol")
+    for driver in ("gelsd", "gelsy"):
+        yield Method(f"scipy.linalg.lstsq {driver}", partial(by_scipy, driver))
+
+
+def logistic_models(problem: Problem) -> Iterator[Method]:
+    """Yield scikit-learn's fits of log_loss without a penalty."""
+    from sklearn.linear_model import LogisticRegression
+
+    x, y = problem.x.reshape(problem.rows, -1), problem.y
+
+    def fitted(solver: str, tol: float) -> Sequence[float]:
+        model = LogisticRegression(C=math.inf, solver=solver, tol=tol, max_iter=STEPS)
+        return _with_intercept(model.fit(x, y))
+
+    for solver in ("lbfgs", "newton-cholesky"):
+        yield Method(f"LogisticRegression {solver}", partial(fitted, solver), TOLERANCES, "tol")
+
+
+KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
+    "linear": (SQUARED_ERROR, LINEAR, linear_models),
+    "logistic": (LOG_LOSS, LOGISTIC, logistic_models),
+}
+"""Kind of regression → its loss, its sizes, and the methods of other programs."""
+
+
+@click.command()
+@click.option("--only", type=click.Choice(list(KINDS)), help="One kind of regression.")
+@click.option("--scale", type=float, default=1.0, show_default=True, help="Factor of the rows.")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True
+)
+@click.option("--target", type=float, default=1e-6, show_default=True, help="Excess of loss.")
+@click.option("--rounds", type=int, default=5, show_default=True, help="Fits to time.")
+@click.option(
+    "--limit", type=float, default=8.0, show_default=True, help="Seconds of a fit in vain."
+)
+def main(
+    only: Literal["linear", "logistic"] | None,
+    scale: float,
+    dtype: str,
+    target: float,
+    rounds: int,
+    limit: float,
+) -> None:
+    """Print a Markdown table for each size: time, first fit, excess of the loss, setting."""
+    threads = apply()
+    click.echo(f"{cpu_model()}, {threads} threads, {dtype}; excess of the loss ≤ {target:g}\n")
+    for kind in [only] if only else KINDS:
+        loss, sizes, others = KINDS[kind]
+        for rows, features in sizes:
+            problem = generate(max(1, int(rows * scale)), features, dtype, loss=loss)
+            found = contest(
+                [*descents(problem), *others(problem)],
+                minimum(problem).excess,
+                target=target,
+                rounds=rounds,
+                limit_s=limit,
+                tell=lambda what: click.echo(f"… {what}", err=True),
+            )
+            click.echo(f"### {loss.name}, {problem.rows:,} × {features}\n\n{table(found)}")
+
+
+if __name__ == "__main__":
+    main()
