@@ -110,6 +110,12 @@ def scale_check(session: nox.Session) -> None:
 
 
 @shared
+def regression_check(session: nox.Session) -> None:
+    """Time fits from Python beside scikit-learn's and SciPy's, to the same loss."""
+    run(session, "python", "-m", "descentbench.checks.regression", *session.posargs)
+
+
+@shared
 def results(session: nox.Session) -> None:
     """Write docs/results.md, README's table, the pictures and docs/gallery from results/."""
     run(session, "python", "-m", "bench.report.results_page", *session.posargs)
@@ -180,7 +186,7 @@ def mutation(session: nox.Session) -> None:
     copy = Path(session.create_tmp()).resolve() / "copy"  # Cosmic Ray changes files in place
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
-    for name in ("backends", "bench", "tests"):
+    for name in ("backends", "bench", "descentbench", "tests"):
         shutil.copytree(name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(name, copy)

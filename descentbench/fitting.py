@@ -17,6 +17,7 @@ from descentbench.choice import AUTO, backend_for
 from descentbench.fitted import FitResult
 from descentbench.log import LOG
 from descentbench.losses import loss_of
+from descentbench.scaled import scaled, scaling_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +27,8 @@ if TYPE_CHECKING:
 
     from backends.errors import Weights
     from backends.losses import Loss
-    from bench.fit.descend import Epoch, Fit
+    from bench.fit.descend import Epoch, Fit, Places
     from bench.fit.scaling import Scaling
-
-BLOCK_BYTES = 8 << 20
-"""Size in bytes of a float64 block of rows that is scaled at once: small beside the data."""
 
 
 def fit(
@@ -131,7 +129,7 @@ def fit(
     if backend == AUTO:
         sizes = weights, problem.features
         backend = backend_for(problem.rows, sizes, steps, problem.dtype, minimised, Path(store))
-    scaling = _scaling(problem, intercept=intercept, standardize=standardize)
+    scaling = scaling_of(problem, intercept=intercept, standardize=standardize)
     start = None
     if w0 is not None:
         start = np.asarray(w0, np.float64)
@@ -145,7 +143,7 @@ def fit(
             on_look(epoch.epoch, epoch.loss)
 
     found = _descend(
-        _scaled(problem, scaling) if scaling else problem,
+        scaled(problem, scaling) if scaling else problem,
         *(backend, learning_rate, start),
         steps=int(steps),
         every=int(every),
@@ -161,37 +159,6 @@ def fit(
     return _result(found, problem, scaling, given.names, target)
 
 
-def _scaling(problem: Problem, *, intercept: bool, standardize: bool) -> Scaling | None:
-    """Return the map of the columns; None if the rows stay as they are."""
-    if not intercept and not standardize:
-        return None
-    from bench.fit.scaling import Columns, Scaling, may_shift_target
-
-    if not standardize:
-        return Scaling.identity(problem.features, intercept=intercept)
-    columns = Columns.of_blocks(
-        Columns.of(problem.x[block], problem.y[block]) for block in _blocks(problem)
-    )
-    shift = may_shift_target(problem.loss)
-    return Scaling.of(columns, intercept=intercept, standardize=standardize, shift_target=shift)
-
-
-def _blocks(problem: Problem) -> list[slice]:
-    rows = max(1, BLOCK_BYTES // (8 * problem.features))
-    return [slice(start, start + rows) for start in range(0, problem.rows, rows)]
-
-
-def _scaled(problem: Problem, scaling: Scaling) -> Problem:
-    """Return a copy of the rows as the descent reads them."""
-    x = np.empty((problem.rows, scaling.weights), problem.dtype)
-    for block in _blocks(problem):
-        scaling.transform(problem.x[block], out=x[block])
-    y = problem.y
-    if scaling.target:
-        y = np.subtract(y, scaling.target, dtype=np.float64).astype(problem.dtype)
-    return Problem(x, y, problem.source, known_finite=True, loss=problem.loss)
-
-
 def _descend(
     problem: Problem,
     backend: str,
@@ -201,17 +168,19 @@ def _descend(
 ) -> Fit:
     """Run the descent; a rate that diverges is an error before the first step."""
     from bench.fit.descend import descend
-    from bench.fit.rate import affordable, automatic_rate, check_rate
+    from bench.fit.rate import affordable, check_rate
     from bench.host.interrupts import interrupts
+    from descentbench.rate import with_rate
 
     check_loss(Name.parse(backend), problem.loss)
     opened = open_backend(backend)
+    places: Places[Problem] = opened
     if isinstance(learning_rate, str):
         if learning_rate != AUTO:
             raise ProblemError(
                 f"learning_rate must be a number or 'auto', not {learning_rate!r}"
             )
-        rate = automatic_rate(problem)
+        places, rate = with_rate(opened, problem)
     else:
         positive(learning_rate=learning_rate)
         rate = float(learning_rate)
@@ -224,7 +193,7 @@ def _descend(
         *(problem.loss.name, rate, how["steps"]),
     )
     with interrupts():
-        found = descend(opened, problem, rate, w0=w0, **how)
+        found = descend(places, problem, rate, w0=w0, **how)
     LOG.info("fit: loss %.6g after %d steps (%s)", found.loss, found.steps, found.stopped)
     return found
 

@@ -106,15 +106,36 @@ def contest(
     target: float,
     rounds: int,
     limit_s: float,
+    most_s: float,
     tell: Callable[[str], None],
 ) -> list[Entry]:
-    """Calibrate all methods, then time those that reach the target in alternation."""
+    """Calibrate all methods, then time those that reach the target in alternation.
+
+    Parameters
+    ----------
+    methods : iterable of Method
+    excess : callable
+        Returns the relative excess of the loss at weights.
+    target : float
+        Largest excess of a good fit.
+    rounds : int
+        Largest number of times that each method is timed.
+    limit_s : float
+        See `calibrated`.
+    most_s : float
+        Seconds after which no further round begins; there is at least one round.
+    tell : callable
+        Called with the name of each method and round.
+    """
+    began = time.perf_counter()
     entries = []
     for method in methods:
         tell(method.name)
         entries.append(calibrated(method, excess, target, limit_s))
     good = [entry for entry in entries if not entry.problem]
     for number in range(rounds):
+        if number and time.perf_counter() - began > most_s:
+            break
         tell(f"round {number + 1} of {rounds}")
         for entry in good if number % 2 == 0 else reversed(good):
             entry.seconds.append(timed(entry.method, entry.setting)[0])

@@ -64,7 +64,7 @@ def minimum(problem: Problem) -> Minimum:
     for x, y in blocks(problem):
         gram += x.T @ x
         moment += x.T @ y
-    w: Float64 = np.linalg.solve(gram, moment)
+    w = np.asarray(np.linalg.solve(gram, moment), np.float64)
     residual = sum(float(np.sum((y - x @ w) ** 2)) for x, y in blocks(problem))
     return Minimum(problem, w, residual / problem.rows)
 

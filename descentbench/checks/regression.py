@@ -137,6 +137,9 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
 @click.option(
     "--limit", type=float, default=8.0, show_default=True, help="Seconds of a fit in vain."
 )
+@click.option(
+    "--seconds", type=float, default=120.0, show_default=True, help="Begin no round after."
+)
 def main(
     only: Literal["linear", "logistic"] | None,
     scale: float,
@@ -144,6 +147,7 @@ def main(
     target: float,
     rounds: int,
     limit: float,
+    seconds: float,
 ) -> None:
     """Print a Markdown table for each size: time, first fit, excess of the loss, setting."""
     threads = apply()
@@ -158,6 +162,7 @@ def main(
                 target=target,
                 rounds=rounds,
                 limit_s=limit,
+                most_s=seconds,
                 tell=lambda what: click.echo(f"… {what}", err=True),
             )
             click.echo(f"### {loss.name}, {problem.rows:,} × {features}\n\n{table(found)}")

@@ -33,7 +33,10 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from descentbench.sklearn import DescentClassifier, DescentRegressor
 
-BEST = ("auto", "numpy:blocked", "numba:parallel", "torch:analytic", "jax:loop")
+BEST = (
+    *("auto", "numpy:blocked", "numba:parallel", "torch:analytic"),
+    pytest.param("jax:loop", marks=pytest.mark.slow),  # compiles for each of 200 shapes
+)
 """The default, and the fastest loop of each library on a CPU."""
 
 RNG = np.random.default_rng(0)

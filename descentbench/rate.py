@@ -1,0 +1,57 @@
+"""The automatic learning rate of arrays in memory, from one pass in NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backends.losses import SQUARED_ERROR
+from backends.problem import Problem
+
+if TYPE_CHECKING:
+    from backends.gram import Moments
+    from backends.interface import Backend, Descent
+    from bench.fit.descend import Places
+
+SUMMED = "numpy:gram"
+"""Backend whose pass gives the automatic rate, so that its descent needs no second pass."""
+
+
+@dataclass(frozen=True)
+class Summed:
+    """The backend `SUMMED` for one problem, whose sums are known already."""
+
+    moments: Moments
+    name: str = SUMMED
+
+    def place(self, problem: Problem, learning_rate: float) -> Descent:
+        """Return the descent over the sums."""
+        from backends.gram import ProblemGram
+
+        return ProblemGram(problem, learning_rate, self.moments)
+
+
+def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], float]:
+    """Return the backend, and 1/L for this problem.
+
+    Raises
+    ------
+    ProblemError
+        There is no such rate: the loss has no curvature, or all x are 0 or too large.
+    """
+    from backends.numpy import Gram
+    from backends.reference import Reference
+    from bench.fit.rate import automatic_rate
+
+    if problem.loss.curvature is None:
+        return backend, automatic_rate(problem)  # raises, and says what to do
+    squared = problem
+    if problem.loss != SQUARED_ERROR:
+        squared = Problem(problem.x, problem.y, known_finite=True)
+    moments = Gram(squared, 1.0, "cpu").moments()
+    rows = problem.rows
+    of = [(problem.x, problem.y)]
+    reference = Reference(moments[0] / rows, moments[1] / rows, lambda: of, rows)
+    vars(problem)["reference"] = reference  # where the problem keeps the one of its own pass
+    rate = automatic_rate(problem)
+    return Summed(moments) if backend.name == SUMMED else backend, rate

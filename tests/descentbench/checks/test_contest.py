@@ -1,0 +1,103 @@
+"""The comparison of programs that fit the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy.optimize import minimize
+
+from backends.losses import LOSSES
+from backends.synthetic import generate
+from descentbench.checks.contest import Method, contest, table
+from descentbench.checks.minimum import minimum
+from descentbench.checks.regression import KINDS, descents, main
+
+
+def broken(_: float) -> Sequence[float]:
+    raise ValueError("singular\nmatrix")
+
+
+def compare(methods: Sequence[Method], rounds: int = 3, most_s: float = 60.0) -> tuple:
+    told: list[str] = []
+    how = {"target": 1e-3, "rounds": rounds, "limit_s": 1.0, "most_s": most_s}
+    entries = contest(methods, lambda w: abs(w[0]), tell=told.append, **how)
+    return {entry.method.name: entry for entry in entries}, told
+
+
+def test_the_coarsest_setting_that_reaches_the_target_is_timed_in_alternation() -> None:
+    calls: list[str] = []
+
+    def near(name: str, tol: float) -> Sequence[float]:
+        calls.append(name)
+        return [tol / 2]
+
+    tolerances = (1e-1, 1e-2, 1e-3, 1e-4)
+    a, b = (Method(n, lambda t, n=n: near(n, t), tolerances, "tol") for n in "ab")
+    found, told = compare([a, b])
+    assert found["a"].setting == 1e-3
+    assert found["a"].excess == pytest.approx(5e-4)
+    assert len(found["a"].seconds) == len(found["b"].seconds) == 3
+    assert calls == ["a"] * 3 + ["b"] * 3 + ["a", "b", "b", "a", "a", "b"]
+    assert told[-1] == "round 3 of 3"
+
+
+def test_a_method_that_fails_or_misses_the_target_is_in_the_table() -> None:
+    found, _ = compare(
+        [
+            Method("good", lambda _: [0.0]),
+            Method("far", lambda tol: [1.0], (0.1, 0.01), "tol"),
+            Method("broken", broken),
+        ],
+        rounds=1,
+    )
+    lines = table(found.values()).splitlines()
+    assert len(found["good"].seconds) == 1
+    assert lines[2].startswith("| good |")
+    assert "| far | target not reached |" in lines[3]
+    assert lines[3].endswith("| 1.0e+00 | tol=0.01 |")
+    assert "| broken | failed: singular |" in lines[4]
+
+
+def test_no_round_begins_after_the_time_is_up() -> None:
+    found, _ = compare([Method("good", lambda _: [0.0])], most_s=0.0)
+    assert len(found["good"].seconds) == 1
+
+
+@pytest.mark.parametrize("name", ["squared_error", "log_loss"])
+def test_the_minimum_is_scipy_s(name: str) -> None:
+    problem = generate(300, 2, np.float64, loss=LOSSES[name])
+
+    def loss(w: Sequence[float]) -> float:
+        p = problem.x @ w[:-1] + w[-1]
+        return float(np.mean(problem.loss.value(np, p, problem.y)))
+
+    found = minimize(loss, np.zeros(3), method="BFGS", options={"gtol": 1e-9})
+    least = minimum(problem)
+    assert least.loss == pytest.approx(found.fun, rel=1e-10)
+    np.testing.assert_allclose(least.weights, found.x, rtol=1e-4)
+    off = least.weights + np.array([1e-3, 0.0, 0.0])
+    assert least.excess(off) == pytest.approx(loss(off) / least.loss - 1, rel=1e-5)
+    assert least.excess(least.weights) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_method_finds_the_minimum_of_few_rows(kind: str) -> None:
+    pytest.importorskip("sklearn")
+    loss, _, others = KINDS[kind]
+    problem = generate(400, 3, np.float64, loss=loss)
+    excess = minimum(problem).excess
+    for method in [*list(descents(problem))[:2], *others(problem)]:
+        if "SGD" not in method.name:
+            assert excess(method.fit(method.settings[-1])) < 1e-6, method.name
+
+
+def test_the_check_prints_markdown() -> None:
+    pytest.importorskip("sklearn")
+    options = ["--only", "logistic", "--scale", "0.0003", "--rounds", "1", "--limit", "0.1"]
+    done = CliRunner().invoke(main, options)
+    assert done.exit_code == 0, done.output
+    assert "### log_loss, 300 × 32" in done.stdout
+    assert "| LogisticRegression lbfgs |" in done.stdout
