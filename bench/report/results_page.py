@@ -16,6 +16,8 @@ from rich.console import Console, RenderableType
 
 from backends.errors import DescentbenchError
 from bench.host.files import write_atomically
+from bench.report.gpu import section as gpu_section
+from bench.report.gpu import sentence
 from bench.report.sources import Source, machine_name, sources
 from bench.results.case import SQUARED, Case
 from bench.results.record import Record
@@ -121,8 +123,8 @@ def has_setup(record: Record) -> bool:
 
 
 def on_gpu(record: Record) -> bool:
-    """Return whether all cases of the record ran on a GPU."""
-    return all("@" in case.split("/")[0] for case in record.request["rows"])
+    """Return whether a case of the record ran on a GPU."""
+    return any("@" in case.split("/")[0] for case in record.request["rows"])
 
 
 def write_between(path: Path, text: str) -> None:
@@ -145,7 +147,8 @@ def readme_tables(found: Sequence[Saved]) -> str:
     """Return README's tables: the overview, and the shares of the read for `SECOND`."""
     limit = next((one.record for one in found if is_readme_limit(one.record)), None)
     second = "" if limit is None else f"\n{shares(limit)}"
-    return f"{overview(newest_whole(found))}{second}"
+    pays = sentence(sources(found))
+    return f"{overview(newest_whole(found))}{second}" + (f"\n{pays}\n" if pays else "")
 
 
 def is_readme_limit(record: Record) -> bool:
@@ -235,10 +238,15 @@ def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def tables(found: Iterable[Saved], newest: Source, pictures: Iterable[str]) -> str:
-    """Return the pictures of the newest results, then the tables of each record."""
+    """Return the pictures of the newest results, where a GPU pays, and each record's tables.
+
+    The records of ``pick`` have no table.
+    """
+    found = list(found)
     images = "\n".join(map(_image, pictures))
     drawn = f"## Pictures\n\n{describe(newest.records[-1])}\n\n{images}\n"
-    return "\n".join([drawn, *map(_record, found)])
+    runs = [one for one in found if not one.path.name.startswith("pick-")]
+    return "\n".join([drawn, *gpu_section(sources(found)), *map(_record, runs)])
 
 
 def _image(name: str) -> str:
