@@ -22,7 +22,6 @@ from pathlib import Path
 
 import click
 
-from bench.commands.options import positive
 from bench.host.machine import gpus
 from bench.results.saved import Saved, folder
 from bench.results.summary import NOT_MEASURED, summarise
@@ -268,7 +267,11 @@ def slug(name: str) -> str:
 )
 @click.option("--rehearse", is_flag=True, help="Run on the CPU with small sizes.")
 @click.option(
-    "--minutes", type=positive, default=MINUTES, show_default=True, help="Time limit in all."
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    default=MINUTES,
+    show_default=True,
+    help="Time limit in all.",
 )
 def main(output: Path | None, rehearse: bool, minutes: float) -> None:
     """Test and measure the GPU within a time limit; exit with 1 if a part failed."""
