@@ -10,16 +10,12 @@ from backends.losses import LOG_LOSS, LOSSES
 from backends.names import BUILT_IN, Name
 from backends.problem import DTYPES
 from tests.support import losses as check
-from tests.support.backends import parameters
+from tests.support.backends import for_loss, parameters
 
 FEATURES = (1, 2, 7, 32)
 
 
-def backends_for(loss: check.Loss) -> list[object]:
-    return parameters(lambda name: not reason_against(name, loss))
-
-
-for_any_slope = pytest.mark.parametrize("backend", backends_for(LOG_LOSS))
+for_any_slope = pytest.mark.parametrize("backend", for_loss(LOG_LOSS))
 
 
 @for_any_slope
@@ -44,7 +40,7 @@ def test_far_predictions_are_finite(backend: str, loss: str, dtype: str) -> None
         check.check_far_predictions(backend, LOSSES[loss], dtype, features)
 
 
-@pytest.mark.parametrize("backend", backends_for(check.VALUE_ONLY))
+@pytest.mark.parametrize("backend", for_loss(check.VALUE_ONLY))
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_users_value_is_differentiated(backend: str, dtype: str) -> None:
     check.check_value_only(backend, dtype)

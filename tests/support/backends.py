@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from backends import catalogue
+from backends.losses import Loss
 from backends.names import Name
 
 
@@ -24,3 +25,8 @@ def parameters(wanted: Callable[[Name], bool] = lambda name: True) -> list[objec
             marks.append(pytest.mark.skip(reason=f"{entry.name}: {entry.reason}"))
         params.append(pytest.param(str(entry.name), id=str(entry.name), marks=marks))
     return params
+
+
+def for_loss(loss: Loss) -> list[object]:
+    """Every backend that works for the loss, as `parameters` returns them."""
+    return parameters(lambda name: not catalogue.reason_against(name, loss))

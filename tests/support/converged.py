@@ -1,0 +1,75 @@
+"""Converged weights against SciPy's minimum, as a check."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import minimize
+
+from backends import Problem, open_backend
+from backends.losses import Loss
+from bench.fit.rate import automatic_rate
+
+ROWS, FEATURES, STEPS = 300, 3, 120
+
+FORMULAS = {
+    "squared_error": (lambda p, y: (p - y) ** 2, lambda p, y: 2 * (p - y)),
+    "log_loss": (
+        lambda p, y: np.logaddexp(0, p) - y * p,
+        lambda p, y: 0.5 * (1 + np.tanh(p / 2)) - y,
+    ),
+    "huber": (
+        lambda p, y: np.where(abs(p - y) <= 1, (p - y) ** 2 / 2, abs(p - y) - 0.5),
+        lambda p, y: np.clip(p - y, -1, 1),
+    ),
+    "poisson": (lambda p, y: np.exp(p) - y * p, lambda p, y: np.exp(p) - y),
+}
+"""Value and slope of each loss, written anew."""
+
+
+@lru_cache
+def data(loss: Loss) -> Problem:
+    """Return rows whose minimum is at moderate weights: noise makes the data inseparable."""
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(ROWS, FEATURES))
+    z = x @ [0.8, -0.5, 0.3]
+    y = (
+        z + rng.standard_t(3, ROWS)
+        if loss.targets is None
+        else loss.targets(z, rng.random(ROWS))
+    )
+    return Problem(x, y, loss=loss)
+
+
+@lru_cache
+def minimum(loss: Loss) -> np.ndarray:
+    """Return the weights that minimise the mean loss, by SciPy's BFGS in float64."""
+    value, slope = FORMULAS[loss.name]
+    x, y = data(loss).x, data(loss).y
+    found = minimize(
+        lambda w: value(x @ w, y).mean(),
+        np.zeros(FEATURES),
+        jac=lambda w: slope(x @ w, y) @ x / ROWS,
+        method="BFGS",
+        options={"gtol": 1e-11},
+    )
+    assert np.abs(found.jac).max() < 1e-9
+    return np.asarray(found.x)
+
+
+def rate(loss: Loss) -> float:
+    """Return the automatic rate, or for a loss without a curvature one that is safe here."""
+    if loss.curvature is not None:
+        return automatic_rate(data(loss))
+    x = data(loss).x
+    second = np.exp(
+        x @ minimum(loss)
+    )  # Poisson's second derivatives; on the way, at most twice
+    return float(0.5 / np.linalg.eigvalsh((x.T * second) @ x / ROWS).max())
+
+
+def check_converged(backend: str, loss: Loss) -> None:
+    placed = open_backend(backend).place(data(loss), rate(loss))
+    w = placed.run(np.zeros(FEATURES), STEPS)
+    np.testing.assert_allclose(w, minimum(loss), rtol=1e-7, atol=1e-8)
