@@ -16,7 +16,7 @@ import click
 from bench.host.interrupts import exit_code, interruptible, interrupts
 from bench.host.streams import CLOSED_PIPE, prepared
 
-COMMANDS = ("fit", "run", "pick", "report", "compare", "plot", "backends", "doctor")
+COMMANDS = ("fit", "predict", "run", "pick", "report", "compare", "plot", "backends", "doctor")
 
 
 class LazyGroup(click.Group):

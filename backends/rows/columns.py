@@ -133,6 +133,30 @@ def find(name: str, names: Sequence[str]) -> str:
     raise ProblemError(f"there is no column {name!r}, only {listing(names)}{hint}")
 
 
+def find_all(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return several names as they are spelled in the file.
+
+    Raises
+    ------
+    ProblemError
+        Columns do not exist; the message lists all of them.
+    """
+    plain = {_plain(name) for name in names}
+    missing = [name for name in wanted if _plain(name) not in plain]
+    if len(missing) > 1:
+        raise ProblemError(f"there are no columns {listing(missing)}, only {listing(names)}")
+    found = [find(name, names) for name in wanted]
+    counts = Counter(map(_plain, names))
+    for name in found:
+        if counts[_plain(name)] > 1 and names.count(name) != 1:
+            raise ProblemError(
+                f"{counts[_plain(name)]} columns are named {name!r}; rename them"
+            )
+        if found.count(name) > 1:
+            raise ProblemError(f"x names column {name!r} {found.count(name)} times")
+    return found
+
+
 def _plain(name: str) -> str:
     """Return a name without spaces around it and with composed accents."""
     return unicodedata.normalize("NFC", name.strip())

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from backends.errors import ProblemError
 from backends.problem import DTYPES, Problem
-from backends.rows.columns import Table, choose, find, listing, named_errors
+from backends.rows.columns import Table, choose, find, find_all, listing, named_errors
 from backends.rows.combined import Chained, Paired, without_missing
 from backends.rows.discover import Found, discover
 from backends.rows.feather import feather_table
@@ -101,6 +101,47 @@ def _open(
     source = _chain(path, found, tables, xs, target, dtype)
     notes = [*_hidden(tables[0], x, y, [*xs, target]), *_notes(path, found, tables)]
     return source, _origin(path, found, source, xs, target, notes)
+
+
+def open_features(
+    path: str | Path, x: Sequence[str], dtype: str = "float32", reading: Reading | None = None
+) -> tuple[Source, tuple[str, ...]]:
+    """Open the columns `x` of a file that need not have a target.
+
+    The first column of x takes the place of y. The other parameters are those of `open_source`.
+
+    Returns
+    -------
+    source : Source
+    unused : tuple of str
+        Names of the file's other columns.
+
+    Raises
+    ------
+    ProblemError
+        The file, a column or a value cannot be used.
+    MissingLibraryError
+        The format needs a library that is not installed.
+    """
+    path, reading = Path(path), reading or Reading()
+    with named_errors(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy about damaged files: the error is enough
+        found = discover(path)
+        # A target in another file lets an array have one dimension.
+        tables = _tables(path, found, replace(reading, target=str(path)))
+        names = tables[0].names
+        xs = find_all(x, names)
+        source = _chain(path, found, tables, xs, xs[0], dtype)
+        notes = _notes(path, found, tables)
+        if reading.na == "drop":
+            whole = source.rows
+            source, dropped = without_missing(source)
+            if dropped:
+                notes.append(f"{dropped} of {whole} rows lack a value and were left out")
+        origin = _origin(path, found, source, xs, "", notes)
+    object.__setattr__(source, "origin", origin)
+    left = tuple(name for name in names if name not in xs and name not in tables[0].hidden)
+    return source, left
 
 
 def _open_pair(

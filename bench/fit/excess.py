@@ -126,17 +126,18 @@ class Quadratic:
         if rate is None:
             rate = 1 / values[-1] if values[-1] > 0 else 0.0
         sizes = 0.5 * values * (vectors.T @ apart) ** 2
-        shrink = np.abs(1 - rate * values)
+        steep = rate * values
         with np.errstate(divide="ignore"):
-            logs = np.log(shrink)
+            logs = np.where(
+                steep < 1, np.log1p(-np.minimum(steep, 1)), np.log(np.abs(steep - 1))
+            )
 
         def after(steps: int) -> float:
-            with np.errstate(over="ignore", invalid="ignore"):
-                powers = np.where(sizes > 0, np.exp(2.0 * steps * logs), 0.0)
-                return float((sizes * powers).sum())
+            with np.errstate(over="ignore"):
+                return float((sizes * np.exp(2.0 * steps * logs)).sum())
 
         low, high = 0, 1
-        if after(0) <= enough:
+        if sizes.sum() <= enough:
             return 0
         while not after(high) <= enough:
             low, high = high, 2 * high

@@ -101,5 +101,6 @@ def model_of(outcome: Outcome, ready: Prepared) -> Model:
     }
     return Model(
         *(ready.names(), fit.w, fit.intercept, raw.loss.name),
-        *(ready.used(), source, how, versions(library)),
+        *(ready.scaling if ready.scaling.standardized else None, source, how),
+        versions(library),
     )

@@ -25,7 +25,8 @@ REASONS = {
 
 def fields(outcome: Outcome, ready: Prepared) -> dict[str, Any]:
     """Return the fields of ``fit --json``; the field ``loss`` is the value at w."""
-    scaling, excess = ready.used(), outcome.excess
+    scaling = ready.scaling if ready.scaling.standardized else None
+    excess = outcome.excess
     return asdict(outcome.fit) | {
         "loss_name": ready.raw.loss.name,
         "scaling": None if scaling is None else asdict(scaling),

@@ -94,6 +94,8 @@ def test_a_rate_that_never_arrives_has_no_number_of_steps() -> None:
     assert quadratic.steps(np.array([0.0, 1e20]), None, 1e-3) is None
     assert quadratic.steps(np.array([1.0, 0.0]), 2.5, 1e-3) is None
     assert quadratic.steps(np.array([1.0, 0.0]), None, 1e-3) == 1
+    assert quadratic.steps(np.array([1e-2, 0.0]), None, 1e-3) == 0
+    assert quadratic.steps(np.array([0.0, 0.0]), 2.5, 1e-3) == 0
 
 
 def test_a_perfect_fit_has_no_relative_excess() -> None:

@@ -1,0 +1,92 @@
+"""``descentbench predict``: the predictions of a model for the rows of a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli import Mistake
+from bench.commands.data_options import DataFile, data_options, tell
+
+if TYPE_CHECKING:
+    from backends.rows.source import Source
+    from bench.fit.model import Model
+
+EXAMPLES = """
+\b
+Examples:
+  descentbench predict model.json --data houses.csv
+  descentbench predict model.json --data 'parts/*.parquet' -o predicted.parquet
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("model_file", metavar="MODEL", type=click.Path(path_type=Path))
+@data_options
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("-"),
+    show_default="CSV on standard output",
+    help="Write to this file, .csv or .parquet.",
+)
+def predict(model_file: Path, data: DataFile | None, output: Path) -> None:
+    """Predict the rows of a file with a model that ``fit --output`` wrote.
+
+    The columns of the model are found by their names; --x gives other names, in the order
+    of the model's columns. A prediction is a probability that y is 1 for log_loss, a rate
+    for poisson, and the value of y for other losses. With --y or --target, y is written
+    beside the prediction. Files may be larger than memory.
+    """
+    from bench.fit.model import read_model
+    from bench.fit.predictions import check_output, predictions, writer
+
+    if data is None:
+        raise Mistake("predict needs the rows of a file; add --data FILE")
+    model = read_model(model_file)
+    source, target = _opened(data, model, model_file)
+    files = source.origin.files if source.origin else ()
+    check_output(output, (*files, str(model_file)))
+    with writer(output) as out:
+        for columns in predictions(source, model, target):
+            out.write(columns)
+
+
+def _opened(data: DataFile, model: Model, model_file: Path) -> tuple[Source, str | None]:
+    """Open the model's columns by name; return the rows, and the target's name if asked."""
+    from backends.errors import ProblemError
+    from backends.rows.datafile import open_features
+    from backends.rows.reading import Reading
+
+    wanted = data.x or model.columns
+    if len(wanted) != len(model.columns):
+        raise Mistake(
+            f"--x names {len(wanted)} columns, but {model_file} needs {len(model.columns)}: "
+            f"{_named(model.columns)}"
+        )
+    if data.y is not None or "target" in data.how:
+        source = replace(data, x=wanted).open("float64")
+        return source, source.origin.y if source.origin else "y"
+    try:
+        source, unused = open_features(data.path, wanted, "float64", Reading(**data.how))
+    except ProblemError as error:
+        if "there is no column" not in str(error) and "there are no columns" not in str(error):
+            raise
+        raise Mistake(
+            f"{error}; {model_file} needs {_named(model.columns)} (--x gives other names)"
+        ) from error
+    tell(source)
+    left = [name for name in unused if name != model.source.get("target")]
+    if left:
+        click.echo(f"descentbench: {data.path}: not used: {_named(left)}", err=True)
+    return source, None
+
+
+def _named(names: tuple[str, ...] | list[str]) -> str:
+    from backends.rows.columns import listing
+
+    return listing(names)

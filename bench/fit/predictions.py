@@ -1,0 +1,163 @@
+"""Predictions as a file: CSV or Parquet, written block by block and complete or not at all."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from backends.errors import DescentbenchError, ProblemError, Weights
+from backends.rows.source import Source
+from bench.host.files import StoreError
+from bench.host.optional import need
+
+if TYPE_CHECKING:
+    from bench.fit.model import Model
+
+PARQUET = (".parquet", ".pq")
+CSV = (".csv",)
+
+Columns = Mapping[str, Weights]
+"""Name of a column → its values in some consecutive rows."""
+
+
+class OutputError(DescentbenchError):
+    """Predictions cannot be written to this path."""
+
+
+def check_output(path: Path, inputs: tuple[str, ...]) -> None:
+    """Raise the errors of `writer` before any row is read.
+
+    Raises
+    ------
+    OutputError
+        The suffix is no format's, or the file is one of `inputs`.
+    MissingLibraryError
+        Parquet needs pyarrow.
+    """
+    if str(path) == "-":
+        return
+    if path.suffix.lower() not in (*CSV, *PARQUET):
+        raise OutputError(f"cannot write {path}: its suffix must be .csv or .parquet")
+    if path.suffix.lower() in PARQUET:
+        need("pyarrow.parquet", "Parquet")
+    if path.exists() and any(Path(i).exists() and path.samefile(i) for i in inputs):
+        raise OutputError(f"cannot write {path}: it is an input; choose another file")
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise OutputError(f"cannot write {path}: it is no file in a folder that can be written")
+
+
+def predictions(source: Source, model: Model, target: str | None) -> Iterator[Columns]:
+    """Yield the predictions of consecutive rows, with the target if its name is given.
+
+    Raises
+    ------
+    ProblemError
+        A value, or a prediction, is not finite.
+    """
+    for block in source.blocks():
+        block.check()
+        predicted = model.predict(block.x[: block.rows])
+        if not np.isfinite(predicted).all():
+            row = block.start + int(np.argmin(np.isfinite(predicted))) + 1
+            raise ProblemError(
+                f"the {model.response.name} in row {row} is beyond float64; its columns are "
+                "far from those of the fit"
+            )
+        columns = {model.response.name: predicted}
+        if target is not None:
+            columns[target] = block.y[: block.rows].astype(np.float64)
+        yield columns
+
+
+class Writer(ABC):
+    """A file that gets rows block by block."""
+
+    @abstractmethod
+    def write(self, columns: Columns) -> None:
+        """Add some rows."""
+
+    def close(self) -> None:
+        """Complete the file."""
+        return
+
+
+class CsvWriter(Writer):
+    """CSV with a heading; numbers have the fewest digits that give the same float64."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self.out, self.begun = out, False
+
+    def write(self, columns: Columns) -> None:
+        """Add lines; the heading goes before the first one."""
+        if not self.begun:
+            self.out.write(",".join(map(_cell, columns)) + "\n")
+            self.begun = True
+        cells = (map(repr, values.tolist()) for values in columns.values())
+        self.out.writelines(f"{','.join(row)}\n" for row in zip(*cells, strict=True))
+
+
+class ParquetWriter(Writer):
+    """Parquet with a row group for each block."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.arrow: Any = importlib.import_module("pyarrow")
+        self.parquet: Any = importlib.import_module("pyarrow.parquet")
+        self.file: Any = None
+
+    def write(self, columns: Columns) -> None:
+        """Add a row group."""
+        table = self.arrow.table(dict(columns))
+        if self.file is None:
+            self.file = self.parquet.ParquetWriter(self.path, table.schema)
+        self.file.write_table(table)
+
+    def close(self) -> None:
+        """Write the footer."""
+        if self.file is not None:
+            self.file.close()
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[Writer]:
+    """Open a writer; the file appears under its name only when all rows are in it.
+
+    ``-`` is CSV on standard output.
+    """
+    if str(path) == "-":
+        yield CsvWriter(sys.stdout)
+        return
+    partial = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        if path.suffix.lower() in PARQUET:
+            yield from _closed(ParquetWriter(partial))
+        else:
+            with partial.open("w", encoding="utf-8", newline="") as out:
+                yield CsvWriter(out)
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _closed(opened: Writer) -> Iterator[Writer]:
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _cell(name: str) -> str:
+    """Return a heading of CSV, in quotes where it needs them."""
+    if any(character in name for character in ',"\r\n'):
+        return '"' + name.replace('"', '""') + '"'
+    return name
