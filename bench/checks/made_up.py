@@ -17,6 +17,12 @@ from bench.pick.expense import SETUP, STEPS_A_CASE
 from bench.results.case import READ, Case
 from bench.results.record import Measurement, Outcome
 
+COPYING = 0.1
+"""Time to copy data that an earlier child process used, relative to making the data."""
+
+PAID = 0.8
+"""Smallest share of its setup that a backend pays for after another one of its library."""
+
 CACHED_COMPILERS = ("numba", "torch")
 """Libraries that keep compiled code between processes."""
 
@@ -92,6 +98,7 @@ class MadeUp:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         self.warm: set[str] = set()
+        self.made: set[tuple[int, int, str]] = set()
         self.turns = np.cumsum(self.rng.exponential(self.dwell_s, 2000))
 
     @property
@@ -186,8 +193,12 @@ class MadeUp:
         self.now += self.noisy(self.start_s, 0.1)
         cases = [Case.parse(text) for text in task.cases]
         self.now += self.costs[cases[0].backend].import_s
-        self.now += sum(step_bytes(*size) for size in {c.size for c in cases}) / self.making
+        for size in {case.size for case in cases}:  # a size is made once and then copied
+            again = COPYING if size in self.made else 1.0
+            self.now += again * step_bytes(*size) / self.making
+            self.made.add(size)
         found: list[Measurement] = []
+        self.alone, self.imported = True, False
         for case in cases:
             if case.backend == READ:
                 found.append(self._read(case))
@@ -228,19 +239,33 @@ class MadeUp:
     def _steps(self, case: Case) -> Measurement:
         of, row = self.costs[case.backend], str(case)
         state = self.state()
+        cached = Name.parse(case.backend).library in CACHED_COMPILERS
+        compiling = of.compile_s * (0.1 if cached and case.backend in self.warm else 1.0)
+        set_up = self._first(case, compiling, state)
         step = self.noisy(self.step_s(case, state), self.noise)
         place = self.noisy(case.bytes_per_step / of.placing + 1e-5, self.setup_noise)
-        cached = Name.parse(case.backend).library in CACHED_COMPILERS
-        self.now += of.compile_s * (0.1 if cached and case.backend in self.warm else 1.0)
-        self.now += max(0.1, STEPS_A_CASE * step) + place + 0.05
-        if not cached or case.backend not in self.warm:
-            self.warm.add(case.backend)
-        info: dict[str, Any] = {"place_again_s": place}
+        self.now += compiling + max(0.1, STEPS_A_CASE * step) + place + 0.05
+        self.warm.add(case.backend)
+        info: dict[str, Any] = {"place_again_s": place, "set_up_s": set_up}
         if case.reads_memory and case.bytes_per_step >= 1 << 28:
             read = self.noisy(self.read_s(case.bytes_per_step, state), self.noise / 3)
             info["read_bytes_per_s"] = [case.bytes_per_step / read] * 3
         samples = tuple(self.noisy(step, 0.01) for _ in range(5))
         return Measurement("step", row, samples, 1, info)
+
+    def _first(self, case: Case, compiling: float, state: float) -> dict[str, float]:
+        """Return the seconds of setting a backend up in a process that times steps."""
+        of = self.costs[case.backend]
+        paid = 1.0 if self.alone else self.rng.uniform(PAID, 1.0)
+        self.alone = False
+        stages = {
+            "place": paid * self.place_s(case),
+            "first_call": paid * compiling + self.step_s(case, state),
+        }
+        if of.import_s and not self.imported:
+            stages["import"] = of.import_s
+            self.imported = True
+        return {name: self.noisy(value, self.setup_noise) for name, value in stages.items()}
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

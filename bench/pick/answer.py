@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from backends.names import Name
 from bench.pick.draws import Range
-from bench.pick.recommend import Answer, Candidate
+from bench.pick.recommend import Answer, Candidate, plainness
 from bench.pick.throughput import MemoryThroughput
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
@@ -61,9 +61,11 @@ def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
     first = min(others, key=lambda c: c.total_s.median if c.total_s else 0.0, default=None)
     if first is None or first.total_s is None or first.total_s.median >= mine.median:
         return ""
+    plainer = plainness(pick) < plainness(first.backend)
+    reason = "is the plainer of the two" if plainer else "is listed first by 'backends'"
     return (
         f"{first.backend}, with {duration(first.total_s.median)}, cannot be told apart from "
-        f"it, and {pick} is the plainer of the two"
+        f"it, and {pick} {reason}"
     )
 
 

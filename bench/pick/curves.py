@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Protocol
 
@@ -96,6 +96,21 @@ class Curve:
         if rows <= sizes[-1]:
             return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))
         return float(seconds[-1] + self.a_row * (rows - sizes[-1]))
+
+    def beyond_cache(self, straight: float, cache_rows: float, waiting: float) -> Curve:
+        """Return the curve with the cost of a further row that no cache holds.
+
+        Parameters
+        ----------
+        straight : float
+            Number of rows from which the data are read from memory.
+        cache_rows : float
+            Number of rows that the cache keeps between two steps.
+        waiting : float
+            Share of a step that waits for memory.
+        """
+        kept = cache_rows / (self.rows[self.rows >= straight] - cache_rows)
+        return replace(self, a_row=self.a_row * (1 + waiting * float(np.median(kept))))
 
     def points(self) -> dict[str, Any]:
         """Return sizes and seconds as lists, for the report's page."""

@@ -19,8 +19,14 @@ START_S = 1.0
 UNKNOWN_COMPILE_S = 2.5
 """Assumed seconds of an unmeasured first call: about the time that Numba compiles."""
 
+LIKELY_COMPILE_S = 0.5
+"""Assumed seconds of compiling in a process that times steps, for an unmeasured library."""
+
 SLOW_COMPILE_S = 15.0
 """Assumed seconds of an unmeasured first call of a `SLOW` technique."""
+
+NOT_CACHED = ("jax",)
+"""Libraries whose compiled code is not kept for later processes."""
 
 SLOW = ("compile",)
 """Techniques that are known to compile for many seconds."""
@@ -32,6 +38,10 @@ OVERHEAD_S = 0.1
 """Seconds that a case takes in addition to its steps."""
 
 
+COPYING = 0.1
+"""Time to copy data that an earlier child process used, relative to making the data."""
+
+
 def cost_s(known: Known, task: Task) -> float:
     """Return the estimated seconds of a child process, including its start."""
     library = Case.parse(task.cases[0]).library
@@ -40,8 +50,10 @@ def cost_s(known: Known, task: Task) -> float:
     same = [s for s in alike if s.suite == task.suite] or alike
     start = START_S
     if same:
-        start = max(0.3, same[-1].seconds - _work_s(known, same[-1].suite, same[-1].cases))
-        start = min(start, same[-1].seconds)
+        # A child with many cases may have taken longer for another reason than its start.
+        start = min(
+            min(s.seconds, max(0.3, s.seconds - _work_s(known, s.suite, s.cases))) for s in same
+        )
     else:
         imports = [m.import_s for m in known.models.values() if m.backend.startswith(library)]
         start += max(imports, default=0.0)
@@ -52,7 +64,11 @@ def _work_s(known: Known, suite: str, texts: tuple[str, ...]) -> float:
     """Return the estimated seconds of a child process's work, without its start."""
     cases = [case for text in texts if (case := Case.parse(text)).backend not in BASELINES]
     made = {case.size: case.bytes_per_step for case in cases}
-    work = sum(made.values()) / BYTES_A_SECOND
+    copied = {Case.parse(text).size for spent in known.spent for text in spent.cases}
+    work = sum(
+        (COPYING if size in copied else 1.0) * nbytes / BYTES_A_SECOND
+        for size, nbytes in made.items()
+    )
     each = _setup_s if suite == SETUP else _steps_s
     return work + sum(each(known, case) for case in cases)
 
@@ -72,10 +88,25 @@ def _steps_s(known: Known, case: Case) -> float:
     model = known.models[case.backend]
     step = model.step_s(case.rows) if model.observations.step else 0.0
     placing = model.place_s(case.rows) if model.complete else 0.0
-    compiles = 0.0
     if not model.observations.place:
-        compiles = SLOW_COMPILE_S if is_slow(case.backend) else 0.5
+        compiles = SLOW_COMPILE_S if is_slow(case.backend) else _compile_s(known, case)
+    elif model.complete and case.library in NOT_CACHED:
+        compiles = model.first_call_s(case.rows) - step
+    else:
+        compiles = 0.0
     return max(SECONDS, STEPS_A_CASE * step) + min(placing, 1.0) + OVERHEAD_S + compiles
+
+
+def _compile_s(known: Known, case: Case) -> float:
+    """Return the estimated compile time of a backend: the longest one of its library."""
+    alike = [
+        max(0.0, sample.value - model.step_s(sample.rows))
+        for model in known.models.values()
+        if model.complete and model.backend.split(":")[0].split("@")[0] == case.library
+        for sample in model.observations.first_call
+        if not is_slow(model.backend)
+    ]
+    return max(alike, default=LIKELY_COMPILE_S)
 
 
 def is_slow(backend: str) -> bool:

@@ -22,10 +22,10 @@ STEPPED, UNSEEN = 0.3, 0.8
 Backends on one machine differ by factors of two and three.
 """
 
-LONG_S = 3.0
+LONG_S = 1.5
 """Shortest total of a long descent, in seconds. A long descent times steps before setups.
 
-Three seconds are about the time of one child process.
+A shorter descent is decided by the setups, which a separate process measures better.
 """
 
 

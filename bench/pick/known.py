@@ -213,6 +213,12 @@ class Known:
             return memory[device]
         return min(memory["cpu"], self.setting.host_bytes)
 
+    def may_exceed_memory(self, backend: str) -> bool:
+        """Return whether the request's data may exceed the memory of the backend's device."""
+        memory = self.request.memory_bytes
+        most = memory.get(Name.parse(backend).device, memory["cpu"])
+        return CAUTION * self.request.data_bytes > most
+
     def fits(self, backend: str, rows: int) -> bool:
         """Return whether a size fits; unmeasured backends may need `CAUTION` times the data."""
         needs = self.models[backend].peak_bytes(rows)

@@ -25,7 +25,7 @@ At the ladder's end, a quarter of the data may still come from a cache.
 BYTES_A_SECOND = 1.5e8
 """Throughput of making data and their reference, in bytes/s; an estimate for planning."""
 
-DATA_SHARE = 1 / 6
+DATA_SHARE = 0.3
 """Largest share of the budget for making the largest data of the ladder."""
 
 FIRST_SHARE = 0.02

@@ -13,7 +13,7 @@ from backends.names import Name
 from bench.measure.plan import Task
 from bench.pick import ladder
 from bench.pick.expense import SETUP, STEP, is_slow
-from bench.pick.hope import hope_s, is_long
+from bench.pick.hope import is_long
 from bench.pick.known import Known, is_gram
 from bench.pick.model import CostModel
 from bench.pick.recommend import plainness
@@ -39,26 +39,23 @@ def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str
 def first(known: Known) -> Iterator[Task]:
     """Yield the child processes that measure each library for the first time, in order.
 
-    All backends of the first library are measured. For every other library and device,
-    the descent's length decides the order. For a long descent, one child process times the
-    steps of all loops, and then the fastest loop is set up. For a short descent, the most
-    promising backend is set up first, because the setup decides the total.
+    One child process measures all backends of the first library. For every other library
+    and device, the most promising backend is measured. For a long descent, one child process
+    imports, places, compiles and times the steps. For a short descent, a separate process
+    measures the setup first, because the setup decides the total and may already exceed it.
     """
     rungs = ladder.sizes(known)
     mine, *others = families(known.models)
-    yield from _setups(known, sorted(mine, key=plainness), rungs)
-    yield from _steps(known, mine, rungs)
+    yield from _steps(known, sorted(mine, key=plainness), rungs, before_setup=True)
+    yield from _setups(known, mine, rungs)
     for family in others:
         if any(known.models[name].complete for name in family):
             continue
+        best = [promising(family)]
         if is_long(known):
-            loops = [name for name in family if not is_gram(name) and not is_slow(name)]
-            yield from _steps(known, loops, rungs, before_setup=True)
-            best = min(loops or family, key=lambda name: hope_s(known, name))
-        else:
-            best = promising(family)
-        yield from _setups(known, [best], rungs)
-        yield from _steps(known, [best], rungs)
+            yield from _steps(known, best, rungs, before_setup=True)
+        yield from _setups(known, best, rungs)
+        yield from _steps(known, best, rungs)
 
 
 def rest(known: Known) -> Iterator[Task]:
@@ -67,8 +64,7 @@ def rest(known: Known) -> Iterator[Task]:
     lacking = [n for n in known.live if not known.models[n].complete]
     for family in families(lacking, slow_apart=True):
         if is_long(known):
-            loops = [name for name in family if not is_gram(name)]
-            yield from _steps(known, loops, rungs, before_setup=True)
+            yield from _steps(known, family, rungs, before_setup=True)
         yield from _setups(known, family, rungs, again=True)
         yield from _steps(known, family, rungs)
 
@@ -121,10 +117,16 @@ def stepped(known: Known, name: str, rows: int) -> int:
 
 
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
-    """Return whether a backend was set up within `ALIKE` decades of `ladder.scout`'s size."""
+    """Return whether a backend was set up within `ALIKE` decades of `ladder.scout`'s size.
+
+    The setup of a process that timed steps is enough, unless memory may run out: only
+    a fresh process shows how much memory a backend needs.
+    """
     rows = ladder.scout(known, rungs)
-    seen = model.observations.place
-    return any(abs(math.log10(s.rows / rows)) <= ALIKE for s in seen)
+    seen = model.observations
+    if seen.shared and not known.may_exceed_memory(model.backend):
+        return True
+    return not seen.shared and any(abs(math.log10(s.rows / rows)) <= ALIKE for s in seen.place)
 
 
 def case_of(known: Known, name: str, rows: int) -> Case:

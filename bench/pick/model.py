@@ -38,9 +38,15 @@ from bench.pick.curves import SLOWEST_COPY, Curve, Overhead, Sample
 from bench.pick.draws import DRAWS, Floats, Range, errors_of, range_of, uniforms
 from bench.pick.observations import Observations
 from bench.pick.peaks import Peaks
-from bench.pick.spread import SETUP_SPREAD, STEP_SPREAD, spreads_of
+from bench.pick.spread import PRIOR, Spreads, narrowing
 from bench.pick.steps import BETWEEN, Steps
 from bench.pick.throughput import IN_MEMORY, SEED, drawn
+
+SHARED = 0.15
+"""Relative error of a setup that was measured in a process shared with other backends.
+
+The first backend of such a process pays for threads and code that all of them need.
+"""
 
 FARTHEST = 2.0
 """Distance in decades beyond which the error of a setup no longer grows."""
@@ -58,7 +64,7 @@ class CostModel:
     dtype : str
     cache_bytes : int
         Effective size of the last cache, see `bench.pick.regime`.
-    spreads : tuple of float
+    spreads : Spreads
         The machine's spread of steps and of setups, see `machine_spreads`.
     states : tuple of float
         Equally likely memory states: the time of a read relative to its usual time.
@@ -71,7 +77,7 @@ class CostModel:
     features: int
     dtype: str
     cache_bytes: int = 32 << 20
-    spreads: tuple[float, float] = (STEP_SPREAD, SETUP_SPREAD)
+    spreads: Spreads = PRIOR
     states: tuple[float, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
 
@@ -94,7 +100,7 @@ class CostModel:
     def _steps(self) -> Steps:
         return Steps.of(
             *(self.backend, self.observations.step, self._bytes(1)),
-            *(self._memory_rows, self.curve),
+            *(self._memory_rows, self.curve, self.observations.waiting),
         )
 
     @property
@@ -199,9 +205,10 @@ class CostModel:
         away = np.abs(np.log10(rows / sizes))
         count = int((away == away.min()).sum())
         far = BETWEEN * min(float(away.min()), FARTHEST)
+        shared = SHARED if self.observations.shared and not setup else 0.0
         return (
-            math.hypot(self._spreads[0] / math.sqrt(nearest), distance),
-            math.hypot(self._spreads[1] / math.sqrt(count), far),
+            math.hypot(self._spreads.step / math.sqrt(nearest), distance),
+            math.hypot(self._spreads.setup / math.sqrt(count), far, shared),
         )
 
     def total(self, rows: float, iterations: float) -> Range:
@@ -233,17 +240,28 @@ class CostModel:
         return step_bytes(int(rows), self.features, self.dtype)
 
     @cached_property
-    def _spreads(self) -> tuple[float, float]:
-        return spreads_of([self.observations], self.spreads)
+    def _spreads(self) -> Spreads:
+        return self.spreads.of(self.observations)
+
+    @property
+    def _one_step(self) -> float:
+        """Relative spread of one process's step."""
+        return self._spreads.step * narrowing(self._spreads.step_count)
+
+    @property
+    def _one_setup(self) -> float:
+        """Relative error of one process's setup at a measured size."""
+        spread = self._spreads.setup * narrowing(self._spreads.setup_count)
+        return math.hypot(spread, SHARED if self.observations.shared else 0.0)
 
     def _step_error(self, rows: float) -> float:
         """Return the relative error of one process's step, from spread and distance."""
         nearest, distance = self._steps.distance(rows)
-        return math.hypot(self._spreads[0] * math.sqrt(1 + 1 / nearest), distance)
+        return math.hypot(self._one_step * math.sqrt(1 + 1 / nearest), distance)
 
     def _setup_error(self, rows: float) -> float:
         decades = float(np.abs(np.log10(rows / self._compiling.rows)).min())
-        return math.hypot(self._spreads[1], BETWEEN * min(decades, FARTHEST))
+        return math.hypot(self._one_setup, BETWEEN * min(decades, FARTHEST))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers behind `total` and `peak_bytes`, for the report's page."""
@@ -255,7 +273,7 @@ class CostModel:
             "placing": self._placing.points() | {"a_row": self._placing.a_row},
             "opening": self._opening.points(),
             "compiling": self._compiling.points(),
-            "spreads": list(self._spreads),
+            "spreads": [self._one_step, self._one_setup],
             "waiting": self.observations.waiting,
             "states": list(self.states),
             "cache_bytes": self.cache_bytes,

@@ -30,7 +30,7 @@ from bench.results.case import READ, Case
 READ_CURVE = Task("read curve", "read_curve", ())
 """Task that needs no child process: this process measures the read curve itself."""
 
-PASSES, SETUP_PASSES = 5, 3
+PASSES, SETUP_PASSES = 12, 6
 """Largest numbers of processes that measure a case: its steps, and its setup."""
 
 CERTAIN = 1.02
@@ -49,7 +49,7 @@ STEPS_SHARE = 0.3
 """Largest share of the budget for the first steps of a library before others are set up."""
 
 LEAST_SHARE_S = 8.0
-"""Least share of the budget for a first setup, in seconds; first steps get twice as long."""
+"""Least share of the budget for a first setup or for first steps, in seconds."""
 
 
 def next_task(known: Known, left: float) -> Task | None:
@@ -118,14 +118,17 @@ def patience_s(known: Known, task: Task) -> float:
 def _steps_patience_s(known: Known, task: Task) -> float:
     """Return the time limit of a library's first steps while other libraries are not set up.
 
-    On a busy machine, steps whose threads wait for each other may take 50 times as long.
+    On a busy machine, steps whose threads wait for each other may take 50 times as long. The
+    first library has no limit, because there is no answer without it.
     """
+    if not any(model.complete for model in known.models.values()):
+        return math.inf
     mine = {Case.parse(text).backend for text in task.cases} - {READ}
     if any(known.models[name].observations.step for name in mine):
         return math.inf
     families = looks.families(name for name in known.live if name not in mine)
     unseen = [f for f in families if not any(known.models[n].observations.place for n in f)]
-    return max(2 * LEAST_SHARE_S, STEPS_SHARE * known.budget) if unseen else math.inf
+    return max(LEAST_SHARE_S, STEPS_SHARE * known.budget) if unseen else math.inf
 
 
 def start_s(known: Known) -> float:
@@ -147,13 +150,21 @@ def _most_valuable(known: Known, left: float) -> Task | None:
         if found.regret <= CERTAIN_REGRET
         else 0.0
     )
-    best: tuple[float, Task | None] = (-1.0, None)
-    for options, most in ((unseen, left), (_options(known, found.gains), left - kept)):
-        for task, gain in options:
-            cost = cost_s(known, task)
-            if cost <= most:
-                best = max(best, (gain / cost, task), key=lambda pair: pair[0])
-    return best[1]
+    rungs = ladder.near(ladder.sizes(known), known.request.rows, 2)
+    # Steps from a cache say little about data in memory.
+    large = [n for n in rungs if known.nbytes(n) >= known.regime_bytes]
+    for sizes in (large, rungs):
+        again = [
+            (task, gain, left - kept) for task, gain in _options(known, found.gains, sizes)
+        ]
+        valued = [
+            (gain / cost, task)
+            for task, gain, most in [*((*new, left) for new in unseen), *again]
+            if (cost := cost_s(known, task)) <= most
+        ]
+        if valued:
+            return max(valued, key=lambda pair: pair[0])[1]
+    return None
 
 
 def _gain(gains: dict[str, float], task: Task) -> float:
@@ -162,13 +173,18 @@ def _gain(gains: dict[str, float], task: Task) -> float:
     return sum(gains.get(backend, 0.0) for backend in backends)
 
 
-def _options(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float]]:
-    """Yield child processes that repeat or add measurements, each with its possible gain."""
+def _options(
+    known: Known, gains: dict[str, float], sizes: list[int]
+) -> Iterator[tuple[Task, float]]:
+    """Yield child processes that repeat or add measurements, each with its possible gain.
+
+    The steps are measured at the numbers of rows in `sizes`.
+    """
     rungs, rows = ladder.sizes(known), known.request.rows
     complete = [name for name in known.live if known.models[name].complete]
     live = [name for name in complete if gains.get(name, 0.0) > 0]
     for family in looks.families(live):
-        for n in ladder.near(rungs, rows, 2):
+        for n in sizes:
             of = {
                 name: gains[name] * removed(known.models[name], known, step=n)
                 for name in family

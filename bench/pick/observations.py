@@ -36,6 +36,10 @@ class Observations:
         Import times in seconds, one per fresh process of the library.
     place, first_call : tuple of Sample
         Seconds, in a fresh process with cold compile caches.
+    shared : bool
+        Whether `place` and `first_call` come from the first process that timed the backend's
+        steps, because no fresh process was measured. Other backends of the library may have
+        paid for a part of the setup there.
     place_again : tuple of Sample
         Seconds, in a process that had placed the data before.
     step : tuple of Sample
@@ -59,6 +63,7 @@ class Observations:
     added_bytes: tuple[Sample, ...] = ()
     failure: str = ""
     waiting: float = 0.0
+    shared: bool = False
 
     def at_usual_throughput(
         self, memory: MemoryThroughput, features: int, dtype: str
@@ -189,11 +194,16 @@ def observations(
     records = list(records)
     imports = import_seconds(records)
     samples: dict[str, dict[str, list[Sample]]] = {}
+    first: dict[str, dict[str, Sample]] = {}
     for case, m, outcome in measurements(records):
         if (case.features, case.dtype) != (features, dtype):
             continue
         mine = samples.setdefault(case.backend, {})
         read = _read_beside(case, m, outcome) if m.kind == "step" else None
+        if m.kind == "step":  # later processes find compiled code
+            stages = m.info.get("set_up_s", {})
+            set_up = {name: Sample(case.rows, seconds) for name, seconds in stages.items()}
+            first.setdefault(case.backend, set_up)
         sample = Sample(case.rows, median(m.seconds_per_step), read)
         mine.setdefault(m.kind, []).append(sample)
         peak = m.info.get("peak_device_bytes") or m.info.get("peak_bytes")
@@ -214,16 +224,21 @@ def observations(
     def of(backend: str, figure: str) -> tuple[Sample, ...]:
         return tuple(samples.get(backend, {}).get(figure, ()))
 
+    def setup(backend: str, stage: str) -> tuple[Sample, ...]:
+        in_steps = first.get(backend, {}).get(stage)
+        return of(backend, stage) or ((in_steps,) if in_steps else ())
+
     return {
         backend: Observations(
             imports=tuple(imports.get(Name.parse(backend).library, ())),
-            place=of(backend, "place"),
+            place=setup(backend, "place"),
             place_again=of(backend, "place_again"),
-            first_call=of(backend, "first_call"),
+            first_call=setup(backend, "first_call"),
             step=of(backend, "step"),
             peak_bytes=of(backend, "peak_bytes"),
             added_bytes=of(backend, "added_bytes"),
             failure=wrong.get(backend, ""),
+            shared=not of(backend, "place") and bool(setup(backend, "place")),
         )
         for backend in samples.keys() | wrong.keys()
     }
@@ -246,6 +261,8 @@ def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
     for case, m, _ in measurements(records):
         if m.kind == "import":
             found.setdefault(case.library, []).append(m.seconds[0])
+        elif seconds := m.info.get("set_up_s", {}).get("import"):
+            found.setdefault(case.library, []).append(seconds)
     return found
 
 

@@ -175,7 +175,10 @@ def recommend(
     eligible = [
         m for m in known if not (request.loop_only and lines[m.backend].least_squares_only)
     ]
-    fitting = [m for m in eligible if lines[m.backend].fits is not False]
+    # A backend whose memory is unknown may need as much as one that does not fit.
+    scarce = any(lines[m.backend].fits is False for m in eligible)
+    enough = (True,) if scarce else (True, None)
+    fitting = [m for m in eligible if lines[m.backend].fits in enough]
     pick, tied = choose(fitting or eligible, request.rows, request.iterations)
     loops = [m for m in fitting or eligible if not lines[m.backend].least_squares_only]
     loop_pick, loop_tied = choose(loops, request.rows, request.iterations)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from scipy.stats import t as student_t
 
 from bench.pick.curves import by_rows
+from bench.pick.draws import COVERAGE
 from bench.pick.observations import Observations
 
 STEP_SPREAD, SETUP_SPREAD = 0.15, 0.20
@@ -17,29 +21,75 @@ PRIOR_COUNT = 4
 """Weight of a prior spread, in measurements."""
 
 
-def machine_spreads(observations: Iterable[Observations]) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Spreads:
+    """Relative spreads between processes, and the number of measurements behind each.
+
+    Attributes
+    ----------
+    step, setup : float
+        Spread of the steps and of the setups.
+    step_count, setup_count : int
+        Degrees of freedom of the estimates, including `PRIOR_COUNT` for the prior.
+    """
+
+    step: float = STEP_SPREAD
+    setup: float = SETUP_SPREAD
+    step_count: int = PRIOR_COUNT
+    setup_count: int = PRIOR_COUNT
+
+    def of(self, seen: Observations) -> Spreads:
+        """Return a backend's spreads, shrunk towards these spreads of its machine."""
+        own = spreads_of([seen], self)
+        return Spreads(
+            *(own.step, own.setup),
+            max(self.step_count, own.step_count),
+            max(self.setup_count, own.setup_count),
+        )
+
+
+PRIOR = Spreads()
+"""Spreads of a machine without measurements."""
+
+
+@cache
+def narrowing(count: int) -> float:
+    """Return the width of a prediction's interval relative to few measurements.
+
+    A new value has Student's t distribution with as many degrees of freedom as the estimate
+    of the spread (posterior predictive distribution: Gelman et al., Bayesian Data Analysis,
+    3.2). The draws have four degrees of freedom, the weight of the prior alone. This factor
+    gives their interval the width for `count` degrees of freedom: 1 for 4, 0.77 for many.
+    """
+    upper = (1 + COVERAGE) / 2
+    return float(student_t.ppf(upper, count) / student_t.ppf(upper, PRIOR_COUNT))
+
+
+def machine_spreads(observations: Iterable[Observations]) -> Spreads:
     """Return the relative spread between processes of steps and of setups, over all backends.
 
     Other virtual machines and the scheduler disturb all backends alike, so a backend that
     was measured once uses the spread of the others.
     """
-    return spreads_of(observations, (STEP_SPREAD, SETUP_SPREAD))
+    return spreads_of(observations, PRIOR)
 
 
-def spreads_of(
-    observations: Iterable[Observations], prior: tuple[float, float]
-) -> tuple[float, float]:
+def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
     """Return the pooled spreads of steps and of setups, shrunk towards a prior."""
     steps: list[list[float]] = []
     setups: list[list[float]] = []
     for seen in observations:
         steps += by_rows(seen.step)[1]
         setups += [*by_rows(seen.place)[1], *by_rows(seen.first_call)[1], list(seen.imports)]
-    return _pooled(steps, prior[0]), _pooled(setups, prior[1])
+    (step, step_count), (setup, setup_count) = (
+        _pooled(steps, prior.step),
+        _pooled(setups, prior.setup),
+    )
+    return Spreads(step, setup, step_count, setup_count)
 
 
-def _pooled(groups: Iterable[Sequence[float]], prior: float) -> float:
-    """Return the standard deviation of the logarithms within the groups.
+def _pooled(groups: Iterable[Sequence[float]], prior: float) -> tuple[float, int]:
+    """Return the standard deviation of the logarithms within the groups, and its count.
 
     The prior counts as `PRIOR_COUNT` measurements; the posterior is a scaled inverse χ²
     (Gelman et al., Bayesian Data Analysis, 2.6).
@@ -50,4 +100,4 @@ def _pooled(groups: Iterable[Sequence[float]], prior: float) -> float:
         if len(logs) > 1:
             squares += float(((logs - logs.mean()) ** 2).sum())
             count += len(logs) - 1
-    return math.sqrt(squares / count)
+    return math.sqrt(squares / count), count

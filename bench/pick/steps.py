@@ -54,6 +54,7 @@ class Steps:
         row_bytes: int,
         memory_rows: float,
         read_curve: Sequence[tuple[int, float]],
+        waiting: float = 0.0,
     ) -> Steps:
         """Fit the curve to measured steps.
 
@@ -66,6 +67,8 @@ class Steps:
         memory_rows : float
         read_curve : sequence of tuple
             Bytes and bytes/s; empty if no curve was measured.
+        waiting : float
+            Share of a step that waits for memory, over data in memory.
         """
         name, largest = Name.parse(backend), max(s.rows for s in samples)
         in_memory = largest >= memory_rows
@@ -73,6 +76,9 @@ class Steps:
             beyond = BEYOND if in_memory else BEYOND_IN_CACHE
             return cls(Curve.flat(samples), memory_rows, beyond)
         curve = Curve.through(samples, memory_rows)
+        if in_memory and name.device == "cpu":
+            far = curve.beyond_cache(memory_rows, memory_rows / IN_MEMORY, waiting)
+            return cls(far, memory_rows, BEYOND)
         if in_memory or name.device != "cpu":
             return cls(curve, memory_rows, BEYOND if in_memory else BEYOND_IN_CACHE)
         cache_rows = memory_rows / IN_MEMORY

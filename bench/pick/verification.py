@@ -143,28 +143,29 @@ class Check:
         return table
 
     def _errors(self) -> RenderableType:
+        table = plain_table("backend", "totals", "median error", "worst error", "covered")
+        for line in self.errors():
+            table.add_row(*line)
+        return table
+
+    def errors(self) -> list[list[str]]:
+        """Return each backend's number of totals, errors and covered share, as text."""
         from bench.show.text import percent
 
-        table = plain_table("backend", "totals", "median error", "worst error", "covered")
+        found = []
         for backend in sorted({p.backend for p in self.predictions}):
             mine = [p for p in self.predictions if p.backend == backend]
-            errors = [p.error for p in mine]
-            covered = sum(p.covered for p in mine) / len(mine)
-            table.add_row(
-                *(backend, str(len(mine)), percent(median(errors)), percent(max(errors))),
-                percent(covered),
-            )
-        return table
+            errors, covered = [p.error for p in mine], sum(p.covered for p in mine)
+            shares = median(errors), max(errors), covered / len(mine)
+            found.append([backend, str(len(mine)), *map(percent, shares)])
+        return found
 
     def _memory(self) -> RenderableType:
         from rich.text import Text
 
         if not self.memory:
             return Text()
-        off = [
-            abs(predicted - measured) / max(0.15 * measured, 50e6)
-            for *_, predicted, measured in self.memory
-        ]
+        off = [abs(p - m) / max(0.15 * m, 50e6) for *_, p, m in self.memory]
         worst = self.memory[int(np.argmax(off))]
         inside = sum(o <= 1 for o in off)
         return Text(

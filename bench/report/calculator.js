@@ -206,7 +206,8 @@ function recommend(models, request, constants) {
     };
   });
   const eligible = lines.filter((line) => !(request.loopOnly && line.model.least_squares_only));
-  const fitting = eligible.filter((line) => line.fits !== false);
+  const scarce = eligible.some((line) => line.fits === false);
+  const fitting = eligible.filter((line) => line.fits || (line.fits === null && !scarce));
   const among = (fitting.length ? fitting : eligible).map((line) => line.model);
   const { pick, tied } = choose(among, rows, iterations, constants);
   const loops = among.filter((model) => !model.least_squares_only);

@@ -32,6 +32,7 @@ MEASUREMENT = {
         Optional("added_bytes"): (int, None),
         Optional("more_rows"): Positive,
         Optional("place_again_s"): (float, None),
+        Optional("set_up_s"): {str: Positive},
         Optional("waiting"): (float, None),
         Optional("read_bytes_per_s"): [Positive],
         Optional("read_by"): str,

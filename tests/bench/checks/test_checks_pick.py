@@ -17,8 +17,10 @@ from bench.checks.extrapolation import (
     held,
     parts_of,
 )
+from bench.checks.pick import markdown, passes
 from bench.pick.regime import Regime
 from bench.pick.verification import Check, Prediction, hold, judge
+from bench.pick.verification import Outcome as PickOutcome
 from bench.results.case import Case
 from bench.results.record import Measurement, Outcome
 from bench.results.summary import Interval, Result
@@ -72,6 +74,40 @@ def test_a_pick_costs_its_time_over_the_best() -> None:
     assert (outcome.best, outcome.regret) == ("numba:parallel", pytest.approx(2, rel=1e-4))
     assert not Check((), (outcome,)).good
     assert judge("torch", ROWS, 1, 1, [slow, fast]) is None
+
+
+def outcome(regret: float) -> PickOutcome:
+    return PickOutcome(100, 1, 10, "numpy", "numba", regret)
+
+
+def predicted(measured: float) -> Prediction:
+    return Prediction("numpy", 100, 1, 10, 1.0, 0.9, 1.1, measured)
+
+
+@pytest.mark.parametrize(
+    ("regrets", "inside", "good"),
+    [
+        ((1.0, 1.0, 1.1), 18, True),
+        ((1.0, 1.0, 1.2), 18, False),
+        ((1.0, 1.05, 1.05), 18, False),
+        ((1.0, 1.0, 1.0), 16, False),
+        ((1.0, 1.0, 1.0), 20, False),
+    ],
+)
+def test_a_check_passes_within_its_limits(
+    regrets: tuple[float, ...], inside: int, good: bool
+) -> None:
+    held = [predicted(1.05)] * inside + [predicted(2.0)] * (20 - inside)
+    assert passes(Check(tuple(held), tuple(map(outcome, regrets)))) is good
+
+
+def test_the_figures_are_markdown_for_the_document() -> None:
+    check = Check((predicted(1.25), predicted(1.0)), (outcome(1.0), outcome(1.04)))
+    text = markdown(check, "log_loss")
+    assert "**log_loss**: 0 of 2 picks were the fastest backend" in text
+    assert "The median regret is 1.02, the worst 1.04. 50% of 2 totals lie" in text
+    assert "| 100 | 1 | 10 | numpy | numba | 1.04 |" in text
+    assert "| numpy | 2 | 10% | 20% | 50% |" in text
 
 
 def test_the_page_says_how_far_off_and_in_which_direction() -> None:

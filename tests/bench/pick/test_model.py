@@ -17,7 +17,7 @@ from bench.pick.curves import SLOWEST_COPY, Sample
 from bench.pick.draws import student_t4, uniforms
 from bench.pick.model import CostModel
 from bench.pick.peaks import CAUTION
-from bench.pick.spread import PRIOR_COUNT, SETUP_SPREAD, STEP_SPREAD
+from bench.pick.spread import PRIOR_COUNT, SETUP_SPREAD, STEP_SPREAD, narrowing
 from bench.pick.steps import BETWEEN, BEYOND
 from tests.support.models import SIZES, model, observed
 
@@ -69,7 +69,7 @@ def test_an_interval_is_what_the_processes_and_the_distance_make_it() -> None:
     """In closed form, of measurements without noise: what is left is the prior's share."""
     m = model()  # three processes at each of seven sizes
     spread = STEP_SPREAD * math.sqrt(PRIOR_COUNT / (PRIOR_COUNT + 7 * (3 - 1)))
-    own = spread * math.sqrt(1 + 1 / 3)
+    own = spread * narrowing(PRIOR_COUNT + 7 * (3 - 1)) * math.sqrt(1 + 1 / 3)
     for n, away, a_decade in (
         (10_000, 0.0, BETWEEN),
         (30_000, math.log10(3), BETWEEN),
@@ -82,10 +82,17 @@ def test_an_interval_is_what_the_processes_and_the_distance_make_it() -> None:
             assert math.log(bound / step.median) == pytest.approx(width, rel=1e-3)
 
 
+@pytest.mark.parametrize(("count", "factor"), [(4, 1.0), (10, 0.850), (10_000, 0.772)])
+def test_a_spread_known_well_has_lighter_tails(count: int, factor: float) -> None:
+    """Student's t: 2.132, 1.812 and 1.645 times the spread at 95 %, from printed tables."""
+    assert narrowing(count) == pytest.approx(factor, abs=1e-3)
+
+
 def test_set_ups_have_a_spread_of_their_own() -> None:
     """Two places and two first calls of one process each tell nothing, three imports do."""
     total = model(observed(step=(1e-12, 0.0))).totals(10_000, 1)
-    sigma = SETUP_SPREAD * math.sqrt(PRIOR_COUNT / (PRIOR_COUNT + 3 - 1))
+    count = PRIOR_COUNT + 3 - 1
+    sigma = narrowing(count) * SETUP_SPREAD * math.sqrt(PRIOR_COUNT / count)
     parts = (0.5, 1e-3 + 1e-5, 0.2) @ np.exp(sigma * model()._draws[:3])
     assert total == pytest.approx(parts, rel=1e-3)
 

@@ -40,6 +40,27 @@ def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> Non
     assert "days old" in age(found, found[0])
 
 
+def test_a_process_that_times_steps_tells_the_setup_until_a_fresh_one_does() -> None:
+    """Only the first such process counts: later ones find compiled code."""
+    row, larger = "torch/100x1/float32", "torch/900x1/float32"
+
+    def step(case: str, first: float) -> Measurement:
+        stages = {"import": 2.0, "place": 0.1, "first_call": first}
+        return Measurement("step", case, (1.0,), 1, {"set_up_s": stages})
+
+    tasks = {"a": Outcome((step(row, 5.0), step(larger, 4.0))), "b": Outcome((step(row, 0.5),))}
+    record = Record("2026-01-01T00:00:00.000+00:00", {"rows": [row]}, MACHINE, "code", tasks)
+    seen = observations([record], 1, "float32")["torch"]
+    assert seen.shared
+    assert seen.first_call == (Sample(100, 5.0),)
+    assert seen.place == (Sample(100, 0.1),)
+    assert seen.imports == (2.0, 2.0, 2.0)
+    alone = Outcome((Measurement("place", row, (0.3,)), Measurement("first_call", row, (7.0,))))
+    fresh = observations([replace(record, tasks=tasks | {"c": alone})], 1, "float32")["torch"]
+    assert not fresh.shared
+    assert fresh.first_call == (Sample(100, 7.0),)
+
+
 def test_what_disturbed_is_of_the_same_features(tmp_path: Path) -> None:
     rows = ["numpy/9x1/float32", "read/9x1/float32", "numpy/9x2/float32", "numpy/9x1/float64"]
     tasks = {

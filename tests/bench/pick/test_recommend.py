@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
@@ -139,6 +139,18 @@ def test_what_does_not_fit_is_not_picked_while_something_does() -> None:
     assert answer.of("numba:parallel").fits is False
 
 
+def test_unknown_memory_is_not_enough_where_another_backend_does_not_fit() -> None:
+    """Seen red: a slow backend of unknown memory was picked, and the fastest was called too
+    large."""
+    hungry = costs("numba:parallel", added=400.0, overhead=0.0, step=(1e-6, 1e-10))
+    seen = replace(SLOW.observations, peak_bytes=(), added_bytes=())
+    unknown = replace(SLOW, observations=seen)
+    answer = recommend([unknown, hungry], ask(memory_bytes={"cpu": 100_000_000}), {})
+    assert answer.pick == "numba:parallel"
+    assert not answer.fits
+    assert recommend([unknown], ask(), {}).fits
+
+
 def test_what_takes_all_the_memory_there_is_fits() -> None:
     needs = SLOW.peak_bytes(10_000)
     assert needs == 60_120_000
@@ -175,6 +187,15 @@ def test_a_tie_is_named_with_its_reason_in_the_same_line() -> None:
     assert "; numpy:blocked, with " in text
     assert "cannot be told apart from it, and numpy is the plainer of the two" in text
     assert "told apart" not in sentence(recommend([plain], ask(iterations=10**6), {}))
+
+
+def test_a_tie_of_equally_plain_backends_has_its_own_reason() -> None:
+    """Seen red: numba:parallel was called plainer than jax:blocked."""
+    near = costs("jax:blocked", step=(1e-5, 2.95e-10))
+    text = sentence(recommend([costs("numba:parallel"), near], ask(), {}))
+    assert text.startswith("Use numba:parallel")
+    assert "jax:blocked" in text
+    assert "numba:parallel is listed first by 'backends'" in text
 
 
 def test_a_tie_of_loops_beside_a_gram_has_its_reason_too() -> None:
