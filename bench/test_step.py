@@ -46,6 +46,8 @@ def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> No
     began = time.perf_counter()
     descent = backend.place(problem, slow_rate(problem, size.steps))
     benchmark.extra_info["place_again_s"] = time.perf_counter() - began  # for the cost model
+    if choice := getattr(descent, "choice", None):
+        benchmark.extra_info["choice"] = choice
     time_steps(benchmark, case, descent.run, size, sampling, beside(problem, sampling, case))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache, partial, reduce
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
+from backends import tuning
 from backends.errors import Weights
 from backends.jax.devices import named_devices
 from backends.jax.layout import (
@@ -30,12 +32,20 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 BLOCK_BYTES = 1 << 17
-"""Size of a block in bytes: a block stays in a core's cache."""
+"""Usual size of a block in bytes: a block stays in a core's cache."""
+
+
+TRIED_BLOCKS = (1 << 15, 1 << 19)
+"""Other block sizes in bytes that a trial compares. Each size is compiled for the trial."""
 
 
 MOST_TRANSPOSED = 64
-"""Largest number of features whose blocks are transposed: for short rows, XLA's product with
-w reads (d, rows) faster than (rows, d)."""
+"""Largest number of features whose blocks are usually transposed: for short rows, XLA's product
+with w reads (d, rows) faster than (rows, d)."""
+
+
+TRIED_TRANSPOSED = range(16, 257)
+"""Numbers of features for which a trial compares both layouts."""
 
 
 Share = tuple[Data, jax.Array]
@@ -97,19 +107,29 @@ def over_blocks(
     return total
 
 
-def in_shares(problem: Problem, threads: int) -> list[tuple[Array | tuple[Array], Array]]:
-    """Return one `Share` of the rows for each thread, padded with rows of zeros."""
+def in_shares(
+    problem: Problem,
+    threads: int,
+    block_bytes: int = BLOCK_BYTES,
+    transposed: bool | None = None,
+) -> list[tuple[Array | tuple[Array], Array]]:
+    """Return one `Share` of the rows for each thread, padded with rows of zeros.
+
+    Up to `MOST_TRANSPOSED` features, blocks are transposed, unless `transposed` says otherwise.
+    """
     n, d, itemsize = problem.rows, problem.features, problem.x.itemsize
+    if transposed is None:
+        transposed = d <= MOST_TRANSPOSED
     x, y = problem.x.reshape(n, d), problem.y
-    rows = LANES if d == 1 else max(64, BLOCK_BYTES // (d * itemsize))
+    rows = LANES if d == 1 else max(64, block_bytes // (d * itemsize))
     blocks = -(-n // (threads * rows))
     rows = -(-n // (threads * blocks))
-    if d <= MOST_TRANSPOSED:
+    if transposed:
         rows += -rows % (ALIGNMENT // itemsize)
 
     def share(number: int) -> tuple[Array | tuple[Array], Array]:
         mine = slice(number * blocks * rows, (number + 1) * blocks * rows)
-        if d > MOST_TRANSPOSED:
+        if not transposed:
             xs, ys = filled_up(x[mine], y[mine], blocks * rows)
             return xs.reshape(blocks, rows, d), ys.reshape(blocks, rows)
         xs, ys = by_column(x[mine], blocks, rows), by_column(y[mine, None], blocks, rows)
@@ -145,11 +165,58 @@ class Blocked(PerStep):
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
-        self.transposed = problem.features <= MOST_TRANSPOSED
-        small = problem.bytes_per_step < self.SERIAL_BYTES
-        shares = in_shares(problem, 1 if small else processors())
-        self.shares = jax.block_until_ready(jax.device_put(shares, self.device))
         self.of_share, self.scale = compiled(problem.loss), problem.loss.scale
+        ranges = self._ranges(problem)
+        self.choice = {name: values[0] for name, values in ranges.items()}
+        if problem.bytes_per_step >= tuning.LEAST_BYTES:
+            kind = tuning.kind_of(
+                "jax:blocked", jax.__version__, problem, processors(), __file__
+            )
+            once = not problem.single_pass
+            self.choice = tuning.choose(kind, ranges, self._trial(problem), may_try=once)
+        self.transposed = bool(self.choice["transposed"])
+        self.shares = self._shares(problem, self.choice)
+
+    def _ranges(self, problem: Problem) -> tuning.Ranges:
+        """Return the layouts, block sizes and numbers of threads, the usual ones first."""
+        d, usual = problem.features, int(problem.features <= MOST_TRANSPOSED)
+        serial = problem.bytes_per_step < self.SERIAL_BYTES
+        counts = [1, processors()] if serial else [processors(), 1]
+        small = problem.bytes_per_step <= tuning.TRIAL_BYTES
+        return {
+            "transposed": [usual, 1 - usual] if d in TRIED_TRANSPOSED else [usual],
+            "block_bytes": [BLOCK_BYTES, *(TRIED_BLOCKS if d > 1 else ())],
+            "threads": counts if small and counts[0] != counts[1] else counts[:1],
+        }
+
+    def _shares(self, problem: Problem, choice: tuning.Choice) -> list[Share]:
+        """Place the shares on the device."""
+        shares = in_shares(
+            problem, choice["threads"], choice["block_bytes"], bool(choice["transposed"])
+        )
+        placed: list[Share] = jax.block_until_ready(jax.device_put(shares, self.device))
+        return placed
+
+    def _trial(self, problem: Problem) -> Callable[[tuning.Choice], float]:
+        """Return the function that times a step over some rows with a choice."""
+        count = 1 + problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step
+        x, y = problem.x[:count], problem.y[:count]
+        some = Problem(x, y, known_finite=True, loss=problem.loss)
+        w = np.full(problem.features, 1e-3)
+
+        @cache
+        def placed(*choice: tuple[str, int]) -> list[Share]:
+            shares = self._shares(some, dict(choice))
+            self._sums(w, shares, bool(dict(choice)["transposed"]))  # compiles
+            return shares
+
+        def seconds(choice: tuning.Choice) -> float:
+            shares = placed(*sorted(choice.items()))
+            began = time.perf_counter()
+            self._sums(w, shares, bool(choice["transposed"]))
+            return time.perf_counter() - began
+
+        return seconds
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
@@ -173,11 +240,15 @@ class Blocked(PerStep):
         return sum(in_threads(mine, range(len(self.shares)))) / self.rows
 
     def _mean_gradient(self, w: Weights) -> Weights:
+        return self._sums(w, self.shares, self.transposed)
+
+    def _sums(self, w: Weights, shares: list[Share], transposed: bool) -> Weights:
+        """Return the shares' parts of the gradient of the mean, added up."""
         gradient = self.of_share.gradient
 
         def mine(share: Share) -> Weights:
-            part = gradient(w, share, self.rows, transposed=self.transposed)
+            part = gradient(w, share, self.rows, transposed=transposed)
             return np.asarray(part, dtype=np.float64)
 
-        total: Weights = reduce(np.add, in_threads(mine, self.shares))
+        total: Weights = reduce(np.add, in_threads(mine, shares))
         return total

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial, reduce
+import time
+from collections.abc import Callable
+from functools import cache, partial, reduce
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from backends import tuning
 from backends.errors import Weights
 from backends.numpy.plain import Plain
 from backends.numpy.slopes import Slopes, in_place
 from backends.numpy.threads import most_threads, numpys_blas
 from backends.problem import Array, Problem
 from backends.threads import in_threads
+
+TRIED_BLOCKS = tuple(1 << k for k in range(15, 23))
+"""Block sizes in bytes, of X, that a trial compares: 32 kB to 4 MB."""
+
+TRIED_COLUMNS = 64
+"""Largest number of features for which a trial compares blocks of columns with rows."""
 
 
 class Blocks:
@@ -96,13 +105,62 @@ class Blocked(Plain):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        small = problem.bytes_per_step < self.SERIAL_BYTES
-        threads = 1 if small else most_threads()
-        rows = max(64, self.BLOCK_BYTES // (problem.features * self.x.itemsize))
+        tunable = problem.bytes_per_step >= tuning.LEAST_BYTES
+        ranges = self._ranges(problem)
+        self.choice = {name: values[0] for name, values in ranges.items()}
+        if tunable:
+            kind = tuning.kind_of(
+                "numpy:blocked", np.__version__, problem, most_threads(), __file__
+            )
+            with numpys_blas().limit(limits=1):
+                self.choice = tuning.choose(
+                    kind, ranges, self._trial(problem), may_try=not problem.single_pass
+                )
+        self.blocks = self._blocks(len(self.y), self.choice)
+
+    def _ranges(self, problem: Problem) -> tuning.Ranges:
+        """Return the layouts, block sizes and numbers of threads, the usual ones first."""
+        d, threads = problem.features, most_threads()
+        usual = self.BLOCK_BYTES
         if not self.squared:
-            rows = min(rows, self.SLOPE_BYTES // self.x.itemsize)
-        by_column = 2 <= problem.features <= self.MOST_COLUMNS
-        self.blocks = Blocks(self.x, self.y, in_place(problem.loss), rows, threads, by_column)
+            usual = min(usual, self.SLOPE_BYTES * d)
+        sizes = [usual, *(size for size in TRIED_BLOCKS if size != usual)]
+        columns = 2 <= d <= self.MOST_COLUMNS
+        serial = problem.bytes_per_step < self.SERIAL_BYTES
+        counts = [1, threads] if serial else [threads, 1]
+        small = problem.bytes_per_step <= tuning.TRIAL_BYTES
+        return {
+            "by_column": [int(columns), int(not columns)] if 2 <= d <= TRIED_COLUMNS else [0],
+            "block_bytes": sizes,
+            "threads": counts if small and threads > 1 else counts[:1],
+        }
+
+    def _blocks(self, count: int, choice: tuning.Choice) -> Blocks:
+        """Return the first `count` rows in blocks."""
+        x, y = self.x[:count], self.y[:count]
+        row_bytes = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
+        rows = max(64, choice["block_bytes"] // row_bytes)
+        by_column = bool(choice["by_column"])
+        return Blocks(x, y, in_place(self.row_loss), rows, choice["threads"], by_column)
+
+    def _trial(self, problem: Problem) -> Callable[[tuning.Choice], float]:
+        """Return the function that times a step over some rows with a choice."""
+        count = max(1, problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step)
+        w = np.full(problem.features, 1e-3)
+
+        @cache
+        def placed(*choice: tuple[str, int]) -> Blocks:
+            blocks = self._blocks(count, dict(choice))
+            blocks.gradient(w)
+            return blocks
+
+        def seconds(choice: tuning.Choice) -> float:
+            blocks = placed(*sorted(choice.items()))
+            began = time.perf_counter()
+            blocks.gradient(w)
+            return time.perf_counter() - began
+
+        return seconds
 
     def _gradient_of_loss(self, w: Weights) -> Weights:
         return self.scale / len(self.y) * self.blocks.gradient(w)

@@ -2,36 +2,102 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial, reduce
+from functools import cache, partial, reduce
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from backends import tuning
 from backends.errors import Weights
 from backends.losses import SQUARED_ERROR
 from backends.onepass import MOST_FEATURES, reason_against
 from backends.problem import Problem
 from backends.threads import in_threads, torch_alone
 from backends.torch.autograd import Autograd, Chunks, to_host
-from backends.torch.namespace import slopes_of
+from backends.torch.namespace import Pointwise, slopes_of
 from backends.torch.threads import in_shares, single_threaded
+
+TRIED_CHUNKS = tuple(1 << k for k in range(16, 24))
+"""Chunk sizes in bytes, of X, that a trial compares: 64 kB to 8 MB."""
+
+TRIED_COLUMNS = 64
+"""Largest number of features for which a trial compares chunks of columns with rows."""
+
+
+class Sums:
+    """Chunks of rows in shares, and the sums ``xᵀ·slope`` over all of them.
+
+    Parameters
+    ----------
+    shares : list of Chunks
+        The chunks of each thread; a single share is left to PyTorch's threads.
+    slopes : callable, optional
+        Returns the slopes of predictions; None for squared error.
+    copied : bool
+        Whether rows are copied to the cache before they are multiplied.
+    """
+
+    def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
+        self.shares, self.slopes = shares, slopes
+        self.buffers = [torch.empty_like(chunks[0][1]) for chunks in shares]
+        self.copies = [torch.empty_like(chunks[0][0]) for chunks in shares if copied]
+
+    def threads(self) -> AbstractContextManager[None]:
+        """Limit PyTorch to one thread if our own threads divide the work."""
+        return torch_alone() if len(self.shares) > 1 else nullcontext()
+
+    def of(self, w: Tensor) -> Tensor:
+        """Return ``xᵀ·slope`` over all shares, float64; w is float64, too."""
+        cast = w.to(self.buffers[0].dtype)
+        if len(self.shares) == 1:
+            return self._share(cast, 0)
+        sums_of = torch.inference_mode()(partial(self._share, cast))  # set per thread
+        return reduce(torch.add, in_threads(sums_of, range(len(self.shares)), single_threaded))
+
+    def _share(self, w: Tensor, share: int) -> Tensor:
+        total = torch.zeros(len(w), dtype=torch.float64, device=w.device)
+        for x, y in self.shares[share]:
+            p = self.buffers[share][: len(y)]
+            if self.copies:
+                x = self.copies[share][: len(y)].copy_(x)
+            line = x.ndim == 1
+            if self.slopes is None:  # p holds y − x·w
+                _ = (
+                    torch.addcmul(y, x, w, value=-1, out=p)
+                    if line
+                    else torch.addmv(y, x, w, alpha=-1, out=p)
+                )
+                total -= torch.dot(p, x) if line else torch.mv(x.T, p)
+                continue
+            _ = torch.mul(x, w, out=p) if line else torch.mv(x, w, out=p)
+            slope = self.slopes(p, y)
+            total += torch.dot(slope, x) if line else torch.mv(x.T, slope)
+        return total
 
 
 class Analytic(Autograd):
-    """The gradient of squared error derived by hand, over chunks that stay in cache.
+    """The gradient derived by hand, over chunks that stay in cache.
 
-    For one feature on the CPU, the work is element-wise, and PyTorch divides it among its
-    threads. For several features, the work is products along a short axis, which PyTorch does
-    not divide; instead, each of our threads sums a share of the chunks. Few features are stored
-    by column, because products along short rows are slow. Long rows are copied from memory to
-    the cache before they are multiplied: MKL's product reads several rows side by side, a
-    pattern that the hardware does not prefetch.
+    For one feature and squared error on the CPU, the work is two calls on long chunks, and
+    PyTorch divides each call among its threads. Other work consists of several calls, or of
+    products along a short axis, which PyTorch does not divide; there each of our threads sums a
+    share of the chunks. Few features are stored by column, because products along short rows
+    are slow. Long rows are copied from memory to the cache before they are multiplied: MKL's
+    product reads several rows side by side, a pattern that the hardware does not prefetch.
+
+    The numbers below are the usual choices; see `backends.tuning`.
     """
 
     LINE_ROWS = 1 << 18
     """Rows of a chunk of one feature: 1 MB of float32, which stays in a second-level cache."""
+
+    SLOPE_ROWS = 1 << 15
+    """Rows of a chunk of one feature for a loss other than squared error: PyTorch reads the
+    predictions several times."""
 
     CHUNK_BYTES = 1 << 21
     """Size in bytes of a chunk of several features: a chunk stays in a second-level cache."""
@@ -44,93 +110,84 @@ class Analytic(Autograd):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        self.shares, copied = [self.chunks], False
-        if self.device.type == "cpu" and self.x.ndim == 1:
-            self.shares = self._line()
-        elif self.device.type == "cpu":
-            a_row = problem.features * self.x.itemsize
-            copied = a_row >= self.LONG_BYTES and problem.bytes_per_step >= self.FAR_BYTES
-            chunks = self.split(max(64, self.CHUNK_BYTES // a_row))
-            if problem.features <= self.MOST_COLUMNS:
-                chunks = [(x.T.contiguous().T, y) for x, y in chunks]
-            self.shares = in_shares(chunks)
-        self.buffers = [torch.empty_like(chunks[0][1]) for chunks in self.shares]
-        self.copies = [torch.empty_like(chunks[0][0]) for chunks in self.shares if copied]
+        squared = problem.loss == SQUARED_ERROR
+        self.slopes = None if squared else slopes_of(problem.loss)
+        self.choice: tuning.Choice = {}
+        if self.device.type != "cpu":
+            self.sums = Sums([self.chunks], self.slopes, copied=False)
+            return
+        ranges = self._ranges(problem)
+        self.choice = {name: values[0] for name, values in ranges.items()}
+        if problem.bytes_per_step >= tuning.LEAST_BYTES:
+            threads = torch.get_num_threads()
+            kind = tuning.kind_of(
+                "torch:analytic", torch.__version__, problem, threads, __file__
+            )
+            once = not problem.single_pass
+            self.choice = tuning.choose(kind, ranges, self._trial(problem), may_try=once)
+        self.sums = self._sums(len(self.y), self.choice)
 
-    def _line(self) -> list[Chunks]:
-        """Return the shares of one feature: a single one, whose work PyTorch divides."""
-        return [self.split(self.LINE_ROWS)]
+    def _ranges(self, problem: Problem) -> tuning.Ranges:
+        """Return the layouts and chunk sizes on the CPU, the usual ones first."""
+        d, itemsize = problem.features, self.x.itemsize
+        usual, ours = self.CHUNK_BYTES, 1
+        if d == 1:
+            ours = int(self.slopes is not None)
+            usual = itemsize * (self.SLOPE_ROWS if ours else self.LINE_ROWS)
+        columns, a_row = 2 <= d <= self.MOST_COLUMNS, d * itemsize
+        copied = a_row >= self.LONG_BYTES and problem.bytes_per_step >= self.FAR_BYTES
+        return {
+            "own_threads": [ours, 1 - ours] if d == 1 else [1],
+            "by_column": [int(columns), int(not columns)] if 2 <= d <= TRIED_COLUMNS else [0],
+            "copied": [int(copied), int(not copied)] if a_row >= self.LONG_BYTES else [0],
+            "chunk_bytes": [usual, *(size for size in TRIED_CHUNKS if size != usual)],
+        }
+
+    def _sums(self, count: int, choice: tuning.Choice) -> Sums:
+        """Return the first `count` rows in chunks, for the CPU."""
+        x, y = self.x[:count], self.y[:count]
+        a_row = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
+        rows = max(64, choice["chunk_bytes"] // a_row)
+        chunks = list(zip(x.split(rows), y.split(rows), strict=True))
+        if choice["by_column"]:
+            chunks = [(x.T.contiguous().T, y) for x, y in chunks]
+        shares = in_shares(chunks) if choice["own_threads"] else [chunks]
+        return Sums(shares, self.slopes, bool(choice["copied"]))
+
+    def _trial(self, problem: Problem) -> Callable[[tuning.Choice], float]:
+        """Return the function that times a step over some rows with a choice."""
+        count = min(
+            problem.rows, 1 + problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step
+        )
+        w = torch.full((problem.features,), 1e-3, dtype=torch.float64)
+
+        @cache
+        def placed(*choice: tuple[str, int]) -> Sums:
+            sums = self._sums(count, dict(choice))
+            with torch.inference_mode(), sums.threads():
+                sums.of(w)
+            return sums
+
+        def seconds(choice: tuning.Choice) -> float:
+            sums = placed(*sorted(choice.items()))
+            with torch.inference_mode(), sums.threads():
+                began = time.perf_counter()
+                sums.of(w)
+                return time.perf_counter() - began
+
+        return seconds
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
         scale = self.row_loss.scale * self.learning_rate / len(self.y)
-        with torch.inference_mode(), self._threads():
+        with torch.inference_mode(), self.sums.threads():
             for _ in range(steps):
-                weights.sub_(self._sums(weights), alpha=scale)
+                weights.sub_(self.sums.of(weights), alpha=scale)
         return to_host(weights)
 
     def gradient(self, w: ArrayLike) -> Weights:
-        with torch.inference_mode(), self._threads():
-            return to_host(self._sums(self._start(w)))
-
-    def _threads(self) -> AbstractContextManager[None]:
-        """Limit PyTorch to one thread if our own threads divide the work."""
-        return torch_alone() if len(self.shares) > 1 else nullcontext()
-
-    def _sums(self, w: Tensor) -> Tensor:
-        cast = w.to(self.x.dtype)
-        if len(self.shares) == 1:
-            return self._sums_of(cast, 0)
-        sums_of = torch.inference_mode()(partial(self._sums_of, cast))  # set per thread
-        return reduce(torch.add, in_threads(sums_of, range(len(self.shares)), single_threaded))
-
-    def _sums_of(self, w: Tensor, share: int) -> Tensor:
-        """Return ``xᵀ(x·w − y)`` over a share of the chunks, float64."""
-        total = torch.zeros(len(w), dtype=torch.float64, device=self.device)
-        for x, y in self.shares[share]:
-            negative = self.buffers[share][: len(y)]  # y − x·w
-            if self.copies:
-                x = self.copies[share][: len(y)].copy_(x)
-            if x.ndim == 1:
-                torch.addcmul(y, x, w, value=-1, out=negative)
-                total -= torch.dot(negative, x)
-            else:
-                torch.addmv(y, x, w, alpha=-1, out=negative)
-                total -= torch.mv(x.T, negative)
-        return total
-
-
-class BySlope(Analytic):
-    """The gradient for any loss: the slope is computed in place while a chunk is in cache.
-
-    Each of our threads sums a share of the chunks, also for one feature: the slope of a loss
-    takes several calls of PyTorch, and each call on all threads would wait for the slowest.
-    """
-
-    SLOPE_ROWS = 1 << 15
-    """Largest number of rows in a chunk: the rows and their predictions stay in a second-level
-    cache while PyTorch reads them several times."""
-
-    def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
-        super().__init__(problem, learning_rate, device)
-        self.slopes = slopes_of(problem.loss)
-
-    def _line(self) -> list[Chunks]:
-        return in_shares(self.split(self.SLOPE_ROWS))
-
-    def _sums_of(self, w: Tensor, share: int) -> Tensor:
-        total = torch.zeros(len(w), dtype=torch.float64, device=self.device)
-        for x, y in self.shares[share]:
-            prediction = self.buffers[share][: len(y)]
-            if self.copies:
-                x = self.copies[share][: len(y)].copy_(x)
-            if x.ndim == 1:
-                slope = self.slopes(torch.mul(x, w, out=prediction), y)
-                total += torch.dot(slope, x)
-            else:
-                slope = self.slopes(torch.mv(x, w, out=prediction), y)
-                total += torch.mv(x.T, slope)
-        return total
+        with torch.inference_mode(), self.sums.threads():
+            return to_host(self.sums.of(self._start(w)))
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
@@ -140,5 +197,4 @@ def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
         from backends.torch.onepass import OnePass
 
         return OnePass(problem, learning_rate, device)
-    chunked = Analytic if problem.loss == SQUARED_ERROR else BySlope
-    return chunked(problem, learning_rate, device)
+    return Analytic(problem, learning_rate, device)

@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from backends import tuning
 from bench.host.limits import out_of_memory_kills
 from bench.host.noise import Noise
 from bench.host.process import RUNNING, Watch, call
@@ -87,6 +88,8 @@ class Children:
         files = _Files(folder)
         files.clear()
         settings = environment(self.threads) | {name: str(folder / name) for name in CACHES}
+        if task.cold:  # times a setup, which excludes trials that are made once a machine
+            settings[tuning.VARIABLE] = tuning.known_at_most()
         # Without this variable, every child would import all installed pytest plug-ins.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         if self.data:

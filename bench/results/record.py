@@ -36,6 +36,7 @@ MEASUREMENT = {
         Optional("waiting"): (float, None),
         Optional("read_bytes_per_s"): [Positive],
         Optional("read_by"): str,
+        Optional("choice"): {str: int},
     },
 }
 

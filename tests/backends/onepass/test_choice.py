@@ -47,10 +47,10 @@ def test_jax_uses_the_kernel_where_xla_reads_twice(
     [
         ("cuda:0", SQUARED_ERROR, True, "one pass"),
         ("cuda:0", LOG_LOSS, True, "one pass"),
-        ("cuda:0", SQUARED_ERROR, False, "residuals"),
-        ("cuda:0", LOG_LOSS, False, "slopes"),
-        ("cuda:0", BRANCHES, True, "slopes"),
-        ("cpu", LOG_LOSS, True, "slopes"),
+        ("cuda:0", SQUARED_ERROR, False, "chunks"),
+        ("cuda:0", LOG_LOSS, False, "chunks"),
+        ("cuda:0", BRANCHES, True, "chunks"),
+        ("cpu", LOG_LOSS, True, "chunks"),
     ],
 )
 def test_torch_uses_the_kernel_for_every_slope_that_triton_can_compute(
@@ -64,8 +64,7 @@ def test_torch_uses_the_kernel_for_every_slope_that_triton_can_compute(
     monkeypatch.setattr(onepass, "find_spec", lambda module: installed or None)
     kernel = SimpleNamespace(OnePass=lambda *_: "one pass")
     monkeypatch.setitem(sys.modules, "backends.torch.onepass", kernel)  # type: ignore[arg-type]
-    monkeypatch.setattr(analytic, "Analytic", lambda *_: "residuals")
-    monkeypatch.setattr(analytic, "BySlope", lambda *_: "slopes")
+    monkeypatch.setattr(analytic, "Analytic", lambda *_: "chunks")
     problem: Any = SimpleNamespace(features=3, loss=loss)
     assert analytic.by_hand(problem, 0.1, device) == chosen
     onepass.reason_against.cache_clear()

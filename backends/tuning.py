@@ -1,0 +1,246 @@
+"""Choices by measurement: block sizes, layouts and threads that are fastest on this machine.
+
+A technique describes its choices as a range of values for each name, the usual value first. The
+values are timed once for each machine, library version and kind of data, and kept in a file,
+like FFTW's wisdom. A kept choice is used until the library, the processor or the technique's
+code changes. Results are deterministic for a given choice, and the record of a run holds it.
+
+``DESCENTBENCH_TUNE=off`` uses the usual values. With ``DESCENTBENCH_TUNE=known`` kept choices
+are used, and nothing is timed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from statistics import median
+
+from backends.problem import Problem
+from backends.threads import processors
+
+VARIABLE = "DESCENTBENCH_TUNE"
+
+Choice = dict[str, int]
+"""A value for each name, such as ``{"block_bytes": 262144, "threads": 2}``."""
+
+Ranges = Mapping[str, Sequence[int]]
+"""The values of each name that are tried, the usual value first."""
+
+LEAST_BYTES = 1 << 20
+"""Data size in bytes below which the usual values are used: a step takes microseconds, most of
+them in calls."""
+
+TRIAL_BYTES = 1 << 24
+"""Largest size in bytes of the data of a trial: 16 MB fill any core's private caches."""
+
+SECONDS = 0.25
+"""Time in seconds of all trials of a kind of data, without compiling and copying."""
+
+ROUNDS = 5
+"""Largest number of trials of a value."""
+
+FEWEST = 3
+"""Smallest number of trials of two values that are compared."""
+
+LEVEL, HOPELESS = 0.95, 1.3
+"""Fractions of a time. A value replaces the usual one if its fastest trial and its median take
+less than 95 % of the usual value's. A value that takes 1.3 times the fastest time is not tried
+again."""
+
+LOCK_SECONDS = 2.0
+"""Longest wait in seconds for another process that times a kind of data at the moment."""
+
+_known: dict[str, Choice] = {}
+_here = threading.RLock()
+
+
+def setting() -> str:
+    """Return ``on``, ``known`` or ``off``, from the environment."""
+    return os.environ.get(VARIABLE, "on")
+
+
+def known_at_most() -> str:
+    """Return the setting for a process that must not time anything."""
+    return "off" if setting() == "off" else "known"
+
+
+def kind_of(technique: str, version: str, problem: Problem, threads: int, source: str) -> str:
+    """Return the key of a kind of data for a technique.
+
+    Sizes within a factor of eight are of one kind. `source` is the technique's file: an edit
+    makes kept choices invalid.
+    """
+    size = 8 ** ((problem.bytes_per_step.bit_length() - 1) // 3)
+    return ", ".join(
+        (
+            f"{technique} {version}",
+            f"{_code(source)}",
+            f"{problem.features} features of {problem.dtype}",
+            problem.loss.name,
+            f"{size} bytes",
+            f"{threads} threads",
+        )
+    )
+
+
+def choose(
+    kind: str,
+    ranges: Ranges,
+    seconds: Callable[[Choice], float],
+    *,
+    may_try: bool = True,
+) -> Choice:
+    """Return the fastest values for a kind of data; they are timed if no choice is kept.
+
+    Parameters
+    ----------
+    kind : str
+        See `kind_of`.
+    ranges : mapping
+        See `Ranges`. The names are tried one after the other, with the best values so far.
+    seconds : callable
+        Returns the time of a step with a choice. It may compile at its first call.
+    may_try : bool
+        Whether values may be timed now.
+    """
+    usual = {name: values[0] for name, values in ranges.items()}
+    if setting() == "off" or all(len(values) == 1 for values in ranges.values()):
+        return usual
+    with _here:
+        kind = f"{_machine()}: {kind}"
+        if found := _fitting(_known.get(kind), ranges):
+            return found
+        if not may_try or setting() == "known":
+            return _fitting(_kept().get(kind), ranges) or usual
+        with _locked():
+            found = _fitting(_kept().get(kind), ranges)
+            if not found:
+                found, settled = _fastest(ranges, seconds)
+                if settled:
+                    _keep(kind, found)
+        _known[kind] = found
+        return dict(found)
+
+
+def _fitting(found: object, ranges: Ranges) -> Choice | None:
+    """Return a copy of a kept choice if it has a value in each range."""
+    if not isinstance(found, dict) or found.keys() != ranges.keys():
+        return None
+    if not all(found[name] in values for name, values in ranges.items()):
+        return None
+    return {name: int(value) for name, value in found.items()}
+
+
+def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice, bool]:
+    """Try the values of one name after the other, until the time is used up.
+
+    Returns
+    -------
+    choice : dict
+    settled : bool
+        Whether every comparison had `FEWEST` rounds. On a busy machine, trials take so long
+        that the time is used up before; the usual value then stays.
+    """
+    best, left, settled = {name: values[0] for name, values in ranges.items()}, SECONDS, True
+    for name, values in ranges.items():
+        times: dict[int, list[float]] = {value: [] for value in values}
+        tried = list(values) if len(values) > 1 else []
+        for _ in range(ROUNDS):
+            for value in tried:
+                if left > 0:
+                    times[value].append(seconds(best | {name: value}))
+                    left -= times[value][-1]
+            least = min((min(taken) for taken in times.values() if taken), default=0.0)
+            tried = [v for v in tried if times[v] and min(times[v]) <= HOPELESS * least]
+            tried += [] if values[0] in tried or not tried else [values[0]]
+        usual = times[values[0]]
+        enough = {v: taken for v, taken in times.items() if len(taken) >= FEWEST}
+        settled = settled and (len(values) == 1 or values[0] in enough)
+        fastest = min(enough, key=lambda v: min(enough[v]), default=values[0])
+        if fastest != values[0] and len(usual) >= FEWEST:
+            faster = (of(enough[fastest]) < LEVEL * of(usual) for of in (min, median))
+            best[name] = fastest if all(faster) else values[0]
+    return best, settled
+
+
+# The file
+
+
+@cache
+def _code(source: str) -> str:
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest()[:8]
+
+
+@cache
+def _machine() -> str:
+    """Return the name of the processor, and how many of its cores this process may use."""
+    name = platform.machine()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next(line for line in lines if line.startswith("model name")).partition(": ")[2]
+    return f"{name}, {processors()} processors"
+
+
+def _path() -> Path:
+    """Return the path of the file with all kept choices."""
+    folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(folder) if folder else Path.home() / ".cache") / "descentbench" / "tuning.json"
+
+
+def _kept() -> dict[str, Choice]:
+    """Return the kept choices; a file that is missing or damaged holds none."""
+    try:
+        found = json.loads(_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, RuntimeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _keep(kind: str, choice: Choice) -> None:
+    """Add a choice to the file; without a writable folder, it is known to this process only."""
+    with suppress(OSError, RuntimeError):
+        path = _path()
+        text = json.dumps(_kept() | {kind: choice}, indent=1, sort_keys=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(text)
+        Path(file.name).replace(path)
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Hold the lock of the file, so that two processes do not time one kind at once.
+
+    Without file locks, or if the wait takes too long, the block runs without the lock: the file
+    is always replaced as a whole.
+    """
+    try:
+        import fcntl
+
+        path = _path().with_suffix(".lock")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except (ImportError, OSError, RuntimeError):  # a RuntimeError: there is no home
+        yield
+        return
+    try:
+        until = time.monotonic() + LOCK_SECONDS
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
