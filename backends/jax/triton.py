@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, cast
 
 from backends.losses import Loss
@@ -39,6 +39,9 @@ def triton_call() -> Callable[..., Any]:
         os.environ.pop("TRITON_CACHE_DIR", None)
         if folder is not None:
             os.environ["TRITON_CACHE_DIR"] = folder
-    if "out_type" in inspect.signature(call).parameters:
+    parameters = inspect.signature(call).parameters
+    if "backend_options" in parameters:  # Triton's default of this option changes in 3.10
+        call = partial(call, backend_options={"enable_fp_fusion": True})
+    if "out_type" in parameters:
         return cast(Callable[..., Any], call)
     return lambda *args, out_type, **options: call(*args, out_shape=out_type, **options)

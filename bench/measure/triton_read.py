@@ -32,6 +32,10 @@ def reading(values: torch.Tensor) -> Callable[[], object]:
 
     def read() -> None:
         with torch.cuda.device(values.device):
-            _sum[(len(sums),)](values, sums, len(values) // BLOCK, BLOCK, num_warps=WARPS)
+            blocks = len(values) // BLOCK
+            # Triton's default of the last option changes with its version, with a warning.
+            _sum[(len(sums),)](
+                values, sums, blocks, BLOCK, num_warps=WARPS, enable_fp_fusion=True
+            )
 
     return read

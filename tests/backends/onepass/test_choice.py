@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -120,24 +121,31 @@ def test_jax_triton_that_does_not_start_is_a_reason(monkeypatch: pytest.MonkeyPa
     triton.reason_against_one_pass.cache_clear()
 
 
+def older(*arguments: Any, out_shape: Any) -> Any:
+    """Stand in for ``triton_call`` of version 0.3."""
+    return out_shape
+
+
+def newer(*arguments: Any, out_type: Any, backend_options: Any = None) -> Any:
+    """Stand in for ``triton_call`` of version 0.4, where Triton would choose the option."""
+    assert backend_options == {"enable_fp_fusion": True}
+    return out_type
+
+
 @pytest.mark.parametrize("folder", [None, "kept"])
-@pytest.mark.parametrize("names_its_output", ["out_type", "out_shape"])
+@pytest.mark.parametrize("version", [older, newer])
 def test_jax_triton_keeps_the_cache_folder_of_triton(
-    folder: str | None, names_its_output: str, monkeypatch: pytest.MonkeyPatch
+    folder: str | None, version: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Version 0.3 sets the variable to an empty folder, version 0.4 removes it."""
     pytest.importorskip("jax")
-    import os
-
     from backends.jax import triton
 
     class JaxTriton:
         @property
         def triton_call(self) -> Any:
             os.environ["TRITON_CACHE_DIR"] = ""
-            names: dict[str, Any] = {}
-            exec(f"def call(*a, {names_its_output}): return {names_its_output}", names)  # noqa: S102
-            return names["call"]
+            return version
 
     if folder:
         monkeypatch.setenv("TRITON_CACHE_DIR", folder)
