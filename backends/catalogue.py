@@ -18,7 +18,7 @@ from typing import cast
 from backends import probe
 from backends.errors import BackendError, DeviceError, MissingLibraryError
 from backends.interface import Backend, Descent, Place
-from backends.losses import SQUARED_ERROR, Loss
+from backends.losses import LOSSES, SQUARED_ERROR, Loss
 from backends.names import Library, Name, first_line, libraries
 from backends.problem import Problem
 
@@ -64,7 +64,18 @@ def reason_against(name: Name, loss: Loss) -> str:
             f"needs a slope, which {loss.name} does not define; "
             f"these differentiate its value: {', '.join(_differentiating())}"
         )
-    return ""
+    return _refusal(name, loss)
+
+
+def _refusal(name: Name, loss: Loss) -> str:
+    """Return the reason why a library cannot run a user's loss, or ""."""
+    if loss in LOSSES.values():
+        return ""
+    try:
+        refusal = getattr(load(libraries()[name.library]), "refusal", None)
+    except MissingLibraryError:
+        return ""
+    return cast(str, refusal(name.technique, loss)) if refusal else ""
 
 
 def _differentiating() -> list[str]:

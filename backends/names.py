@@ -28,12 +28,12 @@ class Library:
     name : str
         The library's part of a backend's name.
     module : str
-        The module to import first; it may import the library. Three functions of this module
-        are used, and each may be missing: ``devices(technique)`` returns the devices by name,
-        each with the reason why it cannot be used ("" if it can), by default the CPU alone;
+        The module to import first; it may import the library. Four functions of this module are
+        used, and each may be missing: ``devices(technique)`` returns the devices by name, each
+        with the reason why it cannot be used ("" if it can), by default the CPU alone;
         ``peak_device_bytes(device)`` returns the largest device memory held so far, or None;
         ``note(technique, device, loss)`` returns why a technique is slower than it could be
-        ("" if it is not).
+        ("" if it is not); ``refusal(technique, loss)`` returns why a user's loss cannot run.
     techniques : mapping of str to str
         Technique → its class, ``"module:Class"``, or ``"Class"`` for a class in `module`. The
         plain technique has the empty name. The class is called as `interface.Place` says.
@@ -149,6 +149,7 @@ BUILT_IN = (
             "parallel": "backends.numba.parallel:Parallel",
             "gram": "backends.numba.gram:Gram",
         },
+        by_slope=("", "parallel"),
         install="pip install numba",
         variables=("NUMBA_*",),
     ),
@@ -191,7 +192,7 @@ BUILT_IN = (
             "torch": "backends.dask.ranks:TorchRanks",
             "jax": "backends.dask.ranks:JaxRanks",
         },
-        by_slope=("", "numpy", "torch"),
+        by_slope=("", "numpy", "numba", "torch"),
         by_value=("jax",),
         needs="distributed",
         variables=("DASK_*",),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from backends import catalogue
 from backends.dask.cluster import SCHEDULER
 from backends.errors import MissingLibraryError
-from backends.names import libraries
+from backends.losses import Loss
+from backends.names import Name, libraries
 
 
 def devices(technique: str) -> Mapping[str, str]:
@@ -25,3 +26,9 @@ def devices(technique: str) -> Mapping[str, str]:
     except MissingLibraryError as error:
         return {"cpu": str(error)}
     return {"cpu": ""} | ({"cuda:0": ""} if gpus or SCHEDULER in os.environ else {})
+
+
+def refusal(technique: str, loss: Loss) -> str:
+    """Return the reason why Numba's kernel cannot run a user's loss, or ""."""
+    kernel = Name("numba", "parallel")
+    return catalogue.reason_against(kernel, loss) if technique == "numba" else ""

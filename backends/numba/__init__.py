@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import numba as numba
 
+from backends.losses import LOSSES, Loss
+
 
 def devices(technique: str) -> Mapping[str, str]:
     """Return the one device, Numba's CPU target."""
@@ -15,3 +17,24 @@ def devices(technique: str) -> Mapping[str, str]:
 def peak_device_bytes(device: str) -> int | None:
     """Return None, because the CPU has no device memory of its own."""
     return None
+
+
+def refusal(technique: str, loss: Loss) -> str:
+    """Return the reason in one line why Numba cannot compile a user's loss, or ""."""
+    from backends.numba.pointwise import failure
+
+    for part in ("slope", "value"):
+        if reason := failure(getattr(loss, part)):
+            return f"Numba cannot compile the {part} of {loss.name}: {reason}"
+    return ""
+
+
+def note(technique: str, device: str, loss: Loss) -> str:
+    """Return the reason in one line why a user's slope runs row by row, or ""."""
+    from backends.numba.pointwise import failure, slope_of
+    from backends.numba.vectors import EXAMPLE
+
+    if technique != "parallel" or loss in LOSSES.values():
+        return ""
+    reason = failure(slope_of(loss), EXAMPLE)
+    return f"computes the slope row by row, not on vectors: {reason}" if reason else ""

@@ -1,14 +1,12 @@
-"""Arithmetic of vectors: sums of products, sums of lanes, and operators for slopes."""
+"""Arithmetic of vectors: sums of products, and sums of lanes."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 
 from __future__ import annotations
 
-import operator
-
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from backends.numba.emit import (
     PLACE,
@@ -19,15 +17,8 @@ from backends.numba.emit import (
     fma,
     item_of,
     shuffle,
-    spread_value,
     suffix,
 )
-
-CONTRACT = ("contract", "nsz")
-"""Optimisations allowed in a slope: a product and a sum may become one instruction."""
-
-
-# Sums
 
 
 @intrinsic
@@ -135,48 +126,3 @@ def add_to_array(_, array, values):
         return context.get_dummy_value()
 
     return types.void(array, values), generate
-
-
-# Operators for vectors, so that a slope written for NumPy arrays also runs on vectors
-
-
-def _common(a, b):
-    """Return the common vector type of two operands, or None; one operand may be a number."""
-    vectors = {kind for kind in (a, b) if isinstance(kind, Vector)}
-    others = [kind for kind in (a, b) if not isinstance(kind, (Vector, types.Number))]
-    return vectors.pop() if len(vectors) == 1 and not others else None
-
-
-def _lanes(context, builder, value, kind, vector):
-    """Return a vector.
-
-    A scalar is converted to the vector's dtype and repeated in every lane.
-    """
-    if isinstance(kind, Vector):
-        return value
-    number = context.cast(builder, value, kind, vector.dtype)
-    return spread_value(builder, number, context.get_value_type(vector))
-
-
-def _binary(function, emit, mask=False):
-    """Define a function of two operands for vectors; with `mask` the result is a mask."""
-
-    @intrinsic
-    def operation(_, a, b):
-        vector = _common(a, b)
-
-        def generate(context, builder, signature, arguments):
-            values = zip(arguments, (a, b), strict=True)
-            return emit(builder, *(_lanes(context, builder, v, k, vector) for v, k in values))
-
-        return (Vector(types.boolean, vector.lanes) if mask else vector)(a, b), generate
-
-    @overload(function, inline="always")
-    def typed(a, b):
-        return None if _common(a, b) is None else lambda a, b: operation(a, b)
-
-
-_binary(operator.add, lambda builder, a, b: builder.fadd(a, b, flags=CONTRACT))
-_binary(operator.sub, lambda builder, a, b: builder.fsub(a, b, flags=CONTRACT))
-_binary(operator.mul, lambda builder, a, b: builder.fmul(a, b, flags=CONTRACT))
-_binary(operator.truediv, lambda builder, a, b: builder.fdiv(a, b, flags=CONTRACT))

@@ -18,18 +18,22 @@ INDEX, PLACE, BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
 
 
 class Vector(types.Type):
-    """The type of `lanes` numbers of one dtype: float32, float64, or boolean for a mask."""
+    """The type of `lanes` numbers of one dtype, float32 or float64, or of a mask for these."""
 
-    def __init__(self, dtype: types.Type, lanes: int) -> None:
-        self.dtype, self.lanes = dtype, lanes
-        super().__init__(name=f"Vector({dtype}, {lanes})")
+    def __init__(self, dtype: types.Type, lanes: int, mask: bool = False) -> None:
+        self.dtype, self.lanes, self.mask = dtype, lanes, mask
+        super().__init__(name=f"{'Mask' if mask else 'Vector'}({dtype}, {lanes})")
+
+    def as_mask(self, mask: bool = True) -> Vector:
+        """Return the type of a mask for these numbers, or of the numbers of a mask."""
+        return Vector(self.dtype, self.lanes, mask)
 
 
 @register_model(Vector)
 class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Any) -> None:
-        mask = isinstance(vector.dtype, types.Boolean)
-        element = ir.IntType(1) if mask else manager.lookup(vector.dtype).get_value_type()
+        number = manager.lookup(vector.dtype).get_value_type()
+        element = ir.IntType(1) if vector.mask else number
         super().__init__(manager, vector, ir.VectorType(element, vector.lanes))
 
 
@@ -82,6 +86,11 @@ def shuffle(builder, a, lanes, b=None):
     """Return a vector of the numbered lanes, counted through `a` and then through `b`."""
     mask = ir.Constant(ir.VectorType(INDEX, len(lanes)), list(lanes))
     return builder.shuffle_vector(a, b or ir.Constant(a.type, ir.Undefined), mask)
+
+
+def constant(kind, value):
+    """Return the vector with the number in every lane, as a constant."""
+    return ir.Constant(kind, [value] * kind.count)
 
 
 def spread_value(builder, value, kind):

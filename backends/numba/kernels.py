@@ -19,7 +19,7 @@ from backends.numba.arithmetic import (
     sum_products,
 )
 from backends.numba.emit import LINE_BYTES
-from backends.numba.slopes import slope_of
+from backends.numba.pointwise import evaluate
 from backends.numba.vectors import (
     first_lane,
     keep_first,
@@ -61,7 +61,7 @@ def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
     else:
         xs = load(flat, spaced(i, columns, len(ws), 1), ws[0], keep)
     p = sum_products(xs, ws, spread(0, ws[0]))
-    r = slope_of(slope, p, load(y, i, ws[0], keep))
+    r = evaluate(slope, p, load(y, i, ws[0], keep))
     return multiply_add(xs, keep_first(r, keep), sums)
 
 
@@ -115,7 +115,7 @@ def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
         zs = load(flat, spaced(z, lanes, count, 1), none, None)
         prefetch(flat, (x + ahead, z + ahead), ws, False)
         p = sum_lanes((sum_products(xs, ws, none), sum_products(zs, ws, none)))
-        r, u = spread_lanes(slope_of(slope, p, load_places(y, rows)), none)
+        r, u = spread_lanes(evaluate(slope, p, load_places(y, rows)), none)
         g = multiply_add(zs, u, multiply_add(xs, r, g))
     for k in range(count):
         store(sums, k * lanes, g[k])
@@ -140,7 +140,7 @@ def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
             if loop.asks:
                 prefetch(flat, plus(asked, loop.asked * j), repeat(none, loop.asked), loop.far)
             s = multiply_add(load(flat, plus(places, j), none, None), load(w, j, none, None), s)
-        r = spread_lanes(slope_of(slope, sum_lanes(s), load_places(y, rows)), none)
+        r = spread_lanes(evaluate(slope, sum_lanes(s), load_places(y, rows)), none)
         asked = plus(asked, loop.asked * d)
         for j in range(0, len(w), lanes):
             if loop.asks and loop.rows > 1:
@@ -173,7 +173,7 @@ def add_single_rows(slope, x, y, w, none, total, first):
     n, d = x.shape
     for i in range(first, n):
         p = spread(dot(x[i], w), none)  # as a vector: a slope may widen numbers
-        r = first_lane(slope_of(slope, p, spread(y[i], none)))
+        r = first_lane(evaluate(slope, p, spread(y[i], none)))
         for j in range(d):
             total[j] += r * x[i, j]
 

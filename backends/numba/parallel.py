@@ -17,7 +17,7 @@ from backends.numba.emit import LINE_BYTES
 from backends.numba.kernels import add_gradient, feature_sums
 from backends.numba.loops import MOST_COLUMNS, MOST_FEW, Loop, fastest
 from backends.numba.plain import Plain, read_only, start
-from backends.numba.slopes import Slope
+from backends.numba.pointwise import Pointwise
 from backends.problem import Array, Problem
 
 SERIAL_BYTES = 1 << 18
@@ -153,7 +153,7 @@ def descend(
     steps: int,
     threads: int,
     loop: Loop,
-    slope: Slope,
+    slope: Pointwise,
 ) -> Weights:
     """Take steps that update `w` in place; return ``Σ slope·x`` of the last step."""
     gradient = np.zeros(len(w))

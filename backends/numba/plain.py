@@ -9,8 +9,7 @@ from numba import njit
 from numpy.typing import ArrayLike
 
 from backends.errors import Weights
-from backends.numba.cache import PACKAGE
-from backends.numba.slopes import SQUARED_ERROR, slope_of
+from backends.numba.pointwise import Pointwise, evaluate, slope_of
 from backends.problem import Array, Problem
 
 
@@ -33,22 +32,22 @@ def sums(x, y, w, slope):
         prediction = 0.0
         for j in range(d):
             prediction += x[i, j] * w[j]
-        factor = slope_of(slope, prediction, np.float64(y[i]))
+        factor = evaluate(slope, prediction, np.float64(y[i]))
         for j in range(d):
             gradient[j] += x[i, j] * factor
     return gradient
 
 
 @njit(cache=True, nogil=True)
-def mean_squared_error(x, y, w, package):
-    """Return ``mean((x·w − y)²)``, summed in float64."""
+def mean(x, y, w, value):
+    """Return ``mean(value(x·w, y))``, summed in float64."""
     n, d = x.shape
     total = 0.0
     for i in range(n):
-        residual = -np.float64(y[i])
+        prediction = 0.0
         for j in range(d):
-            residual += x[i, j] * w[j]
-        total += residual * residual
+            prediction += x[i, j] * w[j]
+        total += evaluate(value, prediction, np.float64(y[i]))
     return total / n
 
 
@@ -58,8 +57,9 @@ class Plain:
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         x = np.ascontiguousarray(problem.x).reshape(problem.rows, problem.features)
         self.x, self.y = read_only(x), read_only(np.ascontiguousarray(problem.y))
-        self.rate = 2 * learning_rate / problem.rows
-        self.slope = SQUARED_ERROR
+        loss = problem.loss
+        self.rate = loss.scale * learning_rate / problem.rows
+        self.slope, self.value = Pointwise(slope_of(loss)), Pointwise(loss.value)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         result: Weights = descent(self.x, self.y, start(w), self.rate, steps, self.slope)
@@ -70,7 +70,7 @@ class Plain:
         return result
 
     def loss(self, w: ArrayLike) -> float:
-        return float(mean_squared_error(self.x, self.y, start(w), PACKAGE))
+        return float(mean(self.x, self.y, start(w), self.value))
 
 
 def read_only(values: Array) -> Array:

@@ -35,6 +35,9 @@ from backends.numba.emit import (
     spread_value,
 )
 
+EXAMPLE = Vector(types.float32, 16)
+"""A type of vector that the loops use; functions that run on it run on others."""
+
 
 @intrinsic
 def load(_, array, index, like, keep):
@@ -190,7 +193,12 @@ def lanes_of(_, like):
 
 @intrinsic
 def spread(_, value, like):
-    """Return a vector of the type of `like` with the value, converted, in every lane."""
+    """Return a vector of the type of `like` with the value, converted, in every lane.
+
+    A vector is returned as it is.
+    """
+    if isinstance(value, Vector):
+        return value(value, like), lambda _c, _b, _s, arguments: arguments[0]
 
     def generate(context, builder, signature, arguments):
         number = context.cast(builder, arguments[0], value, like.dtype)

@@ -27,7 +27,7 @@ Example:
 @loss_option
 @format_options
 def backends(loss: str, output_format: Format) -> None:
-    """List the backends, and why those that cannot run here cannot.
+    """List the backends, why some cannot run here, and why some are slow here.
 
     With --loss, backends that do not work for that loss cannot run.
     """
@@ -36,19 +36,23 @@ def backends(loss: str, output_format: Format) -> None:
     from bench.show.console import console
     from bench.show.formats import csv_text, markdown_text
 
-    entries = catalogue.entries(loss=find(loss))
+    minimised = find(loss)
+    entries = {
+        entry: catalogue.note(entry.name, minimised) if entry.available else ""
+        for entry in catalogue.entries(loss=minimised)
+    }
     if output_format == "json":
-        print_json([_fields(entry) for entry in entries])
+        print_json([_fields(*entry) for entry in entries.items()])
     elif output_format == "csv":
-        click.echo(csv_text([_fields(entry) for entry in entries]), nl=False)
+        click.echo(csv_text([_fields(*entry) for entry in entries.items()]), nl=False)
     elif output_format == "markdown":
-        rows = [_cells(entry) for entry in entries]
+        rows = [_cells(*entry) for entry in entries.items()]
         click.echo(markdown_text(HEADINGS, rows, words=len(HEADINGS)), nl=False)
     else:
         console().print(_table(entries))
 
 
-def _fields(entry: Entry) -> dict[str, str | bool | None]:
+def _fields(entry: Entry, note: str) -> dict[str, str | bool | None]:
     return {
         "backend": str(entry.name),
         "library": entry.name.library,
@@ -56,15 +60,16 @@ def _fields(entry: Entry) -> dict[str, str | bool | None]:
         "device": entry.name.device,
         "available": entry.available,
         "reason": entry.reason or None,
+        "note": note or None,
     }
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: Entry, note: str) -> list[str]:
     available = "yes" if entry.available else "no"
-    return [str(entry.name), entry.name.device, available, entry.reason]
+    return [str(entry.name), entry.name.device, available, entry.reason or note]
 
 
-def _table(entries: list[Entry]) -> Columns:
+def _table(entries: dict[Entry, str]) -> Columns:
     from rich.text import Text
 
     from bench.show.console import Columns
@@ -72,7 +77,7 @@ def _table(entries: list[Entry]) -> Columns:
     table = Columns(*HEADINGS, words=range(len(HEADINGS)), sentences=[len(HEADINGS) - 1])
     for _, group in groupby(entries, key=lambda entry: entry.name.library):
         for entry in group:
-            name, device, available, reason = _cells(entry)
+            name, device, available, reason = _cells(entry, entries[entry])
             style = "green" if entry.available else "red"
             table.add_row(name, device, Text(available, style), reason)
         table.add_section()

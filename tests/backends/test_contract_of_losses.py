@@ -12,7 +12,7 @@ from backends.problem import DTYPES
 from tests.support import losses as check
 from tests.support.backends import for_loss, parameters
 
-FEATURES = (1, 2, 7, 32)
+FEATURES = (1, 2, 7, 32, 500)
 
 
 for_any_slope = pytest.mark.parametrize("backend", for_loss(LOG_LOSS))
@@ -61,11 +61,11 @@ def test_every_technique_but_gram_works_for_every_loss_with_a_slope() -> None:
     without = {
         str(name)
         for library in BUILT_IN
-        if library.name in ("numpy", "torch", "jax")
+        if library.name in ("numpy", "numba", "torch", "jax")
         for name in (Name(library.name, technique) for technique in library.techniques)
         if reason_against(name, LOG_LOSS)
     }
-    assert without == {f"{name}:gram" for name in ("numpy", "torch", "jax")}
+    assert without == {f"{name}:gram" for name in ("numpy", "numba", "torch", "jax")}
     assert catalogue.select(["numpy*"], loss=LOG_LOSS) == [
         Name("numpy"),
         Name("numpy", "blocked"),

@@ -44,7 +44,7 @@ def rows() -> list[dict[str, Any]]:
 
 def test_json_has_the_agreed_fields_for_every_backend() -> None:
     found = rows()
-    agreed = ["backend", "library", "technique", "device", "available", "reason"]
+    agreed = ["backend", "library", "technique", "device", "available", "reason", "note"]
     assert all(list(row) == agreed for row in found)
     assert [row["backend"] for row in found] == [str(e.name) for e in catalogue.entries()]
     assert {row["library"] for row in found} == set(names.libraries())

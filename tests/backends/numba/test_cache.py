@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("numba")
 
-from backends.numba.slopes import fingerprint
+from backends.numba.pointwise import fingerprint
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,9 +53,9 @@ def run(code: str, folder: Path, **environment: str) -> list[str]:
 @pytest.mark.parametrize(
     ("file", "before", "after"),
     [
-        ("emit.py", '"llvm.fmuladd.', '"llvm.fma.'),
-        ("kernels.py", "r = slope_of(slope, p,", "r = slope_of(slope, p + p,"),
-        ("slopes.py", "return p - y", "return p - y - y"),
+        ("numba/emit.py", '"llvm.fmuladd.', '"llvm.fma.'),
+        ("numba/kernels.py", "r = evaluate(slope, p,", "r = evaluate(slope, p + p,"),
+        ("losses.py", "return p - y\n", "return p - y - y\n"),
     ],
 )
 def test_an_edit_in_any_file_compiles_anew(
@@ -64,13 +65,49 @@ def test_an_edit_in_any_file_compiles_anew(
     folder = copied(tmp_path)
     first = run(GRADIENT, folder)
     assert run(GRADIENT, folder) == [first[0], "1"]  # from the cache
-    edited = folder / "backends" / "numba" / file
+    edited = folder / "backends" / file
     text = edited.read_text()
     assert before in text
     edited.write_text(text.replace(before, after))
     changed, hits = run(GRADIENT, folder)
     assert hits == "0"
-    assert (changed == first[0]) == (file == "emit.py")  # one product and sum as before
+    assert (changed == first[0]) == (file == "numba/emit.py")  # one product and sum as before
+
+
+OWN = """
+from backends.losses import find
+loss = find("mine.py:mine")
+x = np.arange(20, dtype=np.float32)
+backend = open_backend("numba:parallel").place(Problem(x, x, loss=loss), 0.1)
+print(*backend.gradient([2.0]))
+from backends.numba.parallel import serial_descent
+print(sum(serial_descent.stats.cache_hits.values()))
+"""
+
+MINE = """
+import sys
+sys.path.insert(0, ".")
+import helper
+class mine:
+    value = staticmethod(lambda xp, p, y: helper.factor(0.5 * (p - y) ** 2))
+    slope = staticmethod(lambda xp, p, y: helper.factor((p - y)))
+"""
+
+
+def test_an_edited_users_loss_compiles_anew(tmp_path: Path) -> None:
+    """The second edit is in a module that the file imports: red without the module's text."""
+    folder = copied(tmp_path)
+    helper = "import numba\n@numba.njit\ndef factor(p): return p * "
+    (folder / "helper.py").write_text(f"{helper}1.0")
+    (folder / "mine.py").write_text(MINE)
+    code = GRADIENT.partition("x = ")[0] + OWN
+    squares = float((np.arange(20.0) ** 2).sum())
+    assert run(code, folder) == [str(squares), "0"]
+    assert run(code, folder) == [str(squares), "1"]
+    (folder / "mine.py").write_text(MINE.replace("factor(", "factor(3 * "))
+    assert run(code, folder) == [str(3 * squares), "0"]
+    (folder / "helper.py").write_text(f"{helper}10.0")
+    assert run(code, folder) == [str(30 * squares), "0"]
 
 
 UNKNOWN = """

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backends import losses
 from backends.problem import DTYPES, Array, Problem
 
 pytest.importorskip("numba")
@@ -19,7 +20,9 @@ from numba import get_num_threads
 from backends.numba import loops
 from backends.numba.loops import COLUMNS, FEW, LINE, LINE_ASKING, SHORT, Loop
 from backends.numba.parallel import Parallel, descend, in_columns
-from backends.numba.slopes import SQUARED_ERROR, Slope
+from backends.numba.pointwise import Pointwise, slope_of
+
+SQUARED_ERROR = Pointwise(slope_of(losses.SQUARED_ERROR))
 
 LONG = loops.STREAMS, loops.PAIRS, loops.ABREAST
 
@@ -170,7 +173,7 @@ def test_lanes_without_a_row_count_for_nothing_whatever_the_slope(
     y[y == 0] = 1
     laid_out = x[:, 0] if features == 1 else in_columns(x) if features == 5 else x
     loop = loops.candidates(laid_out, y, 1)[0]
-    got = descend(laid_out, y, w.copy(), 0.0, 1, 1, loop, Slope(relative))
+    got = descend(laid_out, y, w.copy(), 0.0, 1, 1, loop, Pointwise(relative))
     expected = x.T.astype(np.float64) @ ((x.astype(np.float64) @ w - y) / y)
     tolerance = 1e-5 if dtype == "float32" else 1e-13
     scale = tolerance * np.abs(x.T / y).sum(axis=1).max()

@@ -51,13 +51,6 @@ def sums(a: Array, out: Array, known: Known, count: Known) -> None:
     vectors.store(out, 0, arithmetic.sum_lanes(vectors.load(a, places, none, None)))
 
 
-@njit
-def computed(a: Array, b: Array, out: Array, known: Known) -> None:
-    none = vectors.zero_vector(a, known.size)
-    x, y = vectors.load(a, 0, none, None), vectors.load(b, 0, none, None)
-    vectors.store(out, 0, (2 - x) * y / (x + 0.5))
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("offset", [0, 1, 3])
 @pytest.mark.parametrize("size", SIZES)
@@ -99,14 +92,3 @@ def test_each_lane_is_the_sum_of_one_vector(dtype: str, count: int, size: int) -
     out = np.zeros(count + 1, dtype)
     sums(a, out, SIZES[size], Known(f"count {count}", size=count))
     np.testing.assert_array_equal(out, [*a.reshape(count, lanes).sum(axis=1), 0])
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_operators_keep_the_dtype_beside_python_numbers(dtype: str) -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.uniform(1, 2, (2, 64)).astype(dtype)
-    out = np.zeros(64, dtype)
-    computed(a, b, out, SIZES[256])
-    lanes = 256 // out.itemsize
-    expected = (2 - a) * b / (a + 0.5)
-    np.testing.assert_allclose(out[:lanes], expected[:lanes], rtol=4 * np.finfo(dtype).eps)

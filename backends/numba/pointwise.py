@@ -1,0 +1,167 @@
+"""A loss's value and slope as arguments of compiled loops."""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload, register_jitable
+
+from backends.losses import Loss
+from backends.losses import Pointwise as Function
+from backends.numba import operators, scalars
+from backends.numba.cache import Known, KnownType
+from backends.numba.emit import PLACE, Vector
+from backends.numba.vectors import spread
+
+
+class Pointwise(Known):
+    """A function ``(xp, p, y)`` of a loss, its value or its slope, for compiled loops.
+
+    The function is plain Python that runs on NumPy arrays, on numbers and on vectors. The
+    type's key holds a hash of the function and all values that it uses, so that the cache on
+    disk never returns the code of another function.
+    """
+
+    def __init__(self, function: Function) -> None:
+        self.function = function
+        digest = hashlib.sha256(repr(fingerprint(function)).encode()).hexdigest()[:16]
+        super().__init__(f"function {digest}")
+
+
+def fingerprint(value: object) -> object:
+    """Return the dependencies of a function's result: its code and every value that it uses.
+
+    The values are closure variables, defaults, and globals, including other functions. A module
+    is represented by its name and its file's text.
+    """
+    if isinstance(value, FunctionType):
+        parts = *_used(value), *(value.__defaults__ or ()), value.__kwdefaults__
+        return fingerprint(value.__code__), [
+            part is not value and fingerprint(part) for part in parts
+        ]
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, [fingerprint(part) for part in value.co_consts]
+    if isinstance(value, ModuleType):
+        file = Path(getattr(value, "__file__", None) or "")
+        return value.__name__, file.read_bytes() if file.suffix == ".py" else b""
+    return value.tobytes() if isinstance(value, np.ndarray) else repr(value)
+
+
+def _used(function: FunctionType) -> list[object]:
+    """Return the values of a function's closure and of the names in its code."""
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    return cells + [function.__globals__.get(name, name) for name in function.__code__.co_names]
+
+
+def slope_of(loss: Loss) -> Function:
+    """Return the slope of a loss; the catalogue has checked that the loss has a slope."""
+    assert loss.slope is not None  # noqa: S101
+    return loss.slope
+
+
+def evaluate(function: Pointwise, p: Any, y: Any) -> Any:
+    """Return the function at predictions `p` for targets `y`: vectors or numbers."""
+    return function.function(np, p, y)
+
+
+@overload(evaluate, jit_options={"forceinline": True})
+def _evaluate(function, p, y):
+    if not isinstance(function, KnownType):
+        return None
+    python = function.value.function  # type: ignore[attr-defined]
+    if isinstance(p, Vector) and not failure(python, p):
+        on_vectors = compiled(python)
+        return lambda function, p, y: spread(on_vectors(np, p, y), p)
+    on_numbers = compiled(python)
+    if isinstance(p, Vector):
+        return lambda function, p, y: each_lane(on_numbers, p, y)
+    return lambda function, p, y: on_numbers(scalars, p, y)
+
+
+OPTIONS = {"forceinline": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
+"""How functions of a loss are compiled: a division by 0 gives infinity, as in NumPy."""
+
+_compiled: dict[Function, Any] = {}
+
+
+def compiled(function: Function) -> Any:
+    """Return the function, to be compiled for the arguments with which it is called."""
+    if function not in _compiled:
+        _compiled[function] = njit(**OPTIONS)(function)
+        _register_helpers(function)
+    return _compiled[function]
+
+
+def _register_helpers(function: Any) -> None:
+    """Let compiled code call the plain functions of the loss's module that a function uses."""
+    for helper in _used(function):
+        if not isinstance(helper, FunctionType) or helper in _compiled:
+            continue
+        if helper is not function and helper.__module__ == function.__module__:
+            _compiled[helper] = register_jitable(**OPTIONS)(helper)
+            _register_helpers(helper)
+
+
+def failure(function: Function, kind: types.Type = types.float64) -> str:
+    """Return the reason in one line why a function cannot be compiled, or "".
+
+    `kind` is the type of p and y, by default a number.
+    """
+    vector = isinstance(kind, Vector)
+    arguments = types.Module(np if vector else scalars), kind, kind
+    try:
+        found = compiled(function)
+        found.get_call_template(arguments, {})
+        result = found.overloads[arguments].signature.return_type
+    except Exception as error:  # a compiler may raise anything for code that it does not know
+        return _one_line(error)
+    if isinstance(result, (types.Number, types.Boolean)) or result == kind:
+        return ""
+    return f"it returns {result}"
+
+
+def _one_line(error: Exception) -> str:
+    """Return the line of a compiler's message that names the cause."""
+    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("Failed in nopython mode")]
+    first, second, *_ = *lines, type(error).__name__, ""
+    return f"{first} {second.removeprefix('>>> ')}" if first.endswith(":") else first
+
+
+@intrinsic
+def each_lane(typing, function, p, y):
+    """Return a vector of the function's results for each lane, one call after the other.
+
+    The function is compiled for float64 numbers.
+    """
+    number = types.float64
+    inner = function.get_call_type(typing, (types.Module(scalars), number, number), {})
+
+    def generate(context, builder, _, arguments):
+        call = context.get_function(function, inner)
+        element = context.get_value_type(p.dtype).as_pointer()
+        places = [cgutils.alloca_once_value(builder, value) for value in arguments[1:]]
+        places = [builder.bitcast(place, element) for place in places]
+        with cgutils.for_range(builder, PLACE(p.lanes)) as loop:
+            at = [builder.gep(place, [loop.index]) for place in places]
+            values = [context.cast(builder, builder.load(a), p.dtype, number) for a in at]
+            result = call(builder, [context.get_dummy_value(), *values])
+            result = context.cast(builder, result, inner.return_type, p.dtype)
+            builder.store(result, at[0])
+        return builder.load(builder.bitcast(places[0], arguments[1].type.as_pointer()))
+
+    return p(function, p, y), generate
+
+
+VECTORS = operators
+"""The operators that make functions run on vectors; importing them defines these operators."""

@@ -1,0 +1,31 @@
+"""The functions that a loss may use, for single numbers in compiled loops.
+
+This module is the `xp` of a loss whose p and y are numbers. It stands for NumPy, except for two
+functions whose compiled versions return arrays or accept arrays only.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.extending import register_jitable
+
+
+@register_jitable
+def where(condition, a, b):
+    """Return `a` if the condition holds, else `b`."""
+    return a if condition else b
+
+
+@register_jitable
+def clip(x, lowest, highest):
+    """Return x, kept between two numbers."""
+    return np.minimum(np.maximum(x, lowest), highest)
+
+
+def __getattr__(name: str) -> Any:
+    """Return NumPy's function of this name."""
+    return getattr(np, name)
