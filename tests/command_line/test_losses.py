@@ -126,9 +126,10 @@ def test_a_rate_that_is_too_large_is_told(loss: str, rate: float, says: str) -> 
     assert says in line
 
 
-def test_poisson_that_overflows_is_told() -> None:
-    needs("numpy", LOSSES["poisson"])
-    asked = ("fit", "--loss", "poisson", "--w0", "100", "--steps", 3)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_poisson_that_overflows_is_told(backend: str) -> None:
+    needs(backend, LOSSES["poisson"])
+    asked = ("fit", "--loss", "poisson", "--w0", "100", "--steps", 3, "--backend", backend)
     assert "the loss is inf" in one_line(run(*asked), exit_code=1)
 
 

@@ -82,6 +82,28 @@ def test_the_calculator_says_it_in_words(watched: Watched, found: list[Source]) 
     assert "No backend fits" in page.inner_text("#answer")
 
 
+def test_a_shape_with_another_loss_has_no_choice_of_gram(
+    watched: Watched, found: list[Source]
+) -> None:
+    """The choices of `gram` belong to squared error; all else follows the chosen loss."""
+    page = watched.page
+    models = found[0].models[Shape(1, "float32", "log_loss")]
+    request = Request(10**7, 1, 1000, "float32", found[0].memory_bytes, loss="log_loss")
+    assert page.is_visible("[name=loop_only]")
+    page.select_option("[name=shape]", "1 float32 log_loss")
+    assert not page.is_visible("[name=loop_only]")
+    assert f"Use {recommend(models, request, {}).pick} on" in page.inner_text("#answer")
+    assert "float32, log_loss, on Made-up Laptop" in page.inner_text("#totals-title")
+    assert page.is_visible("#map-loops")
+    page.select_option("#shape", "1 float32 log_loss")
+    assert not page.is_visible("#map-loops")
+    drawn = page.locator("#scaling [data-source='0'] g[data-backend]")
+    names = {g.get_attribute("data-backend") for g in drawn.all()}
+    assert names == {r.backend for r in found[0].of_loss("log_loss")}
+    assert page.locator("#map [data-source='0'] svg").count() == 1
+    assert "squared error only" in page.inner_text("#convergence .missing >> nth=0")
+
+
 def test_break_evens_are_where_the_model_has_them(
     watched: Watched, found: list[Source]
 ) -> None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.report.findings import MOST_SIZES, bests, doubts, headline, picture, sentences
+from bench.report.findings import (
+    MOST_SIZES,
+    bests,
+    doubts,
+    headline,
+    other_losses,
+    picture,
+    sentences,
+)
 from bench.report.page import write
 from bench.report.sources import Source, sources
 from bench.results.saved import Saved
@@ -48,6 +56,18 @@ def test_three_sentences_answer() -> None:
     assert second.startswith("The fastest is 1")
     assert second.endswith("× as fast as plain NumPy.")
     assert "of the read bandwidth." in third
+
+
+def test_another_loss_has_a_sentence_and_leaves_the_others() -> None:
+    one, other = record(), record(loss="log_loss", costs={"numpy": COSTS["numpy"]})
+    (source,) = sources([Saved(Path(f"{i}.json"), r) for i, r in enumerate((one, other))])
+    assert sentences(bests(source)) == sentences(bests(source_of()))
+    (sentence,) = other_losses(source)
+    assert sentence == (
+        "log_loss: numpy has the shortest step at all 8 sizes; it is 1× as fast as plain NumPy."
+    )
+    assert other_losses(source_of()) == []
+    assert bests(source_of(loss="log_loss"))[0].result.loss == "log_loss"
 
 
 def test_what_is_missing_is_said_with_what_to_run() -> None:
