@@ -8,20 +8,28 @@ import numpy as np
 import pytest
 
 from backends import catalogue, generate, names
+from backends.losses import LOSSES
 from backends.reference import relative_error
+from tests.support import losses
 
 
-@pytest.mark.parametrize("features", [1, 3])
-def test_what_a_cuda_graph_records_is_a_step(features: int) -> None:
+@pytest.mark.parametrize(
+    ("features", "name"), [(1, "squared_error"), (3, "squared_error"), (3, "log_loss")]
+)
+def test_what_a_cuda_graph_records_is_a_step(features: int, name: str) -> None:
     """Recording needs CUDA; what is recorded does not."""
     pytest.importorskip("torch")
     if reason := catalogue.devices(names.libraries()["torch"], "compile")["cpu"]:
         pytest.skip(reason)
     from backends.torch.graph import Graph
 
-    data = generate(200, features, np.float32)
-    descent: Any = Graph(data, 0.001, "cpu")
+    loss = LOSSES[name]
+    data = generate(200, features, np.float32, loss=loss)
+    descent: Any = Graph(data, losses.RATE, "cpu")
     for _ in range(7):
         descent._step()
-    expected = data.reference.iterate(7, 0.001, np.zeros(features))
+    if name == "squared_error":
+        expected = data.reference.iterate(7, losses.RATE, np.zeros(features))
+    else:
+        expected = losses.descended(loss, data, np.zeros(features), 7)
     assert relative_error(descent.weights.numpy(), expected) <= 1e-5

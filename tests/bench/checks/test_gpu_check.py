@@ -11,8 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bench.checks import gpu
-from bench.checks.gpu import CUT, FAILED, OK, Done, Part, each, slug
+from bench.checks import gpu, gpu_parts
+from bench.checks.gpu import CUT, FAILED, OK, Done, each, slug
+from bench.checks.gpu_parts import Part
 from bench.cli import main as descentbench
 from bench.host.machine import Gpu
 from tests.support.made_up import record
@@ -126,12 +127,12 @@ def test_a_failed_part_is_an_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "- 0: done in" in said
 
 
-@pytest.mark.parametrize("parts", [gpu.on_gpu, gpu.rehearsed])
+@pytest.mark.parametrize("parts", [gpu_parts.on_gpu, gpu_parts.rehearsed])
 def test_every_part_is_a_command_that_exists(
     parts: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Nobody finds a misspelled option on a GPU that is lent for minutes."""
-    monkeypatch.setattr(gpu, "available", lambda names, variables=None: list(names))
+    monkeypatch.setattr(gpu_parts, "available", lambda names, variables=None: list(names))
     for part in parts(tmp_path):
         assert part.arguments[0] == "-m"
         program, *arguments = part.arguments[1:]
@@ -149,8 +150,8 @@ def test_every_part_is_a_command_that_exists(
 def test_the_parts_of_a_gpu_fit_into_its_minutes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(gpu, "available", lambda names, variables=None: list(names))
-    parts = gpu.on_gpu(tmp_path)
+    monkeypatch.setattr(gpu_parts, "available", lambda names, variables=None: list(names))
+    parts = gpu_parts.on_gpu(tmp_path)
     assert sum(part.share for part in parts) <= 60 * gpu.MINUTES
     asked = " ".join(word for part in parts for word in part.arguments)
     for size in ("100", "1e4", "1e6", "1e7", "1e8"):
@@ -174,12 +175,12 @@ def test_backends_that_cannot_run_are_left_out_with_a_line(
         )
         return type("Answer", (), {"returncode": 0, "stdout": text, "stderr": ""})
 
-    monkeypatch.setattr(gpu.subprocess, "run", answer)
-    assert gpu.available(["numpy", "torch", "jax"]) == ["numpy"]
+    monkeypatch.setattr(gpu_parts.subprocess, "run", answer)
+    assert gpu_parts.available(["numpy", "torch", "jax"]) == ["numpy"]
     told = capsys.readouterr().err.splitlines()
     assert told == [
         "descentbench: torch is left out: torch is not installed",
         "descentbench: jax is left out: its library sees no such device",
     ]
     with pytest.raises(click.ClickException, match="no library here can use the GPU"):
-        gpu.available(["numpy", "torch@cuda:0"])
+        gpu_parts.available(["numpy", "torch@cuda:0"])

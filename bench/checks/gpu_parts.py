@@ -1,0 +1,158 @@
+"""The parts of ``nox -s gpu``: commands with their shares of the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+ON_CPU = ("numba:parallel", "numpy:blocked")
+ON_GPU = ("torch:analytic", "jax:loop")
+"""Backends measured with their setups: the fastest loops of their devices."""
+
+FIRST = "analytic or loop"
+"""Expression of pytest for the tests that come first: those of `ON_GPU`."""
+
+DESCENT = ("--rows", "1e8", "--iterations", "1000")
+"""The descent for which the command asks `pick`."""
+
+BRIEF = ("--passes", "1", "--more", "0", "--seconds", "0.1", "--timeout", "60")
+"""Sampling of a case: one pass of a tenth of a second."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A command, its share of the time, and the variables of its environment.
+
+    Attributes
+    ----------
+    title : str
+    arguments : sequence of str
+        Arguments of this Python.
+    share : float
+        Usual seconds of the part; parts divide the remaining time in proportion to them.
+    variables : mapping of str to str
+    """
+
+    title: str
+    arguments: Sequence[str]
+    share: float
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(*arguments: str) -> list[str]:
+    """Return the arguments of Python that call ``descentbench run``, briefly."""
+    return ["-m", "bench", "run", *BRIEF, *arguments]
+
+
+def tests(*arguments: str) -> list[str]:
+    """Return the arguments of Python that run tests up to the first failure.
+
+    A later interrupt would hide the failure.
+    """
+    return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
+
+
+def on_gpu(store: Path, device: str = "cuda:0") -> list[Part]:
+    """Return the parts on a machine with a GPU."""
+    backends = [*ON_CPU, *(f"{name}@{device}" for name in ON_GPU)]
+    named = [word for name in available(backends) for word in ("--backend", name)]
+    stored = ("--store", str(store))
+    sizes = {
+        "100, 1e4 and 1e6 × 1": ("100 1e4 1e6", "1", 75),
+        "1e7 × 1": ("1e7", "1", 30),
+        "1e8 × 1": ("1e8", "1", 55),
+        "1e6 × 32": ("1e6", "32", 30),
+        "1e5 × 1000": ("1e5", "1000", 30),
+    }
+    contract = ("test_contract.py", "test_contract_of_losses.py")
+    files = [f"tests/backends/{name}" for name in contract]
+    marked = ("-m", "gpu and not slow", *files)
+    alone = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # PyTorch needs memory, too
+    return [
+        Part("tests of the fastest loops", tests("-k", FIRST, *marked), 50, alone),
+        *(
+            Part(
+                f"steps and setups at {title}",
+                run(*named, *listed("--rows", rows), "--features", d, *stored),
+                share,
+            )
+            for title, (rows, d, share) in sizes.items()
+        ),
+        Part("limit", run("--limit", "--device", device, *stored), 60),
+        Part("limit with log_loss", run("--limit", *of_log_loss(device), *stored), 35),
+        Part("pick", pick(*DESCENT, *("--device", "cpu", "--device", device), *stored), 75),
+        Part("other tests", tests("-k", f"not ({FIRST})", *marked), 20, alone),
+    ]
+
+
+def of_log_loss(device: str) -> list[str]:
+    """Return the options for log_loss at sizes of which the largest has 1 GB."""
+    names = [word for name in ON_GPU for word in ("--backend", f"{name}@{device}")]
+    sizes = ["--rows", "2e6", *listed("--features", "1 32 128")]
+    return ["--loss", "log_loss", *names, *sizes]
+
+
+def rehearsed(store: Path) -> list[Part]:
+    """Return the same parts with small sizes, on the CPU and on JAX's second CPU device."""
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    known = available(["numpy:blocked", "numba:parallel", "jax:loop"], two)
+    second = ["jax:loop@cpu:1"] if "jax:loop" in known else []
+    named = [word for name in [*known, *second] for word in ("--backend", name)]
+    stored = ("--store", str(store))
+    small = ("--rows", "1e4", "--iterations", "1000", "--budget", "10")
+    kernel = tests("tests/backends/onepass", "-k", "log_loss and not lower and not gpu")
+    return [
+        Part("kernel tests in Triton's interpreter", kernel, 90),
+        Part(
+            "steps and setups at 100 and 1e4 × 1",
+            run(*named, *listed("--rows", "100 1e4"), "--features", "1", *stored),
+            *(90, two),
+        ),
+        Part(
+            "steps and setups at 1000 × 32",
+            run(*named, "--rows", "1e3", "--features", "32", *stored),
+            *(60, two),
+        ),
+        Part("limit", run("--limit", *named, "--rows", "1e5", *stored), 45, two),
+        Part("pick", pick(*small, *named, *stored), 60, two),
+    ]
+
+
+def pick(*arguments: str) -> list[str]:
+    """Return the arguments of Python that call ``descentbench pick``."""
+    return ["-m", "bench", "pick", *arguments]
+
+
+def listed(option: str, values: str) -> list[str]:
+    """Return the option before each of the values."""
+    return [word for value in values.split() for word in (option, value)]
+
+
+def available(names: Sequence[str], variables: Mapping[str, str] | None = None) -> list[str]:
+    """Return the backends that can run here, as a process of its own lists them."""
+    listing = subprocess.run(
+        [sys.executable, "-m", "bench", "backends", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(variables or {})},
+    )
+    if listing.returncode:
+        raise click.ClickException(f"descentbench backends failed: {listing.stderr.strip()}")
+    known = {entry["backend"]: entry for entry in json.loads(listing.stdout)}
+    missing = [name for name in names if not known.get(name, {}).get("available")]
+    for name in missing:
+        reason = known.get(name, {}).get("reason") or "its library sees no such device"
+        click.echo(f"descentbench: {name} is left out: {reason}", err=True)
+    if any("@" in name for name in names) and not any(
+        "@" in n for n in set(names) - {*missing}
+    ):
+        raise click.ClickException("no library here can use the GPU")
+    return [name for name in names if name not in missing]
