@@ -116,6 +116,12 @@ def regression_check(session: nox.Session) -> None:
 
 
 @shared
+def pages_check(session: nox.Session) -> None:
+    """Compare steps over the data of a run's children with steps over other pages."""
+    run(session, "python", "-m", "bench.checks.shared_pages", *session.posargs)
+
+
+@shared
 def results(session: nox.Session) -> None:
     """Write docs/results.md, README's table, the pictures and docs/gallery from results/."""
     run(session, "python", "-m", "bench.report.results_page", *session.posargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -19,7 +19,7 @@ from bench.host.lock import hold
 from bench.measure import runner as measure
 from bench.measure.filerows import FileRows
 from bench.measure.native import NativeError, build
-from bench.measure.plan import Plan, Task
+from bench.measure.plan import Plan, Stage, Task
 from bench.measure.runner import Runner
 from bench.results.case import NATIVE, READ, Case
 from bench.results.record import Record
@@ -140,19 +140,30 @@ def baselines(
 
 
 def measured(
-    plan: Plan, threads: int, store: Path, timeout: float, name: str, against: Path | None
+    plan: Plan,
+    threads: int,
+    store: Path,
+    timeout: float,
+    name: str,
+    against: Path | None,
+    complete: Callable[[Record, Stage], None],
 ) -> list[Saved]:
-    """Run the plan here and, in alternation, in another checkout; return the saved records."""
+    """Run the plan here and, in alternation, in another checkout; return the saved records.
+
+    `complete` is called with the record made here as soon as a stage of the plan is complete.
+    """
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]
         if against is not None:
             name, tree = name and f"{name}-against", against.resolve()
             runners.append(Runner(plan, threads, store, timeout, name=name, tree=tree))
-        records = _with_progress(runners)
+        records = _with_progress(runners, complete)
     return [Saved(runner.path, record) for runner, record in zip(runners, records, strict=True)]
 
 
-def _with_progress(runners: list[Runner]) -> list[Record]:
+def _with_progress(
+    runners: list[Runner], complete: Callable[[Record, Stage], None]
+) -> list[Record]:
     """Run the plan in every checkout under a progress bar on stderr."""
     columns = (
         TextColumn("{task.completed}/{task.total}"),
@@ -178,8 +189,13 @@ def _with_progress(runners: list[Runner]) -> list[Record]:
         def ended(_: Task) -> None:
             progress.advance(bar)
 
+        def completed(records: Sequence[Record], stage: Stage) -> None:
+            progress.stop()  # the terminal's lines are needed
+            complete(records[0], stage)
+            progress.start()
+
         try:
-            return measure.side_by_side(runners, started=started, ended=ended, unclear=unclear)
+            return measure.side_by_side(runners, started, ended, unclear, completed)
         except KeyboardInterrupt as interrupt:
             err.print(f"interrupted: {done()} of {total} parts are in {runners[0].path};")
             err.print("the same command goes on from there")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,10 @@ from bench.commands.options import (
     positive,
     store_option,
 )
+
+if TYPE_CHECKING:
+    from bench.measure.plan import Stage
+    from bench.results.record import Record
 
 
 @click.command()
@@ -130,10 +135,11 @@ def run(
     memory: int | None,
     output_format: Format,
 ) -> None:
-    """Measure the backends and print a table, fastest first.
+    """Measure the backends and print a table for each size, fastest first.
 
-    Every library runs in a process of its own. Every case (a backend at a
-    size) is checked against the float64 reference before and after it is
+    The table of a size is printed as soon as the size is measured, small sizes
+    first. Every library runs in a process of its own. Every case (a backend at
+    a size) is checked against the float64 reference before and after it is
     timed. The same command continues a run that was interrupted.
 
     \b
@@ -149,7 +155,7 @@ def run(
     from bench.commands import measuring
     from bench.measure.losses import tell
     from bench.measure.plan import Plan
-    from bench.show.run import RunPage
+    from bench.show.run import RunPage, show_results
 
     if page is not None:
         from bench.report.page import check
@@ -169,11 +175,20 @@ def run(
         setup=not limit,
         more=more,
         data=file,
+        by_size=against is None and not limit,
     )
-    saved, *others = measuring.measured(plan, threads, store, timeout, name, against)
+    at_once = output_format == "table" and plan.by_size
+
+    def complete(record: Record, stage: Stage) -> None:
+        if at_once:
+            show_results(record, stage.cases)
+
+    saved, *others = measuring.measured(plan, threads, store, timeout, name, against, complete)
     shown = RunPage(saved.path, saved.record, limit)
     if output_format == "json":
         print_json(shown.document())
+    elif at_once:
+        shown.show_noise()
     elif output_format == "table":
         shown.show()
     else:

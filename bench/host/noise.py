@@ -26,6 +26,18 @@ STEAL = 7
 """Position in the first line of ``/proc/stat`` of the time taken by other virtual machines."""
 
 
+_credited_s: list[float] = []
+"""Processor times in seconds that `credit` was told."""
+
+
+def credit(seconds: float) -> None:
+    """Count processor time of a descendant that still runs, or whose parent still runs, as own.
+
+    The kernel adds the time of a child to its parent only when the parent waits for its end.
+    """
+    _credited_s.append(seconds)
+
+
 class Noise:
     """Disturbances since the creation of this object.
 
@@ -72,7 +84,7 @@ def _counts(root: Path) -> dict[str, float]:
         "swapped": sum(number(root / "proc/vmstat", key) or 0 for key in ("pswpin", "pswpout")),
         "busy_s": (sum(ticks) - idle - stolen) / tick,
         "stolen_s": stolen / tick,
-        "own_s": sum(usage.ru_utime + usage.ru_stime for usage in own),
+        "own_s": sum(usage.ru_utime + usage.ru_stime for usage in own) + sum(_credited_s),
     }
 
 

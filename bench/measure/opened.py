@@ -44,6 +44,11 @@ def open_case(case: Case) -> SourceBackend:
     return told.backend(case.backend)
 
 
+def forget() -> None:
+    """Release the data of the last case."""
+    _made.cache_clear()
+
+
 @lru_cache(maxsize=1)  # cases are ordered by data; memory may be too small for two
 def _made(rows: int, features: int, dtype: str, loss: str) -> Problem:
     made = shared.load((rows, features, dtype, loss))

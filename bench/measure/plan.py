@@ -27,12 +27,26 @@ class Task:
         Cases as text; see `Case`.
     cold : bool
         Whether the process starts with empty compile caches.
+    memory : bool
+        Whether a cold process also measures the memory of more rows.
+    process : str
+        Name of the process that runs the task; empty for a process of its own.
     """
 
     name: str
     suite: str
     cases: tuple[str, ...]
     cold: bool = False
+    memory: bool = True
+    process: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Tasks of a plan after which all results of these cases are known."""
+
+    tasks: tuple[Task, ...]
+    cases: tuple[Case, ...]
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,9 @@ class Plan:
         Largest number of further passes over cases that are unclear after the planned passes.
     data : FileRows, optional
         Rows of a file that replace synthetic rows.
+    by_size : bool
+        Whether every task of a size runs before the tasks of the next size. Otherwise a pass
+        covers all sizes.
     """
 
     cases: tuple[Case, ...]
@@ -64,15 +81,51 @@ class Plan:
     setup: bool = True
     more: int = 0
     data: FileRows | None = None
+    by_size: bool = False
 
     def tasks(self) -> list[Task]:
         """Return every task of the run; equal plans give equal lists."""
+        return [task for stage in self.stages() for task in stage.tasks]
+
+    def stages(self) -> list[Stage]:
+        """Return the tasks by stage: one stage, or a stage for each size, small sizes first."""
         rng = random.Random(0)
-        cases = self.cases if self.setup else ()
-        setup = [Task(f"set-up {c}", "test_setup.py", (str(c),), cold=True) for c in cases]
-        rng.shuffle(setup)
-        passes = [f"pass {k + 1} of {self.passes}" for k in range(self.passes)]
-        return setup + [task for name in passes for task in self._pass(name, self.cases, rng)]
+        found = []
+        for cases in self._parts():
+            setup = [self._setup(case) for case in cases] if self.setup else []
+            rng.shuffle(setup)
+            for k in range(self.passes):
+                setup += self._pass(f"pass {k + 1} of {self.passes}", cases, rng)
+            found.append(Stage(tuple(setup), cases))
+        return found
+
+    def _parts(self) -> list[tuple[Case, ...]]:
+        if not self.by_size:
+            return [self.cases]
+        parts: dict[Data, list[Case]] = {}
+        for case in self.cases:
+            parts.setdefault(case.data, []).append(case)
+        small_first = sorted(parts, key=lambda d: (d[1], d[0], *d[2:]))  # as in the table
+        return [tuple(parts[data]) for data in small_first]
+
+    def _setup(self, case: Case) -> Task:
+        """Return a case's setup.
+
+        Only the largest size of a backend measures the memory of more rows, because their
+        number is equal for every size.
+        """
+        kind = (case.backend, case.features, case.dtype, case.loss)
+        most = max(
+            c.rows for c in self.cases if (c.backend, c.features, c.dtype, c.loss) == kind
+        )
+        return Task(
+            f"set-up {case}",
+            "test_setup.py",
+            (str(case),),
+            cold=True,
+            memory=case.rows == most,
+            process="set-up",
+        )
 
     def further(self, number: int, cases: set[Case]) -> list[Task]:
         """Return one more pass over these cases."""
@@ -84,12 +137,18 @@ class Plan:
         for case in cases:
             by_library.setdefault(case.library, []).append(case)
         for library in rng.sample(sorted(by_library), len(by_library)):
+            sizes = {c.data for c in by_library[library]}
             order = [
                 case
-                for data in _shuffled({c.data for c in by_library[library]}, rng)
+                for data in _shuffled(sizes, rng)
                 for case in self._with_data(data, by_library[library], rng)
             ]
-            yield Task(f"{called}, {library}", "test_step.py", tuple(map(str, order)))
+            name = f"{called}, {library}"
+            where = f", {Case(READ, *min(sizes))}" if len(self._parts()) > 1 else ""
+            process = name if where else ""
+            yield Task(
+                f"{name}{where}", "test_step.py", tuple(map(str, order)), process=process
+            )
 
     def _with_data(self, data: Data, cases: list[Case], rng: random.Random) -> list[Case]:
         chosen = sorted(case for case in cases if case.data == data)

@@ -1,9 +1,10 @@
-"""A run: one fresh process per library and pass, in shuffled order.
+"""A run: one process per library and pass, in shuffled order.
 
-Setup is measured in a fresh process for each case, with cold compile caches, because only the
-first case of a process pays for the import and the compiler. The hot loop is measured in one
-process per library and pass. Each pass shuffles libraries, sizes and cases, so that drift and
-other programs affect all cases equally.
+Setup is measured in a process for each case, without the library and with cold compile caches,
+because only the first case of a process pays for the import and the compiler. The hot loop is
+measured in one process per library and pass. Each pass shuffles libraries and cases, so that
+drift and other programs affect all cases equally. If a table is wanted as soon as a size is
+complete, all passes of a size run before the next size; otherwise a pass covers all sizes.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from threading import Event
 
+from bench.host.limits import available_bytes
 from bench.host.machine import describe
 from bench.host.noise import Noise
 from bench.measure.alternation import Side, sides
-from bench.measure.plan import Plan, Task
+from bench.measure.launcher import KEEP_BYTES, Launcher
+from bench.measure.plan import Plan, Stage, Task
 from bench.measure.version import TREE, code_version, revision
 from bench.measure.worker import Children, backend_cases
 from bench.results.case import Case
@@ -27,6 +31,14 @@ from bench.results.record import Outcome, Record, RecordError
 
 Unclear = Callable[[Sequence[Record]], set[Case]]
 """``unclear(records)`` returns the cases that need further passes, given all records so far."""
+
+
+Complete = Callable[[Sequence[Record], Stage], None]
+"""``complete(records, stage)`` is called when all results of a stage's cases are known."""
+
+MOST_KEPT_BYTES = 1 << 28
+"""Largest data in bytes after which a process with data on a device stays: libraries keep the
+memory of a device for later use."""
 
 
 class Runner:
@@ -59,6 +71,7 @@ class Runner:
     ) -> None:
         self.plan, self.threads, self.store, self.timeout = plan, threads, store, timeout
         self.tree = tree
+        self.launcher: Launcher | None = None
         request = {
             "rows": [str(case) for case in plan.cases],
             "passes": plan.passes,
@@ -66,6 +79,7 @@ class Runner:
             "yardsticks": list(plan.baselines),
             "setup": plan.setup,
             "more": plan.more,
+            **({"by_size": True} if len(plan.stages()) > 1 else {}),
             **({"data": plan.data.as_dict(plan.cases[0].dtype)} if plan.data else {}),
         }
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -108,6 +122,7 @@ class Runner:
             *(self.threads, self.plan.seconds, scratch),
             *(self.path.with_suffix(""), self.timeout, self.tree),
             data=self.plan.data,
+            launcher=self.launcher,
             side=side,
             stop=stop or Event(),
         )
@@ -123,6 +138,16 @@ class Runner:
         self.record = self.record.with_outcome(task.name, outcome)
         self.record.save(self.path)
 
+    def release(self, task: Task, *, last: bool) -> None:
+        """End the process of a task unless a later task needs it and the memory suffices."""
+        if self.launcher is None or task.cold:
+            return
+        cases = [Case.parse(case) for case in task.cases]
+        on_device = any(case.device != "cpu" for case in cases)
+        large = on_device and max(case.bytes_per_step for case in cases) > MOST_KEPT_BYTES
+        if last or large or available_bytes() < KEEP_BYTES:
+            self.launcher.end(task.process)
+
     def _without_failed(self, task: Task) -> Task:
         """Return the task without cases that failed before: a crash would lose other cases."""
         failed = {case for outcome in self.record.tasks.values() for case in outcome.failures}
@@ -134,6 +159,7 @@ def side_by_side(
     started: Callable[[Task], None],
     ended: Callable[[Task], None],
     unclear: Unclear | None = None,
+    complete: Complete = lambda _records, _stage: None,
 ) -> list[Record]:
     """Run the pending tasks of one plan for every runner; the runners alternate in order.
 
@@ -148,43 +174,66 @@ def side_by_side(
         Called with a task before and after it runs.
     unclear : callable, optional
         See `Unclear`; required for a plan with further passes.
+    complete : callable, optional
+        See `Complete`; called after the last task of each stage.
     """
     for runner in runners:
         if len(runners) > 1:
             runner.record = replace(runner.record, beside=runners[0].record.created)
         runner.record.save(runner.path)
+    stages, order = runners[0].plan.stages(), cycle((runners, runners[::-1]))
     with tempfile.TemporaryDirectory(prefix="descentbench-") as folder:
         scratch = {id(runner): Path(folder) / str(k) for k, runner in enumerate(runners)}
         for path in scratch.values():
             path.mkdir()
-        for k, task in enumerate(_tasks(runners, unclear)):
-            pending = [
-                (runner, scratch[id(runner)])
-                for runner in (runners, runners[::-1])[k % 2]
-                if task.name not in runner.record.tasks
-            ]
-            together = (
-                [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
-            )
-            for some in together:
-                started(task)
-                for (runner, _), outcome in zip(some, _measure(some, task), strict=True):
-                    runner.keep(task, outcome)
-                    ended(task)
+        if len(runners) == 1 and runners[0].tree == TREE:
+            runners[0].launcher = Launcher(Path(folder))
+        try:
+            for stage in stages:
+                for task in _tasks(stage, runners, unclear):
+                    pending = [
+                        (runner, scratch[id(runner)])
+                        for runner in next(order)
+                        if task.name not in runner.record.tasks
+                    ]
+                    _run(task, pending, started, ended)
+                    for runner in runners:
+                        runner.release(task, last=stage is stages[-1])
+                complete([runner.record for runner in runners], stage)
+        finally:
+            for runner in runners:
+                if runner.launcher is not None:
+                    runner.launcher.end_all()
     for runner in runners:
         runner.record = replace(runner.record, complete=True)
         runner.record.save(runner.path)
     return [runner.record for runner in runners]
 
 
-def _tasks(runners: Sequence[Runner], unclear: Unclear | None) -> Iterator[Task]:
-    """Yield the plan's tasks, then further passes over the cases that are still unclear."""
+def _run(
+    task: Task,
+    pending: list[tuple[Runner, Path]],
+    started: Callable[[Task], None],
+    ended: Callable[[Task], None],
+) -> None:
+    """Run a task for the runners that lack it: a hot loop for both together."""
+    together = [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
+    for some in together:
+        started(task)
+        for (runner, _), outcome in zip(some, _measure(some, task), strict=True):
+            runner.keep(task, outcome)
+            ended(task)
+
+
+def _tasks(stage: Stage, runners: Sequence[Runner], unclear: Unclear | None) -> Iterator[Task]:
+    """Yield a stage's tasks, then further passes over its cases that are still unclear."""
     plan = runners[0].plan
-    yield from plan.tasks()
+    yield from stage.tasks
     for number in range(1, plan.more + 1):
         if unclear is None:
             raise ValueError("a plan with further passes needs to be told what is unclear")
-        yield from plan.further(number, unclear([runner.record for runner in runners]))
+        found = unclear([runner.record for runner in runners])
+        yield from plan.further(number, found.intersection(stage.cases))
 
 
 def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:

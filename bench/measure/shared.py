@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 import numpy as np
 
@@ -155,14 +156,22 @@ def write(folder: Path, data: Data) -> None:
     np.savez(folder / "reference.npz", gram=reference.gram, moment=reference.moment)
 
 
-def load(data: Data) -> Problem | None:
-    """Return a private copy of the data, or None if the data are not shared."""
+def load(data: Data, *, copy: bool = True) -> Problem | None:
+    """Return the data, or None if the data are not shared.
+
+    Parameters
+    ----------
+    data : tuple
+    copy : bool
+        Whether to copy the data into private pages instead of mapping the shared pages.
+    """
     name = os.environ.get(VARIABLE)
     if not name:
         return None
     folder = place(Path(name), data)
     try:
-        x, y = np.load(folder / "x.npy"), np.load(folder / "y.npy")
+        mode: Literal["c"] | None = None if copy else "c"
+        x, y = (np.asarray(np.load(folder / name, mode)) for name in ("x.npy", "y.npy"))
         with np.load(folder / "reference.npz") as sums:
             reference = Reference(sums["gram"], sums["moment"], lambda: [(x, y)], len(y))
     except OSError:  # too small to be shared, or removed again

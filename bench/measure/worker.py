@@ -21,6 +21,7 @@ from bench.host.process import RUNNING, Watch, call
 from bench.host.threads import environment
 from bench.measure.alternation import Side
 from bench.measure.filerows import FileRows
+from bench.measure.launcher import Launcher
 from bench.measure.losses import options
 from bench.measure.plan import Task
 from bench.measure.shared import of_this_process
@@ -57,6 +58,8 @@ class Children:
         Time limit for a whole task in seconds.
     data : FileRows, optional
         Rows of a file that replace synthetic rows.
+    launcher : Launcher, optional
+        Processes that stay for several tasks; without it, each task has a new process.
     side : Side, optional
         The child's side if it alternates with another child.
     stop : Event
@@ -71,6 +74,7 @@ class Children:
     tree: Path = TREE
     budget: float = math.inf
     data: FileRows | None = None
+    launcher: Launcher | None = None
     side: Side | None = None
     stop: Event = field(default_factory=Event)
 
@@ -97,7 +101,7 @@ class Children:
         else:
             settings |= self._share(task)
         watch, kills = Watch(files.running, self.timeout, self.budget), out_of_memory_kills()
-        status = self._call(self._command(task, files), settings, files.log, watch)
+        status = self._call(task, files, settings, watch)
         if task.cold:  # later children reuse the code that this child compiled
             shutil.copytree(folder, warm, dirs_exist_ok=True)
         if status != INTERRUPTED and (outcome := files.outcome()):
@@ -113,9 +117,10 @@ class Children:
         shared.provide(map(Case.parse, task.cases))
         return shared.environment
 
-    def _command(self, task: Task, files: _Files) -> list[str]:
+    def _arguments(self, task: Task, files: _Files) -> list[str]:
+        """Return the arguments of pytest."""
         return [
-            *(sys.executable, "-m", "pytest", str(self.tree / "bench" / task.suite)),
+            str(self.tree / "bench" / task.suite),
             *("-c", os.devnull, "--rootdir", str(self.tree / "bench")),
             *("-p", "no:cacheprovider", "-q"),
             *("-p", "pytest_benchmark.plugin"),
@@ -124,25 +129,31 @@ class Children:
             *(f"--threads={self.threads}", f"--seconds={self.seconds}"),
             *(f"--row={case}" for case in task.cases),
             *options(Case.parse(case).loss for case in task.cases),
-            *(["--alone"] if task.cold else []),
+            *(["--alone"] if task.cold and task.memory else []),
         ]
 
     def _call(
-        self, command: list[str], settings: dict[str, str], log: Path, watch: Watch
+        self, task: Task, files: _Files, settings: dict[str, str], watch: Watch
     ) -> int | None:
         """Run a child, which alternates with another child if `side` is given."""
 
         def patience() -> bool:
             return watch() and not self.stop.is_set()
 
-        if self.side is None:
-            return call(command, os.environ | settings, self.tree, log, patience)
-        settings = settings | self.side.environment
-        descriptors = self.side.descriptors
-        try:
-            return call(command, os.environ | settings, self.tree, log, patience, descriptors)
-        finally:
-            self.side.leave()
+        arguments = self._arguments(task, files)
+        command = [sys.executable, "-m", "pytest", *arguments]
+        if self.side is not None:
+            settings = os.environ | settings | self.side.environment
+            descriptors = self.side.descriptors
+            try:
+                return call(command, settings, self.tree, files.log, patience, descriptors)
+            finally:
+                self.side.leave()
+        settings = os.environ | settings
+        if self.launcher is None or not task.process:
+            return call(command, settings, self.tree, files.log, patience)
+        place = task.process, arguments, settings, files.log, patience
+        return self.launcher.call(*place, fork=task.cold)
 
     def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
         """Run the rest of a task whose child died, without the fatal case."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.host.noise import noticed
+from bench.results.case import Case
 from bench.results.record import Record
 from bench.results.summary import Result, summarise
 from bench.show.console import console
@@ -82,5 +85,16 @@ class RunPage:
             out.print(roofline_table(self.results, self.bounds))
         else:
             out.print(results_table(self.results))
+        self.show_noise()
+
+    def show_noise(self) -> None:
+        """Print the disturbances of the run."""
+        out = console()
         for line in self.noise:
             out.print(f"noise: {line}", style="yellow")
+
+
+def show_results(record: Record, cases: Collection[Case]) -> None:
+    """Print the tables of some cases at once, also into a pipe."""
+    console().print(results_table([r for r in summarise(record) if r.case in cases]))
+    sys.stdout.flush()

@@ -154,6 +154,70 @@ def test_a_plan_measures_every_row_in_every_pass_beside_its_yardstick() -> None:
     assert len({task.cases for task in passes}) > 2  # shuffled
 
 
+def test_by_size_every_task_of_a_size_comes_before_the_next_size() -> None:
+    plan = replace(PLAN, cases=PLAN.cases[::-1], by_size=True)
+    tasks = plan.tasks()
+    assert tasks == plan.tasks()
+    assert len({task.name for task in tasks}) == len(tasks)
+    rows = [{Case.parse(text).rows for text in task.cases} for task in tasks]
+    assert rows == [{100}] * (3 + 3 * 2) + [{1000}] * (3 + 3 * 2)
+    measured = [text for task in tasks if not task.cold for text in task.cases]
+    assert all(measured.count(str(case)) == 3 for case in PLAN.cases)
+    by_process: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_process.setdefault(task.process, []).append(task)
+    assert len(by_process.pop("set-up")) == 6
+    assert len(by_process) == 3 * 2  # a library and pass: both sizes
+    assert all(len(some) == 2 for some in by_process.values())
+    further = [plan.further(1, {*stage.cases}) for stage in plan.stages()]
+    assert len({task.name for some in further for task in some}) == 4
+
+
+@pytest.mark.parametrize("by_size", [False, True])
+def test_the_memory_of_more_rows_is_measured_once_for_a_backend(*, by_size: bool) -> None:
+    tasks = [task for task in replace(PLAN, by_size=by_size).tasks() if task.cold]
+    assert {task.cases[0] for task in tasks if task.memory} == {
+        str(case) for case in PLAN.cases if case.rows == 1000
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_each_table_is_printed_as_soon_as_its_size_is_measured(tmp_path: Path) -> None:
+    """The second size waits until a file allows it to go on; a new run prints both tables."""
+    allowed = tmp_path / "allowed"
+    declare_faulty(
+        tmp_path,
+        slow=f"while len(self.y) == 200 and not Path({str(allowed)!r}).exists(): "
+        "time.sleep(0.05)",
+    )
+    command = (*SMALL, "--rows", 200, *chosen("slow"), "--passes", 2, "--store", tmp_path)
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTIBLE, *map(str, command)],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        first = [run.stdout.readline() for _ in range(5)]
+        assert first[0].startswith("100 rows, float32")
+        assert first[4].startswith("slow ")
+        run.send_signal(signal.SIGINT)
+        rest, _ = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "200 rows" not in rest
+    assert processes_with(str(tmp_path)) == []
+    before = Record.load(only_record(tmp_path))
+    allowed.touch()
+    done = descentbench(tmp_path, *command)
+    assert (done.returncode, done.stderr) == (0, "")
+    titles = [line for line in done.stdout.splitlines() if " rows, float32" in line]
+    assert [title.split()[0] for title in titles] == ["100", "200"]
+    after = Record.load(only_record(tmp_path))
+    assert before.tasks.items() <= after.tasks.items()
+    assert len(after.tasks) == 2 * (1 + 2)
+
+
 def interrupted(store: Path, threads: int = 2) -> Record:
     """Leave the record of a run of which two tasks are done."""
     runner = Runner(PLAN, threads, store)

@@ -1,0 +1,96 @@
+"""A process that runs benchmarks for ``descentbench run``, one order after the other.
+
+The process imports pytest, NumPy and the benchmarks' modules once, but no library that is
+measured. For a cold setup it forks: the fork then imports its library, compiles and places as a
+new process does. The hot loop runs in the process itself, which thereby keeps its library and
+its compiled code for the next size. `bench.measure.launcher` is the other end of the socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import socket
+import sys
+from typing import Any
+
+import pytest
+
+from bench.host.memory import settle
+from bench.host.process import PARENT, end_with_parent
+
+MODULES = ("pytest_benchmark.plugin", "bench.measure.rounds", "bench.conftest")
+"""Modules that every benchmark imports before it imports the library of its case."""
+
+UNFINISHED = ("last_type", "last_value", "last_traceback", "last_exc")
+"""Attributes of `sys` that keep the variables of a failed test alive."""
+
+
+def serve(channel: socket.socket) -> None:
+    """Carry out the orders that arrive through a socket until its other end is closed."""
+    lines = channel.makefile("r", encoding="utf-8")
+    for line in lines:
+        order: dict[str, Any] = json.loads(line)
+        before = _cpu_s()
+        if order["fork"]:
+            child = os.fork()
+            with contextlib.suppress(OSError):  # the child may have done this, or have ended
+                os.setpgid(child, child)
+            if not child:
+                lines.close()
+                channel.close()
+                order["environment"][PARENT] = str(os.getppid())
+                sys.exit(_pytest(order))
+            _tell(channel, process=child)
+            _, ended, _ = os.wait4(child, 0)
+            status = os.waitstatus_to_exitcode(ended)
+        else:
+            _tell(channel, process=os.getpid())
+            status = _pytest(order)
+            _let_go()
+        _tell(channel, status=status, cpu_s=_cpu_s() - before)
+
+
+def _pytest(order: dict[str, Any]) -> int:
+    """Run pytest with an order's arguments, environment and log; return its exit status."""
+    log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    for standard in (1, 2):
+        os.dup2(log, standard)
+    os.close(log)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    sys.argv = ["pytest", *order["arguments"]]
+    status = int(pytest.main(order["arguments"]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
+def _let_go() -> None:
+    """Release the data of the last case."""
+    from bench.measure.opened import forget
+
+    for name in UNFINISHED:
+        vars(sys).pop(name, None)
+    forget()
+    settle()
+
+
+def _cpu_s() -> float:
+    """Return the processor time in seconds of this process and its ended children."""
+    own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in own)
+
+
+def _tell(channel: socket.socket, **message: float) -> None:
+    channel.sendall(f"{json.dumps(message)}\n".encode())
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    for module in MODULES:
+        importlib.import_module(module)
+    serve(socket.socket(fileno=int(sys.argv[1])))

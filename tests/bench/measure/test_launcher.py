@@ -1,0 +1,137 @@
+"""Processes that stay for several tasks: cold forks, hot loops, and their ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.host.noise import Noise
+from bench.measure.forkserver import MODULES
+from bench.measure.launcher import Launcher
+from bench.measure.version import TREE
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
+
+TASK = """
+import os, signal, sys, time
+from pathlib import Path
+
+def test_it() -> None:
+    before = getattr(sys, "a_mark", 0)
+    sys.a_mark = before + 1
+    Path(os.environ["TOLD"]).write_text(f"{os.getpid()} {os.getppid()} {before}")
+    exec(os.environ.get("DO", ""))
+"""
+"""A test that tells its process, its parent and how many tests that process ran before."""
+
+NEW = """
+import json, sys
+import pytest
+pytest.main([*sys.argv[2:], "--collect-only", "-q"])
+json.dump(sorted(sys.modules), open(sys.argv[1], "w"))
+"""
+"""Program that loads what a new process loads for a case, and lists its modules."""
+
+KEPT = """
+import importlib, json, sys
+import bench.measure.forkserver
+for name in bench.measure.forkserver.MODULES:
+    importlib.import_module(name)
+json.dump(sorted(sys.modules), open(sys.argv[1], "w"))
+"""
+"""Program that loads what a process loads before it forks, and lists its modules."""
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Iterator[Launcher]:
+    (tmp_path / "test_task.py").write_text(TASK)
+    found = Launcher(tmp_path)
+    yield found
+    found.end_all()
+
+
+def run(
+    launcher: Launcher, name: str, *, fork: bool, do: str = "", seconds: float = 60
+) -> tuple[int | None, list[int]]:
+    """Run the task; return its status, and the numbers that it told."""
+    folder, deadline = launcher.folder, time.monotonic() + seconds
+    told = folder / "told"
+    told.unlink(missing_ok=True)
+    status = launcher.call(
+        name,
+        [str(folder / "test_task.py"), "-c", os.devnull, "-q", "-p", "no:cacheprovider"],
+        os.environ | {"TOLD": str(told), "DO": do},
+        folder / "log",
+        lambda: time.monotonic() < deadline,
+        fork=fork,
+    )
+    return status, [int(number) for number in told.read_text().split()]
+
+
+def test_every_fork_is_new_and_a_hot_process_stays(launcher: Launcher) -> None:
+    forks = [run(launcher, "cold", fork=True) for _ in range(2)]
+    assert [status for status, _ in forks] == [0, 0]
+    (one, server, none), (other, same, also_none) = (told for _, told in forks)
+    assert (server, none, also_none) == (same, 0, 0)
+    assert one != other
+    stays = [run(launcher, "hot", fork=False) for _ in range(2)]
+    assert [told[2] for _, told in stays] == [0, 1]
+    assert stays[0][1][0] == stays[1][1][0] != server
+    launcher.end("hot")
+    assert run(launcher, "hot", fork=False)[1][2] == 0
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_ends_are_told_as_of_a_process_of_its_own(launcher: Launcher, *, fork: bool) -> None:
+    assert run(launcher, "a", fork=fork, do="assert False")[0] == 1
+    assert "1 failed" in (launcher.folder / "log").read_text()
+    kill = "os.kill(os.getpid(), signal.SIGKILL)"
+    assert run(launcher, "a", fork=fork, do=kill)[0] == -signal.SIGKILL
+    assert run(launcher, "a", fork=fork, do="os._exit(0)")[0] == 0
+    status, (process, *_) = run(launcher, "a", fork=fork, do="time.sleep(600)", seconds=5)
+    assert status is None
+    assert not fork or not Path(f"/proc/{process}").exists()
+    assert run(launcher, "a", fork=fork)[0] == 0
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_the_processor_time_is_no_disturbance(launcher: Launcher, *, fork: bool) -> None:
+    """Seen red without the credit: half of two processors' time was another program's."""
+    run(launcher, "a", fork=fork)  # starts the process
+    noise = Noise()
+    before = noise.before["own_s"]
+    run(launcher, "a", fork=fork, do="sum(range(10**7))")
+    after = Noise().before["own_s"]
+    assert after > before
+
+
+def test_a_fork_has_loaded_no_more_than_a_new_process(tmp_path: Path) -> None:
+    """No part of a library that is measured, such as SciPy for JAX, is loaded before."""
+    arguments = [
+        str(TREE / "bench" / "test_setup.py"),
+        *("-c", os.devnull, "--rootdir", str(TREE / "bench"), "-p", "no:cacheprovider"),
+        *("-p", "pytest_benchmark.plugin", "--benchmark-only"),
+        "--row=numpy/100x1/float32",
+    ]
+    found = []
+    for program, further in ((NEW, arguments), (KEPT, [])):
+        path = tmp_path / "modules"
+        subprocess.run(
+            [sys.executable, "-c", program, str(path), *further],
+            env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            cwd=TREE,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        found.append(set(json.loads(path.read_text())))
+    new, kept = found
+    assert set(MODULES) <= kept
+    assert kept - new == {"bench.measure.forkserver", "resource"}
