@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, partial, reduce
+from functools import cache, reduce
+from typing import NamedTuple
 
 import torch
 from numpy.typing import ArrayLike
@@ -28,6 +29,22 @@ TRIED_COLUMNS = 64
 """Largest number of features for which a trial compares chunks of columns with rows."""
 
 
+class Chunk(NamedTuple):
+    """Rows of a chunk, and where their predictions go.
+
+    The views are made once: with few rows, making a view takes as long as a product.
+    """
+
+    x: Tensor
+    across: Tensor
+    """xᵀ."""
+    y: Tensor
+    p: Tensor
+    """Buffer for the predictions, which the chunks of a share have in common."""
+    copied_from: Tensor | None
+    """Rows that are copied to x before they are multiplied; None: x holds the rows."""
+
+
 class Sums:
     """Chunks of rows in shares, and the sums ``xᵀ·slope`` over all of them.
 
@@ -39,44 +56,66 @@ class Sums:
         Returns the slopes of predictions; None for squared error.
     copied : bool
         Whether rows are copied to the cache before they are multiplied.
+
+    Attributes
+    ----------
+    sign : float
+        Factor of the sums: for squared error, the sums of ``y − x·w`` take a call less.
     """
 
     def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
-        self.shares, self.slopes = shares, slopes
-        self.buffers = [torch.empty_like(chunks[0][1]) for chunks in shares]
-        self.copies = [torch.empty_like(chunks[0][0]) for chunks in shares if copied]
+        self.slopes, self.sign = slopes, -1.0 if slopes is None else 1.0
+        self.shares = [self._with_buffers(chunks, copied) for chunks in shares]
+        x = shares[0][0][0]
+        self.cast = x.new_empty(1 if x.ndim == 1 else x.shape[1])
+
+    @staticmethod
+    def _with_buffers(chunks: Chunks, copied: bool) -> list[Chunk]:
+        first, targets = chunks[0]
+        p, room = torch.empty_like(targets), torch.empty_like(first) if copied else None
+        made = []
+        for x, y in chunks:
+            used = x if room is None else room[: len(y)]
+            across = used if used.ndim == 1 else used.T
+            made.append(Chunk(used, across, y, p[: len(y)], x if copied else None))
+        return made
 
     def threads(self) -> AbstractContextManager[None]:
         """Limit PyTorch to one thread if our own threads divide the work."""
         return torch_alone() if len(self.shares) > 1 else nullcontext()
 
     def of(self, w: Tensor) -> Tensor:
-        """Return ``xᵀ·slope`` over all shares, float64; w is float64, too."""
-        cast = w.to(self.buffers[0].dtype)
-        if len(self.shares) == 1:
-            return self._share(cast, 0)
-        sums_of = torch.inference_mode()(partial(self._share, cast))  # set per thread
-        return reduce(torch.add, in_threads(sums_of, range(len(self.shares)), single_threaded))
+        """Return `sign` times ``xᵀ·slope`` over all shares.
 
-    def _share(self, w: Tensor, share: int) -> Tensor:
-        total = torch.zeros(len(w), dtype=torch.float64, device=w.device)
-        for x, y in self.shares[share]:
-            p = self.buffers[share][: len(y)]
-            if self.copies:
-                x = self.copies[share][: len(y)].copy_(x)
-            line = x.ndim == 1
-            if self.slopes is None:  # p holds y − x·w
-                _ = (
-                    torch.addcmul(y, x, w, value=-1, out=p)
-                    if line
-                    else torch.addmv(y, x, w, alpha=-1, out=p)
-                )
-                total -= torch.dot(p, x) if line else torch.mv(x.T, p)
-                continue
-            _ = torch.mul(x, w, out=p) if line else torch.mv(x, w, out=p)
-            slope = self.slopes(p, y)
-            total += torch.dot(slope, x) if line else torch.mv(x.T, slope)
+        The sum is float64; that of a single chunk has the data's dtype.
+        """
+        self.cast.copy_(w)
+        if len(self.shares) == 1:
+            return self._share(self.shares[0])
+        sums_of = torch.inference_mode()(self._share)  # set per thread
+        return reduce(torch.add, in_threads(sums_of, self.shares, single_threaded))
+
+    def _share(self, chunks: list[Chunk]) -> Tensor:
+        first, *others = chunks
+        total = self._chunk(first)
+        if others:
+            total = total.double()
+        for chunk in others:
+            total += self._chunk(chunk)
         return total
+
+    def _chunk(self, chunk: Chunk) -> Tensor:
+        x, across, y, p, copied_from = chunk
+        if copied_from is not None:
+            x.copy_(copied_from)
+        w, line = self.cast, x.ndim == 1
+        if self.slopes is not None:
+            p = self.slopes(torch.mul(x, w, out=p) if line else torch.mv(x, w, out=p), y)
+        elif line:
+            torch.addcmul(y, x, w, value=-1, out=p)
+        else:
+            torch.addmv(y, x, w, alpha=-1, out=p)
+        return torch.dot(p, x) if line else torch.mv(across, p)
 
 
 class Analytic(Autograd):
@@ -179,7 +218,7 @@ class Analytic(Autograd):
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
-        scale = self.row_loss.scale * self.learning_rate / len(self.y)
+        scale = self.sums.sign * self.row_loss.scale * self.learning_rate / len(self.y)
         with torch.inference_mode(), self.sums.threads():
             for _ in range(steps):
                 weights.sub_(self.sums.of(weights), alpha=scale)
@@ -187,7 +226,7 @@ class Analytic(Autograd):
 
     def gradient(self, w: ArrayLike) -> Weights:
         with torch.inference_mode(), self.sums.threads():
-            return to_host(self.sums.of(self._start(w)))
+            return self.sums.sign * to_host(self.sums.of(self._start(w)).double().reshape(-1))
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
