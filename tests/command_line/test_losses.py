@@ -17,6 +17,7 @@ from backends.rows.made import Generated
 from bench.cli import main
 from bench.fit.checkpoint import Checkpoint
 from bench.measure.iterate import iterated
+from tests.support.documents import ROOT, python_blocks
 
 PSEUDO_HUBER = """
 def value(xp, p, y):
@@ -82,7 +83,13 @@ def test_fit_descends_with_a_loss(loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_users_file_gives_the_same_w_with_every_backend(backend: str, own: Path) -> None:
+def test_the_documented_file_gives_the_same_w_with_every_backend(
+    backend: str, own: Path
+) -> None:
+    """The example of docs/losses.md: a loss of six lines, blank ones not counted."""
+    example = python_blocks(ROOT / "docs" / "losses.md")[0]
+    assert len([line for line in example.splitlines() if line]) == 6
+    own.write_text(example)
     loss = find(f"{own}:pseudo_huber")
     needs(backend, loss)
     asked = ("--loss", f"{own}:pseudo_huber", "--steps", 20, "--lr", "auto", "--rows", 500)
