@@ -27,8 +27,9 @@ SHORT_RUN = ["--passes", "1", "--more", "0", "--seconds", "0.01"]
 MOST = {"--rows": "1000", "--features": "4", "--iterations": "20"}
 """Option → its value in a short command."""
 
-PICK = "budget=60"
-SHORT_PICK = 'backends=["numpy"], budget=60'
+PICK = "rows=10**9, features=8, iterations=500,"
+SHORT_PICK = 'rows=1000, iterations=20, backends=["numpy"],'
+"""A pick in Python code, and its short version."""
 
 FOR_READERS_ONLY = ("git",)
 """Programs that are not run: the test prepares what they would do."""
