@@ -16,6 +16,9 @@ from backends.errors import ProblemError
 
 Float64 = NDArray[np.float64]
 
+Pointwise = Callable[[Any, Any, Any], Any]
+"""A function ``(xp, p, y)``; see `backends.losses.Loss`."""
+
 PREDICTIONS = (-3.17, -1.71, -0.83, -0.29, 0.13, 0.59, 1.37, 2.41, 4.03)
 """Predictions at which a loss is checked. No difference from a target is a round number, where
 a loss may have a kink."""
@@ -40,9 +43,9 @@ class Stated(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def value(self) -> Callable[[Any, Any, Any], Any]: ...
+    def value(self) -> Pointwise: ...
     @property
-    def slope(self) -> Callable[[Any, Any, Any], Any] | None: ...
+    def slope(self) -> Pointwise | None: ...
     @property
     def scale(self) -> float: ...
     @property
@@ -77,11 +80,9 @@ def _points(loss: Stated) -> tuple[Float64, Float64]:
     return p.ravel(), y.ravel()
 
 
-def _check_slope(
-    loss: Stated, slope: Callable[[Any, Any, Any], Any], p: Float64, y: Float64
-) -> None:
+def _check_slope(loss: Stated, slope: Pointwise, p: Float64, y: Float64) -> None:
     rise = (_value(loss, p + STEP, y) - _value(loss, p - STEP, y)) / (2 * STEP)
-    stated = loss.scale * np.broadcast_to(np.asarray(slope(np, p, y), np.float64), p.shape)
+    stated = loss.scale * _evaluated(slope, p, y)
     wrong = np.isfinite(rise) & ~(_apart(stated, rise) <= TOLERANCE)
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -105,7 +106,16 @@ def _check_curvature(loss: Stated, curvature: float, p: Float64, y: Float64) -> 
 
 
 def _value(loss: Stated, p: Float64, y: Float64) -> Float64:
-    return np.broadcast_to(np.asarray(loss.value(np, p, y), dtype=np.float64), p.shape)
+    return _evaluated(loss.value, p, y)
+
+
+def _evaluated(function: Pointwise, p: Float64, y: Float64) -> Float64:
+    """Return the function's result for arrays, or point by point if it takes only numbers."""
+    try:
+        found = np.asarray(function(np, p, y), dtype=np.float64)
+    except Exception:  # such as a function with `if`, which Numba compiles for numbers
+        found = np.array([function(np, a, b) for a, b in zip(p, y, strict=True)], np.float64)
+    return np.broadcast_to(found, p.shape)
 
 
 def _apart(a: Float64, b: Float64) -> Float64:

@@ -90,6 +90,23 @@ def test_a_function_that_fails_is_one_line(tmp_path: Path) -> None:
         find(f"{file}:mine")
 
 
+def test_a_slope_with_an_if_is_checked_point_by_point(tmp_path: Path) -> None:
+    """Red before: such a slope, which Numba compiles, was refused."""
+    file = tmp_path / "mine.py"
+    text = (
+        "def value(xp, p, y):\n"
+        "    return (p - y) ** 2 if p > y else 2 * (p - y) ** 2\n"
+        "class mine:\n"
+        "    value = staticmethod(value)\n"
+        "    slope = staticmethod(lambda xp, p, y: (p - y) * (2 if p > y else 4))\n"
+    )
+    file.write_text(text)
+    assert find(f"{file}:mine").slope is not None
+    file.write_text(text.replace("else 4", "else 3"))
+    with pytest.raises(ProblemError, match="the derivative of the value is"):
+        find(f"{file}:mine")
+
+
 def test_only_accepted_targets_and_finite_values_are_checked(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
