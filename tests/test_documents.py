@@ -22,6 +22,7 @@ import pytest
 import backends
 from backends.catalogue import select
 from bench.cli import COMMANDS
+from bench.fit.model import Model, write_model
 from tests.support import made_up
 from tests.support.command import declare
 from tests.support.documents import (
@@ -71,6 +72,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     csv = here / "houses.csv"
     np.savetxt(csv, table, delimiter=",", header=header, comments="", encoding="utf-8")
     (here / "mine.py").write_text(python_blocks(ROOT / "docs/losses.md")[0], encoding="utf-8")
+    write_model(here / "model.json", Model(tuple(names[:3]), (2.0, 3.0, 1.0), 1.0, "huber"))
     np.save(here / "X.npy", x)
     np.save(here / "y.npy", table[:, -1])
     if find_spec("pyarrow"):
