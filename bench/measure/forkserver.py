@@ -2,8 +2,10 @@
 
 The process imports pytest, NumPy and the benchmarks' modules once, but no library that is
 measured. For a cold setup it forks: the fork then imports its library, compiles and places as a
-new process does. The hot loop runs in the process itself, which thereby keeps its library and
-its compiled code for the next size. `bench.measure.launcher` is the other end of the socket.
+new process does. NumPy's threads do not survive a fork; `bench.host.threads.apply`, which every
+benchmark process calls first, starts them anew. The hot loop runs in the process itself, which
+keeps its library and compiled code for the next size. `bench.measure.launcher` is the other end
+of the socket.
 """
 
 from __future__ import annotations

@@ -113,6 +113,20 @@ def test_the_processor_time_is_no_disturbance(launcher: Launcher, *, fork: bool)
     assert after > before
 
 
+def test_a_fork_has_the_threads_of_a_new_process(launcher: Launcher) -> None:
+    """NumPy starts its threads at the import; the first product must not start them again."""
+    threads = "len(os.listdir('/proc/self/task'))"
+    do = f"""
+import numpy
+from bench.host.threads import apply
+apply(2)
+before = {threads}
+numpy.ones((256, 256)) @ numpy.ones((256, 256))
+assert before == {threads} > 1
+"""
+    assert run(launcher, "a", fork=True, do=do)[0] == 0
+
+
 def test_a_fork_has_loaded_no_more_than_a_new_process(tmp_path: Path) -> None:
     """No part of a library that is measured, such as SciPy for JAX, is loaded before."""
     arguments = [
