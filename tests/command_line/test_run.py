@@ -593,7 +593,7 @@ def test_another_checkout_is_measured_in_turn_and_compared(tmp_path: Path) -> No
     for package in ("backends", "bench"):
         shutil.copytree(version.TREE / package, other / package)
     mark = "\n__import__('pathlib').Path(__file__).with_suffix('.ran').touch()\n"
-    kernel = other / "backends" / "numpy.py"
+    kernel = other / "backends" / "numpy" / "plain.py"
     kernel.write_text(kernel.read_text(encoding="utf-8") + mark, encoding="utf-8")
 
     asked = (*SMALL, *chosen("numpy"), "--passes", 2, "--name", "new", "--against", other)
