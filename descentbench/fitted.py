@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from backends.errors import Weights
+    from bench.fit.excess import Excess
     from bench.fit.model import Model
     from bench.fit.scaling import Scaling
 
@@ -54,6 +55,9 @@ class FitResult:
         The data's dtype in the descent.
     scaling : bench.fit.scaling.Scaling or None
         Map of the columns during the descent; None if they were read as they are.
+    excess : bench.fit.excess.Excess or None
+        Distance of the loss from its minimum, and the steps that are missing; None if a look
+        at it would cost another pass, as it does for other losses than squared error.
     table : list of dict
         One dict for every look at w: ``step``, ``loss``, ``w`` (list) and ``intercept``.
     """
@@ -72,6 +76,7 @@ class FitResult:
     features: int
     dtype: str
     scaling: Scaling | None
+    excess: Excess | None
     table: list[dict[str, Any]]
 
     def predict(self, x: object) -> Weights:
@@ -141,7 +146,8 @@ class FitResult:
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del fields["scaling"]
         columns = None if self.columns is None else list(self.columns)
-        return fields | {"w": self.w.tolist(), "columns": columns}
+        excess = self.excess and self.excess.fields()
+        return fields | {"w": self.w.tolist(), "columns": columns, "excess": excess}
 
 
 def read_model(path: str | PathLike[str]) -> Model:

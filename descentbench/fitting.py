@@ -14,6 +14,7 @@ from backends.problem import Problem
 from descentbench.arrays import features_of, target_of
 from descentbench.checked import positive, whole
 from descentbench.choice import AUTO, backend_for
+from descentbench.distance import excess_of, remark
 from descentbench.fitted import FitResult
 from descentbench.log import LOG
 from descentbench.losses import loss_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from backends.errors import Weights
     from backends.losses import Loss
     from bench.fit.descend import Epoch, Fit, Places
+    from bench.fit.excess import Excess
     from bench.fit.scaling import Scaling
 
 
@@ -142,21 +144,19 @@ def fit(
         if on_look is not None:
             on_look(epoch.epoch, epoch.loss)
 
+    rows = scaled(problem, scaling) if scaling else problem
     found = _descend(
-        scaled(problem, scaling) if scaling else problem,
-        *(backend, learning_rate, start),
+        *(rows, backend, learning_rate, start),
         steps=int(steps),
         every=int(every),
         until_loss=until_loss,
         tolerance=tolerance,
         on_epoch=look,
     )
-    if tolerance is not None and found.stopped == "steps":
-        LOG.warning(
-            "fit: not converged after %d steps: the gradient's norm is above %g of the first",
-            *(steps, tolerance),
-        )
-    return _result(found, problem, scaling, given.names, target)
+    apart = excess_of(rows, found, intercept=intercept)
+    if said := remark(apart, found, tolerance, standardize=standardize):
+        LOG.warning("fit: %s", said)
+    return _result(found, problem, scaling, given.names, target, apart)
 
 
 def _descend(
@@ -204,6 +204,7 @@ def _result(
     scaling: Scaling | None,
     columns: tuple[str, ...] | None,
     target: str | None,
+    apart: Excess | None,
 ) -> FitResult:
     """Return the result in the units of the data."""
 
@@ -231,5 +232,6 @@ def _result(
         features=problem.features,
         dtype=problem.dtype,
         scaling=scaling,
+        excess=apart,
         table=table,
     )

@@ -25,7 +25,8 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
     -------
     list of dict
         One dict a backend: ``backend`` (its name), ``library``, ``technique``, ``device``,
-        ``available`` (bool) and ``reason`` (why it cannot run here; None if it can).
+        ``available`` (bool), ``reason`` (why it cannot run here; None if it can) and ``note``
+        (why it is slow here, or None).
         ``pandas.DataFrame(backends())`` makes a data frame.
 
     Raises
@@ -36,6 +37,7 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
     from backends import catalogue
     from descentbench.losses import loss_of
 
+    minimised = loss_of(loss)
     return [
         {
             "backend": str(entry.name),
@@ -44,8 +46,9 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
             "device": entry.name.device,
             "available": entry.available,
             "reason": entry.reason or None,
+            "note": (entry.available and catalogue.note(entry.name, minimised)) or None,
         }
-        for entry in catalogue.entries(loss=loss_of(loss))
+        for entry in catalogue.entries(loss=minimised)
     ]
 
 
