@@ -66,6 +66,7 @@ def check_derivatives(loss: Stated) -> None:
     """
     p, y = _points(loss)
     with np.errstate(all="ignore"):
+        _value(loss, p, y)  # must work for arrays, even if nothing is stated
         if loss.slope is not None:
             _check_slope(loss, loss.slope, p, y)
         if loss.curvature is not None:
@@ -110,12 +111,7 @@ def _value(loss: Stated, p: Float64, y: Float64) -> Float64:
 
 
 def _evaluated(function: Pointwise, p: Float64, y: Float64) -> Float64:
-    """Return the function's result for arrays, or point by point if it takes only numbers."""
-    try:
-        found = np.asarray(function(np, p, y), dtype=np.float64)
-    except Exception:  # such as a function with `if`, which Numba compiles for numbers
-        found = np.array([function(np, a, b) for a, b in zip(p, y, strict=True)], np.float64)
-    return np.broadcast_to(found, p.shape)
+    return np.broadcast_to(np.asarray(function(np, p, y), dtype=np.float64), p.shape)
 
 
 def _apart(a: Float64, b: Float64) -> Float64:

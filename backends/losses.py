@@ -251,7 +251,9 @@ def _check(loss: Loss, called: str) -> None:
     except ProblemError:
         raise
     except Exception as error:
-        raise ProblemError(f"{called} cannot be evaluated with NumPy: {error!r}") from error
+        branches = isinstance(error, ValueError) and "truth value" in str(error)
+        why = "it branches on a row's value; write xp.where" if branches else repr(error)
+        raise ProblemError(f"{called} cannot be evaluated for NumPy arrays: {why}") from error
 
 
 def _import(source: bytes, file: str, label: str) -> None:
