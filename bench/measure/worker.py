@@ -103,7 +103,7 @@ class Children:
         watch, kills = Watch(files.running, self.timeout, self.budget), out_of_memory_kills()
         status = self._call(task, files, settings, watch)
         if task.cold:  # later children reuse the code that this child compiled
-            shutil.copytree(folder, warm, dirs_exist_ok=True)
+            shutil.copytree(folder, warm, dirs_exist_ok=True, copy_function=put)
         if status != INTERRUPTED and (outcome := files.outcome()):
             return outcome
         watch.look()  # the child may have started another case
@@ -208,6 +208,16 @@ class _Files:
         wrote = self.benchmarks.exists() and self.benchmarks.stat().st_size
         found = _measurements(self.benchmarks) if wrote else Outcome()
         return replace(found, failures=failed)
+
+
+def put(source: str, target: str) -> None:
+    """Copy a file in place of another one, whose content stays for processes that use it.
+
+    A process that stays has loaded machine code from such files.
+    """
+    unfinished = f"{target}.{os.getpid()}"
+    shutil.copy2(source, unfinished)
+    Path(unfinished).replace(target)
 
 
 def backend_cases(task: Task) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.measure.rounds import StepTimer
-from bench.measure.worker import _measurements
+from bench.measure.worker import _measurements, put
 
 CASE = "numpy/100x1/float32"
 
@@ -48,3 +48,15 @@ def test_the_timer_counts_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     timer.steps = 16
     began = timer()
     assert timer() - began == 0.5
+
+
+def test_loaded_code_stays_as_it_is_when_a_file_takes_its_place(tmp_path: Path) -> None:
+    """Seen red with a plain copy: processes that had loaded the old code ended by SIGSEGV."""
+    new, old = tmp_path / "new.so", tmp_path / "old.so"
+    new.write_bytes(b"new")
+    old.write_bytes(b"old")
+    with old.open("rb") as loaded:
+        put(str(new), str(old))
+        assert loaded.read() == b"old"
+    assert old.read_bytes() == b"new"
+    assert sorted(tmp_path.iterdir()) == [new, old]
