@@ -16,6 +16,7 @@ from bench.measure.read_curve import SMALLEST_BYTES as CURVE_BYTES
 from bench.pick import ladder, looks
 from bench.pick.expense import SETUP, STEP, cost_s
 from bench.pick.known import SURE, Known
+from bench.pick.recommend import choose
 from bench.pick.worth import (
     DECIDED,
     REGRET,
@@ -61,13 +62,15 @@ def next_task(known: Known, left: float) -> Task | None:
     left : float
         Seconds of the budget that are left.
     """
-    if left <= 0 or not known.live or answered(known):
+    if left <= 0 or not known.live:
         return None
+    if answered(known):
+        return _fresh_setup(known, left) if known.spent else None
     target = known.nbytes(known.request.rows)
     if not known.has_curve and target > CURVE_BYTES and not _read(known):
         return READ_CURVE
     first = next((t for t in looks.first(known) if cost_s(known, t) <= left), None)
-    return first or _most_valuable(known, left)
+    return first or _fresh_setup(known, left) or _most_valuable(known, left)
 
 
 def _read(known: Known) -> bool:
@@ -134,6 +137,26 @@ def _steps_patience_s(known: Known, task: Task) -> float:
 def start_s(known: Known) -> float:
     """Return the seconds that a setup's child process may need in addition to the setup."""
     return SLACK * min((s.seconds for s in known.spent if s.cases), default=0.0)
+
+
+def _fresh_setup(known: Known, left: float) -> Task | None:
+    """Return the setup of a pick in a fresh process, which shows how much memory it needs.
+
+    The setup waits until every backend that can win has a total.
+    """
+    if not all(known.models[name].complete for name in known.live):
+        return None
+    rows = ladder.scout(known, ladder.sizes(known))
+    request = known.request
+    for group in known.groups():
+        name, _ = choose(group, request.rows, request.iterations)
+        if name is None or not known.models[name].observations.shared:
+            continue
+        task = looks.setup_task(known, name, rows)
+        tried = known.tries(SETUP, task.cases[0])
+        if not tried and known.fits(name, rows) and cost_s(known, task) <= left:
+            return task
+    return None
 
 
 def _most_valuable(known: Known, left: float) -> Task | None:
