@@ -75,7 +75,7 @@ def bench(session: nox.Session) -> None:
 
 @shared
 def pick_check(session: nox.Session) -> None:
-    """Ask for two dozen picks, measure every backend, and print the regret of each pick."""
+    """Ask for two dozen picks for two losses, measure every backend, and print the regrets."""
     run(session, "python", "-m", "bench.checks.pick", *session.posargs)
 
 
