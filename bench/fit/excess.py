@@ -9,12 +9,13 @@ so the steps to a given excess follow without taking a single one.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from backends.losses import SQUARED_ERROR
+from backends.losses import LOG_LOSS, SQUARED_ERROR
 from bench.fit.newton import minimise
 from bench.fit.rate import affordable
 
@@ -249,6 +250,8 @@ def _of_newton(source: Source, w: Weights, memory_bytes: float) -> _Minimum | No
     found = minimise(source, w) if source.bytes_per_step <= memory_bytes else None
     if found is None:
         return None
+    if source.loss == LOG_LOSS and source.rows * found.loss < math.log(2):
+        return None  # every row is on its side: the data are separable, without a minimum
     quadratic = Quadratic(found.hessian, found.loss)
     return _Minimum(quadratic, found.w, max(0.0, found.first - found.loss), "newton")
 
