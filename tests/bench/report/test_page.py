@@ -98,5 +98,14 @@ def test_results_without_set_up_still_make_a_page(tmp_path: Path) -> None:
     assert render([source]).startswith("<!DOCTYPE html>")
 
 
+def test_typical_requests_name_the_loss_if_there_is_another_one() -> None:
+    """With squared error alone, the page shows nothing new."""
+    squared, other = record(sizes=FEW), record(sizes=FEW, loss="log_loss")
+    heading = '<th scope="col">loss</th>'
+    both = sources([Saved(Path(f"{i}.json"), r) for i, r in enumerate((squared, other))])
+    assert heading in render(both)
+    assert heading not in render(sources([Saved(Path("x.json"), squared)]))
+
+
 def test_all_backends_are_there(found: list[Source]) -> None:
     assert {r.backend for r in found[0].results} == set(COSTS)
