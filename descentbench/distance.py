@@ -16,7 +16,7 @@ MOST_FEATURES = 256
 
 
 def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
-    """Return how far a fit is from its minimum; None if that needs a further pass.
+    """Return how far a fit is from its minimum; None if it converged or a pass is needed.
 
     Parameters
     ----------
@@ -27,13 +27,17 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
         Whether the last feature is a column of ones.
     """
     known = rows.loss == SQUARED_ERROR and "reference" in vars(rows)
-    if not known or rows.features > MOST_FEATURES:
+    if not known or fit.stopped != "steps" or rows.features > MOST_FEATURES:
         return None
+    from backends.numpy.threads import numpys_blas
     from bench.fit.excess import excess
 
     source = cast(Any, rows)  # the fields of a source that are read are a problem's, too
     no_pass = 0.0
-    return excess(source, fit.w, fit.learning_rate, no_pass, fit.loss, intercept=intercept)
+    with numpys_blas().limit(limits=1):  # for small matrices, more threads only wait
+        return excess(
+            *(source, fit.w, fit.learning_rate, no_pass, fit.loss), intercept=intercept
+        )
 
 
 def remark(

@@ -56,8 +56,9 @@ class FitResult:
     scaling : bench.fit.scaling.Scaling or None
         Map of the columns during the descent; None if they were read as they are.
     excess : bench.fit.excess.Excess or None
-        Distance of the loss from its minimum, and the steps that are missing; None if a look
-        at it would cost another pass, as it does for other losses than squared error.
+        Distance of the loss from its minimum, and the steps that are missing, of a squared
+        error whose descent took all its steps. None if `tolerance` or `until_loss` stopped it,
+        if the distance would cost another pass, and for more than 256 features.
     table : list of dict
         One dict for every look at w: ``step``, ``loss``, ``w`` (list) and ``intercept``.
     """

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from backends.interface import Backend, Descent
     from bench.fit.descend import Places
 
+MOST_FEATURES = 256
+"""Largest number of features whose eigenvalues one thread computes as fast as several."""
+
 SUMMED = "numpy:gram"
 """Backend whose pass gives the automatic rate, so that its descent needs no second pass."""
 
@@ -40,6 +43,7 @@ def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], floa
         There is no such rate: the loss has no curvature, or all x are 0 or too large.
     """
     from backends.numpy import Gram
+    from backends.numpy.threads import numpys_blas
     from backends.reference import Reference
     from bench.fit.rate import automatic_rate
 
@@ -53,5 +57,9 @@ def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], floa
     of = [(problem.x, problem.y)]
     reference = Reference(moments[0] / rows, moments[1] / rows, lambda: of, rows)
     vars(problem)["reference"] = reference  # where the problem keeps the one of its own pass
-    rate = automatic_rate(problem)
+    if problem.features <= MOST_FEATURES:
+        with numpys_blas().limit(limits=1):
+            rate = automatic_rate(problem)
+    else:
+        rate = automatic_rate(problem)
     return Summed(moments) if backend.name == SUMMED else backend, rate

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1 << 20
 """Size in bytes of the float64 copy of a block: its temporaries stay in the caches."""
 
+SERIAL_BYTES = 1 << 23
+"""Data size in bytes below which one thread is faster, because waking others takes too long."""
+
 Result = TypeVar("Result")
 
 
@@ -49,6 +52,7 @@ def _each(problem: Problem, work: Callable[[slice], Result]) -> list[Result]:
 
     rows = max(1, BLOCK_BYTES // (8 * problem.features))
     blocks = [slice(start, start + rows) for start in range(0, problem.rows, rows)]
-    shares = np.array_split(np.arange(len(blocks)), min(len(blocks), processors()))
+    threads = 1 if problem.bytes_per_step < SERIAL_BYTES else min(len(blocks), processors())
+    shares = np.array_split(np.arange(len(blocks)), threads)
     parts = in_threads(lambda share: [work(blocks[i]) for i in share], shares)
     return [result for part in parts for result in part]

@@ -135,7 +135,7 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
 @click.option("--target", type=float, default=1e-6, show_default=True, help="Excess of loss.")
 @click.option("--rounds", type=int, default=5, show_default=True, help="Fits to time.")
 @click.option(
-    "--limit", type=float, default=8.0, show_default=True, help="Seconds of a fit in vain."
+    "--limit", type=float, default=12.0, show_default=True, help="Seconds of a fit in vain."
 )
 @click.option(
     "--seconds", type=float, default=120.0, show_default=True, help="Begin no round after."
