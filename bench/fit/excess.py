@@ -34,6 +34,10 @@ NEGLIGIBLE = 1e-6
 MOST_STEPS = 1 << 60
 """Largest number of steps that is looked for; more are never taken."""
 
+EXACT_BYTES = 1 << 28
+"""Size of X and y up to which the minimum is summed over the rows, in about a second at most.
+For larger data it is the loss at w minus the excess."""
+
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -241,7 +245,8 @@ def _of_reference(
     solution = vectors[:, rank] @ along / size
     hessian = 2 * reference.gram
     absolute = Quadratic(hessian, 0.0).at(w - solution)
-    least = reference.loss(solution) if quick else max(0.0, loss - absolute)
+    exact = quick and source.bytes_per_step <= EXACT_BYTES
+    least = reference.loss(solution) if exact else max(0.0, loss - absolute)
     return _Minimum(Quadratic(hessian, least), solution, absolute, "reference")
 
 

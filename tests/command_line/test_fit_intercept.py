@@ -195,6 +195,16 @@ def test_rows_larger_than_the_memory_come_to_the_same_w(
     assert streamed["excess"]["relative"] < 1e-6
 
 
+@pytest.mark.parametrize("suffix", ["npy", "csv"])
+def test_workers_get_scaled_rows(data: Path, tmp_path: Path, suffix: str) -> None:
+    """Workers open the file themselves; rows in memory are sent to them."""
+    pytest.importorskip("distributed")
+    if suffix == "npy":
+        np.save(data := tmp_path / "rows.npy", np.column_stack([X, Y]))
+    found = fit_json("--data", data, *BOTH, "--backend", "dask:numpy", "--workers", 2)
+    assert [*found["w"], found["intercept"]] == pytest.approx(exact(), rel=1e-4)
+
+
 def test_timestamps_in_float32(tmp_path: Path) -> None:
     """float32 rounds these seconds to multiples of 128; rows are centred before that."""
     seconds = 1.7e9 + np.arange(400.0)
