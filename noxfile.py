@@ -132,7 +132,8 @@ def results(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Try 10,000 hostile inputs of every kind; arguments go to pytest."""
     hostile = sorted(map(str, Path("tests").rglob("test_hostile*.py")))
-    run(session, "pytest", *hostile, *session.posargs, env={"FUZZ_CASES": "10000"})
+    hours = "faulthandler_timeout=7200"  # a test of 10,000 cases takes minutes
+    run(session, "pytest", "-o", hours, *hostile, *session.posargs, env={"FUZZ_CASES": "10000"})
 
 
 @nox.session(default=False)
