@@ -156,6 +156,8 @@ MUTATED = {
         "tests/backends/test_contract.py tests/backends/test_numpy.py "
         "tests/backends/test_gram.py -k numpy"
     ),
+    "backends/losses.py": "tests/backends/test_losses.py tests/backends/test_derivatives.py",
+    "backends/derivatives.py": "tests/backends/test_derivatives.py",
     "bench/pick/model.py": "tests/bench/pick/test_model.py",
     "bench/pick/recommend.py": "tests/bench/pick/test_recommend.py",
 }
