@@ -93,8 +93,8 @@ def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
         return np.asarray(table.column(0)), names  # a view; the whole table would be copied
     try:
         values = np.asarray(table)
-    except (TypeError, ValueError) as error:  # rows of unlike lengths, an array on a GPU
-        raise ProblemError(f"{what} cannot be read as an array: {error}") from None
+    except (RuntimeError, TypeError, ValueError) as error:  # unlike lengths, a GPU's tensor
+        raise ProblemError(f"{what} cannot be read as an array: {first_line(error)}") from None
     if values.dtype.names:  # a structured array of NumPy
         names = values.dtype.names
         values = np.column_stack([values[name] for name in names])
@@ -140,7 +140,7 @@ def _numbers(
     if values.ndim not in (1, 2):
         raise ProblemError(f"{what} must be (n,) or (n, d), not of shape {values.shape}")
     kept = values.dtype.name in DTYPES
-    to = dtype or (values.dtype if kept else np.dtype(np.float64))
+    to = dtype or np.dtype(values.dtype.name if kept else np.float64)  # in native byte order
     if values.dtype.kind in "biuf":
         return np.asarray(values, to)
     if values.dtype.kind != "O":

@@ -132,6 +132,20 @@ def test_other_numbers_become_float64() -> None:
     np.testing.assert_array_equal(found.values, [[1, 2.5], [3, 4.5]])
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8"])
+def test_numbers_get_the_byte_order_of_this_machine(dtype: str) -> None:
+    found = features_of(X.astype(dtype))
+    assert found.values.dtype.isnative
+    assert found.values.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(found.values, X.astype(dtype))
+
+
+def test_a_tensor_with_a_gradient_is_an_error_of_one_line() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ProblemError, match="x cannot be read as an array: Can't call numpy"):
+        features_of(torch.ones(3, requires_grad=True))
+
+
 @pytest.mark.parametrize(
     ("x", "reason"),
     [
