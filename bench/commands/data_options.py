@@ -45,6 +45,11 @@ class DataFile:
     y: str | None
     how: dict[str, Any]
 
+    def files(self) -> tuple[Path, ...]:
+        """Return the paths that were named."""
+        target = (Path(self.how["target"]),) if "target" in self.how else ()
+        return (self.path, *target)
+
     def open(self, dtype: str) -> Source:
         """Open the file; print the assumptions about it on stderr."""
         from backends.rows.datafile import open_source

@@ -178,7 +178,7 @@ def fit(
     if plot is not None:
         check(plot)
     if output is not None:
-        check_writable(output)
+        check_writable(output, data.files() if data else ())
     file = data.open if data else None
     read_as = "float64" if file and standardize else dtype  # rounded after it is centred
     raw = inputs.open_rows(rows, features, file, read_as, seed, minimised)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -139,11 +139,20 @@ def versions(library: str) -> dict[str, str]:
     return found
 
 
-def check_writable(path: Path) -> None:
-    """Raise ModelError if the file cannot be written; called before a long descent."""
+def check_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise ModelError if the file cannot be written; called before a long descent.
+
+    Parameters
+    ----------
+    path : Path
+    inputs : iterable of Path
+        Files that are read, which the model must not replace.
+    """
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not os.access(folder, os.W_OK) or not folder.is_dir():
         raise ModelError(f"cannot write {path}: it is no file in a folder that can be written")
+    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
+        raise ModelError(f"cannot write {path}: it is an input; choose another file")
 
 
 def write_model(path: Path, model: Model) -> None:

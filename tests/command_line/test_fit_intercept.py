@@ -255,6 +255,10 @@ def test_a_model_that_cannot_be_written_is_an_error_before_the_descent(
 ) -> None:
     line = one_line(fit("--data", data, "-o", tmp_path, "--steps", "1e15"))
     assert f"cannot write {tmp_path}" in line
+    before = data.read_text()
+    line = one_line(fit("--data", data, "-o", data, "--steps", 0))
+    assert "it is an input" in line
+    assert data.read_text() == before
 
 
 def test_separable_data_have_no_excess(tmp_path: Path) -> None:
