@@ -16,7 +16,7 @@ from bench.pick.observations import age, alike
 from bench.pick.recommend import Request, recommend
 from bench.pick.regime import Regime
 from bench.results.case import Case
-from tests.support.world import COSTS, World
+from tests.support.world import COSTS, World, costs
 
 
 @pytest.fixture
@@ -223,6 +223,30 @@ def test_one_library_whose_steps_hang_leaves_time_for_the_others(
     libraries = {Case.parse(r).library for r in steps if not r.startswith("read/")}
     assert libraries == {"numpy", "numba", "torch", "jax"}
     assert world.now <= 66.001  # a killed child is noticed after its limit
+
+
+def test_in_twenty_seconds_each_library_is_there_with_its_best_technique(
+    world: World, ask: Ask
+) -> None:
+    """Seen red: nothing of JAX's best technique was measured before the budget ended."""
+    plain = {
+        "numba": costs(0.3, 5e-3, 1.5, 1e-6, 2e-10),
+        "torch:analytic": costs(2.0, 5e-3, 0.05, 2e-5, 4e-10),
+        "torch:compile": costs(2.0, 5e-3, 15.0, 2e-5, 3e-10),
+        "torch:gram": costs(2.0, 5e-3, 0.05, 1e-6, 0.0),
+        "jax": costs(0.7, 1e-2, 0.2, 2e-5, 8e-10),
+        "jax:blocked": costs(0.7, 1e-2, 0.4, 1e-6, 2e-10),
+        "jax:gram": costs(0.7, 1e-2, 0.4, 1e-6, 0.0),
+    }
+    slow = {"numba:parallel": costs(0.3, 5e-3, 2.0, 1e-6, 1e-10)}
+    torch = {"torch": costs(2.0, 5e-3, 0.05, 8e-5, 6e-9)}
+    jax = {"jax:loop": costs(0.7, 1e-2, 0.3, 1e-6, 3e-10)}
+    world.costs = {**COSTS, **slow, **torch, **jax, **plain}
+    explorer = ask(10_000_000, 10_000, budget=20.0)
+    assert world.now <= 22 + 2.0  # the overrun, and the import of one library
+    models = explorer.known.models
+    best = ("numpy:blocked", "numba:parallel", "torch:analytic", "jax:blocked")
+    assert [name for name in best if not models[name].complete] == []
 
 
 GUEST = {"cache_bytes": 2 << 20, "reported_bytes": 480 << 20}
