@@ -49,6 +49,9 @@ LIMITS = {
 COVERAGE = 0.85, 0.95
 """Smallest and largest share of totals in their 90 % intervals that pass the check."""
 
+PROCESSES = 20
+"""Simulated processes for each pick whose totals are compared with the interval."""
+
 OVERRUN = 0.1
 """Allowed overrun, as a fraction of the budget.
 
@@ -64,8 +67,8 @@ class Game:
     ----------
     regret, loop_regret : float
         True total of the pick ÷ the lowest total; the same for the pick among the loops.
-    covered : tuple of bool
-        Whether the simulated total of one process lies in its interval, for each pick.
+    covered : tuple of float
+        Share of simulated processes whose total lies in its interval, for each pick.
     spread : float
         Half-width of the loop pick's interval, relative to its total.
     beyond : float
@@ -84,7 +87,7 @@ class Game:
     best_loop: str
     regret: float
     loop_regret: float
-    covered: tuple[bool, ...]
+    covered: tuple[float, ...]
     spread: float
     beyond: float
     over_s: float
@@ -196,8 +199,10 @@ def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Genera
     for name in dict.fromkeys(filter(None, (pick, loop))):
         total = answer.of(name).total_s
         assert total is not None  # noqa: S101 it was picked by its total
-        one = machine.one_total_s(cases[name], request.iterations, rng)
-        covered.append(total.low <= one <= total.high)
+        ones = [
+            machine.one_total_s(cases[name], request.iterations, rng) for _ in range(PROCESSES)
+        ]
+        covered.append(sum(total.low <= one <= total.high for one in ones) / PROCESSES)
     total = answer.of(loop).total_s if loop else None
     largest = known.models[loop].largest if loop else 0
     dearest = max(c.import_s for c in machine.costs.values())

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bench.measure.plan import Task
 from bench.measure.read_curve import SMALLEST_BYTES as CURVE_BYTES
@@ -176,18 +176,22 @@ def _most_valuable(known: Known, left: float) -> Task | None:
     rungs = ladder.near(ladder.sizes(known), known.request.rows, 2)
     # Steps from a cache say little about data in memory.
     large = [n for n in rungs if known.nbytes(n) >= known.regime_bytes]
+    steps: list[tuple[float, Task]] = []
     for sizes in (large, rungs):
-        again = [
-            (task, gain, left - kept) for task, gain in _options(known, found.gains, sizes)
-        ]
-        valued = [
-            (gain / cost, task)
-            for task, gain, most in [*((*new, left) for new in unseen), *again]
-            if (cost := cost_s(known, task)) <= most
-        ]
-        if valued:
-            return max(valued, key=lambda pair: pair[0])[1]
-    return None
+        steps = steps or list(_fitting(known, _steps(known, found.gains, sizes), left - kept))
+    setups = _fitting(known, _setups(known, found.gains), left - kept)
+    valued = [*_fitting(known, unseen, left), *steps, *setups]
+    return max(valued, key=lambda pair: pair[0])[1] if valued else None
+
+
+def _fitting(
+    known: Known, options: Iterable[tuple[Task, float]], most: float
+) -> Iterator[tuple[float, Task]]:
+    """Yield the gain per second and the task of each option that takes at most `most` s."""
+    for task, gain in options:
+        cost = cost_s(known, task)
+        if cost <= most:
+            yield gain / cost, task
 
 
 def _gain(gains: dict[str, float], task: Task) -> float:
@@ -196,17 +200,11 @@ def _gain(gains: dict[str, float], task: Task) -> float:
     return sum(gains.get(backend, 0.0) for backend in backends)
 
 
-def _options(
+def _steps(
     known: Known, gains: dict[str, float], sizes: list[int]
 ) -> Iterator[tuple[Task, float]]:
-    """Yield child processes that repeat or add measurements, each with its possible gain.
-
-    The steps are measured at the numbers of rows in `sizes`.
-    """
-    rungs, rows = ladder.sizes(known), known.request.rows
-    complete = [name for name in known.live if known.models[name].complete]
-    live = [name for name in complete if gains.get(name, 0.0) > 0]
-    for family in looks.families(live):
+    """Yield child processes that time steps again or at other sizes, each with its gain."""
+    for family in looks.families(_contenders(known, gains)):
         for n in sizes:
             of = {
                 name: gains[name] * removed(known.models[name], known, step=n)
@@ -218,14 +216,25 @@ def _options(
                     looks.step_task(known, [looks.case_of(known, name, n) for name in some]),
                     sum(of[name] for name in some),
                 )
-        for name in family:
-            for n in ladder.near(rungs, rows, 1):
-                seen = known.models[name].observations.place
-                done = sum(s.rows == n for s in seen)
-                tries = known.tries(SETUP, str(looks.case_of(known, name, n)))
-                if known.fits(name, n) and max(done, tries) < SETUP_PASSES:
-                    share = removed(known.models[name], known, setup=n)
-                    yield looks.setup_task(known, name, n), gains[name] * share
+
+
+def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float]]:
+    """Yield child processes that repeat a setup, each with its possible gain."""
+    rungs, rows = ladder.sizes(known), known.request.rows
+    for name in _contenders(known, gains):
+        for n in ladder.near(rungs, rows, 1):
+            seen = known.models[name].observations.place
+            done = sum(s.rows == n for s in seen)
+            tries = known.tries(SETUP, str(looks.case_of(known, name, n)))
+            if known.fits(name, n) and max(done, tries) < SETUP_PASSES:
+                share = removed(known.models[name], known, setup=n)
+                yield looks.setup_task(known, name, n), gains[name] * share
+
+
+def _contenders(known: Known, gains: dict[str, float]) -> list[str]:
+    """Return the backends with a total whose exact value could remove regret."""
+    complete = (name for name in known.live if known.models[name].complete)
+    return [name for name in complete if gains.get(name, 0.0) > 0]
 
 
 def _leading(gains: dict[str, float]) -> Iterator[list[str]]:
