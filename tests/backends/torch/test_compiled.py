@@ -1,30 +1,41 @@
-"""The settings of PyTorch's compiler."""
+"""The layout of few features for PyTorch's compiler."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
+import numpy as np
 import pytest
 
-CHILD = """
-import numpy as np
-from backends import generate, open_backend
-open_backend("torch:compile").place(generate(100, 1), 0.001).run(np.ones(1), 1)
-"""
-"""Program that compiles a step."""
+pytest.importorskip("torch", reason="torch is not installed")
+
+import torch
+
+from backends.losses import LOG_LOSS
+from backends.torch.compiled import COLUMN_BYTES, in_columns, mean_loss
+from backends.torch.namespace import values_of
 
 
-def test_the_compiler_writes_into_its_cache_folder_only(
-    tmp_path: Path,
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rows", [1, 5, 1024, 4099])
+def test_columns_hold_all_values_and_are_no_multiple_of_a_page_apart(
+    rows: int, dtype: torch.dtype
 ) -> None:
-    """Seen red with PyTorch's own settings: the headers were left in the temporary folder."""
-    pytest.importorskip("torch")
-    elsewhere = tmp_path / "tmp"
-    elsewhere.mkdir()
-    folders = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache"), "TMPDIR": str(elsewhere)}
-    subprocess.run([sys.executable, "-c", CHILD], env=os.environ | folders, check=True)
-    assert [*elsewhere.rglob("*.gch")] == []
-    assert [*(tmp_path / "cache").rglob("*.so")] != []
+    x = torch.arange(3 * rows, dtype=dtype).reshape(rows, 3)
+    columns = in_columns(x)
+    np.testing.assert_array_equal(columns, x.T)
+    apart = columns.stride(0) * columns.itemsize
+    assert columns.stride(1) == 1
+    assert apart % COLUMN_BYTES not in (0, COLUMN_BYTES // 2)
+
+
+def test_the_mean_loss_of_columns_is_that_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    x, w = torch.tensor(rng.normal(size=(100, 7))), torch.tensor(rng.normal(size=7))
+    y, values = (torch.arange(100) % 2).double(), values_of(LOG_LOSS)
+
+    def gradient(x: torch.Tensor, by_column: bool) -> torch.Tensor:
+        def mean(w: torch.Tensor) -> torch.Tensor:
+            return mean_loss(values, w, x, y, by_column)
+
+        return torch.func.grad(mean)(w)
+
+    np.testing.assert_allclose(gradient(in_columns(x), True), gradient(x, False), 1e-13)
