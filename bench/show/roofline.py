@@ -201,7 +201,7 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
         shares.add_row(label, *(percent(r.bandwidth_fraction if r else None) for r in mine))
     times.add_section()
     device = limits[0].device
-    if device == "cpu":
+    if device == "cpu" and limits[0].loss == SQUARED:  # the C kernel has no other loss
         times.add_row(C, *("failed" if x.failure else seconds(x.native_s) for x in limits))
         shares.add_section()
         shares.add_row(C, *(percent(x.native_fraction) for x in limits))

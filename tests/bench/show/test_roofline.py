@@ -172,6 +172,15 @@ def test_a_device_has_tables_of_its_own() -> None:
     assert "GPU: not measured" not in table
 
 
+def test_another_loss_has_no_line_of_the_c_kernel() -> None:
+    """Red before: the kernel, which knows squared error alone, had lines without figures."""
+    bounds = [limit(), limit(loss="log_loss", native_s=None, native_fraction=None)]
+    for bound in bounds:
+        case = replace(result("numpy", 1_000_000, 1, 0.002, 0.4), loss=bound.loss)
+        table = lines([case], [bound])
+        assert any("C, OpenMP" in line for line in table) == (bound.loss == "squared_error")
+
+
 def test_a_devices_read_is_the_one_before_its_rounds() -> None:
     small, other = f"jax:loop@cuda:0/{BIG}", f"torch@cuda:1/{BIG}"
     one = replace(step(small, 1.0), info={"read_bytes_per_s": [2e9, 4e9, 8e9]})
