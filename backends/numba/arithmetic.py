@@ -28,6 +28,14 @@ def multiply_add(_, a, b, c):
 
 
 @intrinsic
+def multiply(_, a, b):
+    """Return ``a·b``, lane by lane; a later sum may become one instruction with the product."""
+    return each_item(
+        [a, b], item_of(a), lambda _, builder, x, y: builder.fmul(x, y, flags=("contract",))
+    )
+
+
+@intrinsic
 def sum_products(_, xs, ws, start):
     """Return ``start + Σ xₖ·wₖ``; four or more products are added in two parallel sums."""
 
@@ -87,7 +95,8 @@ def _folded(builder, value, least):
     while value.type.count > least:
         lanes = value.type.count
         low, high = range(lanes // 2), range(lanes // 2, lanes)
-        value = builder.fadd(shuffle(builder, value, low), shuffle(builder, value, high))
+        halves = shuffle(builder, value, low), shuffle(builder, value, high)
+        value = builder.fadd(*halves, flags=("contract",))
     return value
 
 

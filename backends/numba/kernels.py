@@ -14,6 +14,7 @@ from numba.extending import overload
 from backends.numba.arithmetic import (
     add_sums,
     add_to_array,
+    multiply,
     multiply_add,
     sum_lanes,
     sum_products,
@@ -102,23 +103,19 @@ def feature_sums(loop, slope, ahead, flat, columns, y, w):
 
 @njit
 def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows that fill a few vectors, from two places; w and the sums stay in registers."""
-    none, count = zero_vector(flat, loop.vector_bytes), loop.vectors
-    lanes = lanes_of(none)
-    ws = load(w, spaced(0, lanes, count, 1), none, None)
-    g = load(sums, spaced(0, lanes, count, 1), none, None)
+    """Add rows that each fill a vector at most; w and the sums stay in registers."""
+    none = zero_vector(flat, loop.vector_bytes)
+    ws, g = load(w, 0, none, None), load(sums, 0, none, None)
     ahead *= LINE_BYTES // w.itemsize
-    for i in range(start, stop):
-        rows = (i, i + apart)
-        x, z = i * d, (i + apart) * d
-        xs = load(flat, spaced(x, lanes, count, 1), none, None)
-        zs = load(flat, spaced(z, lanes, count, 1), none, None)
-        prefetch(flat, (x + ahead, z + ahead), ws, False)
-        p = sum_lanes((sum_products(xs, ws, none), sum_products(zs, ws, none)))
-        r, u = spread_lanes(evaluate(slope, p, load_places(y, rows)), none)
-        g = multiply_add(zs, u, multiply_add(xs, r, g))
-    for k in range(count):
-        store(sums, k * lanes, g[k])
+    for i in range(start, stop, loop.rows):
+        rows = spaced(i, apart, loop.places, loop.rows)
+        places = times(rows, d)
+        xs = load(flat, places, none, None)
+        prefetch(flat, plus(places, ahead), none, False)
+        p = sum_lanes(multiply(xs, ws))
+        r = spread_lanes(evaluate(slope, p, load_places(y, rows)), none)
+        g = sum_products(xs, r, g)
+    store(sums, 0, g)
 
 
 @njit
@@ -185,7 +182,7 @@ def add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 
 @overload(add_block, inline="always")
 def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    if loop.value.attributes["vectors"]:
+    if loop.value.attributes["whole_rows"]:
         return lambda loop, slope, ahead, flat, d, y, w, sums, start, stop, apart: (
             add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart)
         )
@@ -204,7 +201,7 @@ def add_rows(loop, slope, ahead, x, y, w, total):
     """
     n, d = x.shape
     flat, none = x.reshape(n * d), zero_vector(x, loop.vector_bytes)
-    lanes = lanes_of(none) * max(1, loop.vectors)  # numbers read at a time
+    lanes = lanes_of(none)
     width = -(-d // lanes) * lanes
     weights, block = zeros_on_lines(width, x), zeros_on_lines(width, x)
     for j in range(d):

@@ -53,8 +53,8 @@ class Loop(Known):
         Number of consecutive rows from each place that are summed together.
     ahead : int
         Prefetch distance in cache lines; 0 for no prefetch.
-    vectors : int
-        Number of vectors that hold a whole row; 0 for rows of any length.
+    whole_rows : bool
+        Whether one vector holds a whole row; otherwise rows have any length.
     far : bool
         Whether a prefetch loads lines into the second-level cache only. Long rows in use then
         stay in the first-level cache.
@@ -68,20 +68,20 @@ class Loop(Known):
         places: int = 1,
         rows: int = 1,
         ahead: int = 0,
-        vectors: int = 0,
+        whole_rows: bool = False,
         far: bool = False,
     ) -> None:
         self.vector_bytes, self.features, self.ahead = vector_bytes, features, ahead
         asks = ahead > 0 and rows * places > 1  # with one place, the same code serves both
         asked = (rows + 1) // 2  # lines to prefetch during the predictions
         super().__init__(
-            f"loop {vector_bytes} {features} {places} {rows} {asks} {vectors} {far}",
+            f"loop {vector_bytes} {features} {places} {rows} {asks} {whole_rows} {far}",
             vector_bytes=vector_bytes,
             features=features,
             places=places,
             rows=rows,
             abreast=rows * places,
-            vectors=vectors,
+            whole_rows=whole_rows,
             far=far,
             asks=asks,
             asked=asked,
@@ -93,9 +93,12 @@ LINE, LINE_ASKING = Loop(256), Loop(256, ahead=32)
 """Loops for one feature, without and with a prefetch, which can help for data in the shared
 cache. A long vector acts as an unrolled loop."""
 
-FEW = {d: Loop(64, d, ahead=32) for d in range(2, MOST_FEW + 1)}
+FEW = {d: Loop(64, d, places=2, ahead=32) for d in range(2, MOST_FEW + 1)}
 COLUMNS = {d: Loop(64, d, ahead=16) for d in range(MOST_FEW + 1, MOST_COLUMNS + 1)}
-SHORT = {32 * k: Loop(32, places=2, ahead=64, vectors=k) for k in (2, 4)}
+SHORT = {
+    64: Loop(64, places=2, rows=4, ahead=64, whole_rows=True),
+    128: Loop(128, places=2, rows=2, ahead=64, whole_rows=True),
+}
 """Loops by number of features, and by largest row size in bytes."""
 
 STREAMS = Loop(32, places=4)

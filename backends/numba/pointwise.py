@@ -41,8 +41,9 @@ def fingerprint(value: object) -> object:
     """Return the dependencies of a function's result: its code and every value that it uses.
 
     The values are closure variables, defaults, and globals, including other functions. A module
-    is represented by its name and its file's text.
+    is represented by its name and its file's text, a compiled function by the Python function.
     """
+    value = getattr(value, "py_func", value)
     if isinstance(value, FunctionType):
         parts = *_used(value), *(value.__defaults__ or ()), value.__kwdefaults__
         return fingerprint(value.__code__), [

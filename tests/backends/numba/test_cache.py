@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("numba")
 
+from numba import njit
+
 from backends.numba.pointwise import fingerprint
 
 ROOT = Path(__file__).parents[3]
@@ -159,3 +161,4 @@ def test_a_slopes_fingerprint_holds_all_that_it_computes_with() -> None:
     scaled.__defaults__ = (3,)  # type: ignore[attr-defined]
     assert fingerprint(scaled) != fingerprint(made(1.0))
     assert fingerprint(other) != fingerprint(made(1.0))
+    assert fingerprint(njit(made(2.0))) == fingerprint(made(2.0)) != fingerprint(njit(other))

@@ -57,7 +57,7 @@ def arguments(dtype: str, lowest: float, highest: float) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", INSIDE)
 def test_errors_are_few_units_in_the_last_place(name: str, dtype: str) -> None:
-    """Subnormal results count, too; red with one coefficient changed in its seventh digit."""
+    """Subnormal results count, too; red with a wrong third digit in exp."""
     a = arguments(dtype, *INSIDE[name])
     out = np.full_like(a, 7)
     on_vectors(name)(a, out, LINE)
