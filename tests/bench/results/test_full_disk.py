@@ -44,11 +44,14 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
 
 def test_a_disk_that_fills_while_measuring(mount: Mount) -> None:
-    """There is room for the record, not for all that is added to it."""
+    """There is room for the record, not for all that is added to it.
+
+    Tables of the sizes that were complete before may stand on stdout.
+    """
     store = mount("size=24k")
     run = (*SMALL, *chosen("numpy*"), "--passes", 1, "--seconds", 1, "--store", store)
     done = descentbench(store, *run)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
     assert "No space left on device" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     (path,) = store.glob("run-*.json")
