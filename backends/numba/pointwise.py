@@ -133,6 +133,7 @@ def failure(function: Function, kind: types.Type = types.float64) -> str:
 def _one_line(error: Exception) -> str:
     """Return the line of a compiler's message that names the cause."""
     text = re.sub(r"\x1b\[\d*m", "", str(error))
+    text = re.sub(r"Function\(<(?:ufunc|(?:built-in )?function) '?(\w+)[^)]*\)", r"\1", text)
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("Failed in nopython mode")]
     first, second, *_ = *lines, type(error).__name__, ""

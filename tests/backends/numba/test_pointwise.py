@@ -121,6 +121,8 @@ def test_a_slope_that_only_numbers_compile_descends(features: int) -> None:
     x = rng.normal(size=(1009, features)).astype(np.float32)
     loss, w = own(SCALAR["branch"]), np.ones(features)
     assert "row by row" in catalogue.note(Name("numba", "parallel"), loss)
+    sin = catalogue.note(Name("numba", "parallel"), own(SCALAR["sin"]))
+    assert "No implementation of function sin found for signature: sin(Vector(" in sin
     assert not catalogue.note(Name("numba"), loss)  # always row by row
     r = x.astype(np.float64).sum(axis=1) - x[:, 0]
     expected = np.where(r > 0, r, 0.25 * r) @ x
