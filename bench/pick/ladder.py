@@ -75,7 +75,8 @@ def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
     at = scout(known, ladder)
     if long:
         most = known.budget * BYTES_A_SECOND * FIRST_SHARE
-        large = [n for n in ladder if end_bytes(known) <= known.nbytes(n) <= most]
+        within = [n for n in ladder if n <= known.request.rows]
+        large = [n for n in within if end_bytes(known) <= known.nbytes(n) <= most]
         at = large[0] if large else at
     small = [n for n in ladder if n <= at / 30]
     return sorted({*small[-1:], at})
