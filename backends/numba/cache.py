@@ -30,7 +30,8 @@ SOURCES = hashlib.sha256(
     b"\0".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))
 ).hexdigest()[:16]
 """Hash of this package's files. Numba's cache notices an edit only in the file of the function
-that Python calls. Therefore this hash is part of an argument's type."""
+that Python calls. The hash is therefore part of the type of every `Known` argument: after an
+edit of any file, the functions that take one are compiled anew."""
 
 
 def provide_folder() -> None:

@@ -14,8 +14,9 @@ from backends.problem import Array, Problem
 class Plain:
     """The tutorial's listing: predict, derive the gradient by hand, update.
 
-    ``np.mean`` sums pairwise and loses no digits. BLAS's ``xᵀ @ r`` sums row after row. It is
-    therefore called for chunks of rows, whose sums are added in float64.
+    ``np.mean`` sums pairwise and loses no digits. BLAS's ``xᵀ @ r`` sums row after row, which
+    loses digits in float32. Chunks of rows are therefore multiplied separately, and their sums
+    are added in float64.
     """
 
     CHUNK_ROWS = 1 << 16

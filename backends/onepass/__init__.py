@@ -13,7 +13,7 @@ FEWEST_FEATURES = 3
 """Smallest number of features for which XLA reads X twice per step on a GPU."""
 
 MOST_FEATURES = 8192
-"""Largest number of features: a tile of one longer row would not fit in registers."""
+"""Largest number of features: a longer row would not fit in registers, even alone in a tile."""
 
 
 @cache

@@ -183,7 +183,7 @@ class Analytic(Autograd):
         }
 
     def _sums(self, count: int, choice: tuning.Choice) -> Sums:
-        """Return the first `count` rows in chunks, for the CPU."""
+        """Return the sums over the first `count` rows on the CPU, in the chosen chunks."""
         x, y = self.x[:count], self.y[:count]
         a_row = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
         rows = max(64, choice["chunk_bytes"] // a_row)

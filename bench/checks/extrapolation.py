@@ -126,7 +126,7 @@ def extrapolate(
 
 
 def held(record: Record, regime: Regime) -> Extrapolation:
-    """Fit models to the sizes in `LEARNT`, and compare their predictions at `ROWS`."""
+    """Fit models to the sizes in `LEARNT`; compare their predictions with results at `ROWS`."""
     from bench.pick.fitting import fit
     from bench.pick.observations import observations
     from bench.results.summary import summarise

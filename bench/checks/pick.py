@@ -167,7 +167,8 @@ def ask(
 def compare(answers: Answers, results: Sequence[Result]) -> Check:
     """Compare the picks and predictions of every request with the measurements.
 
-    If a pick works only for least squares, the best loop is also compared with all loops.
+    If a pick works only for least squares, the loop named beside it is also compared with all
+    other loops.
     """
     outcomes: list[Outcome] = []
     predictions: list[Prediction] = []

@@ -213,7 +213,11 @@ def predicted(
 def _raise_if_diverging(
     epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float
 ) -> None:
-    """Raise if the loss grows at a rate above 2/L; at lower rates, growth is rounding."""
+    """Raise if the loss is not finite, or grows with a learning rate above 2/L.
+
+    For squared error, growth at a lower learning rate is rounding. For other losses see
+    `_raise_if_growing`.
+    """
     finite = math.isfinite(epoch.loss)
     if problem.loss != SQUARED_ERROR:
         _raise_if_growing(epoch, lowest, problem.loss, learning_rate)

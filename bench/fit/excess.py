@@ -117,7 +117,9 @@ class Quadratic:
         return float(values[-1] / max(smallest, values[-1] * EPS))
 
     def steps(self, apart: Weights, rate: float | None, enough: float) -> int | None:
-        """Return the fewest steps after which the excess is at most `enough`.
+        """Return the number of steps, to 0.1 %, until the excess is at most `enough`.
+
+        More steps than `MOST_STEPS` are returned as None.
 
         Parameters
         ----------
@@ -126,6 +128,7 @@ class Quadratic:
         rate : float, optional
             Learning rate; 1/L by default.
         enough : float
+            Largest accepted excess of the loss over its minimum.
         """
         values, vectors = self.curvatures()
         if rate is None:

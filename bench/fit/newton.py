@@ -1,11 +1,13 @@
 """Newton's method in float64: the minimum of a loss that has no closed form.
 
 A step that does not lower the loss is repeated with a multiple of XᵀX added to the Hessian, as
-Levenberg and Marquardt do. The loss of Huber needs it, whose curvature is 0 for most rows.
+Levenberg and Marquardt do. Huber's loss needs this damping where its curvature is 0 for most
+rows.
 
-This is code of its own, in NumPy over blocks of rows, so that a fit is not compared with the
-kernel that made it. The second derivative of a loss in p is a difference of its slope, or of
-its value where the loss has no slope. A user's loss needs nothing else.
+The search uses NumPy over blocks of rows and no backend's kernel, so that a fit is checked
+independently of the kernel that made it. The second derivative in p is a finite difference of
+the loss's slope, or of the loss's value if it has no slope. A loss from a user's file therefore
+needs no second derivative.
 """
 
 from __future__ import annotations

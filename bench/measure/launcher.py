@@ -46,7 +46,7 @@ class Server:
     environment : mapping
         Environment in which the process loads NumPy.
     log : Path
-        File for the output outside of orders.
+        File for output that the process writes while it carries out no order.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:

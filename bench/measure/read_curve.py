@@ -1,8 +1,9 @@
 """The read curve: the speed at which this machine reads data, by size.
 
-Beyond the size of the caches, the speed of reading no longer falls; this shows the size that is
-really available. The cache size that the system reports is only a hint: a virtual machine may
-see its host's cache of 480 MB and get a small share of it.
+Reading slows down as the data outgrow the caches, and then stays constant. The size at which
+the curve becomes flat shows how much cache is really available. The cache size that the system
+reports is only a hint: a virtual machine may see its host's cache of 480 MB and get a small
+share of it.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ A shorter descent is decided by the setups, which a separate process measures be
 
 
 def hope_s(known: Known, name: str) -> float:
-    """Return a total in seconds, with optimistic estimates of its unknown parts."""
+    """Return a backend's total in seconds, with optimistic estimates of unknown parts."""
     model, request = known.models[name], known.request
     seen = model.observations
     if model.complete:

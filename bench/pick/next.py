@@ -160,8 +160,9 @@ def _fresh_setup(known: Known, left: float) -> Task | None:
 
 
 def _most_valuable(known: Known, left: float) -> Task | None:
-    """Return the child process that removes the most expected regret per second, if any fits.
+    """Return the child process that removes the most expected regret per second.
 
+    The process takes at most `left` seconds. The result is None if there is no such process.
     While the pick is nearly certain, time is reserved for incomplete backends.
     """
     if not any(known.groups()):

@@ -190,8 +190,9 @@ def _middle(values: Iterable[float]) -> float | None:
 def read_fraction(record: Record, case: Case) -> float | None:
     """Return a step's share of the read bandwidth: the median over the passes.
 
-    Each round is compared with the read just before the round, if one was timed; otherwise with
-    the baseline's read of the CPU's memory in that process.
+    Each round is divided by the read that was timed just before it. Without such reads, the
+    median step on the CPU is compared with the median read of the same process. The share is
+    None below `SMALLEST_BYTES`.
     """
     if case.bytes_per_step < SMALLEST_BYTES:
         return None  # limited by latency, not by bandwidth

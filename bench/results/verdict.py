@@ -228,7 +228,7 @@ def _too_few(case: Case, sides: Sides) -> Comparison:
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return the cases that failed or are certainly slower by more than `limit` (0.1: 10 %)."""
+    """Return the cases that failed, or are slower with a ratio above 1 + `limit`."""
     return [
         c
         for c in comparisons

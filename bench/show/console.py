@@ -22,7 +22,8 @@ WIDTH = 80
 """Width of a line in characters if the output is no terminal and `COLUMNS` is not set."""
 
 NARROWEST = 24
-"""Smallest width of a line in characters: about the longest number with its heading."""
+"""Smallest width of a line in characters, also on narrower terminals: room for the longest
+number with its heading."""
 
 SHORTEST_NAME = 12
 """Length in characters up to which a name is not folded between its ``:`` and ``@``."""

@@ -1,4 +1,4 @@
-"""A run as text: for people, and as Markdown, CSV and JSON."""
+"""Format a run as tables for the console, Markdown, CSV or JSON."""
 
 from __future__ import annotations
 
