@@ -155,8 +155,8 @@ def pick(
         loss=_from_anywhere(loss),
     )
     picked = pipeline.pick(question, _progress)
-    if picked.interrupted:
-        raise KeyboardInterrupt
+    if picked.interrupt is not None:
+        raise picked.interrupt
     said = page.remarks(picked, verify=False)
     document = page.as_json(picked, said)
     if picked.answer.pick is None:

@@ -51,7 +51,7 @@ NEEDS = {
     "dask": "distributed",
     "--plot": "matplotlib",
     "plot": "matplotlib",
-    "report": "plotly",
+    "report": "jinja2",
     ".parquet": "pyarrow",
 }
 """Part of a command → the module that it needs."""

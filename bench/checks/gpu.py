@@ -22,6 +22,7 @@ from pathlib import Path
 import click
 
 from bench.checks.gpu_parts import Part, on_gpu, rehearsed
+from bench.host.interrupts import exit_code
 from bench.host.machine import gpus
 from bench.results.saved import Saved, folder
 from bench.results.summary import NOT_MEASURED, summarise
@@ -146,7 +147,10 @@ def slug(name: str) -> str:
     help="Time limit in all.",
 )
 def main(output: Path | None, rehearse: bool, minutes: float) -> None:
-    """Test and measure the GPU within a time limit; exit with 1 if a part failed."""
+    """Test and measure the GPU within a time limit.
+
+    The exit code is 1 if a part failed, and 130 after Ctrl-C.
+    """
     began = time.monotonic()
     found = gpus()
     rehearse = rehearse or not found
@@ -159,12 +163,14 @@ def main(output: Path | None, rehearse: bool, minutes: float) -> None:
     parts = rehearsed(store) if rehearse else on_gpu(store)
     left = minutes * 60 - (time.monotonic() - began)
     done = []
+    code = 0
     try:
         for end in each(parts, store, left):
             done.append(end)
             click.echo(end.line())
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         click.echo("descentbench: interrupted", err=True)
+        code = exit_code(interrupt)
     click.secho(
         f"\nIn {duration(time.monotonic() - began)}; records are in {store}:", bold=True
     )
@@ -173,7 +179,7 @@ def main(output: Path | None, rehearse: bool, minutes: float) -> None:
         click.echo(f"- {end.line()}")
     if rehearse:
         click.echo("This was a rehearsal: nothing was measured on a GPU.")
-    sys.exit(1 if any(end.state == FAILED for end in done) else 0)
+    sys.exit(code or int(any(end.state == FAILED for end in done)))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from bench.commands.options import (
     positive,
     store_option,
 )
+from bench.host.interrupts import exit_code
 
 if TYPE_CHECKING:
     from backends.rows.source import Source
@@ -122,8 +123,8 @@ def pick(
     with shown(budget) as report:
         picked = answered(question, report)
     _print(picked, output_format, verify=verify)
-    if picked.interrupted:
-        sys.exit(130)
+    if picked.interrupt is not None:
+        sys.exit(exit_code(picked.interrupt))
     if picked.failed or (verify and not (picked.check and picked.check.good)):
         sys.exit(1)
 

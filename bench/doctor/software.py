@@ -24,8 +24,12 @@ EXTRAS = {
     "pyarrow": "Parquet files",
     "matplotlib": "plot, and fit --plot",
     "jinja2": "report",
+    "sklearn": "estimators in descentbench.sklearn",
 }
-"""Optional packages, and what needs them."""
+"""Modules of optional packages, and what needs them."""
+
+PACKAGES = {"sklearn": "scikit-learn"}
+"""Package names for ``pip install`` that differ from the module's name."""
 
 
 def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
@@ -50,4 +54,5 @@ def extras() -> Iterator[Finding]:
     """Name the optional packages that are not installed, and what needs them."""
     for module, use in EXTRAS.items():
         if importlib.util.find_spec(module) is None:
-            yield Finding(module, f"not installed: no {use}", "note", f"pip install {module}")
+            package = PACKAGES.get(module, module)
+            yield Finding(package, f"not installed: no {use}", "note", f"pip install {package}")

@@ -93,8 +93,9 @@ class Picked:
         Measurements from the store.
     record : Record
         What this pick measured.
-    interrupted : bool
-        Whether Ctrl-C ended the measuring; the answer then uses the measurements so far.
+    interrupt : KeyboardInterrupt or None
+        The interrupt or signal that ended the measuring; the answer then uses the measurements
+        so far.
     noise : sequence of str
         Remarks about disturbances of the measurements.
     a_pass_s : float or None
@@ -109,11 +110,16 @@ class Picked:
     known: Known
     earlier: Sequence[Record]
     record: Record
-    interrupted: bool
+    interrupt: KeyboardInterrupt | None
     noise: Sequence[str]
     a_pass_s: float | None = None
     machines: Machines | None = None
     check: Check | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C or a signal ended the measuring."""
+        return self.interrupt is not None
 
     @property
     def failed(self) -> bool:
@@ -204,8 +210,8 @@ def candidates(
     return [str(name) for name in names], missing
 
 
-def _explore(explorer: Explorer, report: Report) -> bool:
-    """Measure; return whether the user interrupted the measuring."""
+def _explore(explorer: Explorer, report: Report) -> KeyboardInterrupt | None:
+    """Measure; return the interrupt that ended the measuring, if there was one."""
 
     def tell(what: str, share: float, known: Known) -> None:
         report(what, share, so_far(known))
@@ -216,9 +222,9 @@ def _explore(explorer: Explorer, report: Report) -> bool:
 
     try:
         explorer.explore(tell, reserve)
-    except KeyboardInterrupt:
-        return True
-    return False
+    except KeyboardInterrupt as interrupt:
+        return interrupt
+    return None
 
 
 def so_far(known: Known) -> str:
@@ -233,7 +239,7 @@ def so_far(known: Known) -> str:
     return f"so far {answer.pick}: {span(total)}"
 
 
-def _picked(explorer: Explorer, interrupted: bool) -> Picked:
+def _picked(explorer: Explorer, interrupt: KeyboardInterrupt | None) -> Picked:
     """Recommend a backend from the measurements so far."""
     known = explorer.known
     shape = known.request.features, known.request.dtype
@@ -244,7 +250,7 @@ def _picked(explorer: Explorer, interrupted: bool) -> Picked:
         fractions(explorer.records, *shape),
     )
     noise = noticed(noises(explorer.records, *shape))
-    return Picked(answer, known, explorer.earlier, explorer.record, interrupted, noise)
+    return Picked(answer, known, explorer.earlier, explorer.record, interrupt, noise)
 
 
 def _stages(explorer: Explorer, picked: Picked, question: Question, report: Report) -> Picked:
@@ -254,8 +260,8 @@ def _stages(explorer: Explorer, picked: Picked, question: Question, report: Repo
         if question.verify and picked.answer.pick:
             check = _verified(picked, question, explorer.claim, report)
             picked = replace(picked, check=check)
-    except KeyboardInterrupt:
-        return replace(picked, interrupted=True)
+    except KeyboardInterrupt as interrupt:
+        return replace(picked, interrupt=interrupt)
     return picked
 
 

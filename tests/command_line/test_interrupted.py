@@ -131,6 +131,24 @@ def test_any_command_ends_in_a_line(tmp_path: Path, number: signal.Signals) -> N
     assert (fit.returncode, line[:25]) == (128 + number, b"descentbench: interrupted")
 
 
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
+def test_pick_answers_and_ends_with_the_code_of_the_signal(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """Seen red: 130 after SIGTERM and SIGHUP, too."""
+    up = tmp_path / "up"
+    declare_faulty(tmp_path, slow=f"Path({str(up)!r}).touch(); time.sleep(600)")
+    question = ("pick", "--rows", 1000, "--backend", "slow", "--store", tmp_path / "store")
+    with start(tmp_path, *question, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as pick:
+        wait_until(lambda: up.exists() or pick.poll() is not None)
+        pick.send_signal(number)
+        stdout, stderr = pick.communicate(timeout=60)
+    wait_until(lambda: not left_over(tmp_path))
+    assert pick.returncode == 128 + number
+    assert stdout.startswith(b"Nothing can be recommended")
+    assert b"Traceback" not in stderr
+
+
 @pytest.mark.parametrize("backend", ["numba", "numba:parallel"])
 def test_compiled_code_does_not_turn_an_interrupt_into_an_error(
     tmp_path: Path, backend: str

@@ -127,6 +127,23 @@ def test_a_failed_part_is_an_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "- 0: done in" in said
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_an_interrupt_is_an_exit_code(
+    code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Seen red: 0 after Ctrl-C, as if every part had run."""
+
+    def interrupted(part: Part, seconds: float) -> tuple[int | None, float]:
+        if part.title == "0":
+            raise KeyboardInterrupt
+        return code, seconds
+
+    monkeypatch.setattr(gpu, "call", interrupted)
+    found, said, _ = called(monkeypatch, tmp_path, [python("first"), python("0")])
+    assert found == 130
+    assert "- 0: left out: interrupted" in said
+
+
 @pytest.mark.parametrize("parts", [gpu_parts.on_gpu, gpu_parts.rehearsed])
 def test_every_part_is_a_command_that_exists(
     parts: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -1,11 +1,21 @@
-"""Environment variables that change a library."""
+"""Environment variables that change a library, and optional packages that are missing."""
 
 from __future__ import annotations
 
-from bench.doctor.software import overrides
+import pytest
+
+from bench.doctor.software import extras, overrides
 
 
 def test_a_variable_that_changes_a_library_is_named() -> None:
     (found,) = overrides({"OPENBLAS_CORETYPE": "Haswell", "OMP_NUM_THREADS": "1"})
     assert (found.found, found.level) == ("OPENBLAS_CORETYPE=Haswell", "note")
     assert "unset OPENBLAS_CORETYPE" in found.mend
+
+
+def test_a_missing_package_has_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red: scikit-learn was not listed; its module is called sklearn."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    commands = [found.mend for found in extras()]
+    packages = ("pyarrow", "matplotlib", "jinja2", "scikit-learn")
+    assert commands == [f"pip install {package}" for package in packages]

@@ -24,6 +24,12 @@ from tests.support.any_loss import BySlope
 
 OTHERS = [loss for loss in LOSSES.values() if loss != SQUARED_ERROR]
 
+
+def test_every_built_in_loss_has_an_independent_slope() -> None:
+    """A loss that is missing would be checked against its own slope."""
+    assert set(iterate.SLOPES) == set(LOSSES.values())
+
+
 VALUES = {
     "log_loss": lambda p, y: np.logaddexp(0, p) - y * p,
     "huber": lambda p, y: np.where(abs(p - y) < 1, (p - y) ** 2 / 2, abs(p - y) - 0.5),

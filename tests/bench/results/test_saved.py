@@ -47,7 +47,7 @@ def test_compare_takes_the_run_of_a_name_that_has_steps(store: Path) -> None:
 def test_a_report_of_a_run_without_a_step_is_a_page_or_a_line(
     store: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("plotly")
+    pytest.importorskip("jinja2")
     page = tmp_path / "page.html"
     code, _, err = call("report", store / "run-2.json", "-o", page)
     assert code in (0, 2)
@@ -56,7 +56,7 @@ def test_a_report_of_a_run_without_a_step_is_a_page_or_a_line(
 
 
 def test_what_run_prints_stands_for_its_record(tmp_path: Path) -> None:
-    pytest.importorskip("plotly")
+    pytest.importorskip("jinja2")
     asked = (*SMALL, *chosen("numpy"), "--passes", 1, "--store", tmp_path / "store", "--json")
     printed = tmp_path / "r.json"
     printed.write_text(descentbench(tmp_path, *asked).stdout)
