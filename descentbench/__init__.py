@@ -26,8 +26,8 @@ from backends.losses import Loss
 from bench.fit.rate import DivergenceError
 from descentbench.fitted import FitResult, read_model
 from descentbench.fitting import fit
+from descentbench.listings import backends, results
 from descentbench.picking import PickResult, pick
-from descentbench.tables import backends, results
 
 __all__ = [
     "Backend",
