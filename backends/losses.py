@@ -3,8 +3,8 @@
 ``L(w) = mean(loss(p, y))`` with the prediction ``p = x·w``. A loss is a few functions of ``(xp,
 p, y)``, where ``xp`` is the namespace of an array library (numpy, jax.numpy, or a backend's
 own) and p and y are arrays, scalars or vectors of this library. A function may use ``+ − × ÷``,
-comparisons, and xp's ``exp``, ``log``, ``log1p``, ``abs``, ``where``, ``minimum``, ``maximum``,
-``clip`` and ``tanh``.
+comparisons, and xp's ``exp``, ``log``, ``log1p``, ``sqrt``, ``abs``, ``where``, ``minimum``,
+``maximum``, ``clip`` and ``tanh`` (`FUNCTIONS`).
 
 The losses have the names that scikit-learn gives them. Their formulas are those of
 ``sklearn._loss``, except that ``squared_error`` has no factor ½, as in the tutorial.
@@ -29,6 +29,11 @@ from backends.errors import ProblemError
 
 Pointwise = Callable[[Any, Any, Any], Any]
 """A function ``(xp, p, y)``, evaluated for every row on its own."""
+
+FUNCTIONS = (
+    *("exp", "log", "log1p", "sqrt", "abs", "where", "minimum", "maximum", "clip", "tanh"),
+)
+"""Functions of xp that a loss may use; every backend's namespace has them."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -240,14 +245,39 @@ def _from_source(source: bytes, file: str, name: str) -> Loss:
     known = [field.name for field in fields(Loss) if field.name not in ("name", "value")]
     given = {field: getattr(found, field) for field in known if hasattr(found, field)}
     loss = _Own(f"{name}-{digest}", value, **given, source=source, file=file)
-    _check(loss, f"{file}: {name}")
+    check_own(loss, f"{file}: {name}")
     return loss
 
 
-def _check(loss: Loss, called: str) -> None:
-    """Check the derivatives of a user's loss, whose functions may raise anything."""
+class _Functions:
+    """NumPy's functions of `FUNCTIONS`; any other name is an error of the loss."""
+
+    def __init__(self, called: str) -> None:
+        self._called = called
+        vars(self).update({name: getattr(np, name) for name in FUNCTIONS})
+
+    def __getattr__(self, name: str) -> Any:
+        known = ", ".join(FUNCTIONS)
+        raise ProblemError(f"{self._called}: xp.{name} is not one of {known}")
+
+
+def check_own(loss: Loss, called: str) -> None:
+    """Check the functions and the derivatives of a user's loss, which may raise anything.
+
+    Raises
+    ------
+    ProblemError
+        The loss uses a function of xp that is not in `FUNCTIONS`, cannot be evaluated, or its
+        slope or curvature does not fit its value.
+    """
+    xp = _Functions(called)
+
+    def limited(function: Pointwise) -> Pointwise:
+        return lambda _, p, y: function(xp, p, y)
+
+    slope = None if loss.slope is None else limited(loss.slope)
     try:
-        check_derivatives(replace(loss, name=called))
+        check_derivatives(replace(loss, name=called, value=limited(loss.value), slope=slope))
     except ProblemError:
         raise
     except Exception as error:

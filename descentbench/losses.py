@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from backends.errors import ProblemError
-from backends.losses import Loss, find
+from backends.losses import LOSSES, Loss, check_own, find
 
 
 def loss_of(loss: Any) -> Loss:
@@ -22,12 +22,15 @@ def loss_of(loss: Any) -> Loss:
     Raises
     ------
     ProblemError
-        The loss does not exist, its file cannot be imported, or the object has no value.
+        The loss does not exist, its file cannot be imported, the object has no value, or the
+        slope or curvature does not fit the value.
     """
-    if isinstance(loss, Loss):
-        return loss
     if isinstance(loss, str):
         return find(loss)
+    if isinstance(loss, Loss):
+        if loss not in LOSSES.values():
+            check_own(loss, loss.name)
+        return loss
     value = getattr(loss, "value", loss)
     if not callable(value):
         raise ProblemError(
@@ -36,4 +39,6 @@ def loss_of(loss: Any) -> Loss:
         )
     name = getattr(loss, "__name__", type(loss).__name__)
     known = [field.name for field in fields(Loss) if field.name not in ("name", "value")]
-    return Loss(name, value, **{f: getattr(loss, f) for f in known if hasattr(loss, f)})
+    own = Loss(name, value, **{f: getattr(loss, f) for f in known if hasattr(loss, f)})
+    check_own(own, name)
+    return own

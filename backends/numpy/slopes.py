@@ -40,6 +40,7 @@ XP = SimpleNamespace(
     exp=np.exp,
     log=np.log,
     log1p=np.log1p,
+    sqrt=np.sqrt,
     abs=np.abs,
     tanh=np.tanh,
     where=where,

@@ -143,6 +143,7 @@ class Formula:
             log=of_one("tl.log"),
             log1p=of_one("log1p"),
             tanh=of_one("tanh"),
+            sqrt=of_one("tl.sqrt"),
             abs=of_one("tl.abs"),
             where=where,
             minimum=minimum,

@@ -54,6 +54,7 @@ XP = SimpleNamespace(
     exp=_of_one(torch.exp, math.exp),
     log=_of_one(torch.log, math.log),
     log1p=_of_one(torch.log1p, math.log1p),
+    sqrt=_of_one(torch.sqrt, math.sqrt),
     abs=_of_one(torch.abs, abs),
     tanh=_of_one(torch.tanh, math.tanh),
     where=_where,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backends.errors import ProblemError
-from backends.losses import Loss
+from backends.losses import FUNCTIONS, Loss
 
 Float64 = NDArray[np.float64]
 
@@ -53,23 +53,27 @@ def _by_jax(loss: Loss) -> Slope:
     return slope
 
 
-def _by_torch(loss: Loss) -> Slope:
+def _torch_functions() -> SimpleNamespace:
+    """Return PyTorch's functions of `FUNCTIONS`, which also take numbers here."""
     import torch
 
-    def both(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
-        """Wrap a function of two tensors so that it also takes numbers."""
-
-        def called(a: Any, b: Any) -> Any:
-            return function(*(torch.as_tensor(v, dtype=torch.float64) for v in (a, b)))
+    def of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*values: Any) -> Any:
+            tensors = (
+                v if isinstance(v, torch.Tensor) else torch.as_tensor(v, dtype=torch.float64)
+                for v in values
+            )
+            return function(*tensors)
 
         return called
 
-    names = ("exp", "log", "log1p", "abs", "where", "clip", "tanh")
-    xp = SimpleNamespace(
-        **{name: getattr(torch, name) for name in names},
-        minimum=both(torch.minimum),
-        maximum=both(torch.maximum),
-    )
+    return SimpleNamespace(**{name: of_numbers(getattr(torch, name)) for name in FUNCTIONS})
+
+
+def _by_torch(loss: Loss) -> Slope:
+    import torch
+
+    xp = _torch_functions()
 
     def slope(p: Float64, y: Float64) -> Float64:
         leaf = torch.tensor(p, requires_grad=True)

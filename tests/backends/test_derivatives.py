@@ -85,7 +85,7 @@ def test_a_users_wrong_slope_is_told_with_both_figures(tmp_path: Path) -> None:
 
 def test_a_function_that_fails_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(MINE.format(curvature=1.0, slope="xp.nowhere(p)"))
+    file.write_text(MINE.format(curvature=1.0, slope="p.nowhere()"))
     with pytest.raises(ProblemError, match="cannot be evaluated for NumPy arrays: Attribute"):
         find(f"{file}:mine")
 

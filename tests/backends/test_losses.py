@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, log_expit
 
-from backends import Problem, ProblemError, generate
-from backends.losses import LOSSES, Loss, find
+from backends import Problem, ProblemError, generate, open_backend
+from backends.losses import FUNCTIONS, LOSSES, Loss, find
 
 ALL = list(LOSSES.values())
 
@@ -208,3 +209,72 @@ def test_what_a_users_object_leaves_out_has_its_default(tmp_path: Path) -> None:
     assert SimpleNamespace(slope=loss.slope, scale=loss.scale) == SimpleNamespace(
         slope=None, scale=1.0
     )
+
+
+def _torch_namespaces() -> Iterator[Any]:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from backends.torch import namespace
+    from bench.measure.derivative import _torch_functions
+
+    yield from (namespace.XP, namespace.SLOPE_XP, _torch_functions())
+
+
+def _numpy_namespaces() -> Iterator[Any]:
+    from backends.numpy import slopes
+
+    yield slopes.XP
+
+
+def _triton_namespaces() -> Iterator[Any]:
+    from backends.onepass.formula import Formula
+
+    yield Formula().namespace
+
+
+@pytest.mark.parametrize(
+    "namespaces", [_numpy_namespaces, _torch_namespaces, _triton_namespaces]
+)
+def test_every_namespace_has_the_functions_that_a_loss_may_use(
+    namespaces: Callable[[], Iterator[Any]],
+) -> None:
+    """Seen red: none had sqrt, and a loss with xp.sqrt was an AttributeError in a descent."""
+    for namespace in namespaces():
+        assert set(vars(namespace)) == set(FUNCTIONS)
+
+
+ROOT_LOSS = """
+class root:
+    value = lambda xp, p, y: xp.sqrt(1 + (p - y) * (p - y)) - 1
+    slope = lambda xp, p, y: (p - y) / xp.sqrt(1 + (p - y) * (p - y))
+    curvature = 1.0
+"""
+
+
+@pytest.mark.parametrize(
+    "backend", ["numpy", "numpy:blocked", "numba", "numba:parallel", "torch", "torch:analytic"]
+)
+def test_a_loss_with_a_square_root_descends(backend: str, tmp_path: Path) -> None:
+    """Seen red for numpy:blocked and torch: a bare AttributeError."""
+    pytest.importorskip(backend.partition(":")[0])
+    file = tmp_path / "mine.py"
+    file.write_text(ROOT_LOSS)
+    problem = generate(500, 3, loss=find(f"{file}:root"))
+    placed = open_backend(backend).place(problem, 0.1)
+    expected = open_backend("numpy").place(problem, 0.1).run([0.0] * 3, 3)
+    np.testing.assert_allclose(placed.run([0.0] * 3, 3), expected, 1e-4)
+
+
+@pytest.mark.parametrize("field", ["value", "slope"])
+def test_a_function_that_no_namespace_has_is_one_line(field: str, tmp_path: Path) -> None:
+    """Seen red: the loss was read, and then an AttributeError of some backends."""
+    file = tmp_path / "mine.py"
+    other = {"value": "p * y", "slope": "y", field: "xp.sinh(p)"}
+    file.write_text(
+        "class mine:\n"
+        f"    value = lambda xp, p, y: {other['value']}\n"
+        f"    slope = lambda xp, p, y: {other['slope']}\n"
+    )
+    with pytest.raises(ProblemError) as caught:
+        find(f"{file}:mine")
+    known = "exp, log, log1p, sqrt, abs, where, minimum, maximum, clip, tanh"
+    assert str(caught.value) == f"{file}: mine: xp.sinh is not one of {known}"

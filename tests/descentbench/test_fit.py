@@ -177,6 +177,32 @@ def test_losses_by_name_by_file_and_as_objects(tmp_path: Path) -> None:
     assert found[3].loss_name == "SimpleNamespace"
 
 
+def _as_it_is(xp: Any, p: Any, y: Any) -> Any:
+    return (p - y) * (p - y)
+
+
+def _sinh(xp: Any, p: Any, y: Any) -> Any:
+    return xp.sinh(p - y)
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (SimpleNamespace(value=_as_it_is, slope=lambda xp, p, y: p - y), "the slope is"),
+        (losses.Loss("mine", _as_it_is, lambda xp, p, y: p - y), "mine: the slope is"),
+        (SimpleNamespace(value=_as_it_is, curvature=1.0), "the curvature is 1, but"),
+        (_sinh, "_sinh: xp.sinh is not one of exp, log, "),
+    ],
+    ids=["slope", "Loss", "curvature", "function"],
+)
+def test_a_loss_given_as_an_object_is_checked(loss: Any, says: str) -> None:
+    """Seen red: only a loss from a file was checked; the fit returned other weights."""
+    with pytest.raises(descentbench.ProblemError) as caught:
+        descentbench.fit([1.0, 2.0], [1.0, 2.0], loss=loss, learning_rate=0.1)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_loss_without_a_slope_needs_a_backend_that_differentiates() -> None:
     pytest.importorskip("jax")
 

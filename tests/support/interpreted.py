@@ -32,7 +32,7 @@ def _own_slope(xp: Any, p: Any, y: Any) -> Any:
     r = p - y
     bounded = xp.clip(r, -3, 2) + xp.minimum(p, 0.1) * xp.maximum(y, -0.7)
     curved = xp.tanh(1e-4 * r) * 1e4 + xp.log1p(1e-5 * xp.abs(p)) * 1e4 + xp.log(1 + p**2)
-    curved = curved + 0.01 * xp.log(xp.abs(y))
+    curved = curved + 0.01 * xp.log(xp.abs(y)) + xp.sqrt(xp.abs(r))
     return xp.where((p > 0.3) & ~(y == 0), bounded, 0.1) + curved / (1 + xp.exp(-abs(p)))
 
 

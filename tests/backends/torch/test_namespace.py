@@ -20,6 +20,7 @@ CALLS: dict[str, Any] = {
     "exp": lambda xp, v: xp.exp(v),
     "log": lambda xp, v: xp.log(xp.abs(v)),
     "log1p": lambda xp, v: xp.log1p(xp.exp(v)),
+    "sqrt": lambda xp, v: xp.sqrt(xp.abs(v)),
     "tanh": lambda xp, v: xp.tanh(v),
     "where": lambda xp, v: xp.where(v > 0.0, v, 0.0) + xp.where(v > 0.0, 1.0, -v),
     "minimum": lambda xp, v: xp.minimum(v, 0.5) + xp.minimum(0.5, v) + xp.minimum(v, -v),
