@@ -14,7 +14,14 @@ from backends.reference import relative_error
 
 RATE = 0.001
 
-BEYOND = {"log_loss": -1.0, "poisson": -1.0, "huber": 30.0, "pseudo_huber": 30.0, "cosh": -1.0}
+BEYOND = {
+    "squared_error": -1.0,
+    "log_loss": -1.0,
+    "poisson": -1.0,
+    "huber": 30.0,
+    "pseudo_huber": 30.0,
+    "cosh": -1.0,
+}
 """Loss → a factor of the start that leads to its other branch: synthetic features are positive,
 so that predictions are negative with the factor −1, and exceed the targets with 30."""
 
