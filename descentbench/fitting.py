@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from bench.fit.scaling import Scaling
 
 
+AUTOMATIC = 'learning_rate="auto"'
+"""Words for the automatic learning rate in Python."""
+
+
 def fit(
     x: object,
     y: object,
@@ -186,14 +190,15 @@ def _descend(
         rate = float(learning_rate)
         if how["steps"] and affordable(problem):
             start = np.zeros(problem.features) if w0 is None else w0
-            check_rate(problem.reference, rate, start)
+            check_rate(problem.reference, rate, start, AUTOMATIC)
     LOG.info(
         "fit: %s, %d × %d, %s, %s, learning rate %.6g, at most %d steps",
         *(opened.name, problem.rows, problem.features, problem.dtype),
         *(problem.loss.name, rate, how["steps"]),
     )
     with interrupts():
-        found = descend(places, problem, rate, w0=w0, **how)
+        advice = "" if isinstance(learning_rate, str) else AUTOMATIC
+        found = descend(places, problem, rate, w0=w0, automatic=advice, **how)
     LOG.info("fit: loss %.6g after %d steps (%s)", found.loss, found.steps, found.stopped)
     return found
 

@@ -48,7 +48,8 @@ def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], floa
     from bench.fit.rate import automatic_rate
 
     if problem.loss.curvature is None:
-        return backend, automatic_rate(problem)  # raises, and says what to do
+        # raises an error that says what to do
+        return backend, automatic_rate(problem, "learning_rate=0.001")
     squared = problem
     if problem.loss != SQUARED_ERROR:
         squared = Problem(problem.x, problem.y, known_finite=True)

@@ -170,7 +170,7 @@ def fit(
     from bench.fit.model import check_writable, write_model
     from bench.fit.outcome import conclude, model_of
     from bench.fit.picture import MOST_POINTS, check, save_fit
-    from bench.fit.rate import automatic_rate
+    from bench.fit.rate import AUTOMATIC, automatic_rate
     from bench.fit.scaled import prepare
 
     minimised = find(loss)
@@ -196,7 +196,8 @@ def fit(
 
     bounded = Bounded(opened, inputs.room_bytes(memory), streams)
     stops = {"steps": steps, "every": every, "until_loss": until_loss, "tolerance": tolerance}
-    result = _descended(bounded, ready, step, track, stops)
+    advice = "" if learning_rate == "auto" else AUTOMATIC
+    result = _descended(bounded, ready, step, track, stops, advice)
     outcome = conclude(result, ready, predict, bounded.memory_bytes)
     if plot is not None:
         save_fit(plot, ready.raw.sample(MOST_POINTS), outcome.fit)
@@ -206,7 +207,12 @@ def fit(
 
 
 def _descended(
-    backend: Bounded, ready: Prepared, step: float, track: Track, stops: dict[str, Any]
+    backend: Bounded,
+    ready: Prepared,
+    step: float,
+    track: Track,
+    stops: dict[str, Any],
+    automatic: str,
 ) -> Fit:
     """Descend, save checkpoints and show the progress; turn errors into lines for the user."""
     from backends.errors import DescentbenchError
@@ -225,7 +231,8 @@ def _descended(
                 show(epoch)
 
             begin: dict[str, Any] = {"w0": track.at.w, "done": track.at.steps}
-            return descend(backend, source, step, on_epoch=seen, **begin, **stops)
+            begin |= {"on_epoch": seen, "automatic": automatic}
+            return descend(backend, source, step, **begin, **stops)
     except DivergenceError as error:
         raise Diverged(str(error)) from error
     except KeyboardInterrupt as interrupt:

@@ -97,6 +97,7 @@ def descend(
     tolerance: float | None = None,
     predict: Sequence[Sequence[float]] = (),
     on_epoch: Callable[[Epoch], None] | None = None,
+    automatic: str = "",
 ) -> Fit:
     """Descend from `w0`; evaluate the loss after steps 1, 1 + every, … and the last step.
 
@@ -115,12 +116,13 @@ def descend(
         Points at which to predict.
     on_epoch : callable, optional
         Called at every evaluation, including the start.
+    automatic : str
+        Advice where the rate diverges: the user's words for the automatic one, or "".
 
     Raises
     ------
     DivergenceError
-        The loss is no longer finite, or grows at a rate beyond the largest
-        stable one, 2/L.
+        The loss is no longer finite, or grows at a rate above the largest stable one, 2/L.
     """
     descent = backend.place(problem, learning_rate)
     start = np.zeros(problem.features) if w0 is None else np.asarray(w0, dtype=np.float64)
@@ -138,7 +140,7 @@ def descend(
             if reason := _enough(descent, epoch, until_loss, enough):
                 stopped = reason
                 break
-            _raise_if_diverging(epoch, lowest, problem, learning_rate)
+            _raise_if_diverging(epoch, lowest, problem, learning_rate, automatic)
             lowest = min(lowest, epoch.loss)
         return _fit(backend.name, learning_rate, stopped, epochs, predict)
 
@@ -211,7 +213,7 @@ def predicted(
 
 
 def _raise_if_diverging(
-    epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float
+    epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float, automatic: str
 ) -> None:
     """Raise if the loss is not finite, or grows with a learning rate above 2/L.
 
@@ -220,7 +222,7 @@ def _raise_if_diverging(
     """
     finite = math.isfinite(epoch.loss)
     if problem.loss != SQUARED_ERROR:
-        _raise_if_growing(epoch, lowest, problem.loss, learning_rate)
+        _raise_if_growing(epoch, lowest, problem.loss, learning_rate, automatic)
         return
     if finite and epoch.loss <= lowest * (1 + GROWTH):
         return
@@ -237,11 +239,13 @@ def _raise_if_diverging(
         )
 
 
-def _raise_if_growing(epoch: Epoch, lowest: float, loss: Loss, learning_rate: float) -> None:
+def _raise_if_growing(
+    epoch: Epoch, lowest: float, loss: Loss, learning_rate: float, automatic: str
+) -> None:
     """Raise if a loss without a closed form is not finite, or grows by more than rounding."""
     advice = f"the learning rate {learning_rate:g} is too large for {loss.name} on these data"
-    if loss.curvature is not None:
-        advice += " (--lr auto takes 1/L)"
+    if loss.curvature is not None and automatic:
+        advice += f" ({automatic} takes 1/L)"
     if not math.isfinite(epoch.loss) or not np.isfinite(epoch.w).all():
         raise DivergenceError(
             f"diverged by epoch {epoch.epoch}: the loss is {epoch.loss}; {advice}"

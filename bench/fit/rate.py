@@ -28,14 +28,19 @@ ROUNDING = 1e-12
 smaller."""
 
 
+AUTOMATIC = "--lr auto"
+"""Words for the automatic learning rate on the command line."""
+
+
 class DivergenceError(DescentbenchError):
     """The descent moves away from the minimum."""
 
 
-def automatic_rate(problem: Problem | Source) -> float:
+def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.001") -> float:
     """Return 1/L, half of the largest stable rate, which converges and is close to the best.
 
-    L is the loss's curvature times the largest eigenvalue of ``XᵀX/n``.
+    L is the loss's curvature times the largest eigenvalue of ``XᵀX/n``. `number` is an example
+    of a given rate in the user's words, for the error.
 
     Raises
     ------
@@ -46,7 +51,7 @@ def automatic_rate(problem: Problem | Source) -> float:
     if loss.curvature is None:
         raise ProblemError(
             f"no automatic learning rate: {loss.name} states no largest curvature, so no rate "
-            "is safe for all data; give a number, such as --learning-rate 0.001"
+            f"is safe for all data; give a number, such as {number}"
         )
     with np.errstate(over="ignore", invalid="ignore"):
         curvature = loss.curvature / SQUARED_ERROR_CURVATURE * problem.reference.lipschitz
@@ -62,7 +67,9 @@ def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool
     return small and source.loss == SQUARED_ERROR
 
 
-def check_rate(reference: Reference, learning_rate: float, w0: ArrayLike) -> None:
+def check_rate(
+    reference: Reference, learning_rate: float, w0: ArrayLike, automatic: str = AUTOMATIC
+) -> None:
     """Raise if a descent from `w0` diverges, even if the growing error is small at first.
 
     Each step multiplies the error along an eigenvector of curvature c by 1 − rate·c. At a rate
@@ -72,6 +79,7 @@ def check_rate(reference: Reference, learning_rate: float, w0: ArrayLike) -> Non
     Raises
     ------
     DivergenceError
+        The error names `automatic`, the user's words for the automatic learning rate.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         limit = reference.largest_stable_rate
@@ -85,5 +93,5 @@ def check_rate(reference: Reference, learning_rate: float, w0: ArrayLike) -> Non
     if (slopes > rounding)[grows].any():
         raise DivergenceError(
             f"the descent diverges: the learning rate {learning_rate:g} is beyond the largest "
-            f"stable one for these data, 2/L = {limit:.6g} (--lr auto takes 1/L)"
+            f"stable one for these data, 2/L = {limit:.6g} ({automatic} takes 1/L)"
         )

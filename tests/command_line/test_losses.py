@@ -133,6 +133,26 @@ def test_a_rate_that_is_too_large_is_told(loss: str, rate: float, says: str) -> 
     assert says in line
 
 
+def test_a_rate_that_is_automatic_already_is_no_advice(tmp_path: Path) -> None:
+    """Seen red: `--lr auto takes 1/L` as the remedy of --lr auto."""
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "class steeper:\n"
+        "    curvature = 1.0\n"
+        "    def value(xp, p, y):\n"
+        "        return 0.5 * (p - y) ** 2 + xp.maximum(xp.abs(p - y) - 7, 0.0) ** 4\n"
+        "    def slope(xp, p, y):\n"
+        "        far = xp.maximum(xp.abs(p - y) - 7, 0.0)\n"
+        "        return (p - y) + 4 * far**3 * xp.where(p > y, 1.0, -1.0)\n"
+    )
+    asked = ("fit", "--loss", f"{own}:steeper", "--backend", "numpy", "--w0", 300)
+    automatic = one_line(run(*asked, "--lr", "auto"), exit_code=1)
+    assert "too large for steeper" in automatic
+    assert "auto" not in automatic
+    given = one_line(run(*asked, "--lr", 1), exit_code=1)
+    assert "(--lr auto takes 1/L)" in given
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_poisson_that_overflows_is_told(backend: str) -> None:
     needs(backend, LOSSES["poisson"])

@@ -253,6 +253,41 @@ def test_errors_are_exceptions_of_one_line(how: Any, error: type, reason: str) -
     assert "\n" not in str(caught.value)
 
 
+class Steeper:
+    """A loss whose curvature is larger than stated, beyond the points that are checked."""
+
+    curvature = 1.0
+
+    @staticmethod
+    def value(xp: Any, p: Any, y: Any) -> Any:
+        far = xp.maximum(xp.abs(p - y) - 7, 0.0)
+        return 0.5 * (p - y) ** 2 + far**4
+
+    @staticmethod
+    def slope(xp: Any, p: Any, y: Any) -> Any:
+        far = xp.maximum(xp.abs(p - y) - 7, 0.0)
+        return (p - y) + 4 * far**3 * xp.where(p > y, 1.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"loss": Steeper, "learning_rate": 1.0}, "(learning_rate='auto' takes 1/L)"),
+        ({"loss": "squared_error", "learning_rate": 1.0}, "(learning_rate='auto' takes 1/L)"),
+        ({"loss": Steeper}, "too large for Steeper on these data"),
+        ({"loss": "poisson"}, "give a number, such as learning_rate=0.001"),
+    ],
+    ids=["given", "squares", "automatic", "none"],
+)
+def test_an_error_of_the_rate_advises_in_pythons_words(how: Any, says: str) -> None:
+    """Seen red: the command's --lr auto, even where the rate was the automatic one."""
+    with pytest.raises(descentbench.DescentbenchError) as caught:
+        descentbench.fit([1.0, 2.0], [100.0, 300.0], backend="numpy", **how)
+    line = str(caught.value).replace('"', "'")
+    assert line.endswith(says)
+    assert "--" not in line
+
+
 def test_a_fit_logs_and_prints_nothing(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
