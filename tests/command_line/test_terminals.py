@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,8 +22,11 @@ from bench.doctor.finding import Finding
 from bench.host import streams
 from bench.host.streams import prepared, readable
 from bench.measure import runner as measure
+from bench.measure.plan import Stage
 from bench.pick.page import answer_page
 from bench.pick.recommend import Request, recommend
+from bench.results.record import Record
+from bench.results.summary import summarise
 from bench.show.console import console
 from tests.support.made_up import record
 from tests.support.models import model, observed
@@ -58,7 +62,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is measured; the doctor finds one fault of each kind."""
     measured = record(failed=FAILURES)
-    monkeypatch.setattr(measure, "side_by_side", lambda *_, **__: [measured])
+
+    def enough(*arguments: Any) -> list[Record]:
+        completed = arguments[-1]
+        completed([measured], Stage((), tuple(r.case for r in summarise(measured))))
+        return [measured]
+
+    monkeypatch.setattr(measure, "side_by_side", enough)
     found = [
         Finding("load", "0.1 on 2 CPUs"),
         Finding("swap", "1 kB – swapped out", "note", "swapoff -a"),
