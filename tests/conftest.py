@@ -1,7 +1,23 @@
-"""Tests use every technique's usual block sizes, and write nothing to the user's folders."""
+"""Tests use every technique's usual block sizes, and leave this process as it was."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 os.environ.setdefault("DESCENTBENCH_TUNE", "off")
+
+
+@pytest.fixture(autouse=True)
+def all_processors() -> Iterator[None]:
+    """Fail a test that leaves fewer processors to the tests after it, as ``--threads`` does."""
+    if not hasattr(os, "sched_getaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    yield
+    after = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, before)
+    assert after == before
