@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from backends import generate
-from bench.cli import main
 from bench.fit.picture import MOST_POINTS
+from tests.support.fits import fit, fit_json
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def fit(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["fit", *map(str, arguments)])
-
-
-def fit_json(*arguments: object) -> dict[str, Any]:
-    result = fit(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    document: dict[str, Any] = json.loads(result.stdout)
-    return document
 
 
 def one_line(result: Result, exit_code: int = 2) -> str:

@@ -10,27 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from backends import generate
 from backends.losses import LOSSES
-from bench.cli import main
+from tests.support.fits import fit, fit_json
 
 RNG = np.random.default_rng(4)
 X = RNG.standard_normal((400, 2)) * [1, 100] + [3, 5000]
 Y = X @ [2.0, 0.03] - 7 + 0.5 * RNG.standard_normal(400)
 BOTH = ("--intercept", "--standardize", "--lr", "auto")
-
-
-def fit(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["fit", *map(str, arguments)])
-
-
-def fit_json(*arguments: object) -> dict[str, Any]:
-    result = fit(*arguments, "--json")
-    assert result.exit_code == 0, result.output
-    document: dict[str, Any] = json.loads(result.stdout)
-    return document
 
 
 def one_line(result: Result) -> str:
@@ -107,7 +96,7 @@ def test_every_loss_has_an_intercept(loss: str, backend: str) -> None:
     found = fit_json(
         *("--rows", 300, "--features", 2, "--loss", loss, "--dtype", "float64"),
         *("--intercept", "--standardize", "--lr", rate, "--steps", 1000, "--every", 1000),
-        *("--backend", backend, "--threads", 1),
+        *("--backend", backend),
     )
     best = optimize.minimize(value, np.zeros(3), method="BFGS", options={"gtol": 1e-8})
     assert found["loss"] == pytest.approx(best.fun, rel=1e-6)
