@@ -59,8 +59,27 @@ def call(
     int or None
         Exit status, below 0 for a signal; None if `patience` returned False.
     """
+    child = start(command, env, folder, log, descriptors)
+    try:
+        while patience():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(LOOK_S)
+        return None
+    finally:  # after Ctrl-C, too
+        end_group(child.pid)
+        child.wait()
+
+
+def start(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    folder: Path,
+    log: Path,
+    descriptors: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a command in a new process group; the parameters are those of `call`."""
     with log.open("wb") as output:
-        child = subprocess.Popen(  # noqa: S603 the command is ours
+        return subprocess.Popen(  # noqa: S603 the command is ours
             command,
             env={**env, PARENT: str(os.getpid())},
             cwd=folder,
@@ -70,15 +89,12 @@ def call(
             start_new_session=True,
             pass_fds=tuple(descriptors),
         )
-    try:
-        while patience():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return child.wait(LOOK_S)
-        return None
-    finally:  # after Ctrl-C, too
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+
+
+def end_group(group: int) -> None:
+    """Kill all processes of a group that still run."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
+        os.killpg(group, signal.SIGKILL)
 
 
 class Watch:

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import select
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,17 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.host.noise import credit
-from bench.host.process import LOOK_S, PARENT
+from bench.host.process import LOOK_S, end_group, start
 from bench.measure.version import TREE
 
 GOOD = (0, 1)
 """Exit statuses of pytest after which its process can take another task: all tests ran."""
 
-
 KEEP_BYTES = 4 << 30
 """Memory in bytes that must be available for a process to stay: up to 20 processes stay, most
 of which hold 100 to 400 MB."""
-
 
 REAP_S = 5.0
 """Longest wait in seconds for the message that a killed fork has ended."""
@@ -54,17 +49,9 @@ class Server:
         self.ended, self._received = False, b""
         self._worker = 0
         self._status: int | None = None
-        with log.open("wb") as output, its:
-            self.process = subprocess.Popen(  # noqa: S603 the command is ours
-                [sys.executable, "-m", "bench.measure.forkserver", str(its.fileno())],
-                env={**environment, PARENT: str(os.getpid())},
-                cwd=TREE,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=(its.fileno(),),
-            )
+        with its:
+            command = [sys.executable, "-m", "bench.measure.forkserver", str(its.fileno())]
+            self.process = start(command, environment, TREE, log, [its.fileno()])
 
     def call(self, order: dict[str, Any], patience: Callable[[], bool]) -> int | None:
         """Carry out an order and return its exit status: see `bench.host.process.call`."""
@@ -80,7 +67,7 @@ class Server:
             return None
         finally:  # after Ctrl-C, too
             if self._worker != self.process.pid:  # a fork, whose own children may still run
-                _kill(self._worker)
+                end_group(self._worker)
                 deadline = time.monotonic() + REAP_S
                 while self._status is None and not self.ended and time.monotonic() < deadline:
                     self._listen()
@@ -105,14 +92,9 @@ class Server:
     def end(self) -> None:
         """End the process and its group."""
         self.ended = True
-        _kill(self.process.pid)
+        end_group(self.process.pid)
         self.process.wait()
         self.channel.close()
-
-
-def _kill(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
-        os.killpg(group, signal.SIGKILL)
 
 
 class Launcher:
