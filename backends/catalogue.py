@@ -35,6 +35,18 @@ class Entry:
         """Return whether the backend can run on this machine now."""
         return not self.reason
 
+    def as_dict(self, note: str = "") -> dict[str, str | bool | None]:
+        """Return the fields for JSON; `note` says why the backend is slow here."""
+        return {
+            "backend": str(self.name),
+            "library": self.name.library,
+            "technique": self.name.technique,
+            "device": self.name.device,
+            "available": self.available,
+            "reason": self.reason or None,
+            "note": note or None,
+        }
+
 
 def entries(patterns: Iterable[str] = ("*",), loss: Loss = SQUARED_ERROR) -> list[Entry]:
     """List all backends of the libraries whose names match the library part of a pattern.

@@ -39,15 +39,7 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
 
     minimised = loss_of(loss)
     return [
-        {
-            "backend": str(entry.name),
-            "library": entry.name.library,
-            "technique": entry.name.technique,
-            "device": entry.name.device,
-            "available": entry.available,
-            "reason": entry.reason or None,
-            "note": (entry.available and catalogue.note(entry.name, minimised)) or None,
-        }
+        entry.as_dict(catalogue.note(entry.name, minimised) if entry.available else "")
         for entry in catalogue.entries(loss=minimised)
     ]
 

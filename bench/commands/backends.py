@@ -42,26 +42,14 @@ def backends(loss: str, output_format: Format) -> None:
         for entry in catalogue.entries(loss=minimised)
     }
     if output_format == "json":
-        print_json([_fields(*entry) for entry in entries.items()])
+        print_json([entry.as_dict(note) for entry, note in entries.items()])
     elif output_format == "csv":
-        click.echo(csv_text([_fields(*entry) for entry in entries.items()]), nl=False)
+        click.echo(csv_text([entry.as_dict(note) for entry, note in entries.items()]), nl=False)
     elif output_format == "markdown":
         rows = [_cells(*entry) for entry in entries.items()]
         click.echo(markdown_text(HEADINGS, rows, words=len(HEADINGS)), nl=False)
     else:
         console().print(_table(entries))
-
-
-def _fields(entry: Entry, note: str) -> dict[str, str | bool | None]:
-    return {
-        "backend": str(entry.name),
-        "library": entry.name.library,
-        "technique": entry.name.technique,
-        "device": entry.name.device,
-        "available": entry.available,
-        "reason": entry.reason or None,
-        "note": note or None,
-    }
 
 
 def _cells(entry: Entry, note: str) -> list[str]:
