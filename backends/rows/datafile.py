@@ -8,7 +8,8 @@ others are x. No code in a file is ever run: pickled objects are refused.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -75,18 +76,13 @@ def open_source(
     path, reading = Path(path), reading or Reading()
     if dtype not in DTYPES:
         raise ProblemError(f"dtype must be {' or '.join(DTYPES)}, not {dtype}")
-    with named_errors(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of NumPy about damaged files: the error is enough
+    with _only_errors(path):
         if reading.target is None:
             source, origin = _open(path, x, y, dtype, reading)
         else:
             source, origin = _open_pair(path, Path(reading.target), x, y, dtype, reading)
-        if reading.na == "drop":
-            whole = source.rows
-            source, dropped = without_missing(source)
-            if dropped:
-                note = f"{dropped} of {whole} rows lack a value and were left out"
-                origin = replace(origin, notes=(*origin.notes, note))
+        source, notes = _with_all_values(source, reading)
+        origin = replace(origin, notes=(*origin.notes, *notes))
     object.__setattr__(source, "origin", origin)
     return source
 
@@ -124,8 +120,7 @@ def open_features(
         The format needs a library that is not installed.
     """
     path, reading = Path(path), reading or Reading()
-    with named_errors(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of NumPy about damaged files: the error is enough
+    with _only_errors(path):
         found = discover(path)
         # A target in another file lets an array have one dimension.
         tables = _tables(path, found, replace(reading, target=str(path)))
@@ -133,15 +128,29 @@ def open_features(
         xs = find_all(x, names)
         source = _chain(path, found, tables, xs, xs[0], dtype)
         notes = _notes(path, found, tables)
-        if reading.na == "drop":
-            whole = source.rows
-            source, dropped = without_missing(source)
-            if dropped:
-                notes.append(f"{dropped} of {whole} rows lack a value and were left out")
-        origin = _origin(path, found, source, xs, "", notes)
+        source, dropped = _with_all_values(source, reading)
+        origin = _origin(path, found, source, xs, "", [*notes, *dropped])
     object.__setattr__(source, "origin", origin)
     left = tuple(name for name in names if name not in xs and name not in tables[0].hidden)
     return source, left
+
+
+@contextmanager
+def _only_errors(path: Path) -> Iterator[None]:
+    """Name the file in errors, and hide NumPy's warnings about damaged files."""
+    with named_errors(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _with_all_values(source: Source, reading: Reading) -> tuple[Source, list[str]]:
+    """Leave out rows that lack a value if the user asked for it; return a note on them."""
+    if reading.na != "drop":
+        return source, []
+    kept, dropped = without_missing(source)
+    if not dropped:
+        return kept, []
+    return kept, [f"{dropped} of {source.rows} rows lack a value and were left out"]
 
 
 def _open_pair(
