@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -34,6 +34,13 @@ Choice = dict[str, int]
 
 Ranges = Mapping[str, Sequence[int]]
 """The values of each name that are tried, the usual value first."""
+
+Trial = tuple[Callable[[], object], Callable[[], AbstractContextManager[object]]]
+"""A step of a trial, and the function for the context in which the step runs. Entering the
+context is not timed."""
+
+Place = Callable[[Choice], Trial]
+"""``place(choice)`` places the data of a trial as the choice says."""
 
 LEAST_BYTES = 1 << 20
 """Data size in bytes below which the usual values are used: a step takes microseconds, most of
@@ -129,6 +136,55 @@ def choose(
                     _keep(kind, found)
         _known[kind] = found
         return dict(found)
+
+
+def choice_for(
+    technique: str,
+    version: str,
+    problem: Problem,
+    threads: int,
+    source: str,
+    ranges: Ranges,
+    place: Place,
+) -> Choice:
+    """Return the fastest values for a problem: the usual ones for small data.
+
+    Parameters
+    ----------
+    technique, version, problem, threads, source
+        See `kind_of`. Nothing is timed for data that can be read only once.
+    ranges : mapping
+        See `Ranges`.
+    place : callable
+        See `Place`.
+    """
+    if problem.bytes_per_step < LEAST_BYTES:
+        return {name: values[0] for name, values in ranges.items()}
+    kind = kind_of(technique, version, problem, threads, source)
+    return choose(kind, ranges, timed(place), may_try=not problem.single_pass)
+
+
+def timed(place: Place) -> Callable[[Choice], float]:
+    """Return the function that times a step with a choice, in seconds.
+
+    The data of each choice are placed once, and an untimed step follows, which may compile.
+    """
+
+    @cache
+    def placed(*choice: tuple[str, int]) -> Trial:
+        step, around = place(dict(choice))
+        with around():
+            step()
+        return step, around
+
+    def seconds(choice: Choice) -> float:
+        step, around = placed(*sorted(choice.items()))
+        with around():
+            began = time.perf_counter()
+            step()
+            return time.perf_counter() - began
+
+    return seconds
 
 
 def _fitting(found: object, ranges: Ranges) -> Choice | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache, partial, reduce
 from typing import Any, NamedTuple
 
@@ -166,14 +166,10 @@ class Blocked(PerStep):
         self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
         self.of_share, self.scale = compiled(problem.loss), problem.loss.scale
-        ranges = self._ranges(problem)
-        self.choice = {name: values[0] for name, values in ranges.items()}
-        if problem.bytes_per_step >= tuning.LEAST_BYTES:
-            kind = tuning.kind_of(
-                "jax:blocked", jax.__version__, problem, processors(), __file__
-            )
-            once = not problem.single_pass
-            self.choice = tuning.choose(kind, ranges, self._trial(problem), may_try=once)
+        self.choice = tuning.choice_for(
+            *("jax:blocked", jax.__version__, problem, processors(), __file__),
+            *(self._ranges(problem), self._trial(problem)),
+        )
         self.transposed = bool(self.choice["transposed"])
         self.shares = self._shares(problem, self.choice)
 
@@ -197,26 +193,19 @@ class Blocked(PerStep):
         placed: list[Share] = jax.block_until_ready(jax.device_put(shares, self.device))
         return placed
 
-    def _trial(self, problem: Problem) -> Callable[[tuning.Choice], float]:
-        """Return the function that times a step over some rows with a choice."""
+    def _trial(self, problem: Problem) -> tuning.Place:
+        """Return the function that places some rows for a trial."""
         count = 1 + problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step
         x, y = problem.x[:count], problem.y[:count]
         some = Problem(x, y, known_finite=True, loss=problem.loss)
         w = np.full(problem.features, 1e-3)
 
-        @cache
-        def placed(*choice: tuple[str, int]) -> list[Share]:
-            shares = self._shares(some, dict(choice))
-            self._sums(w, shares, bool(dict(choice)["transposed"]))  # compiles
-            return shares
+        def place(choice: tuning.Choice) -> tuning.Trial:
+            shares = self._shares(some, choice)
+            step = partial(self._sums, w, shares, bool(choice["transposed"]))
+            return step, nullcontext
 
-        def seconds(choice: tuning.Choice) -> float:
-            shares = placed(*sorted(choice.items()))
-            began = time.perf_counter()
-            self._sums(w, shares, bool(choice["transposed"]))
-            return time.perf_counter() - began
-
-        return seconds
+        return place
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from functools import cache, partial, reduce
+from functools import partial, reduce
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -105,17 +103,10 @@ class Blocked(Plain):
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
-        tunable = problem.bytes_per_step >= tuning.LEAST_BYTES
-        ranges = self._ranges(problem)
-        self.choice = {name: values[0] for name, values in ranges.items()}
-        if tunable:
-            kind = tuning.kind_of(
-                "numpy:blocked", np.__version__, problem, most_threads(), __file__
-            )
-            with numpys_blas().limit(limits=1):
-                self.choice = tuning.choose(
-                    kind, ranges, self._trial(problem), may_try=not problem.single_pass
-                )
+        self.choice = tuning.choice_for(
+            *("numpy:blocked", np.__version__, problem, most_threads(), __file__),
+            *(self._ranges(problem), self._trial(problem)),
+        )
         self.blocks = self._blocks(len(self.y), self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
@@ -143,24 +134,16 @@ class Blocked(Plain):
         by_column = bool(choice["by_column"])
         return Blocks(x, y, in_place(self.row_loss), rows, choice["threads"], by_column)
 
-    def _trial(self, problem: Problem) -> Callable[[tuning.Choice], float]:
-        """Return the function that times a step over some rows with a choice."""
+    def _trial(self, problem: Problem) -> tuning.Place:
+        """Return the function that places some rows for a trial."""
         count = max(1, problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step)
         w = np.full(problem.features, 1e-3)
 
-        @cache
-        def placed(*choice: tuple[str, int]) -> Blocks:
-            blocks = self._blocks(count, dict(choice))
-            blocks.gradient(w)
-            return blocks
+        def place(choice: tuning.Choice) -> tuning.Trial:
+            step = partial(self._blocks(count, choice).gradient, w)
+            return step, lambda: numpys_blas().limit(limits=1)
 
-        def seconds(choice: tuning.Choice) -> float:
-            blocks = placed(*sorted(choice.items()))
-            began = time.perf_counter()
-            blocks.gradient(w)
-            return time.perf_counter() - began
-
-        return seconds
+        return place
 
     def _gradient_of_loss(self, w: Weights) -> Weights:
         return self.scale / len(self.y) * self.blocks.gradient(w)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from functools import cache, reduce
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial, reduce
 from typing import NamedTuple
 
 import torch
@@ -80,9 +79,11 @@ class Sums:
             made.append(Chunk(used, across, y, p[: len(y)], x if copied else None))
         return made
 
-    def threads(self) -> AbstractContextManager[None]:
-        """Limit PyTorch to one thread if our own threads divide the work."""
-        return torch_alone() if len(self.shares) > 1 else nullcontext()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Record no derivatives; use one of PyTorch's threads if our own divide the work."""
+        with torch.inference_mode(), torch_alone() if len(self.shares) > 1 else nullcontext():
+            yield
 
     def of(self, w: Tensor) -> Tensor:
         """Return `sign` times ``xᵀ·slope`` over all shares.
@@ -155,15 +156,10 @@ class Analytic(Autograd):
         if self.device.type != "cpu":
             self.sums = Sums([self.chunks], self.slopes, copied=False)
             return
-        ranges = self._ranges(problem)
-        self.choice = {name: values[0] for name, values in ranges.items()}
-        if problem.bytes_per_step >= tuning.LEAST_BYTES:
-            threads = torch.get_num_threads()
-            kind = tuning.kind_of(
-                "torch:analytic", torch.__version__, problem, threads, __file__
-            )
-            once = not problem.single_pass
-            self.choice = tuning.choose(kind, ranges, self._trial(problem), may_try=once)
+        self.choice = tuning.choice_for(
+            *("torch:analytic", torch.__version__, problem, torch.get_num_threads(), __file__),
+            *(self._ranges(problem), self._trial(problem)),
+        )
         self.sums = self._sums(len(self.y), self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
@@ -193,39 +189,29 @@ class Analytic(Autograd):
         shares = in_shares(chunks) if choice["own_threads"] else [chunks]
         return Sums(shares, self.slopes, bool(choice["copied"]))
 
-    def _trial(self, problem: Problem) -> Callable[[tuning.Choice], float]:
-        """Return the function that times a step over some rows with a choice."""
+    def _trial(self, problem: Problem) -> tuning.Place:
+        """Return the function that places some rows for a trial."""
         count = min(
             problem.rows, 1 + problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step
         )
         w = torch.full((problem.features,), 1e-3, dtype=torch.float64)
 
-        @cache
-        def placed(*choice: tuple[str, int]) -> Sums:
-            sums = self._sums(count, dict(choice))
-            with torch.inference_mode(), sums.threads():
-                sums.of(w)
-            return sums
+        def place(choice: tuning.Choice) -> tuning.Trial:
+            sums = self._sums(count, choice)
+            return partial(sums.of, w), sums.running
 
-        def seconds(choice: tuning.Choice) -> float:
-            sums = placed(*sorted(choice.items()))
-            with torch.inference_mode(), sums.threads():
-                began = time.perf_counter()
-                sums.of(w)
-                return time.perf_counter() - began
-
-        return seconds
+        return place
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         weights = self._start(w)
         scale = self.sums.sign * self.row_loss.scale * self.learning_rate / len(self.y)
-        with torch.inference_mode(), self.sums.threads():
+        with self.sums.running():
             for _ in range(steps):
                 weights.sub_(self.sums.of(weights), alpha=scale)
         return to_host(weights)
 
     def gradient(self, w: ArrayLike) -> Weights:
-        with torch.inference_mode(), self.sums.threads():
+        with self.sums.running():
             return self.sums.sign * to_host(self.sums.of(self._start(w)).double().reshape(-1))
 
 
