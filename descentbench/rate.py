@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,9 +59,7 @@ def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], floa
     of = [(problem.x, problem.y)]
     reference = Reference(moments[0] / rows, moments[1] / rows, lambda: of, rows)
     vars(problem)["reference"] = reference  # where the problem keeps the one of its own pass
-    if problem.features <= MOST_FEATURES:
-        with numpys_blas().limit(limits=1):
-            rate = automatic_rate(problem)
-    else:
+    few = problem.features <= MOST_FEATURES
+    with numpys_blas().limit(limits=1) if few else nullcontext():
         rate = automatic_rate(problem)
     return Summed(moments) if backend.name == SUMMED else backend, rate

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -97,8 +98,9 @@ class Quadratic:
         """Return the excess of the loss at this distance from the minimum."""
         return max(0.0, 0.5 * float(apart @ self.hessian @ apart))
 
+    @cached_property
     def curvatures(self) -> tuple[Weights, Weights]:
-        """Return the eigenvalues of H, in ascending order, and the eigenvectors."""
+        """The eigenvalues of H, in ascending order, and the eigenvectors."""
         values, vectors = np.linalg.eigh(self.hessian)
         return np.maximum(values, 0.0), vectors
 
@@ -108,7 +110,7 @@ class Quadratic:
         The number of these directions comes from H with a diagonal of ones, in which columns
         of unlike size cannot be mistaken for dependent columns.
         """
-        values, _ = self.curvatures()
+        values, _ = self.curvatures
         size = np.sqrt(np.diag(self.hessian))
         size = np.where(size > 0, size, 1.0)
         alike = np.linalg.eigvalsh(self.hessian / np.outer(size, size))
@@ -130,7 +132,7 @@ class Quadratic:
         enough : float
             Largest accepted excess of the loss over its minimum.
         """
-        values, vectors = self.curvatures()
+        values, vectors = self.curvatures
         if rate is None:
             rate = 1 / values[-1] if values[-1] > 0 else 0.0
         sizes = 0.5 * values * (vectors.T @ apart) ** 2
