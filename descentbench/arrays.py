@@ -1,4 +1,4 @@
-"""Turn a caller's arrays and tables into NumPy arrays, without a copy where none is needed.
+"""Turn a caller's arrays and tables into NumPy arrays, and copy them only if necessary.
 
 NumPy arrays, buffers, and objects with ``__array__`` (pandas, polars, PyArrow, PyTorch, JAX)
 are read by NumPy. Objects that have only an Arrow or dataframe interface are read by PyArrow.
@@ -47,7 +47,7 @@ def features_of(x: object, dtype: DTypeLike | None = None) -> Matrix:
     Raises
     ------
     ProblemError
-        The values are not numbers, or the shape is another one.
+        The values are not numbers, or the shape is neither (n,) nor (n, d).
     MissingLibraryError
         The table can be read only by PyArrow, which is not installed.
     """
@@ -56,7 +56,7 @@ def features_of(x: object, dtype: DTypeLike | None = None) -> Matrix:
 
 
 def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | None]:
-    """Return the target, (n,), and its name if it has one; the errors are `features_of`'s."""
+    """Return the target, (n,), and its name if it has one; raise errors like `features_of`."""
     values, names = _read("y", y)
     values = _numbers("y", values, names, _dtype(dtype))
     if values.ndim == 2 and values.shape[1] == 1:

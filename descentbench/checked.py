@@ -9,7 +9,7 @@ from backends.errors import ProblemError
 
 
 def whole(least: int = 1, most: float = math.inf, **numbers: object) -> None:
-    """Raise ProblemError unless each number is whole and from `least` to `most`; 1e9 is."""
+    """Raise ProblemError unless each number is whole, as 1e9 is, and from `least` to `most`."""
     for name, number in numbers.items():
         if (
             isinstance(number, Real)

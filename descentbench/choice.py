@@ -60,7 +60,7 @@ def default_backend(features: int, steps: int, loss: Loss) -> str:
     """Return the default backend, which needs NumPy only where that is possible.
 
     - Squared error: ``numpy:gram`` if there are at least as many steps as features, because
-      its one pass costs as much as one step for every two features; else ``numpy:blocked``.
+      its one pass takes about as long as d/2 steps of a loop; else ``numpy:blocked``.
     - Other losses with a slope: ``numpy:blocked``.
     - Losses without a slope: ``jax:loop``, or ``torch`` if JAX is not installed.
 

@@ -1,4 +1,4 @@
-"""The distance of a fit from the minimum of its loss, where the sums for it are known."""
+"""Compute how far a fit is from the minimum of its loss, if the sums for it are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
     Parameters
     ----------
     rows : Problem
-        The rows of the descent; its XᵀX is known if the learning rate is automatic.
+        The rows of the descent. Their XᵀX is known if the learning rate is automatic.
     fit : Fit
     intercept : bool
         Whether the last feature is a column of ones.

@@ -42,10 +42,10 @@ class FitResult:
     steps : int
         Steps taken.
     stopped : {"steps", "loss", "tolerance"}
-        Why the descent stopped: all steps were taken, or a look at w found the loss at most
-        `until_loss`, or the gradient small enough for `tolerance`.
+        Why the descent stopped: all steps were taken, or at a report the loss was at most
+        `until_loss`, or the gradient was small enough for `tolerance`.
     learning_rate : float
-        Rate of a step, for standardised columns if `standardize` was asked for.
+        Learning rate of the descent, which reads standardised columns if `standardize` is set.
     columns : tuple of str or None
         Names of the features, if x had some.
     target : str or None
@@ -56,11 +56,11 @@ class FitResult:
     scaling : bench.fit.scaling.Scaling or None
         Map of the columns during the descent; None if they were read as they are.
     excess : bench.fit.excess.Excess or None
-        Distance of the loss from its minimum, and the steps that are missing, of a squared
-        error whose descent took all its steps. None if `tolerance` or `until_loss` stopped it,
-        if the distance would cost another pass, and for more than 256 features.
+        Distance of the loss from its minimum, and the number of missing steps, for squared
+        error. None if `tolerance` or `until_loss` stopped the descent, if the distance would
+        need another pass, and for more than 256 features.
     table : list of dict
-        One dict for every look at w: ``step``, ``loss``, ``w`` (list) and ``intercept``.
+        One dict for every report: ``step``, ``loss``, ``w`` (list) and ``intercept``.
     """
 
     backend: str

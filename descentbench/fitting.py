@@ -75,27 +75,30 @@ def fit(
         ``"squared_error"``, ``"log_loss"``, ``"huber"``, ``"poisson"``, ``"FILE.py:NAME"``, a
         function ``value(xp, p, y)``, or an object with the fields of `Loss`.
     learning_rate : float or "auto"
-        ``"auto"`` is 1/L, which always converges; a loss without a curvature, such as poisson,
-        has no such rate.
+        ``"auto"`` is 1/L, which always converges. A loss without a largest curvature, such as
+        poisson, has no such rate.
     steps : int
         Steps to take at most.
     tolerance : float, optional
-        Stop when a look finds the gradient's norm at most this multiple of the first norm.
+        Stop at the first report at which the gradient's norm is at most this multiple of the
+        first norm.
     until_loss : float, optional
-        Stop when a look finds the loss at most this value.
+        Stop at the first report at which the loss is at most this value.
     every : int
-        Steps between two looks at w and the loss. A look costs one or two passes.
+        Steps between two reports of w and the loss. A report takes one or two passes.
     intercept : bool
         Whether to fit an intercept.
     standardize : bool
-        Whether the descent runs over standardised columns. w is returned in the data's units.
+        Whether the descent runs over standardised columns. With an intercept, these have mean 0
+        and deviation 1; without one, each column is divided by its root mean square. w is
+        returned in the data's units.
     dtype : {"float32", "float64"}, optional
         dtype of the descent's data. By default float32 and float64 stay as they are, and
         anything else becomes float64.
     w0 : (d,), optional
         First w, in the data's units, with an intercept of 0.
     on_look : callable, optional
-        Called as ``on_look(step, loss)`` at every look.
+        Called as ``on_look(step, loss)`` at every report.
     store : path
         Folder of the results for ``backend="auto"``.
 

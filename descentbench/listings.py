@@ -1,4 +1,4 @@
-"""Tables for Python programs: the backends of this machine, and saved results."""
+"""List the backends of this machine, and saved results, for Python programs."""
 
 from __future__ import annotations
 

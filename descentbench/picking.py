@@ -1,4 +1,4 @@
-"""Ask which backend to use: by measuring, or from what was measured before."""
+"""Recommend a backend, from new measurements or from stored ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PickResult:
         Total time in seconds, setup included: low, median and high. The time lies between
         low and high with a probability of 90 %.
     fits : bool
-        Whether the data fit in memory with this backend; if not, they do with no backend.
+        Whether the data fit in memory with this backend. If not, they fit with no backend.
     why : str
         The recommendation and all remarks in words, as the command prints them.
     table : list of dict
@@ -120,7 +120,7 @@ def pick(
     ProblemError
         The size, dtype or loss is not possible.
     BackendError
-        A backend does not exist, or none was measured to the end.
+        A backend does not exist, or no backend was measured completely.
     DescentbenchError
         The store is in use by another run, or cannot be written.
     KeyboardInterrupt

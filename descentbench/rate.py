@@ -1,4 +1,4 @@
-"""The automatic learning rate of arrays in memory, from one pass in NumPy."""
+"""Compute the automatic learning rate of arrays in memory, in one pass in NumPy."""
 
 from __future__ import annotations
 

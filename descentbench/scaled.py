@@ -1,4 +1,4 @@
-"""Centred and scaled copies of arrays, made block by block by several threads."""
+"""Make centred and scaled copies of arrays, block by block, in several threads."""
 
 from __future__ import annotations
 

@@ -121,8 +121,8 @@ class DescentRegressor(RegressorMixin, _Linear):
     max_iter : int
         Steps to take at most.
     tol : float
-        The descent stops when the gradient's norm is at most `tol` times the first norm. It
-        looks at the gradient after step 1 and then every 20 steps.
+        The descent stops when the gradient's norm is at most `tol` times the first norm. The
+        norm is computed after step 1 and then every 20 steps.
     store : path
         Folder of the results for ``backend="auto"``.
 

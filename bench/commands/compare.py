@@ -36,13 +36,13 @@ def compare(
     store: Path,
     output_format: Format,
 ) -> None:
-    """Say of every backend and size whether NEW is faster or slower than OLD.
+    """Say for every backend and size whether NEW is faster or slower than OLD.
 
     OLD and NEW are files, names that 'run --name' gave, or git revisions at
     which results were saved. A verdict needs two passes or more in both
-    results; three are better. It allows for many comparisons being made, and
-    calls no difference below 2 % a change. Runs in alternation ('run --against
-    TREE') are the most reliable: what disturbs the machine disturbs both.
+    results; three are better. It is corrected for the number of comparisons. No
+    difference below 2 % counts as a change. Alternating runs ('run --against
+    TREE') are the most reliable: a disturbance of the machine affects both.
 
     \b
     Examples:

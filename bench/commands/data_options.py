@@ -158,7 +158,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
 """The options, in the order of the help text."""
 
 HOW = ("target", "header", "delimiter", "decimal", "thousands", "encoding", "na")
-"""Options for reading a file, by the names of the fields of `Reading`."""
+"""Names of the options for reading a file, which are fields of `Reading`."""
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:

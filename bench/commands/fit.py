@@ -1,4 +1,4 @@
-"""``descentbench fit``: the tutorial's whole job, with any backend."""
+"""``descentbench fit``: descend on data with any backend, and predict."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Diverged(Mistake):
     type=count,
     default=20,
     show_default=True,
-    help="Steps between two looks at w and the loss.",
+    help="Steps between two reports of w and the loss.",
 )
 @click.option("--w0", type=start, help="First w: numbers, or random.  [default: zeros]")
 @click.option(
@@ -102,11 +102,11 @@ class Diverged(Mistake):
     show_default=True,
     help="Seeds generated rows and a random start.",
 )
-@click.option("--until-loss", type=positive, help="Stop when a look finds the loss no higher.")
+@click.option("--until-loss", type=positive, help="Stop at a report with at most this loss.")
 @click.option(
     "--tolerance",
     type=positive,
-    help="Stop when a look finds the gradient's norm no higher than this times the first.",
+    help="Stop at a report where the gradient's norm is at most this times the first norm.",
 )
 @click.option(
     "--predict", type=point, multiple=True, help="Predict y at this x; may be repeated."
@@ -120,7 +120,7 @@ class Diverged(Mistake):
     help="Most memory for the rows, such as 8GB; rows that do not fit are read in every step.  "
     "[default: half of what is free]",
 )
-@click.option("--checkpoint", type=PATH, help="Write w to this file after every look.")
+@click.option("--checkpoint", type=PATH, help="Write w to this file at every report.")
 @click.option(
     "--resume", type=PATH, help="Continue from this checkpoint, and keep it up to date."
 )

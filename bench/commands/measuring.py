@@ -1,4 +1,4 @@
-"""From ``run``'s options to records: cases, baselines, and the run under a progress bar."""
+"""Turn ``run``'s options into cases and baselines, measure them, and return the records."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def chosen(
         names = [name for name in names if not (name.least_squares_only or name.distributed)]
         if not names:
             raise click.UsageError(
-                "--limit is about steps that read the data here; gram's and dask's do not"
+                "--limit measures steps that read the data on this machine; steps of gram and "
+                "dask backends do not"
             )
     return names
 
@@ -134,7 +135,9 @@ def baselines(
             return (READ,)
         return READ, NATIVE
     if file is not None and file.streamed(dtype):
-        click.echo("descentbench: the rows do not fit: every step reads them anew", err=True)
+        click.echo(
+            "descentbench: the rows do not fit in memory: every step reads them anew", err=True
+        )
         return ()
     return (READ,)
 

@@ -86,7 +86,7 @@ def pick(
     store: Path,
     output_format: Format,
 ) -> None:
-    """Say which backend to use for so many rows, features and iterations.
+    """Recommend a backend for your number of rows, features and iterations.
 
     Measures a few sizes on this machine, within the budget, and predicts the time
     of your descent. Earlier measurements are reused. Ctrl-C takes the answer so far.

@@ -59,10 +59,10 @@ def plot(
 ) -> None:
     """Draw the main figures at the width of a column.
 
-    Scaling, share of the bandwidth, where the time goes, and a map of the
-    fastest backend, for every number of features and dtype that was measured.
-    RESULT is as for 'report'. With results of several machines, the newest
-    machine's are drawn.
+    The figures are step times against rows, shares of the bandwidth, the parts
+    of the total time, and a map of the fastest backend, for every measured
+    number of features and dtype. RESULT is as for 'report'. If there are
+    results of several machines, those of the newest machine are drawn.
 
     \b
     Examples:

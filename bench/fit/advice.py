@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNLIKE = 30.0
 """Ratio of the sizes of two columns from which a descent is slow: the condition number is at
-least its square, about 1000."""
+least the square of this ratio, about 1000."""
 
 SAMPLE_ROWS = 1000
 """Rows from which the sizes of the columns are estimated."""
@@ -27,11 +27,11 @@ MOST_NAMED = 3
 """Largest number of constant columns that get a line each."""
 
 WITHIN = 1e-6
-"""Relative excess below which a loss counts as the minimum in text."""
+"""Relative excess of a loss below which the text says that the loss is the minimum."""
 
 USELESS = 10
-"""Ratio of the steps that are missing to the steps that were taken from which a fit gets a
-warning; a smaller one is just not finished."""
+"""Number of missing steps, relative to the steps taken, above which a fit gets a warning. With
+fewer missing steps, the fit is merely not finished."""
 
 MANY_STEPS = 10_000
 """Number of missing steps up to which no warning is needed."""
@@ -57,7 +57,7 @@ def missing_text(excess: Excess | None) -> str:
 
 
 def before(ready: Prepared) -> list[str]:
-    """Return remarks on the columns: constant ones, and columns of unlike size.
+    """Return remarks on constant columns and on columns of unlike size.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
 
 
 def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
-    """Return a warning if the steps are useless, with the remedy, else ""."""
+    """Return a warning with a remedy if far too few steps were taken, else ""."""
     if excess is None or excess.finished or fit.stopped != "steps" or not fit.steps:
         return ""
     more = excess.more_steps

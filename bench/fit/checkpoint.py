@@ -1,4 +1,4 @@
-"""Checkpoints: the w of a descent on disk, from which another process can continue."""
+"""Store the w of a descent in a checkpoint file, from which another process can continue."""
 
 from __future__ import annotations
 
@@ -162,13 +162,13 @@ class Track:
             self.at.save(self.path)  # fail now if the path cannot be written
 
     def keep(self, epoch: Epoch) -> None:
-        """Store w, also on disk if a path was given."""
+        """Store w in memory, and also on disk if a path was given."""
         self.at = replace(self.at, steps=epoch.epoch, w=epoch.w)
         if self.path is not None:
             self.at.save(self.path)
 
     def told(self) -> str:
-        """Return text for an error: the steps taken so far, and how to continue the descent."""
+        """Return the end of an error message: where w is stored, and how to continue."""
         if self.path is None:
-            return "; --checkpoint FILE would have kept w" if self.at.steps else ""
+            return "; --checkpoint FILE would have saved w" if self.at.steps else ""
         return f"; w after step {self.at.steps} is in {self.path}: --resume {self.path} goes on"

@@ -1,4 +1,4 @@
-"""The tutorial's whole job, with any backend: descend, watch, stop, predict.
+"""Descend with any backend, evaluate the loss between steps, stop, and predict.
 
 A backend's `run` is one loop over steps. This module calls `run` several times and evaluates
 the loss between two calls.
@@ -117,7 +117,8 @@ def descend(
     on_epoch : callable, optional
         Called at every evaluation, including the start.
     automatic : str
-        Advice where the rate diverges: the user's words for the automatic one, or "".
+        Option for the automatic learning rate, which the error about a diverging rate
+        recommends; "" for no recommendation.
 
     Raises
     ------

@@ -1,10 +1,10 @@
-"""Distance from the minimum: how much lower the loss could be, and how many steps that takes.
+"""Compute how far a loss is above its minimum, and how many steps are missing.
 
 The loss near its minimum is a quadratic, ``L* + ½·eᵀHe`` with ``e = w − w*``. For squared error
 this holds everywhere, H is ``2·XᵀX/n``, and the reference gives all of it. For any other loss,
 Newton's method in NumPy and float64 finds the minimum from the w of the fit, and H is the
 Hessian there. Each step of a descent multiplies e along an eigenvector of H by ``1 − rate·h``,
-so the steps to a given excess follow without taking a single one.
+where h is the eigenvalue. The number of steps to a given excess is computed from these factors.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ ENOUGH = 1e-3
 """Relative excess of the loss up to which a fit counts as finished: 0.1 %."""
 
 NEGLIGIBLE = 1e-6
-"""Share of the loss at w = 0 that counts as no loss; a perfect fit has a minimum of 0."""
+"""Excess, as a share of the loss at w = 0, that is allowed in addition to `ENOUGH`: the minimum
+of a perfect fit is 0, so a share of the minimum would allow no excess at all."""
 
 MOST_STEPS = 1 << 60
-"""Largest number of steps that is looked for; more are never taken."""
+"""Largest number of steps that is returned; no descent takes more."""
 
 EXACT_BYTES = 1 << 28
-"""Size of X and y up to which the minimum is summed over the rows, in about a second at most.
-For larger data it is the loss at w minus the excess."""
+"""Largest size of X and y in bytes for which the smallest loss is summed over the rows, which
+takes about a second at most. For larger data, it is the loss at w minus the excess."""
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -56,14 +57,14 @@ class Excess:
         ``absolute / |minimum|``; None if the minimum is 0.
     condition_number : float
         Largest ÷ smallest curvature of the loss; directions without any curvature are left
-        out. A descent takes about this many steps for each factor e² in the excess.
+        out. At the rate 1/L, about this many steps divide the excess by e².
     finished : bool
         Whether the excess is at most `ENOUGH`, or negligible beside the loss at w = 0.
     more_steps : int, optional
         Further steps at this learning rate until the excess is small enough; None if no number
         of steps is.
     automatic_steps : int, optional
-        The same with the rate 1/L.
+        Further steps at the rate 1/L until the excess is small enough.
     standardized_steps : int, optional
         Steps from w = 0 with standardised columns and the rate 1/L.
     standardized_condition_number : float
@@ -107,8 +108,8 @@ class Quadratic:
     def condition_number(self) -> float:
         """Return the largest ÷ the smallest curvature, without directions that have none.
 
-        The number of these directions comes from H with a diagonal of ones, in which columns
-        of unlike size cannot be mistaken for dependent columns.
+        These directions are counted after H is scaled to a diagonal of ones. Otherwise columns
+        of unlike size could be mistaken for dependent columns.
         """
         values, _ = self.curvatures
         size = np.sqrt(np.diag(self.hessian))
@@ -119,7 +120,7 @@ class Quadratic:
         return float(values[-1] / max(smallest, values[-1] * EPS))
 
     def steps(self, apart: Weights, rate: float | None, enough: float) -> int | None:
-        """Return the number of steps, to 0.1 %, until the excess is at most `enough`.
+        """Return the number of steps until the excess is at most `enough`, within 0.1 %.
 
         More steps than `MOST_STEPS` are returned as None.
 
@@ -205,7 +206,7 @@ def excess(
         Weights of the descent.
     learning_rate : float
     memory_bytes : float
-        Size of rows up to which further passes over the rows are quick.
+        Largest size of the rows, in bytes, with which further passes over them are quick.
     loss : float
         The loss at w.
     intercept : bool
@@ -224,7 +225,7 @@ def excess(
 
 @dataclass(frozen=True, eq=False)
 class _Minimum:
-    """The minimum of the loss, w there, the excess at the fit's w, and the method."""
+    """The smallest loss, the w with this loss, the excess at the fit's w, and the method."""
 
     quadratic: Quadratic
     w: Weights

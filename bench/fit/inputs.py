@@ -1,4 +1,4 @@
-"""The inputs of a fit: its backend's name, its rows, its first w, its memory."""
+"""Prepare the inputs of a fit: the backend's name, the rows, the first w, the memory limit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class InputError(DescentbenchError):
-    """Options of a fit that do not fit together."""
+    """The options of a fit contradict each other."""
 
 
 def on_device(backend: str, device: str | None) -> str:
@@ -79,14 +79,18 @@ def room_bytes(memory: int | None) -> int:
 
 
 def streaming_text(streamed: Streamed, steps: int) -> str:
-    """Return a line that every step reads the rows again, with the expected time."""
+    """Return the message that warns that every step reads the rows again.
+
+    The message states the expected time.
+    """
     a_pass = streamed.seconds_a_pass()
     passes = steps + 1  # an evaluation uses the next step's pass, except the last
     size = byte_count(streamed.source.bytes_per_step, 2)
     return (
-        f"{size} of rows are more than the memory allows: every step reads them anew. "
-        f"A pass takes about {duration(a_pass)}, {count(passes)} of them about "
-        f"{duration(passes * a_pass)}; a gram backend, such as numpy:gram, needs one."
+        f"The rows ({size}) exceed the memory limit, so every step reads them anew. A pass "
+        f"takes about {duration(a_pass)}, {count(passes)} passes take about "
+        f"{duration(passes * a_pass)}; for squared error, a gram backend, such as numpy:gram, "
+        "needs one pass."
     )
 
 
@@ -95,7 +99,8 @@ def first_w(
 ) -> tuple[float, ...] | None:
     """Return the w to start from, in the descent's units; None stands for zeros.
 
-    Numbers are in the units of the data. With an intercept, its start may follow the weights.
+    Numbers are in the units of the data. With an intercept, `w0` may end with one
+    more number, the intercept's start.
     """
     if w0 is None:
         return None

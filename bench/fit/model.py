@@ -1,4 +1,4 @@
-"""Model: the result of a fit as a file, and predictions from the file.
+"""Write the result of a fit to a model file, read the file, and predict with the model.
 
 A model has the weights by column name, the intercept and the loss, all that a prediction
 needs. It also records how it was made: the scaling, the data, the descent and the versions of
@@ -34,7 +34,7 @@ class ModelError(DescentbenchError):
 
 @dataclass(frozen=True)
 class Response:
-    """A prediction in terms of the targets.
+    """How the linear prediction of a loss becomes a prediction of the target.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ def read_model(path: Path) -> Model:
 
 
 def _model(raw: dict[str, Any]) -> Model:
-    """Return the model of a JSON document; raise ValueError with the reason if it is none."""
+    """Return the model of a JSON document; raise ValueError if it is not a model."""
     columns, weights = raw["columns"], raw["weights"]
     if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
         raise ValueError("its columns are not names")

@@ -1,4 +1,4 @@
-"""Newton's method in float64: the minimum of a loss that has no closed form.
+"""Find the minimum of a loss without a closed form, by Newton's method in float64.
 
 A step that does not lower the loss is repeated with a multiple of XᵀX added to the Hessian, as
 Levenberg and Marquardt do. Huber's loss needs this damping where its curvature is 0 for most
@@ -27,20 +27,20 @@ MOST_PASSES = 30
 """Largest number of passes over the rows. Newton's method takes 5 to 10 from the w of a fit."""
 
 MOST_WORK = 5e7
-"""Largest ``rows · (features² + ROW_WORK)`` for a pass: at most 0.2 s, so a search takes
-seconds."""
+"""Largest ``rows · (features² + ROW_WORK)`` of a pass. A pass then takes at most 0.2 s, and a
+search takes seconds."""
 
 ROW_WORK = 20
-"""Work for the losses of a row, in multiplications."""
+"""Work for the loss of a row and its derivatives, in multiplications."""
 
 DONE = 1e-10
 """Predicted decrease of the loss, relative to the loss, at which the search ends."""
 
 LITTLE = 1e-2
-"""Damping, as a multiple of the largest curvature, at which a search may end."""
+"""Largest damping at which a search may end, as a multiple of the largest curvature."""
 
 WIDTH = 1e-4
-"""Step of the differences, relative to 1 + |p|: errors of about 1e-8 from float64."""
+"""Step of the difference quotients, relative to 1 + |p|. float64 then causes errors of 1e-8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def minimise(source: Source, w: Weights) -> Minimum | None:
 def _step(gradient: Weights, hessian: Weights) -> tuple[Weights, float]:
     """Return Newton's step, and the decrease of the loss that it predicts.
 
-    The decrease is infinite if there is a slope without any curvature.
+    The decrease is infinite if the gradient is not 0 in a direction without any curvature.
     """
     size = np.sqrt(np.diag(hessian))
     size = np.where(size > 0, size, 1.0)
@@ -142,7 +142,7 @@ def _look(source: Source, w: Weights) -> tuple[float, Weights, Weights]:
 
 
 def _derivatives(loss: Loss, p: Weights, y: Weights) -> tuple[Weights, Weights]:
-    """Return the first and the second derivative in p; no curvature is below 0."""
+    """Return the first and the second derivative in p; a second one below 0 becomes 0."""
     width = WIDTH * (1 + np.abs(p))
     if loss.slope is None:
         below, here, above = (loss.value(np, q, y) for q in (p - width, p, p + width))

@@ -1,4 +1,4 @@
-"""The outcome of a descent: weights in the units of the data, excess, remarks and model."""
+"""Turn a descent into its outcome: weights in the data's units, excess, remarks and model."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def conclude(
     points : sequence of (d,)
         Points at which to predict, in the units of the data.
     memory_bytes : float
-        Size of rows up to which further passes over the rows are quick.
+        Largest size of the rows, in bytes, with which further passes over them are quick.
     """
     intercept = ready.scaling.intercept
     apart = excess(

@@ -1,4 +1,4 @@
-"""A fit as text: for people, and as Markdown, CSV and JSON."""
+"""Write a fit as text for people, or as Markdown, CSV or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of a fit: the data, and the line fitted to the data."""
+"""Draw the data of a fit, and the line fitted to the data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(path: Path) -> None:
     MissingLibraryError
         Matplotlib is not installed.
     PlotError
-        The folder does not exist, or the suffix is no format's.
+        The folder does not exist, or no picture format has this suffix.
     """
     need("matplotlib.figure", "a plot")
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Predictions as a file: CSV or Parquet, written block by block and complete or not at all."""
+"""Write predictions to a CSV or Parquet file, which appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_output(path: Path, inputs: tuple[str, ...]) -> None:
     Raises
     ------
     OutputError
-        The suffix is no format's, or the file is one of `inputs`.
+        No format has this suffix, or the file is one of `inputs`.
     MissingLibraryError
         Parquet needs pyarrow.
     """

@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PRODUCTS = 2e11
-"""Largest number of multiplications, n·d², for computing a reference unasked: a few seconds."""
+"""Largest number of multiplications, n·d², with which a reference is computed unasked. This
+many multiplications take a few seconds."""
 
 SQUARED_ERROR_CURVATURE = 2.0
 """Second derivative of the squared error, which `Reference.lipschitz` contains."""
 
 ROUNDING = 1e-12
-"""Relative size of a gradient that counts as rounding; the errors of float64 products are
-smaller."""
+"""Largest gradient that counts as a rounding error, relative to the two terms that it is the
+difference of. The errors of float64 products are smaller."""
 
 
 AUTOMATIC = "--lr auto"
-"""Words for the automatic learning rate on the command line."""
+"""Option that selects the automatic learning rate on the command line."""
 
 
 class DivergenceError(DescentbenchError):
@@ -40,7 +41,7 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
     """Return 1/L, half of the largest stable rate, which converges and is close to the best.
 
     L is the loss's curvature times the largest eigenvalue of ``XᵀX/n``. `number` is an example
-    of a given rate in the user's words, for the error.
+    rate, as the user would write it; the error message shows it.
 
     Raises
     ------
@@ -61,7 +62,11 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
 
 
 def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool:
-    """Return whether the reference exists and is quick to compute: small data in memory."""
+    """Return whether the reference can be computed in a few seconds.
+
+    The loss must be squared error, and the data must fit in memory and need at most
+    `MOST_PRODUCTS` multiplications.
+    """
     products = source.rows * float(source.features) ** 2
     small = source.bytes_per_step <= memory_bytes and products <= MOST_PRODUCTS
     return small and source.loss == SQUARED_ERROR

@@ -1,10 +1,10 @@
-"""Rows of a descent with an intercept or with standardised columns, made when they are read.
+"""Map rows for an intercept or for standardised columns while the rows are read.
 
-The kernels get ordinary rows: centred and scaled columns, and a column of ones for the
-intercept. Every backend and every loss works with such rows, in memory, streamed from a file
-and on the workers of a cluster. Centring the rows rather than the sums keeps the digits of
-float32: the rows are centred in float64, from the numbers as the file has them, and only the
-result is rounded.
+The kernels get ordinary rows. Standardised columns are scaled and, with an intercept, also
+centred; an intercept adds a column of ones. Every backend and every loss works with such rows,
+in memory, streamed from a file and on the workers of a cluster. Centring the rows rather than
+the sums keeps the digits of float32: the rows are centred in float64, from the numbers as the
+file has them, and only the result is rounded.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Prepared:
     scaling : Scaling
         The map between `raw` and `source`.
     constant : tuple of int
-        Standardised columns that cannot help: zeros and, beside an intercept, constants.
+        Standardised columns that have no effect: zeros and, with an intercept, constants.
     """
 
     raw: Source
@@ -151,8 +151,8 @@ def prepare(
     Parameters
     ----------
     raw : Source
-        Rows with the loss. For standardised columns their dtype is best float64, since the
-        rows are rounded to `dtype` after they were centred.
+        Rows with the loss. For standardised columns, float64 is the best dtype, because the
+        rows are rounded to `dtype` only after they were centred.
     dtype : str
         Dtype in which the kernels read the rows.
     intercept, standardize : bool

@@ -1,8 +1,8 @@
 """Centring and scaling of columns, and the way back to the units of the data.
 
 A descent with an intercept has one more feature, a column of ones; its weight is the intercept.
-The columns of a standardised descent have mean 0 and standard deviation 1. Everything here is
-float64 and pure NumPy.
+With an intercept, the columns of a standardised descent have mean 0 and standard deviation 1.
+Everything here is float64 and pure NumPy.
 
     columns = Columns.of(x, y)                   # one block; `merged` adds further blocks
     scaling = Scaling.of(columns, intercept=True, standardize=True, shift_target=True)
@@ -12,7 +12,7 @@ float64 and pure NumPy.
 Two choices follow from the mathematics:
 
 - Without an intercept, columns are scaled but not centred, because centring would add an
-  intercept. The scale is then the root mean square.
+  intercept. The root mean square is then the scale.
 - The mean of y may be subtracted from y only if the loss depends on ``p − y`` alone, as squared
   error and Huber do. float32 keeps more digits of the smaller targets.
 """
@@ -34,12 +34,12 @@ from backends.losses import HUBER, SQUARED_ERROR, Loss
 Floats = NDArray[np.floating[Any]]
 
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
-"""Relative difference of the smallest and the largest value up to which a column is constant:
-a few roundings of float64."""
+"""Largest difference between a column's largest and smallest value, relative to the larger
+magnitude, at which the column counts as constant: four times float64's machine epsilon."""
 
 
 def finite(values: Any, name: str) -> tuple[float, ...]:
-    """Return finite floats from a JSON array; raise ValueError if a value is none."""
+    """Return a JSON array as floats; raise ValueError if a value is not a finite number."""
     if not isinstance(values, list | tuple):
         raise ValueError(f"{name} is not an array of numbers")  # noqa: TRY004 one kind of error
     for value in values:
@@ -114,12 +114,12 @@ class Columns:
 
     @property
     def deviation(self) -> Weights:
-        """Standard deviation of each column; half of its range where squares leave float64."""
+        """Standard deviation of each column; half its range if squares over- or underflow."""
         return self._root(self.squares / self.rows, self.high / 2 - self.low / 2)
 
     @property
     def root_mean_square(self) -> Weights:
-        """Root mean square of each column; its largest size where squares leave float64."""
+        """Root mean square of each column; its largest size if squares over- or underflow."""
         with np.errstate(over="ignore"):
             squares = self.squares / self.rows + self.mean**2
         return self._root(squares, np.maximum(np.abs(self.low), np.abs(self.high)))

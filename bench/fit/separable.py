@@ -1,4 +1,4 @@
-"""Check for separable data: log_loss then has no minimum, and w grows with every step."""
+"""Check for separable data, for which log_loss has no minimum and w grows with every step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def remark(source: Source, fit: Fit) -> str:
 
 
 def _separates(source: Source, fit: Fit) -> bool:
-    """Return whether w classifies every row correctly: the data are then separable."""
+    """Return whether w classifies every row correctly; the rows are then separable."""
     if not fit.loss < math.log(2):  # a misclassified row has a loss of log 2 or more
         return False
     w = np.asarray(fit.w)

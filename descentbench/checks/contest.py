@@ -1,7 +1,7 @@
 """Compare the time that several programs take to fit the same data equally well.
 
 A method has settings from coarse to fine. Its first setting that reaches the target is timed;
-the methods that reach the target then take turns, so that a disturbance meets all of them.
+the methods that reach the target are then timed alternately, so that a disturbance affects all.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Method:
     ----------
     name : str
     fit : callable
-        Takes a setting and returns the weights of the features, and the intercept as the last.
+        Takes a setting; returns the weights of the features and, as the last, the intercept.
     settings : sequence
         Settings from coarse to fine.
     meaning : str

@@ -1,4 +1,4 @@
-"""The minimum of a loss with an intercept, float64: how far other weights are from it."""
+"""Compute the float64 minimum of a loss with an intercept, and how far weights are from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEWTON_STEPS = 30
 """Largest number of Newton steps; about eight are needed."""
 
 GRADIENT = 1e-13
-"""Norm of the gradient at the minimum of log_loss, relative to the first one."""
+"""Norm of the gradient at which Newton's method ends, relative to the first norm."""
 
 
 @dataclass(frozen=True)
