@@ -11,9 +11,9 @@ from bench.pick.throughput import MemoryThroughput
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
-"""Largest ratio of another backend's step to the pick's step in a "pays off" phrase.
+"""Largest ratio of another backend's step time to the pick's in a "pays off" phrase.
 
-A step that is less than 5 % shorter is not mentioned.
+A backend whose step is less than 5 % faster is not mentioned.
 """
 
 

@@ -59,7 +59,7 @@ class Curve:
 
     @classmethod
     def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
-        """Fit a monotone curve to the medians of the sizes, by relative error.
+        """Fit a monotone curve to the median at each size, with the least relative error.
 
         From `straight` rows on, and always at the largest size, points on a straight
         line replace the medians. The line's slope is the median over the processes at all
@@ -98,7 +98,7 @@ class Curve:
         return float(seconds[-1] + self.a_row * (rows - sizes[-1]))
 
     def beyond_cache(self, straight: float, cache_rows: float, waiting: float) -> Curve:
-        """Return the curve with the cost of a further row that no cache holds.
+        """Return the curve with a cost per further row that includes reading it from memory.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
-"""Predict the time on several machines from the model of one and an all-reduce per step.
+"""Predict the time on several machines from the model of one machine and an all-reduce.
 
 Each machine holds an equal share of the rows and computes with the same
-backend. A step takes the time of one share plus the exchange of the sums. The
-exchange is measured between two processes of this machine; a ring of k machines takes
+backend. The time of a step is the time for one share plus the time to exchange the sums. The
+exchange is measured between two processes of this machine. A ring of k machines takes
 k − 1 times as long (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
 """
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 KERNEL = "dask:numpy"
-"""Backend whose steps are measured; the all-reduce is the same for all kernels."""
+"""Backend whose steps are measured; the all-reduce takes equally long with all kernels."""
 
 SMALL_ROWS = 1000
-"""Rows of the measured steps: so few that a step is hardly more than the exchange."""
+"""Rows of the measured steps: so few that nearly all of a step's time is the exchange."""
 
 LONG = 10.0
 """Shortest descent, in seconds, for which the answer also predicts several machines."""
@@ -224,9 +224,9 @@ def sentences(machines: Machines, request: Request) -> list[str]:
     others = ", ".join(f"{count(s.machines)} in {duration(s.total_s)}" for s in more)
     takes = f"would take {steps} in {duration(first.total_s)}, {others}"
     assumed = (
-        f"the sums of two take {seconds(machines.exchange_s)} a step, as measured between two "
-        "processes here, and those of k machines k − 1 times that; a network's latency comes "
-        "on top"
+        f"adding up the sums of two machines takes {seconds(machines.exchange_s)} a step, as "
+        "measured between two processes here, and k machines take k − 1 times as long; a "
+        "network's latency is not included"
     )
     found = [
         f"Across machines, {machines.backend}: {many} ({each}) {takes}. Assumed: {assumed}."

@@ -8,7 +8,8 @@ from bench.pick.ladder import BYTES_A_SECOND
 from bench.results.case import BASELINES, Case
 
 SETUP, STEP = "test_setup.py", "test_step.py"
-"""The kinds of child processes: one setup with cold compile caches; steps of many cases."""
+"""Benchmark files of the child processes. The first measures one setup, with cold compile
+caches; the second times the steps of many cases."""
 
 SECONDS = 0.1
 """Sampling time of a case, in seconds."""
@@ -39,7 +40,7 @@ OVERHEAD_S = 0.1
 
 
 COPYING = 0.1
-"""Time to copy data that an earlier child process used, relative to making the data."""
+"""Time to copy data that an earlier child process used, relative to the time to make them."""
 
 
 def cost_s(known: Known, task: Task) -> float:

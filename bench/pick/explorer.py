@@ -104,7 +104,7 @@ class Explorer:
     budget : float
         Seconds for measuring.
     asked : dict
-        Options by which the backends were chosen; kept in the record.
+        Options by which the backends were chosen; stored in the record.
     claim : callable
         Function that locks the store; called before the first measurement.
     measure : Measure, optional
@@ -184,7 +184,7 @@ class Explorer:
         ----------
         report : callable
         reserve : callable
-            Function that returns the seconds to keep for a later stage.
+            Function that returns the seconds to reserve for a later stage.
         """
         while task := next_task(self.known, self.left - reserve(self.known)):
             report(task.name, 1 - self.left / self.budget, self.known)
@@ -243,12 +243,12 @@ class Explorer:
         else:  # the budget ended before the child process did
             for row in task.cases:
                 self.late[Case.parse(row).backend] = (
-                    f"the budget ended {taken:.0f} s into measuring it"
+                    f"the budget ended after {taken:.0f} s of its measurement"
                 )
         self._learn(Spent(task.suite, task.cases, taken))
 
     def _give_up(self, task: Task, seconds: float) -> None:
-        """Note a lower bound for a setup time; a request with more steps waits longer."""
+        """Note a lower bound for the time of a setup that was stopped."""
         at_least = dict(self.record.request["pick"].get("at_least", {}))
         at_least[Case.parse(task.cases[0]).backend] = max(1e-3, seconds - start_s(self.known))
         pick = self.record.request["pick"] | {"at_least": at_least}
@@ -272,7 +272,7 @@ class Explorer:
             self.record.save(self.path)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return why each backend without a total has none."""
+        """Return each backend without a total, with the reason."""
         reasons = self.known.unmeasured()
         return reasons | {b: why for b, why in self.late.items() if self._lacks(b)}
 

@@ -17,7 +17,7 @@ KIND = 0.7
 """Estimate of an unknown part, as a fraction of the lowest value of the other backends."""
 
 STEPPED, UNSEEN = 0.3, 0.8
-"""Relative errors of an estimated total: with measured steps, and without.
+"""Relative errors of an estimated total, if steps were measured and if none were.
 
 Backends on one machine differ by factors of two and three.
 """
@@ -25,7 +25,8 @@ Backends on one machine differ by factors of two and three.
 LONG_S = 1.5
 """Shortest total of a long descent, in seconds. A long descent times steps before setups.
 
-A shorter descent is decided by the setups, which a separate process measures better.
+The total of a shorter descent depends mostly on the setup, which is measured better in a
+separate process.
 """
 
 
@@ -54,6 +55,6 @@ def hopes(known: Known, name: str) -> Floats:
 
 
 def is_long(known: Known) -> bool:
-    """Return whether the fastest loop takes at least `LONG_S` seconds."""
+    """Return whether the whole descent takes the fastest loop at least `LONG_S` seconds."""
     loops = [m for m in known.models.values() if m.complete and not is_gram(m.backend)]
     return LONG_S <= min((known.total(m).median for m in loops), default=0.0) < math.inf

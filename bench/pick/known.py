@@ -1,4 +1,4 @@
-"""State of a pick at one moment: the fitted models, and which backends are excluded.
+"""Hold the state of a pick at one moment: the models, and which backends are excluded.
 
 `know` computes this state from the records, without measuring. A `Known` never changes:
 after every child process a new one is made.
@@ -128,7 +128,7 @@ class Known:
         }
 
     def rival(self, backend: str) -> CostModel | None:
-        """Return the model with the lowest upper bound, to which a backend is compared.
+        """Return the model to compare a backend with: its total has the lowest upper bound.
 
         A loop is compared with loops only, because the user's own loss may not be
         least squares. A `gram` technique is compared with all backends.
@@ -156,12 +156,13 @@ class Known:
         if model.complete:
             least = self.least_setup_s(model) + self._least_steps_s(model)
             slower = max(self.total(model).low, least) > most
-            return f"slower than {rival.backend} at any rate" if slower else ""
+            return f"certainly slower than {rival.backend}" if slower else ""
         library = Name.parse(model.backend).library
+        longer = f"longer than the whole descent with {rival.backend}"
         if self.least_setup_s(model) > most:
-            return f"setting {library} up alone takes longer than all with {rival.backend}"
+            return f"the setup of {library} alone takes {longer}"
         if self.least_setup_s(model) + self._least_steps_s(model) > most:
-            return f"its steps alone take longer than all with {rival.backend}"
+            return f"its measured parts alone take {longer}"
         return ""
 
     def least_setup_s(self, model: CostModel) -> float:
@@ -174,8 +175,8 @@ class Known:
     def _least_steps_s(self, model: CostModel) -> float:
         """Return a lower bound for the time of all steps; 0 if no step was measured.
 
-        A row from memory takes at least as long as a row from a cache. Beyond the
-        measured sizes, the measured time per row therefore bounds the step from below.
+        A row from memory takes at least as long as a row from a cache. The measured time per
+        row is therefore a lower bound for each row beyond the measured sizes.
         """
         if not model.observations.step:
             return 0.0
@@ -231,7 +232,7 @@ class Known:
         return sum(suite == s.suite and case in s.cases for s in self.spent)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return why each backend without a total has none."""
+        """Return each backend without a total, with the reason."""
         reasons = dict(self.setting.missing)
         for name, model in self.models.items():
             if not model.complete:

@@ -1,4 +1,4 @@
-"""The ladder: the sizes that a pick may measure, in rungs half a decade apart."""
+"""Choose the sizes that a pick may measure: a ladder of rungs half a decade apart."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def end_bytes(known: Known) -> int:
 
 
 def scout(known: Known, ladder: list[int]) -> int:
-    """Return the rung of the first setups: the largest up to 8 MB and the request's rows."""
+    """Return the first setups' rung: the largest of at most 8 MB and the request's rows."""
     target = known.request.rows
     cheap = [n for n in ladder if n <= target and known.nbytes(n) <= SCOUT_BYTES]
     return max(cheap, default=ladder[0])

@@ -1,7 +1,8 @@
-"""First looks: measure every library briefly before any is measured at length.
+"""Measure every library briefly before any library is measured at length.
 
-A backend whose lower bound exceeds the best upper bound is excluded without being measured
-(successive elimination: Even-Dar, Mannor and Mansour, J. Mach. Learn. Res. 7, 2006).
+A backend is excluded, without further measurements, once the lower bound of its total exceeds
+the lowest upper bound (successive elimination: Even-Dar, Mannor and Mansour, J. Mach. Learn.
+Res. 7, 2006).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bench.pick.recommend import plainness
 from bench.results.case import READ, SMALLEST_BYTES, Case
 
 PROMISING = ("parallel", "blocked", "onepass", "analytic", "loop")
-"""Techniques that a short descent measures first: each is usually fast in its library."""
+"""Techniques that are measured first, because each is usually the fastest of its library."""
 
 ALIKE = 1.0
 """Largest distance, in decades, between two sizes whose setups count as alike."""
@@ -42,7 +43,8 @@ def first(known: Known) -> Iterator[Task]:
     One child process measures all backends of the first library. For every other library
     and device, the most promising backend is measured. For a long descent, one child process
     imports, places, compiles and times the steps. For a short descent, a separate process
-    measures the setup first, because the setup decides the total and may already exceed it.
+    measures the setup first, because the setup takes most of the total time and may alone
+    show that the backend is not the fastest.
     """
     rungs = ladder.sizes(known)
     mine, *others = families(known.models)
@@ -70,7 +72,7 @@ def rest(known: Known) -> Iterator[Task]:
 
 
 def promising(family: Sequence[str]) -> str:
-    """Return the backend of a family that a short descent measures first."""
+    """Return the backend of a family that is measured first."""
 
     def rank(name: str) -> tuple[int, bool]:
         technique = Name.parse(name).technique
@@ -117,7 +119,7 @@ def stepped(known: Known, name: str, rows: int) -> int:
 
 
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
-    """Return whether a backend was set up within `ALIKE` decades of `ladder.scout`'s size.
+    """Return whether a setup was measured within `ALIKE` decades of `ladder.scout`'s size.
 
     The setup of a process that timed steps is enough, unless memory may run out: only
     a fresh process shows how much memory a backend needs.

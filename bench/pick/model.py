@@ -43,9 +43,9 @@ from bench.pick.steps import BETWEEN, Steps
 from bench.pick.throughput import IN_MEMORY, SEED, drawn
 
 SHARED = 0.15
-"""Relative error of a setup that was measured in a process shared with other backends.
+"""Relative error of a setup time that was measured in a process shared with other backends.
 
-The first backend of such a process pays for threads and code that all of them need.
+The first backend of such a process starts threads and loads code for all of them.
 """
 
 FARTHEST = 2.0
@@ -147,12 +147,12 @@ class CostModel:
         return self.import_s + self.place_s(rows) + self.first_call_s(rows)
 
     def total_s(self, rows: float, iterations: float) -> float:
-        """Return the seconds of the whole descent; grows with rows and iterations."""
+        """Return the seconds of the whole descent, which grow with rows and iterations."""
         return self.setup_s(rows) + iterations * self.step_s(rows)
 
     @cached_property
     def at_usual_throughput(self) -> CostModel:
-        """The model at the usual memory throughput, whose intervals measurements can narrow."""
+        """The model at the usual memory throughput; measurements can narrow its intervals."""
         return replace(self, states=())
 
     def _slowed(self, rows: float) -> Floats | float:
@@ -195,10 +195,10 @@ class CostModel:
         )
 
     def mean_errors(self, rows: float, step: int = 0, setup: int = 0) -> tuple[float, float]:
-        """Return the relative errors of the mean step and of the mean setup.
+        """Return the relative errors of the mean step time and of the mean setup time.
 
-        `step` and `setup` are the rows of one further measurement to assume, of a step and
-        of a setup; 0 assumes none.
+        `step` is the number of rows of one further step measurement to assume (0: none);
+        `setup` is that of one further setup.
         """
         nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))
@@ -245,17 +245,17 @@ class CostModel:
 
     @property
     def _one_step(self) -> float:
-        """Relative spread of one process's step."""
+        """Relative spread of the step time of one process."""
         return self._spreads.step * narrowing(self._spreads.step_count)
 
     @property
     def _one_setup(self) -> float:
-        """Relative error of one process's setup at a measured size."""
+        """Relative error of the setup time of one process at a measured size."""
         spread = self._spreads.setup * narrowing(self._spreads.setup_count)
         return math.hypot(spread, SHARED if self.observations.shared else 0.0)
 
     def _step_error(self, rows: float) -> float:
-        """Return the relative error of one process's step, from spread and distance."""
+        """Return the relative error of a process's step time, from spread and distance."""
         nearest, distance = self._steps.distance(rows)
         return math.hypot(self._one_step * math.sqrt(1 + 1 / nearest), distance)
 

@@ -3,7 +3,7 @@
 1. The read curve shows from which size data are read from memory.
 2. Every library is measured briefly before any is measured at length (`bench.pick.looks`).
 3. After that, the next child process is the one that removes the most expected regret per
-   second (`bench.pick.worth`), until the pick is certain or the budget is spent.
+   second (`bench.pick.worth`), until the answer is certain enough or the budget is spent.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ READ_CURVE = Task("read curve", "read_curve", ())
 """Task that needs no child process: this process measures the read curve itself."""
 
 PASSES, SETUP_PASSES = 12, 6
-"""Largest numbers of processes that measure a case: its steps, and its setup."""
+"""Largest number of processes that time the steps of a case, and that measure its setup."""
 
 CERTAIN = 1.02
 """Margin of a setup's time limit, so that a stopped backend is excluded despite rounding."""
 
 SLACK = 3
-"""Time for a setup's process beside the setup, in multiples of the shortest child process."""
+"""Time that a setup's process may take in addition to the setup, in multiples of the shortest
+time of a child process."""
 
 CERTAIN_REGRET = 0.05
 """Relative expected regret below which time is reserved for incomplete backends."""
@@ -196,7 +197,7 @@ def _fitting(
 
 
 def _gain(gains: dict[str, float], task: Task) -> float:
-    """Return the summed gains of the backends that a first look measures."""
+    """Return the summed gains of the backends that a task measures for the first time."""
     backends = {Case.parse(text).backend for text in task.cases} - {READ}
     return sum(gains.get(backend, 0.0) for backend in backends)
 

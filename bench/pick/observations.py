@@ -86,7 +86,7 @@ def alike(
     """Return the store's records of this machine, code and loss, oldest first.
 
     Records with another memory limit are included, because the limit affects no timing.
-    Their failures are left out, because lack of memory may be the reason.
+    Their failures are left out, because the other memory limit may be the reason.
     """
     here, memory = _timed(machine), machine.get("memory_bytes")
     found = []

@@ -20,7 +20,7 @@ from bench.pick.model import CostModel
 from bench.results.case import SQUARED
 
 TIE = 1.05
-"""Largest total of a plainer pick relative to the tied, fastest backend: 5 % more."""
+"""Largest total of a plainer pick, relative to that of the fastest backend: 5 % more."""
 
 FEWEST_ROWS = 100
 """Smallest number of rows at which crossovers are searched."""
@@ -147,7 +147,7 @@ class Answer:
     loop_tied: tuple[str, ...] = ()
 
     def of(self, backend: str) -> Candidate:
-        """Return the line of the named backend."""
+        """Return the figures of the named backend."""
         return next(c for c in self.candidates if c.backend == backend)
 
 

@@ -1,4 +1,4 @@
-"""The memory regime: the size from which data are read from memory.
+"""Find the memory regime: the size from which data are read from memory.
 
 The size follows from the read curve (`bench.measure.read_curve`), which the store keeps.
 Until the curve is measured, the cache size that the system reports is used.

@@ -39,7 +39,10 @@ class Spreads:
     setup_count: int = PRIOR_COUNT
 
     def of(self, seen: Observations) -> Spreads:
-        """Return a backend's spreads, shrunk towards these spreads of its machine."""
+        """Return the spreads of the backend with the measurements `seen`.
+
+        They are shrunk towards `self`, the spreads of the whole machine.
+        """
         own = spreads_of([seen], self)
         return Spreads(
             *(own.step, own.setup),
@@ -54,7 +57,7 @@ PRIOR = Spreads()
 
 @cache
 def narrowing(count: int) -> float:
-    """Return the width of a prediction's interval relative to few measurements.
+    """Return an interval's width, relative to that with `PRIOR_COUNT` degrees of freedom.
 
     A new value has Student's t distribution with as many degrees of freedom as the estimate
     of the spread (posterior predictive distribution: Gelman et al., Bayesian Data Analysis,
@@ -66,10 +69,10 @@ def narrowing(count: int) -> float:
 
 
 def machine_spreads(observations: Iterable[Observations]) -> Spreads:
-    """Return the relative spread between processes of steps and of setups, over all backends.
+    """Return the relative spreads of step and setup times between processes, over all backends.
 
-    Other virtual machines and the scheduler disturb all backends alike, so a backend that
-    was measured once uses the spread of the others.
+    Other virtual machines and the scheduler disturb all backends alike. A backend that was
+    measured once can therefore use the spread of the others.
     """
     return spreads_of(observations, PRIOR)
 

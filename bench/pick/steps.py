@@ -1,4 +1,4 @@
-"""Predict the time of a backend's step, and the error due to the distance."""
+"""Predict the time of a backend's step, and its error far from the measured sizes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ BETWEEN = 0.15
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
 """Relative error per decade beyond the largest measured size, in memory and in a cache.
 
-Over data in memory, the time of a step is a straight line fitted to all large sizes. From a
-cache to memory, the time depends on a throughput that is unknown without a read curve.
+Over data in memory, the time of a step is a straight line fitted to all large sizes. If only
+sizes in a cache were measured, the error is larger: the time of larger sizes depends on the
+memory's throughput, which is unknown without a read curve.
 """
 
 
@@ -90,7 +91,7 @@ class Steps:
         return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
-        """Return the number of measurements at the nearest size, and the error of its distance.
+        """Return the number of measurements at the nearest size, and the error due to distance.
 
         `more` is the number of rows of one further, assumed measurement; 0 for none.
         """

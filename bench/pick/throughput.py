@@ -1,4 +1,4 @@
-"""Memory throughput, which changes within minutes for all processes alike.
+"""Estimate the memory throughput, which changes within minutes for all processes alike.
 
 Virtual machines share their memory with others. On two cores of an EPYC 9004 all
 processes read 33 GB/s for some minutes and 62 GB/s for others. Reads are
@@ -66,7 +66,7 @@ class MemoryThroughput:
         return nbytes >= IN_MEMORY * self.cache_bytes
 
     def _beyond_cache(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the throughput of the bytes that a full cache cannot have kept."""
+        """Return the throughput of the bytes that a full cache cannot have held."""
         return bytes_per_s * (1 - self.cache_bytes / nbytes)
 
     @cached_property

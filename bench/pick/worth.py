@@ -56,7 +56,7 @@ class Worth:
     spread : float
         The larger half-width of the picks' intervals, relative to their totals.
     gains : dict
-        Backend → regret that its exact total could remove, relative to the pick's total.
+        Backend → regret that knowing its total could remove, relative to the pick's total.
     """
 
     picks: tuple[str, ...]

@@ -81,6 +81,6 @@ def test_the_assumption_is_said() -> None:
     assert found is not None
     text = " ".join(sentences(found, asked))
     assert text.startswith("Across machines, dask:numba: ")
-    assert "Assumed: the sums of two take 1 ms a step, as measured" in text
+    assert "Assumed: adding up the sums of two machines takes 1 ms a step, as measured" in text
     assert "a network's latency comes on top" in text
     assert "Two machines take less time a step than one from about 1,000,000 rows on." in text

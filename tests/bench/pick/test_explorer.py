@@ -90,7 +90,7 @@ def test_twice_the_budget_does_not_change_a_clear_answer(ask: Ask, tmp_path: Pat
 def test_the_hopeless_are_excluded_with_a_reason(world: World, ask: Ask) -> None:
     explorer = ask(100, 1)
     reason = explorer.unmeasured()["torch"]
-    assert "setting torch up alone takes longer than all with" in reason
+    assert "the setup of torch alone takes longer than the whole descent with" in reason
     assert {t.suite for t in tasks_of("torch", world)} == {"test_setup.py"}
 
 
@@ -109,7 +109,7 @@ def test_a_setup_is_given_up_where_it_has_lost(world: World, ask: Ask) -> None:
     world.costs = {**COSTS, "torch:compile": slow}
     brief = ask(3_000_000, 1)
     assert world.now < 40
-    assert "setting torch up alone" in brief.unmeasured()["torch:compile"]
+    assert "the setup of torch alone" in brief.unmeasured()["torch:compile"]
     asked = len(world.tasks)
     ask(3_000_000, 2)  # what was given up is remembered
     assert len(world.tasks) == asked
@@ -217,7 +217,7 @@ def test_one_library_whose_steps_hang_leaves_time_for_the_others(
     world.costs = {**COSTS, "numba:parallel": hangs}
     explorer = ask(10_000_000, 100_000)
     reasons = explorer.unmeasured()
-    assert "into measuring it" in reasons.pop("numba:parallel")  # tried again at the end
+    assert "of its measurement" in reasons.pop("numba:parallel")  # tried again at the end
     assert not any("the budget ended" in why for why in reasons.values()), reasons
     steps = {r for t in world.tasks if t.suite == "test_step.py" for r in t.cases}
     libraries = {Case.parse(r).library for r in steps if not r.startswith("read/")}
