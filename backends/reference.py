@@ -69,12 +69,12 @@ class Reference:
 
     @property
     def lipschitz(self) -> float:
-        """L, the largest curvature of the loss: ``2·λmax(XᵀX/n)``."""
+        """L, the largest curvature of squared error (of no other loss): ``2·λmax(XᵀX/n)``."""
         return 2.0 * float(self._eigen[0][-1])
 
     @property
     def largest_stable_rate(self) -> float:
-        """2/L: with a larger learning rate, gradient descent on a quadratic diverges."""
+        """2/L: with a larger learning rate, gradient descent on squared error diverges."""
         return 2.0 / self.lipschitz if self.lipschitz > 0 else np.inf
 
     @cached_property

@@ -1,12 +1,12 @@
-"""Choices by measurement: block sizes, layouts and threads that are fastest on this machine.
+"""Choose block sizes, layouts and numbers of threads by measuring them on this machine.
 
 A technique describes its choices as a range of values for each name, the usual value first. The
-values are timed once for each machine, library version and kind of data, and kept in a file,
-like FFTW's wisdom. A kept choice is used until the library, the processor or the technique's
+values are timed once for each machine, library version and kind of data. The choice is stored
+in a file, like FFTW's wisdom. It is used until the library, the processor or the technique's
 code changes. Results are deterministic for a given choice, and the record of a run holds it.
 
-``DESCENTBENCH_TUNE=off`` uses the usual values. With ``DESCENTBENCH_TUNE=known`` kept choices
-are used, and nothing is timed.
+``DESCENTBENCH_TUNE=off`` uses the usual values. With ``DESCENTBENCH_TUNE=known`` stored
+choices are used, and nothing is timed.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ TRIAL_BYTES = 1 << 24
 """Largest size in bytes of the data of a trial: 16 MB fill any core's private caches."""
 
 SECONDS = 0.25
-"""Time in seconds of all trials of a kind of data, without compiling and copying."""
+"""Time limit in seconds for all trials of a kind of data, without compiling and copying."""
 
 ROUNDS = 5
 """Largest number of trials of a value."""
 
 FEWEST = 3
-"""Smallest number of trials of two values that are compared."""
+"""A value is compared only if it has at least this many trials."""
 
 LEVEL, HOPELESS = 0.95, 1.3
 """Fractions of a time. A value replaces the usual one if its fastest trial and its median take
@@ -83,8 +83,8 @@ def known_at_most() -> str:
 def kind_of(technique: str, version: str, problem: Problem, threads: int, source: str) -> str:
     """Return the key of a kind of data for a technique.
 
-    Sizes within a factor of eight are of one kind. `source` is the technique's file: an edit
-    makes kept choices invalid.
+    Sizes within a factor of eight are of one kind. `source` is the path of the technique's
+    file; an edit of this file makes stored choices invalid.
     """
     size = 8 ** ((problem.bytes_per_step.bit_length() - 1) // 3)
     return ", ".join(
@@ -106,14 +106,15 @@ def choose(
     *,
     may_try: bool = True,
 ) -> Choice:
-    """Return the fastest values for a kind of data; they are timed if no choice is kept.
+    """Return the fastest values for a kind of data; time them if none are stored.
 
     Parameters
     ----------
     kind : str
         See `kind_of`.
     ranges : mapping
-        See `Ranges`. The names are tried one after the other, with the best values so far.
+        See `Ranges`. The values of one name are tried at a time; every other name has its best
+        value so far.
     seconds : callable
         Returns the time of a step with a choice. It may compile at its first call.
     may_try : bool
@@ -147,7 +148,7 @@ def choice_for(
     ranges: Ranges,
     place: Place,
 ) -> Choice:
-    """Return the fastest values for a problem: the usual ones for small data.
+    """Return the fastest values for a problem, or the usual values if the data are small.
 
     Parameters
     ----------
@@ -188,7 +189,7 @@ def timed(place: Place) -> Callable[[Choice], float]:
 
 
 def _fitting(found: object, ranges: Ranges) -> Choice | None:
-    """Return a copy of a kept choice if it has a value in each range."""
+    """Return a copy of a stored choice if it has a value in each range."""
     if not isinstance(found, dict) or found.keys() != ranges.keys():
         return None
     if not all(found[name] in values for name, values in ranges.items()):
@@ -203,8 +204,8 @@ def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice
     -------
     choice : dict
     settled : bool
-        Whether every comparison had `FEWEST` rounds. On a busy machine, trials take so long
-        that the time is used up before; the usual value then stays.
+        Whether the usual value of every name had `FEWEST` trials. On a busy machine, trials may
+        take so long that the time is used up earlier; the usual value then stays.
     """
     best, left, settled = {name: values[0] for name, values in ranges.items()}, SECONDS, True
     for name, values in ranges.items():
@@ -247,13 +248,13 @@ def _machine() -> str:
 
 
 def _path() -> Path:
-    """Return the path of the file with all kept choices."""
+    """Return the path of the file with all stored choices."""
     folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(folder) if folder else Path.home() / ".cache") / "descentbench" / "tuning.json"
 
 
 def _kept() -> dict[str, Choice]:
-    """Return the kept choices; a file that is missing or damaged holds none."""
+    """Return the stored choices; a file that is missing or damaged holds none."""
     try:
         found = json.loads(_path().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, RuntimeError):
@@ -262,7 +263,7 @@ def _kept() -> dict[str, Choice]:
 
 
 def _keep(kind: str, choice: Choice) -> None:
-    """Add a choice to the file; without a writable folder, it is known to this process only."""
+    """Store a choice in the file; if the folder is not writable, only this process knows it."""
     with suppress(OSError, RuntimeError):
         path = _path()
         text = json.dumps(_kept() | {kind: choice}, indent=1, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Numba's cache on disk: a folder for it, and types that notice every edit of this package."""
+"""Give Numba's disk cache a folder, and types that change with every edit of this package."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
 

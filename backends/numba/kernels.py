@@ -103,7 +103,7 @@ def feature_sums(loop, slope, ahead, flat, columns, y, w):
 
 @njit
 def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows that each fill a vector at most; w and the sums stay in registers."""
+    """Add rows of at most one vector each; w and the sums stay in registers."""
     none = zero_vector(flat, loop.vector_bytes)
     ws, g = load(w, 0, none, None), load(sums, 0, none, None)
     ahead *= LINE_BYTES // w.itemsize

@@ -1,4 +1,4 @@
-"""Choice of the loop for given rows: a table, and a timed trial between two loops."""
+"""Choose the loop for given rows: by a table, and by a timed trial between two loops."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _lanes(context, builder, value, kind, vector):
 def _register(function, result, emit, *formal):
     """Register a function: ``result(kinds)`` is its type, or None for kinds that it rejects.
 
-    No Python code is compiled for it, unlike for an `overload`: a loss has a dozen of them.
+    Unlike `overload`, this compiles no Python code; a loss uses a dozen such functions.
     """
 
     class Template(AbstractTemplate):

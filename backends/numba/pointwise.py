@@ -89,7 +89,7 @@ def _evaluate(function, p, y):
 
 
 OPTIONS = {"forceinline": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
-"""How functions of a loss are compiled: a division by 0 gives infinity, as in NumPy."""
+"""Options that compile the functions of a loss. A division by 0 gives infinity, as in NumPy."""
 
 _compiled: dict[Function, Any] = {}
 

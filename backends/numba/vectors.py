@@ -36,7 +36,7 @@ from backends.numba.emit import (
 )
 
 EXAMPLE = Vector(types.float32, 16)
-"""A type of vector that the loops use; functions that run on it run on others."""
+"""An example of the vector types: a function that compiles for it compiles for the others."""
 
 
 @intrinsic
@@ -176,7 +176,7 @@ def zero_vector(_, array, size):
 
 @intrinsic(prefer_literal=True)
 def repeat(_, value, count):
-    """Return the tuple of `count` times the value; `count` is a literal."""
+    """Return a tuple that holds the value `count` times; `count` is a literal."""
     made = types.UniTuple(value, count.literal_value)
     return made(value, count), lambda context, builder, _, arguments: context.make_tuple(
         builder, made, arguments[:1] * made.count

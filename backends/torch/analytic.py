@@ -22,10 +22,10 @@ from backends.torch.namespace import Pointwise, slopes_of
 from backends.torch.threads import in_shares, single_threaded
 
 TRIED_CHUNKS = tuple(1 << k for k in range(16, 24))
-"""Chunk sizes in bytes, of X, that a trial compares: 64 kB to 8 MB."""
+"""Sizes of a chunk of X, in bytes, that a trial compares: 64 kB to 8 MB."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which a trial compares chunks of columns with rows."""
+"""Largest number of features for which a trial compares storage by column with by row."""
 
 
 class Chunk(NamedTuple):
@@ -41,7 +41,7 @@ class Chunk(NamedTuple):
     p: Tensor
     """Buffer for the predictions, which the chunks of a share have in common."""
     copied_from: Tensor | None
-    """Rows that are copied to x before they are multiplied; None: x holds the rows."""
+    """Rows that are copied to x before they are multiplied; None if x itself holds the rows."""
 
 
 class Sums:
@@ -59,7 +59,8 @@ class Sums:
     Attributes
     ----------
     sign : float
-        Factor of the sums: for squared error, the sums of ``y − x·w`` take a call less.
+        Factor of the sums. It is −1 for squared error, because ``y − x·w`` takes one call
+        less than ``x·w − y``.
     """
 
     def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
@@ -81,14 +82,14 @@ class Sums:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Record no derivatives; use one of PyTorch's threads if our own divide the work."""
+        """Record no derivatives; limit PyTorch to one thread if our threads divide the work."""
         with torch.inference_mode(), torch_alone() if len(self.shares) > 1 else nullcontext():
             yield
 
     def of(self, w: Tensor) -> Tensor:
         """Return `sign` times ``xᵀ·slope`` over all shares.
 
-        The sum is float64; that of a single chunk has the data's dtype.
+        The result is float64, or has the data's dtype if there is a single chunk.
         """
         self.cast.copy_(w)
         if len(self.shares) == 1:
@@ -133,11 +134,11 @@ class Analytic(Autograd):
     """
 
     LINE_ROWS = 1 << 18
-    """Rows of a chunk of one feature: 1 MB of float32, which stays in a second-level cache."""
+    """Number of rows in a chunk of one feature: 1 MB of float32 fits a second-level cache."""
 
     SLOPE_ROWS = 1 << 15
-    """Rows of a chunk of one feature for a loss other than squared error: PyTorch reads the
-    predictions several times."""
+    """Number of rows in a chunk of one feature for a loss other than squared error. It is less
+    than `LINE_ROWS`, because PyTorch reads the predictions several times."""
 
     CHUNK_BYTES = 1 << 21
     """Size in bytes of a chunk of several features: a chunk stays in a second-level cache."""
@@ -146,7 +147,8 @@ class Analytic(Autograd):
     """Largest number of features that are stored by column."""
 
     LONG_BYTES, FAR_BYTES = 512, 1 << 25
-    """Row size and data size in bytes; from both on, rows are copied to the cache first."""
+    """Rows are copied to the cache first if a row has at least `LONG_BYTES` bytes and the data
+    have at least `FAR_BYTES`."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)

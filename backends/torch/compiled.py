@@ -54,8 +54,8 @@ loop over the rows with a sum for each feature; from rows, it makes two loops th
 vectorised."""
 
 COLUMN_BYTES, COLUMN_OFFSET = 1 << 12, 1 << 8
-"""Columns begin at 256 bytes after a multiple of 4 kB from each other: columns that are a
-multiple of 4 kB apart would contend for the same lines of a cache."""
+"""Two columns are a multiple of 4 kB plus 256 bytes apart. Without the 256 bytes, they would
+contend for the same lines of a cache."""
 
 
 def in_columns(x: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def note(technique: str, device: str, loss: Loss) -> str:
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """Return the peak that PyTorch's allocator counted; None for the CPU."""
+    """Return the peak memory that PyTorch's allocator counted; None for the CPU."""
     if torch.device(device).type != "cuda":
         return None
     return torch.cuda.max_memory_allocated(device)

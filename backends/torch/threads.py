@@ -1,4 +1,4 @@
-"""Our threads, which each sum over a share of the chunks with PyTorch limited to one thread."""
+"""Sum shares of the chunks in our own threads, with PyTorch limited to one thread in each."""
 
 from __future__ import annotations
 

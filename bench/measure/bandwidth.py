@@ -1,4 +1,4 @@
-"""The baseline of a step: the speed at which this machine reads as many bytes as a step.
+"""Measure a step's baseline: the speed at which this machine reads as many bytes.
 
 Every thread reads its own slice, without holding the interpreter's lock. The fastest way of
 reading depends on the machine and the size, so a `Reader` tries several ways and uses the
@@ -37,11 +37,11 @@ Data in memory take longer to read, and all ways read memory at nearly one speed
 """
 
 HOPELESS = 0.75
-"""A way gets no second trial if its first was slower than this fraction of the fastest first
-trial."""
+"""A way gets no second trial if its throughput in the first trial is below this fraction of the
+highest throughput."""
 
 _ROUND_BYTES = 1 << 30
-"""Smallest number of bytes that a call reads: about as long as a round of steps."""
+"""Smallest number of bytes that a call reads; the call then takes about as long as a round."""
 
 _CHUNK_BYTES = 1 << 14
 """Size in bytes of each half of a dot product: small enough that BLAS uses one thread."""
@@ -135,7 +135,7 @@ class Compiled:
 
     @classmethod
     def of(cls, places: int, values: Values, passes: int) -> Compiled:
-        """Return the loop over the values, as integers."""
+        """Return the loop that reads the values as integers."""
         return cls(values.view(np.int32), places, passes)
 
 

@@ -1,4 +1,4 @@
-"""The baseline of a GPU: the speed at which the GPU reads its memory.
+"""Measure a GPU's baseline: the speed at which the GPU reads its memory.
 
 The libraries' reductions read at nearly the same speed. An H100 reads 1 GB at 3.04–3.07 TB/s
 with PyTorch's reductions, at 3.03 TB/s with JAX's, and at 3.11 TB/s with a Triton loop that
@@ -97,7 +97,7 @@ def _by_torch(device: str, nbytes: int) -> list[Way]:
 
 
 _AT_ONCE = 16
-"""Number of reads in one call of JAX: the call alone takes as long as reading 300 MB."""
+"""Number of reads in one call of JAX. The call itself takes as long as reading 300 MB."""
 
 
 def _by_jax(device: str, nbytes: int) -> list[Way]:

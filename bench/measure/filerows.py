@@ -1,4 +1,4 @@
-"""The rows of a data file, used by a run and its child processes in place of synthetic rows."""
+"""Give a run and its child processes the rows of a data file in place of synthetic rows."""
 
 from __future__ import annotations
 

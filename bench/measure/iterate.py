@@ -1,4 +1,4 @@
-"""The float64 reference for losses without a closed form: a separate descent in NumPy.
+"""Compute the float64 reference for losses without a closed form: a descent in NumPy.
 
 The descent takes every step over blocks of rows, with formulas that no backend uses. Taking
 every step is slow. Therefore `Iterated.most_steps` limits the steps of a timed round, and

@@ -26,8 +26,8 @@ GOOD = (0, 1)
 """Exit statuses of pytest after which its process can take another task: all tests ran."""
 
 KEEP_BYTES = 4 << 30
-"""Memory in bytes that must be available for a process to stay: up to 20 processes stay, most
-of which hold 100 to 400 MB."""
+"""Memory in bytes that must be available, or else a process ends after its task. Up to 20
+processes stay, and most of them hold 100 to 400 MB."""
 
 REAP_S = 5.0
 """Longest wait in seconds for the message that a killed fork has ended."""

@@ -1,4 +1,4 @@
-"""A second baseline: the descent in C with OpenMP, compiled when it is needed.
+"""Run a second baseline: the descent in C with OpenMP, compiled when it is needed.
 
 The baseline shows the speed of a plain hand-written kernel on this machine. It is not a
 backend, and is left out if no compiler is installed.

@@ -1,4 +1,4 @@
-"""A run's plan: the order of the child processes, and the benchmark cases of each process."""
+"""Plan a run: the order of the child processes, and the benchmark cases of each process."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ class Plan:
     def _setup(self, case: Case) -> Task:
         """Return a case's setup.
 
-        Only the largest size of a backend measures the memory of more rows, because their
-        number is equal for every size.
+        Only the task of a backend's largest size also measures the memory of further rows. The
+        number of these rows is the same for every size, so one measurement is enough.
         """
         kind = (case.backend, case.features, case.dtype, case.loss)
         most = max(

@@ -1,4 +1,4 @@
-"""The read curve: the speed at which this machine reads data, by size.
+"""Measure the read curve: the speed at which this machine reads data, by size.
 
 Reading slows down as the data outgrow the caches, and then stays constant. The size at which
 the curve becomes flat shows how much cache is really available. The cache size that the system

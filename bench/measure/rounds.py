@@ -1,4 +1,4 @@
-"""Rounds of steps: the number of steps in a round, and the timing of a case's rounds."""
+"""Time rounds of steps, after choosing the number of steps in a round."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Run = Callable[[Weights, int], Weights]
 """``run(w, steps)`` takes steps from w; see `backends.interface.Descent.run`."""
 
 ROUND_SECONDS = 0.02
-"""Length of a round in seconds: long compared with the call that takes the steps."""
+"""Length of a round in seconds: long compared with the overhead of the call."""
 
 MOST_STEPS = 10**9
 """Largest number of steps in a round: 20 ps a step, which no real backend reaches."""

@@ -1,4 +1,4 @@
-"""A run: one process per library and pass, in shuffled order.
+"""Measure a run: one process per library and pass, in shuffled order.
 
 Setup is measured in a process for each case, without the library and with cold compile caches,
 because only the first case of a process pays for the import and the compiler. The hot loop is
@@ -149,7 +149,7 @@ class Runner:
             self.launcher.end(task.process)
 
     def _without_failed(self, task: Task) -> Task:
-        """Return the task without cases that failed before: a crash would lose other cases."""
+        """Return the task without cases that failed before; a crash would lose other cases."""
         failed = {case for outcome in self.record.tasks.values() for case in outcome.failures}
         return replace(task, cases=tuple(case for case in task.cases if case not in failed))
 
@@ -216,7 +216,7 @@ def _run(
     started: Callable[[Task], None],
     ended: Callable[[Task], None],
 ) -> None:
-    """Run a task for the runners that lack it: a hot loop for both together."""
+    """Run a task for the runners that lack it; a hot loop runs for both runners together."""
     together = [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
     for some in together:
         started(task)

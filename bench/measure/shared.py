@@ -1,4 +1,4 @@
-"""Synthetic data and their reference, generated once for all children that measure a size.
+"""Generate synthetic data and their reference once for all children that measure a size.
 
 The parent writes data and reference to files in shared memory. A child copies the files into
 its own memory. A backend then finds pages as if the child had generated the data: first touched
@@ -107,7 +107,7 @@ def of_this_process() -> Shared:
 
 
 def _in_memory(case: Case) -> bool:
-    """Return whether the child holds the case's data in memory, unlike for cluster workers."""
+    """Return whether the child itself, and no cluster worker, holds the data in memory."""
     return case.backend in BASELINES or not Name.parse(case.backend).distributed
 
 

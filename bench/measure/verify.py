@@ -1,4 +1,4 @@
-"""The check of w: a time counts only if the descent's result is right."""
+"""Check w: a time counts only if the descent's result is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The version of the code that a timing depends on: a hash of the sources, and git's."""
+"""Identify the code that a timing depends on: by a hash of its sources, and by git."""
 
 from __future__ import annotations
 

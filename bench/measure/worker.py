@@ -1,4 +1,4 @@
-"""Child processes that measure: each task runs pytest-benchmark in a new process."""
+"""Measure in child processes: each task runs pytest-benchmark in a new process."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Children:
         return replace(outcome, noise=noise.seen())
 
     def run(self, task: Task) -> Outcome:
-        """Run one task; if its child dies, run the other cases once more."""
+        """Run one task; if its child dies, measure the other cases again in a new child."""
         warm = self.scratch / "warm"
         folder = Path(tempfile.mkdtemp(dir=self.scratch)) if task.cold else warm
         folder.mkdir(exist_ok=True)
