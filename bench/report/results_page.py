@@ -144,7 +144,7 @@ def write_between(path: Path, text: str) -> None:
 
 
 def readme_tables(found: Sequence[Saved]) -> str:
-    """Return README's tables: the overview, and the shares of the read for `SECOND`."""
+    """Return README's tables: the overview, and shares of the read bandwidth for `SECOND`."""
     limit = next((one.record for one in found if is_readme_limit(one.record)), None)
     second = "" if limit is None else f"\n{shares(limit)}"
     pays = sentence(sources(found))
@@ -159,7 +159,7 @@ def is_readme_limit(record: Record) -> bool:
 
 
 def shares(record: Record) -> str:
-    """Return a table in Markdown: each library's best as a share of the read, by size."""
+    """Return the read bandwidth that each library's best technique reaches, in Markdown."""
     best = best_by_library(summarise(record))
     bounds = [limit for limit in limits(record) if limit.bounds]
     lines = [
@@ -167,7 +167,10 @@ def shares(record: Record) -> str:
         for label, of in sorted(best.items(), key=lambda item: -_largest_share(item[1]))
     ]
     names = [f"`{SECOND}`", *(_size((limit.rows, limit.features)) for limit in bounds)]
-    said = f"Share of the read with `--loss {SECOND}`, each library's best technique:"
+    said = (
+        f"Share of the read bandwidth that a step with `{SECOND}` reaches with each library's "
+        "best technique (100%: as fast as reading the rows once):"
+    )
     return f"{said}\n\n{markdown_text(names, lines)}"
 
 

@@ -124,7 +124,7 @@ def test_readme_s_second_table_shows_each_library_s_best_with_log_loss(made: Pat
     limit_of("huber").save(made / "results" / "run-3.json")
     call(made)
     readme = (made / "README.md").read_text()
-    head, _, second = readme.partition("Share of the read with `--loss log_loss`")
+    head, _, second = readme.partition("Share of the read bandwidth that a step with")
     assert "| backend | setup" in head
     lines = [line for line in second.splitlines() if line.startswith("|")]
     assert lines[0] == "| `log_loss` | 1e7 × 1 | 1e6 × 32 |"  # 800 B have no share
