@@ -1,4 +1,4 @@
-"""Checks of numbers that a caller passes."""
+"""Check numbers that a caller passes."""
 
 from __future__ import annotations
 

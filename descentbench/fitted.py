@@ -1,4 +1,4 @@
-"""The result of a fit: weights, predictions, and the model's file."""
+"""Hold the result of a fit: weights, predictions, and the model's file."""
 
 from __future__ import annotations
 

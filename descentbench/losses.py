@@ -1,4 +1,4 @@
-"""A loss as a caller gives it: a name, ``FILE.py:NAME``, or an object."""
+"""Turn what a caller gives into a loss: a name, ``FILE.py:NAME``, or an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gram technique: float64 XᵀX, Xᵀy and yᵀy from one pass, then steps with these sums."""
+"""Sum XᵀX, Xᵀy and yᵀy in float64 in one pass, then take steps with the sums."""
 
 # mypy: allow-untyped-defs
 

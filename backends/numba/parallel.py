@@ -1,4 +1,4 @@
-"""The parallel technique: each step is one vectorised pass, with a range of rows per thread."""
+"""Take each step in one vectorised pass, with a range of rows per thread."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 

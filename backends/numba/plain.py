@@ -1,4 +1,4 @@
-"""The plain technique: simple loops over rows and features, in float64."""
+"""Descend in simple loops over rows and features, in float64: the plain technique."""
 
 # mypy: allow-untyped-defs
 

@@ -1,4 +1,4 @@
-"""A loss's value and slope as arguments of compiled loops."""
+"""Pass the value and the slope of a loss to compiled loops as arguments."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 

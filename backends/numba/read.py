@@ -1,4 +1,4 @@
-"""A loop that only reads: the fastest possible pass over data, as a baseline for the steps."""
+"""Read data as fast as possible, and do nothing else, as a baseline for the steps."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 

@@ -1,4 +1,4 @@
-"""The hand-derived gradient on a GPU: one pass over the rows per step, in Triton."""
+"""Compute the hand-derived gradient on a GPU, in one pass over the rows per step, in Triton."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="Further passes, at most, of cases whose time is not known to ±10 % (with "
-    "--against, of cases whose ratio is not known to ±5 %).",
+    help="Largest number of further passes over cases whose interval is wider than "
+    "±10 % (with --against: whose ratio's interval is wider than ±5 %).",
 )
 @click.option(
     "--seconds",

@@ -1,1 +1,1 @@
-"""Fitting: a descent that evaluates the loss, saves checkpoints, and draws a picture."""
+"""Fit: descend, evaluate the loss, save checkpoints, and draw a picture."""

@@ -1,4 +1,4 @@
-"""Remarks on a fit: columns that slow it down, how far it is from the minimum, and remedies."""
+"""Write remarks on a fit: slow columns, the distance from the minimum, and remedies."""
 
 from __future__ import annotations
 

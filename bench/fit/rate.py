@@ -1,4 +1,4 @@
-"""Learning rates: the automatic one, and whether a given one converges."""
+"""Compute the automatic learning rate, and check whether a given rate converges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Centring and scaling of columns, and the way back to the units of the data.
+"""Centre and scale columns, and convert weights back to the units of the data.
 
 A descent with an intercept has one more feature, a column of ones; its weight is the intercept.
 With an intercept, the columns of a standardised descent have mean 0 and standard deviation 1.

@@ -1,4 +1,4 @@
-"""Two processes that alternate, round by round.
+"""Let two processes alternate, round by round.
 
 On a shared machine, other programs slow a processor for a second or so. A run that measures the
 old code now and the new code some seconds later therefore measures the machine instead of the

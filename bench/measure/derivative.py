@@ -1,4 +1,4 @@
-"""The float64 derivative of a user's loss by autograd, for losses without a slope."""
+"""Differentiate a user's loss in float64 by autograd, if the loss has no slope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that runs benchmarks for ``descentbench run``, one order after the other.
+"""Run benchmarks for ``descentbench run`` in a process that gets one order after the other.
 
 The process imports pytest, NumPy and the benchmarks' modules once, but no library that is
 measured. For a cold setup it forks: the fork then imports its library, compiles and places as a

@@ -148,7 +148,10 @@ class Iterated:
 
     @cached_property
     def most_steps(self) -> int:
-        """Largest number of steps of a round: a power of two, so processes share iterates."""
+        """Largest number of steps of a round.
+
+        It is a power of two, so that processes often choose the same number and share results.
+        """
         w = np.zeros(self.features)
         with threadpool_limits(1, "blas"):
             self.gradient(w)

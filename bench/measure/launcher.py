@@ -1,4 +1,4 @@
-"""Processes that stay for several tasks of a run, so that each task starts without delay.
+"""Keep processes for several tasks of a run, so that each task starts without delay.
 
 Python, pytest, NumPy and the benchmarks take 0.6 s to start, and a library one or more seconds.
 One process forks for every cold setup; `bench.measure.forkserver` says why a setup in the fork

@@ -1,4 +1,4 @@
-"""The losses known to this process: built-in losses, and losses from the user's files."""
+"""Find losses by name: built-in losses, and losses from the user's files."""
 
 from __future__ import annotations
 

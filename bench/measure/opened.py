@@ -1,4 +1,4 @@
-"""A benchmark case opened: its data and its backend."""
+"""Open a benchmark case: get its data and its backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Triton loop that reads and sums data, as a baseline for a GPU."""
+"""Read and sum data in a Triton loop, as a baseline for a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Monotone curves through measured sizes: seconds over rows."""
+"""Fit monotone curves of seconds over rows through the measured sizes."""
 
 from __future__ import annotations
 

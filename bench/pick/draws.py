@@ -1,4 +1,4 @@
-"""Random draws that the script of the report's page can repeat exactly.
+"""Make random draws that the script of the report's page can repeat exactly.
 
 A total's interval comes from draws of the errors of its parts. Every call
 returns the same draws, and so does the report's calculator.

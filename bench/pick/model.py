@@ -1,4 +1,4 @@
-"""The cost model: predict a backend's time and memory for n rows and K iterations.
+"""Predict a backend's time and memory for n rows and K iterations: the cost model.
 
 A total is import + place + first call + K · step. Each part is learnt from
 measurements at the user's own features and dtype:

@@ -1,4 +1,4 @@
-"""Choose the next measurement: a pure function of a pick's state and the time left.
+"""Choose the next measurement from a pick's state and the time left.
 
 1. The read curve shows from which size data are read from memory.
 2. Every library is measured briefly before any is measured at length (`bench.pick.looks`).

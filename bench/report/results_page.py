@@ -203,7 +203,7 @@ def overview(source: Source) -> str:
     names = ["backend", f"setup, {_size(largest)}", *map(_size, sizes)]
     where = f"float32; {machine_name(source.machine)}; {_when(source.records[-1])}"
     if any(cell.startswith("~") for line in lines for cell in line):
-        where += f"; ~: not known to ±{UNSTABLE:.0%}"
+        where += f"; ~: the 95% interval is wider than ±{UNSTABLE:.0%}"
     return f"{markdown_text(names, lines)}\n({where}.)\n"
 
 

@@ -154,7 +154,7 @@ def unclear(records: Sequence[Record]) -> set[Case]:
     """Return the cases that need further passes, in one run or in two alternating runs.
 
     In one run, these are cases with an unstable time. In two runs, these are cases whose ratio
-    is not known to ±`SAME`.
+    has an interval wider than ±`SAME`.
     """
     if len(records) == 2:
         return undecided(*records)
@@ -164,7 +164,7 @@ def unclear(records: Sequence[Record]) -> set[Case]:
 
 
 def undecided(old: Record, new: Record) -> set[Case]:
-    """Return the cases whose ratio is not known to ±`SAME`.
+    """Return the cases whose ratio's interval is wider than ±`SAME`.
 
     Only the interval's width is used, not its position: measuring until a change appears would
     report false changes.
