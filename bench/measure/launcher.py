@@ -23,7 +23,7 @@ from bench.host.process import LOOK_S, end_group, start
 from bench.measure.version import TREE
 
 GOOD = (0, 1)
-"""Exit statuses of pytest after which its process can take another task: all tests ran."""
+"""Exit statuses of pytest that mean that all tests ran; its process can take another task."""
 
 KEEP_BYTES = 4 << 30
 """Memory in bytes that must be available, or else a process ends after its task. Up to 20

@@ -37,8 +37,8 @@ Complete = Callable[[Sequence[Record], Stage], None]
 """``complete(records, stage)`` is called when all results of a stage's cases are known."""
 
 MOST_KEPT_BYTES = 1 << 28
-"""Largest data in bytes after which a process with data on a device stays: libraries keep the
-memory of a device for later use."""
+"""Largest data in bytes with which a process that used a device stays after its task. Libraries
+hold the memory of a device until their process ends."""
 
 
 class Runner:

@@ -107,7 +107,7 @@ class Curve:
         cache_rows : float
             Number of rows that the cache keeps between two steps.
         waiting : float
-            Share of a step that waits for memory.
+            Share of a step's time that waits for memory.
         """
         kept = cache_rows / (self.rows[self.rows >= straight] - cache_rows)
         return replace(self, a_row=self.a_row * (1 + waiting * float(np.median(kept))))

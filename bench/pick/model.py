@@ -65,7 +65,7 @@ class CostModel:
     cache_bytes : int
         Effective size of the last cache, see `bench.pick.regime`.
     spreads : Spreads
-        The machine's spread of steps and of setups, see `machine_spreads`.
+        The machine's spread of step times and of setup times, see `machine_spreads`.
     states : tuple of float
         Equally likely memory states: the time of a read relative to its usual time.
     curve : tuple of tuple

@@ -51,7 +51,8 @@ class Observations:
     failure : str
         Why a case of the backend failed; empty if none failed.
     waiting : float
-        Share of a step that waits for memory, over data in memory at usual throughput.
+        Share of a step's time that waits for memory, if the data are in memory, at the usual
+        throughput.
     """
 
     imports: tuple[float, ...] = ()

@@ -15,7 +15,7 @@ from bench.pick.draws import COVERAGE
 from bench.pick.observations import Observations
 
 STEP_SPREAD, SETUP_SPREAD = 0.15, 0.20
-"""Prior of the relative spread between processes, for steps and setups: 15 % and 20 %."""
+"""Prior of the relative spread between processes: 15 % of a step time, 20 % of a setup time."""
 
 PRIOR_COUNT = 4
 """Weight of a prior spread, in measurements."""
@@ -28,7 +28,7 @@ class Spreads:
     Attributes
     ----------
     step, setup : float
-        Spread of the steps and of the setups.
+        Relative spread of the step times and of the setup times.
     step_count, setup_count : int
         Degrees of freedom of the estimates, including `PRIOR_COUNT` for the prior.
     """
@@ -78,7 +78,7 @@ def machine_spreads(observations: Iterable[Observations]) -> Spreads:
 
 
 def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
-    """Return the pooled spreads of steps and of setups, shrunk towards a prior."""
+    """Return the pooled spreads of step and setup times, shrunk towards a prior."""
     steps: list[list[float]] = []
     setups: list[list[float]] = []
     for seen in observations:

@@ -69,7 +69,7 @@ class Steps:
         read_curve : sequence of tuple
             Bytes and bytes/s; empty if no curve was measured.
         waiting : float
-            Share of a step that waits for memory, over data in memory.
+            Share of a step's time that waits for memory, if the data are in memory.
         """
         name, largest = Name.parse(backend), max(s.rows for s in samples)
         in_memory = largest >= memory_rows
