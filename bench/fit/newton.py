@@ -76,11 +76,15 @@ def minimise(source: Source, w: Weights) -> Minimum | None:
         return None
     here = _look(source, w)
     first, bound, damping = here[0], source.loss.curvature or 1.0, 0.0
-    square = _square(source)
+    square: Weights | None = None  # costs a pass; most searches need no damping
     for _ in range(MOST_PASSES):
         if not all(np.isfinite(part).all() for part in here):
             return None
-        step, decrease = _step(here[1], here[2] + damping * bound * square)
+        hessian = here[2]
+        if damping:
+            square = _square(source) if square is None else square
+            hessian = hessian + damping * bound * square
+        step, decrease = _step(here[1], hessian)
         if decrease <= DONE * (abs(here[0]) + DONE) and damping <= LITTLE:
             return Minimum(w, here[0], first, here[2])
         there = _look(source, w + step)

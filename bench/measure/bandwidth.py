@@ -2,8 +2,8 @@
 
 Every thread reads its own slice, without holding the interpreter's lock. The fastest way of
 reading depends on the machine and the size, so a `Reader` tries several ways and uses the
-fastest: loops compiled by Numba that prefetch from one, two and four places, and reductions of
-NumPy. Without Numba only the reductions are left, and the record says so.
+fastest: loops compiled by Numba that read from one, two and four places, with and without a
+prefetch, and reductions of NumPy. Without Numba only the reductions are left, and the record says so.
 
 A call reads for as long as a round of steps takes. A single pass includes the time of waking
 the threads and refilling the caches, so its speed is no bound for consecutive steps. One pass
@@ -35,6 +35,9 @@ TRIALS, FEWER_TRIALS = 5, 2
 
 Data in memory take longer to read, and all ways read memory at nearly one speed.
 """
+
+_TRIAL_BYTES = 1 << 28
+"""Smallest number of bytes that a trial reads: milliseconds, long beside waking the threads."""
 
 HOPELESS = 0.75
 """A way gets no second trial if its throughput in the first trial is below this fraction of the
@@ -114,17 +117,21 @@ def dots(values: Values, passes: int) -> Reduction:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A thread's share of the work: a compiled loop that prefetches from several places."""
+    """A thread's share of the work: a compiled loop that reads from several places.
+
+    `ahead` is the prefetch distance in cache lines; 0 prefetches none.
+    """
 
     values: Values
     places: int
+    ahead: int
     passes: int
 
     def __call__(self) -> None:
         """Read the values."""
         from backends.numba.read import sum_of
 
-        sum_of(self.values, self.places, self.passes)
+        sum_of(self.values, self.places, self.passes, self.ahead)
 
     @property
     def nbytes(self) -> int:
@@ -134,9 +141,9 @@ class Compiled:
         return self.passes * self.values.itemsize * values_read(len(self.values), self.places)
 
     @classmethod
-    def of(cls, places: int, values: Values, passes: int) -> Compiled:
+    def of(cls, places: int, ahead: int, values: Values, passes: int) -> Compiled:
         """Return the loop that reads the values as integers."""
-        return cls(values.view(np.int32), places, passes)
+        return cls(values.view(np.int32), places, ahead, passes)
 
 
 Way = Callable[[Values, int], Part]
@@ -159,7 +166,8 @@ def compiled() -> dict[str, Way]:
     for places in module.PLACES:
         module.sum_of(np.empty(0, np.int32), places, 1)  # compiles, or loads compiled code
     return {
-        f"compiled, {places} place{'s' * (places > 1)}": partial(Compiled.of, places)
+        f"compiled, {places} place{'s' * (places > 1)}{how}": partial(Compiled.of, places, ahead)
+        for ahead, how in ((module.AHEAD_LINES, ""), (0, ", no prefetch"))
         for places in module.PLACES
     }
 
@@ -187,12 +195,15 @@ class Reader:
         self.passes = passes
         self._pool = ThreadPoolExecutor(threads)
         parts = list(zip(*(_split(values, threads) for values in arrays), strict=True))
-        work = {
-            name: [[way(v, passes) for v in part] for part in parts]
-            for name, way in ways(sum(values.nbytes for values in arrays)).items()
-        }
-        self.way = self._fastest(work, TRIALS if passes > 1 else FEWER_TRIALS)
-        self._work = work[self.way]
+        nbytes = sum(values.nbytes for values in arrays)
+        possible, tried = ways(nbytes), min(passes, -(-_TRIAL_BYTES // max(1, nbytes)))
+
+        def work(name: str, passes: int) -> list[list[Part]]:
+            return [[possible[name](v, passes) for v in part] for part in parts]
+
+        trials = {name: work(name, tried) for name in possible}
+        self.way = self._fastest(trials, TRIALS if passes > 1 else FEWER_TRIALS)
+        self._work = work(self.way, passes)
 
     def _fastest(self, work: dict[str, list[list[Part]]], trials: int) -> str:
         """Return the name of the way with the fastest trial."""

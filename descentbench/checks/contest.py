@@ -80,9 +80,9 @@ def calibrated(
 ) -> Entry:
     """Find the first setting whose loss is near enough to the minimum.
 
-    The search ends at a fit that takes longer than `limit_s` seconds and misses the target.
+    The search ends when the fits that missed the target have taken more than `limit_s` seconds.
     """
-    entry = Entry(method)
+    entry, in_vain = Entry(method), 0.0
     for setting in method.settings:
         try:
             seconds, weights = timed(method, setting)
@@ -93,14 +93,37 @@ def calibrated(
         entry.setting, entry.excess = setting, excess(weights)
         if entry.excess <= target:
             return entry
-        if seconds > limit_s:
+        in_vain += seconds
+        if in_vain > limit_s:
             break
     entry.problem = "target not reached"
     return entry
 
 
+def too_long(rehearsal: Method, factor: float, limit_s: float) -> str:
+    """Return why a method is left out, or an empty string.
+
+    Parameters
+    ----------
+    rehearsal : Method
+        The method with a part of the rows.
+    factor : float
+        The number of all rows ÷ the rows of the part.
+    limit_s : float
+        Longest acceptable fit of all rows with the coarsest setting, in seconds.
+    """
+    for _ in range(2):  # the first fit may also import and compile
+        try:
+            seconds = factor * timed(rehearsal, rehearsal.settings[0])[0]
+        except Exception:  # all rows may fit; if not, the contest says why
+            return ""
+        if seconds <= limit_s:
+            return ""
+    return f"left out: about {duration(seconds)} a fit"
+
+
 def contest(
-    methods: Iterable[Method],
+    methods: Iterable[tuple[Method, str]],
     excess: Callable[[Sequence[float]], float],
     *,
     target: float,
@@ -113,7 +136,8 @@ def contest(
 
     Parameters
     ----------
-    methods : iterable of Method
+    methods : iterable of tuple
+        Each method, and why it is left out; an empty string: it is not.
     excess : callable
         Returns the relative excess of the loss at weights.
     target : float
@@ -129,9 +153,10 @@ def contest(
     """
     began = time.perf_counter()
     entries = []
-    for method in methods:
+    for method, reason in methods:
         tell(method.name)
-        entries.append(calibrated(method, excess, target, limit_s))
+        left_out = Entry(method, problem=reason)
+        entries.append(left_out if reason else calibrated(method, excess, target, limit_s))
     good = [entry for entry in entries if not entry.problem]
     for number in range(rounds):
         if number and time.perf_counter() - began > most_s:
@@ -151,7 +176,8 @@ def table(entries: Iterable[Entry]) -> str:
 
 def _cells(entry: Entry, best: float) -> list[str]:
     took = median(entry.seconds) if entry.seconds else None
-    setting = f"{entry.method.meaning}={entry.setting:g}" if entry.method.meaning else ""
+    tried = entry.method.meaning and entry.first_s
+    setting = f"{entry.method.meaning}={entry.setting:g}" if tried else ""
     return [
         entry.method.name,
         duration(took) if took else entry.problem,

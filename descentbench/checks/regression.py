@@ -1,7 +1,8 @@
 """Time a fit from Python beside scikit-learn's and SciPy's (``nox -s regression-check``).
 
 All methods fit the same rows with an intercept, to a loss whose relative excess over the
-minimum is at most 1e-6. An iterative method gets the coarsest tolerance that reaches it.
+minimum is at most 1e-6. An iterative method gets the coarsest tolerance that reaches it. It is
+left out if a fit would take longer than `--limit`, judged by a fit of a twentieth of the rows.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from backends.problem import Problem
 from backends.synthetic import generate
 from bench.host.machine import cpu_model
 from bench.host.threads import apply
-from descentbench.checks.contest import Method, contest, table
+from descentbench.checks.contest import Method, contest, table, too_long
 from descentbench.checks.minimum import minimum
 from descentbench.fitting import fit
 
@@ -37,10 +38,16 @@ OURS = ("numpy:gram", "numpy:blocked", "numba:parallel", "torch:analytic", "jax:
 TOLERANCES = tuple(10.0**-k for k in range(2, 9))
 """Tolerances from coarse to fine."""
 
+REHEARSAL = 20
+"""Rows ÷ the rows of a rehearsal, which shows how long a fit would take."""
+
 STEPS = 20_000
 """Most steps of a descent, and most iterations of a solver."""
 
 Array = NDArray[Any]
+
+Rated = tuple[Method, str]
+"""A method, and why it is left out; an empty string: it is not."""
 
 
 def _with_intercept(model: Any) -> Sequence[float]:
@@ -119,6 +126,19 @@ def logistic_models(problem: Problem) -> Iterator[Method]:
         yield Method(f"LogisticRegression {solver}", partial(fitted, solver), TOLERANCES, "tol")
 
 
+def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iterator[Rated]:
+    """Yield every method, with the reason if it is left out; `small` has fewer rows.
+
+    Only iterative methods of other programs are rehearsed with fewer rows: a descent's first
+    fit shall include its import.
+    """
+    others, factor = KINDS[kind][2], problem.rows / small.rows
+    for method in descents(problem):
+        yield method, ""
+    for method, rehearsal in zip(others(problem), others(small), strict=True):
+        yield method, too_long(rehearsal, factor, limit_s) if method.meaning else ""
+
+
 KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
     "linear": (SQUARED_ERROR, LINEAR, linear_models),
     "logistic": (LOG_LOSS, LOGISTIC, logistic_models),
@@ -130,15 +150,15 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
 @click.option("--only", type=click.Choice(list(KINDS)), help="One kind of regression.")
 @click.option("--scale", type=float, default=1.0, show_default=True, help="Factor of the rows.")
 @click.option(
-    "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True
+    "--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True
 )
 @click.option("--target", type=float, default=1e-6, show_default=True, help="Excess of loss.")
 @click.option("--rounds", type=int, default=5, show_default=True, help="Fits to time.")
 @click.option(
-    "--limit", type=float, default=12.0, show_default=True, help="Seconds of a fit in vain."
+    "--limit", type=float, default=6.0, show_default=True, help="Seconds of a method in vain."
 )
 @click.option(
-    "--seconds", type=float, default=120.0, show_default=True, help="Begin no round after."
+    "--seconds", type=float, default=90.0, show_default=True, help="Begin no round after."
 )
 def main(
     only: Literal["linear", "logistic"] | None,
@@ -153,11 +173,13 @@ def main(
     threads = apply()
     click.echo(f"{cpu_model()}, {threads} threads, {dtype}; excess of the loss ≤ {target:g}\n")
     for kind in [only] if only else KINDS:
-        loss, sizes, others = KINDS[kind]
+        loss, sizes, _ = KINDS[kind]
         for rows, features in sizes:
-            problem = generate(max(1, int(rows * scale)), features, dtype, loss=loss)
+            count = max(1, int(rows * scale))
+            problem = generate(count, features, dtype, loss=loss)
+            small = generate(max(1, count // REHEARSAL), features, dtype, loss=loss)
             found = contest(
-                [*descents(problem), *others(problem)],
+                methods(problem, small, kind, limit),
                 minimum(problem).excess,
                 target=target,
                 rounds=rounds,

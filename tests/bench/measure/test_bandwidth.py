@@ -42,17 +42,19 @@ def test_a_compiled_loop_reads_every_value_of_whole_vectors(length: int) -> None
     for places in read.PLACES:
         count = read.values_read(length, places)
         assert length - 64 * places < count <= length
-        assert read.sum_of(values, places, 3) == 3 * values[:count].sum()
-        work = bandwidth.compiled()[f"compiled, {places} place{'s' * (places > 1)}"]
-        part = work(values.view(np.float32), 3)
-        part()
-        assert part.nbytes == 3 * 4 * count
+        for ahead in (read.AHEAD_LINES, 0):
+            assert read.sum_of(values, places, 3, ahead) == 3 * values[:count].sum()
+            how = "" if ahead else ", no prefetch"
+            work = bandwidth.compiled()[f"compiled, {places} place{'s' * (places > 1)}{how}"]
+            part = work(values.view(np.float32), 3)
+            part()
+            assert part.nbytes == 3 * 4 * count
 
 
 def test_much_is_read_by_compiled_loops_and_little_by_numpy() -> None:
     pytest.importorskip("numba")
     assert set(ways(SMALLEST_BYTES)) == {*REDUCTIONS, *bandwidth.compiled()}
-    assert len(bandwidth.compiled()) == 3
+    assert len(bandwidth.compiled()) == 6
     assert ways(SMALLEST_BYTES - 1) == REDUCTIONS
 
 

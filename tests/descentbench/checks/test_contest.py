@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,17 @@ from scipy.optimize import minimize
 
 from backends.losses import LOSSES
 from backends.synthetic import generate
-from descentbench.checks.contest import Method, contest, table
+from descentbench.checks.contest import Method, contest, table, too_long
 from descentbench.checks.minimum import minimum
 from descentbench.checks.regression import KINDS, descents, main
+
+HOW: dict[str, Any] = {
+    "target": 1e-3,
+    "rounds": 3,
+    "limit_s": 1.0,
+    "most_s": 60.0,
+    "tell": lambda _: None,
+}
 
 
 def broken(_: float) -> Sequence[float]:
@@ -22,8 +32,8 @@ def broken(_: float) -> Sequence[float]:
 
 def compare(methods: Sequence[Method], rounds: int = 3, most_s: float = 60.0) -> tuple:
     told: list[str] = []
-    how = {"target": 1e-3, "rounds": rounds, "limit_s": 1.0, "most_s": most_s}
-    entries = contest(methods, lambda w: abs(w[0]), tell=told.append, **how)
+    how = HOW | {"rounds": rounds, "most_s": most_s, "tell": told.append}
+    entries = contest([(m, "") for m in methods], lambda w: abs(w[0]), **how)
     return {entry.method.name: entry for entry in entries}, told
 
 
@@ -59,6 +69,39 @@ def test_a_method_that_fails_or_misses_the_target_is_in_the_table() -> None:
     assert "| far | target not reached |" in lines[3]
     assert lines[3].endswith("| 1.0e+00 | tol=0.01 |")
     assert "| broken | failed: singular |" in lines[4]
+
+
+def test_a_method_that_a_rehearsal_shows_to_be_slow_is_left_out() -> None:
+    calls: list[float] = []
+
+    def fit(setting: float) -> Sequence[float]:
+        calls.append(setting)
+        if len(calls) == 1:
+            time.sleep(0.02)  # an import, say
+        return [0.0]
+
+    quick = Method("quick", fit, (0.1, 0.01), "tol")
+    assert too_long(quick, 100, 1.0) == ""
+    assert calls == [0.1, 0.1]
+    slow = Method("slow", lambda _: time.sleep(0.02) or [0.0])
+    assert too_long(slow, 100, 1.0).startswith("left out: about 2")
+    assert too_long(Method("broken", broken), 100, 1.0) == ""
+    entries = contest([(quick, "left out: about 2 s a fit")], abs, **HOW)
+    assert calls == [0.1, 0.1]
+    assert "| quick | left out: about 2 s a fit |  |  |  |  |" in table(entries)
+
+
+def test_fits_in_vain_end_after_the_limit_together() -> None:
+    calls: list[float] = []
+
+    def fit(setting: float) -> Sequence[float]:
+        calls.append(setting)
+        time.sleep(0.4)
+        return [1.0]
+
+    found, _ = compare([Method("far", fit, (0.1, 0.01, 1e-3, 1e-4, 1e-5), "tol")])
+    assert found["far"].problem == "target not reached"
+    assert len(calls) == 3
 
 
 def test_no_round_begins_after_the_time_is_up() -> None:
