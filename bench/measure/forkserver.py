@@ -11,6 +11,7 @@ of the socket.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -72,13 +73,18 @@ def _pytest(order: dict[str, Any]) -> int:
 
 
 def _let_go() -> None:
-    """Release the data of the last case."""
+    """Release the data of the last case.
+
+    Whatever survives belongs to the libraries, and later collections need not visit it: after
+    PyTorch's compiler was imported, each would take a quarter of a second.
+    """
     from bench.measure.opened import forget
 
     for name in UNFINISHED:
         vars(sys).pop(name, None)
     forget()
     settle()
+    gc.freeze()
 
 
 def _cpu_s() -> float:
