@@ -17,7 +17,7 @@ from bench.host.procfs import ROOT, read
 MUCH = 0.5
 """Waiting time of all threads, in seconds per second, above which a warm-up continues."""
 
-LONGEST_S = 0.5
+LONGEST_S = 0.25
 """Longest warm-up in seconds: another program may occupy a core permanently."""
 
 
