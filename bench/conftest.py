@@ -17,7 +17,7 @@ from backends.names import Name, libraries
 from bench.host.files import write_atomically
 from bench.host.machine import thread_pools
 from bench.host.process import RUNNING, end_with_parent
-from bench.host.threads import apply, wait_passively
+from bench.host.threads import apply
 from bench.measure.alternation import Alternation
 from bench.measure.losses import tell
 from bench.measure.rounds import Sampling
@@ -82,8 +82,6 @@ def pytest_configure(config: pytest.Config) -> None:
     end_with_parent()
     config.stash[FAILURES] = {}
     if config.getoption("benchmark_only"):
-        if not is_child(config):
-            wait_passively()
         config.stash[THREADS] = apply(config.getoption("threads"))
     try:
         config.stash[LOSS] = tell(config.getoption("loss") or SQUARED)
@@ -256,8 +254,7 @@ def pytest_terminal_summary(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any] | None:
-    """Leave out pytest-benchmark's description in a child: it takes 0.2 s, and the parent has
-    its own."""
+    """Leave the description of the machine out in a child: it takes 0.2 s and is not read."""
     return {} if is_child(config) else None
 
 

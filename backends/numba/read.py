@@ -19,8 +19,8 @@ VECTOR_BYTES = 256
 """Bytes read from a place at a time: a long vector acts as an unrolled loop."""
 
 AHEAD_LINES = 32
-"""Prefetch distance in cache lines, as in the loops for one feature; 0 reads without a prefetch,
-which can be faster for data in a cache."""
+"""Prefetch distance in cache lines, as in the loops for one feature. A distance of 0 reads
+without a prefetch, which can be faster for data in a cache."""
 
 
 @intrinsic

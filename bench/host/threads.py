@@ -38,23 +38,6 @@ SETTINGS = {
 }
 
 
-PASSIVE = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # OpenMP of GCC and LLVM
-    "GOMP_SPINCOUNT": "0",
-    "KMP_BLOCKTIME": "0",  # OpenMP of Intel and LLVM, milliseconds
-}
-"""Variables that make idle OpenMP threads sleep at once, instead of spinning for a while."""
-
-
-def wait_passively() -> None:
-    """Let idle OpenMP threads sleep, for a process with several libraries.
-
-    A variable that is set already keeps its value. Libraries read the variables when they load.
-    """
-    for name, value in PASSIVE.items():
-        os.environ.setdefault(name, value)
-
-
 def environment(threads: int) -> dict[str, str]:
     """Return the variables that limit every library's threads."""
     return dict.fromkeys(COUNTS, str(threads)) | SETTINGS

@@ -3,7 +3,8 @@
 Every thread reads its own slice, without holding the interpreter's lock. The fastest way of
 reading depends on the machine and the size, so a `Reader` tries several ways and uses the
 fastest: loops compiled by Numba that read from one, two and four places, with and without a
-prefetch, and reductions of NumPy. Without Numba only the reductions are left, and the record says so.
+prefetch, and reductions of NumPy. Without Numba only the reductions are left, and the record
+says so.
 
 A call reads for as long as a round of steps takes. A single pass includes the time of waking
 the threads and refilling the caches, so its speed is no bound for consecutive steps. One pass
@@ -165,11 +166,12 @@ def compiled() -> dict[str, Way]:
         return {}
     for places in module.PLACES:
         module.sum_of(np.empty(0, np.int32), places, 1)  # compiles, or loads compiled code
-    return {
-        f"compiled, {places} place{'s' * (places > 1)}{how}": partial(Compiled.of, places, ahead)
-        for ahead, how in ((module.AHEAD_LINES, ""), (0, ", no prefetch"))
-        for places in module.PLACES
-    }
+    found: dict[str, Way] = {}
+    for places in module.PLACES:
+        name = f"compiled, {places} place{'s' * (places > 1)}"
+        found[name] = partial(Compiled.of, places, module.AHEAD_LINES)
+        found[f"{name}, no prefetch"] = partial(Compiled.of, places, 0)
+    return found
 
 
 def ways(nbytes: int) -> dict[str, Way]:

@@ -29,9 +29,8 @@ MISSING = (
     "All libraries share this process, so import times, cold compile times and each",
     "backend's own memory are missing here: 'descentbench run' measures them in a process",
     "of their own. Placing and the first call may find code that is compiled already.",
-    "Idle threads sleep at once here, so that libraries do not slow each other down. Short",
-    "steps of several threads, such as those of numba:parallel and torch:analytic, therefore",
-    "take 2 to 8 times as long as in 'descentbench run', which ranks these backends rightly.",
+    "Otherwise a step takes as long as with 'descentbench run': the libraries take turns, and",
+    "the threads of one rest while the next is measured ('nox -s benchmark-check').",
 )
 """Lines above the table: the meaning of its times, and quantities that one process cannot
 measure."""
