@@ -29,8 +29,8 @@ MISSING = (
     "All libraries share this process, so import times, cold compile times and each",
     "backend's own memory are missing here: 'descentbench run' measures them in a process",
     "of their own. Placing and the first call may find code that is compiled already.",
-    "Otherwise a step takes as long as with 'descentbench run': the libraries take turns, and",
-    "the threads of one rest while the next is measured ('nox -s benchmark-check').",
+    "The steps take as long as with 'descentbench run': libraries are measured one after the",
+    "other, so that the threads of one rest meanwhile ('nox -s benchmark-check' compares).",
 )
 """Lines above the table: the meaning of its times, and quantities that one process cannot
 measure."""
