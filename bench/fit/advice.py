@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backends.losses import SQUARED_ERROR
 from bench.show.text import figures
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def _remedy(excess: Excess, ready: Prepared) -> str:
         return f"with --standardize --learning-rate auto about {_about(alike)} are enough"
     if more is None or 2 * best < more:
         return f"with --learning-rate auto about {_about(best)} more are enough"
+    if ready.source.loss != SQUARED_ERROR:
+        return f"add --steps {more}"
     return f"a gram backend takes them fastest: --steps {more + 1}"
 
 
