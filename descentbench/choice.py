@@ -97,22 +97,30 @@ def _recommended(
     from bench.measure.version import code_version
     from bench.pick.known import Setting, know
     from bench.pick.observations import alike
-    from bench.pick.recommend import Request, recommend
+    from bench.pick.pipeline import Question, request_of
+    from bench.pick.recommend import recommend
     from descentbench.picking import default_threads
 
-    threads, memory = default_threads(), available_bytes()
-    machine, code = describe(threads).as_dict(), code_version()
-    records = alike(store, machine, code, loss.name)
-    gpus = {
-        f"cuda:{i}": gpu["memory_bytes"]
-        for i, gpu in enumerate(machine["gpus"])
-        if gpu["memory_bytes"]
-    }
-    request = Request(*(rows, features, steps, dtype), {"cpu": memory, **gpus}, loss=loss.name)
+    question = Question(
+        rows=rows,
+        features=features,
+        iterations=steps,
+        dtype=dtype,
+        backends=("*",),
+        devices=(),
+        threads=default_threads(),
+        store=store,
+        loss=loss,
+    )
+    machine, code = describe(question.threads), code_version()
+    request, description = request_of(question, machine), machine.as_dict()
+    records = alike(store, description, code, loss.name)
     names = _measured(records, request)
     if not names:
         return None
-    setting = Setting(request, names, machine, code, threads, memory, {})
+    setting = Setting(
+        *(request, names, description, code, question.threads, available_bytes()), missing={}
+    )
     models = know(setting, records).models.values()
     sound = [model for model in models if not model.observations.failure]
     return recommend(sound, request, {}).pick

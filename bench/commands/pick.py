@@ -112,16 +112,28 @@ def pick(
     if rows is None:
         raise click.UsageError("--rows is missing: for how many? (or --data FILE)")
 
-    from bench.pick.pipeline import Question
-    from bench.pick.pipeline import pick as answered
+    from bench.pick import pipeline
     from bench.pick.progress import shown
 
-    question = Question(
-        *(rows, features or 1, iterations, dtype, backend, device, threads, store),
-        *(loop_only, memory, budget, fresh, verify, source, minimised),
+    question = pipeline.Question(
+        rows=rows,
+        features=features or 1,
+        iterations=iterations,
+        dtype=dtype,
+        backends=backend,
+        devices=device,
+        threads=threads,
+        store=store,
+        loop_only=loop_only,
+        memory=memory,
+        budget=budget,
+        fresh=fresh,
+        verify=verify,
+        source=source,
+        loss=minimised,
     )
     with shown(budget) as report:
-        picked = answered(question, report)
+        picked = pipeline.pick(question, report)
     _print(picked, output_format, verify=verify)
     if picked.interrupt is not None:
         sys.exit(exit_code(picked.interrupt))

@@ -76,7 +76,7 @@ class Runner:
             "rows": [str(case) for case in plan.cases],
             "passes": plan.passes,
             "seconds": plan.seconds,
-            "yardsticks": list(plan.baselines),
+            "yardsticks": list(plan.baselines),  # the baselines' name in older records
             "setup": plan.setup,
             "more": plan.more,
             **({"by_size": True} if len(plan.stages()) > 1 else {}),

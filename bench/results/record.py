@@ -26,6 +26,8 @@ MEASUREMENT = {
     "steps": Positive,
     "info": {
         Optional("bytes"): Positive,
+        Optional("threads"): Positive,
+        Optional("in_turn"): bool,
         Optional("relative_error"): (float, None),
         Optional("peak_bytes"): (int, None),
         Optional("peak_device_bytes"): (int, None),
@@ -306,4 +308,4 @@ def _outcome(raw: dict[str, Any]) -> Outcome:
     measurements = tuple(
         Measurement(**(m | {"seconds": tuple(m["seconds"])})) for m in raw["measurements"]
     )
-    return Outcome(measurements, raw["failures"], raw["thread_pools"], raw.get("noise", {}))
+    return Outcome(**(raw | {"measurements": measurements}))

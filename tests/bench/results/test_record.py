@@ -50,6 +50,7 @@ OUTCOMES = st.builds(
     st.lists(MEASUREMENTS, max_size=2).map(tuple),
     st.dictionaries(ROWS, WORDS, max_size=2),
     st.lists(OBJECTS, max_size=2),
+    st.dictionaries(st.sampled_from(["throttled", "stolen"]), st.floats(0, 1)),
 )
 RECORDS = st.builds(
     Record,
@@ -173,6 +174,8 @@ IN_SETUP = f"tasks.set-up {ROW}"
         (f"{IN_SETUP}.measurements.0.row", "read/1x1/float32", "float32 is no row for a "),
         (f"{IN_SETUP}.measurements.0.info", None, "[0].info cannot be None"),
         (f"{IN_SETUP}.measurements.0.info.peak_bytes", "7 MB", "peak_bytes cannot be '7 MB'"),
+        (f"{IN_SETUP}.measurements.0.info.in_turn", "no", "in_turn cannot be 'no'"),
+        (f"{IN_SETUP}.measurements.0.info.threads", 0, "threads cannot be 0"),
         (f"{IN_SETUP}.failures", {ROW: {}}, f"failures.{ROW} cannot be {{}}"),
         (f"{IN_SETUP}.thread_pools", [7], "thread_pools[0] cannot be 7"),
         (f"{IN_SETUP}", "x" * 1000, "cannot be 'xxx"),
