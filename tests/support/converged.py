@@ -10,22 +10,9 @@ from scipy.optimize import minimize
 from backends import Problem, open_backend
 from backends.losses import Loss
 from bench.fit.rate import automatic_rate
+from tests.support.losses import TEXTBOOK
 
 ROWS, FEATURES, STEPS = 300, 3, 120
-
-FORMULAS = {
-    "squared_error": (lambda p, y: (p - y) ** 2, lambda p, y: 2 * (p - y)),
-    "log_loss": (
-        lambda p, y: np.logaddexp(0, p) - y * p,
-        lambda p, y: 0.5 * (1 + np.tanh(p / 2)) - y,
-    ),
-    "huber": (
-        lambda p, y: np.where(abs(p - y) <= 1, (p - y) ** 2 / 2, abs(p - y) - 0.5),
-        lambda p, y: np.clip(p - y, -1, 1),
-    ),
-    "poisson": (lambda p, y: np.exp(p) - y * p, lambda p, y: np.exp(p) - y),
-}
-"""Value and slope of each loss, written anew."""
 
 
 @lru_cache
@@ -45,12 +32,12 @@ def data(loss: Loss) -> Problem:
 @lru_cache
 def minimum(loss: Loss) -> np.ndarray:
     """Return the weights that minimise the mean loss, by SciPy's BFGS in float64."""
-    value, slope = FORMULAS[loss.name]
+    textbook = TEXTBOOK[loss.name]
     x, y = data(loss).x, data(loss).y
     found = minimize(
-        lambda w: value(x @ w, y).mean(),
+        lambda w: textbook.value(x @ w, y).mean(),
         np.zeros(FEATURES),
-        jac=lambda w: slope(x @ w, y) @ x / ROWS,
+        jac=lambda w: textbook.slope(x @ w, y) @ x / ROWS,
         method="BFGS",
         options={"gtol": 1e-11},
     )
@@ -62,10 +49,8 @@ def rate(loss: Loss) -> float:
     """Return the automatic rate, or for a loss without a curvature one that is safe here."""
     if loss.curvature is not None:
         return automatic_rate(data(loss))
-    x = data(loss).x
-    second = np.exp(
-        x @ minimum(loss)
-    )  # Poisson's second derivatives; on the way, at most twice
+    x, y = data(loss).x, data(loss).y
+    second = TEXTBOOK[loss.name].second(x @ minimum(loss), y)  # on the way, at most twice
     return float(0.5 / np.linalg.eigvalsh((x.T * second) @ x / ROWS).max())
 
 
