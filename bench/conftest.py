@@ -19,7 +19,7 @@ from bench.host.machine import thread_pools
 from bench.host.process import RUNNING, end_with_parent
 from bench.host.threads import apply
 from bench.measure.alternation import Alternation
-from bench.measure.losses import tell
+from bench.measure.known_losses import register
 from bench.measure.rounds import Sampling
 from bench.results.case import BASELINES, NATIVE, READ, SQUARED, Case
 from bench.show.groups import MISSING, grouped, title
@@ -84,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("benchmark_only"):
         config.stash[THREADS] = apply(config.getoption("threads"))
     try:
-        config.stash[LOSS] = tell(config.getoption("loss") or SQUARED)
+        config.stash[LOSS] = register(config.getoption("loss") or SQUARED)
     except ProblemError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -27,7 +27,7 @@ from bench.host.memory import (
     settle,
     workers_peak_bytes,
 )
-from bench.measure.losses import named
+from bench.measure.known_losses import named
 from bench.measure.opened import data_of, open_case
 from bench.measure.verify import LEARNING_RATE, start_scale, usual_rate, verify
 from bench.results.case import Case

@@ -16,8 +16,8 @@ from descentbench.checked import positive, whole
 from descentbench.choice import AUTO, backend_for
 from descentbench.distance import excess_of, remark
 from descentbench.fitted import FitResult
+from descentbench.given_loss import loss_of
 from descentbench.log import LOG
-from descentbench.losses import loss_of
 from descentbench.scaled import scaled, scaling_of
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
         The loss does not exist.
     """
     from backends import catalogue
-    from descentbench.losses import loss_of
+    from descentbench.given_loss import loss_of
 
     minimised = loss_of(loss)
     return [

@@ -196,12 +196,12 @@ def _from_anywhere(loss: Any) -> Loss:
     """Return a loss that child processes can import, too."""
     from backends.errors import ProblemError
     from backends.losses import LOSSES
-    from bench.measure.losses import tell
+    from bench.measure.known_losses import register
 
     if isinstance(loss, str):
-        return tell(loss)
+        return register(loss)
     if loss in LOSSES.values():
-        return tell(loss.name)
+        return register(loss.name)
     raise ProblemError("pick measures in other processes: give your loss as FILE.py:NAME")
 
 

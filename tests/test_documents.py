@@ -23,7 +23,7 @@ import backends
 from backends.catalogue import select
 from bench.cli import COMMANDS
 from bench.fit.model import Model, write_model
-from tests.support import made_up
+from tests.support import records
 from tests.support.command import declare
 from tests.support.documents import (
     PAGES,
@@ -85,10 +85,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i, name in enumerate(("before", "after")):
         revision = ("1f3a9c2", "8d20b71")[i].ljust(40, "0")
         created = f"2026-11-2{i}T10:00:00.000+00:00"
-        one = made_up.record(seed=i, name=name, revision=revision, created=created)
+        one = records.record(seed=i, name=name, revision=revision, created=created)
         one.save(here / ".benchmarks" / f"run-{i}.json")
-    made_up.record().save(here / "laptop.json")
-    made_up.record(made_up.SERVER).save(here / "server.json")
+    records.record().save(here / "laptop.json")
+    records.record(records.SERVER).save(here / "server.json")
     return here
 
 

@@ -16,10 +16,10 @@ from typing import assert_never
 
 from backends.errors import ProblemError
 from backends.problem import DTYPES, Problem
+from backends.rows.arrow import arrow_table
 from backends.rows.columns import Table, choose, find, find_all, listing, named_errors
 from backends.rows.combined import Chained, Paired, without_missing
 from backends.rows.discover import Found, discover
-from backends.rows.feather import feather_table
 from backends.rows.npy import npy_table
 from backends.rows.parquet import Part, parquet_table
 from backends.rows.reading import Reading
@@ -202,7 +202,7 @@ def _tables(path: Path, found: Sequence[Found], reading: Reading) -> list[Table]
             elif kind == "npz":
                 table = npz_table(file.path, drop=drop)
             elif kind == "arrow":
-                table = feather_table(file.path, drop=drop)
+                table = arrow_table(file.path, drop=drop)
             else:
                 assert_never(kind)
         tables.append(table)

@@ -1,4 +1,4 @@
-"""Rows of Parquet files, decoded one batch at a time; `feather` reads Arrow files."""
+"""Rows of Parquet files, decoded one batch at a time; `arrow` reads Arrow files."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def say(what: str, share: float) -> None:
 def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
     """Ask for the picks of a loss, then measure every backend at their sizes."""
     from backends import catalogue
-    from bench.measure.losses import named
+    from bench.measure.known_losses import named
     from bench.results.summary import summarise
 
     selected = catalogue.select(("*@cpu",), loss=named(loss))

@@ -100,9 +100,9 @@ def pick(
     from bench.host.threads import apply
 
     threads = apply(threads)
-    from bench.measure.losses import tell
+    from bench.measure.known_losses import register
 
-    minimised = tell(loss)
+    minimised = register(loss)
     source: Source | None = None
     if data is not None:
         if rows or features:

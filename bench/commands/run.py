@@ -153,7 +153,7 @@ def run(
 
     threads = apply(threads)
     from bench.commands import measuring
-    from bench.measure.losses import tell
+    from bench.measure.known_losses import register
     from bench.measure.plan import Plan
     from bench.show.run import RunPage, show_results
 
@@ -163,7 +163,7 @@ def run(
         check(page)
     if data is not None and (rows or features or limit):
         raise click.UsageError("--data has rows and features of its own")
-    minimised = tell(loss)
+    minimised = register(loss)
     file = measuring.file_rows(data, memory)
     sizes = measuring.sizes(rows, features, file, dtype, limit, minimised)
     names = measuring.chosen(backend, device, minimised, roofline=limit)

@@ -15,7 +15,7 @@ from backends.rows.reading import Reading
 from backends.rows.source import Source
 from backends.rows.streamed import Bounded, SourceBackend, fits
 from bench.host.memory import rss_bytes
-from bench.measure.losses import named
+from bench.measure.known_losses import named
 
 VARIABLE = "DESCENTBENCH_DATA"
 """Environment variable that names the file for a child process, in JSON."""

@@ -13,7 +13,7 @@ from backends.rows.source import Source
 from backends.rows.streamed import SourceBackend
 from bench.measure import shared
 from bench.measure.filerows import FileRows, rows_of
-from bench.measure.losses import named
+from bench.measure.known_losses import named
 from bench.results.case import BASELINES, Case
 
 

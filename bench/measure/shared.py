@@ -27,7 +27,7 @@ from backends.problem import Problem
 from backends.reference import Reference
 from backends.rows.made import Generated
 from bench.host.limits import available_bytes
-from bench.measure.losses import named
+from bench.measure.known_losses import named
 from bench.results.case import BASELINES, SQUARED, Case
 
 VARIABLE = "DESCENTBENCH_SHARED"

@@ -22,7 +22,7 @@ from bench.host.threads import environment
 from bench.measure.alternation import Side
 from bench.measure.filerows import FileRows
 from bench.measure.launcher import Launcher
-from bench.measure.losses import options
+from bench.measure.known_losses import options
 from bench.measure.plan import Task
 from bench.measure.shared import of_this_process
 from bench.measure.version import TREE

@@ -1,6 +1,6 @@
 """Measure in a loop: choose the next task, run it, and fit all models anew.
 
-`bench.pick.next` chooses the tasks. This module runs the tasks, keeps their outcomes and
+`bench.pick.planner` chooses the tasks. This module runs the tasks, keeps their outcomes and
 limits their time.
 """
 
@@ -21,7 +21,7 @@ from bench.measure.version import revision
 from bench.measure.worker import Children
 from bench.pick.expense import SECONDS, SETUP
 from bench.pick.known import Known, Setting, Spent, know
-from bench.pick.next import READ_CURVE, next_task, patience_s, start_s
+from bench.pick.planner import READ_CURVE, next_task, patience_s, start_s
 from bench.results.case import READ, Case
 from bench.results.record import Outcome, Record
 
@@ -236,13 +236,13 @@ class Explorer:
         elif taken >= patience and task.suite == SETUP:
             self._give_up(task, patience)
         elif taken >= patience:
-            for row in task.cases:
-                self.late[Case.parse(row).backend] = (
+            for case in task.cases:
+                self.late[Case.parse(case).backend] = (
                     f"given up after {taken:.0f} s of timing its library's steps"
                 )
         else:  # the budget ended before the child process did
-            for row in task.cases:
-                self.late[Case.parse(row).backend] = (
+            for case in task.cases:
+                self.late[Case.parse(case).backend] = (
                     f"the budget ended after {taken:.0f} s of its measurement"
                 )
         self._learn(Spent(task.suite, task.cases, taken))

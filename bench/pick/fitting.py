@@ -46,9 +46,9 @@ def fit_named(
     models = {}
     for name in names:
         seen = fitted[name].observations if name in fitted else Observations()
-        known: Sequence[float] = imports.get(Name.parse(name).library, ())
-        if not seen.imports and known:
-            seen = replace(seen, imports=tuple(known))
+        seconds: Sequence[float] = imports.get(Name.parse(name).library, ())
+        if not seen.imports and seconds:
+            seen = replace(seen, imports=tuple(seconds))
         models[name] = CostModel(
             *(name, seen, *shape, regime.cache_bytes, spreads, memory.states, regime.curve)
         )

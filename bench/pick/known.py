@@ -34,6 +34,12 @@ FASTER_A_ROW = 0.7
 The bound allows for the spread between processes, about 15 %.
 """
 
+ROOM = 1.2
+"""Memory that a measurement must find, as a multiple of its predicted peak.
+
+The other processes of the machine may take memory while the measurement runs.
+"""
+
 ALL_THREADS_BYTES = 3_000_000
 """Data size in bytes from which every library uses all its threads: 3 MB."""
 
@@ -225,7 +231,7 @@ class Known:
         needs = self.models[backend].peak_bytes(rows)
         if needs is None:
             needs = CAUTION * self.nbytes(rows)
-        return 1.2 * needs <= self.memory_of(Name.parse(backend).device)
+        return ROOM * needs <= self.memory_of(Name.parse(backend).device)
 
     def tries(self, suite: str, case: str) -> int:
         """Return how many child processes of this pick measured a case, or tried to."""

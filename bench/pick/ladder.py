@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 from bench.pick.known import Known
 from bench.pick.peaks import CAUTION
@@ -32,6 +34,13 @@ FIRST_SHARE = 0.02
 """Largest share of the budget for making the data of a library's first steps."""
 
 
+def half_decades() -> Iterator[int]:
+    """Yield the numbers of rows of all rungs: 100, 300, 1000, 3000, and so on."""
+    for power in itertools.count(2):
+        yield 10**power
+        yield 3 * 10**power
+
+
 def sizes(known: Known) -> list[int]:
     """Return the ladder: sizes up to data that are read from memory, and the request's rows.
 
@@ -42,13 +51,11 @@ def sizes(known: Known) -> list[int]:
     most = min(known.memory_of("cpu") / CAUTION, known.budget * BYTES_A_SECOND * DATA_SHARE)
     far = known.nbytes(target) >= FAR * end_bytes(known)
     end = (FAR if far else 1) * end_bytes(known)
-    rungs, rows, k = [], 100, 4
-    while known.nbytes(rows) <= most:
+    rungs = []
+    for rows in itertools.takewhile(lambda n: known.nbytes(n) <= most, half_decades()):
         rungs.append(rows)
         if known.nbytes(rows) >= end:
             break
-        k += 1
-        rows = (10 if k % 2 == 0 else 30) * 10 ** (k // 2 - 1)
     if known.nbytes(target) <= most:
         rungs.append(target)
     return sorted(set(rungs)) or [target]

@@ -282,9 +282,9 @@ def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str,
     return {backend: share for backend, (_, share) in largest.items()}
 
 
-def age(known: Iterable[Record], measured: Record) -> str:
+def age(stored: Iterable[Record], measured: Record) -> str:
     """Return a remark about the age of measurements from the store; empty if there are none."""
-    created = [datetime.fromisoformat(record.created) for record in known if record.tasks]
+    created = [datetime.fromisoformat(record.created) for record in stored if record.tasks]
     if not created:
         return ""
     hours = (datetime.now(UTC) - min(created)).total_seconds() / 3600

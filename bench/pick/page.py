@@ -8,7 +8,10 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bench.pick.answer import (
+from bench.pick.observations import age
+from bench.pick.pipeline import Picked
+from bench.pick.recommend import Answer, Candidate
+from bench.pick.sentences import (
     memory_note,
     notes,
     rounded,
@@ -17,10 +20,7 @@ from bench.pick.answer import (
     span,
     streaming_note,
 )
-from bench.pick.exchange import sentences
-from bench.pick.observations import age
-from bench.pick.pipeline import Picked
-from bench.pick.recommend import Answer, Candidate
+from bench.pick.several_machines import in_words
 from bench.show.console import Columns
 from bench.show.formats import markdown_text
 from bench.show.text import byte_count, percent, plural, seconds
@@ -42,7 +42,7 @@ def remarks(picked: Picked, *, verify: bool) -> list[str]:
         if not answer.fits and not picked.interrupted:
             found.append(streaming_note(answer, picked.a_pass_s))
     if picked.machines:
-        found += sentences(picked.machines, known.request)
+        found += in_words(picked.machines, known.request)
     if verify and answer.pick and picked.check is None and not picked.interrupted:
         found.append(UNCHECKED)
     return found

@@ -23,12 +23,12 @@ from bench.host.machine import Machine, describe
 from bench.host.noise import noticed
 from bench.measure.verify import LEARNING_RATE
 from bench.measure.version import code_version
-from bench.pick import exchange
-from bench.pick.exchange import Machines
+from bench.pick import several_machines
 from bench.pick.explorer import Explorer, Measure
 from bench.pick.known import Known, Setting
 from bench.pick.observations import alike, fractions, noises
 from bench.pick.recommend import Answer, Request, recommend
+from bench.pick.several_machines import Machines
 from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
 from bench.results.record import Record
 
@@ -197,7 +197,7 @@ def candidates(
     devices = asked["devices"]
     names = catalogue.select(asked["backends"], devices, loss)
     missing = catalogue.unavailable(asked["backends"], loss)
-    if asked["backends"] == ["*"]:  # `exchange` predicts clusters
+    if asked["backends"] == ["*"]:  # `several_machines` predicts clusters
         names = [name for name in names if not name.distributed]
         missing = {b: why for b, why in missing.items() if not Name.parse(b).distributed}
     if devices:
@@ -217,7 +217,7 @@ def _explore(explorer: Explorer, report: Report) -> KeyboardInterrupt | None:
         report(what, share, so_far(known))
 
     def reserve(known: Known) -> float:
-        seconds = exchange.missing_s(known, explorer.records)
+        seconds = several_machines.missing_s(known, explorer.records)
         return seconds if seconds <= RESERVE * explorer.budget else 0.0
 
     try:
@@ -229,7 +229,7 @@ def _explore(explorer: Explorer, report: Report) -> KeyboardInterrupt | None:
 
 def so_far(known: Known) -> str:
     """Return the answer so far in a few words; empty if there is none."""
-    from bench.pick.answer import span
+    from bench.pick.sentences import span
 
     answer = recommend(list(known.models.values()), known.request, {})
     if answer.pick is None:
@@ -275,14 +275,16 @@ def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Pi
         backend = open_backend(answer.loop_pick)
         a_pass = Streamed(backend, question.source, LEARNING_RATE).seconds_a_pass()
     model = picked.known.models[answer.loop_pick]
-    several = None
-    if exchange.wanted(model, request, fits=answer.fits) and exchange.installed():
-        unknown = exchange.exchange_s(explorer.records, request) is None
-        if unknown and explorer.can_spend(exchange.STAGE_S):
-            explorer.stage(exchange.task(request))
-        seconds = exchange.exchange_s(explorer.records, request)
-        several = None if seconds is None else exchange.across(model, request, seconds)
-    return replace(picked, a_pass_s=a_pass, machines=several)
+    machines = None
+    wanted = several_machines.wanted(model, request, fits=answer.fits)
+    if wanted and several_machines.installed():
+        seconds = several_machines.exchange_s(explorer.records, request)
+        if seconds is None and explorer.can_spend(several_machines.STAGE_S):
+            explorer.stage(several_machines.task(request))
+            seconds = several_machines.exchange_s(explorer.records, request)
+        if seconds is not None:
+            machines = several_machines.across(model, request, seconds)
+    return replace(picked, a_pass_s=a_pass, machines=machines)
 
 
 def _verified(

@@ -169,11 +169,11 @@ def recommend(
     fractions : mapping, optional
         Backend → its fraction of the read throughput.
     """
-    known = sorted((m for m in models if m.complete), key=lambda m: plainness(m.backend))
-    simplest = next(iter(known), None)
-    lines = {m.backend: _line(m, request, simplest, fractions or {}) for m in known}
+    complete = sorted((m for m in models if m.complete), key=lambda m: plainness(m.backend))
+    simplest = next(iter(complete), None)
+    lines = {m.backend: _line(m, request, simplest, fractions or {}) for m in complete}
     eligible = [
-        m for m in known if not (request.loop_only and lines[m.backend].least_squares_only)
+        m for m in complete if not (request.loop_only and lines[m.backend].least_squares_only)
     ]
     # A backend whose memory is unknown may need as much as one that does not fit.
     scarce = any(lines[m.backend].fits is False for m in eligible)

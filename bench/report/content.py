@@ -9,10 +9,10 @@ from typing import Any
 
 from backends.names import Name
 from backends.problem import TOLERANCE, step_bytes
-from bench.pick.answer import sentence
 from bench.pick.draws import COVERAGE, DRAWS
 from bench.pick.model import FARTHEST, CostModel
 from bench.pick.recommend import TIE, Answer, Request, recommend
+from bench.pick.sentences import sentence
 from bench.pick.steps import BETWEEN
 from bench.pick.throughput import IN_MEMORY, SEED
 from bench.report.convergence import curves, tutorial

@@ -15,7 +15,7 @@ from typing import Any
 from backends.errors import DescentbenchError
 from bench.host.files import StoreError, write_atomically
 from bench.results.case import READ, check_case, loss_of
-from bench.results.schema import Optional, Positive, check
+from bench.results.shape import Optional, Positive, check
 
 SCHEMA = 1
 
@@ -160,7 +160,7 @@ class Record:
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
         """Return the record with one more child's outcome; each reason becomes one line."""
-        reasons = {row: printable(why) for row, why in outcome.failures.items()}
+        reasons = {case: printable(why) for case, why in outcome.failures.items()}
         outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
 
@@ -262,40 +262,40 @@ def _check_words(record: Record) -> None:
     """Raise RecordError if a text is not a time or a case as required."""
     if datetime.fromisoformat(record.created).tzinfo is None:
         raise RecordError(f"created has no time zone: {record.created!r}")
-    rows = {*record.request["rows"]}
+    cases = {*record.request["rows"]}
     for outcome in record.tasks.values():
-        rows |= outcome.failures.keys() | {m.row for m in outcome.measurements}
+        cases |= outcome.failures.keys() | {m.row for m in outcome.measurements}
         for m in outcome.measurements:
             if not m.seconds or (m.kind == READ and "bytes" not in m.info):
                 raise RecordError(f"a {m.kind!r} of {m.row} lacks its figures")
             if (m.kind == READ) != m.row.startswith(f"{READ}/"):
                 raise RecordError(f"{m.row} is no row for a {m.kind!r}")
-    for row in rows:
-        check_case(row)
+    for case in cases:
+        check_case(case)
 
 
 def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
     """Return the steps in pytest-benchmark's format, for its command ``compare``."""
     from pytest_benchmark.stats import Stats
 
-    rows: dict[str, Any] = {}
+    cases: dict[str, Any] = {}
     for outcome in record.tasks.values():
         for m in outcome.measurements:
             if m.kind == "step" and m.row not in outcome.failures:
-                of = rows.setdefault(m.row, Stats())
+                of = cases.setdefault(m.row, Stats())
                 for seconds in m.seconds_per_step:
                     of.update(seconds)
     return [
         {
             "group": None,
-            "name": row,
-            "fullname": f"bench/test_step.py::test_step[{row}]",
+            "name": case,
+            "fullname": f"bench/test_step.py::test_step[{case}]",
             "params": None,
-            "param": row,
+            "param": case,
             "extra_info": {},
             "stats": stats.as_dict() | {"iterations": 1},
         }
-        for row, stats in rows.items()
+        for case, stats in cases.items()
     ]
 
 

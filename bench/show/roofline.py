@@ -100,9 +100,9 @@ class Limit:
 
 def limits(record: Record) -> list[Limit]:
     """Return the baselines of every size, the CPU's first, then ordered by features."""
-    rows = [Case.parse(text) for text in record.request["rows"]]
+    cases = [Case.parse(text) for text in record.request["rows"]]
     asked = sorted(
-        {(row.device, row.data) for row in rows},
+        {(case.device, case.data) for case in cases},
         key=lambda one: (one[0] != "cpu", one[0], one[1][1], one[1]),
     )
     return [
@@ -117,7 +117,7 @@ def _device(record: Record, data: Data, device: str) -> Limit:
     rates = [
         rate
         for m in found
-        if (row := Case.parse(m.row)).data == data and row.device == device
+        if (case := Case.parse(m.row)).data == data and case.device == device
         for rate in m.info.get("read_bytes_per_s", ())
     ]
     read_s = Case(READ, *data).bytes_per_step / median(rates) if rates else None
@@ -169,7 +169,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
     failed |= {
         str(Case(NATIVE, *limit.data)): limit.failure for limit in limits if limit.failure
     }
-    notes = [Text(f"failed: {row}: {reason}", "red") for row, reason in failed.items()]
+    notes = [Text(f"failed: {case}: {reason}", "red") for case, reason in failed.items()]
     if ways := dict.fromkeys(
         limit.read_by for limit in limits if limit.bounds and limit.read_by
     ):

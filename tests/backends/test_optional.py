@@ -10,7 +10,7 @@ import pytest
 
 from bench.host.optional import MissingLibraryError, need
 from tests.support.command import HIDDEN, HIDE, descentbench
-from tests.support.made_up import record
+from tests.support.records import record
 
 NEEDED = {  # what is asked for, and who asks
     "numba": (("fit", "--backend", "numba"), "numba"),

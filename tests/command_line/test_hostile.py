@@ -37,7 +37,7 @@ from bench.results.verdict import compare, differences
 from bench.show.formats import results_csv
 from bench.show.roofline import limits
 from bench.show.table import results_table
-from tests.support.made_up import record
+from tests.support.records import record
 
 CASES = int(os.environ.get("FUZZ_CASES", "200"))
 

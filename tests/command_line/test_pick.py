@@ -16,8 +16,7 @@ from bench.host.lock import hold
 from bench.host.noise import Noise
 from bench.measure.plan import Task
 from bench.measure.worker import Children
-from bench.pick import exchange as machines
-from bench.pick import next as planner
+from bench.pick import planner, several_machines
 from bench.results.record import Outcome, Record
 from tests.support.world import World
 
@@ -65,7 +64,7 @@ def test_an_answer_and_then_another_from_the_store(
         assert total["median"] == pytest.approx(line["setup_s"] + 60 * step)
 
     World(monkeypatch)  # other sizes decide that one, and are measured
-    monkeypatch.setattr(machines, "installed", lambda: False)
+    monkeypatch.setattr(several_machines, "installed", lambda: False)
     nothing_fits = call(*SMALL, "--rows", 1e13, *store)
     assert nothing_fits.stdout.startswith("No backend holds 1e13 rows")
 
@@ -89,7 +88,7 @@ def test_nobody_else_measures_meanwhile(
 
     monkeypatch.setattr(World, "run", run)
     monkeypatch.setattr(Children, "run", run)
-    monkeypatch.setattr(machines, "wanted", lambda *_, **__: measures == "exchange")
+    monkeypatch.setattr(several_machines, "wanted", lambda *_, **__: measures == "exchange")
     result = call(*request, *(["--verify"] if measures == "check" else []))
     assert tried
     assert result.exit_code == (0 if measures == "exchange" else 1)

@@ -28,8 +28,8 @@ from bench.pick.recommend import Request, recommend
 from bench.results.record import Record
 from bench.results.summary import summarise
 from bench.show.console import console
-from tests.support.made_up import record
 from tests.support.models import model, observed
+from tests.support.records import record
 
 ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-8")
 WIDTHS = (40, 62, 66, 70, 80)

@@ -19,7 +19,7 @@ from descentbench import choice
 from descentbench.choice import backend_for, default_backend
 from descentbench.log import LOG
 from descentbench.picking import default_threads
-from tests.support import made_up
+from tests.support import records
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "dask:numpy": (0.0, 0.0, 0.0, 1e-9, 1e-15),
     }
     machine = describe(default_threads()).as_dict()
-    record = made_up.record(machine, costs=costs, code=code_version())
+    record = records.record(machine, costs=costs, code=code_version())
     record.save(tmp_path / "run-1.json")
     return tmp_path
 
@@ -69,14 +69,14 @@ def test_without_measurements_the_default_answers(
 
 def test_measurements_of_another_machine_do_not_answer(store: Path) -> None:
     (store / "run-1.json").unlink()
-    made_up.record(code=code_version()).save(store / "run-2.json")
+    records.record(code=code_version()).save(store / "run-2.json")
     assert chosen(store) == "numpy:gram"
 
 
 def test_backends_that_failed_or_are_gone_are_left_out(store: Path) -> None:
     machine = describe(default_threads()).as_dict()
     failed = {"numpy:blocked/1000000x32/float32": "w was wrong"}
-    record = made_up.record(
+    record = records.record(
         machine,
         code=code_version(),
         failed=failed,

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import descentbench
 from bench.cli import main
-from tests.support import made_up
+from tests.support import records
 
 
 def test_backends_are_those_of_the_command(capfd: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +23,7 @@ def test_backends_are_those_of_the_command(capfd: pytest.CaptureFixture[str]) ->
 
 def test_results_of_a_folder_a_file_and_a_name(tmp_path: Path) -> None:
     for name in ("before", "after"):
-        made_up.record(name=name).save(tmp_path / f"run-{name}.json")
+        records.record(name=name).save(tmp_path / f"run-{name}.json")
     rows = descentbench.results(tmp_path)
     one = descentbench.results(tmp_path / "run-after.json")
     assert len(rows) == 2 * len(one)
@@ -35,7 +35,7 @@ def test_results_of_a_folder_a_file_and_a_name(tmp_path: Path) -> None:
 
 
 def test_results_have_the_columns_of_the_command(tmp_path: Path) -> None:
-    made_up.record().save(tmp_path / "run-1.json")
+    records.record().save(tmp_path / "run-1.json")
     from bench.show.formats import RESULT_COLUMNS
 
     assert {*RESULT_COLUMNS} <= descentbench.results(tmp_path)[0].keys()
@@ -43,7 +43,7 @@ def test_results_have_the_columns_of_the_command(tmp_path: Path) -> None:
 
 def test_results_make_a_data_frame(tmp_path: Path) -> None:
     pd = pytest.importorskip("pandas")
-    made_up.record().save(tmp_path / "run-1.json")
+    records.record().save(tmp_path / "run-1.json")
     frame = pd.DataFrame(descentbench.results(tmp_path))
     assert frame.groupby("backend")["step_s"].min()["numpy"] > 0
     written = frame.to_csv()

@@ -12,8 +12,7 @@ from click.testing import CliRunner
 import descentbench
 from backends.losses import HUBER, find
 from bench.cli import main
-from bench.pick import exchange
-from bench.pick import next as planner
+from bench.pick import planner, several_machines
 from descentbench.log import LOG
 from tests.support.world import World
 
@@ -23,7 +22,7 @@ COMMAND = ("pick", "--backend", "numpy*", "--rows", "20000", "--iterations", "50
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(exchange, "installed", lambda: False)
+    monkeypatch.setattr(several_machines, "installed", lambda: False)
     return World(monkeypatch)
 
 

@@ -16,7 +16,7 @@ from bench.pick.observations import alike, observations
 from bench.pick.pipeline import candidates
 from bench.results.case import Case
 from bench.results.record import Measurement, Outcome, Record
-from tests.support.made_up import LAPTOP
+from tests.support.records import LAPTOP
 
 ASKED = {"backends": ["numpy*"], "devices": [], "libraries": []}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.pick.curves import Sample
 from bench.pick.observations import age, alike, noises, observations
 from bench.results.record import Measurement, Outcome, Record
-from tests.support.made_up import LAPTOP
+from tests.support.records import LAPTOP
 
 MACHINE = LAPTOP | {"cpu": "made up", "caches": {"L3": 32 << 20}}
 

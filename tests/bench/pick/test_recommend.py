@@ -9,7 +9,6 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 
-from bench.pick.answer import notes, rounded, sentence, span
 from bench.pick.draws import COVERAGE, Range
 from bench.pick.model import CostModel
 from bench.pick.recommend import (
@@ -22,6 +21,7 @@ from bench.pick.recommend import (
     plainness,
     recommend,
 )
+from bench.pick.sentences import notes, rounded, sentence, span
 from bench.show.text import duration, plural
 from tests.support.models import model, observed
 

@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.problem import step_bytes
-from bench.pick.answer import memory_note
 from bench.pick.curves import Sample
 from bench.pick.draws import DRAWS
 from bench.pick.model import CostModel
 from bench.pick.observations import Observations, memory_throughput, observations
 from bench.pick.recommend import choose
+from bench.pick.sentences import memory_note
 from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.case import Case
 from bench.results.record import Measurement, Outcome
-from tests.support import made_up
+from tests.support import records
 from tests.support.models import observed
 
 CACHE = 32 << 20
@@ -126,7 +126,7 @@ def test_a_read_is_of_the_same_process() -> None:
         "first": child(0.01, step(row), step(gram)),
         "second": child(0.02, step(row, 1e9, 3e9, 2e9)),
     }
-    record = replace(made_up.record(), tasks=tasks)
+    record = replace(records.record(), tasks=tasks)
     found = observations([record], 1, "float32")
     assert [s.read_bytes_per_s for s in found["numba:parallel"].step] == [24e9, 2e9]
     assert [s.read_bytes_per_s for s in found["numpy:gram"].step] == [None]

@@ -10,7 +10,7 @@ from bench.report.page import write
 from bench.report.sources import Source, sources
 from bench.results.saved import Saved
 from tests.support.browser import CHROMIUM, FLAGS, Watched
-from tests.support.made_up import COSTS, LAPTOP, SERVER, record, with_read_curve
+from tests.support.records import COSTS, LAPTOP, SERVER, record, with_read_curve
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

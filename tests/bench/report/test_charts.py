@@ -12,7 +12,7 @@ from bench.report.page import write
 from bench.report.sources import Shape, Source, sources
 from bench.results.saved import Saved
 from tests.support.browser import Watched
-from tests.support.made_up import LAPTOP, SERVER, record
+from tests.support.records import LAPTOP, SERVER, record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator

@@ -20,7 +20,7 @@ from bench.report.page import write
 from bench.report.sources import Source, sources
 from bench.results.saved import Saved
 from tests.support.browser import DESKTOP, PHONE, Watched
-from tests.support.made_up import COSTS, SIZES, record
+from tests.support.records import COSTS, SIZES, record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

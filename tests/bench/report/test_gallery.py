@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.report.gallery import main
-from tests.support.made_up import LAPTOP, SERVER, record
+from tests.support.records import LAPTOP, SERVER, record
 
 ROOT = Path(__file__).parents[3]
 

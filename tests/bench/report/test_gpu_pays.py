@@ -11,7 +11,7 @@ from bench.report import gpu, results_page
 from bench.report.sources import Source, sources
 from bench.results.record import Record
 from bench.results.saved import Saved
-from tests.support.made_up import COSTS, LAPTOP, SERVER, record
+from tests.support.records import COSTS, LAPTOP, SERVER, record
 
 SIZES = [(100, 1), (1_000_000, 1), (10_000_000, 1), (100_000_000, 1)]
 

@@ -13,7 +13,7 @@ from bench.report.page import HERE, SCRIPTS, render, write
 from bench.report.sources import Source, sources
 from bench.results.saved import Saved
 from tests.support.browser import DESKTOP, PHONE, Watched
-from tests.support.made_up import COSTS, LAPTOP, record
+from tests.support.records import COSTS, LAPTOP, record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

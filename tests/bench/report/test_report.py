@@ -24,7 +24,7 @@ from bench.results.saved import Saved, find, only
 from bench.results.summary import summarise
 from bench.show.formats import csv_text, flat, markdown_text, results_csv
 from bench.show.table import results_markdown
-from tests.support.made_up import COSTS, LAPTOP, SERVER, record
+from tests.support.records import COSTS, LAPTOP, SERVER, record
 
 SMALL = [(100, 1), (1_000_000, 1)]
 

@@ -16,7 +16,7 @@ from bench.report.sources import sources
 from bench.results.record import Record
 from bench.results.saved import Saved
 from bench.show.autograd import NAME
-from tests.support.made_up import record
+from tests.support.records import record
 
 SIZES = [(100, 1), (10_000_000, 1), (1_000_000, 32)]
 ROOT = Path(__file__).parents[3]

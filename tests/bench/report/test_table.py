@@ -13,7 +13,7 @@ from bench.report.sources import Source, sources
 from bench.results.saved import Saved
 from bench.show.formats import results_csv
 from tests.support.browser import Watched
-from tests.support.made_up import record
+from tests.support.records import record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

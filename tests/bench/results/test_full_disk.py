@@ -15,7 +15,7 @@ import pytest
 from bench.host.files import StoreError
 from bench.results.record import Record
 from tests.support.command import descentbench
-from tests.support.made_up import record
+from tests.support.records import record
 from tests.support.runs import SMALL, chosen
 
 Mount = Callable[[str], Path]

@@ -17,8 +17,8 @@ from bench.results.summary import summarise
 from bench.results.verdict import compare, differences
 from bench.show.formats import results_csv
 from bench.show.table import results_markdown
-from tests.support.made_up import LAPTOP
 from tests.support.measurements import outcome, record, step
+from tests.support.records import LAPTOP
 
 CASES = st.builds(
     Case,

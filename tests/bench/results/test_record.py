@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bench.host.files import StoreError, write_atomically
 from bench.results.case import Case
 from bench.results.record import SCHEMA, Measurement, Outcome, Record, RecordError
-from tests.support.made_up import LAPTOP
+from tests.support.records import LAPTOP
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(

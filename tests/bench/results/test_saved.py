@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from bench.cli import main
 from bench.results.record import Record, RecordError
 from tests.support.command import descentbench
-from tests.support.made_up import record
+from tests.support.records import record
 from tests.support.runs import SMALL, chosen, only_record
 
 

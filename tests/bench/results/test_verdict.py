@@ -22,7 +22,7 @@ from bench.results.case import Case
 from bench.results.record import Measurement, Record
 from bench.results.statistics import Sides, shift
 from bench.results.verdict import compare, judge, slower_than, undecided
-from tests.support.made_up import COSTS, LAPTOP, SERVER, record
+from tests.support.records import COSTS, LAPTOP, SERVER, record
 
 SIZES = [(10_000, 1), (1_000_000, 1), (1_000_000, 32)]
 

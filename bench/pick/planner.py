@@ -65,9 +65,10 @@ def next_task(known: Known, left: float) -> Task | None:
     """
     if left <= 0 or not known.live:
         return None
-    if answered(known):
+    if answered(known):  # an answer from the store alone measures nothing
         return _fresh_setup(known, left) if known.spent else None
     target = known.nbytes(known.request.rows)
+    # Data up to the curve's smallest size come from a cache on every machine.
     if not known.has_curve and target > CURVE_BYTES and not _read(known):
         return READ_CURVE
     first = next((t for t in looks.first(known) if cost_s(known, t) <= left), None)

@@ -16,7 +16,7 @@ from bench.checks.gpu import CUT, FAILED, OK, Done, each, slug
 from bench.checks.gpu_parts import Part
 from bench.cli import main as descentbench
 from bench.host.machine import Gpu
-from tests.support.made_up import record
+from tests.support.records import record
 
 ROOT = Path(__file__).parents[3]
 

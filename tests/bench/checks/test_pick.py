@@ -24,7 +24,7 @@ from bench.pick.verification import Outcome as PickOutcome
 from bench.results.case import Case
 from bench.results.record import Measurement, Outcome
 from bench.results.summary import Interval, Result
-from tests.support import made_up
+from tests.support import records
 from tests.support.measurements import RESULT
 from tests.support.models import model
 
@@ -130,10 +130,10 @@ def test_the_page_says_how_far_off_and_in_which_direction() -> None:
 def test_what_the_memorys_throughput_did_is_told_apart() -> None:
     """All that waits for memory is 1.8 times as slow beside the large size."""
     sizes = [(n, FEATURES) for n in (*LEARNT, extrapolation.ROWS)]
-    costs = {b: made_up.COSTS[b] for b in CONTENDERS}
-    fast = made_up.record(sizes=sizes, costs=costs, spread=0.0)
+    costs = {b: records.COSTS[b] for b in CONTENDERS}
+    fast = records.record(sizes=sizes, costs=costs, spread=0.0)
     tasks = {name: slower_far(o, 1.8) for name, o in fast.tasks.items()}
-    found = held(replace(fast, tasks=tasks), Regime(made_up.LAPTOP["caches"]["L3"]))
+    found = held(replace(fast, tasks=tasks), Regime(records.LAPTOP["caches"]["L3"]))
     assert {b for b, _ in found.slowness} == {"numpy:blocked", "numba:parallel"}
     assert [slow for _, slow in found.slowness] == pytest.approx(
         [1.7, 1.7], rel=0.01
@@ -154,7 +154,7 @@ def slower_far(outcome: Outcome, times: float) -> Outcome:
         row = Case.parse(m.row)
         if row.rows != extrapolation.ROWS or m.kind not in ("step", "read"):
             return m
-        reading = made_up.READ_SECONDS_A_BYTE * row.bytes_per_step
+        reading = records.READ_SECONDS_A_BYTE * row.bytes_per_step
         if row.backend == "numpy:gram":
             return m
         return replace(m, seconds=tuple(s + (times - 1) * reading for s in m.seconds))

@@ -212,9 +212,9 @@ def _pays_from(model: CostModel, request: Request, exchange: float) -> float | N
     return float(grid[first]) if first < len(grid) else None
 
 
-def sentences(machines: Machines, request: Request) -> list[str]:
+def in_words(machines: Machines, request: Request) -> list[str]:
     """Return sentences about the time on several machines and the assumptions."""
-    from bench.pick.answer import rounded
+    from bench.pick.sentences import rounded
     from bench.show.text import byte_count, count, duration, plural, seconds
 
     first, *more = machines.shares

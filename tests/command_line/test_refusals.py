@@ -13,7 +13,7 @@ from backends.names import Library
 from bench.cli import main
 from bench.measure import runner as measure
 from bench.results.record import Outcome
-from tests.support.made_up import COSTS, record
+from tests.support.records import COSTS, record
 
 ABSENT = Library("numb", "backends.absent", needs="no_such_library", install="pip install numb")
 

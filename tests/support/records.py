@@ -60,48 +60,47 @@ def record(
     rng = np.random.default_rng(seed)
     if loss != SQUARED:
         costs = {name: cost for name, cost in costs.items() if ":gram" not in name}
-    rows = [Case(b, n, d, dtype, loss) for n, d in sizes for b in costs]
+    cases = [Case(b, n, d, dtype, loss) for n, d in sizes for b in costs]
 
     def noisy(value: float, of: float = spread) -> float:
         return float(value * np.exp(of * rng.standard_normal()))
 
-    def step_s(row: Case) -> float:
-        _, _, _, latency, a_byte = costs[row.backend]
-        slower = (factors or {}).get(row.backend, 1.0)
-        return slower * (latency + a_byte * row.bytes_per_step)
+    def step_s(case: Case) -> float:
+        _, _, _, latency, a_byte = costs[case.backend]
+        slower = (factors or {}).get(case.backend, 1.0)
+        return slower * (latency + a_byte * case.bytes_per_step)
 
     tasks: dict[str, Outcome] = {}
-    for row in rows:
-        imports, place, overhead, *_ = costs[row.backend]
-        memory = {"peak_bytes": 60_000_000 + 2 * row.bytes_per_step, "relative_error": 2e-8}
-        found = [Measurement("import", str(row), (noisy(imports),))] if imports else []
-        placed = noisy(place + 1e-10 * row.bytes_per_step)
-        found.append(Measurement("place", str(row), (placed,)))
-        first = noisy(overhead + step_s(row))
-        found.append(Measurement("first_call", str(row), (first,), 1, memory))
-        tasks[f"set-up {row}"] = Outcome(tuple(found))
+    for case in cases:
+        imports, place, overhead, *_ = costs[case.backend]
+        memory = {"peak_bytes": 60_000_000 + 2 * case.bytes_per_step, "relative_error": 2e-8}
+        found = [Measurement("import", str(case), (noisy(imports),))] if imports else []
+        placed = noisy(place + 1e-10 * case.bytes_per_step)
+        found.append(Measurement("place", str(case), (placed,)))
+        first = noisy(overhead + step_s(case))
+        found.append(Measurement("first_call", str(case), (first,), 1, memory))
+        tasks[f"set-up {case}"] = Outcome(tuple(found))
     libraries = sorted({Name.parse(b).library for b in costs})
     for k in range(passes):
         for library in libraries:
             found = []
-            for row in (r for r in rows if r.library == library):
-                typical = noisy(step_s(row))
+            for case in (c for c in cases if c.library == library):
+                typical = noisy(step_s(case))
                 info = {
-                    "added_bytes": row.bytes_per_step,
-                    "place_again_s": 1e-10 * row.bytes_per_step + 1e-5,
-                    "relative_error": 3e-8 if "blocked" in row.backend else 1e-9,
+                    "added_bytes": case.bytes_per_step,
+                    "place_again_s": 1e-10 * case.bytes_per_step + 1e-5,
+                    "relative_error": 3e-8 if "blocked" in case.backend else 1e-9,
                 }
                 samples = tuple(noisy(typical, 0.005) for _ in range(7))
-                found.append(Measurement("step", str(row), samples, 1, info))
-            for row in dict.fromkeys(r.read for r in rows):
-                read = noisy(row.bytes_per_step * READ_SECONDS_A_BYTE)
-                found.append(
-                    Measurement("read", str(row), (read,), 1, {"bytes": row.bytes_per_step})
-                )
+                found.append(Measurement("step", str(case), samples, 1, info))
+            for read in dict.fromkeys(case.read for case in cases):
+                nbytes = read.bytes_per_step
+                seconds = (noisy(nbytes * READ_SECONDS_A_BYTE),)
+                found.append(Measurement("read", str(read), seconds, 1, {"bytes": nbytes}))
             tasks[f"pass {k + 1} of {passes}, {library}"] = Outcome(tuple(found))
     if failed:
         tasks["failures"] = Outcome(failures=dict(failed))
-    request = {"rows": list(map(str, rows)), "passes": passes, "seconds": 0.2}
+    request = {"rows": list(map(str, cases)), "passes": passes, "seconds": 0.2}
     whole = Record(
         *("2026-11-20T10:00:00.000+00:00", request, dict(machine), "0123456789ab"),
         tasks=tasks,

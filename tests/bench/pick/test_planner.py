@@ -12,8 +12,8 @@ from bench.pick.curves import Sample
 from bench.pick.expense import SETUP, STEP, cost_s
 from bench.pick.known import Known, Setting, Spent
 from bench.pick.model import CostModel
-from bench.pick.next import READ_CURVE, answered, next_task, patience_s
 from bench.pick.observations import Observations
+from bench.pick.planner import READ_CURVE, answered, next_task, patience_s
 from bench.pick.recommend import Request
 from bench.pick.throughput import MemoryThroughput
 from bench.results.case import Case

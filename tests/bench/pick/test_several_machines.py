@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from backends.problem import step_bytes
 from bench.pick.curves import Sample
-from bench.pick.exchange import across, over_workers, sentences, wanted
 from bench.pick.model import CostModel
 from bench.pick.observations import Observations
 from bench.pick.recommend import Request
+from bench.pick.several_machines import across, in_words, over_workers, wanted
 
 NANOSECONDS_A_ROW = 2.0
 
@@ -79,7 +79,7 @@ def test_the_assumption_is_said() -> None:
     asked = request(1e10)
     found = across(model(), asked, 1e-3)
     assert found is not None
-    text = " ".join(sentences(found, asked))
+    text = " ".join(in_words(found, asked))
     assert text.startswith("Across machines, dask:numba: ")
     assert "Assumed: adding up the sums of two machines takes 1 ms a step, as measured" in text
     assert "a network's latency comes on top" in text

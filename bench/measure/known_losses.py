@@ -13,7 +13,7 @@ _from_files: dict[str, tuple[Loss, str]] = {}
 folder."""
 
 
-def tell(text: str) -> Loss:
+def register(text: str) -> Loss:
     """Return the loss of this name or from ``FILE.py:NAME``, and register it for `named`.
 
     Call this function only with text from the command line, because it runs the file.
@@ -33,7 +33,7 @@ def named(name: str) -> Loss:
     Raises
     ------
     ProblemError
-        The loss is from a file that `tell` has not registered, or that has changed.
+        The loss is from a file that `register` has not registered, or that has changed.
     """
     if name in LOSSES:
         return LOSSES[name]

@@ -23,7 +23,7 @@ from backends.rows.parquet import BATCH_BYTES, as_piece, check_kind, index_colum
 from backends.rows.source import Source
 
 
-def feather_table(path: Path, *, drop: bool) -> Table:
+def arrow_table(path: Path, *, drop: bool) -> Table:
     """Open an Arrow file; with `drop`, a null becomes NaN, so that its row can be dropped."""
     with _opened(path, None) as file:
         schema = file.schema
@@ -40,9 +40,7 @@ def feather_table(path: Path, *, drop: bool) -> Table:
             raise ProblemError(NO_ROWS)
         if dtype == "float32":
             notes.extend(_inexact(path, schema, [*xs, y]))
-        return FeatherSource(
-            ends[-1], len(xs), dtype, path.absolute(), tuple(xs), y, ends, drop
-        )
+        return ArrowSource(ends[-1], len(xs), dtype, path.absolute(), tuple(xs), y, ends, drop)
 
     return Table(list(schema.names), source, hidden=hidden, notes=notes)
 
@@ -72,7 +70,7 @@ def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class FeatherSource(Source):
+class ArrowSource(Source):
     """The rows of an Arrow file, read one batch of the file at a time.
 
     Attributes
