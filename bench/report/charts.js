@@ -232,7 +232,7 @@ function asTable([head, rows], title) {
 }
 
 function redrawLines() {
-  for (const name of ["roofline", "scaling", "convergence"]) drawFigure(name);
+  for (const [name, { backends }] of Object.entries(FIGURES)) if (backends) drawFigure(name);
   drawTotals();
 }
 

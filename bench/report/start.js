@@ -1,10 +1,8 @@
 "use strict";
 // Start: fill in the numbers, draw the figures, and note when all of it is there.
 
-const FIGURE_NAMES = ["roofline", "scaling", "map", "gpu", "cost", "convergence", "correctness"];
-
 function drawAll() {
-  for (const name of FIGURE_NAMES) drawFigure(name);
+  for (const name of Object.keys(FIGURES)) drawFigure(name);
   drawTutorial();
 }
 
