@@ -1,4 +1,4 @@
-"""Options of ``fit``, ``pick`` and ``run`` that name a data file and say how to read it."""
+"""Options of ``fit``, ``predict``, ``pick`` and ``run`` that name and describe a data file."""
 
 from __future__ import annotations
 

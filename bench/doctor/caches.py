@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from bench.doctor.finding import Finding
 from bench.host.limits import available_bytes, cpu_count
 from bench.host.machine import caches, last_cache_bytes
 from bench.measure.read_curve import Curve, flat_from, read_curve, sizes
@@ -13,18 +12,15 @@ SEEN_THROUGH = 2.0
 """Ratio of the reported cache to the size from which reading is flat, above which no such
 cache is at hand: with it, reading would be flat from five times its size on."""
 
-Found = tuple[str, Literal["good", "note"], str]
-"""The text of a finding, its level, and how to correct it."""
 
-
-def measured_caches() -> Found:
+def measured_caches() -> Finding:
     """Read data of many sizes, with all threads and with one; it takes a few seconds."""
     threads, reported = cpu_count(), last_cache_bytes({"caches": caches()})
     nbytes = sizes(reported, available_bytes())
     return in_words(read_curve(threads, nbytes), read_curve(1, nbytes), reported)
 
 
-def in_words(together: Curve, alone: Curve, reported: int) -> Found:
+def in_words(together: Curve, alone: Curve, reported: int) -> Finding:
     """Say from which size on reading is flat, and whether the reported cache is there.
 
     Parameters
@@ -43,6 +39,7 @@ def in_words(together: Curve, alone: Curve, reported: int) -> Found:
         f"{fast / 1e9:.3g}. The system reports a last cache of {byte_count(reported)}"
     )
     if reported < SEEN_THROUGH * flat:
-        return found, "good", ""
+        return Finding("caches", found)
     advice = "nothing to do: pick goes by the measured curve, not by the reported cache"
-    return f"{found}, which is probably the host's: nothing of it shows", "note", advice
+    found = f"{found}, which is probably the host's: nothing of it shows"
+    return Finding("caches", found, "note", advice)

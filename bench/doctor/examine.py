@@ -19,7 +19,7 @@ def examine(store: Path, root: Path = ROOT) -> Iterator[Finding]:
     """Look at the machine, then at every library in a process of its own."""
     yield from processor(root)
     yield from memory(root)
-    yield Finding("caches", *measured_caches())
+    yield measured_caches()
     yield from overrides(os.environ)
     yield disk(store)
     yield compiler()

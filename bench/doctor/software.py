@@ -21,7 +21,7 @@ OVERRIDES = (
 """Variables that change how fast a library is, or whether it runs at all."""
 
 EXTRAS = {
-    "pyarrow": "Parquet files",
+    "pyarrow": "Parquet, Arrow and .zst files",
     "matplotlib": "plot, and fit --plot",
     "jinja2": "report",
     "sklearn": "estimators in descentbench.sklearn",

@@ -14,9 +14,9 @@ def test_a_hosts_cache_is_told_from_ones_own(cache: int, level: str) -> None:
     """480 MB are reported; a machine that has them reads small data four times as fast."""
     sizes = [MIB << k for k in range(12)]
     curve = [(n, 10e9 * (4 if n <= cache * MIB else 1)) for n in sizes]
-    found, said, advice = in_words(curve, curve, 480 * MIB)
-    assert said == level
-    assert bool(advice) == (level == "note")
-    assert ("probably the host's" in found) == (level == "note")
-    assert "10 GB/s with all threads, 10 with one" in found
-    assert "reports a last cache of 503 MB" in found
+    finding = in_words(curve, curve, 480 * MIB)
+    assert (finding.topic, finding.level) == ("caches", level)
+    assert bool(finding.mend) == (level == "note")
+    assert ("probably the host's" in finding.found) == (level == "note")
+    assert "10 GB/s with all threads, 10 with one" in finding.found
+    assert "reports a last cache of 503 MB" in finding.found
