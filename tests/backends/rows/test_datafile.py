@@ -19,7 +19,7 @@ from backends.problem import Problem
 from backends.rows.datafile import load
 from backends.rows.discover import FORMATS
 
-SUFFIXES = (".csv", ".npy", ".npz", ".parquet")
+SUFFIXES = (".csv", ".npy", ".npz", ".parquet", ".arrow")
 ROWS = np.array([[1.0, 10.0, 5.0], [2.0, 20.0, 6.0], [3.0, 30.0, 7.0], [4.0, 40.0, 8.0]])
 
 files = settings(
@@ -41,10 +41,17 @@ def write(path: Path, table: np.ndarray, names: list[str]) -> Path:
         np.save(path, table)
     elif path.suffix == ".npz":
         np.savez(path, **dict(zip(names, table.T, strict=True)))
-    else:
+    elif path.suffix == ".parquet":
         pa = pytest.importorskip("pyarrow")
         pq = pytest.importorskip("pyarrow.parquet")
         pq.write_table(pa.table(dict(zip(names, table.T, strict=True))), path)
+    elif path.suffix == ".arrow":
+        pa = pytest.importorskip("pyarrow")
+        columns = pa.table(dict(zip(names, table.T, strict=True)))
+        with pa.ipc.new_file(str(path), columns.schema) as file:
+            file.write_table(columns)
+    else:
+        raise ValueError(f"the tests cannot write {path.suffix}")
     return path
 
 
@@ -111,7 +118,11 @@ def test_a_table_comes_back_as_it_was_saved(suffix, dtype, table, tmp_path):
         expected = read.astype(dtype)
     native = table.astype(table.dtype.newbyteorder("="))  # Arrow has no other byte order
     path = tmp_path / f"data{suffix}"
-    write(path, native if suffix == ".parquet" else table, list("abcde")[: table.shape[1]])
+    write(
+        path,
+        native if suffix in (".parquet", ".arrow") else table,
+        list("abcde")[: table.shape[1]],
+    )
 
     if not np.isfinite(expected).all():
         assert "too large for float32" in refusal(path, dtype=dtype)
@@ -541,7 +552,7 @@ def test_a_damaged_file_gives_a_problem_or_one_line(suffix, data, tmp_path):
     assert isinstance(result, Problem) or len(result.splitlines()) == 1
 
 
-@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".parquet", ".arrow"])
 def test_no_truncated_binary_file_passes_for_whole(suffix, tmp_path):
     whole = write(tmp_path / f"whole{suffix}", ROWS, list("abc")).read_bytes()
     for end in range(0, len(whole), 3):
