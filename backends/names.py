@@ -49,6 +49,9 @@ class Library:
     distributed : bool
         Whether its backends run in other processes and accept a `Source` in place of a
         `Problem`.
+    caches : tuple of str
+        Environment variables that name the folders where compiled code is stored. Without
+        them, a timed first call may find the code of an earlier process.
     by_slope : tuple of str
         Techniques that work for every loss with a slope.
     by_value : tuple of str
@@ -66,6 +69,7 @@ class Library:
     risky: tuple[str, ...] = ()
     by_slope: tuple[str, ...] = ()
     by_value: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.techniques, Mapping) or "" not in self.techniques:
@@ -152,6 +156,7 @@ BUILT_IN = (
         by_slope=("", "parallel"),
         install="pip install numba",
         variables=("NUMBA_*",),
+        caches=("NUMBA_CACHE_DIR",),
     ),
     Library(
         "torch",
@@ -167,6 +172,7 @@ BUILT_IN = (
         by_value=("", "compile", "graph"),
         install="pip install torch",
         variables=("TORCH*", "PYTORCH*"),
+        caches=("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"),
     ),
     Library(
         "jax",
@@ -181,6 +187,7 @@ BUILT_IN = (
         install="pip install jax",
         variables=("JAX_*", "XLA_*", "PJRT_*", "*TPU*"),
         risky=("JAX_PLATFORM*", "XLA_FLAGS", "LIBTPU_INIT_ARGS"),
+        caches=("TRITON_CACHE_DIR",),
     ),
     Library(
         "dask",

@@ -15,14 +15,15 @@ from threading import Event
 from typing import Any
 
 from backends import tuning
+from backends.names import libraries
 from bench.host.limits import out_of_memory_kills
 from bench.host.noise import Noise
 from bench.host.process import RUNNING, Watch, call
 from bench.host.threads import environment
 from bench.measure.alternation import Side
 from bench.measure.filerows import FileRows
-from bench.measure.launcher import Launcher
 from bench.measure.known_losses import options
+from bench.measure.launcher import Launcher
 from bench.measure.plan import Task
 from bench.measure.shared import of_this_process
 from bench.measure.version import TREE
@@ -31,9 +32,6 @@ from bench.results.record import Measurement, Outcome
 
 INTERRUPTED = 2
 """Pytest's exit code after an interrupt, with some tests not run."""
-
-CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
-"""Environment variables for the folders in which compilers store code between processes."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ class Children:
         folder.mkdir(exist_ok=True)
         files = _Files(folder)
         files.clear()
-        settings = environment(self.threads) | {name: str(folder / name) for name in CACHES}
+        settings = environment(self.threads) | cache_folders(folder)
         if task.cold:  # times a setup, which excludes trials that are made once a machine
             settings[tuning.VARIABLE] = tuning.known_at_most()
         # Without this variable, every child would import all installed pytest plug-ins.
@@ -208,6 +206,12 @@ class _Files:
         wrote = self.benchmarks.exists() and self.benchmarks.stat().st_size
         found = _measurements(self.benchmarks) if wrote else Outcome()
         return replace(found, failures=failed)
+
+
+def cache_folders(folder: Path) -> dict[str, str]:
+    """Return the variables by which all libraries store compiled code below a folder."""
+    caches = (cache for library in libraries().values() for cache in library.caches)
+    return {cache: str(folder / cache) for cache in caches}
 
 
 def put(source: str, target: str) -> None:

@@ -20,7 +20,7 @@ from bench.pick.model import CostModel
 from bench.pick.recommend import plainness
 from bench.results.case import READ, SMALLEST_BYTES, Case
 
-PROMISING = ("parallel", "blocked", "onepass", "analytic", "loop")
+PROMISING = ("parallel", "blocked", "analytic", "loop")
 """Techniques that are measured first, because each is usually the fastest of its library."""
 
 ALIKE = 1.0

@@ -15,6 +15,7 @@ import click
 from rich.console import Console, RenderableType
 
 from backends.errors import DescentbenchError
+from backends.names import BUILT_IN
 from bench.host.files import write_atomically
 from bench.report.gpu import section as gpu_section
 from bench.report.gpu import sentence
@@ -293,8 +294,8 @@ def describe(record: Record) -> str:
 
 def _known(machine: dict[str, Any]) -> list[tuple[str, str]]:
     versions = machine["versions"]
-    libraries = ("numpy", "numba", "torch", "jax")
-    return [(name, versions[name]) for name in libraries if name in versions]
+    packages = (library.imports for library in BUILT_IN)
+    return [(name, versions[name]) for name in packages if name in versions]
 
 
 def _when(record: Record) -> str:

@@ -25,7 +25,8 @@ PathFinder.find_spec = find_spec
 """A ``sitecustomize`` under which every Python process lacks some libraries."""
 
 
-HIDDEN = ("numba", "torch", "jax", "distributed")
+HIDDEN = tuple(library.imports for library in names.BUILT_IN if library.imports != "numpy")
+"""Modules of all built-in libraries but NumPy."""
 
 
 def declare(folder: Path, name: str, source: str) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from backends import names
+from backends.names import Library
 from bench.measure.rounds import StepTimer
-from bench.measure.worker import _measurements, put
+from bench.measure.worker import _measurements, cache_folders, put
 
 CASE = "numpy/100x1/float32"
 
@@ -48,6 +50,17 @@ def test_the_timer_counts_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     timer.steps = 16
     began = timer()
     assert timer() - began == 0.5
+
+
+def test_a_plug_ins_cache_of_compiled_code_is_in_the_childs_folder(tmp_path: Path) -> None:
+    """Seen red: only the built-in libraries' caches were, and a first call was timed warm."""
+    names.register(Library("mine", "nowhere", caches=("MINE_CACHE_DIR",)))
+    try:
+        found = cache_folders(tmp_path)
+    finally:
+        names.unregister("mine")
+    assert found["MINE_CACHE_DIR"] == str(tmp_path / "MINE_CACHE_DIR")
+    assert {"NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"} < found.keys()
 
 
 def test_loaded_code_stays_as_it_is_when_a_file_takes_its_place(tmp_path: Path) -> None:
