@@ -82,5 +82,5 @@ def test_the_assumption_is_said() -> None:
     text = " ".join(in_words(found, asked))
     assert text.startswith("Across machines, dask:numba: ")
     assert "Assumed: adding up the sums of two machines takes 1 ms a step, as measured" in text
-    assert "a network's latency comes on top" in text
+    assert "a network's latency is not included" in text
     assert "Two machines take less time a step than one from about 1,000,000 rows on." in text
