@@ -97,7 +97,7 @@ def _recommended(
     from bench.measure.version import code_version
     from bench.pick.known import Setting, know
     from bench.pick.observations import alike
-    from bench.pick.pipeline import Question, request_of
+    from bench.pick.question import Question, request_of
     from bench.pick.recommend import recommend
     from descentbench.picking import default_threads
 

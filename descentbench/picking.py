@@ -129,6 +129,7 @@ def pick(
     from backends.problem import check_shape
     from bench.host.limits import cpu_count
     from bench.pick import page, pipeline
+    from bench.pick.question import Question
     from bench.show.formats import flat
 
     whole(rows=rows, features=features, iterations=iterations)
@@ -139,7 +140,7 @@ def pick(
         whole(memory=memory)
     if threads is not None:
         whole(most=cpu_count(), threads=threads)
-    question = pipeline.Question(
+    question = Question(
         rows=rows,
         features=features,
         iterations=iterations,

@@ -114,8 +114,9 @@ def pick(
 
     from bench.pick import pipeline
     from bench.pick.progress import shown
+    from bench.pick.question import Question
 
-    question = pipeline.Question(
+    question = Question(
         rows=rows,
         features=features or 1,
         iterations=iterations,

@@ -1,6 +1,6 @@
 """Choose a backend: cost models, the planner of measurements, and the recommendation.
 
-`pipeline` answers a question in this order:
+`pipeline` answers a `question` in this order:
 
 1. `observations` reads the store, and `pipeline.candidates` lists the backends.
 2. `fitting` fits a `model` to each backend, from `curves`, `steps`, `uncached`, `peaks`,
@@ -13,7 +13,7 @@
 5. `recommend` chooses the backend; `several_machines` and `verification` run after that.
 6. `sentences` and `page` write the answer; `progress` shows a line while tasks run.
 
-Each of these layers contains the one before it, or a part of it: `pipeline.Question` (all
+Each of these layers contains the one before it, or a part of it: `question.Question` (all
 options) → `recommend.Request` (the descent and the memory) → `known.Setting` (a request, the
 machine and the backends) → `known.Known` (a setting and its models so far).
 

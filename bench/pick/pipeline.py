@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from backends import catalogue, open_backend
 from backends.errors import BackendError
 from backends.losses import SQUARED_ERROR, Loss
 from backends.names import Name, libraries
-from backends.rows.source import Source
 from backends.rows.streamed import Streamed
 from bench.host.limits import available_bytes
 from bench.host.lock import hold_when_asked
-from bench.host.machine import Machine, describe
+from bench.host.machine import describe
 from bench.host.noise import noticed
 from bench.measure.verify import LEARNING_RATE
 from bench.measure.version import code_version
@@ -27,58 +25,14 @@ from bench.pick import several_machines
 from bench.pick.explorer import Explorer, Measure
 from bench.pick.known import Known, Setting
 from bench.pick.observations import alike, fractions, noises
-from bench.pick.recommend import Answer, Request, recommend
+from bench.pick.question import Question, request_of
+from bench.pick.recommend import Answer, recommend
 from bench.pick.several_machines import Machines
 from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
 from bench.results.record import Record
 
 RESERVE = 0.15
 """Largest share of the budget reserved for measuring the exchange between workers."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """The user's question and options.
-
-    Attributes
-    ----------
-    rows, features, iterations : int
-    dtype : str
-    backends, devices : tuple of str
-        Names or patterns of the backends and devices to choose from.
-    threads : int
-    store : Path
-        Folder of the results.
-    loop_only : bool
-        Whether to leave out techniques that work only for least squares.
-    memory : int or None
-        Bytes of memory that may be used; None for all free memory.
-    budget : float
-        Longest time for measuring, in seconds.
-    fresh : bool
-        Whether to ignore measurements from the store.
-    verify : bool
-        Whether to measure held-out sizes at the end.
-    source : Source or None
-        The rows of ``--data``.
-    loss : Loss
-    """
-
-    rows: int
-    features: int
-    iterations: int
-    dtype: str
-    backends: tuple[str, ...]
-    devices: tuple[str, ...]
-    threads: int
-    store: Path
-    loop_only: bool = False
-    memory: int | None = None
-    budget: float = 60.0
-    fresh: bool = False
-    verify: bool = False
-    source: Source | None = None
-    loss: Loss = SQUARED_ERROR
 
 
 @dataclass(frozen=True)
@@ -161,20 +115,6 @@ def pick(question: Question, report: Report, measure: Measure | None = None) -> 
             if not picked.interrupted:
                 picked = _stages(explorer, picked, question, report)
         return picked
-
-
-def request_of(question: Question, machine: Machine) -> Request:
-    """Return the request, with the memory of the host and of each GPU."""
-    gpus = {
-        f"cuda:{i}": gpu.memory_bytes for i, gpu in enumerate(machine.gpus) if gpu.memory_bytes
-    }
-    memory = {"cpu": question.memory or available_bytes(), **gpus}
-    return Request(
-        *(question.rows, question.features, question.iterations, question.dtype),
-        memory,
-        question.loop_only,
-        question.loss.name,
-    )
 
 
 def candidates(
