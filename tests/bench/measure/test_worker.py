@@ -53,7 +53,7 @@ def test_the_timer_counts_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plug_ins_cache_of_compiled_code_is_in_the_childs_folder(tmp_path: Path) -> None:
-    """Seen red: only the built-in libraries' caches were, and a first call was timed warm."""
+    """Seen red with the built-in libraries alone: another first call may find compiled code."""
     names.register(Library("mine", "nowhere", caches=("MINE_CACHE_DIR",)))
     try:
         found = cache_folders(tmp_path)
