@@ -23,7 +23,7 @@ UNKNOWN_COMPILE_S = 2.5
 LIKELY_COMPILE_S = 0.5
 """Assumed seconds of compiling in a process that times steps, for an unmeasured library."""
 
-SLOW_COMPILE_S = 15.0
+SLOW_COMPILE_S = 10.0
 """Assumed seconds of an unmeasured first call of a `SLOW` technique."""
 
 NOT_CACHED = ("jax",)
