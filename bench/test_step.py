@@ -21,7 +21,7 @@ from backends.rows.streamed import SourceBackend
 from bench.host.memory import settle
 from bench.host.waiting import Waiting, warm_up
 from bench.measure.bandwidth import IN_PLACE_BYTES, Reader
-from bench.measure.device import DeviceReader
+from bench.measure.device import DEVICE_BYTES, DeviceReader
 from bench.measure.native import Kernel, NativeError
 from bench.measure.opened import data_of, open_case, synthetic
 from bench.measure.rounds import (
@@ -96,11 +96,11 @@ def beside(
     """
     if not (isinstance(problem, Problem) and sampling.alternation.alone):
         return None
-    if problem.bytes_per_step < IN_PLACE_BYTES:
-        return None
-    if case.device == "cpu":
-        return Reader.of(problem, sampling.threads)
-    return DeviceReader.of(case.library, case.device, problem.bytes_per_step)
+    nbytes = problem.bytes_per_step
+    if case.device != "cpu":
+        far = nbytes >= DEVICE_BYTES
+        return DeviceReader.of(case.library, case.device, nbytes) if far else None
+    return Reader.of(problem, sampling.threads) if nbytes >= IN_PLACE_BYTES else None
 
 
 def test_read(benchmark: BenchmarkFixture, baseline: Case, sampling: Sampling) -> None:

@@ -52,9 +52,13 @@ _CHUNK_BYTES = 1 << 14
 
 _WORD_BYTES = 8
 
-IN_PLACE_BYTES = 1 << 28
-"""Data size in bytes from which the problem's data are read; smaller sizes use a separate
-buffer."""
+IN_PLACE_BYTES = 1 << 25
+"""Data size in bytes from which the problem's data are read before each round: 32 MB, which
+seldom fit into a cache. The memory's throughput can change by half within seconds on a shared
+machine."""
+
+_IN_PLACE_READ_BYTES = 1 << 28
+"""Smallest number of bytes that such a read covers: short beside a round, and several passes."""
 
 Values = NDArray[np.generic]
 
@@ -182,6 +186,10 @@ def ways(nbytes: int) -> dict[str, Way]:
     return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 
 
+_known: dict[tuple[int, int], str] = {}
+"""Bytes and threads → the fastest way of reading in this process."""
+
+
 class Reader:
     """Reads arrays with `threads` threads in the fastest of several ways.
 
@@ -203,8 +211,11 @@ class Reader:
         def work(name: str, passes: int) -> list[list[Part]]:
             return [[possible[name](v, passes) for v in part] for part in parts]
 
-        trials = {name: work(name, tried) for name in possible}
-        self.way = self._fastest(trials, TRIALS if passes > 1 else FEWER_TRIALS)
+        self.way = _known.get((nbytes, threads), "")
+        if self.way not in possible:
+            trials = {name: work(name, tried) for name in possible}
+            self.way = self._fastest(trials, TRIALS if passes > 1 else FEWER_TRIALS)
+            _known[nbytes, threads] = self.way
         self._work = work(self.way, passes)
 
     def _fastest(self, work: dict[str, list[list[Part]]], trials: int) -> str:
@@ -233,9 +244,8 @@ class Reader:
         """
         if problem.bytes_per_step < IN_PLACE_BYTES:
             return cls.of_bytes(problem.bytes_per_step, threads)
-        return cls(
-            [np.ascontiguousarray(v).reshape(-1) for v in (problem.x, problem.y)], threads
-        )
+        arrays = [np.ascontiguousarray(v).reshape(-1) for v in (problem.x, problem.y)]
+        return cls(arrays, threads, -(-_IN_PLACE_READ_BYTES // problem.bytes_per_step))
 
     @property
     def nbytes(self) -> int:

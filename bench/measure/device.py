@@ -11,6 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
+DEVICE_BYTES = 1 << 28
+"""Data size in bytes from which a device's memory is read before each round: 256 MB, more than
+its caches hold."""
+
 _CALL_BYTES = 1 << 35
 """Smallest number of bytes that a call reads: 10 ms on a fast device, long compared with
 waiting for the result."""

@@ -18,6 +18,11 @@ PAIR = 2 << 11
 """Words in a chunk of both halves."""
 
 
+@pytest.fixture(autouse=True)
+def no_way_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bandwidth, "_known", {})
+
+
 @pytest.mark.parametrize("length", [1, 1000, PAIR, 5 * PAIR, 5 * PAIR + 7])
 def test_every_way_reads_every_word_once_a_pass(length: int) -> None:
     whole = np.arange(length, dtype=np.int64) % 100
@@ -124,6 +129,7 @@ def test_a_reader_takes_the_way_that_was_fastest(monkeypatch: pytest.MonkeyPatch
     nbytes = 2 * SMALLEST_BYTES
     known: dict[str, Way] = ways(nbytes)
     for fastest in known:
+        bandwidth._known.clear()
         # Every way is tried once, and the fastest four times more.
         tried = itertools.chain([float(name == fastest) for name in known], itertools.repeat(1))
         monkeypatch.setattr(Reader, "_try", lambda self, work, rates=tried: next(rates))
@@ -133,7 +139,8 @@ def test_a_reader_takes_the_way_that_was_fastest(monkeypatch: pytest.MonkeyPatch
         (part,), expected = reader._work[0], known[fastest](np.ones(nbytes // 8), 1)
         assert type(part) is type(expected)
         assert getattr(part, "reduce", None) == getattr(expected, "reduce", None)
-        assert getattr(part, "places", None) == getattr(expected, "places", None)
+        for name in ("places", "ahead"):
+            assert getattr(part, name, None) == getattr(expected, name, None)
 
 
 def test_a_way_that_is_slow_at_first_gets_no_second_trial(
@@ -151,3 +158,19 @@ def test_a_way_that_is_slow_at_first_gets_no_second_trial(
     monkeypatch.setattr(Reader, "_try", take)
     Reader.of_bytes(SMALLEST_BYTES, 1).close()
     assert len(tried) == len(names) + (bandwidth.TRIALS - 1) * (len(names) - 1)
+
+
+def test_a_size_is_tried_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    fastest = Reader._fastest
+
+    def counted(self: Reader, work: dict, trials: int) -> str:
+        tried.append(trials)
+        return fastest(self, work, trials)
+
+    monkeypatch.setattr(Reader, "_fastest", counted)
+    for _ in range(2):
+        Reader.of_bytes(2 * SMALLEST_BYTES, 1).close()
+    assert len(tried) == 1
+    Reader.of_bytes(3 * SMALLEST_BYTES, 1).close()
+    assert len(tried) == 2
