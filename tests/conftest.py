@@ -10,6 +10,16 @@ import pytest
 os.environ.setdefault("DESCENTBENCH_TUNE", "off")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def numba_threads() -> None:
+    """Start all of Numba's threads before a test asks for fewer: none can be added later."""
+    try:
+        import numba
+    except Exception:  # optional, and it may be broken
+        return
+    numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
+
+
 @pytest.fixture(autouse=True)
 def all_processors() -> Iterator[None]:
     """Fail a test that leaves fewer processors to the tests after it, as ``--threads`` does."""

@@ -58,7 +58,7 @@ seldom fit into a cache. The memory's throughput can change by half within secon
 machine."""
 
 _IN_PLACE_READ_BYTES = 1 << 28
-"""Smallest number of bytes that such a read covers: short beside a round, and several passes."""
+"""Smallest number of bytes that such a read covers: several passes in half a round."""
 
 Values = NDArray[np.generic]
 
