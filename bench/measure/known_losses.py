@@ -14,7 +14,9 @@ folder."""
 
 
 def register(text: str) -> Loss:
-    """Return the loss of this name or from ``FILE.py:NAME``, and register it for `named`.
+    """Return the loss that `text` gives: a built-in name, or ``FILE.py:NAME``.
+
+    A loss from a file is registered, so that `named` finds it.
 
     Call this function only with text from the command line, because it runs the file.
     """

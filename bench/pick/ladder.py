@@ -67,7 +67,10 @@ def end_bytes(known: Known) -> int:
 
 
 def scout(known: Known, ladder: list[int]) -> int:
-    """Return the first setups' rung: the largest of at most 8 MB and the request's rows."""
+    """Return the rung of the first setups.
+
+    It is the largest with at most 8 MB of data and no more rows than the request.
+    """
     target = known.request.rows
     cheap = [n for n in ladder if n <= target and known.nbytes(n) <= SCOUT_BYTES]
     return max(cheap, default=ladder[0])

@@ -49,7 +49,8 @@ The first backend of such a process starts threads and loads code for all of the
 """
 
 FARTHEST = 2.0
-"""Distance in decades beyond which the error of a setup no longer grows."""
+"""Largest distance, in decades, from the nearest measured size up to which the error of a
+predicted setup time grows."""
 
 
 @dataclass(frozen=True)
