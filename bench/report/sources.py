@@ -99,7 +99,7 @@ class Source:
 
     @cached_property
     def models(self) -> dict[Shape, list[CostModel]]:
-        """The complete cost models of shapes that have at least two, the plainest backends first."""
+        """The complete cost models of shapes with at least two, the plainest backends first."""
         found = {}
         for loss in self.losses:
             records = [record.of_loss(loss) for record in self.records]
