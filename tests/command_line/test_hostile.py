@@ -180,7 +180,12 @@ def saved(suffix: str) -> bytes:
         np.savez_compressed(out, a=table[:, 0], b=table[:, 1], c=table[:, 2])
     else:
         pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-        pq.write_table(pa.table(dict(zip("abc", table.T, strict=True))), out)
+        columns = pa.table(dict(zip("abc", table.T, strict=True)))
+        if suffix == ".parquet":
+            pq.write_table(columns, out)
+        else:
+            with pa.ipc.new_file(out, columns.schema) as file:
+                file.write_table(columns)
     return out.getvalue()
 
 
@@ -209,7 +214,7 @@ def refused_or_read(path: Path) -> None:
         assert np.isfinite(problem.y).all()
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz", ".parquet", ".arrow"])
 @hostile
 @given(data=st.data())
 def test_a_damaged_data_file_is_read_or_refused_in_a_line(
