@@ -39,7 +39,7 @@ class Minimum:
         """
         w = np.asarray(weights, np.float64)
         if self.problem.loss == LOG_LOSS:
-            return (log_loss(self.problem, w) - self.loss) / self.loss
+            return max(0.0, log_loss(self.problem, w) - self.loss) / self.loss
         apart = w - self.weights
         total = sum(float(np.sum((x @ apart) ** 2)) for x, _ in blocks(self.problem))
         return total / self.problem.rows / self.loss

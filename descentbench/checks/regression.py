@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from backends.catalogue import entries as catalogued
 from backends.losses import LOG_LOSS, SQUARED_ERROR, Loss
-from backends.problem import Problem
+from backends.problem import Problem, make_problem
 from backends.synthetic import generate
 from bench.host.machine import cpu_model
 from bench.host.threads import apply
@@ -126,6 +126,20 @@ def logistic_models(problem: Problem) -> Iterator[Method]:
         yield Method(f"LogisticRegression {solver}", partial(fitted, solver), TOLERANCES, "tol")
 
 
+def correlated(rows: int, features: int, dtype: str, loss: Loss, correlation: float) -> Problem:
+    """Return normal columns of which any two have this correlation c.
+
+    The condition number of ``XᵀX / n`` is about ``(1 + (d − 1)·c) / (1 − c)``.
+    """
+    rng = np.random.default_rng(0)
+    own, common = rng.standard_normal((rows, features)), rng.standard_normal((rows, 1))
+    x = math.sqrt(1 - correlation) * own + math.sqrt(correlation) * common
+    line = x @ rng.standard_normal(features) / math.sqrt(features)
+    noise = rng.random(rows)
+    y = loss.targets(line, noise) if loss.targets else line + noise
+    return make_problem(x, y, np.dtype(dtype), loss=loss)
+
+
 def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iterator[Rated]:
     """Yield every method, with the reason if it is left out; `small` has fewer rows.
 
@@ -152,6 +166,11 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float64", show_default=True
 )
+@click.option(
+    "--correlation",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Normal columns, any two with this correlation. [default: as for run]",
+)
 @click.option("--target", type=float, default=1e-6, show_default=True, help="Excess of loss.")
 @click.option("--rounds", type=int, default=5, show_default=True, help="Fits to time.")
 @click.option(
@@ -164,6 +183,7 @@ def main(
     only: Literal["linear", "logistic"] | None,
     scale: float,
     dtype: str,
+    correlation: float | None,
     target: float,
     rounds: int,
     limit: float,
@@ -176,8 +196,12 @@ def main(
         loss, sizes, _ = KINDS[kind]
         for rows, features in sizes:
             count = max(1, int(rows * scale))
-            problem = generate(count, features, dtype, loss=loss)
-            small = generate(max(1, count // REHEARSAL), features, dtype, loss=loss)
+            problem, small = (
+                generate(n, features, dtype, loss=loss)
+                if correlation is None
+                else correlated(n, features, dtype, loss, correlation)
+                for n in (count, max(1, count // REHEARSAL))
+            )
             found = contest(
                 methods(problem, small, kind, limit),
                 minimum(problem).excess,

@@ -15,7 +15,7 @@ from backends.losses import LOSSES
 from backends.synthetic import generate
 from descentbench.checks.contest import Method, contest, table, too_long
 from descentbench.checks.minimum import minimum
-from descentbench.checks.regression import KINDS, descents, main
+from descentbench.checks.regression import KINDS, correlated, descents, main
 
 HOW: dict[str, Any] = {
     "target": 1e-3,
@@ -135,6 +135,17 @@ def test_every_method_finds_the_minimum_of_few_rows(kind: str) -> None:
     for method in [*list(descents(problem))[:2], *others(problem)]:
         if "SGD" not in method.name:
             assert excess(method.fit(method.settings[-1])) < 1e-6, method.name
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_columns_have_the_correlation_that_is_asked_for(correlation: float) -> None:
+    problem = correlated(100_000, 3, "float64", LOSSES["log_loss"], correlation)
+    expected = np.where(np.eye(3) == 1, 1.0, correlation)
+    np.testing.assert_allclose(np.corrcoef(problem.x.T), expected, atol=0.02)
+    largest, *_, smallest = np.linalg.svd(problem.x, compute_uv=False) ** 2
+    condition = (1 + 2 * correlation) / (1 - correlation)
+    assert largest / smallest == pytest.approx(condition, rel=0.1)
+    assert set(problem.y) == {0.0, 1.0}
 
 
 def test_the_check_prints_markdown() -> None:
