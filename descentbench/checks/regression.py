@@ -113,8 +113,12 @@ def linear_models(problem: Problem) -> Iterator[Method]:
 
 
 def logistic_models(problem: Problem) -> Iterator[Method]:
-    """Yield scikit-learn's fits of log_loss without a penalty."""
+    """Yield scikit-learn's fits of log_loss without a penalty.
+
+    The columns are standardised first, as our fits do, and once given as they are.
+    """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
 
     x, y = problem.x.reshape(problem.rows, -1), problem.y
 
@@ -122,8 +126,17 @@ def logistic_models(problem: Problem) -> Iterator[Method]:
         model = LogisticRegression(C=math.inf, solver=solver, tol=tol, max_iter=STEPS)
         return _with_intercept(model.fit(x, y))
 
+    def standardised(solver: str, tol: float) -> Sequence[float]:
+        scaler = StandardScaler()
+        model = LogisticRegression(C=math.inf, solver=solver, tol=tol, max_iter=STEPS)
+        model.fit(scaler.fit_transform(x), y)
+        w = np.ravel(model.coef_) / scaler.scale_
+        return [*w, float(model.intercept_[0] - w @ scaler.mean_)]
+
     for solver in ("lbfgs", "newton-cholesky"):
-        yield Method(f"LogisticRegression {solver}", partial(fitted, solver), TOLERANCES, "tol")
+        for how, text in ((standardised, "StandardScaler, "), (fitted, "")):
+            name = f"{text}LogisticRegression {solver}"
+            yield Method(name, partial(how, solver), TOLERANCES, "tol")
 
 
 def correlated(rows: int, features: int, dtype: str, loss: Loss, correlation: float) -> Problem:
