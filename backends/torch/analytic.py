@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial, reduce
@@ -86,6 +87,11 @@ class Sums:
         with torch.inference_mode(), torch_alone() if len(self.shares) > 1 else nullcontext():
             yield
 
+    def descend(self, w: Tensor, scale: float, steps: int) -> None:
+        """Subtract `scale` times the sums from w in each step."""
+        for _ in range(steps):
+            w.sub_(self.of(w), alpha=scale)
+
     def of(self, w: Tensor) -> Tensor:
         """Return `sign` times ``xᵀ·slope`` over all shares.
 
@@ -118,6 +124,42 @@ class Sums:
         else:
             torch.addmv(y, x, w, alpha=-1, out=p)
         return torch.dot(p, x) if line else torch.mv(across, p)
+
+
+class LineSums(Sums):
+    """The sums over one feature on the CPU: w and the sums are Python numbers.
+
+    PyTorch takes a number as a factor of a sum; a tensor would take one more call to cast it,
+    and one to add to it. Each takes as long as the arithmetic of a few thousand rows.
+    """
+
+    def descend(self, w: Tensor, scale: float, steps: int) -> None:
+        weight = w.item()
+        for _ in range(steps):
+            weight -= scale * self._total(weight)
+        w.fill_(weight)
+
+    def of(self, w: Tensor) -> Tensor:
+        return w.new_tensor([self._total(w.item())])
+
+    def _total(self, w: float) -> float:
+        largest = torch.finfo(self.cast.dtype).max
+        if not -largest <= w <= largest:  # PyTorch refuses a number that the dtype lacks
+            w *= math.inf
+        if len(self.shares) == 1:
+            return self._of_chunks(w, self.shares[0])
+        of_chunks = torch.inference_mode()(partial(self._of_chunks, w))  # set per thread
+        return sum(in_threads(of_chunks, self.shares, single_threaded))
+
+    def _of_chunks(self, w: float, chunks: list[Chunk]) -> float:
+        total = 0.0
+        for x, _, y, p, _ in chunks:
+            if self.slopes is None:
+                torch.add(y, x, alpha=-w, out=p)
+                total += torch.dot(p, x).item()
+            else:
+                total += torch.dot(self.slopes(torch.mul(x, w, out=p), y), x).item()
+        return total
 
 
 class Analytic(Autograd):
@@ -176,7 +218,7 @@ class Analytic(Autograd):
         return {
             "own_threads": [ours, 1 - ours] if d == 1 else [1],
             "by_column": [int(columns), int(not columns)] if 2 <= d <= TRIED_COLUMNS else [0],
-            "copied": [int(copied), int(not copied)] if a_row >= self.LONG_BYTES else [0],
+            "copied": [int(copied)],  # not tried: a trial's rows lie in a shared cache
             "chunk_bytes": [usual, *(size for size in TRIED_CHUNKS if size != usual)],
         }
 
@@ -189,7 +231,8 @@ class Analytic(Autograd):
         if choice["by_column"]:
             chunks = [(x.T.contiguous().T, y) for x, y in chunks]
         shares = in_shares(chunks) if choice["own_threads"] else [chunks]
-        return Sums(shares, self.slopes, bool(choice["copied"]))
+        kind = LineSums if x.ndim == 1 else Sums
+        return kind(shares, self.slopes, bool(choice["copied"]))
 
     def _trial(self, problem: Problem) -> tuning.Place:
         """Return the function that places some rows for a trial."""
@@ -208,8 +251,7 @@ class Analytic(Autograd):
         weights = self._start(w)
         scale = self.sums.sign * self.row_loss.scale * self.learning_rate / len(self.y)
         with self.sums.running():
-            for _ in range(steps):
-                weights.sub_(self.sums.of(weights), alpha=scale)
+            self.sums.descend(weights, scale, steps)
         return to_host(weights)
 
     def gradient(self, w: ArrayLike) -> Weights:
