@@ -21,6 +21,10 @@ those of the package for Python programs, whose docstrings are its manual.
 """
 
 
+DOCUMENTS = {"README.md": 160, "docs/techniques.md": 300}
+"""Longest document in lines."""
+
+
 def files(*folders: str) -> list[Path]:
     found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*"))]
     return [path for path in found if path.suffix in MOST_LINES]
@@ -78,3 +82,8 @@ def imported(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(("document", "most"), DOCUMENTS.items())
+def test_documents_stay_short(document: str, most: int) -> None:
+    assert len((ROOT / document).read_text(encoding="utf-8").splitlines()) <= most
