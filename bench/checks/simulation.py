@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -22,6 +22,7 @@ from bench.pick.explorer import Explorer
 from bench.pick.known import Setting, is_gram
 from bench.pick.recommend import Request, recommend
 from bench.results.case import Case
+from bench.results.record import Record
 
 CPU = (
     *("numpy", "numpy:blocked", "numpy:gram"),
@@ -168,22 +169,39 @@ def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
     return Request(rows, features, iterations, "float32", memory)
 
 
-def play(seed: int) -> Game:
-    """Play one game; with a GPU's 18 backends, the budget is 1.5 times as large."""
+def play(seed: int, *, after_another: bool = False) -> Game:
+    """Play one game; with a GPU's 18 backends, the budget is 1.5 times as large.
+
+    With `after_another`, a question about another number of rows comes first, and the store
+    holds its measurements.
+    """
     rng = np.random.default_rng(seed)
     gpu = bool(rng.random() < 0.3)
     budget = float(rng.choice([60.0, 60.0, 120.0])) * (1.5 if gpu else 1.0)
     machine = draw_machine(rng, budget, gpu=gpu)
     request = draw_request(rng, machine)
+    earlier: list[Record] = []
+    if after_another:
+        most = machine.memory_bytes / 4 / step_bytes(1, request.features, "float32")
+        rows = int(log_uniform(np.random.default_rng([seed, 1]), 100, most))
+        earlier = [explored(machine, replace(request, rows=rows), [], budget).record]
+        machine.now = 0.0
+    return judged(seed, explored(machine, request, earlier, budget), machine, rng)
+
+
+def explored(
+    machine: MadeUp, request: Request, earlier: Sequence[Record], budget: float
+) -> Explorer:
+    """Return an explorer that has measured for a request on a machine."""
     setting = Setting(
         request, tuple(machine.costs), machine.machine, "code", 4, machine.memory_bytes, {}
     )
     with tempfile.TemporaryDirectory() as folder:
-        explorer = Explorer(setting, Path(folder), [], budget, measure=machine)
+        explorer = Explorer(setting, Path(folder), earlier, budget, measure=machine)
         explorer.save = False
         with explorer:
             explorer.explore(lambda *_: None)
-    return judged(seed, explorer, machine, rng)
+    return explorer
 
 
 def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Generator) -> Game:
@@ -262,10 +280,14 @@ def good(figures: dict[str, float]) -> bool:
 @click.command()
 @click.option("--games", default=300, show_default=True, help="Games to play.")
 @click.option("--first", default=0, show_default=True, help="Seed of the first game.")
+@click.option(
+    "--after-another", is_flag=True, help="Another question has filled the store before each."
+)
 @click.option("--worst", default=5, show_default=True, help="Games to print, the worst first.")
-def main(games: int, first: int, worst: int) -> None:
+def main(games: int, first: int, after_another: bool, worst: int) -> None:
     """Play games and print the figures; exit with 1 if the figures do not pass."""
-    played = [play(seed) for seed in range(first, first + games)]
+    seeds = range(first, first + games)
+    played = [play(seed, after_another=after_another) for seed in seeds]
     figures = summary(played)
     for name, value in figures.items():
         click.echo(f"{name:28} {value:.3g}")

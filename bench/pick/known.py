@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from backends.names import Name
@@ -39,6 +39,16 @@ ROOM = 1.2
 
 The other processes of the machine may take memory while the measurement runs.
 """
+
+SCOUT_BYTES = 8_000_000
+"""Largest data of a first setup, in bytes: 8 MB.
+
+With 8 MB all threads are in use, and compilers generate the code for large data.
+"""
+
+FAR = 10
+"""Factor between a measured size and the sizes that matter to a request, from which on the
+measured steps are ignored: latency decides at small sizes, memory at large ones."""
 
 ALL_THREADS_BYTES = 3_000_000
 """Data size in bytes from which every library uses all its threads: 3 MB."""
@@ -267,6 +277,7 @@ def know(
     shape = request.features, request.dtype
     regime = Regime.of(records, setting.machine)
     models, memory = fit_named(setting.names, records, shape, regime)
+    models = {name: near_steps(model, request) for name, model in models.items()}
     waited: dict[str, float] = {}
     for record in records:
         pick = record.request.get("pick", {})
@@ -274,3 +285,17 @@ def know(
             for name, seconds in pick.get("at_least", {}).items():
                 waited[name] = max(seconds, waited.get(name, 0.0))
     return Known(setting, budget, models, memory, bool(regime.curve), waited, tuple(spent))
+
+
+def near_steps(model: CostModel, request: Request) -> CostModel:
+    """Return the model without its steps if none was measured near a size that matters.
+
+    The store may hold steps for a question about far fewer or far more rows. Extrapolated over
+    several decades, they could exclude the fastest backend before it is measured.
+    """
+    row_bytes = step_bytes(1, request.features, request.dtype)
+    least = min(request.rows, SCOUT_BYTES // row_bytes) / FAR
+    seen = model.observations
+    if any(least <= s.rows <= FAR * request.rows for s in seen.step):
+        return model
+    return replace(model, observations=replace(seen, step=()))

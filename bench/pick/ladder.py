@@ -6,14 +6,8 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from bench.pick.known import Known
+from bench.pick.known import SCOUT_BYTES, Known
 from bench.pick.peaks import CAUTION
-
-SCOUT_BYTES = 8_000_000
-"""Largest data of a first setup, in bytes: 8 MB.
-
-With 8 MB all threads are in use, and compilers generate the code for large data.
-"""
 
 LEAST_MEMORY_BYTES = 32_000_000
 """Smallest data size, in bytes, at which the ladder may end, even if all caches are smaller."""

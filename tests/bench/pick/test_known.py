@@ -1,0 +1,40 @@
+"""The state of a pick: which stored steps count for a request."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.pick.curves import Sample
+from bench.pick.known import near_steps
+from bench.pick.model import CostModel
+from bench.pick.observations import Observations
+from bench.pick.recommend import Request
+
+
+@pytest.mark.parametrize(
+    ("rows", "features", "measured", "kept"),
+    [
+        (30_000_000, 1, [100], False),
+        (30_000_000, 1, [100, 10_000], False),
+        (30_000_000, 1, [100, 1_000_000], True),
+        (10**9, 1, [10**7], True),
+        (100, 1, [100], True),
+        (100, 1, [1_000_000], False),
+        (1_000_000, 32, [300], False),
+        (1_000_000, 32, [30_000], True),
+        (3_000, 32, [1_000], True),
+    ],
+)
+def test_steps_far_from_the_request_are_measured_again(
+    rows: int, features: int, measured: list[int], kept: bool
+) -> None:
+    """Seen: steps and placing of 100 rows gave NumPy 54 s for 3·10⁷ rows, which take 0.1 s."""
+    seen = Observations(
+        place=(Sample(100, 8e-3),),
+        first_call=(Sample(100, 1e-4),),
+        step=tuple(Sample(n, 1e-5) for n in measured),
+    )
+    request = Request(rows, features, 1, "float32", {"cpu": 1 << 34})
+    found = near_steps(CostModel("numpy:blocked", seen, features, "float32"), request)
+    assert found.complete is kept
+    assert len(found.observations.step) == (len(measured) if kept else 0)
