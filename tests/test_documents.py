@@ -166,6 +166,7 @@ def test_documented_options_exist(page: Path) -> None:
     commands = [getattr(import_module(f"bench.commands.{c}"), c) for c in COMMANDS]
     checks = sorted(path.stem for path in ROOT.glob("bench/checks/*.py"))
     modules = [import_module(f"bench.checks.{name}") for name in checks if name != "__init__"]
+    modules.append(import_module("descentbench.checks.regression"))
     commands += [m.main for m in modules if isinstance(getattr(m, "main", None), click.Command)]
     known = {o for command in commands for p in command.params for o in p.opts}
     known |= {*re.findall(r"--[a-z-]+", (ROOT / "noxfile.py").read_text(encoding="utf-8"))}
