@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial, reduce
-from typing import NamedTuple
+from operator import add
+from typing import NamedTuple, TypeVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -27,6 +28,9 @@ TRIED_CHUNKS = tuple(1 << k for k in range(16, 24))
 
 TRIED_COLUMNS = 64
 """Largest number of features for which a trial compares storage by column with by row."""
+
+
+Part = TypeVar("Part", Tensor, float)
 
 
 class Chunk(NamedTuple):
@@ -98,10 +102,14 @@ class Sums:
         The result is float64, or has the data's dtype if there is a single chunk.
         """
         self.cast.copy_(w)
+        return self._over_shares(self._share)
+
+    def _over_shares(self, part: Callable[[list[Chunk]], Part]) -> Part:
+        """Return the sum of each share's part; several shares have a thread each."""
         if len(self.shares) == 1:
-            return self._share(self.shares[0])
-        sums_of = torch.inference_mode()(self._share)  # set per thread
-        return reduce(torch.add, in_threads(sums_of, self.shares, single_threaded))
+            return part(self.shares[0])
+        part = torch.inference_mode()(part)  # set per thread
+        return reduce(add, in_threads(part, self.shares, single_threaded))
 
     def _share(self, chunks: list[Chunk]) -> Tensor:
         first, *others = chunks
@@ -133,6 +141,10 @@ class LineSums(Sums):
     and one to add to it. Each takes as long as the arithmetic of a few thousand rows.
     """
 
+    def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
+        super().__init__(shares, slopes, copied)
+        self.largest = torch.finfo(self.cast.dtype).max
+
     def descend(self, w: Tensor, scale: float, steps: int) -> None:
         weight = w.item()
         for _ in range(steps):
@@ -143,13 +155,9 @@ class LineSums(Sums):
         return w.new_tensor([self._total(w.item())])
 
     def _total(self, w: float) -> float:
-        largest = torch.finfo(self.cast.dtype).max
-        if not -largest <= w <= largest:  # PyTorch refuses a number that the dtype lacks
+        if not -self.largest <= w <= self.largest:  # PyTorch refuses numbers beyond the dtype
             w *= math.inf
-        if len(self.shares) == 1:
-            return self._of_chunks(w, self.shares[0])
-        of_chunks = torch.inference_mode()(partial(self._of_chunks, w))  # set per thread
-        return sum(in_threads(of_chunks, self.shares, single_threaded))
+        return self._over_shares(partial(self._of_chunks, w))
 
     def _of_chunks(self, w: float, chunks: list[Chunk]) -> float:
         total = 0.0

@@ -46,9 +46,9 @@ SCOUT_BYTES = 8_000_000
 With 8 MB all threads are in use, and compilers generate the code for large data.
 """
 
-FAR = 10
-"""Factor between a measured size and the sizes that matter to a request, from which on the
-measured steps are ignored: latency decides at small sizes, memory at large ones."""
+NEAR = 10
+"""Largest factor between a measured size and the sizes that matter to a request. Steps of other
+sizes are ignored: latency decides at small sizes, memory at large ones."""
 
 ALL_THREADS_BYTES = 3_000_000
 """Data size in bytes from which every library uses all its threads: 3 MB."""
@@ -294,8 +294,8 @@ def near_steps(model: CostModel, request: Request) -> CostModel:
     several decades, they could exclude the fastest backend before it is measured.
     """
     row_bytes = step_bytes(1, request.features, request.dtype)
-    least = min(request.rows, SCOUT_BYTES // row_bytes) / FAR
+    least = min(request.rows, SCOUT_BYTES // row_bytes) / NEAR
     seen = model.observations
-    if any(least <= s.rows <= FAR * request.rows for s in seen.step):
+    if any(least <= s.rows <= NEAR * request.rows for s in seen.step):
         return model
     return replace(model, observations=replace(seen, step=()))

@@ -31,12 +31,15 @@ class Method:
         Settings from coarse to fine.
     meaning : str
         What a setting is, such as ``tol``; empty for a method with one setting.
+    left_out : str
+        Why the method does not take part; empty if it does.
     """
 
     name: str
     fit: Callable[[float], Sequence[float]]
     settings: Sequence[float] = (0.0,)
     meaning: str = ""
+    left_out: str = ""
 
 
 @dataclass
@@ -80,9 +83,12 @@ def calibrated(
 ) -> Entry:
     """Find the first setting whose loss is near enough to the minimum.
 
-    The search ends when the fits that missed the target have taken more than `limit_s` seconds.
+    A method that is left out is not tried. The search ends when the fits that missed the
+    target have taken more than `limit_s` seconds.
     """
-    entry, in_vain = Entry(method), 0.0
+    entry, in_vain = Entry(method, problem=method.left_out), 0.0
+    if entry.problem:
+        return entry
     for setting in method.settings:
         try:
             seconds, weights = timed(method, setting)
@@ -123,7 +129,7 @@ def too_long(rehearsal: Method, factor: float, limit_s: float) -> str:
 
 
 def contest(
-    methods: Iterable[tuple[Method, str]],
+    methods: Iterable[Method],
     excess: Callable[[Sequence[float]], float],
     *,
     target: float,
@@ -136,8 +142,7 @@ def contest(
 
     Parameters
     ----------
-    methods : iterable of tuple
-        Each method, and why it is left out; an empty string: it is not.
+    methods : iterable of Method
     excess : callable
         Returns the relative excess of the loss at weights.
     target : float
@@ -153,10 +158,9 @@ def contest(
     """
     began = time.perf_counter()
     entries = []
-    for method, reason in methods:
+    for method in methods:
         tell(method.name)
-        left_out = Entry(method, problem=reason)
-        entries.append(left_out if reason else calibrated(method, excess, target, limit_s))
+        entries.append(calibrated(method, excess, target, limit_s))
     good = [entry for entry in entries if not entry.problem]
     for number in range(rounds):
         if number and time.perf_counter() - began > most_s:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -45,9 +46,6 @@ STEPS = 20_000
 """Most steps of a descent, and most iterations of a solver."""
 
 Array = NDArray[Any]
-
-Rated = tuple[Method, str]
-"""A method, and why it is left out; an empty string: it is not."""
 
 
 def _with_intercept(model: Any) -> Sequence[float]:
@@ -122,16 +120,15 @@ def logistic_models(problem: Problem) -> Iterator[Method]:
 
     x, y = problem.x.reshape(problem.rows, -1), problem.y
 
-    def fitted(solver: str, tol: float) -> Sequence[float]:
+    def fitted(solver: str, tol: float, x: Array = x) -> Sequence[float]:
         model = LogisticRegression(C=math.inf, solver=solver, tol=tol, max_iter=STEPS)
         return _with_intercept(model.fit(x, y))
 
     def standardised(solver: str, tol: float) -> Sequence[float]:
         scaler = StandardScaler()
-        model = LogisticRegression(C=math.inf, solver=solver, tol=tol, max_iter=STEPS)
-        model.fit(scaler.fit_transform(x), y)
-        w = np.ravel(model.coef_) / scaler.scale_
-        return [*w, float(model.intercept_[0] - w @ scaler.mean_)]
+        *w, intercept = fitted(solver, tol, scaler.fit_transform(x))
+        w = w / scaler.scale_
+        return [*w, intercept - float(w @ scaler.mean_)]
 
     for solver in ("lbfgs", "newton-cholesky"):
         for how, text in ((standardised, "StandardScaler, "), (fitted, "")):
@@ -153,17 +150,17 @@ def correlated(rows: int, features: int, dtype: str, loss: Loss, correlation: fl
     return make_problem(x, y, np.dtype(dtype), loss=loss)
 
 
-def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iterator[Rated]:
-    """Yield every method, with the reason if it is left out; `small` has fewer rows.
+def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iterator[Method]:
+    """Yield every method; those that would take too long are left out.
 
-    Only iterative methods of other programs are rehearsed with fewer rows: a descent's first
-    fit shall include its import.
+    Only iterative methods of other programs are rehearsed with fewer rows, those of `small`: a
+    descent's first fit shall include its import.
     """
     others, factor = KINDS[kind][2], problem.rows / small.rows
-    for method in descents(problem):
-        yield method, ""
+    yield from descents(problem)
     for method, rehearsal in zip(others(problem), others(small), strict=True):
-        yield method, too_long(rehearsal, factor, limit_s) if method.meaning else ""
+        reason = too_long(rehearsal, factor, limit_s) if method.meaning else ""
+        yield replace(method, left_out=reason)
 
 
 KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {

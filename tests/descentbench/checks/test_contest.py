@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def broken(_: float) -> Sequence[float]:
 def compare(methods: Sequence[Method], rounds: int = 3, most_s: float = 60.0) -> tuple:
     told: list[str] = []
     how = HOW | {"rounds": rounds, "most_s": most_s, "tell": told.append}
-    entries = contest([(m, "") for m in methods], lambda w: abs(w[0]), **how)
+    entries = contest(methods, lambda w: abs(w[0]), **how)
     return {entry.method.name: entry for entry in entries}, told
 
 
@@ -86,7 +87,7 @@ def test_a_method_that_a_rehearsal_shows_to_be_slow_is_left_out() -> None:
     slow = Method("slow", lambda _: time.sleep(0.02) or [0.0])
     assert too_long(slow, 100, 1.0).startswith("left out: about 2")
     assert too_long(Method("broken", broken), 100, 1.0) == ""
-    entries = contest([(quick, "left out: about 2 s a fit")], abs, **HOW)
+    entries = contest([replace(quick, left_out="left out: about 2 s a fit")], abs, **HOW)
     assert calls == [0.1, 0.1]
     assert "| quick | left out: about 2 s a fit |  |  |  |  |" in table(entries)
 
