@@ -1,4 +1,4 @@
-"""Sessions: ``nox -l`` is the menu."""
+"""Define the project's nox sessions; ``nox -l`` lists them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import nox
 
 nox.needs_version = ">=2025.2.9"
-nox.options.default_venv_backend = "virtualenv"  # pip, because the constraints are pip's
+nox.options.default_venv_backend = "virtualenv"  # with pip, which reads constraints.txt
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint"]
 
@@ -21,19 +21,19 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def install(session: nox.Session, *groups: str, extras: str = "all") -> None:
-    """Install the project and dependency groups at the versions that were tested."""
+    """Install the project and dependency groups with the versions in constraints.txt."""
     packages = nox.project.dependency_groups(PROJECT, *groups) if groups else ()
     session.install("-c", "constraints.txt", "-e", f".[{extras}]", *packages)
 
 
 @nox.session(default=False)
 def environment(session: nox.Session) -> None:
-    """Install the environment that most sessions share; each of them does this first."""
+    """Install the environment that most sessions share; it runs before each of them."""
     install(session, "test", "lint")
 
 
 def shared(function: Callable[[nox.Session], None]) -> Callable[..., Any]:
-    """Make a session that runs in the environment of the session `environment`."""
+    """Make a function a session that runs in the environment of the session `environment`."""
     name = function.__name__.replace("_", "-")
     decorate = nox.session(
         name=name,
@@ -45,7 +45,7 @@ def shared(function: Callable[[nox.Session], None]) -> Callable[..., Any]:
 
 
 def run(session: nox.Session, program: str, *arguments: str, **options: Any) -> None:
-    """Run a program of the shared environment."""
+    """Run a program that is installed in the shared environment."""
     home = session.cache_dir.parent / "environment"
     programs = home.resolve() / ("Scripts" if sys.platform == "win32" else "bin")
     session.env["PATH"] = os.pathsep.join((str(programs), os.environ["PATH"]))
@@ -75,19 +75,19 @@ def bench(session: nox.Session) -> None:
 
 @shared
 def pick_check(session: nox.Session) -> None:
-    """Ask for two dozen picks for two losses, measure every backend, and print the regrets."""
+    """Make two dozen picks for two losses, measure every backend, and print the regrets."""
     run(session, "python", "-m", "bench.checks.pick", *session.posargs)
 
 
 @shared
 def simulation(session: nox.Session) -> None:
-    """Play 300 picks on made-up machines, and hold them against the truth."""
+    """Simulate 300 picks on made-up machines whose true costs are known, and print regrets."""
     run(session, "python", "-m", "bench.checks.simulation", *session.posargs)
 
 
 @shared
 def compare_check(session: nox.Session) -> None:
-    """Compare the code with itself and with a slower copy, and count wrong verdicts."""
+    """Count wrong verdicts of `compare`: for the same code, and for one backend made slower."""
     run(session, "python", "-m", "bench.checks.compare", *session.posargs)
 
 
@@ -99,40 +99,40 @@ def benchmark_check(session: nox.Session) -> None:
 
 @shared
 def autograd_cost(session: nox.Session) -> None:
-    """Measure each library's steps with autograd, compiled, and with a gradient by hand."""
+    """Measure each library's step with autograd, compiled, and with the gradient by hand."""
     run(session, "python", "-m", "bench.checks.autograd_cost", *session.posargs)
 
 
 @shared
 def scale_check(session: nox.Session) -> None:
-    """Compare streaming with reading a file once, and a cluster with plain processes."""
+    """Compare streaming with reading the file once, and a cluster with plain processes."""
     run(session, "python", "-m", "bench.checks.scale", *session.posargs)
 
 
 @shared
 def regression_check(session: nox.Session) -> None:
-    """Time fits from Python beside scikit-learn's and SciPy's, to the same loss."""
+    """Time fits to the same loss: from Python, by scikit-learn and by SciPy."""
     run(session, "python", "-m", "descentbench.checks.regression", *session.posargs)
 
 
 @shared
 def pages_check(session: nox.Session) -> None:
-    """Compare steps over the data of a run's children with steps over other pages."""
+    """Compare steps over copied data, as in a run, with steps over other memory pages."""
     run(session, "python", "-m", "bench.checks.shared_pages", *session.posargs)
 
 
 @shared
 def results(session: nox.Session) -> None:
-    """Write docs/results.md, README's table, the pictures and docs/gallery from results/."""
+    """Write the measured tables, pictures and gallery of README.md and docs/ from results/."""
     run(session, "python", "-m", "bench.report.results_page", *session.posargs)
     run(session, "python", "-m", "bench.report.gallery")
 
 
 @shared
 def fuzz(session: nox.Session) -> None:
-    """Try 10,000 hostile inputs of every kind; arguments go to pytest."""
+    """Try 10,000 invalid or damaged inputs of every kind; arguments go to pytest."""
     hostile = sorted(map(str, Path("tests").rglob("test_hostile*.py")))
-    hours = "faulthandler_timeout=7200"  # a test of 10,000 cases takes minutes
+    hours = "faulthandler_timeout=7200"  # a test of 10,000 inputs takes many minutes
     run(session, "pytest", "-o", hours, *hostile, *session.posargs, env={"FUZZ_CASES": "10000"})
 
 
@@ -140,7 +140,7 @@ def fuzz(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Run the tests with the lowest versions that pyproject.toml allows."""
     extras = PROJECT["project"]["optional-dependencies"]
-    # jax-triton, which needs a GPU and a newer JAX, is not part of `all`.
+    # jax-triton needs a GPU and a newer JAX, so it is not installed.
     extras = {name: listed for name, listed in extras.items() if name != "jax-triton"}
     claimed = [*PROJECT["project"]["dependencies"], *(r for e in extras.values() for r in e)]
     lowest = [r.replace(">=", "==") for r in claimed if "descentbench[" not in r]
@@ -161,7 +161,7 @@ MUTATED = {
     "bench/pick/model.py": "tests/bench/pick/test_model.py",
     "bench/pick/recommend.py": "tests/bench/pick/test_recommend.py",
 }
-"""Module → the pytest arguments of the tests that must notice a change in it."""
+"""Module to change → pytest arguments that select the tests which must detect a change."""
 
 COSMIC_RAY = """
 [cosmic-ray]
@@ -174,17 +174,18 @@ test-command = "python -m pytest -x -q -p no:cacheprovider {tests}"
 name = "local"
 
 [cosmic-ray.filters.operators-filter]
-# `int | None` is a type, which nothing computes; decorators make data classes and properties.
+# `int | None` is a type, which is never computed; decorators make data classes and properties.
 exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*", "core/RemoveDecorator"]
 """
+"""Configuration of Cosmic Ray for one module; `mutation` fills in `module` and `tests`."""
 
 
 @nox.session(default=False)
 def mutation(session: nox.Session) -> None:
-    """Make small changes to some modules and show those that no test notices.
+    """Make small changes to some modules and show the changes that no test detects.
 
     Arguments are modules (default: all keys of `MUTATED`) and options: `--sample N`
-    makes N random changes to each module instead of all; `--seed` draws other ones.
+    tries N random changes of each module instead of all changes; `--seed` draws other changes.
     """
     parser = argparse.ArgumentParser("nox -s mutation --")
     parser.add_argument("modules", nargs="*")
@@ -200,7 +201,7 @@ def mutation(session: nox.Session) -> None:
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(name, copy)
     session.chdir(copy)
-    # A module changed twice in a second would be run from the first change's bytecode.
+    # Bytecode of one change could be used for the next one, if both are made within a second.
     session.env["PYTHONDONTWRITEBYTECODE"] = "1"
     mutants = ("python", "tests/support/mutants.py")
     for module in asked.modules or MUTATED:
@@ -218,10 +219,10 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session(default=False, venv_backend="none")
 def gpu(session: nox.Session) -> None:
-    """Test and measure this machine's GPU in at most eight minutes, with what is installed.
+    """Test and measure this machine's GPU in at most eight minutes.
 
-    Nothing is installed: the session runs the `python` that is found first. Without a GPU, it
-    rehearses on the CPU.
+    Nothing is installed: the session uses the first `python` in PATH and its packages. Without
+    a GPU, the same parts run on the CPU with small sizes, as a rehearsal.
     """
     python = shutil.which("python") or "python3"
     session.run(python, "-m", "bench.checks.gpu", *session.posargs, external=True)

@@ -1,7 +1,7 @@
-"""Turn a caller's arrays and tables into NumPy arrays, and copy them only if necessary.
+"""Convert a caller's arrays and tables to NumPy arrays, and copy data only if necessary.
 
-NumPy arrays, buffers, and objects with ``__array__`` (pandas, polars, PyArrow, PyTorch, JAX)
-are read by NumPy. Objects that have only an Arrow or dataframe interface are read by PyArrow.
+NumPy reads arrays, buffers, and objects with ``__array__`` (pandas, polars, PyArrow, PyTorch,
+JAX). PyArrow reads objects that have only an Arrow or a dataframe interface.
 """
 
 from __future__ import annotations
@@ -20,29 +20,30 @@ from backends.problem import DTYPES
 Array = NDArray[np.floating[Any]]
 
 INTERFACES = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
-"""Methods by which a table hands its columns to PyArrow."""
+"""Methods through which PyArrow reads the columns of a table."""
 
 SHOWN = 4
-"""Number of column names in an error message."""
+"""Largest number of column names in an error message, so that it fits in one line."""
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """Features as a NumPy array, (n,) or (n, d), and the columns' names if there are any."""
+    """Features as a NumPy array, (n,) or (n, d), and the names of the d columns, or None."""
 
     values: Array
     names: tuple[str, ...] | None = None
 
 
 def features_of(x: object, dtype: DTypeLike | None = None) -> Matrix:
-    """Return the features of an array or a table.
+    """Return the features of an array or a table, and the names of its columns.
 
     Parameters
     ----------
     x : array or table
         Numbers of shape (n,) or (n, d).
     dtype : {"float32", "float64"}, optional
-        By default float32 and float64 stay as they are, and anything else becomes float64.
+        dtype of the result. By default, float32 and float64 data keep their dtype, and data of
+        any other dtype become float64.
 
     Raises
     ------
@@ -56,7 +57,10 @@ def features_of(x: object, dtype: DTypeLike | None = None) -> Matrix:
 
 
 def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | None]:
-    """Return the target, (n,), and its name if it has one; raise errors like `features_of`."""
+    """Return the target, (n,), and its name, or None if it has no name.
+
+    The errors are those of `features_of`.
+    """
     values, names = _read("y", y)
     values = _numbers("y", values, names, _dtype(dtype))
     if values.ndim == 2 and values.shape[1] == 1:
@@ -68,7 +72,7 @@ def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | N
 
 
 def _dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
-    """Return the dtype that was asked for, or None."""
+    """Return a given dtype after a check; None stands for no given dtype."""
     if dtype is None:
         return None
     try:
@@ -81,7 +85,11 @@ def _dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
 
 
 def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Return the values of an array or a table, of any dtype, and the columns' names."""
+    """Return the values of an array or a table, in their own dtype, and the columns' names.
+
+    The names are None if the columns have no names, or names that are not text. `what` is the
+    name of the argument in error messages, ``"x"`` or ``"y"``.
+    """
     if isinstance(table, np.ma.MaskedArray) and np.ma.is_masked(table):
         raise ProblemError(f"{what} has masked values; fill them, or leave out their rows")
     if not hasattr(table, "__array__") and any(hasattr(table, i) for i in INTERFACES):
@@ -90,10 +98,10 @@ def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
         raise ProblemError(f"{what} is a sparse matrix; pass {what}.toarray() instead")
     names = _names(table)
     if names and len(names) == 1 and hasattr(table, "column_names"):
-        return np.asarray(table.column(0)), names  # a view; the whole table would be copied
+        return np.asarray(table.column(0)), names  # a view; np.asarray(table) would copy
     try:
         values = np.asarray(table)
-    except (RuntimeError, TypeError, ValueError) as error:  # unlike lengths, a GPU's tensor
+    except (RuntimeError, TypeError, ValueError) as error:  # unequal lengths, a GPU's tensor
         raise ProblemError(f"{what} cannot be read as an array: {first_line(error)}") from None
     if values.dtype.names:  # a structured array of NumPy
         names = values.dtype.names
@@ -102,7 +110,7 @@ def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
 
 
 def _names(table: Any) -> tuple[str, ...] | None:
-    """Return the names of a table's columns, or None if not all of them are text."""
+    """Return the names of a table's columns; None if it has none, or if not all are text."""
     for attribute in ("column_names", "columns"):
         found = getattr(table, attribute, None)
         if found is not None and not callable(found):
@@ -112,7 +120,7 @@ def _names(table: Any) -> tuple[str, ...] | None:
 
 
 def _by_pyarrow(what: str, table: Any) -> Any:
-    """Return a table or a column of PyArrow, made from the object's interface."""
+    """Return a PyArrow table or column with the data of an object, read by `INTERFACES`."""
     try:
         pa = importlib.import_module("pyarrow")
     except ImportError:
@@ -124,7 +132,7 @@ def _by_pyarrow(what: str, table: Any) -> Any:
         if hasattr(table, "__arrow_c_stream__"):
             try:
                 return pa.table(table)
-            except (TypeError, pa.ArrowInvalid):  # a stream of one column
+            except (TypeError, pa.ArrowInvalid):  # the stream is a single column
                 return pa.chunked_array(table)
         if hasattr(table, "__arrow_c_array__"):
             return pa.array(table)
@@ -136,7 +144,10 @@ def _by_pyarrow(what: str, table: Any) -> Any:
 def _numbers(
     what: str, values: NDArray[Any], names: tuple[str, ...] | None, dtype: np.dtype[Any] | None
 ) -> Array:
-    """Return the values as float32 or float64; a view if they have this dtype already."""
+    """Return the values as float32 or float64: without a copy if they have this dtype.
+
+    `dtype` is the dtype that the caller asked for, or None; see `features_of`.
+    """
     if values.ndim not in (1, 2):
         raise ProblemError(f"{what} must be (n,) or (n, d), not of shape {values.shape}")
     kept = values.dtype.name in DTYPES
@@ -151,7 +162,10 @@ def _numbers(
 def _converted(
     what: str, values: NDArray[Any], names: tuple[str, ...] | None, to: np.dtype[Any]
 ) -> Array:
-    """Convert Python objects, such as those of a table with columns of several types."""
+    """Convert Python objects to the dtype `to`: a table with columns of several types has them.
+
+    An error names the column and, for text and None, the row.
+    """
     converted = np.empty(values.shape, to)
     columns = values.reshape(len(values), -1)
     for j, column in enumerate(columns.T):
@@ -165,13 +179,17 @@ def _converted(
                 )
         try:
             converted.reshape(columns.shape)[:, j] = column
-        except (TypeError, ValueError) as error:  # a missing value of pandas, a list
+        except (TypeError, ValueError) as error:  # pandas' missing value, or a list
             raise ProblemError(f"{where} holds a value that is not a number: {error}") from None
     return converted
 
 
 def check_names(mine: tuple[str, ...] | None, given: tuple[str, ...] | None) -> None:
-    """Raise ProblemError if named columns are not those of the fit, in the fit's order."""
+    """Raise ProblemError if a table's columns are not those of the fit, in the fit's order.
+
+    `mine` are the names in the fit, and `given` those of the table. Without names (None) on one
+    side, nothing is checked.
+    """
     if mine is None or given is None or mine == given:
         return
     lacking = [name for name in mine if name not in given]

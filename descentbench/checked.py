@@ -1,4 +1,4 @@
-"""Check numbers that a caller passes."""
+"""Check the numbers that a caller passes to `fit` and `pick`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from backends.errors import ProblemError
 
 
 def whole(least: int = 1, most: float = math.inf, **numbers: object) -> None:
-    """Raise ProblemError unless each number is whole, as 1e9 is, and from `least` to `most`."""
+    """Raise ProblemError unless each number is a whole number from `least` to `most`.
+
+    A float with a whole value, such as 1e9, is accepted.
+    """
     for name, number in numbers.items():
         if (
             isinstance(number, Real)

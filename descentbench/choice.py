@@ -1,4 +1,7 @@
-"""Choose a backend without measuring: from stored measurements, or by a fixed rule."""
+"""Choose the backend for ``backend="auto"``, from stored measurements or by a fixed rule.
+
+Nothing is measured.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 AUTO = "auto"
-"""Name that stands for the backend that `backend_for` chooses."""
+"""Value of a `backend` argument for which `backend_for` chooses the backend."""
 
 DIFFERENTIATING = ("jax:loop", "torch")
-"""Backends for a loss without a slope, in order of preference; the first one installed is
-used."""
+"""Backends for a loss without a slope, the preferred backend first. The first backend whose
+library is installed is used."""
 
 
 def backend_for(
     rows: int, features: Sequence[int], steps: int, dtype: str, loss: Loss, store: Path
 ) -> str:
-    """Return the backend that the stored measurements recommend, or else the default.
+    """Return the name of the backend that the stored measurements recommend, or the default.
 
     Nothing is measured and no library is imported. The log says which backend was chosen and
     why.
@@ -37,11 +40,13 @@ def backend_for(
     ----------
     rows, steps : int
     features : sequence of int
-        Numbers of features whose measurements may answer, the preferred one first.
+        Numbers of features, in order of preference: measurements with the first number are
+        used, and without any, those with the second number. The default backend is chosen for
+        the first number.
     dtype : {"float32", "float64"}
     loss : Loss
     store : Path
-        Folder of the results.
+        Folder of the stored results.
     """
     for count in dict.fromkeys(features):
         if found := _recommended(rows, count, steps, dtype, loss, store):
@@ -57,10 +62,11 @@ def backend_for(
 
 
 def default_backend(features: int, steps: int, loss: Loss) -> str:
-    """Return the default backend, which needs NumPy only where that is possible.
+    """Return the default backend: a NumPy backend, except for losses without a slope.
 
-    - Squared error: ``numpy:gram`` if there are at least as many steps as features, because
-      its one pass takes about as long as d/2 steps of a loop; else ``numpy:blocked``.
+    - Squared error: ``numpy:gram`` if there are at least as many steps as features, else
+      ``numpy:blocked``. The single pass of ``numpy:gram`` over d features takes about as long
+      as d/2 steps of a loop.
     - Other losses with a slope: ``numpy:blocked``.
     - Losses without a slope: ``jax:loop``, or ``torch`` if JAX is not installed.
 
@@ -89,7 +95,10 @@ def default_backend(features: int, steps: int, loss: Loss) -> str:
 def _recommended(
     rows: int, features: int, steps: int, dtype: str, loss: Loss, store: Path
 ) -> str | None:
-    """Return the backend that `pick` would recommend from the store alone, or None."""
+    """Return the backend that `pick` would recommend without measuring anything.
+
+    Returns None if the store has no measurements of such data, or no complete model.
+    """
     if dtype not in DTYPES or not any(store.glob("*.json")):
         return None
     from bench.host.limits import available_bytes
@@ -127,7 +136,10 @@ def _recommended(
 
 
 def _measured(records: Sequence[Record], request: Request) -> tuple[str, ...]:
-    """Return the backends of this process that were measured for such data."""
+    """Return the measured backends, for the request's number of features and dtype.
+
+    Backends of other processes (dask) and baselines are left out.
+    """
     from backends.names import Name
     from bench.results.case import BASELINES, Case, check_case
 
@@ -136,7 +148,7 @@ def _measured(records: Sequence[Record], request: Request) -> tuple[str, ...]:
         check_case(text)
         try:
             case = Case.parse(text)
-        except BackendError:  # a backend of another package, which is not installed any more
+        except BackendError:  # the backend's package is no longer installed
             continue
         if (case.features, case.dtype) != (request.features, request.dtype):
             continue

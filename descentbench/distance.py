@@ -1,4 +1,4 @@
-"""Compute how far a fit is from the minimum of its loss, if the sums for it are known."""
+"""Compute how far a fit is from the minimum of its loss, if XᵀX and Xᵀy are already known."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     from bench.fit.excess import Excess
 
 MOST_FEATURES = 256
-"""Largest number of features: eigenvalues of larger matrices take a noticeable time."""
+"""Largest number of features for which the distance is computed.
+
+The eigenvalues of larger matrices take a noticeable time.
+"""
 
 
 def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
-    """Return how far a fit is from its minimum; None if it converged or a pass is needed.
+    """Return how far a fit is from the minimum of its loss, or None.
+
+    None means that the loss is not squared error, that `tolerance` or `until_loss` stopped the
+    fit, that computing the distance would take another pass over the rows, or that there are
+    more than `MOST_FEATURES` features.
 
     Parameters
     ----------
@@ -32,9 +39,9 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
     from backends.numpy.threads import numpys_blas
     from bench.fit.excess import excess
 
-    source = cast(Any, rows)  # the fields of a source that are read are a problem's, too
+    source = cast(Any, rows)  # `excess` reads only fields that a problem also has
     no_pass = 0.0
-    with numpys_blas().limit(limits=1):  # for small matrices, more threads only wait
+    with numpys_blas().limit(limits=1):  # several threads are slower for small matrices
         return excess(
             *(source, fit.w, fit.learning_rate, no_pass, fit.loss), intercept=intercept
         )
@@ -43,7 +50,18 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
 def remark(
     excess: Excess | None, fit: Fit, tolerance: float | None, *, standardize: bool
 ) -> str:
-    """Return a warning if the fit is far from its minimum or not converged, else ""."""
+    """Return a warning if the fit is far from its minimum or did not converge, else "".
+
+    Parameters
+    ----------
+    excess : Excess or None
+        The result of `excess_of`.
+    fit : Fit
+    tolerance : float or None
+        The tolerance of the fit, if one was given.
+    standardize : bool
+        Whether the columns were standardised; if not, the warning may recommend it.
+    """
     if fit.stopped != "steps" or not fit.steps:
         return ""
     if excess is not None and not excess.finished:
@@ -57,7 +75,7 @@ def remark(
 
 
 def _far(excess: Excess, fit: Fit, *, standardize: bool) -> str:
-    """Return how far the loss is from its minimum, and what helps."""
+    """Return a warning: how far the loss is from its minimum, and the remedy."""
     far = "its minimum is 0"
     if excess.relative is not None and excess.relative < 1:
         far = f"{100 * excess.relative:.2g} % above its minimum"

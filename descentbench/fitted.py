@@ -1,4 +1,4 @@
-"""Hold the result of a fit: weights, predictions, and the model's file."""
+"""Define the result of a fit, which predicts and writes the model's file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FitResult:
     w : (d,) float64
         One weight for each feature.
     intercept : float
-        0 if no intercept was asked for.
+        0 for a fit without an intercept.
     loss : float
         Mean loss over all rows at w.
     loss_name : str
@@ -42,23 +42,26 @@ class FitResult:
     steps : int
         Steps taken.
     stopped : {"steps", "loss", "tolerance"}
-        Why the descent stopped: all steps were taken, or at a report the loss was at most
-        `until_loss`, or the gradient was small enough for `tolerance`.
+        Why the descent stopped. "steps": all steps were taken. "loss": at a report, the loss
+        was at most `until_loss`. "tolerance": at a report, the gradient was small enough for
+        `tolerance`.
     learning_rate : float
-        Learning rate of the descent, which reads standardised columns if `standardize` is set.
+        Learning rate of the descent. With `standardize`, it is the rate for the scaled columns.
     columns : tuple of str or None
-        Names of the features, if x had some.
+        Names of the features; None if x had no names.
     target : str or None
-        Name of the target, if y had one.
+        Name of the target; None if y had no name.
     rows, features : int
+        Numbers of rows and of features.
     dtype : str
-        The data's dtype in the descent.
+        dtype of the data that the descent read, "float32" or "float64".
     scaling : bench.fit.scaling.Scaling or None
-        Map of the columns during the descent; None if they were read as they are.
+        Map from the columns to the scaled columns that the descent read; None if the descent
+        read the columns as they are.
     excess : bench.fit.excess.Excess or None
         Distance of the loss from its minimum, and the number of missing steps, for squared
-        error. None if `tolerance` or `until_loss` stopped the descent, if the distance would
-        need another pass, and for more than 256 features.
+        error. None if `tolerance` or `until_loss` stopped the descent, if computing the
+        distance would take another pass over the rows, and for more than 256 features.
     table : list of dict
         One dict for every report: ``step``, ``loss``, ``w`` (list) and ``intercept``.
     """
@@ -83,8 +86,8 @@ class FitResult:
     def predict(self, x: object) -> Weights:
         """Return predictions of the target, (n,) float64, for an array or a table.
 
-        A prediction is the probability that y is 1 for log_loss, the expected count for
-        poisson, and otherwise the linear prediction itself.
+        For log_loss, a prediction is the probability that y is 1. For poisson, it is the
+        expected count. For any other loss, it is the linear prediction itself.
 
         Raises
         ------
@@ -115,7 +118,7 @@ class FitResult:
 
     @property
     def model(self) -> Model:
-        """The model with its weights by column name, as ``fit --output`` writes it."""
+        """The model with its weights by column name, as in the file of ``fit --output``."""
         from bench.fit.model import Model, versions
 
         descent = ("backend", "dtype", "learning_rate", "steps", "stopped", "loss")
@@ -131,7 +134,7 @@ class FitResult:
         )
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to a JSON file, which `read_model` and ``predict`` read.
+        """Write the model to a JSON file for `read_model` and ``descentbench predict``.
 
         Raises
         ------
@@ -143,7 +146,7 @@ class FitResult:
         write_model(Path(path), self.model)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields but the scaling as numbers, text and lists, for JSON."""
+        """Return all fields except `scaling`, as numbers, text, lists and dicts for JSON."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del fields["scaling"]
         columns = None if self.columns is None else list(self.columns)

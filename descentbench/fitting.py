@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 AUTOMATIC = 'learning_rate="auto"'
-"""Words for the automatic learning rate in Python."""
+"""The automatic learning rate as Python code, for error messages that recommend it."""
 
 
 def fit(
@@ -62,45 +62,48 @@ def fit(
     x : array or table
         Features, (n,) or (n, d): anything that NumPy reads (NumPy, pandas, polars, PyArrow,
         PyTorch and JAX on the CPU, buffers), or an object with an Arrow or a dataframe
-        interface. float32 and float64 arrays are not copied here; a backend may copy them to
-        its own layout, and an intercept or `standardize` needs a copy. Column names are kept.
+        interface. `fit` does not copy float32 and float64 arrays, except for an intercept or
+        `standardize`; a backend may copy the data to its own layout. Column names are kept.
     y : array or column
         Targets, (n,) or (n, 1).
     backend : str
-        ``library[:technique][@device]``. ``"auto"`` takes the backend that the measurements
-        in the store recommend. Without measurements it takes ``numpy:gram`` for squared error
-        with at most as many features as steps, else ``numpy:blocked``, or a library that
-        differentiates if the loss has no slope. It never measures; the log says what it took.
+        ``library[:technique][@device]``. ``"auto"`` uses the backend that the measurements
+        in the store recommend. Without measurements, it uses ``numpy:gram`` for squared error
+        with at most as many features as steps, and otherwise ``numpy:blocked``; for a loss
+        without a slope, it uses a library that differentiates. `fit` never measures. The log
+        says which backend was chosen.
     loss : str or object
         ``"squared_error"``, ``"log_loss"``, ``"huber"``, ``"poisson"``, ``"FILE.py:NAME"``, a
         function ``value(xp, p, y)``, or an object with the fields of `Loss`.
     learning_rate : float or "auto"
-        ``"auto"`` is 1/L, which always converges. A loss without a largest curvature, such as
-        poisson, has no such rate.
+        ``"auto"`` is 1/L, which always converges; L is the largest curvature of the loss on
+        these rows. A loss of unbounded curvature, such as poisson, needs a number.
     steps : int
-        Steps to take at most.
+        Largest number of steps.
     tolerance : float, optional
-        Stop at the first report at which the gradient's norm is at most this multiple of the
-        first norm.
+        Stop at the first report at which the gradient's norm is at most `tolerance` times the
+        norm of the first gradient. By default, the gradient is not checked.
     until_loss : float, optional
         Stop at the first report at which the loss is at most this value.
     every : int
-        Steps between two reports of w and the loss. A report takes one or two passes.
+        Number of steps between two reports of w and the loss. A report takes one or two
+        passes over the rows.
     intercept : bool
         Whether to fit an intercept.
     standardize : bool
-        Whether the descent runs over standardised columns. With an intercept, these have mean 0
-        and deviation 1; without one, each column is divided by its root mean square. w is
-        returned in the data's units.
+        Whether the descent runs over scaled columns. With an intercept, the scaled columns have
+        mean 0 and standard deviation 1; without an intercept, each column is divided by its
+        root mean square. w is returned in the units of x.
     dtype : {"float32", "float64"}, optional
-        dtype of the descent's data. By default float32 and float64 stay as they are, and
-        anything else becomes float64.
+        dtype of the descent's data. By default, float32 and float64 data keep their dtype, and
+        data of any other dtype become float64.
     w0 : (d,), optional
-        First w, in the data's units, with an intercept of 0.
+        First w, in the units of x; the first intercept is then 0. By default, the descent
+        starts from zeros.
     on_look : callable, optional
         Called as ``on_look(step, loss)`` at every report.
     store : path
-        Folder of the results for ``backend="auto"``.
+        Folder of the stored measurements for ``backend="auto"``.
 
     Returns
     -------
@@ -109,13 +112,13 @@ def fit(
     Raises
     ------
     ProblemError
-        The data or the loss cannot be used; the error names row and column.
+        The data or the loss cannot be used. For an invalid value, the error names its place.
     BackendError
         The backend does not exist, cannot run here, or does not work for the loss.
     DivergenceError
         The learning rate is too large: the loss grows or overflows.
     KeyboardInterrupt
-        Ctrl-C, after at most `every` steps.
+        The user pressed Ctrl-C; the descent ends after at most `every` further steps.
 
     Examples
     --------
@@ -173,7 +176,11 @@ def _descend(
     w0: Weights | None,
     **how: Any,
 ) -> Fit:
-    """Run the descent; a rate that diverges is an error before the first step."""
+    """Run the descent of a problem with a backend; `how` is passed to `bench.fit.descend`.
+
+    If the largest curvature can be computed quickly, a learning rate that diverges is an error
+    before the first step.
+    """
     from bench.fit.descend import descend
     from bench.fit.rate import affordable, check_rate
     from bench.host.interrupts import interrupts
@@ -214,7 +221,21 @@ def _result(
     target: str | None,
     apart: Excess | None,
 ) -> FitResult:
-    """Return the result in the units of the data."""
+    """Return the result of a descent, with w and the intercept in the units of the data.
+
+    Parameters
+    ----------
+    found : Fit
+        The descent, in the units of the scaled columns.
+    problem : Problem
+        The rows before scaling.
+    scaling : Scaling or None
+        None if the descent read the columns as they are.
+    columns, target : tuple of str, str, or None
+        Names of the features and of the target.
+    apart : Excess or None
+        See `FitResult.excess`.
+    """
 
     def original(w: tuple[float, ...]) -> tuple[Weights, float]:
         return scaling.to_original(w) if scaling else (np.asarray(w, np.float64), 0.0)

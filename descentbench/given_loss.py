@@ -1,4 +1,4 @@
-"""Turn what a caller gives into a loss: a name, ``FILE.py:NAME``, or an object."""
+"""Convert the argument `loss` of a caller to a `Loss`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from backends.losses import LOSSES, Loss, check_own, find
 
 
 def loss_of(loss: Any) -> Loss:
-    """Return the loss of a name, of ``FILE.py:NAME``, or of an object.
+    """Return the `Loss` that a name, ``FILE.py:NAME``, an object or a function stands for.
 
     Parameters
     ----------
     loss : str or object
-        A built-in loss's name; a name in a Python file, ``FILE.py:NAME``; a `Loss`; an object
-        with the fields of `Loss`, of which only ``value`` is required; or a function
+        The name of a built-in loss; a name in a Python file, ``FILE.py:NAME``; a `Loss`; an
+        object with the fields of `Loss`, of which only ``value`` is required; or a function
         ``value(xp, p, y)``.
 
     Raises
     ------
     ProblemError
         The loss does not exist, its file cannot be imported, the object has no value, or the
-        slope or curvature does not fit the value.
+        slope or curvature disagrees with the value.
     """
     if isinstance(loss, str):
         return find(loss)

@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 
 def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
-    """Return all backends, and why those that cannot run here cannot.
+    """Return all backends, with the reason for each backend that cannot run on this machine.
 
-    Every installed library is imported, because only the library knows its devices.
+    Every installed library is imported, because only the library can list its devices.
 
     Parameters
     ----------
     loss : str or object
-        The loss that the backends should minimise; see `fit`.
+        The loss that the backends minimise; see `fit`.
 
     Returns
     -------
     list of dict
-        One dict a backend: ``backend`` (its name), ``library``, ``technique``, ``device``,
-        ``available`` (bool), ``reason`` (why it cannot run here; None if it can) and ``note``
-        (why it is slow here, or None).
-        ``pandas.DataFrame(backends())`` makes a data frame.
+        One dict for each backend: ``backend`` (its name), ``library``, ``technique``,
+        ``device``, ``available`` (bool), ``reason`` (why the backend cannot run on this machine
+        or with this loss; None if it can) and ``note`` (why the backend is slower than it could
+        be; None if it is not). ``pandas.DataFrame(backends())`` makes a data frame.
 
     Raises
     ------
@@ -47,29 +47,30 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
 def results(
     what: str | PathLike[str] = ".benchmarks", store: str | PathLike[str] = ".benchmarks"
 ) -> list[dict[str, Any]]:
-    """Return saved results of ``descentbench run`` and ``pick``, oldest records first.
+    """Return saved results of ``descentbench run`` and ``pick``, the oldest record first.
 
     Parameters
     ----------
     what : path or str
-        A record's file, a folder of records, or, for records in the store, a name given by
-        ``run --name`` or the first seven or more digits of a git revision.
+        A record's file; a folder of records; or, for records in the store, a name given with
+        ``run --name``, or at least the first seven digits of a git revision.
     store : path
-        Folder of the results.
+        Folder of the stored results.
 
     Returns
     -------
     list of dict
-        One dict for each benchmark case of each record. It has the columns of ``run --format
-        csv`` and others of ``run --json``: times in seconds (``step_s`` with its 95 %
-        confidence interval ``step_s_low`` and ``step_s_high``), memory in bytes, None for
-        values that were not measured. ``record`` (path), ``created``, ``name``, ``revision``
-        and ``cpu`` describe the record. ``pandas.DataFrame(results())`` makes a data frame.
+        One dict for each benchmark case of each record. Its keys are the columns of
+        ``run --format csv`` and further fields of ``run --json``. Times are in seconds
+        (``step_s`` with its 95 % confidence interval ``step_s_low`` and ``step_s_high``),
+        memory is in bytes, and values that were not measured are None. ``record`` (path),
+        ``created``, ``name``, ``revision`` and ``cpu`` describe the record.
+        ``pandas.DataFrame(results())`` makes a data frame.
 
     Raises
     ------
     DescentbenchError
-        There are no such results, or the file is not a result.
+        No results have this name, or the file is not a result.
     """
     from bench.results.saved import find
     from bench.results.summary import summarise

@@ -1,11 +1,12 @@
-"""The logger of the package: a program that wants the messages configures `logging`."""
+"""Define the package's logger; to see its messages, a program configures `logging`."""
 
 from __future__ import annotations
 
 import logging
 
 LOG = logging.getLogger("descentbench")
-"""Logger of all calls: DEBUG for each report, INFO for choices and progress, WARNING for
-results that need attention. Without a handler of the program's own, nothing is printed."""
+"""Logger for all messages of the package. DEBUG: each report of a fit. INFO: choices and
+progress. WARNING: results that need attention. Nothing is printed unless the program adds a
+handler."""
 
 LOG.addHandler(logging.NullHandler())

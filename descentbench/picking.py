@@ -1,4 +1,4 @@
-"""Recommend a backend, from new measurements or from stored ones."""
+"""Recommend a backend, from new measurements or from stored measurements."""
 
 from __future__ import annotations
 
@@ -29,22 +29,25 @@ class PickResult:
     backend : str
         The recommended backend.
     loop_backend : str or None
-        The best backend that works with any loss; None if there is none.
+        The best backend among the loops, that is, all techniques but `gram`. None if no loop
+        was measured.
     tied : tuple of str
-        Backends that cannot be told apart from the recommended one.
+        Backends whose total is too close to the recommended backend's total to say which
+        backend is faster.
     seconds : tuple of float
-        Total time in seconds, setup included: low, median and high. The time lies between
+        Total time in seconds, setup included, as (low, median, high). The time lies between
         low and high with a probability of 90 %.
     fits : bool
-        Whether the data fit in memory with this backend. If not, they fit with no backend.
+        Whether the data fit in memory with this backend. False means that the data fit in
+        memory with no backend.
     why : str
         The recommendation and all remarks in words, as the command prints them.
     table : list of dict
-        One dict a backend, the fastest first: the columns of ``pick --format csv``, in
-        seconds and bytes; None for unknown values. ``pandas.DataFrame(pick.table)`` makes a
-        data frame.
+        One dict for each backend, the fastest first, with the columns of ``pick --format csv``.
+        Times are in seconds, memory is in bytes, and unknown values are None.
+        ``pandas.DataFrame(pick.table)`` makes a data frame.
     answer : bench.pick.recommend.Answer
-        The typed answer, with all candidates and crossovers.
+        The same answer as an object, with all candidates and crossovers.
     """
 
     backend: str
@@ -83,33 +86,33 @@ def pick(
 ) -> PickResult:
     """Recommend a backend, as ``descentbench pick`` does.
 
-    Some sizes are measured in child processes, within the budget, and the time of the whole
-    descent is predicted. Earlier measurements of this machine are reused from the store. The
-    installed libraries are imported in this process to list their backends, unless the store
-    knows the list.
+    Child processes measure some sizes within the budget, and the time of the whole descent is
+    predicted. Earlier measurements of this machine are reused from the store. To list their
+    backends, the installed libraries are imported in this process, unless the store has the
+    list.
 
     Parameters
     ----------
     rows, features, iterations : int
-        Size of the data, and steps to take.
+        Numbers of rows, of features and of steps.
     dtype : {"float32", "float64"}
     loss : str
         A built-in loss's name, or ``FILE.py:NAME``; the child processes import the file.
     backends, devices : sequence of str
-        Names or patterns to choose from; by default all.
+        Names or patterns of the backends and devices to choose from; by default all.
     loop_only : bool
         Whether to leave out ``gram`` techniques, which work for squared error only.
     memory : int, optional
-        Bytes of memory that the descent may use; by default all free memory.
+        Memory in bytes that the descent may use; by default all free memory.
     budget : float
-        Longest time for measuring, in seconds.
+        Time limit for measuring, in seconds.
     fresh : bool
-        Whether to measure anew instead of from the store.
+        Whether to ignore the measurements in the store and measure anew.
     threads : int, optional
-        Threads per library; by default the CPUs that this process may use, or fewer if
-        ``OMP_NUM_THREADS`` is smaller.
+        Number of threads of each library. The default is the number of CPUs that this process
+        may use, or ``OMP_NUM_THREADS`` if that is smaller.
     store : path
-        Folder of the results.
+        Folder of the stored measurements.
 
     Returns
     -------
@@ -124,7 +127,8 @@ def pick(
     DescentbenchError
         The store is in use by another run, or cannot be written.
     KeyboardInterrupt
-        Ctrl-C; measurements so far are in the store, and the next call goes on from there.
+        The user pressed Ctrl-C. The measurements so far are in the store, and the next call
+        continues with them.
     """
     from backends.problem import check_shape
     from bench.host.limits import cpu_count
@@ -133,7 +137,7 @@ def pick(
     from bench.show.formats import flat
 
     whole(rows=rows, features=features, iterations=iterations)
-    rows, features, iterations = int(rows), int(features), int(iterations)  # of 1e9
+    rows, features, iterations = int(rows), int(features), int(iterations)  # 1e9 is a float
     check_shape(rows, features, dtype)
     positive(budget=budget)
     if memory is not None:
@@ -167,7 +171,7 @@ def pick(
     LOG.info("pick: %s", document["why"])
     answer = picked.answer
     total = answer.of(answer.pick or "").total_s
-    assert total is not None  # noqa: S101 a pick has a total
+    assert total is not None  # noqa: S101 a recommended backend has a total
     return PickResult(
         backend=answer.pick or "",
         loop_backend=answer.loop_pick,
@@ -182,7 +186,10 @@ def pick(
 
 
 def default_threads() -> int:
-    """Return the CPUs that this process may use, or fewer if a variable asks for fewer."""
+    """Return the default number of threads: all CPUs that this process may use, or fewer.
+
+    An environment variable such as ``OMP_NUM_THREADS`` can lower the number.
+    """
     from bench.host.limits import cpu_count
     from bench.host.threads import asked_for
 
@@ -194,7 +201,7 @@ def default_threads() -> int:
 
 
 def _from_anywhere(loss: Any) -> Loss:
-    """Return a loss that child processes can import, too."""
+    """Return a loss that child processes can import: built-in, or from a file."""
     from backends.errors import ProblemError
     from backends.losses import LOSSES
     from bench.measure.known_losses import register
@@ -207,18 +214,19 @@ def _from_anywhere(loss: Any) -> Loss:
 
 
 def _progress(task: str, share: float, so_far: str) -> None:
-    """Log what is being measured, the share of the budget that is spent, and the answer."""
+    """Log the present task, the spent share of the budget, and the answer so far (or "")."""
     LOG.info("pick: %.0f %% of the budget: %s%s", 100 * share, task, so_far and f"; {so_far}")
 
 
 def _failures(picked: Picked) -> list[str]:
+    """Return a sentence for each backend whose measurement failed, with the reason."""
     models = picked.known.models.values()
     found = [(m.backend, m.observations.failure) for m in models]
     return [f"{backend} failed: {why}" for backend, why in found if why]
 
 
 def _reasons(picked: Picked) -> str:
-    """Return why each backend has no time."""
+    """Return the reasons why backends have no total time, with the backends' names."""
     found: dict[str, list[str]] = {}
     for line in picked.answer.candidates:
         if line.total_s is None:

@@ -1,4 +1,4 @@
-"""Compute the automatic learning rate of arrays in memory, in one pass in NumPy."""
+"""Compute the automatic learning rate for arrays in memory, in one pass with NumPy."""
 
 from __future__ import annotations
 
@@ -15,33 +15,38 @@ if TYPE_CHECKING:
     from bench.fit.descend import Places
 
 MOST_FEATURES = 256
-"""Largest number of features whose eigenvalues one thread computes as fast as several."""
+"""Largest number of features for which one thread computes the eigenvalues of XᵀX as fast as
+several threads."""
 
 SUMMED = "numpy:gram"
-"""Backend whose pass gives the automatic rate, so that its descent needs no second pass."""
+"""Backend whose sums XᵀX and Xᵀy also give the automatic rate: its descent needs no second
+pass."""
 
 
 @dataclass(frozen=True)
 class Summed:
-    """The backend `SUMMED` for one problem, whose sums are known already."""
+    """The backend `SUMMED` for a problem whose sums XᵀX and Xᵀy are already known."""
 
     moments: Moments
     name: str = SUMMED
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
-        """Return the descent over the sums."""
+        """Return the descent over the known sums."""
         from backends.gram import ProblemGram
 
         return ProblemGram(problem, learning_rate, self.moments)
 
 
 def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], float]:
-    """Return the backend, and 1/L for this problem.
+    """Return the object that places the problem, and the learning rate 1/L.
+
+    The object is `backend`, or a `Summed` if the backend is `SUMMED`.
 
     Raises
     ------
     ProblemError
-        There is no such rate: the loss has no curvature, or all x are 0 or too large.
+        The rate 1/L does not exist: the loss has no largest curvature, or all x are 0 or too
+        large.
     """
     from backends.numpy import Gram
     from backends.numpy.threads import numpys_blas
@@ -49,7 +54,7 @@ def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], floa
     from bench.fit.rate import automatic_rate
 
     if problem.loss.curvature is None:
-        # raises an error that says what to do
+        # automatic_rate raises a ProblemError that recommends a number
         return backend, automatic_rate(problem, "learning_rate=0.001")
     squared = problem
     if problem.loss != SQUARED_ERROR:
@@ -58,7 +63,7 @@ def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], floa
     rows = problem.rows
     of = [(problem.x, problem.y)]
     reference = Reference(moments[0] / rows, moments[1] / rows, lambda: of, rows)
-    vars(problem)["reference"] = reference  # where the problem keeps the one of its own pass
+    vars(problem)["reference"] = reference  # the cached property, computed without another pass
     few = problem.features <= MOST_FEATURES
     with numpys_blas().limit(limits=1) if few else nullcontext():
         rate = automatic_rate(problem)

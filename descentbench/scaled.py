@@ -13,16 +13,23 @@ if TYPE_CHECKING:
     from bench.fit.scaling import Scaling
 
 BLOCK_BYTES = 1 << 20
-"""Size in bytes of the float64 copy of a block: its temporaries stay in the caches."""
+"""Size in bytes of the float64 copy of a block: 1 MB, whose temporaries stay in the caches."""
 
 SERIAL_BYTES = 1 << 23
-"""Data size in bytes below which one thread is faster, because waking others takes too long."""
+"""Data size in bytes below which one thread is faster than several: 8 MB.
+
+For smaller data, waking the other threads takes too long.
+"""
 
 Result = TypeVar("Result")
 
 
 def scaling_of(problem: Problem, *, intercept: bool, standardize: bool) -> Scaling | None:
-    """Return the map of the columns; None if the rows stay as they are."""
+    """Return the map from the columns to the descent's columns.
+
+    The result is None without an intercept and without `standardize`: the descent then reads
+    the rows as they are.
+    """
     if not intercept and not standardize:
         return None
     from bench.fit.scaling import Columns, Scaling, may_shift_target
@@ -37,7 +44,7 @@ def scaling_of(problem: Problem, *, intercept: bool, standardize: bool) -> Scali
 
 
 def scaled(problem: Problem, scaling: Scaling) -> Problem:
-    """Return a copy of the rows as the descent reads them."""
+    """Return a copy of the problem with the columns that the descent reads."""
     x = np.empty((problem.rows, scaling.weights), problem.dtype)
     y = problem.y
     if scaling.target:
@@ -47,7 +54,10 @@ def scaled(problem: Problem, scaling: Scaling) -> Problem:
 
 
 def _each(problem: Problem, work: Callable[[slice], Result]) -> list[Result]:
-    """Return the result of `work` for each block of rows, in order."""
+    """Return the result of `work` for each block of rows, in the order of the rows.
+
+    Several threads share the blocks.
+    """
     from backends.threads import in_threads, processors
 
     rows = max(1, BLOCK_BYTES // (8 * problem.features))

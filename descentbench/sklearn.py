@@ -1,8 +1,8 @@
 """Estimators with scikit-learn's conventions, for any backend.
 
-`DescentRegressor` and `DescentClassifier` work where scikit-learn's own linear models do: in
-pipelines, in searches over parameters, in cross-validation. They need the optional package
-scikit-learn, ``pip install 'descentbench[sklearn]'``.
+`DescentRegressor` and `DescentClassifier` can replace scikit-learn's own linear models in
+pipelines, parameter searches and cross-validation. This module needs the optional package
+scikit-learn: ``pip install 'descentbench[sklearn]'``.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from descentbench.fitted import FitResult
 
 DTYPES = [np.float64, np.float32]
-"""dtypes that are kept; anything else becomes the first one."""
+"""dtypes that data keep; data of any other dtype become float64, the first of these."""
 
 REGRESSION = {loss.name: loss for loss in (SQUARED_ERROR, HUBER, POISSON)}
-"""Losses of `DescentRegressor`."""
+"""Name → loss, for all losses of `DescentRegressor`."""
 
 
 class _Linear(BaseEstimator):
-    """Parameters and the descent, which both estimators share."""
+    """Base class of both estimators: the common parameters, and the descent."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class _Linear(BaseEstimator):
         self.store = store
 
     def _descend(self, x: NDArray[Any], y: NDArray[Any], loss: Loss) -> FitResult:
-        """Fit; warn if the tolerance was not reached."""
+        """Run the descent and set `n_iter_` and `backend_`; warn if it did not reach `tol`."""
         found = fit(
             x,
             y,
@@ -105,39 +105,41 @@ class DescentRegressor(RegressorMixin, _Linear):
     Parameters
     ----------
     loss : {"squared_error", "huber", "poisson"}
-        ``huber`` changes from a square to a line at a distance of 1. ``poisson`` has a log
-        link, targets of 0 or more, and no automatic learning rate.
+        ``huber`` changes from a square to a line at a residual of 1. ``poisson`` has a log
+        link, needs targets of 0 or more, and has no automatic learning rate.
     backend : str
         ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
-        `store` recommend, and without measurements a NumPy backend. Nothing is measured; see
-        `descentbench.fit`.
+        `store` recommend, and without measurements a NumPy backend. `fit` measures nothing;
+        see `descentbench.fit`.
     fit_intercept : bool
         Whether to fit an intercept.
     standardize : bool
-        Whether the descent runs over standardised columns, which needs far fewer steps where
-        columns differ in scale. Coefficients are in the data's units in either case.
+        Whether the descent runs over standardised columns, which takes far fewer steps if
+        columns differ in scale. Coefficients are always in the units of X.
     learning_rate : float or "auto"
-        ``"auto"`` is 1/L, which always converges.
+        ``"auto"`` is 1/L, which always converges; L is the largest curvature of the loss.
     max_iter : int
-        Steps to take at most.
+        Largest number of steps.
     tol : float
-        The descent stops when the gradient's norm is at most `tol` times the first norm. The
-        norm is computed after step 1 and then every 20 steps.
+        The descent stops when the gradient's norm is at most `tol` times the norm of the first
+        gradient. The norm is computed after step 1 and then every 20 steps.
     store : path
-        Folder of the results for ``backend="auto"``.
+        Folder of the stored measurements for ``backend="auto"``.
 
     Attributes
     ----------
     coef_ : (d,) float64
+        Weights of the features.
     intercept_ : float
         0 without `fit_intercept`.
     n_iter_ : int
-        Steps taken.
+        Number of steps taken.
     backend_ : str
-        Backend that ran.
+        Name of the backend that ran.
     n_features_in_ : int
+        Number of features.
     feature_names_in_ : (d,) str
-        Names of the columns, if all are text.
+        Names of the columns; missing unless all names are text.
 
     Warns
     -----
@@ -176,12 +178,12 @@ class DescentRegressor(RegressorMixin, _Linear):
         self.loss = loss
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit to X, (n, d), and y, (n,).
+        """Fit to X, (n, d), and y, (n,); return the estimator itself.
 
         Raises
         ------
         ValueError
-            The data or a parameter cannot be used, by scikit-learn's checks.
+            `loss` is unknown, or the data fail scikit-learn's checks.
         DescentbenchError
             The backend cannot be used, the rate diverges, or the loss does not accept y.
         """
@@ -193,7 +195,7 @@ class DescentRegressor(RegressorMixin, _Linear):
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return predictions of y, (n,): for poisson the expected counts."""
+        """Return predictions of y, (n,); for poisson, these are the expected counts."""
         linear = self._linear(X)
         return np.exp(linear) if self.loss == POISSON.name else linear
 
@@ -207,25 +209,19 @@ class DescentClassifier(ClassifierMixin, _Linear):
 
     Parameters
     ----------
-    backend : str
-        ``library[:technique][@device]``, or ``"auto"``; see `DescentRegressor`.
-    fit_intercept : bool
-    standardize : bool
-    learning_rate : float or "auto"
-    max_iter : int
-    tol : float
-    store : path
+    backend, fit_intercept, standardize, learning_rate, max_iter, tol, store
+        See `DescentRegressor`.
 
     Attributes
     ----------
     classes_ : (2,)
-        The classes; the second one has the probability ``1 / (1 + exp(−decision))``.
+        The classes; ``classes_[1]`` has the probability ``1 / (1 + exp(−decision))``.
     coef_ : (1, d) float64
+        Weights of the features.
     intercept_ : (1,) float64
-    n_iter_ : int
-    backend_ : str
-    n_features_in_ : int
-    feature_names_in_ : (d,) str
+        0 without `fit_intercept`.
+    n_iter_, backend_, n_features_in_, feature_names_in_
+        See `DescentRegressor`.
 
     Warns
     -----
@@ -234,12 +230,12 @@ class DescentClassifier(ClassifierMixin, _Linear):
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit to X, (n, d), and the classes y, (n,).
+        """Fit to X, (n, d), and the classes y, (n,); return the estimator itself.
 
         Raises
         ------
         ValueError
-            The data or a parameter cannot be used, or there are not two classes.
+            The data fail scikit-learn's checks, or y does not have exactly two classes.
         DescentbenchError
             The backend cannot be used, or the rate diverges.
         """
@@ -260,11 +256,11 @@ class DescentClassifier(ClassifierMixin, _Linear):
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the log of the odds of the second class, (n,)."""
+        """Return the logarithm of the odds of ``classes_[1]``, (n,)."""
         return self._linear(X)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the probabilities of both classes, (n, 2)."""
+        """Return the probabilities of both classes, (n, 2), in the order of `classes_`."""
         decision = self._linear(X)
         second = 0.5 * (1 + np.tanh(decision / 2))  # the sigmoid, without an overflow
         return np.column_stack([1 - second, second])

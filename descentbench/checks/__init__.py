@@ -1,1 +1,1 @@
-"""Checks for developers that compare the package with other programs."""
+"""Checks for developers that compare descentbench with other programs."""

@@ -1,7 +1,8 @@
-"""Compare the time that several programs take to fit the same data equally well.
+"""Compare the times that several programs take to fit the same data to the same loss.
 
-A method has settings from coarse to fine. Its first setting that reaches the target is timed;
-the methods that reach the target are then timed alternately, so that a disturbance affects all.
+A method is a way to fit the data, with settings from coarse to fine. For each method, the first
+setting whose loss is close enough to the minimum (the target) is timed. The methods are timed
+alternately, so that a disturbance of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ class Method:
     ----------
     name : str
     fit : callable
-        Takes a setting; returns the weights of the features and, as the last, the intercept.
-    settings : sequence
+        Takes a setting; returns the weights of the features, followed by the intercept.
+    settings : sequence of float
         Settings from coarse to fine.
     meaning : str
-        What a setting is, such as ``tol``; empty for a method with one setting.
+        Name of the parameter that is set, such as ``tol``; empty for a method with a single
+        setting.
     left_out : str
-        Why the method does not take part; empty if it does.
+        Why the method is not timed; empty if it is.
     """
 
     name: str
@@ -44,21 +46,22 @@ class Method:
 
 @dataclass
 class Entry:
-    """The result of a method: the setting that was timed, and its times.
+    """The result of a method: the setting that was timed, and the times.
 
     Attributes
     ----------
     method : Method
     setting : float
-        The first setting that reached the target, or else the last that was tried.
+        The first setting that reached the target, or the last tried setting if none did.
     excess : float
-        Excess of the loss over the minimum, relative to the minimum.
+        Excess of the loss over the minimum, relative to the minimum; infinite before a fit.
     first_s : float
-        Time of the very first fit in seconds, imports and compilation included.
+        Time of the method's first fit in seconds, imports and compilation included; 0 before a
+        fit.
     seconds : list of float
-        Times of the timed fits.
+        Times of the timed fits, in seconds.
     problem : str
-        Why the method was not timed; empty if it was.
+        Why the method was not timed; empty if it was timed.
     """
 
     method: Method
@@ -70,9 +73,9 @@ class Entry:
 
 
 def timed(method: Method, setting: float) -> tuple[float, Sequence[float]]:
-    """Return the time of a fit in seconds, and its weights."""
+    """Run a fit; return its time in seconds and its weights, the intercept last."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a coarse setting does not converge
+        warnings.simplefilter("ignore")  # scikit-learn warns if a setting is too coarse
         began = time.perf_counter()
         weights = method.fit(setting)
     return time.perf_counter() - began, weights
@@ -81,10 +84,19 @@ def timed(method: Method, setting: float) -> tuple[float, Sequence[float]]:
 def calibrated(
     method: Method, excess: Callable[[Sequence[float]], float], target: float, limit_s: float
 ) -> Entry:
-    """Find the first setting whose loss is near enough to the minimum.
+    """Find a method's first setting whose loss is close enough to the minimum.
 
-    A method that is left out is not tried. The search ends when the fits that missed the
-    target have taken more than `limit_s` seconds.
+    Parameters
+    ----------
+    method : Method
+        A method with a reason in `left_out` is not tried.
+    excess : callable
+        Returns the relative excess of the loss at given weights.
+    target : float
+        Largest relative excess that is close enough.
+    limit_s : float
+        The search ends when the fits that missed the target have taken more than this many
+        seconds.
     """
     entry, in_vain = Entry(method, problem=method.left_out), 0.0
     if entry.problem:
@@ -107,21 +119,21 @@ def calibrated(
 
 
 def too_long(rehearsal: Method, factor: float, limit_s: float) -> str:
-    """Return why a method is left out, or an empty string.
+    """Return the reason if a fit of all rows would take too long, else an empty string.
 
     Parameters
     ----------
     rehearsal : Method
-        The method with a part of the rows.
+        The method for a part of the rows.
     factor : float
-        The number of all rows ÷ the rows of the part.
+        Number of all rows ÷ number of rows of the part.
     limit_s : float
-        Longest acceptable fit of all rows with the coarsest setting, in seconds.
+        Longest acceptable time, in seconds, of a fit of all rows with the coarsest setting.
     """
     for _ in range(2):  # the first fit may also import and compile
         try:
             seconds = factor * timed(rehearsal, rehearsal.settings[0])[0]
-        except Exception:  # all rows may fit; if not, the contest says why
+        except Exception:  # a fit of all rows may succeed; `calibrated` reports its error
             return ""
         if seconds <= limit_s:
             return ""
@@ -138,23 +150,21 @@ def contest(
     most_s: float,
     tell: Callable[[str], None],
 ) -> list[Entry]:
-    """Calibrate all methods, then time those that reach the target in alternation.
+    """Find the setting of each method, then time the methods that reach the target.
+
+    In each round, every method is timed once.
 
     Parameters
     ----------
     methods : iterable of Method
-    excess : callable
-        Returns the relative excess of the loss at weights.
-    target : float
-        Largest excess of a good fit.
-    rounds : int
-        Largest number of times that each method is timed.
-    limit_s : float
+    excess, target, limit_s
         See `calibrated`.
+    rounds : int
+        Largest number of rounds.
     most_s : float
         Seconds after which no further round begins; there is at least one round.
     tell : callable
-        Called with the name of each method and round.
+        Called with a text before each method's search and before each round.
     """
     began = time.perf_counter()
     entries = []
@@ -172,13 +182,14 @@ def contest(
 
 
 def table(entries: Iterable[Entry]) -> str:
-    """Return the results as Markdown, the fastest first."""
+    """Return the results as a Markdown table, the fastest method first."""
     ranked = sorted(entries, key=lambda e: median(e.seconds) if e.seconds else float("inf"))
     best = min((median(e.seconds) for e in ranked if e.seconds), default=1.0)
     return markdown_text(HEADINGS, [_cells(entry, best) for entry in ranked])
 
 
 def _cells(entry: Entry, best: float) -> list[str]:
+    """Return the texts of one line; `best` is the fastest method's time in seconds."""
     took = median(entry.seconds) if entry.seconds else None
     tried = entry.method.meaning and entry.first_s
     setting = f"{entry.method.meaning}={entry.setting:g}" if tried else ""

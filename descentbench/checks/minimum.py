@@ -14,28 +14,28 @@ from backends.problem import Problem
 Float64 = NDArray[np.float64]
 
 BLOCK_BYTES = 8 << 20
-"""Size in bytes of a float64 block of rows: small beside the data."""
+"""Size in bytes of a float64 block of rows: 8 MB, little compared with the data."""
 
 NEWTON_STEPS = 30
-"""Largest number of Newton steps; about eight are needed."""
+"""Largest number of Newton steps; about eight steps are needed."""
 
 GRADIENT = 1e-13
-"""Norm of the gradient at which Newton's method ends, relative to the first norm."""
+"""Norm of the gradient at which Newton's method ends, relative to the first gradient's norm."""
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """The weights of the smallest loss, the intercept last, and this loss."""
+    """The minimum of a loss: the weights, with the intercept last, and the loss there."""
 
     problem: Problem
     weights: Float64
     loss: float
 
     def excess(self, weights: Sequence[float]) -> float:
-        """Return the excess of the loss at `weights`, relative to the smallest loss.
+        """Return the excess of the loss at `weights` over the minimum, relative to the minimum.
 
-        The loss of squared error is a quadratic function, whose excess needs no difference of
-        two nearly equal losses.
+        Squared error is a quadratic function, so its excess is computed without the difference
+        of two nearly equal losses.
         """
         w = np.asarray(weights, np.float64)
         if self.problem.loss == LOG_LOSS:
@@ -46,7 +46,7 @@ class Minimum:
 
 
 def blocks(problem: Problem) -> Iterator[tuple[Float64, Float64]]:
-    """Yield the rows in blocks, float64, with a column of ones as the last feature."""
+    """Yield (x, y) for each block of rows, in float64; the last column of x has ones."""
     size = max(1, BLOCK_BYTES // (8 * problem.features))
     x = problem.x.reshape(problem.rows, -1)
     for start in range(0, problem.rows, size):
@@ -70,7 +70,7 @@ def minimum(problem: Problem) -> Minimum:
 
 
 def log_loss(problem: Problem, w: Float64) -> float:
-    """Return the mean log_loss."""
+    """Return the mean log_loss at w, the intercept last."""
     total = 0.0
     for x, y in blocks(problem):
         p = x @ w

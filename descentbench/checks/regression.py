@@ -1,8 +1,9 @@
-"""Time a fit from Python beside scikit-learn's and SciPy's (``nox -s regression-check``).
+"""Compare times of fits: descentbench, scikit-learn and SciPy (``nox -s regression-check``).
 
-All methods fit the same rows with an intercept, to a loss whose relative excess over the
-minimum is at most 1e-6. An iterative method gets the coarsest tolerance that reaches it. It is
-left out if a fit would take longer than `--limit`, judged by a fit of a twentieth of the rows.
+All methods fit the same rows with an intercept, until the loss is at most 1e-6 (relative) above
+the minimum. An iterative method gets the coarsest tolerance that reaches this target. An
+iterative method of another program is left out if a fit of all rows would take longer than
+`--limit`; the time is estimated from a fit of a twentieth of the rows.
 """
 
 from __future__ import annotations
@@ -28,32 +29,34 @@ from descentbench.checks.minimum import minimum
 from descentbench.fitting import fit
 
 LINEAR = ((1_000_000, 32), (10_000_000, 1))
-"""Rows and features of the least-squares tables."""
+"""(rows, features) of each table for squared error."""
 
 LOGISTIC = ((1_000_000, 32), (200_000, 300))
-"""Rows and features of the log_loss tables."""
+"""(rows, features) of each table for log_loss."""
 
 OURS = ("numpy:gram", "numpy:blocked", "numba:parallel", "torch:analytic", "jax:loop")
-"""The default backend, and the fastest loop of each library on a CPU."""
+"""Backends of descentbench: the default backend, and the fastest loop of each library on a
+CPU."""
 
 TOLERANCES = tuple(10.0**-k for k in range(2, 9))
-"""Tolerances from coarse to fine."""
+"""Tolerances to try, from coarse to fine: 10⁻² to 10⁻⁸."""
 
 REHEARSAL = 20
-"""Rows ÷ the rows of a rehearsal, which shows how long a fit would take."""
+"""Number of all rows ÷ number of rows in the fit that estimates the time for all rows."""
 
 STEPS = 20_000
-"""Most steps of a descent, and most iterations of a solver."""
+"""Largest number of steps of a descent, and of iterations of a solver."""
 
 Array = NDArray[Any]
 
 
 def _with_intercept(model: Any) -> Sequence[float]:
-    """Return the weights of an estimator of scikit-learn, the intercept last."""
+    """Return the weights of a fitted scikit-learn estimator, the intercept last."""
     return [*np.ravel(model.coef_), *np.ravel(model.intercept_)]
 
 
 def _ours(problem: Problem, backend: str, tolerance: float) -> Sequence[float]:
+    """Fit with a backend of descentbench; return the weights, the intercept last."""
     found = fit(
         *(problem.x, problem.y),
         backend=backend,
@@ -67,7 +70,7 @@ def _ours(problem: Problem, backend: str, tolerance: float) -> Sequence[float]:
 
 
 def descents(problem: Problem) -> Iterator[Method]:
-    """Yield the fits with backends that can run here."""
+    """Yield a method for each backend of `OURS` that can run on this machine."""
     here = {str(e.name) for e in catalogued(loss=problem.loss) if e.available}
     for backend in OURS:
         if backend in here:
@@ -76,7 +79,7 @@ def descents(problem: Problem) -> Iterator[Method]:
 
 
 def linear_models(problem: Problem) -> Iterator[Method]:
-    """Yield the least-squares fits of scikit-learn and SciPy."""
+    """Yield the methods of scikit-learn and SciPy for squared error."""
     from scipy.linalg import lstsq
     from sklearn.linear_model import LinearRegression, Ridge, SGDRegressor
 
@@ -111,9 +114,10 @@ def linear_models(problem: Problem) -> Iterator[Method]:
 
 
 def logistic_models(problem: Problem) -> Iterator[Method]:
-    """Yield scikit-learn's fits of log_loss without a penalty.
+    """Yield the methods of scikit-learn for log_loss without a penalty.
 
-    The columns are standardised first, as our fits do, and once given as they are.
+    Each solver appears twice: with standardised columns, as in the fits of descentbench, and
+    with the columns as they are.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -137,7 +141,7 @@ def logistic_models(problem: Problem) -> Iterator[Method]:
 
 
 def correlated(rows: int, features: int, dtype: str, loss: Loss, correlation: float) -> Problem:
-    """Return normal columns of which any two have this correlation c.
+    """Return synthetic rows with normal columns; any two columns have the given correlation c.
 
     The condition number of ``XᵀX / n`` is about ``(1 + (d − 1)·c) / (1 − c)``.
     """
@@ -151,10 +155,10 @@ def correlated(rows: int, features: int, dtype: str, loss: Loss, correlation: fl
 
 
 def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iterator[Method]:
-    """Yield every method; those that would take too long are left out.
+    """Yield every method; a method that would take too long has a reason in `left_out`.
 
-    Only iterative methods of other programs are rehearsed with fewer rows, those of `small`: a
-    descent's first fit shall include its import.
+    The time of iterative methods of other programs is estimated with the rows of `small`.
+    Descents are not run in advance, so that their first fit includes the import.
     """
     others, factor = KINDS[kind][2], problem.rows / small.rows
     yield from descents(problem)
@@ -167,7 +171,7 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
     "linear": (SQUARED_ERROR, LINEAR, linear_models),
     "logistic": (LOG_LOSS, LOGISTIC, logistic_models),
 }
-"""Kind of regression → its loss, its sizes, and the methods of other programs."""
+"""Kind of regression → (loss, sizes, function that yields the methods of other programs)."""
 
 
 @click.command()
@@ -179,15 +183,31 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
 @click.option(
     "--correlation",
     type=click.FloatRange(0, 1, max_open=True),
-    help="Normal columns, any two with this correlation. [default: as for run]",
-)
-@click.option("--target", type=float, default=1e-6, show_default=True, help="Excess of loss.")
-@click.option("--rounds", type=int, default=5, show_default=True, help="Fits to time.")
-@click.option(
-    "--limit", type=float, default=6.0, show_default=True, help="Seconds of a method in vain."
+    help="Correlation of any two columns; columns are normal. [default: columns as for run]",
 )
 @click.option(
-    "--seconds", type=float, default=90.0, show_default=True, help="Begin no round after."
+    "--target",
+    type=float,
+    default=1e-6,
+    show_default=True,
+    help="Largest excess of the loss over its minimum, relative to the minimum.",
+)
+@click.option(
+    "--rounds", type=int, default=5, show_default=True, help="Largest number of timed fits."
+)
+@click.option(
+    "--limit",
+    type=float,
+    default=6.0,
+    show_default=True,
+    help="Seconds that a fit, or all fits of a method that miss the target, may take.",
+)
+@click.option(
+    "--seconds",
+    type=float,
+    default=90.0,
+    show_default=True,
+    help="Seconds after which no further round of timed fits begins, for each size.",
 )
 def main(
     only: Literal["linear", "logistic"] | None,
