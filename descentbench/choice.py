@@ -55,7 +55,7 @@ def backend_for(
     chosen = default_backend(features[0], steps, loss)
     LOG.info(
         "backend auto: %s, the default, because %s has no measurements of %d features, %s and "
-        "%s on this machine (descentbench.pick makes some)",
+        "%s on this machine (descentbench.pick measures them)",
         *(chosen, store, features[0], dtype, loss.name),
     )
     return chosen

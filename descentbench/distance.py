@@ -69,8 +69,8 @@ def remark(
     if tolerance is None:
         return ""
     return (
-        f"not converged after {fit.steps} steps: the gradient's norm is above {tolerance:g} of "
-        "the first"
+        f"not converged after {fit.steps} steps: the gradient's norm is above {tolerance:g} "
+        "times the first gradient's norm"
     )
 
 
@@ -86,7 +86,7 @@ def _far(excess: Excess, fit: Fit, *, standardize: bool) -> str:
         more = f"about {excess.more_steps:,} more steps"
     text = (
         f"the loss is {fit.loss:.6g} after {fit.steps} steps, {far}; at this learning rate "
-        f"{more} would bring it near"
+        f"{more} would bring it close to the minimum"
     )
     alike = excess.standardized_steps
     fewer = alike is not None and (excess.more_steps is None or alike < excess.more_steps)

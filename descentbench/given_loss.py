@@ -35,7 +35,7 @@ def loss_of(loss: Any) -> Loss:
     if not callable(value):
         raise ProblemError(
             f"{loss!r} is no loss: give a name, FILE.py:NAME, a function value(xp, p, y), or "
-            "an object with such a function as its value"
+            "an object whose field `value` is this function"
         )
     name = getattr(loss, "__name__", type(loss).__name__)
     known = [field.name for field in fields(Loss) if field.name not in ("name", "value")]

@@ -82,8 +82,8 @@ class _Linear(BaseEstimator):
         if found.stopped == "steps":
             warnings.warn(
                 f"{type(self).__name__} did not converge in {self.max_iter} steps: the "
-                f"gradient's norm is above tol={self.tol:g} of the first one; increase "
-                "max_iter or tol",
+                f"gradient's norm is above tol={self.tol:g} times the first gradient's norm; "
+                "increase max_iter or tol",
                 ConvergenceWarning,
                 stacklevel=3,
             )

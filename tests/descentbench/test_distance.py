@@ -54,7 +54,8 @@ def test_a_fit_far_from_its_minimum_names_the_remedy(
     (said,) = warnings(caplog, steps=50, standardize=True, tolerance=1e-300)
     assert (
         said
-        == "fit: not converged after 50 steps: the gradient's norm is above 1e-300 of the first"
+        == "fit: not converged after 50 steps: the gradient's norm is above 1e-300 times "
+        "the first gradient's norm"
     )
 
 

@@ -1,4 +1,4 @@
-"""A backend of a few lines that works for every loss with a slope, for tests."""
+"""A short backend for tests that works for every loss with a slope."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backends.problem import Problem
 
 
 class BySlope:
-    """Full-batch descent in float64, placed like any technique."""
+    """Full-batch descent in float64, with the interface of a technique."""
 
     name = "numpy"
 

@@ -1,4 +1,4 @@
-"""The catalogue's backends as parameters of tests."""
+"""Test parameters for the backends of the catalogue."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from backends.names import Name
 
 
 def parameters(wanted: Callable[[Name], bool] = lambda name: True) -> list[object]:
-    """Every backend that the catalogue knows; one that cannot run is a skip with its reason.
+    """Return pytest parameters with the names of the catalogue's backends that are `wanted`.
 
-    Distributed ones are left out: tests/backends/dask/ asks the same of several workers.
+    A backend that cannot run on this machine is skipped with the reason. Distributed backends
+    are left out; tests/backends/dask/ tests them with several workers.
     """
     params = []
     for entry in catalogue.entries():
@@ -28,5 +29,5 @@ def parameters(wanted: Callable[[Name], bool] = lambda name: True) -> list[objec
 
 
 def for_loss(loss: Loss) -> list[object]:
-    """Every backend that works for the loss, as `parameters` returns them."""
+    """Return `parameters` of the backends that work for the loss."""
     return parameters(lambda name: not catalogue.reason_against(name, loss))

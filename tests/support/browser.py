@@ -1,4 +1,4 @@
-"""Headless Chromium for the tests of the page."""
+"""Headless Chromium for the tests of the report's page."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+"""Path of the browser; None if no browser is installed."""
 
 
 FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     "--disable-background-networking",
 )
+"""Options of the browser: no sandbox, because tests may run as root, and no background
+requests."""
 
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
+"""Sizes of the browser's window in CSS pixels."""
 
 
 class Watched:
-    """An open page, the requests it made and the errors in its console."""
+    """An open page, with its requests and the errors and warnings in its console."""
 
     def __init__(self, browser: Browser, path: Path, query: str = "", **options: Any) -> None:
         self.requests: list[str] = []

@@ -1,4 +1,4 @@
-"""A made-up tree of control groups."""
+"""Write made-up files of Linux control groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def lay_out(root: Path, files: dict[str, str]) -> Path:
-    """Write a file system of the kernel's small files."""
+    """Write files below `root`: path → text. Return `root`."""
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -15,6 +15,7 @@ def lay_out(root: Path, files: dict[str, str]) -> Path:
 
 
 def v2(path: str, files: dict[str, str]) -> dict[str, str]:
+    """Return the files of a process in the group `path` of a version 2 hierarchy."""
     return {"proc/self/cgroup": f"0::{path}"} | {
         f"sys/fs/cgroup/{name}": text for name, text in files.items()
     }

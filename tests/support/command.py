@@ -1,4 +1,4 @@
-"""The program in a process of its own, with packages installed beside it."""
+"""Run the program in a child process, with made-up packages."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ def find_spec(cls, name, *at):
 
 PathFinder.find_spec = find_spec
 """
-"""A ``sitecustomize`` under which every Python process lacks some libraries."""
+"""Source of a ``sitecustomize`` module that hides the modules in `hidden` from every Python
+process."""
 
 
 HIDDEN = tuple(library.imports for library in names.BUILT_IN if library.imports != "numpy")
-"""Modules of all built-in libraries but NumPy."""
+"""Import names of all built-in libraries except NumPy."""
 
 
 def declare(folder: Path, name: str, source: str) -> None:
-    """Install a package of one module: its `LIBRARY` is an entry point."""
+    """Write a package with one module into `folder`; its `LIBRARY` is an entry point."""
     (folder / f"{name}.py").write_text(source)
     metadata = folder / f"{name}-1.0.dist-info"
     metadata.mkdir()
@@ -41,7 +42,7 @@ def declare(folder: Path, name: str, source: str) -> None:
 
 
 def descentbench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the program where the packages of `folder` are installed."""
+    """Run the program in a process that can import the packages in `folder`."""
     return subprocess.run(
         [sys.executable, "-m", "bench", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(folder)},

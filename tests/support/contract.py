@@ -1,6 +1,6 @@
-"""The contract of every backend, as checks: same w, any shape, any start.
+"""Checks of the contract between backends and the program: equal w, any shape, any first w.
 
-``tests/backends/test_contract.py`` runs them for every backend of the catalogue.
+``tests/backends/test_contract.py`` runs these checks for every backend of the catalogue.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def start(features: int) -> np.ndarray:
 
 
 def check_iterates(backend: str, dtype: str, features: int) -> None:
-    """Compare w after some numbers of steps with the reference, from zeros and elsewhere.
+    """Compare w after each number of `STEPS` with the reference, from zeros and from `start`.
 
-    1009 rows is prime: no block, lane or thread count divides it.
+    The number of rows, 1009, is prime, so no number of blocks, lanes or threads divides it.
     """
     data = problem(1009, features, dtype)
     descent = place(backend, data)
@@ -48,7 +48,7 @@ def check_iterates(backend: str, dtype: str, features: int) -> None:
 
 
 def check_rows(backend: str, rows: int) -> None:
-    """Compare w after 20 steps on so many rows with the reference."""
+    """Compare w after 20 steps with the reference, for data with this number of rows."""
     for features in (1, 3) if rows > 10_000 else (1, 3, 40):
         data = problem(rows, features, "float32")
         w0 = start(features)
@@ -57,7 +57,7 @@ def check_rows(backend: str, rows: int) -> None:
 
 
 def check_runs_add_up(backend: str, features: int) -> None:
-    """Runs of 13 and 17 steps are bit-equal to one of 30, and so is the next of 30."""
+    """Check that 13 and then 17 steps give the same bits as 30 steps, and as 30 steps again."""
     descent = place(backend, problem(1009, features, "float32"))
     w0 = start(features)
     whole = descent.run(w0, 30)
@@ -66,7 +66,7 @@ def check_runs_add_up(backend: str, features: int) -> None:
 
 
 def check_arrays_are_not_shared(backend: str) -> None:
-    """The start is not written to, and a returned w does not change later."""
+    """Check that `run` does not write to its first w, and that a returned w never changes."""
     descent = place(backend, problem(100, 3, "float64"))
     w0 = start(3)
     before = w0.copy()
@@ -78,7 +78,7 @@ def check_arrays_are_not_shared(backend: str) -> None:
 
 
 def check_gradient_and_loss(backend: str, dtype: str, features: int) -> None:
-    """Compare both with the reference."""
+    """Compare the gradient and the loss with the reference."""
     data = problem(1009, features, dtype)
     descent = place(backend, data)
     w = start(features)
@@ -91,7 +91,7 @@ def check_gradient_and_loss(backend: str, dtype: str, features: int) -> None:
 
 
 def check_awkward_input(backend: str, features: int) -> None:
-    """Use strided, reversed and read-only arrays; none of them is modified."""
+    """Check that strided, reversed and read-only arrays can be used and are not modified."""
     data = problem(202, features, "float32")
     wide = np.zeros((202, 2 * features), np.float32)
     wide[:, ::2] = data.x.reshape(202, features)

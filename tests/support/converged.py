@@ -1,4 +1,4 @@
-"""Converged weights against SciPy's minimum, as a check."""
+"""Check that converged weights agree with the minimum that SciPy finds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ ROWS, FEATURES, STEPS = 300, 3, 120
 
 @lru_cache
 def data(loss: Loss) -> Problem:
-    """Return rows whose minimum is at moderate weights: noise makes the data inseparable."""
+    """Return rows with a minimum at moderate weights.
+
+    Noise in the targets makes the classes of log_loss inseparable.
+    """
     rng = np.random.default_rng(7)
     x = rng.normal(size=(ROWS, FEATURES))
     z = x @ [0.8, -0.5, 0.3]
@@ -46,11 +49,12 @@ def minimum(loss: Loss) -> np.ndarray:
 
 
 def rate(loss: Loss) -> float:
-    """Return the automatic rate, or for a loss without a curvature one that is safe here."""
+    """Return the automatic rate; for a loss without a curvature, a rate safe for `data`."""
     if loss.curvature is not None:
         return automatic_rate(data(loss))
     x, y = data(loss).x, data(loss).y
-    second = TEXTBOOK[loss.name].second(x @ minimum(loss), y)  # on the way, at most twice
+    # during the descent, the second derivative is at most twice this value
+    second = TEXTBOOK[loss.name].second(x @ minimum(loss), y)
     return float(0.5 / np.linalg.eigvalsh((x.T * second) @ x / ROWS).max())
 
 

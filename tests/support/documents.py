@@ -1,6 +1,6 @@
-"""The commands and Python examples in the documentation and in ``--help``.
+"""Find the commands and Python examples in the documentation and in ``--help``.
 
-A small version of a command ends in seconds: `small` says what it changes.
+`small` returns a version of a command that ends in seconds.
 """
 
 from __future__ import annotations
@@ -64,13 +64,14 @@ def examples() -> list[Example]:
 
 
 def python_blocks(page: Path) -> list[str]:
-    """Return the page's fenced Python code."""
+    """Return the text of each fenced Python block of a page."""
     return re.findall(
         r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
 
 
 def _of_page(where: str, text: str) -> Iterator[Example]:
+    """Yield the commands of a page: in code blocks and in inline code."""
     text = re.sub(r"(?ms)^```(python|text)\n.*?^```", "", text)
     lines = text.splitlines()
     block: list[str] = []
@@ -92,9 +93,9 @@ def _of_page(where: str, text: str) -> Iterator[Example]:
 
 
 def _of_lines(where: str, lines: Iterable[str]) -> Iterator[Example]:
-    """Take commands from a block, of a pipe the last one.
+    """Yield the commands of a code block; of a pipe, only the last command.
 
-    If some line begins with ``$``, lines that do not are output.
+    If a line begins with ``$``, all lines that do not begin with ``$`` are output.
     """
     joined = "\n".join(lines).replace("\\\n", " ").splitlines()
     shows_output = any(line.startswith("$ ") for line in joined)
@@ -114,10 +115,11 @@ def small(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """Return a version of a ``descentbench`` command that ends in seconds.
 
     - Numbers are at most those of `MOST`.
-    - ``run`` and ``pick`` measure `MEASURED` instead of other backends: ``run`` in one short
-      pass, of 100 rows if none are given, and ``pick`` for at most 20 seconds.
-    - A Dask cluster is one worker on this machine instead of a scheduler's address.
-    - Files below ``/data/`` are below ``parts/``; OLD and NEW are results of the test.
+    - ``run`` and ``pick`` measure the backends `MEASURED` only: ``run`` in one short pass, with
+      100 rows if the command gives no rows, and ``pick`` for at most 20 seconds.
+    - ``--scheduler`` and its address become ``--workers 1``, a Dask cluster on this machine.
+    - The folder ``/data/`` becomes ``parts/``. OLD and NEW become ``before`` and ``after``, the
+      names of two results that the test has made.
     """
     command, *rest = arguments
     words = [REPLACED.get(word, word).replace("/data/", "parts/") for word in rest]
@@ -139,19 +141,20 @@ def small(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 REPLACED = {"--scheduler": "--workers", "OLD": "before", "NEW": "after"}
-"""Words that stand for something else in a small version."""
+"""Word of a command → its replacement in the small version."""
 
 MEASURED = ["--backend", "numpy", "--backend", "numpy:blocked"]
-"""Backends of the small version of ``run`` and ``pick``, which start in a second."""
+"""Options for the backends in the small version of ``run`` and ``pick``: these backends start
+in less than a second."""
 
 
 def named_backends(arguments: tuple[str, ...]) -> list[str]:
-    """Return the backends and patterns that a command names."""
+    """Return the names and patterns of backends in a command."""
     return [word for before, word in pairwise(arguments) if before in ("--backend", "-b")]
 
 
 def skeleton(text: str) -> str:
-    """Return text with a sign for each backend and each number with its unit."""
+    """Return text in which ``@`` replaces each backend, and ``#`` each number with its unit."""
     text = re.sub(r"\b(numpy|numba|torch|jax|dask)(:\w+)?(@\w+(:\d)?)?", "@", text)
     text = re.sub(r"[\d.,]*\d(e\d+)?( (ns|µs|ms|s|min|h|days|[kMGT]?B)\b)?[%×]?", "#", text)
     return " ".join(text.split())

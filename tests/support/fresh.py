@@ -1,4 +1,4 @@
-"""A library's backends imported once more, as in a process that has not used them yet."""
+"""Import a library's backends once more, as in a process that has not used them yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import backends
 
 @contextmanager
 def fresh(library: str) -> Iterator[None]:
-    """Let a library's backends be imported anew meanwhile, and have the old ones afterwards."""
+    """Let imports load a library's backends anew; on exit, restore the old modules."""
     before, package = _taken_out(library), vars(backends).pop(library, None)
     try:
         yield
@@ -25,6 +25,7 @@ def fresh(library: str) -> Iterator[None]:
 
 
 def _taken_out(library: str) -> dict[str, ModuleType]:
+    """Remove the modules of a library's backends from `sys.modules`; return them by name."""
     package = f"backends.{library}"
     names = [n for n in sys.modules if n == package or n.startswith(f"{package}.")]
     return {name: sys.modules.pop(name) for name in names}

@@ -1,7 +1,7 @@
 """Checks of the Triton kernel on a machine without a GPU, each in a process of its own.
 
-Most run the kernel in Triton's interpreter. Triton reads ``TRITON_INTERPRET`` when it is
-imported:
+Most checks run the kernel in Triton's interpreter. Triton reads ``TRITON_INTERPRET`` when it is
+imported, so a check is a command:
 
     TRITON_INTERPRET=1 python -m tests.support.interpreted torch log_loss
 """
@@ -25,9 +25,9 @@ FEATURES = (1, 2, 7, 32, 500)
 
 
 def _own_slope(xp: Any, p: Any, y: Any) -> Any:
-    """Use every function that a loss may use, near 0 and far from it.
+    """Return a slope that uses every function allowed in a loss, near 0 and far from 0.
 
-    The slope is infinite for a target of 0, as after the last row.
+    The slope is infinite for a target of 0, which the kernel uses after the last row.
     """
     r = p - y
     bounded = xp.clip(r, -3, 2) + xp.minimum(p, 0.1) * xp.maximum(y, -0.7)
@@ -37,20 +37,20 @@ def _own_slope(xp: Any, p: Any, y: Any) -> Any:
 
 
 OWN = Loss("own-01234567", lambda xp, p, y: p * y, _own_slope)
-"""A user's loss; only its slope is used here."""
+"""A user's loss, named like a loss from a file. The checks use only its slope."""
 
 LOSS = {**LOSSES, OWN.name: OWN}
 
 
 def small_tiles() -> None:
-    """Make several tiles of a thousand rows, with some rows left over."""
+    """Reduce the size of a tile, so that a thousand rows make several tiles and a rest."""
     from backends.onepass import kernel
 
     kernel.TILE_BYTES, kernel.PROGRAMS = 1 << 12, 3
 
 
 def check_sums(loss: Loss) -> None:
-    """Compare the kernel's sums, for rows by row and by column, with float64."""
+    """Compare the kernel's sums with float64, for data stored by row and by column."""
     import torch
 
     from backends.torch import onepass
@@ -74,7 +74,7 @@ def check_sums(loss: Loss) -> None:
 
 
 def check_squares(loss: Loss) -> None:
-    """Compare the sums of one loss, weights of any size, with float64 more closely."""
+    """Compare the kernel's sums for squared error with float64, with a smaller tolerance."""
     import torch
 
     from backends.torch import onepass
@@ -94,7 +94,7 @@ def check_squares(loss: Loss) -> None:
 
 
 def check_torch(loss: Loss) -> None:
-    """Compare PyTorch's descent, whose steps a CUDA graph would record, with float64."""
+    """Compare PyTorch's descent with float64; plain calls replace the CUDA graph of a step."""
     import torch
 
     from backends.torch.onepass import OnePass
@@ -115,7 +115,7 @@ def check_torch(loss: Loss) -> None:
 
 
 def check_jax(loss: Loss) -> None:
-    """Compare JAX's compiled loop, which calls the interpreted kernel, with float64."""
+    """Compare JAX's compiled loop with float64; the loop calls the interpreted kernel."""
     from backends.jax import onepass
     from backends.jax.onepass import OnePass
 
@@ -124,7 +124,7 @@ def check_jax(loss: Loss) -> None:
 
 
 def descents(place: Callable[[Any], Any], loss: Loss) -> None:
-    """Check a descent of two and of three steps at every dtype and number of features."""
+    """Check descents of two and of three steps for every dtype and number of features."""
     for dtype in TOLERANCE:
         for features in FEATURES:
             data = check.problem(409 if features < 500 else 61, features, dtype, loss)
@@ -154,7 +154,7 @@ def interpreted_call(
 
 
 def check_compiled(loss: Loss) -> None:
-    """Compile the kernel for a Hopper GPU, for rows by row and by column."""
+    """Compile the kernel for a Hopper GPU, for data stored by row and by column."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -183,7 +183,10 @@ def check_compiled(loss: Loss) -> None:
 
 
 def check_lowered(loss: Loss) -> None:
-    """Lower JAX's descent for a GPU, with a call of the kernel for each step of the loop."""
+    """Lower JAX's descent for a GPU, and count the calls of the kernel.
+
+    There is one call for each of the four unrolled steps, and one for a step of the rest.
+    """
     from jax._src.lib import gpu_triton
 
     from backends.jax import onepass

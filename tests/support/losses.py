@@ -1,4 +1,4 @@
-"""The contract of backends for other losses than squared error, and the textbooks' formulas."""
+"""Checks of backends with losses other than squared error, and the textbooks' formulas."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from backends.reference import relative_error
 RATE = 0.001
 
 BEYOND = {"huber": 30.0, "pseudo_huber": 30.0}
-"""Loss → a factor of the start that leads to its other branch, by default −1: synthetic
-features are positive, so that predictions are negative with the factor −1, and exceed the
-targets with 30."""
+"""Loss → factor of the weights `start` that leads to another branch of the loss; default −1.
+
+Synthetic features are positive: predictions are negative with −1, and exceed the targets with
+30.
+"""
 
 NAMES = [name for name in LOSSES if name != "squared_error"]
 
@@ -54,7 +56,7 @@ TEXTBOOK = {
         lambda p, y: np.exp(p) - y * p, lambda p, y: np.exp(p) - y, lambda p, y: np.exp(p)
     ),
 }
-"""Loss → its formulas, independent of `backends.losses`; all tests of formulas use these."""
+"""Loss → its formulas, independent of `backends.losses`; all tests of formulas use them."""
 
 
 def _pseudo_huber(xp, p, y):  # type: ignore[no-untyped-def]
@@ -63,12 +65,12 @@ def _pseudo_huber(xp, p, y):  # type: ignore[no-untyped-def]
 
 
 VALUE_ONLY = Loss("pseudo_huber-01234567", _pseudo_huber)
-"""A loss as a user writes it: a value alone."""
+"""A user's loss without a slope, named like a loss from a file."""
 
 WITH_SLOPE = Loss(
     "pseudo_huber", _pseudo_huber, lambda xp, p, y: (p - y) / np.sqrt(1 + (p - y) ** 2)
 )
-"""This loss has the slope that `descended` needs."""
+"""The loss `VALUE_ONLY` with a slope, which `descended` needs."""
 
 
 @lru_cache
@@ -77,24 +79,25 @@ def problem(rows: int, features: int, dtype: str, loss: Loss) -> Problem:
 
 
 def start(features: int) -> np.ndarray:
-    """Return weights far from 0, whose predictions are small enough for exp."""
+    """Return weights far from 0 whose predictions do not overflow exp, (d,)."""
     return np.random.default_rng(1).uniform(0.05, 0.15, features)
 
 
 def gradient(loss: Loss, data: Problem, w: np.ndarray) -> np.ndarray:
-    """Return the sums of slope times x, all in float64."""
+    """Return the sums ``xᵀ·slope``, (d,), computed in float64."""
     assert loss.slope is not None
     x, y = data.x.reshape(data.rows, -1).astype(np.float64), data.y.astype(np.float64)
     return np.asarray(loss.slope(np, x @ w, y) @ x)
 
 
 def mean(loss: Loss, data: Problem, w: np.ndarray) -> float:
+    """Return the mean loss, computed in float64."""
     x, y = data.x.reshape(data.rows, -1).astype(np.float64), data.y.astype(np.float64)
     return float(loss.value(np, x @ w, y).mean())
 
 
 def descended(loss: Loss, data: Problem, w: np.ndarray, steps: int) -> np.ndarray:
-    """Return w after some steps in float64, one product with all rows after the other."""
+    """Return w after some steps in float64, with products of whole arrays."""
     w = w.copy()
     for _ in range(steps):
         w -= RATE * loss.scale / data.rows * gradient(loss, data, w)
@@ -102,7 +105,10 @@ def descended(loss: Loss, data: Problem, w: np.ndarray, steps: int) -> np.ndarra
 
 
 def check(placed: Descent, loss: Loss, data: Problem, w: np.ndarray, steps: int = 10) -> None:
-    """Compare a run from `w`, and gradient and loss at `w` and beyond, with float64."""
+    """Compare with float64: a run from `w`, and gradient and loss at `w` and at another branch.
+
+    `BEYOND` says how far the other branch is.
+    """
     accuracy = TOLERANCE[data.dtype]
     assert relative_error(placed.run(w, steps), descended(loss, data, w, steps)) <= accuracy
     for at in (w, BEYOND.get(loss.name.partition("-")[0], -1.0) * w):
@@ -116,7 +122,7 @@ def check_loss(backend: str, loss: Loss, dtype: str, features: int, rows: int = 
 
 
 def check_far_predictions(backend: str, loss: Loss, dtype: str, features: int) -> None:
-    """Predictions of up to ±10⁴ have finite slopes and losses, and these are right."""
+    """Check that slopes and losses are finite and right for predictions of up to ±10⁴."""
     x = np.zeros((1009, features), dtype)
     x[:, 0] = np.linspace(-1e4, 1e4, 1009)
     data = Problem(x, (np.arange(1009) % 2).astype(dtype), loss=loss)

@@ -1,4 +1,4 @@
-"""Measurements and results by hand."""
+"""Make records, measurements and results for tests from a few numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cost models of made-up observations."""
+"""Make cost models from observations of a made-up machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,23 @@ def observed(
     base: float = 60e6,
     added: float = 4.0,
 ) -> Observations:
-    """Measure a machine whose costs are these laws, in three processes a size."""
+    """Return the observations of a made-up backend: three processes measure each size.
+
+    Parameters
+    ----------
+    import_s, overhead : float
+        Seconds of the import, and of the first call in addition to a step.
+    place, step : (float, float)
+        Constant seconds, and seconds per row.
+    sizes : tuple of int
+        Measured numbers of rows.
+    noise : float
+        Standard deviation of the logarithm of each time.
+    seed : int
+        Seed of the noise.
+    base, added : float
+        Memory of the process in bytes, and further bytes per row in addition to the data.
+    """
     rng = np.random.default_rng(seed)
 
     def noisy(value: float) -> float:

@@ -1,4 +1,4 @@
-"""Pages that a reader follows from top to bottom: files to save, commands and Python code."""
+"""Read the steps of an example page: files to save, commands and Python code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-"""A fenced block: its language and its text."""
+"""Matches a fenced block; the groups are its language and its text."""
 
 SAVED = re.compile(r"`([\w./-]+\.\w+)`[^`]*:\s*\Z")
-"""The end of a paragraph before a file's content: the file's name and a colon."""
+"""Matches the end of the text before a file's content: the file's name, and later a colon."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Part:
     text : str
         The file's content, the command, or the code.
     name : str
-        Name of the file.
+        Name of the file; empty for a command or code.
     output : str
-        What a command prints, as the page shows it.
+        Output of the command on the page; empty if the page shows none.
     """
 
     kind: Literal["file", "command", "python"]
@@ -55,6 +55,7 @@ def parts(page: Path) -> Iterator[Part]:
 
 
 def _commands(content: str) -> Iterator[Part]:
+    """Yield the commands of a ``console`` block, each after ``$``, with their output."""
     for shown in re.split(r"^\$ ", content, flags=re.MULTILINE)[1:]:
         command, _, output = shown.partition("\n")
         yield Part("command", command, output=output.strip("\n"))

@@ -1,4 +1,4 @@
-"""Processes that a test has left behind."""
+"""Find processes that a test has left running, and wait for conditions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 
 
 def left_over(folder: Path) -> list[str]:
-    """Return the command lines of the processes that were started in the folder."""
+    """Return the command lines of running processes whose variable MARK is the folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if f"MARK={folder}\0".encode() in (process / "environ").read_bytes():
                 found.append((process / "cmdline").read_text())
-        except OSError:  # another user's, or gone
+        except OSError:  # another user's process, or one that has ended
             continue
     return found
 
 
 def wait_until(true: Callable[[], bool]) -> None:
+    """Wait until a function returns True, for at most 60 seconds."""
     deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Results of machines that do not exist, whose costs are known."""
+"""Make records of made-up machines whose costs are known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.measure.read_curve import TASK
 from bench.results.case import SQUARED, Case
 from bench.results.record import Measurement, Outcome, Record
 
-COSTS = {  # import, place, overhead, latency, seconds a byte
+COSTS = {  # seconds: import, place, overhead of the first call, latency of a step, per byte
     "numpy": (0.0, 1e-3, 1e-4, 5e-6, 2.5e-10),
     "numpy:blocked": (0.0, 2e-3, 1e-4, 8e-6, 5e-11),
     "numba:parallel": (0.2, 5e-3, 2.0, 1e-6, 1.6e-11),
@@ -56,7 +56,29 @@ def record(
     failed: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Record:
-    """Return a whole run; `spread` is a process's, relative; `factors` slow backends down."""
+    """Return the record of a complete run on a made-up machine.
+
+    Parameters
+    ----------
+    machine : mapping
+        Description of the machine.
+    passes : int
+    spread : float
+        Standard deviation of the logarithm of times in different processes.
+    seed : int
+        Seed of the noise.
+    factors : mapping, optional
+        Backend → factor of its step times.
+    costs : mapping
+        Backend → costs, see `COSTS`.
+    sizes : sequence
+        (rows, features) of all cases.
+    dtype, loss : str
+    failed : mapping, optional
+        Case → reason why it failed.
+    **fields
+        Fields of the `Record` to replace.
+    """
     rng = np.random.default_rng(seed)
     if loss != SQUARED:
         costs = {name: cost for name, cost in costs.items() if ":gram" not in name}
@@ -110,7 +132,10 @@ def record(
 
 
 def with_read_curve(run: Record) -> Record:
-    """Add the reads of a cache of 512 MB: a run of smaller sizes says nothing of memory."""
+    """Return the record with a read curve of a machine with a cache of 512 MB.
+
+    Without this curve, a run of smaller sizes has no measurements of the memory.
+    """
     reads = tuple(
         Measurement(
             "read", f"read/{n // 8}x1/float32", (n / rate,), 1, {"bytes": n, "threads": 4}

@@ -1,4 +1,4 @@
-"""A made-up machine that measures for a pick, and whose costs every test knows."""
+"""A made-up machine with known costs, on which tests run picks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bench.pick import explorer as explore
 from bench.results.record import Outcome
 
 BYTES_A_ROW = 8
-"""Bytes of a row with one float32 feature."""
+"""Bytes of a row with one float32 feature and its target."""
 
 
 def costs(imports: float, place: float, overhead: float, latency: float, a_row: float) -> Costs:
-    """Return costs that depend on no cache: seconds, and seconds a row of one feature."""
+    """Return costs that do not depend on a cache: four in seconds, and `a_row` in seconds."""
     arithmetic = a_row / BYTES_A_ROW
     return Costs(imports, place, overhead, latency, arithmetic, 1e-9 if a_row else 0.0, 8e9)
 
@@ -30,7 +30,11 @@ COSTS = {
 
 
 class World(MadeUp):
-    """A machine whose clock only children move."""
+    """A made-up machine whose clock moves only while child processes run.
+
+    With `monkeypatch`, every pick of the test measures on this machine. After `stop_after`
+    tasks, the next task raises KeyboardInterrupt.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch | None = None, **more: object) -> None:
         rates = {"memory_rate": 1e11, "cache_rate": 4e11}  # no step is faster than a read
@@ -40,7 +44,7 @@ class World(MadeUp):
             monkeypatch.setattr(explore, "Measuring", lambda *_: self)
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Measure a task, or be interrupted."""
+        """Return the outcome of a task; raise KeyboardInterrupt after `stop_after` tasks."""
         if self.stop_after is not None and len(self.tasks) >= self.stop_after:
             raise KeyboardInterrupt
         return super().run(task, seconds)
