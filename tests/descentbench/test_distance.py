@@ -53,8 +53,7 @@ def test_a_fit_far_from_its_minimum_names_the_remedy(
     assert warnings(caplog, steps=50, standardize=True) == []
     (said,) = warnings(caplog, steps=50, standardize=True, tolerance=1e-300)
     assert (
-        said
-        == "fit: not converged after 50 steps: the gradient's norm is above 1e-300 times "
+        said == "fit: not converged after 50 steps: the gradient's norm is above 1e-300 times "
         "the first gradient's norm"
     )
 
