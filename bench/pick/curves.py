@@ -22,7 +22,8 @@ class Sample:
     Attributes
     ----------
     read_bytes_per_s : float or None
-        Throughput of a bare read of the same number of bytes in the same process.
+        Throughput of a bare read of the same number of bytes in the same process; None if no
+        such read was timed.
     """
 
     rows: int
@@ -40,12 +41,12 @@ def by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
 
 @dataclass(frozen=True)
 class Curve:
-    """A monotone curve of seconds over rows, for work that grows with the rows.
+    """A monotone curve: the seconds of some work as a function of the number of rows.
 
     Attributes
     ----------
     rows, seconds : (k,) float64
-        Measured sizes, ascending, and the seconds expected there.
+        Measured sizes, ascending, and the fitted seconds at each size.
     counts : (k,) int64
         Number of measurements at each size.
     a_row : float
@@ -61,9 +62,9 @@ class Curve:
     def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
         """Fit a monotone curve to the median at each size, with the least relative error.
 
-        From `straight` rows on, and always at the largest size, points on a straight
-        line replace the medians. The line's slope is the median over the processes at all
-        these sizes, because one process may read memory at half the throughput of another.
+        At sizes of `straight` rows or more, and always at the largest size, points on a
+        straight line replace the medians. The line's slope is the median over all processes
+        at these sizes, because one process may read memory at half the throughput of another.
         """
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
@@ -91,14 +92,17 @@ class Curve:
         return cls(rows, np.full(len(rows), everywhere), counts, 0.0)
 
     def at(self, rows: float) -> float:
-        """Return the seconds: interpolated, or on a straight line beyond the largest size."""
+        """Return the seconds: interpolated up to the largest size, then a straight line."""
         sizes, seconds = self.rows, self.seconds
         if rows <= sizes[-1]:
             return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))
         return float(seconds[-1] + self.a_row * (rows - sizes[-1]))
 
     def beyond_cache(self, straight: float, cache_rows: float, waiting: float) -> Curve:
-        """Return the curve with a cost per further row that includes reading it from memory.
+        """Return the curve with a corrected cost per row beyond the largest size.
+
+        At the measured sizes, the cache kept some rows between two steps. Every row beyond the
+        largest size is read from memory and therefore takes longer.
 
         Parameters
         ----------
@@ -107,7 +111,7 @@ class Curve:
         cache_rows : float
             Number of rows that the cache keeps between two steps.
         waiting : float
-            Share of a step's time that waits for memory.
+            Fraction of a step's time spent waiting for memory.
         """
         kept = cache_rows / (self.rows[self.rows >= straight] - cache_rows)
         return replace(self, a_row=self.a_row * (1 + waiting * float(np.median(kept))))
@@ -145,7 +149,7 @@ class Overhead:
         return cls(rows, np.asarray(isotonic_regression(above).x))
 
     def at(self, rows: float) -> float:
-        """Return the one-time cost in seconds."""
+        """Return the one-time cost in seconds, as at the measured size nearest to `rows`."""
         return float(self.seconds[np.abs(np.log(self.rows) - math.log(rows)).argmin()])
 
     def points(self) -> dict[str, Any]:
@@ -154,4 +158,5 @@ class Overhead:
 
 
 SLOWEST_COPY = 1e9
-"""Lower bound for the throughput of placing, in bytes/s, until a second size is measured."""
+"""Lower bound for the throughput of placing data, in bytes/s: 1 GB/s. It is used for a backend
+until a process has placed data a second time (`bench.pick.model`)."""

@@ -1,7 +1,7 @@
 """Make random draws that the script of the report's page can repeat exactly.
 
-A total's interval comes from draws of the errors of its parts. Every call
-returns the same draws, and so does the report's calculator.
+A total's interval comes from draws of the errors of its parts. Every call, here and in the
+page's script, returns the same draws.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def uniforms(seed: int, count: int) -> Floats:
 def student_t4(uniform: Floats) -> Floats:
     """Return the quantiles of Student's t with four degrees of freedom.
 
-    Its tails are heavier than those of the normal distribution, because one of a few
-    processes is often far off. The closed form is from Shaw, Sampling Student's T
-    distribution, J. Comput. Finance 9(4), 2006.
+    This distribution has heavier tails than the normal distribution, as measured times have:
+    one of a few processes is often much slower or faster than the others. The closed form is
+    from Shaw, Sampling Student's T distribution, J. Comput. Finance 9(4), 2006.
     """
     alpha = np.sqrt(4 * uniform * (1 - uniform))
     q = np.cos(np.arccos(alpha) / 3) / alpha
@@ -45,7 +45,7 @@ def student_t4(uniform: Floats) -> Floats:
 
 @cache
 def errors_of(backend: str) -> Floats:
-    """Return draws of the errors of a backend's four parts, (4, `DRAWS`).
+    """Return draws of the errors of import, place, first call and step, (4, `DRAWS`).
 
     The backend's name is the seed, so the errors of two backends are independent.
     """

@@ -8,17 +8,17 @@ from bench.pick.ladder import BYTES_A_SECOND
 from bench.results.case import BASELINES, Case
 
 SETUP, STEP = "test_setup.py", "test_step.py"
-"""Benchmark files of the child processes. The first measures one setup, with cold compile
-caches; the second times the steps of many cases."""
+"""Benchmark files of the child processes: `SETUP` measures one setup with cold compile caches,
+`STEP` times the steps of many cases."""
 
 SECONDS = 0.1
 """Sampling time of a case, in seconds."""
 
 START_S = 1.0
-"""Assumed seconds to start a child process, until one has run."""
+"""Assumed seconds to start a child process, until a child process has run."""
 
 UNKNOWN_COMPILE_S = 2.5
-"""Assumed seconds of an unmeasured first call: about the time that Numba compiles."""
+"""Assumed seconds of an unmeasured first call: about the compile time of Numba."""
 
 LIKELY_COMPILE_S = 0.5
 """Assumed seconds of compiling in a process that times steps, for an unmeasured library."""
@@ -40,7 +40,7 @@ OVERHEAD_S = 0.1
 
 
 COPYING = 0.1
-"""Time to copy data that an earlier child process used, relative to the time to make them."""
+"""Time to copy data that an earlier child process used, relative to generating the data."""
 
 
 def cost_s(known: Known, task: Task) -> float:
@@ -51,7 +51,7 @@ def cost_s(known: Known, task: Task) -> float:
     same = [s for s in alike if s.suite == task.suite] or alike
     start = START_S
     if same:
-        # A child with many cases may have taken longer for another reason than its start.
+        # A child process with many cases may have been slow for reasons other than its start.
         start = min(
             min(s.seconds, max(0.3, s.seconds - _work_s(known, s.suite, s.cases))) for s in same
         )
@@ -99,7 +99,7 @@ def _steps_s(known: Known, case: Case) -> float:
 
 
 def _compile_s(known: Known, case: Case) -> float:
-    """Return the estimated compile time of a backend: the longest one of its library."""
+    """Return the estimated compile time in seconds: the longest one measured in the library."""
     alike = [
         max(0.0, sample.value - model.step_s(sample.rows))
         for model in known.models.values()

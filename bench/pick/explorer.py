@@ -39,7 +39,7 @@ The arguments are the task's name, the share of the budget spent, and the state 
 
 
 class Measure(Protocol):
-    """Interface of an object that measures tasks; tests have their own."""
+    """Interface of an object that measures tasks; tests pass a simulated machine."""
 
     def run(self, task: Task, seconds: float) -> Outcome:
         """Run a child process for at most `seconds` seconds."""
@@ -61,7 +61,7 @@ class Measuring:
     machine : mapping
         The machine's description, from `bench.host.machine.Machine.as_dict`.
     scratch : Path
-        Folder for the files of child processes, which share compiled code there.
+        Folder for the files of child processes, such as the compiled code that they share.
     logs : Path
         Folder for the output of child processes that died.
     """
@@ -183,6 +183,7 @@ class Explorer:
         Parameters
         ----------
         report : callable
+            Progress callback, see `Report`.
         reserve : callable
             Function that returns the seconds to reserve for a later stage.
         """
@@ -248,7 +249,7 @@ class Explorer:
         self._learn(Spent(task.suite, task.cases, taken))
 
     def _give_up(self, task: Task, seconds: float) -> None:
-        """Note a lower bound for the time of a setup that was stopped."""
+        """Note a lower bound, in seconds, for the time of a setup that was stopped."""
         at_least = dict(self.record.request["pick"].get("at_least", {}))
         at_least[Case.parse(task.cases[0]).backend] = max(1e-3, seconds - start_s(self.known))
         pick = self.record.request["pick"] | {"at_least": at_least}

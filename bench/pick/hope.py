@@ -12,19 +12,19 @@ from bench.pick.expense import SLOW_COMPILE_S, is_slow
 from bench.pick.known import Known, is_gram
 
 KIND = 0.7
-"""Estimate of an unknown part, as a fraction of the lowest value of the other backends."""
+"""Estimate of an unmeasured part, as a fraction of its lowest value in the other backends."""
 
 STEPPED, UNSEEN = 0.3, 0.8
-"""Relative errors of an estimated total, if steps were measured and if none were.
-
-Backends on one machine differ by factors of two and three.
+"""Relative error of an estimated total: `STEPPED` if the backend's steps were measured, else
+`UNSEEN`. The times of backends on one machine differ by factors of two and three.
 """
 
 LONG_S = 1.5
-"""Shortest total of a long descent, in seconds. A long descent times steps before setups.
+"""Shortest total of a long descent, in seconds. For a long descent, steps are timed before
+setups.
 
-The total of a shorter descent depends mostly on the setup, which is measured better in a
-separate process.
+The total of a shorter descent depends mostly on the setup, which is measured more precisely in
+a separate process.
 """
 
 

@@ -13,7 +13,7 @@ LEAST_MEMORY_BYTES = 32_000_000
 """Smallest data size, in bytes, at which the ladder may end, even if all caches are smaller."""
 
 FAR = 3
-"""Factor by which the request must exceed the ladder's end to add one more rung.
+"""Ratio of the request's data to the ladder's end from which the ladder gets one more rung.
 
 At the ladder's end, a quarter of the data may still come from a cache.
 """
@@ -61,9 +61,10 @@ def end_bytes(known: Known) -> int:
 
 
 def scout(known: Known, ladder: list[int]) -> int:
-    """Return the rung of the first setups.
+    """Return the rung at which setups are measured first.
 
-    It is the largest with at most 8 MB of data and no more rows than the request.
+    This is the largest rung with at most 8 MB of data and no more rows than the request. If
+    there is none, it is the smallest rung.
     """
     target = known.request.rows
     cheap = [n for n in ladder if n <= target and known.nbytes(n) <= SCOUT_BYTES]
@@ -71,7 +72,7 @@ def scout(known: Known, ladder: list[int]) -> int:
 
 
 def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
-    """Return the rungs of the first steps: a small one, and the rung of the first setups.
+    """Return the rungs of the first steps: a small rung, and the rung of the first setups.
 
     For a long descent, the smallest rung that is read from memory replaces the rung of the
     first setups, unless making its data takes too long.

@@ -28,7 +28,10 @@ ALIKE = 1.0
 
 
 def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str]]:
-    """Group the backends by library and device; `slow_apart` also separates slow compilers."""
+    """Group the backends by library and device.
+
+    `slow_apart` puts the techniques that compile for many seconds into groups of their own.
+    """
     found: dict[tuple[str, str, bool], list[str]] = {}
     for text in names:
         name = Name.parse(text)
@@ -41,10 +44,10 @@ def first(known: Known) -> Iterator[Task]:
     """Yield the child processes that measure each library for the first time, in order.
 
     One child process measures all backends of the first library. For every other library
-    and device, the most promising backend is measured. For a long descent, one child process
-    imports, places, compiles and times the steps. For a short descent, a separate process
-    measures the setup first, because the setup takes most of the total time and may alone
-    show that the backend is not the fastest.
+    and device, only the most promising backend is measured. For a long descent, one child
+    process imports, places, compiles and times the steps. For a short descent, a separate
+    process measures the setup first. The setup takes most of a short descent's time, and alone
+    may show that the backend is not the fastest.
     """
     rungs = ladder.sizes(known)
     mine, *others = families(known.models)
@@ -65,7 +68,7 @@ def rest(known: Known) -> Iterator[Task]:
     rungs = ladder.sizes(known)
     lacking = [n for n in known.live if not known.models[n].complete]
     for family in families(lacking, slow_apart=True):
-        # A process that times steps also shows what a long descent's setup takes.
+        # For a long descent, the process that times steps measures the setup well enough.
         both = [*_steps(known, family, rungs, before_setup=True)] if is_long(known) else []
         yield from both
         if not both:
@@ -74,7 +77,7 @@ def rest(known: Known) -> Iterator[Task]:
 
 
 def promising(family: Sequence[str]) -> str:
-    """Return the backend of a family that is measured first."""
+    """Return the backend of a family to measure first."""
 
     def rank(name: str) -> tuple[int, bool]:
         technique = Name.parse(name).technique
@@ -87,7 +90,10 @@ def promising(family: Sequence[str]) -> str:
 def _setups(
     known: Known, names: Iterable[str], rungs: list[int], *, again: bool = False
 ) -> Iterator[Task]:
-    """Yield a child process for each backend that was not set up near `ladder.scout`'s size."""
+    """Yield a child process for each backend whose setup must be measured.
+
+    A setup that was measured near the size of `ladder.scout` is not measured again.
+    """
     rows = ladder.scout(known, rungs)
     for name in names:
         if name not in known.live or not known.fits(name, rows):
@@ -101,7 +107,7 @@ def _setups(
 def _steps(
     known: Known, names: Iterable[str], rungs: list[int], *, before_setup: bool = False
 ) -> Iterator[Task]:
-    """Yield one child process that times backends without steps at the first sizes."""
+    """Yield one child process that times the backends without steps, at the first sizes."""
     sizes = ladder.first_sizes(known, rungs, long=is_long(known))
     cases = []
     for name in names:
@@ -146,7 +152,10 @@ def setup_task(known: Known, name: str, rows: int) -> Task:
 
 
 def step_task(known: Known, cases: Sequence[Case]) -> Task:
-    """Return one child process for the cases, ordered by size; large sizes include a read."""
+    """Return one child process that times the cases, ordered by size.
+
+    At large sizes on the CPU, it also times a bare read of the data.
+    """
     rows: list[str] = []
     for data in sorted({case.data for case in cases}):
         mine = [case for case in cases if case.data == data]

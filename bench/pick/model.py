@@ -3,20 +3,20 @@
 A total is import + place + first call + K · step. Each part is learnt from
 measurements at the user's own features and dtype:
 
-- **step(n)**: a monotone curve through the measured sizes, so that the curve follows
-  the caches. Over data in memory the curve is a straight line: a latency plus a cost per
-  row, the median over all processes at all sizes in memory, at the machine's usual memory
-  throughput (`bench.pick.throughput`). A step of `gram` reads no row and takes the
-  same time for any n.
-- **place(n)**: a monotone curve through the times of placing again, measured in the
-  processes that time steps, plus an overhead (opening the device) of the nearest
-  measured size.
-- **first call(n)**: one step plus an overhead (compiling) of the nearest measured size.
+- **step(n)**: a monotone curve through the measured sizes, because a row takes longer
+  once the data exceed a cache. For data in memory, the curve is a straight line: a latency
+  plus a cost per row. The cost per row is the median over all processes at all sizes in
+  memory, converted to the machine's usual memory throughput (`bench.pick.throughput`).
+  A step of `gram` reads no row and takes the same time for any n.
+- **place(n)**: a monotone curve plus an overhead. The curve goes through the times of
+  placing the data again, in the processes that time steps. The overhead (opening the device)
+  is that of the nearest measured size.
+- **first call(n)**: one step plus the overhead (compiling) of the nearest measured size.
 - **memory(n)**: straight lines through the peaks of fresh processes. Beyond the measured
   sizes, each row adds its data and the memory that the backend needs per row.
 
-Each part has a spread, from the differences between processes. A total's interval
-comes from draws of all parts and of the memory's throughput (`bench.pick.draws`).
+Each part has a spread, estimated from the differences between processes. A total's interval
+comes from random draws of all parts and of the memory's throughput (`bench.pick.draws`).
 
 The report's calculator (``bench/report/calculator.js``) repeats these
 computations from `CostModel.as_dict`. Change both files together.
@@ -45,12 +45,12 @@ from bench.pick.throughput import IN_MEMORY, SEED, drawn
 SHARED = 0.15
 """Relative error of a setup time that was measured in a process shared with other backends.
 
-The first backend of such a process starts threads and loads code for all of them.
+The first backend of such a process starts threads and loads code for all its backends.
 """
 
 FARTHEST = 2.0
-"""Largest distance, in decades, from the nearest measured size up to which the error of a
-predicted setup time grows."""
+"""Distance to the nearest measured size, in decades, beyond which the error of a predicted
+setup time grows no further."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,11 @@ class CostModel:
     spreads : Spreads
         The machine's spread of step times and of setup times, see `machine_spreads`.
     states : tuple of float
-        Equally likely memory states: the time of a read relative to its usual time.
+        Time of a read in each of several equally likely memory states, relative to its usual
+        time; empty if the states are unknown.
     curve : tuple of tuple
-        The read curve in bytes and bytes/s; empty if no curve was measured.
+        The read curve: pairs of data size in bytes and throughput in bytes/s; empty if not
+        measured.
     """
 
     backend: str
@@ -106,7 +108,7 @@ class CostModel:
 
     @property
     def _memory_rows(self) -> float:
-        """Number of rows from which the data are read from memory."""
+        """Smallest number of rows whose data are read from memory instead of a cache."""
         return IN_MEMORY * self.cache_bytes / self._bytes(1)
 
     @property
@@ -153,11 +155,17 @@ class CostModel:
 
     @cached_property
     def at_usual_throughput(self) -> CostModel:
-        """The model at the usual memory throughput; measurements can narrow its intervals."""
+        """The model for a memory that always has its usual throughput.
+
+        Its intervals leave out the changes of the throughput, which no measurement can reduce.
+        """
         return replace(self, states=())
 
     def _slowed(self, rows: float) -> Floats | float:
-        """Return draws of a step's time under the memory's states, relative to the usual."""
+        """Return draws of a step's time under the memory's states, relative to its usual time.
+
+        The result is 1 if the model has no states.
+        """
         if not self.states:
             return 1.0
         most = math.log(IN_MEMORY)
@@ -170,7 +178,7 @@ class CostModel:
         return drawn(self.states, uniforms(SEED, DRAWS))
 
     def totals(self, rows: float, iterations: float) -> Floats:
-        """Return draws of the total, (`DRAWS`,); every call returns the same draws."""
+        """Return draws of the total, in seconds, (`DRAWS`,); all calls return equal draws."""
         z_import, z_place, z_first, z_step = self._draws
         step = self.step_s(rows) * self._slowed(rows)
         return np.asarray(
@@ -181,10 +189,10 @@ class CostModel:
         )
 
     def expected(self, rows: float, iterations: float) -> Floats:
-        """Return draws of the mean total over many processes, (`DRAWS`,).
+        """Return draws of the mean total over many processes, in seconds, (`DRAWS`,).
 
-        More measurements narrow these draws. The draws of a single process (`totals`) also
-        contain the spread between processes.
+        Additional measurements narrow these draws. `totals` returns the draws for a single
+        process, which also contain the spread between processes.
         """
         z_import, z_place, z_first, z_step = self._draws
         step, setup = self.mean_errors(rows)
@@ -198,8 +206,8 @@ class CostModel:
     def mean_errors(self, rows: float, step: int = 0, setup: int = 0) -> tuple[float, float]:
         """Return the relative errors of the mean step time and of the mean setup time.
 
-        `step` is the number of rows of one further step measurement to assume (0: none);
-        `setup` is that of one further setup.
+        `step` is the number of rows of one additional step measurement to assume, and `setup`
+        is the number of rows of one additional setup; 0 assumes none.
         """
         nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))
@@ -224,9 +232,10 @@ class CostModel:
         return range_of(seconds, np.asarray(draws))
 
     def peak_bytes(self, rows: float) -> float | None:
-        """Return the peak memory of the process, or on the device; None if no peak is known.
+        """Return the peak memory in bytes; None if no peak was measured.
 
-        For a device, the peak counts only allocations on the device.
+        On the CPU this is the memory of the whole process. On another device, it is what the
+        process allocated there.
         """
         return None if self._peaks is None else self._peaks.at(rows)
 
@@ -265,7 +274,7 @@ class CostModel:
         return math.hypot(self._one_setup, BETWEEN * min(decades, FARTHEST))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers behind `total` and `peak_bytes`, for the report's page."""
+        """Return the numbers from which the report's page computes `total` and `peak_bytes`."""
         peaks = self._peaks
         return {
             "backend": self.backend,

@@ -1,7 +1,8 @@
-"""Collect earlier measurements of this machine from the store that `run` and `pick` share.
+"""Collect earlier measurements of this machine from the store.
 
-Only records with the same machine, versions, threads and code are used, because other
-timings say nothing about this machine.
+The store is the folder of results that `run` and `pick` share. Only records with the same
+machine, versions, threads and code are used, because other timings say nothing about this
+machine.
 """
 
 from __future__ import annotations
@@ -35,24 +36,25 @@ class Observations:
     imports : tuple of float
         Import times in seconds, one per fresh process of the library.
     place, first_call : tuple of Sample
-        Seconds, in a fresh process with cold compile caches.
+        Seconds of placing the data and of the first call, in a fresh process with cold compile
+        caches.
+    place_again : tuple of Sample
+        Seconds of placing the data in a process that had placed them before.
+    step : tuple of Sample
+        Seconds per step; one median for each process.
+    peak_bytes : tuple of Sample
+        Peak memory, in bytes, of a fresh process that placed the data and took a step.
+    added_bytes : tuple of Sample
+        Bytes that placing and stepping added to a process that already held the data.
+    failure : str
+        Why a case of the backend failed; empty if no case failed.
+    waiting : float
+        Fraction of a step's time spent waiting for memory, for data in memory at the usual
+        throughput; 0 if no such step was measured.
     shared : bool
         Whether `place` and `first_call` come from the first process that timed the backend's
-        steps, because no fresh process was measured. Other backends of the library may have
-        paid for a part of the setup there.
-    place_again : tuple of Sample
-        Seconds, in a process that had placed the data before.
-    step : tuple of Sample
-        Seconds per step: the median of one process.
-    peak_bytes : tuple of Sample
-        Peak memory of a fresh process that placed the data and took a step.
-    added_bytes : tuple of Sample
-        Memory that placing and stepping added to a process that held the data.
-    failure : str
-        Why a case of the backend failed; empty if none failed.
-    waiting : float
-        Share of a step's time that waits for memory, if the data are in memory, at the usual
-        throughput.
+        steps, because no fresh process was measured. In that process, another backend of the
+        library may have done a part of the setup before.
     """
 
     imports: tuple[float, ...] = ()
@@ -87,7 +89,7 @@ def alike(
     """Return the store's records of this machine, code and loss, oldest first.
 
     Records with another memory limit are included, because the limit affects no timing.
-    Their failures are left out, because the other memory limit may be the reason.
+    Their failures are left out, because the other limit may have caused them.
     """
     here, memory = _timed(machine), machine.get("memory_bytes")
     found = []
@@ -127,14 +129,14 @@ def measurements(records: Iterable[Record]) -> Iterator[tuple[Case, Measurement,
 
 
 def _of_memory(records: Iterable[Record]) -> Iterator[Outcome]:
-    """Yield the outcomes of child processes whose rows were in memory."""
+    """Yield the outcomes of child processes whose rows were not read from a file."""
     for record in records:
         if not record.request.get("data"):
             yield from record.tasks.values()
 
 
 def memory_throughput(records: Iterable[Record], cache_bytes: int) -> MemoryThroughput:
-    """Compute the memory throughput from the reads that were timed beside the steps."""
+    """Compute the memory throughput from the reads that were timed together with steps."""
     reads = []
     for outcome in _of_memory(records):
         for m in outcome.measurements:
@@ -158,7 +160,12 @@ def _rate_beside(step: Measurement) -> float | None:
 
 
 def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | None:
-    """Return the bytes/s of the read before the rounds, or else of the process's baseline."""
+    """Return the throughput of a read of the step's bytes, in bytes/s.
+
+    This is the read timed before the rounds of the step or, without it, the process's read
+    baseline. The result is None if neither was timed, or if the step reads no rows from the
+    CPU's memory.
+    """
     if not case.reads_memory:
         return None
     baseline = str(case.read)
@@ -201,7 +208,7 @@ def observations(
             continue
         mine = samples.setdefault(case.backend, {})
         read = _read_beside(case, m, outcome) if m.kind == "step" else None
-        if m.kind == "step":  # later processes find compiled code
+        if m.kind == "step":  # keep the first setup: later processes find compiled code
             stages = m.info.get("set_up_s", {})
             set_up = {name: Sample(case.rows, seconds) for name, seconds in stages.items()}
             first.setdefault(case.backend, set_up)
@@ -257,7 +264,7 @@ def steady_observations(
 
 
 def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
-    """Return the import times of every library, one per fresh process."""
+    """Return each library's import times in seconds, one per fresh process."""
     found: dict[str, list[float]] = {}
     for case, m, _ in measurements(records):
         if m.kind == "import":
@@ -268,7 +275,10 @@ def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
 
 
 def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str, float | None]:
-    """Return each backend's fraction of the read throughput at its largest measured size."""
+    """Return each backend's share of the read throughput, at its largest measured size.
+
+    A backend without a known share is left out.
+    """
     largest: dict[str, tuple[int, float]] = {}
     for record in records:
         for case in {Case.parse(text) for text in record.request["rows"]}:

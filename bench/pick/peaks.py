@@ -45,7 +45,7 @@ class Peaks:
         peaks : sequence of Sample
             Peaks of fresh processes; at least one.
         added : sequence of Sample
-            Memory that placing and stepping added to the data.
+            Bytes that placing and stepping added to the bytes of the data.
         row_bytes : int
             Bytes of a row of the data.
         """

@@ -28,7 +28,7 @@ def shown(budget: float) -> Iterator[Report]:
 
         def report(what: str, share: float, answer: str) -> None:
             left = f"{max(0.0, (1 - share) * budget):.0f} s left"
-            more = f"{answer} (Ctrl-C takes it)" if answer else ""
+            more = f"{answer} (Ctrl-C accepts it)" if answer else ""
             progress.update(bar, completed=share, description=what, left=left, answer=more)
 
         yield report

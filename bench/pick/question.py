@@ -1,4 +1,4 @@
-"""The user's question, and the request that it makes of this machine."""
+"""Hold the user's question, and turn the question into a request for this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Question:
     verify : bool
         Whether to measure held-out sizes at the end.
     source : Source or None
-        The rows of ``--data``.
+        The rows of the file after ``--data``; None without this option.
     loss : Loss
     """
 

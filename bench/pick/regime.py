@@ -33,13 +33,13 @@ class Regime:
 
     @classmethod
     def of(cls, records: Iterable[Record], machine: Mapping[str, Any]) -> Regime:
-        """Use the newest read curve of the records, or else the reported cache size."""
+        """Return the regime from the records' newest read curve or, without it, as reported."""
         found = [record.tasks[TASK] for record in records if TASK in record.tasks]
         measured = [outcome for outcome in found if curve_of(outcome)]
         return cls.shown(measured[-1]) if measured else cls(last_cache_bytes(machine))
 
     @classmethod
     def shown(cls, outcome: Outcome) -> Regime:
-        """Use the read curve of an outcome."""
+        """Return the regime that the read curve of an outcome shows."""
         curve: Sequence[tuple[int, float]] = curve_of(outcome)
         return cls(flat_from(curve) // IN_MEMORY, tuple(curve))

@@ -51,7 +51,10 @@ MOST_MACHINES = 1 << 20
 
 @dataclass(frozen=True)
 class Share:
-    """A number of machines, and the time and memory of each machine in seconds and bytes."""
+    """A number of machines, and the rows, memory and time of each machine.
+
+    The time of a step (`step_s`) includes the exchange of the sums (`exchange_s`).
+    """
 
     machines: int
     rows: int
@@ -103,7 +106,7 @@ def installed() -> bool:
 
 
 def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
-    """Return whether the data do not fit one machine, or the descent is long."""
+    """Return whether to predict several machines: data exceed one, or the descent is long."""
     return not fits or model.total_s(request.rows, request.iterations) > LONG
 
 
@@ -133,7 +136,7 @@ def _case(request: Request) -> Case:
 
 
 def exchange_s(records: Iterable[Record], request: Request) -> float | None:
-    """Return the seconds of a step of two workers with few rows; None if none was measured."""
+    """Return the seconds of a step of two workers with few rows; None if not measured."""
     steps = [
         median(m.seconds_per_step)
         for case, m, _ in measurements(records)
@@ -204,7 +207,10 @@ def _share(model: CostModel, request: Request, machines: int, exchange: float) -
 
 
 def _pays_from(model: CostModel, request: Request, exchange: float) -> float | None:
-    """Return the rows from which a second machine saves more time than the exchange costs."""
+    """Return the rows from which a second machine saves more time than the exchange takes.
+
+    The result is None if the second machine never does.
+    """
     grid = np.geomspace(SMALL_ROWS, max(request.rows, 1e9) * 100, 400)
     gains = [model.step_s(n) - model.step_s(n / 2) > exchange for n in grid]
     never = [k for k, gain in enumerate(gains) if not gain]

@@ -23,7 +23,7 @@ PRIOR_COUNT = 4
 
 @dataclass(frozen=True)
 class Spreads:
-    """Relative spreads between processes, and the number of measurements behind each.
+    """Relative spreads between processes, and the degrees of freedom of each spread.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Spreads:
     def of(self, seen: Observations) -> Spreads:
         """Return the spreads of the backend with the measurements `seen`.
 
-        They are shrunk towards `self`, the spreads of the whole machine.
+        These spreads are shrunk towards `self`, the spreads of the whole machine.
         """
         own = spreads_of([seen], self)
         return Spreads(
@@ -57,12 +57,13 @@ PRIOR = Spreads()
 
 @cache
 def narrowing(count: int) -> float:
-    """Return an interval's width, relative to that with `PRIOR_COUNT` degrees of freedom.
+    """Return an interval's width, relative to its width with `PRIOR_COUNT` degrees of freedom.
 
     A new value has Student's t distribution with as many degrees of freedom as the estimate
     of the spread (posterior predictive distribution: Gelman et al., Bayesian Data Analysis,
-    3.2). The draws have four degrees of freedom, the weight of the prior alone. This factor
-    gives their interval the width for `count` degrees of freedom: 1 for 4, 0.77 for many.
+    3.2). The draws have four degrees of freedom, the weight of the prior alone. Scaled by the
+    result, their interval is as wide as with `count` degrees of freedom. The result is 1 for
+    4 degrees of freedom and approaches 0.77 for many.
     """
     upper = (1 + COVERAGE) / 2
     return float(student_t.ppf(upper, count) / student_t.ppf(upper, PRIOR_COUNT))
@@ -72,7 +73,7 @@ def machine_spreads(observations: Iterable[Observations]) -> Spreads:
     """Return the relative spreads of step and setup times between processes, over all backends.
 
     Other virtual machines and the scheduler disturb all backends alike. A backend that was
-    measured once can therefore use the spread of the others.
+    measured once can therefore use the spread of the other backends.
     """
     return spreads_of(observations, PRIOR)
 
@@ -92,7 +93,7 @@ def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
 
 
 def _pooled(groups: Iterable[Sequence[float]], prior: float) -> tuple[float, int]:
-    """Return the standard deviation of the logarithms within the groups, and its count.
+    """Return the standard deviation of logarithms within groups, and its degrees of freedom.
 
     The prior counts as `PRIOR_COUNT` measurements; the posterior is a scaled inverse χ²
     (Gelman et al., Bayesian Data Analysis, 2.6).

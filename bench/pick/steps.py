@@ -1,4 +1,4 @@
-"""Predict the time of a backend's step, and its error far from the measured sizes."""
+"""Predict the time of a backend's step, and the prediction's error far from measured sizes."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from bench.pick.throughput import IN_MEMORY
 from bench.pick.uncached import Uncached
 
 BETWEEN = 0.15
-"""Relative error per decade to the nearest measured size, inside the measured range."""
+"""Relative error of a step time, per factor of ten between the predicted number of rows and the
+nearest measured one. It holds up to the largest measured size."""
 
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
-"""Relative error per decade beyond the largest measured size, in memory and in a cache.
+"""Relative error of a step time, per factor of ten beyond the largest measured number of rows.
 
-Over data in memory, the time of a step is a straight line fitted to all large sizes. If only
-sizes in a cache were measured, the error is larger: the time of larger sizes depends on the
-memory's throughput, which is unknown without a read curve.
+`BEYOND` holds if data in memory were measured: their step times lie on a straight line.
+`BEYOND_IN_CACHE` holds if only data in a cache were measured and there is no read curve: the
+time of larger data then depends on the memory's unknown throughput.
 """
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The time of a backend's step over the rows.
+    """The time of a backend's step as a function of the number of rows.
 
     Attributes
     ----------
     curve : Curve
-        Seconds over rows.
+        Seconds of a step, by number of rows.
     memory_rows : float
-        Number of rows from which the data are read from memory.
+        Smallest number of rows whose data are read from memory instead of a cache.
     beyond : float
-        Relative error per decade beyond the largest measured size.
+        Relative error per factor of ten beyond the largest measured size.
     uncached : Uncached or None
-        Additional time of rows beyond the caches, if steps were measured only in caches.
+        Additional time of rows that no cache holds; None if it is unknown, or if `curve`
+        contains it.
     """
 
     curve: Curve
@@ -65,11 +67,13 @@ class Steps:
         samples : sequence of Sample
             Measured steps; at least one.
         row_bytes : int
+            Bytes of a row of X and y.
         memory_rows : float
+            See `Steps`.
         read_curve : sequence of tuple
-            Bytes and bytes/s; empty if no curve was measured.
+            Pairs of data size in bytes and throughput in bytes/s; empty if not measured.
         waiting : float
-            Share of a step's time that waits for memory, if the data are in memory.
+            Fraction of a step's time spent waiting for memory, for data in memory.
         """
         name, largest = Name.parse(backend), max(s.rows for s in samples)
         in_memory = largest >= memory_rows
@@ -91,9 +95,10 @@ class Steps:
         return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
-        """Return the number of measurements at the nearest size, and the error due to distance.
+        """Return the number of measurements at the nearest size, and the relative error.
 
-        `more` is the number of rows of one further, assumed measurement; 0 for none.
+        The error grows with the distance to the nearest size. `more` is the number of rows of
+        one additional measurement to assume; 0 assumes none.
         """
         sizes, counts = self.curve.rows, self.curve.counts
         if more:
@@ -109,7 +114,7 @@ class Steps:
         return nearest, math.hypot(self.beyond * away, unmet)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers behind `at` and `distance`, for the report's page."""
+        """Return the numbers from which the report's page computes `at` and `distance`."""
         curve = self.curve.points()
         counts = {"counts": self.curve.counts.tolist(), "a_row": self.curve.a_row}
         uncached = asdict(self.uncached) if self.uncached else None

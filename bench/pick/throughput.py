@@ -19,7 +19,7 @@ from scipy.stats import trim_mean
 from bench.pick.draws import Floats
 
 IN_MEMORY = 4
-"""Smallest data that count as read from memory, in multiples of the effective cache.
+"""Smallest size of data that are read from memory, in multiples of the effective cache size.
 
 At this size, the cache holds at most a quarter of the data.
 """
@@ -28,10 +28,10 @@ STATES = 20
 """Number of equally likely memory states that stand for all observed throughputs."""
 
 WORTH_TELLING = 1.25
-"""Ratio of fast to slow reads above which the answer contains a remark."""
+"""Ratio of fast to slow throughput above which the answer contains a remark about memory."""
 
 OUTLIERS = 0.1
-"""Share of the reads at either end that is left out of the usual throughput."""
+"""Fraction of the reads at each end that is left out of the usual throughput."""
 
 SEED = crc32(b"memory")
 """Seed of the memory states' draws: one for all backends, because all share the memory."""
@@ -46,7 +46,8 @@ class MemoryThroughput:
     cache_bytes : int
         Effective size of the last cache, see `bench.pick.regime`.
     bytes_per_s : tuple of float
-        One value per process and size, ascending, without bytes that the cache held.
+        One throughput per process and size, ascending, in bytes/s. Bytes that the cache may
+        have held are not counted.
     """
 
     cache_bytes: int
@@ -54,7 +55,10 @@ class MemoryThroughput:
 
     @classmethod
     def of(cls, reads: Iterable[tuple[int, float]], cache_bytes: int) -> MemoryThroughput:
-        """Use pairs of bytes and bytes/s, except reads that a cache may have served."""
+        """Return the throughputs of the reads, which are pairs of bytes and bytes/s.
+
+        Reads of data that a cache may have held are left out.
+        """
         bare = cls(cache_bytes)
         return cls(
             cache_bytes,
@@ -71,7 +75,7 @@ class MemoryThroughput:
 
     @cached_property
     def _usual_s(self) -> float:
-        """Mean seconds per byte; a long descent spends some time in every memory state."""
+        """Mean seconds per byte, because a long descent spends some time in every state."""
         return float(trim_mean(1 / np.array(self.bytes_per_s), OUTLIERS))
 
     @property
@@ -109,10 +113,11 @@ class MemoryThroughput:
     def steady(
         self, nbytes: int, step_s: float, read_bytes_per_s: float
     ) -> tuple[float, float]:
-        """Return a step's time at the usual throughput, and the share that waits for memory.
+        """Return a step's seconds at the usual throughput, and the fraction spent waiting.
 
-        The step's throughput relative to the bare read is the share of its time that
-        waits for memory. The rest is arithmetic, which memory does not affect.
+        The fraction of a step's time spent waiting for memory is the step's throughput divided
+        by the throughput of a bare read. The rest of the time is arithmetic, which the memory
+        does not affect.
         """
         waiting = min(1.0, nbytes / step_s / read_bytes_per_s)
         reading = step_s * waiting / self.slowness(nbytes, read_bytes_per_s)

@@ -1,4 +1,4 @@
-"""Predict steps over data in memory for a backend that was measured only in the caches.
+"""Predict the time of steps over data in memory, for a backend measured only in the caches.
 
 The read curve shows how much longer a byte takes from memory than from a cache. A
 step reads its data at least once and at most a few times.
@@ -26,7 +26,8 @@ class Uncached:
     Attributes
     ----------
     bend : float
-        Rows that the cache holds, or the largest measured size if that is larger.
+        Number of rows from which a row takes longer: the rows that the cache holds, or the
+        largest measured size if that is larger.
     more : float
         Additional seconds of each row beyond the bend.
     error : float

@@ -68,7 +68,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A pick, the fastest measured backend, and the ratio of their totals."""
+    """A pick, the fastest measured backend, and the regret: pick's total ÷ fastest total."""
 
     rows: int
     features: int
@@ -80,7 +80,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """All predictions, the regrets of the picks, and predicted and measured peak memory."""
+    """All predictions, the regrets of the picks, and the peak memory, see `memory`."""
 
     predictions: tuple[Prediction, ...]
     outcomes: tuple[Outcome, ...]
@@ -149,7 +149,7 @@ class Check:
         return table
 
     def errors(self) -> list[list[str]]:
-        """Return each backend's number of totals, errors and covered share, as text."""
+        """Return lines of backend, number of totals, median error, worst error, coverage."""
         from bench.show.text import percent
 
         found = []
@@ -234,9 +234,9 @@ def judge(
 
 
 def held_out_sizes(known: Known) -> list[int]:
-    """Return sizes that no model has seen, log-uniform up to the limit of memory and budget.
+    """Draw log-uniform numbers of rows that no model has seen, within memory and budget.
 
-    Equal requests get equal sizes.
+    Equal requests get equal numbers.
     """
     request = known.request
     seen = {s.rows for m in known.models.values() for s in m.observations.step}
@@ -292,7 +292,8 @@ def measure_cases(
     threads : int
     store : Path
     report : callable
-        Progress callback, called before each child process with its task and the share done.
+        Progress callback, called before each child process with the name of its task and the
+        finished fraction of all tasks.
     """
     plan = Plan(tuple(cases), PASSES, SECONDS)
     runner = Runner(plan, threads, store)
@@ -307,7 +308,7 @@ def measure_cases(
 def memory(
     models: Sequence[CostModel], results: Sequence[Result]
 ) -> tuple[tuple[str, int, int, float, float], ...]:
-    """Return backend, rows, features, predicted peak and measured peak, the peaks in bytes."""
+    """Return tuples of backend, rows, features, predicted peak bytes, measured peak bytes."""
     found = []
     for model in models:
         for r in results:

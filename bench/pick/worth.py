@@ -22,22 +22,23 @@ from bench.pick.model import CostModel
 from bench.pick.recommend import choose
 
 REGRET, REGRET_FROM_STORE = 0.003, 0.02
-"""Largest relative expected regret of a sufficient answer.
+"""Largest expected regret of a sufficient answer, relative to the pick's total.
 
-The first value ends the measuring. The second one suffices for an answer from the store.
+`REGRET` ends the measuring. `REGRET_FROM_STORE` is enough for an answer from the store alone.
 """
 
 REGRET_CLEAR = 0.001
-"""Largest relative expected regret of an answer from the store with any interval width."""
+"""Largest relative expected regret at which an answer from the store is sufficient although its
+intervals are wide. The picks' setups must have been measured."""
 
 DECIDED, WIDEST = 0.15, 0.4
-"""Largest relative half-width of the pick's interval in a sufficient answer.
+"""Largest half-width of the pick's interval in a sufficient answer, relative to its total.
 
-The first value ends the measuring. The second one suffices for an answer from the store.
+`DECIDED` ends the measuring. `WIDEST` is enough for an answer from the store alone.
 """
 
 TAIL = 0.02
-"""Share of the draws that is clipped at either end."""
+"""Fraction of the draws that is clipped at each end."""
 
 NARROW = 0.05
 """Value of narrowing the pick's interval, as a fraction of the interval's half-width."""
@@ -52,11 +53,12 @@ class Worth:
     picks : tuple of str
         The pick among all backends, and the pick among the loops.
     regret : float
-        The larger expected regret of the picks, relative to their totals.
+        Expected regret of a pick, relative to its total: the larger one of the two picks.
     spread : float
-        The larger half-width of the picks' intervals, relative to their totals.
+        Half-width of a pick's interval, relative to its total: the larger one of the two picks.
     gains : dict
-        Backend → regret that knowing its total could remove, relative to the pick's total.
+        Backend → expected regret that its exact total would remove, relative to the pick's
+        total.
     """
 
     picks: tuple[str, ...]
@@ -94,7 +96,7 @@ def worth(known: Known) -> Worth:
 
 
 def _bounded(draws: Floats) -> Floats:
-    """Return the draws clipped at both ends, because extreme draws would decide the mean."""
+    """Return the draws clipped at both ends, so that extreme draws do not dominate the mean."""
     return np.clip(draws, *np.quantile(draws, [TAIL, 1 - TAIL]))
 
 
