@@ -29,15 +29,15 @@ Repeated setups varied by less than 20 %.
 """
 
 FASTER_A_ROW = 0.7
-"""Lower bound for the time of a row beyond the measured sizes, relative to the measured time.
+"""Lower bound for the time of a row beyond the measured sizes, relative to a measured row.
 
 The bound allows for the spread between processes, about 15 %.
 """
 
 ROOM = 1.2
-"""Memory that a measurement must find, as a multiple of its predicted peak.
+"""Free memory that a measurement requires, as a multiple of its predicted peak.
 
-The other processes of the machine may take memory while the measurement runs.
+Other processes of the machine may take memory while the measurement runs.
 """
 
 SCOUT_BYTES = 8_000_000
@@ -47,8 +47,8 @@ With 8 MB all threads are in use, and compilers generate the code for large data
 """
 
 NEAR = 10
-"""Largest factor between a measured size and the sizes that matter to a request. Steps of other
-sizes are ignored: latency decides at small sizes, memory at large ones."""
+"""Largest ratio between a measured size and a size that matters to a request. Steps at sizes
+farther away are ignored: latency dominates small sizes, memory dominates large sizes."""
 
 ALL_THREADS_BYTES = 3_000_000
 """Data size in bytes from which every library uses all its threads: 3 MB."""
@@ -69,7 +69,8 @@ class Setting:
         Version of the measuring code, from `bench.measure.version.code_version`.
     threads : int
     host_bytes : int
-        Memory of this host that measuring may use; the request may be about a larger machine.
+        Bytes of this host's memory that measuring may use. The request may be about a machine
+        with more memory.
     missing : mapping
         Backend that cannot run here → the reason.
     """
@@ -100,14 +101,14 @@ class Known:
     ----------
     setting : Setting
     budget : float
-        Seconds of the whole pick.
+        Seconds for measuring in the whole pick.
     models : mapping
         Backend → its cost model; the model of an unmeasured backend has no observations.
     memory : MemoryThroughput
     has_curve : bool
         Whether the read curve was measured; until then the reported cache size is used.
     at_least : mapping
-        Backend → lower bound for its setup time, from a setup that was stopped.
+        Backend → lower bound for its setup time in seconds, from a setup that was stopped.
     spent : tuple of Spent
         The child processes of this pick, in order.
     """
@@ -144,10 +145,11 @@ class Known:
         }
 
     def rival(self, backend: str) -> CostModel | None:
-        """Return the model to compare a backend with: its total has the lowest upper bound.
+        """Return the model to compare a backend with; None if no model is complete.
 
-        A loop is compared with loops only, because the user's own loss may not be
-        least squares. A `gram` technique is compared with all backends.
+        Its total has the lowest upper bound. A loop is compared with loops only, because the
+        user's own loss may not be least squares. A `gram` technique is compared with all
+        backends.
         """
         rivals = [m for m in self.models.values() if m.complete]
         if not is_gram(backend):
@@ -182,14 +184,14 @@ class Known:
         return ""
 
     def least_setup_s(self, model: CostModel) -> float:
-        """Return a lower bound for a setup time, from the parts measured so far."""
+        """Return a lower bound for a setup time in seconds, from the parts measured so far."""
         seen = model.observations
         parts = [min(seen.imports, default=0.0)]
         parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
         return SURE * max(sum(parts), self.at_least.get(model.backend, 0.0))
 
     def _least_steps_s(self, model: CostModel) -> float:
-        """Return a lower bound for the time of all steps; 0 if no step was measured.
+        """Return a lower bound for the seconds of all steps; 0 if no step was measured.
 
         A row from memory takes at least as long as a row from a cache. The measured time per
         row is therefore a lower bound for each row beyond the measured sizes.
@@ -237,7 +239,10 @@ class Known:
         return CAUTION * self.request.data_bytes > most
 
     def fits(self, backend: str, rows: int) -> bool:
-        """Return whether a size fits; unmeasured backends may need `CAUTION` times the data."""
+        """Return whether the device's memory is enough to measure a backend at a size.
+
+        A backend without a measured peak is assumed to need `CAUTION` times the data.
+        """
         needs = self.models[backend].peak_bytes(rows)
         if needs is None:
             needs = CAUTION * self.nbytes(rows)
@@ -288,7 +293,7 @@ def know(
 
 
 def near_steps(model: CostModel, request: Request) -> CostModel:
-    """Return the model without its steps if none was measured near a size that matters.
+    """Return the model, without its steps if no step was measured near a size that matters.
 
     The store may hold steps for a question about far fewer or far more rows. Extrapolated over
     several decades, they could exclude the fastest backend before it is measured.

@@ -46,18 +46,19 @@ class Picked:
     earlier : sequence of Record
         Measurements from the store.
     record : Record
-        What this pick measured.
+        The measurements of this pick.
     interrupt : KeyboardInterrupt or None
         The interrupt or signal that ended the measuring; the answer then uses the measurements
-        so far.
+        so far. None if the measuring ended by itself.
     noise : sequence of str
         Remarks about disturbances of the measurements.
     a_pass_s : float or None
-        Seconds to read the rows of ``--data`` and take a step, if the rows exceed memory.
+        Seconds to read the rows of ``--data`` and take a step; None without ``--data``, or if
+        the rows fit in memory.
     machines : Machines or None
-        The time on several machines, if one is not enough or takes long.
+        The time on several machines; None if it is of no interest or could not be measured.
     check : Check or None
-        The result of ``--verify``.
+        The result of ``--verify``; None without it.
     """
 
     answer: Answer
@@ -85,7 +86,8 @@ class Picked:
 Report = Callable[[str, float, str], None]
 """Progress callback, called before each task.
 
-The arguments are the task's name, the share that is done, and the answer so far.
+The arguments are the task's name, the finished fraction of measuring or of the check, and the
+answer so far.
 """
 
 
@@ -126,9 +128,9 @@ def candidates(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the backends to choose from, and why others cannot run here.
 
-    Finding the backends imports every library, which takes seconds. If an earlier pick with
-    these options is in the store, its list is returned: the machine, versions and code are
-    the same.
+    Finding the backends imports every library, which takes seconds. If the store holds an
+    earlier pick with these options, its list is returned: all records in `earlier` have the
+    machine, versions and code of this pick.
     """
     for record in earlier:
         before: dict[str, Any] = record.request.get("pick", {})

@@ -38,20 +38,20 @@ CERTAIN = 1.02
 """Margin of a setup's time limit, so that a stopped backend is excluded despite rounding."""
 
 SLACK = 3
-"""Time that a setup's process may take in addition to the setup, in multiples of the shortest
-time of a child process."""
+"""Time that the process of a setup may take in addition to the setup itself, as a multiple of
+the shortest time of a child process so far."""
 
 CERTAIN_REGRET = 0.05
-"""Relative expected regret below which time is reserved for incomplete backends."""
+"""Relative expected regret of a pick, at or below which time is kept for incomplete backends."""
 
 SHARE = 0.2
 """Largest share of the budget for one first setup while other backends are incomplete."""
 
 STEPS_SHARE = 0.3
-"""Largest share of the budget for the first steps of a library before others are set up."""
+"""Largest share of the budget for a library's first steps before other libraries are set up."""
 
 LEAST_SHARE_S = 8.0
-"""Least share of the budget for a first setup or for first steps, in seconds."""
+"""Smallest time limit of a first setup or of first steps, in seconds."""
 
 
 def next_task(known: Known, left: float) -> Task | None:
@@ -144,7 +144,7 @@ def start_s(known: Known) -> float:
 def _fresh_setup(known: Known, left: float) -> Task | None:
     """Return the setup of a pick in a fresh process, which shows how much memory it needs.
 
-    The setup waits until every backend that can win has a total.
+    The result is None if a live backend has no total yet, or if no such setup is needed.
     """
     if not all(known.models[name].complete for name in known.live):
         return None

@@ -20,7 +20,7 @@ from bench.pick.model import CostModel
 from bench.results.case import SQUARED
 
 TIE = 1.05
-"""Largest total of a plainer pick, relative to that of the fastest backend: 5 % more."""
+"""Largest total of a plainer pick, as a multiple of the fastest backend's total: 5 % more."""
 
 FEWEST_ROWS = 100
 """Smallest number of rows at which crossovers are searched."""
@@ -38,7 +38,7 @@ class Request:
     rows, features, iterations : int
     dtype : str
     memory_bytes : dict
-        Device → bytes of its memory that may be used; ``cpu`` is the host.
+        Device → bytes of its memory that may be used; ``cpu`` stands for the host's memory.
     loop_only : bool
         Whether to leave out techniques that work only for least squares.
     loss : str
@@ -66,7 +66,7 @@ class Candidate:
     Attributes
     ----------
     fits : bool or None
-        Whether `needs_bytes` of memory are available.
+        Whether `needs_bytes` of memory are available; None if the need is unknown.
     break_even_iterations : float or None
         See `break_even`.
     largest_rows : int
@@ -285,7 +285,7 @@ def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover
                 for n in grid
             ]
         )
-        # Bounds: the last size where b is rarely faster, the first where b nearly always is.
+        # Bounds: the last size at which b is rarely faster, the first at which it mostly is.
         below, above = wins[: i + 1] <= 1 - COVERAGE, wins[i + 1 :] >= COVERAGE
         low = grid[np.flatnonzero(below)[-1]] if below.any() else grid[0]
         high = grid[i + 1 + np.flatnonzero(above)[0]] if above.any() else grid[-1]

@@ -11,9 +11,9 @@ from bench.pick.throughput import MemoryThroughput
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
-"""Largest ratio of another backend's step time to the pick's in a "pays off" phrase.
+"""Largest ratio of a backend's step time to the pick's step time in a "pays off" phrase.
 
-A backend whose step is less than 5 % faster is not mentioned.
+A backend whose step takes more than 95 % of the pick's step time is not mentioned.
 """
 
 
@@ -54,7 +54,7 @@ def sentence(answer: Answer) -> str:
 
 
 def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
-    """Return a phrase about a tied backend that has a shorter total than the plainer pick."""
+    """Return a phrase about a tied backend with a shorter total than the pick; "" if none."""
     mine = answer.of(pick).total_s
     assert mine is not None  # noqa: S101 a pick has a total
     others = [c for c in map(answer.of, tied) if c.total_s and c.fits is not False]
@@ -97,7 +97,10 @@ def _ratio(other: Candidate, line: Candidate) -> float:
 
 
 def _pays_later(answer: Answer, line: Candidate, rivals: Sequence[Candidate]) -> str:
-    """Return a phrase about a backend with shorter steps, and when its setup pays off."""
+    """Return a phrase about a backend with shorter steps, and when its setup pays off.
+
+    The phrase is empty if no setup pays off later, after more iterations than requested.
+    """
     found: list[tuple[float, str]] = []
     for other in rivals:
         if other.step_s is None or line.step_s is None:
