@@ -42,7 +42,7 @@ SLACK = 3
 the shortest time of a child process so far."""
 
 CERTAIN_REGRET = 0.05
-"""Relative expected regret of a pick, at or below which time is kept for incomplete backends."""
+"""Relative expected regret, at or below which time is kept for incomplete backends."""
 
 SHARE = 0.2
 """Largest share of the budget for one first setup while other backends are incomplete."""
