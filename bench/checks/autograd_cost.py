@@ -1,9 +1,9 @@
 """Measure the cost of autograd, for every loss, in one interleaved run.
 
-``nox -s autograd-cost`` calls it. Each library's step with autograd stands beside its compiled
-step and its step with the gradient derived by hand. The record is an ordinary one: every w is
-checked, and the passes shuffle libraries, sizes and losses. ``nox -s results`` makes the table
-and the picture of docs/losses.md from the newest such record in ``results/``.
+``nox -s autograd-cost`` runs this check. For each library, it times a step with autograd, a
+compiled step, and a step with the gradient derived by hand. As in any run, every w is checked,
+and the passes shuffle libraries, sizes and losses. ``nox -s results`` makes the table and the
+picture of docs/losses.md from the newest record of this check in ``results/``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from bench.results.record import Record
 from bench.show.autograd import GRADIENTS, NAME, autograd_markdown, failures
 
 SIZES = ((1_000_000, 1), (1_000_000, 32))
-"""Rows and features: 8 MB, which a last cache holds, and 132 MB in memory."""
+"""Pairs of rows and features: 8 MB of data, which a last cache holds, and 132 MB in memory."""
 
 
 def cases(sizes: tuple[tuple[int, int], ...], losses: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return a case for every backend that can run here, at every size, for every loss."""
+    """Return a case for each backend of `GRADIENTS` that can run here, by size and loss."""
     return tuple(
         Case(backend, rows, features, "float32", loss)
         for loss in losses

@@ -27,19 +27,32 @@ BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 ROWS = 10_000, 1_000_000
 
 PASSES, MORE = 4, 6
-"""Planned passes, and the most further passes over cases whose ratio is uncertain."""
+"""Number of planned passes, and largest number of further passes over uncertain cases."""
 
 SECONDS = 0.2
+"""Sampling time of a case in a pass, in seconds."""
 
 SLOWER = 1.10
+"""Factor by which the step times of one backend are multiplied."""
 
 RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
-"""Smallest shares of right repeats, same code and one slower backend: 19 and 18 of 20."""
+"""Smallest shares of repeats with right verdicts that pass the check: 19 of 20 for the same
+code, and 18 of 20 for one slower backend."""
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """One pair of runs: its changes as measured, and with one backend slowed down."""
+    """The verdicts on one pair of runs.
+
+    Attributes
+    ----------
+    flagged : tuple of Comparison
+        Comparisons found faster or slower, in the runs as measured.
+    slowed : str
+        Backend whose step times are then multiplied by `SLOWER`.
+    found : tuple of Comparison
+        Comparisons found faster or slower after that.
+    """
 
     flagged: tuple[Comparison, ...]
     slowed: str
@@ -104,7 +117,7 @@ def check(
         found.append(repeat)
         say(
             f"{k}: the same code: {tally(compare(old, new))}; "
-            f"{slowed} 10 % slower: {'found, alone' if repeat.right else _names(repeat.found)}"
+            f"{slowed} 10 % slower: {'only it found' if repeat.right else _names(repeat.found)}"
         )
     return found
 
@@ -120,7 +133,7 @@ def _names(found: tuple[Comparison, ...]) -> str:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Number of the first repeat: 20 can be taken as 4 times 5.",
+    help="Number of the first repeat, to divide a check into several calls.",
 )
 def main(repeats: int, first: int) -> None:
     """Count the wrong verdicts of `compare`; exit with 1 if there are too many."""
@@ -130,7 +143,7 @@ def main(repeats: int, first: int) -> None:
     same = sum(not r.flagged for r in found)
     slower = sum(r.right for r in found)
     click.echo(f"The same code: nothing flagged in {same} of {repeats}.")
-    click.echo(f"One backend 10 % slower: exactly it flagged in {slower} of {repeats}.")
+    click.echo(f"One backend 10 % slower: only this backend flagged in {slower} of {repeats}.")
     good = same >= RIGHT_SAME * repeats and slower >= RIGHT_SLOWER * repeats
     sys.exit(0 if good else 1)
 

@@ -1,8 +1,8 @@
 """Compare predictions ten times beyond the largest fitted size with measurements.
 
-One interleaved run measures the fitted sizes and the predicted one, because the memory
+One interleaved run measures the fitted sizes and the predicted size, because the memory
 throughput of a shared machine drifts by more than the prediction errors. A second
-comparison removes the remaining drift: its measured steps are converted to the usual
+comparison removes the remaining drift: for it, the measured steps are converted to the usual
 memory throughput at the fitted sizes.
 """
 
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from bench.results.summary import Result
 
 FEATURES, ROWS = 4, 300_000_000
-"""Size to predict, with several gigabytes of data."""
+"""Features and rows of the size to predict: 6 GB of data."""
 
 LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
-"""Sizes to which the models are fitted. A pick of `ROWS` ends its ladder at the last two."""
+"""Numbers of rows to which the models are fitted. In a pick for `ROWS` rows, the ladder ends
+with the last two of these numbers."""
 
 ITERATIONS = 100, 10_000
+"""Numbers of iterations of the predicted totals."""
 
 CONTENDERS = "numpy:blocked", "numba:parallel", "numpy:gram"
 """Backends that are plausible picks for a request of this size."""
@@ -62,7 +64,8 @@ class Extrapolation:
         throughput at the fitted sizes.
     parts : tuple of Part
     slowness : tuple of tuple
-        Backend, and the time of a read beside its steps relative to the usual time.
+        Pairs of a backend and the time of a read beside its steps, relative to the usual time
+        of a read at the fitted sizes.
     """
 
     predictions: tuple[Prediction, ...]
@@ -88,8 +91,8 @@ class Extrapolation:
         if self.slowness:
             reads = ", ".join(f"{slow:.2f} ({backend})" for backend, slow in self.slowness)
             line += (
-                f" Beside them memory took {reads} times as long to be read as beside the "
-                f"smaller sizes; at one throughput {_errors(self.at_one_throughput)}."
+                f" Beside these steps, a read of memory took {reads} times as long as beside "
+                f"the smaller sizes; at one throughput {_errors(self.at_one_throughput)}."
             )
         return Group(Text(line), Text(), self._parts())
 

@@ -35,6 +35,7 @@ GRACE_S = 10.0
 """Seconds in which an interrupted part may save its results."""
 
 OK, CUT, FAILED, LEFT_OUT = "done", "cut short", "failed", "left out"
+"""States of a part at its end."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Done:
         `OK`, `CUT`, `FAILED` or `LEFT_OUT`.
     seconds : float
     remark : str
-        What was not done.
+        What was not done; empty if all was done.
     """
 
     title: str
@@ -64,9 +65,9 @@ class Done:
 
 
 def call(part: Part, seconds: float) -> tuple[int | None, float]:
-    """Run a part; return its exit code and time. Interrupt it after so many seconds.
+    """Run a part, and interrupt it after `seconds`.
 
-    The exit code is None if the part was interrupted.
+    Return its exit code and its time in seconds. The exit code is None after an interrupt.
     """
     began = time.monotonic()
     child = subprocess.Popen(  # noqa: S603 the arguments are ours
@@ -80,7 +81,7 @@ def call(part: Part, seconds: float) -> tuple[int | None, float]:
     except subprocess.TimeoutExpired:
         child.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code = 0 if child.wait(GRACE_S) == 0 else None  # it had just ended
+            code = 0 if child.wait(GRACE_S) == 0 else None  # 0: it had ended just before
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
             os.killpg(child.pid, signal.SIGKILL)
@@ -97,7 +98,7 @@ def each(parts: Sequence[Part], store: Path, seconds: float) -> Iterator[Done]:
         if left <= 1:
             yield Done(part.title, LEFT_OUT, remark="no time was left")
             continue
-        # a part may use its share of what the parts before it left over
+        # a part also gets its share of the time that earlier parts left over
         budget = max(1.0, left * weight)
         click.secho(f"\n== {part.title} (at most {duration(budget)})", bold=True)
         before = {saved.path: saved.record for saved in folder(store)}
@@ -135,7 +136,7 @@ def slug(name: str) -> str:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the records.  [default: results/<device name>; of a rehearsal "
+    help="Folder of the records.  [default: results/<device name>; in a rehearsal "
     ".benchmarks/rehearsal]",
 )
 @click.option("--rehearse", is_flag=True, help="Run on the CPU with small sizes.")
@@ -144,7 +145,7 @@ def slug(name: str) -> str:
     type=click.FloatRange(min=0, min_open=True),
     default=MINUTES,
     show_default=True,
-    help="Time limit in all.",
+    help="Time limit for all parts together, in minutes.",
 )
 def main(output: Path | None, rehearse: bool, minutes: float) -> None:
     """Test and measure the GPU within a time limit.

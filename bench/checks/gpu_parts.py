@@ -1,4 +1,4 @@
-"""The parts of ``nox -s gpu``: commands with their shares of the time."""
+"""List the parts of ``nox -s gpu``: commands, and the share of the time for each command."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ON_GPU = ("torch:analytic", "jax:loop")
 """Backends measured with their setups: the fastest loops of their devices."""
 
 FIRST = "analytic or loop"
-"""Expression of pytest for the tests that come first: those of `ON_GPU`."""
+"""Value of pytest's ``-k`` that selects the tests to run first: those of `ON_GPU`."""
 
 DESCENT = ("--rows", "1e8", "--iterations", "1000")
-"""The descent for which the command asks `pick`."""
+"""Options of ``pick``: the descent for which it recommends a backend."""
 
 BRIEF = ("--passes", "1", "--more", "0", "--seconds", "0.1", "--timeout", "60")
-"""Sampling of a case: one pass of a tenth of a second."""
+"""Options of ``run`` for brief sampling: one pass of 0.1 s for each case."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Part:
     arguments : sequence of str
         Arguments of this Python.
     share : float
-        Usual seconds of the part; parts divide the remaining time in proportion to them.
+        Usual seconds of the part. The time that is left is divided among the remaining parts
+        in proportion to their shares.
     variables : mapping of str to str
     """
 
@@ -54,7 +55,7 @@ def run(*arguments: str) -> list[str]:
 def tests(*arguments: str) -> list[str]:
     """Return the arguments of Python that run tests up to the first failure.
 
-    A later interrupt would hide the failure.
+    The tests stop there because a time limit reached later would hide the failure.
     """
     return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
 
@@ -93,14 +94,14 @@ def on_gpu(store: Path, device: str = "cuda:0") -> list[Part]:
 
 
 def of_log_loss(device: str) -> list[str]:
-    """Return the options for log_loss at sizes of which the largest has 1 GB."""
+    """Return the options of ``run`` for log_loss; the data of the largest size take 1 GB."""
     names = [word for name in ON_GPU for word in ("--backend", f"{name}@{device}")]
     sizes = ["--rows", "2e6", *listed("--features", "1 32 128")]
     return ["--loss", "log_loss", *names, *sizes]
 
 
 def rehearsed(store: Path) -> list[Part]:
-    """Return the same parts with small sizes, on the CPU and on JAX's second CPU device."""
+    """Return the parts of a rehearsal: small sizes, on the CPU and JAX's second CPU device."""
     two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     known = available(["numpy:blocked", "numba:parallel", "jax:loop"], two)
     second = ["jax:loop@cpu:1"] if "jax:loop" in known else []
@@ -131,12 +132,12 @@ def pick(*arguments: str) -> list[str]:
 
 
 def listed(option: str, values: str) -> list[str]:
-    """Return the option before each of the values."""
+    """Return arguments that repeat the option before each of the values."""
     return [word for value in values.split() for word in (option, value)]
 
 
 def available(names: Sequence[str], variables: Mapping[str, str] | None = None) -> list[str]:
-    """Return the backends that can run here, as a process of its own lists them."""
+    """Return those of the named backends that can run here, according to another process."""
     listing = subprocess.run(
         [sys.executable, "-m", "bench", "backends", "--json"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Simulated machines with known costs, which measure for a pick without any hardware."""
+"""Simulate machines with known costs: a pick measures them without any hardware."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ COPYING = 0.1
 """Time to copy data that an earlier child process used, relative to making the data."""
 
 PAID = 0.8
-"""Smallest share of its setup that a backend pays for after another one of its library."""
+"""Smallest fraction of its setup time that a backend takes if another backend of its library
+was set up before in the same process."""
 
 CACHED_COMPILERS = ("numba", "torch")
 """Libraries that keep compiled code between processes."""
@@ -34,7 +35,7 @@ class Costs:
     Attributes
     ----------
     import_s, opening_s, compile_s, latency_s : float
-        Import, fixed part of placing, compiling, fixed part of a step.
+        Seconds of the import, the fixed part of placing, compiling, the fixed part of a step.
     arithmetic_s : float
         Seconds per byte of arithmetic, in addition to the time of reading.
     reads : float
@@ -66,7 +67,7 @@ class MadeUp:
     cache_bytes, reported_bytes : int
         Size of the last cache that data really use, and the size that the system reports.
     memory_rate, cache_rate : float
-        Throughput of a read with all cores, from memory and from the cache.
+        Throughput of a read with all cores, from memory and from the cache, in bytes/s.
     slow : float
         Time of a read in the memory's slow state, relative to the fast state.
     dwell_s : float
@@ -76,7 +77,9 @@ class MadeUp:
     start_s : float
         Seconds to start a child process.
     making : float
-        Throughput at which a child process makes its data.
+        Throughput at which a child process generates its data, in bytes/s.
+    now : float
+        Simulated time in seconds.
     """
 
     costs: Mapping[str, Costs]
@@ -193,7 +196,7 @@ class MadeUp:
         self.now += self.noisy(self.start_s, 0.1)
         cases = [Case.parse(text) for text in task.cases]
         self.now += self.costs[cases[0].backend].import_s
-        for size in {case.size for case in cases}:  # a size is made once and then copied
+        for size in {case.size for case in cases}:  # data are generated once and then copied
             again = COPYING if size in self.made else 1.0
             self.now += again * step_bytes(*size) / self.making
             self.made.add(size)

@@ -1,8 +1,8 @@
 """Compare the totals of picks with the lowest totals (``nox -s pick-check``).
 
-For each of two losses, the check asks for picks, and then measures every backend at their
-sizes in one interleaved run. `bench.checks.extrapolation` checks predictions far beyond the
-measured sizes. The check prints its figures as Markdown, as in docs/pick.md.
+For each of two losses, the check asks for picks, and then measures every backend at the sizes
+of these picks in one interleaved run. `bench.checks.extrapolation` checks predictions far
+beyond the measured sizes. The check prints its figures as Markdown, as in docs/pick.md.
 """
 
 from __future__ import annotations
@@ -66,14 +66,14 @@ REQUESTS = {
 }
 """Loss → the requests about it.
 
-Together they ask for 26 picks and measure 125 cases, which takes about 35 minutes on two cores.
+In total there are 26 picks and 125 measured cases, which take about 35 minutes on two cores.
 """
 
 BUDGET = 40.0
 """Budget of each pick, in seconds."""
 
 MEDIAN, WORST = 1.01, 1.10
-"""Largest median regret and largest regret that pass the check."""
+"""Largest median regret and largest single regret that pass the check, as ratios of totals."""
 
 COVERAGE = 0.85, 0.95
 """Smallest and largest share of totals in their 90 % intervals that pass the check."""
@@ -83,7 +83,7 @@ Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
 
 
 @click.command()
-@click.option("--only", type=click.Choice(["picks", "extrapolation"]), help="One half.")
+@click.option("--only", type=click.Choice(["picks", "extrapolation"]), help="Run only this.")
 @click.option(
     "--loss",
     "losses",
@@ -132,7 +132,7 @@ def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
 def ask(
     names: Sequence[str], loss: str, threads: int, store: Path, budget: float = BUDGET
 ) -> Answers:
-    """Return the answers to the requests, in random order; the store grows with each."""
+    """Answer the requests in random order; each pick adds its measurements to the store."""
     from bench.host.limits import available_bytes
     from bench.host.machine import describe
     from bench.measure.version import code_version
@@ -167,8 +167,8 @@ def ask(
 def compare(answers: Answers, results: Sequence[Result]) -> Check:
     """Compare the picks and predictions of every request with the measurements.
 
-    If a pick works only for least squares, the loop named beside it is also compared with all
-    other loops.
+    If a pick works only for least squares, the pick among the loops is also compared with all
+    loops.
     """
     outcomes: list[Outcome] = []
     predictions: list[Prediction] = []

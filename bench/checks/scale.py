@@ -22,9 +22,9 @@ from bench.host.threads import apply
 
 @click.command()
 @click.option(
-    "--size", type=float, default=1.5e9, show_default=True, help="Bytes of the files."
+    "--size", type=float, default=1.5e9, show_default=True, help="Size of each file, in bytes."
 )
-@click.option("--only", type=click.Choice(["files", "workers"]), help="One half.")
+@click.option("--only", type=click.Choice(["files", "workers"]), help="Run only this.")
 def main(size: float, only: str | None) -> None:
     """Print the cost of streaming and of a cluster; exit with 1 if a limit is exceeded."""
     apply()

@@ -1,9 +1,9 @@
-"""Compare steps over the data of a run's children with other pages (``nox -s pages-check``).
+"""Compare steps over copied, generated and mapped data (``nox -s pages-check``).
 
-The children of a run copy the data out of shared memory into their own pages. This check shows
-that a step then takes as long as over data that the child generated, and why the children do
-not map the shared pages instead: shared memory seldom has large pages. Only ratios of
-alternating rounds count.
+The child processes of a run copy the data out of shared memory into their own pages. This check
+shows that a step over the copy takes as long as a step over data that the process generated.
+It also shows why the processes do not map the shared pages instead: shared memory seldom has
+large pages. Only ratios of alternating rounds are compared.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BACKENDS = ("numpy:blocked", "numba:parallel")
 """Backends that keep the given arrays instead of copying the data."""
 
 WITHIN = 1.05
-"""Largest ratio of the time of a step over copied data to that over generated data."""
+"""Largest allowed time of a step over copied data, relative to generated data: 5 % more."""
 
 STEPS = 3
 """Number of steps in a round."""

@@ -1,7 +1,8 @@
 """Simulate picks on made-up machines (``nox -s simulation``).
 
-Each game draws a machine, backends with known costs, and a request. The planner measures
-the simulated machine, and its picks are compared with the known costs.
+Each simulation is called a game. A game draws a machine, backends with known costs, and a
+request. The planner measures the simulated machine, and the known costs show whether its picks
+are right.
 """
 
 from __future__ import annotations
@@ -45,13 +46,17 @@ LIMITS = {
     "spread ten times beyond": 0.5,
     "spread hundred times beyond": 0.7,
 }
-"""Largest regrets, and half-widths of far predictions, that pass the check."""
+"""Largest values that pass the check.
+
+The first three are regrets: the pick's total ÷ the lowest total. The last two are half-widths
+of the intervals of totals far beyond the measured sizes, relative to the total.
+"""
 
 COVERAGE = 0.85, 0.95
 """Smallest and largest share of totals in their 90 % intervals that pass the check."""
 
 PROCESSES = 20
-"""Simulated processes for each pick whose totals are compared with the interval."""
+"""Number of simulated processes per pick, whose totals are compared with its interval."""
 
 OVERRUN = 0.1
 """Allowed overrun, as a fraction of the budget.
@@ -67,15 +72,15 @@ class Game:
     Attributes
     ----------
     regret, loop_regret : float
-        True total of the pick ÷ the lowest total; the same for the pick among the loops.
+        True total of the pick ÷ the lowest true total, among all backends and among the loops.
     covered : tuple of float
-        Share of simulated processes whose total lies in its interval, for each pick.
+        For each pick, the share of simulated processes whose total lies in the interval.
     spread : float
         Half-width of the loop pick's interval, relative to its total.
     beyond : float
         Decades between the loop pick's largest measured size and the request.
     over_s : float
-        Seconds beyond the budget and the allowed overrun; at most 0 for none.
+        Seconds beyond the budget and the allowed overrun; 0 or less without an overrun.
     unmeasured : tuple of str
         Backends faster than the pick that were neither measured completely nor excluded.
     """
@@ -160,7 +165,7 @@ def draw_costs(
 
 
 def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
-    """Draw a request, with 100 rows up to a quarter of the memory."""
+    """Draw a request for 100 rows or more, whose data take at most a quarter of the memory."""
     features = int(rng.choice([1, 1, 4, 32, 200]))
     row = step_bytes(1, features, "float32")
     rows = int(log_uniform(rng, 100, machine.memory_bytes / 4 / row))
@@ -170,9 +175,9 @@ def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
 
 
 def play(seed: int, *, after_another: bool = False) -> Game:
-    """Play one game; with a GPU's 18 backends, the budget is 1.5 times as large.
+    """Play one game; with a GPU there are 18 backends, and the budget is 1.5 times as large.
 
-    With `after_another`, a question about another number of rows comes first, and the store
+    With `after_another`, a request for another number of rows is answered first, and the store
     holds its measurements.
     """
     rng = np.random.default_rng(seed)
@@ -281,7 +286,7 @@ def good(figures: dict[str, float]) -> bool:
 @click.option("--games", default=300, show_default=True, help="Games to play.")
 @click.option("--first", default=0, show_default=True, help="Seed of the first game.")
 @click.option(
-    "--after-another", is_flag=True, help="Another question has filled the store before each."
+    "--after-another", is_flag=True, help="Before each game, fill the store with another pick."
 )
 @click.option("--worst", default=5, show_default=True, help="Games to print, the worst first.")
 def main(games: int, first: int, after_another: bool, worst: int) -> None:

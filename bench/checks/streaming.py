@@ -1,4 +1,4 @@
-"""Streaming compared with reading the same file once."""
+"""Compare a step over a streamed file with reading the same file once."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FEATURES = 1, 2, 4, 32
 """Numbers of features of the files; the kernel and its cost per row depend on them."""
 
 READ_BYTES = 64 << 20
-"""Bytes per read of the baseline."""
+"""Number of bytes that the baseline reads at a time: 64 MiB."""
 
 SPEED = 0.8
 """Smallest allowed speed of a step, relative to reading the file once."""
 
 
 def write_npy(folder: Path, source: Source) -> Path:
-    """Write rows as an array of features and target.
+    """Write rows as an array of features and target; return the path of the file.
 
     The function uses ordinary writes, as `numpy.save` does, because the system caches the
     pages of a written memory map differently.
@@ -52,7 +52,10 @@ def write_npy(folder: Path, source: Source) -> Path:
 
 
 def write_parquet(folder: Path, source: Source) -> Path:
-    """Write rows as Parquet columns, uncompressed because random floats do not compress."""
+    """Write rows as Parquet columns; return the path of the file.
+
+    The columns are not compressed, because random floats do not compress.
+    """
     pa, parquet = _pyarrow()
     path = folder / "rows.parquet"
     names = [*(f"x{j}" for j in range(source.features)), "y"]
@@ -82,7 +85,7 @@ def read_npy(path: Path) -> None:
 
 
 def read_parquet(path: Path) -> None:
-    """Decode every batch once, with pyarrow's own threads."""
+    """Decode every batch of a Parquet file once, with pyarrow's own threads."""
     _, parquet = _pyarrow()
     with parquet.ParquetFile(path) as file:
         for _ in file.iter_batches():

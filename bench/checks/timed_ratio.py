@@ -1,4 +1,4 @@
-"""Time two callables alternately, and hold the ratio of their times against a limit."""
+"""Time two callables alternately, and compare the ratio of their times with a limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ only a side that uses both cores, so a comparison must last longer.
 
 @dataclass(frozen=True)
 class Finding:
-    """The times of two sides that were timed alternately, and their limits.
+    """The times of two callables that were timed alternately, and the limits of these times.
 
     Attributes
     ----------
@@ -30,11 +30,11 @@ class Finding:
     mine, other : list of float
         Seconds of each round.
     bound : float or None
-        Limit of the ratio: a lower one if `least`, else an upper one; None for no limit.
+        Smallest allowed ratio if `least`, else largest allowed ratio; None for no limit.
     least : bool
         Whether `ratio` is a speed, which should be large, or a time, which should be small.
     most_s : float
-        Largest median of `mine`, in seconds.
+        Largest allowed median of `mine`, in seconds; infinity for no limit.
     """
 
     what: str
@@ -63,9 +63,9 @@ class Finding:
         mine, other = (f"{1e3 * median(side):.3g} ms" for side in (self.mine, self.other))
         wanted = []
         if self.bound is not None:
-            wanted.append(f"{'≥' if self.least else '≤'} {self.bound:g} wanted")
+            wanted.append(f"ratio must be {'≥' if self.least else '≤'} {self.bound:g}")
         if self.most_s < math.inf:
-            wanted.append(f"≤ {1e3 * self.most_s:g} ms wanted")
+            wanted.append(f"time must be ≤ {1e3 * self.most_s:g} ms")
         said = f" ({', '.join(wanted)})" if wanted else ""
         return f"{self.what}: {mine} against {other}: {self.ratio:.2f}{said}"
 
@@ -87,7 +87,7 @@ def alternate(
     steps: int = 1,
     most_s: float = math.inf,
 ) -> Finding:
-    """Time both sides in turn, each call taking `steps` steps, after one warm-up round."""
+    """Time both callables in turn, after one warm-up round; each call takes `steps` steps."""
     mine(), other()
     rounds: list[tuple[float, float]] = []
     until = time.perf_counter() + ROUNDS_S

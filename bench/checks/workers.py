@@ -28,7 +28,8 @@ EFFICIENCY = 0.9
 """Smallest allowed speed of each of two workers, relative to one worker alone."""
 
 WITHOUT_TORCH_S = 6e-3
-"""Largest allowed seconds per step of two workers whose sums the client adds up."""
+"""Largest allowed seconds per step of two workers without PyTorch, whose sums the client adds
+up: 6 ms."""
 
 SMALL = Generated(1000, 32)
 """Rows so few that a step consists almost entirely of overhead."""
@@ -57,7 +58,8 @@ def workers(count: int) -> Iterator[None]:
 
     from backends.dask import cluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # closing warns
+    # Closing the cluster would log warnings.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with dask.config.set(cluster.QUIET):
         local: Any = LocalCluster(
             n_workers=count, threads_per_worker=1, dashboard_address=cluster.ANY_PORT
@@ -74,7 +76,10 @@ def workers(count: int) -> Iterator[None]:
 def plain_rank(
     number: int, count: int, port: int, kernel: str, source: Source, orders: Connection
 ) -> None:
-    """Take steps as one rank of a gloo group; each order is a number of steps."""
+    """Take steps as one rank of a gloo group.
+
+    Each order is a number of steps; 0 ends the rank.
+    """
     import torch
     from torch import distributed as dist
 
@@ -158,7 +163,7 @@ def overhead() -> Iterator[Finding]:
             steps=STEPS,
         )
         yield alternate(
-            "the same without PyTorch",
+            "a step of 2 workers without PyTorch against one of 2 plain processes",
             lambda: steps(STEPS, reduces=False),
             lambda: plain(STEPS),
             None,
@@ -171,9 +176,12 @@ def overhead() -> Iterator[Finding]:
 def weak_scaling(
     kernel: str, rows: int, features: int, least: float | None
 ) -> Iterator[Finding]:
-    """Compare 2·n rows on two workers with n rows on one, then repeat with plain processes."""
+    """Compare 2·n rows on two workers with n rows on one worker; repeat with plain processes.
+
+    `rows` is n, and `least` is the smallest allowed efficiency of the workers.
+    """
     steps = 20
-    what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half on 1"
+    what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half the rows on 1"
     for ranks, named in ((dask_ranks, "workers"), (plain_ranks, "plain processes")):
         sides: list[list[float]] = [[], []]
         for _ in range(3):

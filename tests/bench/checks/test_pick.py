@@ -121,10 +121,10 @@ def test_the_page_says_how_far_off_and_in_which_direction() -> None:
     page = " ".join(page.split())
     assert "over 3 totals the median error is 10%, the worst 30% (torch)" in page
     assert "1 were predicted too low, and 3 lie in their intervals" in page
-    assert "Beside them memory took 1.80 (numpy) times as long" in page
+    assert "Beside these steps, a read of memory took 1.80 (numpy) times as long" in page
     assert "at one throughput the median error is 5%, the worst 5%" in page
     assert page.split()[-5:] == ["numpy", "place", "3", "2", "1.50"]
-    assert "Beside them" not in text(Extrapolation(apart, apart, (part,)).page())
+    assert "Beside these" not in text(Extrapolation(apart, apart, (part,)).page())
 
 
 def test_what_the_memorys_throughput_did_is_told_apart() -> None:
