@@ -22,7 +22,7 @@ MARKS = {"good": ("✓", "green"), "note": ("·", "yellow"), "bad": ("✗", "red
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(store: Path, as_json: bool) -> None:
-    """Check this machine: what it offers, what would distort results, and how to correct it.
+    """Check what this machine offers and what would distort results; say how to correct it.
 
     \b
     Example:
@@ -42,7 +42,7 @@ def doctor(store: Path, as_json: bool) -> None:
     for finding in examine(store):
         counts[finding.level] += 1
         out.print(_line(finding), soft_wrap=True)
-    out.print(f"\n{counts['bad']} to mend (✗), {counts['note']} to know of (·)")
+    out.print(f"\n{counts['bad']} to correct (✗), {counts['note']} to note (·)")
 
 
 def _line(finding: Finding) -> Text:

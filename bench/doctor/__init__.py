@@ -1,4 +1,5 @@
-"""``descentbench doctor``: what this machine offers, and what would distort measurements.
+"""``descentbench doctor``: check what this machine offers, and what would distort measurements.
 
-`examine.examine` makes all checks. A check yields findings; the modules hold checks by subject.
+`examine.examine` makes all checks. A check returns findings. Each module holds the checks of
+one subject.
 """

@@ -1,4 +1,4 @@
-"""The read curve in words, for ``doctor``."""
+"""Measure the read curve, and describe it in words."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from bench.measure.read_curve import Curve, flat_from, read_curve, sizes
 from bench.show.text import byte_count
 
 SEEN_THROUGH = 2.0
-"""Ratio of the reported cache to the size from which reading is flat, above which no such
-cache is at hand: with it, reading would be flat from five times its size on."""
+"""Smallest ratio of the reported cache size to the size from which the read throughput is
+constant, at which the reported cache counts as the host's. With a cache of the reported size,
+the throughput would be constant only from five times this size on."""
 
 
 def measured_caches() -> Finding:
-    """Read data of many sizes, with all threads and with one; it takes a few seconds."""
+    """Measure the read curves with all threads and with one thread, in a few seconds."""
     threads, reported = cpu_count(), last_cache_bytes({"caches": caches()})
     nbytes = sizes(reported, available_bytes())
     return in_words(read_curve(threads, nbytes), read_curve(1, nbytes), reported)
 
 
 def in_words(together: Curve, alone: Curve, reported: int) -> Finding:
-    """Say from which size on reading is flat, and whether the reported cache is there.
+    """Describe from which size data are read from memory, and whether the cache is as reported.
 
     Parameters
     ----------
     together, alone : sequence of tuple
-        The read curves of all threads and of one: bytes and bytes/s.
+        The read curves of all threads and of one thread: pairs of bytes and bytes/s.
     reported : int
         Bytes of the last cache that the system reports.
     """
@@ -34,12 +35,12 @@ def in_words(together: Curve, alone: Curve, reported: int) -> Finding:
     smallest, fast = together[0]
     slow, one = together[-1][1], alone[-1][1]
     found = (
-        f"reading is as slow as it gets from {byte_count(flat)} on: {slow / 1e9:.3g} GB/s with "
-        f"all threads, {one / 1e9:.3g} with one; {byte_count(smallest)} are read at "
-        f"{fast / 1e9:.3g}. The system reports a last cache of {byte_count(reported)}"
+        f"data of {byte_count(flat)} or more are read from memory: {slow / 1e9:.3g} GB/s with "
+        f"all threads, {one / 1e9:.3g} GB/s with one thread; {byte_count(smallest)} are read at "
+        f"{fast / 1e9:.3g} GB/s. The system reports a last cache of {byte_count(reported)}"
     )
     if reported < SEEN_THROUGH * flat:
         return Finding("caches", found)
-    advice = "nothing to do: pick goes by the measured curve, not by the reported cache"
-    found = f"{found}, which is probably the host's: nothing of it shows"
+    advice = "nothing to do: pick uses the measured read curve, not the reported cache"
+    found = f"{found}, which is probably the host's: the reads show no cache of this size"
     return Finding("caches", found, "note", advice)

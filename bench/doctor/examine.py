@@ -16,7 +16,7 @@ from bench.host.procfs import ROOT
 
 
 def examine(store: Path, root: Path = ROOT) -> Iterator[Finding]:
-    """Look at the machine, then at every library in a process of its own."""
+    """Check the machine, then every library in a process of its own; yield the findings."""
     yield from processor(root)
     yield from memory(root)
     yield measured_caches()

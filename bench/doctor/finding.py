@@ -15,11 +15,13 @@ class Finding:
     Attributes
     ----------
     topic : str
+        The checked part of the machine, such as "memory".
     found : str
+        What the check found.
     level : {"good", "note", "bad"}
-        bad: distorts results now; note: may distort them.
+        bad: it distorts results now; note: it may distort results, or a feature is missing.
     mend : str
-        How to correct it.
+        How to correct it; empty if there is nothing to correct.
     """
 
     topic: str

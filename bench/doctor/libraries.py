@@ -1,4 +1,4 @@
-"""Checks of the array libraries, each in a process of its own."""
+"""Check the array libraries, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.host.machine import thread_pools
 from bench.measure.verify import LEARNING_RATE
 
 LIBRARY_SECONDS = 120.0
-"""Seconds for a library to load and take a step; JAX needs about 5."""
+"""Time limit for a library to load and take a step, in seconds; JAX needs about 5 seconds."""
 
 
 def library_findings(library: Library) -> Iterator[Finding]:
@@ -37,7 +37,7 @@ def library_findings(library: Library) -> Iterator[Finding]:
 
 
 def _cause(library: Library) -> str:
-    """Return the variable without which the library runs; nothing if there is none."""
+    """Return the environment variable that keeps the library from running; "" if none does."""
     for name in (name for name in OVERRIDES if name in os.environ):
         without = {key: value for key, value in os.environ.items() if key != name}
         if isinstance(_told(library, without), dict):
@@ -52,7 +52,7 @@ def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | 
 
 
 def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Describe what `tell` printed, and name what is wrong."""
+    """Yield findings about what `tell` printed."""
     if not told["devices"]:
         reasons = ", ".join(f"{device}: {why}" for device, why in told["unusable"].items())
         yield Finding(
@@ -71,18 +71,18 @@ def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
             "apt-get install libgomp1, or pip install tbb" if slow else "",
         )
     if library.name != "numpy":
-        return  # what others load beside it is NumPy's, too
+        return  # the process of another library loads NumPy's BLAS, too
     if blas := pools.get("blas"):
         core = f" for {blas['architecture']}" if blas.get("architecture") else ""
         found = f"{blas['internal_api']}{core}, {blas['num_threads']} threads"
         yield Finding("numpy's BLAS", found)
     else:
         mend = "install NumPy from PyPI or conda-forge, which bring OpenBLAS"
-        yield Finding("numpy's BLAS", "none that is known: products may be slow", "bad", mend)
+        yield Finding("numpy's BLAS", "none found: matrix products may be slow", "bad", mend)
 
 
 def tell(name: str) -> None:
-    """Print a library's version, devices and thread pools as JSON, after a step of it."""
+    """Take a step with a library; print its version, devices and thread pools as JSON."""
     from bench.host.threads import apply
 
     apply()
@@ -99,7 +99,7 @@ def _step_and_look(library: Library) -> dict[str, Any]:
     listed = devices(library, technique)
     usable = [device for device, reason in listed.items() if not reason]
     if usable:
-        problem = generate(1_000_000)  # fewer rows would be left to one thread
+        problem = generate(1_000_000)  # with fewer rows, a library may start only one thread
         backend = open_backend(Name(library.name, technique, usable[0]))
         backend.place(problem, LEARNING_RATE).run([0.0], 1)
     version = str(getattr(sys.modules[library.imports], "__version__", ""))

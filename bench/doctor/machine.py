@@ -1,4 +1,4 @@
-"""Checks of the processor, memory, disk and GPUs."""
+"""Check the processor, memory, disk and GPUs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bench.host.procfs import ROOT, number, read
 from bench.show.text import byte_count
 
 BUSY = 0.25
-"""Load, as a share of the CPUs over a minute, above which other programs disturb timings."""
+"""Load average of a minute, per CPU, above which other programs disturb timings."""
 
 LITTLE_DISK = 10**9
-"""Free bytes below which there is too little room for results."""
+"""Free disk space, in bytes, below which there is too little room for results: 1 GB."""
 
 
 def processor(root: Path = ROOT) -> Iterator[Finding]:
-    """Look at CPUs, quota, frequency, and who else is busy."""
+    """Check the CPUs, their quota and frequency, and the load by other programs."""
     cpus, may_use = os.cpu_count() or 1, cpu_count(root)
     yield Finding("processor", f"{cpu_model(root)}: {may_use} of {cpus} CPUs may be used")
     if (quota := cpu_quota(root)) < len(affinity()):
@@ -41,23 +41,23 @@ def processor(root: Path = ROOT) -> Iterator[Finding]:
     if periods := throttled_periods(root):
         yield Finding(
             "CPU quota",
-            f"{periods} times so far, a control group stopped its processes",
+            f"a control group has stopped its processes {periods} times so far",
             "note",
             "raise the container's CPU limit, or measure with fewer --threads",
         )
     yield _governor(root)
     load = os.getloadavg()[0]
     busy = load > BUSY * may_use
-    mend = "end what else is running, and wait a minute" if busy else ""
+    mend = "end other programs, and wait a minute" if busy else ""
     yield Finding("load", f"{load:.2g} on {may_use} CPUs", "bad" if busy else "good", mend)
     fields = read(root / "proc/stat").partition("\n")[0].split()[1:]
     stolen, total = (int(fields[7]), sum(map(int, fields))) if len(fields) > 7 else (0, 0)
     if stolen > 0.01 * total:
         yield Finding(
             "virtual machine",
-            f"{stolen / total:.0%} of its time so far went to its neighbours",
+            f"other virtual machines have taken {stolen / total:.0%} of its CPU time so far",
             "note",
-            "take more passes, or a machine of its own",
+            "measure with more --passes, or on a machine that nobody else uses",
         )
 
 
@@ -79,31 +79,31 @@ def _governor(root: Path) -> Finding:
 
 
 def memory(root: Path = ROOT) -> Iterator[Finding]:
-    """Look at memory, swap and huge pages."""
+    """Check the memory, the swap space and the huge pages."""
     total, free = memory_bytes(root), available_bytes(root)
     short = free < total / 10
     yield Finding(
         "memory",
         f"{byte_count(free)} of {byte_count(total)} are free",
         "bad" if short else "good",
-        "end what else holds memory" if short else "",
+        "end programs that hold much memory" if short else "",
     )
     swap = [number(root / "proc/meminfo", key) or 0 for key in ("SwapTotal", "SwapFree")]
     if used := swap[0] - swap[1]:
-        mend = "swapoff -a && swapon -a (as root), or restart what was swapped out"
+        mend = "swapoff -a && swapon -a (as root), or restart the swapped-out programs"
         yield Finding("swap", f"{byte_count(used)} are swapped out", "note", mend)
     else:
         yield Finding("swap", "nothing is swapped out")
     pages = read(root / "sys/kernel/mm/transparent_hugepage/enabled")
     if "[never]" in pages:
         mend = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled (as root)"
-        yield Finding("huge pages", "never: large data cost more to address", "note", mend)
+        yield Finding("huge pages", "never: steps over large data may be slower", "note", mend)
     elif pages:
         yield Finding("huge pages", pages.partition("[")[2].partition("]")[0])
 
 
 def disk(store: Path) -> Finding:
-    """Check that there is room for results and that they can be written."""
+    """Check that results can be written, and that there is room for them."""
     folder = next(
         parent for parent in (store.absolute(), *store.absolute().parents) if parent.exists()
     )
@@ -112,11 +112,11 @@ def disk(store: Path) -> Finding:
         return Finding("results", f"{folder} is read-only", "bad", "choose another --store")
     if free < LITTLE_DISK:
         return Finding("results", f"{byte_count(free)} free in {folder}", "bad", "make room")
-    return Finding("results", f"{byte_count(free)} free for them")
+    return Finding("results", f"{byte_count(free)} free in {folder}")
 
 
 def graphics() -> Iterator[Finding]:
-    """Look at GPUs and their memory."""
+    """List the GPUs, their memory and their drivers."""
     for gpu in gpus():
         size = f", {byte_count(gpu.memory_bytes)}" if gpu.memory_bytes else ""
         yield Finding("GPU", f"{gpu.name}{size}, driver {gpu.driver}")

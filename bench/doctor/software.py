@@ -1,4 +1,4 @@
-"""Checks of the environment variables, the compiler and the optional packages."""
+"""Check the environment variables, the compiler and the optional packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OVERRIDES = (
     *("JAX_DISABLE_JIT", "JAX_DEBUG_NANS", "CUDA_VISIBLE_DEVICES", "CUDA_LAUNCH_BLOCKING"),
     *("LD_PRELOAD", "PYTHONMALLOC", "PYTHONDEVMODE"),
 )
-"""Variables that change how fast a library is, or whether it runs at all."""
+"""Environment variables that change how fast a library is, or whether it runs at all."""
 
 EXTRAS = {
     "pyarrow": "Parquet, Arrow and .zst files",
@@ -26,32 +26,33 @@ EXTRAS = {
     "jinja2": "report",
     "sklearn": "estimators in descentbench.sklearn",
 }
-"""Modules of optional packages, and what needs them."""
+"""Module of an optional package → the features that need it."""
 
 PACKAGES = {"sklearn": "scikit-learn"}
-"""Package names for ``pip install`` that differ from the module's name."""
+"""Module → name of its package for ``pip install``, if the names differ."""
 
 
 def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Name variables that change how libraries behave here, unlike elsewhere."""
+    """Report the variables in `OVERRIDES` that are set here."""
     for name in OVERRIDES:
         if name in environment:
             found = f"{name}={environment[name]}"
-            yield Finding("environment", found, "note", f"unset {name}, unless you mean it")
+            mend = f"unset {name}, unless it is set on purpose"
+            yield Finding("environment", found, "note", mend)
 
 
 def compiler() -> Finding:
-    """Look for the C++ compiler that torch:compile and the C baseline need."""
+    """Look for the compilers of torch:compile (C++) and of the C baseline (C)."""
     found = [name for name in (*COMPILERS, "c++", "g++", "clang++") if shutil.which(name)]
     if any("+" in name for name in found):
         return Finding("compiler", ", ".join(found))
     uses = "torch:compile on the CPU and run --limit"
     missing = f"no C++ compiler, which {uses} need"
-    return Finding("compiler", missing, "note", "apt-get install g++, or your system's")
+    return Finding("compiler", missing, "note", "apt-get install g++, or your system's package")
 
 
 def extras() -> Iterator[Finding]:
-    """Name the optional packages that are not installed, and what needs them."""
+    """Report the optional packages that are not installed, and the features that need them."""
     for module, use in EXTRAS.items():
         if importlib.util.find_spec(module) is None:
             package = PACKAGES.get(module, module)

@@ -126,7 +126,7 @@ def test_any_encoding_takes_help_and_refusals(command: str, encoding: str) -> No
 def test_any_encoding_takes_the_doctors_page(encoding: str) -> None:
     shown = invoke("doctor", encoding=encoding)
     assert shown.exit_code == 0
-    assert "1 to mend" in shown.stdout
+    assert "1 to correct" in shown.stdout
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])

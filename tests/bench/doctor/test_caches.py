@@ -18,5 +18,5 @@ def test_a_hosts_cache_is_told_from_ones_own(cache: int, level: str) -> None:
     assert (finding.topic, finding.level) == ("caches", level)
     assert bool(finding.mend) == (level == "note")
     assert ("probably the host's" in finding.found) == (level == "note")
-    assert "10 GB/s with all threads, 10 with one" in finding.found
+    assert "10 GB/s with all threads, 10 GB/s with one thread" in finding.found
     assert "reports a last cache of 503 MB" in finding.found

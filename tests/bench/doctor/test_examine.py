@@ -25,5 +25,5 @@ def test_the_page_counts_what_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -
         *("✗ torch: does not import", "    pip install torch"),
         *("· swap: 1 kB are swapped out", "    swapoff -a"),
         *("✓ memory: all is free", ""),
-        "1 to mend (✗), 1 to know of (·)",
+        "1 to correct (✗), 1 to note (·)",
     ]
