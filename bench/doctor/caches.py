@@ -36,8 +36,8 @@ def in_words(together: Curve, alone: Curve, reported: int) -> Finding:
     slow, one = together[-1][1], alone[-1][1]
     found = (
         f"data of {byte_count(flat)} or more are read from memory: {slow / 1e9:.3g} GB/s with "
-        f"all threads, {one / 1e9:.3g} GB/s with one thread; {byte_count(smallest)} are read at "
-        f"{fast / 1e9:.3g} GB/s. The system reports a last cache of {byte_count(reported)}"
+        f"all threads, {one / 1e9:.3g} GB/s with one thread; {byte_count(smallest)} are read "
+        f"at {fast / 1e9:.3g} GB/s. The system reports a last cache of {byte_count(reported)}"
     )
     if reported < SEEN_THROUGH * flat:
         return Finding("caches", found)
