@@ -1,1 +1,1 @@
-"""The commands of ``descentbench``, one a file."""
+"""The commands of ``descentbench``, one in each file."""

@@ -29,7 +29,7 @@ Example:
 def backends(loss: str, output_format: Format) -> None:
     """List the backends, why some cannot run here, and why some are slow here.
 
-    With --loss, backends that do not work for that loss cannot run.
+    A backend that does not work for the --loss is listed as not available.
     """
     from backends import catalogue
     from backends.losses import find

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     "--fail-slower",
     type=share,
     metavar="SHARE",
-    help="Exit 1 if anything is slower, for certain, by more than this, such as 10%.",
+    help="Exit with 1 if a case is certainly slower by more than this share, such as 10%.",
 )
-@click.option("--force", is_flag=True, help="Compare what was measured under other conditions.")
+@click.option("--force", is_flag=True, help="Compare results from different conditions, too.")
 @store_option
 @format_options
 def compare(
@@ -39,10 +39,11 @@ def compare(
     """Say for every backend and size whether NEW is faster or slower than OLD.
 
     OLD and NEW are files, names that 'run --name' gave, or git revisions at
-    which results were saved. A verdict needs two passes or more in both
-    results; three are better. It is corrected for the number of comparisons. No
-    difference below 2 % counts as a change. Alternating runs ('run --against
-    TREE') are the most reliable: a disturbance of the machine affects both.
+    which results were saved. A verdict needs at least two passes in both
+    results; three passes are better. Verdicts are corrected for the number of
+    comparisons. A difference below 2 % does not count as a change. Alternating
+    runs ('run --against TREE') are the most reliable, because a disturbance of
+    the machine affects both results.
 
     \b
     Examples:
@@ -78,7 +79,7 @@ def show(
 
     unlike = differences(old, new)
     if unlike and not force:
-        raise RecordError(f"{'; '.join(unlike)}: not to be compared (--force does it anyway)")
+        raise RecordError(f"{'; '.join(unlike)}: not comparable (--force compares them anyway)")
     found, changed = judged(old, new), versions_changed(old, new)
     if output_format == "json":
         print_json(comparison.comparison_document(old, new, found, unlike, changed))

@@ -46,7 +46,7 @@ class DataFile:
     how: dict[str, Any]
 
     def files(self) -> tuple[Path, ...]:
-        """Return the paths that were named."""
+        """Return the path of the data and, if it was given, the path of the target."""
         target = (Path(self.how["target"]),) if "target" in self.how else ()
         return (self.path, *target)
 
@@ -90,18 +90,18 @@ def columns(text: str) -> tuple[str, ...]:
         (names,) = csv.reader([text], skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):
         raise click.BadParameter(
-            f"{text!r} is not names between commas; close the quotation marks"
+            f"{text!r} is not a list of names with commas; close the quotation marks"
         ) from None
     return tuple(name.strip() for name in names)
 
 
 def character(text: str) -> str:
-    """Parse one character; ``tab``, ``space``, ``comma`` and ``semicolon`` are accepted."""
+    """Parse a character, or its name: ``tab``, ``space``, ``comma`` or ``semicolon``."""
     return NAMED.get(text.lower(), text)
 
 
 def yes_or_no(text: str) -> bool:
-    """Return whether the text is ``yes``; reject any text but ``yes`` and ``no``."""
+    """Return whether the text is ``yes``; accept only ``yes`` and ``no``."""
     if text.lower() not in ("yes", "no"):
         raise click.BadParameter(f"{text!r} is neither yes nor no")
     return text.lower() == "yes"
@@ -112,8 +112,8 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--data",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Take the rows from this file: CSV, npy, npz, Parquet or Arrow. A folder, a "
-        "pattern in quotes, or - for standard input will do, too.",
+        help="Take the rows from this CSV, npy, npz, Parquet or Arrow file, or from a folder, "
+        "a pattern in quotes, or - (standard input).",
     ),
     click.option(
         "--target",
@@ -134,19 +134,20 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--header",
         type=yes_or_no,
         metavar="yes|no",
-        help="Whether a text file's first line has names.  [default: found out]",
+        help="Whether a text file's first line has names.  [default: detected]",
     ),
     click.option(
         "--delimiter",
         type=character,
         metavar="CHAR",
-        help="Between cells of a text file: a character, tab, space.  [default: found out]",
+        help="Character between the cells of a text file, or tab, or space.  "
+        "[default: detected]",
     ),
     click.option(
-        "--decimal", type=character, metavar="CHAR", help="Decimal point.  [default: found out]"
+        "--decimal", type=character, metavar="CHAR", help="Decimal point.  [default: detected]"
     ),
     click.option(
-        "--thousands", type=character, metavar="CHAR", help="Between groups of three digits."
+        "--thousands", type=character, metavar="CHAR", help="Separator of three digits."
     ),
     click.option("--encoding", help="Encoding of a text file.  [default: UTF-8]"),
     click.option(
@@ -155,7 +156,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="What to do with rows that lack a value.  [default: error]",
     ),
 )
-"""The options, in the order of the help text."""
+"""The options about a data file, in the order of the help text."""
 
 HOW = ("target", "header", "delimiter", "decimal", "thousands", "encoding", "na")
 """Names of the options for reading a file, which are fields of `Reading`."""

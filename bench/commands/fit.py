@@ -66,8 +66,8 @@ class Diverged(Mistake):
 @click.option(
     "--standardize",
     is_flag=True,
-    help="Scale the columns for the descent; with --intercept, centre them, too. w is given "
-    "for the data as they are.",
+    help="Scale the columns during the descent; with --intercept, also centre them. The "
+    "printed w is for the unscaled data.",
 )
 @click.option(
     "--steps",
@@ -76,7 +76,7 @@ class Diverged(Mistake):
     metavar="COUNT",
     default=100,
     show_default=True,
-    help="Steps to take at most.",
+    help="Largest number of steps.",
 )
 @click.option(
     "--learning-rate",
@@ -84,7 +84,7 @@ class Diverged(Mistake):
     type=rate,
     default=0.001,
     show_default=True,
-    help="A number, or auto: 1/L, which always converges; poisson has no such rate.",
+    help="A number, or auto: a rate that always converges. poisson has no such rate.",
 )
 @click.option(
     "--every",
@@ -100,13 +100,13 @@ class Diverged(Mistake):
     metavar="COUNT",
     default=0,
     show_default=True,
-    help="Seeds generated rows and a random start.",
+    help="Seed of generated rows and of a random first w.",
 )
 @click.option("--until-loss", type=positive, help="Stop at a report with at most this loss.")
 @click.option(
     "--tolerance",
     type=positive,
-    help="Stop at a report where the gradient's norm is at most this times the first norm.",
+    help="Stop at a report whose gradient norm, relative to the first norm, is at most this.",
 )
 @click.option(
     "--predict", type=point, multiple=True, help="Predict y at this x; may be repeated."
@@ -117,8 +117,8 @@ class Diverged(Mistake):
 @click.option(
     "--memory",
     type=byte_size,
-    help="Most memory for the rows, such as 8GB; rows that do not fit are read in every step.  "
-    "[default: half of what is free]",
+    help="Memory for the rows, such as 8GB; rows that do not fit are read anew in every step.  "
+    "[default: half of the free memory]",
 )
 @click.option("--checkpoint", type=PATH, help="Write w to this file at every report.")
 @click.option(
@@ -155,8 +155,8 @@ def fit(
     """Fit ŷ = x·w by gradient descent, and predict.
 
     Without --data the rows are the classic tutorial's: x = 0, 0.1 … 9.9 and
-    y = 2x + noise. w and the loss are printed after step 1, then after every
-    --every steps, and at the end.
+    y = 2x + noise. A report prints w and the loss. Reports come after step 1,
+    after every --every steps, and at the end.
     """
     from bench.host.threads import apply
 
@@ -180,7 +180,7 @@ def fit(
     if output is not None:
         check_writable(output, data.files() if data else ())
     file = data.open if data else None
-    read_as = "float64" if file and standardize else dtype  # rounded after it is centred
+    read_as = "float64" if file and standardize else dtype  # rounded to dtype after centring
     raw = inputs.open_rows(rows, features, file, read_as, seed, minimised)
     for x in predict:
         inputs.check_length("--predict", x, raw)

@@ -29,10 +29,11 @@ from bench.show.console import console
 from bench.show.roofline import DEVICE_GRID, GRID
 
 DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
-"""Default rows and features of a run, from sizes limited by latency to sizes limited by memory
-bandwidth."""
+"""Default sizes of a run, as pairs of rows and features. Latency limits the small sizes, memory
+bandwidth limits the large sizes."""
 
 Sizes = Sequence[tuple[int, int]]
+"""Pairs of rows and features."""
 
 
 def chosen(
@@ -54,7 +55,7 @@ def chosen(
 
 
 def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
-    """Print a line on stderr for each library that a pattern names and that cannot run."""
+    """Print a line on stderr for each named library that cannot run."""
     missing: dict[str, str] = {}
     for backend, reason in catalogue.unavailable(patterns).items():
         missing.setdefault(Name.parse(backend).library, reason)
@@ -64,7 +65,7 @@ def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
 
 
 def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
-    """Print a line on stderr for each reason why backends do not work for the loss."""
+    """Print a line on stderr about the backends that do not work for the loss, per reason."""
     unfit: dict[str, list[str]] = {}
     for entry in catalogue.entries(patterns or ("*",)):
         name, reason = entry.name, catalogue.reason_against(entry.name, loss)
@@ -92,7 +93,7 @@ def sizes(
     limit: bool,
     loss: Loss,
 ) -> tuple[Sizes, Sizes]:
-    """Return the rows and features to measure on the CPU, and those for other devices."""
+    """Return the sizes to measure on the CPU, and the sizes to measure on other devices."""
     if file is not None:
         source = file.open(dtype).with_loss(loss)
         tell(source)
@@ -106,7 +107,7 @@ def sizes(
 def cases(
     names: Iterable[Name], of: tuple[Sizes, Sizes], dtype: str, loss: Loss
 ) -> tuple[Case, ...]:
-    """Return a case for every backend at every size that its device measures."""
+    """Return a case for every backend at every size that is measured on its device."""
     on_cpu, on_device = of
     return tuple(
         Case(str(name), n, d, dtype, loss.name)
@@ -116,7 +117,10 @@ def cases(
 
 
 def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
-    """Return the rows of a file for the processes that measure."""
+    """Return how the measuring processes read the rows of a file; None without a file.
+
+    `memory` limits the bytes of the rows; None stands for half of the free memory.
+    """
     if data is None:
         return None
     path, most = str(data.path.absolute()), memory or available_bytes() // 2
@@ -131,7 +135,7 @@ def baselines(
         try:
             build()
         except NativeError as error:
-            click.echo(f"descentbench: no C kernel beside the backends: {error}", err=True)
+            click.echo(f"descentbench: the C kernel is not measured: {error}", err=True)
             return (READ,)
         return READ, NATIVE
     if file is not None and file.streamed(dtype):
@@ -151,9 +155,9 @@ def measured(
     against: Path | None,
     complete: Callable[[Record, Stage], None],
 ) -> list[Saved]:
-    """Run the plan here and, in alternation, in another checkout; return the saved records.
+    """Run the plan here and, in alternation, in the checkout `against`; return saved records.
 
-    `complete` is called with the record made here as soon as a stage of the plan is complete.
+    `complete` is called with this checkout's record as soon as a stage of the plan is complete.
     """
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]
@@ -193,7 +197,7 @@ def _with_progress(
             progress.advance(bar)
 
         def completed(records: Sequence[Record], stage: Stage) -> None:
-            progress.stop()  # the terminal's lines are needed
+            progress.stop()  # the bar would mix with the printed table
             complete(records[0], stage)
             progress.start()
 
@@ -201,5 +205,5 @@ def _with_progress(
             return measure.side_by_side(runners, started, ended, unclear, completed)
         except KeyboardInterrupt as interrupt:
             err.print(f"interrupted: {done()} of {total} parts are in {runners[0].path};")
-            err.print("the same command goes on from there")
+            err.print("the same command continues from there")
             sys.exit(exit_code(interrupt))

@@ -47,7 +47,7 @@ def share(text: str) -> float:
 
 
 def byte_size(text: str) -> int:
-    """Parse a size such as 64GB (10⁹ bytes), 512MiB (2²⁰ bytes) or a number of bytes."""
+    """Parse a size in bytes: 64GB (64·10⁹ bytes), 512MiB (512·2²⁰ bytes), or a plain number."""
     parts = re.fullmatch(r"\s*([0-9.e+]+)\s*([kMGT]?)(i?)B?\s*", text, re.IGNORECASE)
     number = _finite(parts[1]) if parts else None
     if parts is None or number is None or number <= 0:
@@ -66,7 +66,7 @@ def point(text: str) -> tuple[float, ...]:
     numbers = [_finite(part) for part in text.split(",")]
     finite = tuple(number for number in numbers if number is not None)
     if len(finite) < len(numbers):
-        raise click.BadParameter(f"{text!r} is not finite numbers between commas")
+        raise click.BadParameter(f"{text!r} is not a list of finite numbers with commas")
     return finite
 
 
@@ -113,7 +113,7 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(get_args(Format)),
         default="table",
         show_default=True,
-        help="How to print.",
+        help="Format of the output.",
     )
     @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
     @functools.wraps(command)
@@ -135,12 +135,12 @@ def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--workers",
         type=count,
-        help="Workers of a cluster on this machine.  [default: one a CPU, or 4]",
+        help="Workers of a cluster on this machine.  [default: one per CPU, at most 4]",
     )
     @functools.wraps(command)
     def wrapped(*args: Any, scheduler: str | None, workers: int | None, **kwargs: Any) -> Any:
         if scheduler and workers:
-            raise click.UsageError("--workers is for this machine; leave out --scheduler")
+            raise click.UsageError("--workers starts a cluster here; leave out --scheduler")
         asked = kwargs["backend"]
         names = (asked,) if isinstance(asked, str) else tuple(asked)
         if (scheduler or workers) and not any(n.startswith(("dask", "*")) for n in names):

@@ -41,30 +41,33 @@ if TYPE_CHECKING:
     *("--backend", "-b"),
     multiple=True,
     default=("*",),
-    help="Name or pattern to choose from; may be repeated.  [default: all]",
+    help="Name or pattern of backends to choose from; may be repeated.  [default: all]",
 )
 @click.option(
-    *("--device", "-d"), multiple=True, metavar="DEVICE", help="Only on this; may be repeated."
+    *("--device", "-d"),
+    multiple=True,
+    metavar="DEVICE",
+    help="Choose only among backends on this device, such as cuda:0; may be repeated.",
 )
 @click.option(
     "--loop-only", is_flag=True, help="Leave out gram, which works only for squared error."
 )
 @click.option(
-    "--memory", type=byte_size, help="May use so much, such as 64GB.  [default: what is free]"
+    "--memory", type=byte_size, help="Memory to use, such as 64GB.  [default: all free memory]"
 )
 @click.option(
     "--budget",
     type=positive,
     default="60",
     show_default=True,
-    help="Seconds to measure, at the most.",
+    help="Longest time for measuring, in seconds.",
 )
-@click.option("--fresh", is_flag=True, help="Measure anew instead of from the store.")
+@click.option("--fresh", is_flag=True, help="Ignore earlier measurements in the store.")
 @click.option(
-    "--verify", is_flag=True, help="Measure held-out sizes, too; say how far off answers were."
+    "--verify", is_flag=True, help="Check the answer: measure other sizes; print the errors."
 )
 @click.option(
-    "--threads", type=count, help="Threads per library.  [default: the CPUs it may use]"
+    "--threads", type=count, help="Threads per library.  [default: one for each usable CPU]"
 )
 @store_option
 @format_options
@@ -88,8 +91,9 @@ def pick(
 ) -> None:
     """Recommend a backend for your number of rows, features and iterations.
 
-    Measures a few sizes on this machine, within the budget, and predicts the time
-    of your descent. Earlier measurements are reused. Ctrl-C takes the answer so far.
+    The command measures a few sizes on this machine, within the budget, and predicts
+    the time of your descent. It reuses earlier measurements. Ctrl-C ends the
+    measuring and prints the answer so far.
 
     \b
     Examples:
@@ -106,11 +110,11 @@ def pick(
     source: Source | None = None
     if data is not None:
         if rows or features:
-            raise click.UsageError("--data has rows and features of its own")
+            raise click.UsageError("--data cannot be combined with --rows or --features")
         source = data.open(dtype).with_loss(minimised)
         rows, features = source.rows, source.features
     if rows is None:
-        raise click.UsageError("--rows is missing: for how many? (or --data FILE)")
+        raise click.UsageError("--rows is missing; give the number of rows, or --data FILE")
 
     from bench.pick import pipeline
     from bench.pick.progress import shown

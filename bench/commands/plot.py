@@ -1,4 +1,4 @@
-"""``descentbench plot``: the figures as files, for a paper or a slide."""
+"""``descentbench plot``: write the figures as files, for a paper or a slide."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def plot(
     names: tuple[str, ...],
     store: Path,
 ) -> None:
-    """Draw the main figures at the width of a column.
+    """Draw the main figures, as wide as a column of a paper.
 
     The figures are step times against rows, shares of the bandwidth, the parts
-    of the total time, and a map of the fastest backend, for every measured
-    number of features and dtype. RESULT is as for 'report'. If there are
-    results of several machines, those of the newest machine are drawn.
+    of the total time, and a map of the fastest backend. They are drawn for
+    every measured number of features and dtype. RESULT is as for 'report'.
+    Among results of several machines, the newest result selects the machine.
 
     \b
     Examples:

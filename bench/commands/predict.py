@@ -1,4 +1,4 @@
-"""``descentbench predict``: the predictions of a model for the rows of a file."""
+"""``descentbench predict``: predict the rows of a file with a model."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def predict(model_file: Path, data: DataFile | None, output: Path) -> None:
     """Predict the rows of a file with a model that ``fit --output`` wrote.
 
     The columns of the model are found by their names; --x gives other names, in the order
-    of the model's columns. A prediction is a probability that y is 1 for log_loss, a rate
-    for poisson, and the value of y for other losses. With --y or --target, y is written
-    beside the prediction. Files may be larger than memory.
+    of the model's columns. A prediction is the probability that y is 1 for log_loss, a rate
+    for poisson, and a value of y for any other loss. With --y or --target, y is written
+    next to the prediction. Files may be larger than memory.
     """
     from bench.fit.model import read_model
     from bench.fit.predictions import check_output, predictions, writer
@@ -57,7 +57,10 @@ def predict(model_file: Path, data: DataFile | None, output: Path) -> None:
 
 
 def _opened(data: DataFile, model: Model, model_file: Path) -> tuple[Source, str | None]:
-    """Open the model's columns by name; return the rows, and the target's name if asked."""
+    """Open the model's columns by name; return the rows and the target's name.
+
+    The name is None if neither --y nor --target was given.
+    """
     from backends.errors import ProblemError
     from backends.rows.datafile import open_features
     from backends.rows.reading import Reading

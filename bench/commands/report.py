@@ -18,7 +18,7 @@ from bench.commands.options import store_option
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("report.html"),
     show_default=True,
-    help="The page.",
+    help="File of the page.",
 )
 @click.option("--open", "show", is_flag=True, help="Show the page in a browser.")
 @store_option
@@ -26,8 +26,8 @@ def report(results: tuple[str, ...], output: Path, show: bool, store: Path) -> N
     """Write a page of results: what to use, a calculator, figures, all numbers.
 
     RESULT is a file, a folder, a name that 'run --name' gave, or a git
-    revision; by default all of the store. Several machines are shown side by
-    side. The page is one file and needs no network.
+    revision. By default the page shows all results in the store. Several
+    machines are shown side by side. The page is one file and needs no network.
 
     \b
     Examples:
@@ -43,4 +43,4 @@ def report(results: tuple[str, ...], output: Path, show: bool, store: Path) -> N
     write(output, sources({saved.path: saved for saved in found}.values()))
     click.echo(f"report: {output.resolve()}")
     if show and not webbrowser.open(output.resolve().as_uri()):
-        click.echo("descentbench: no browser was found; open the file in one", err=True)
+        click.echo("descentbench: no browser was found; open the file by hand", err=True)

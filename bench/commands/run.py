@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     "-d",
     multiple=True,
     metavar="DEVICE",
-    help="Only on this device, such as cpu or cuda:0; may be repeated.",
+    help="Measure only on this device, such as cpu or cuda:0; may be repeated.",
 )
 @click.option(
     "--rows", "-n", multiple=True, type=count, help="Rows, such as 1e6; may be repeated."
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
-    help="Shuffled repetitions of the hot loop.",
+    help="Number of passes. A pass times every case once, in random order.",
 )
 @click.option(
     "--more",
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     type=positive,
     default=900.0,
     show_default=True,
-    help="Seconds after which a process gives a case up.",
+    help="Seconds after which a case that takes too long is stopped.",
 )
 @click.option(
     "--threads",
@@ -103,14 +103,14 @@ if TYPE_CHECKING:
 @click.option(
     "--limit",
     is_flag=True,
-    help="Show how near each library's best technique comes to the machine's roofline.",
+    help="Show how close each library's best technique comes to the machine's roofline.",
 )
 @data_options
 @click.option(
     "--memory",
     type=byte_size,
-    help="Most memory for the rows of --data in a process, such as 8GB.  "
-    "[default: half of what is free]",
+    help="Memory for the rows of --data in a process, such as 8GB.  "
+    "[default: half of the free memory]",
 )
 @cluster_options
 @format_options
@@ -138,9 +138,9 @@ def run(
     """Measure the backends and print a table for each size, fastest first.
 
     The table of a size is printed as soon as the size is measured, small sizes
-    first. Every library runs in a process of its own. Every case (a backend at
-    a size) is checked against the float64 reference before and after it is
-    timed. The same command continues a run that was interrupted.
+    first. Every library runs in a process of its own. A case is a backend at a
+    size; its w is compared with the float64 reference before and after the case
+    is timed. The same command continues a run that was interrupted.
 
     \b
     Examples:
@@ -162,7 +162,7 @@ def run(
 
         check(page)
     if data is not None and (rows or features or limit):
-        raise click.UsageError("--data has rows and features of its own")
+        raise click.UsageError("--data cannot be combined with --rows, --features or --limit")
     minimised = register(loss)
     file = measuring.file_rows(data, memory)
     sizes = measuring.sizes(rows, features, file, dtype, limit, minimised)

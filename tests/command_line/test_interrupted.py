@@ -109,7 +109,7 @@ def test_the_terminal_is_restored(tmp_path: Path) -> None:
     assert screen.count(HIDE_CURSOR) >= 1
     assert screen.rindex(SHOW_CURSOR) > screen.rindex(HIDE_CURSOR)
     assert b"interrupted: 0 of 4 parts are in" in screen
-    assert b"the same command goes on from there" in screen
+    assert b"the same command continues from there" in screen
 
 
 def _read(terminal: int) -> bytes:

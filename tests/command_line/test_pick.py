@@ -127,7 +127,7 @@ def test_what_cannot_run_here_is_named_with_the_reason(
         (("--rows", "9", "--memory", "much"), "'much' is not a size such as 64GB"),
         (("--rows", "9", "--backend", "nunpy"), "did you mean 'numpy'?"),
         (("--data", "no.csv"), "no.csv"),
-        (("--data", "no.csv", "--rows", "9"), "--data has rows and features of its own"),
+        (("--data", "no.csv", "--rows", "9"), "--data cannot be combined with --rows"),
         (("--rows", "9", "--backend", "numpy:gram", "--loop-only"), "leaves nothing"),
         (("--rows", "9", "--backend", "numpy", "--device", "cuda:9"), "has no device 'cuda:9'"),
     ],

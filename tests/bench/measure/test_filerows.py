@@ -57,7 +57,7 @@ def test_sizes_are_the_files_own(file: Path, tmp_path: Path) -> None:
     for more in (("--rows", 10), ("--features", 2), ("--limit",)):
         done = run(tmp_path, "--data", file, *more)
         assert done.exit_code == 2
-        assert "--data has rows and features of its own" in done.stderr
+        assert "--data cannot be combined with --rows, --features or --limit" in done.stderr
     missing = run(tmp_path, "--data", tmp_path / "none.npy")
     assert missing.exit_code == 2
     assert "there is no such file" in missing.stderr
