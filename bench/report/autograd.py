@@ -1,4 +1,4 @@
-"""The part of docs/losses.md about the cost of autograd: a picture and a table."""
+"""Write the part of docs/losses.md about the cost of autograd: a picture and a table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WIDTH, LANE_HEIGHT = 7.2, 0.125
 
 
 def section(record: Record, picture: str, described: str) -> str:
-    """Return the text between the markers of docs/losses.md.
+    """Return the text for docs/losses.md between the markers.
 
     Parameters
     ----------
@@ -38,7 +38,10 @@ def section(record: Record, picture: str, described: str) -> str:
 
 
 def draw(record: Record, path: Path) -> Path:
-    """Write the picture: a panel for each size, a lane for each loss and library."""
+    """Draw the picture, with a panel for each size and a lane for each loss and library.
+
+    Return the path of the picture.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -56,7 +59,7 @@ def draw(record: Record, path: Path) -> Path:
 
 
 def _panel(axes: Axes, size: Size, losses: list[str], libraries: list[str]) -> None:
-    """Draw the steps of one size; a line joins the backends of a library."""
+    """Draw the step times at one size; a line joins the backends of a library."""
     look = styles(size.steps)
     height = len(libraries) + 1
     for k, loss in enumerate(losses):

@@ -1,4 +1,4 @@
-"""Collect the page's content as plain numbers and text for JSON."""
+"""Collect the content of the report's page as numbers and text for JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TYPICAL_ITERATIONS = 100, 10_000
 """Numbers of iterations in the typical requests."""
 
 TYPICAL_SHAPES = 2
-"""Number of shapes of each loss in the typical requests: the table stays short."""
+"""Number of shapes (features and dtype) per loss in the typical requests: a short table."""
 
 
 def content(found: Sequence[Source]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _limits(source: Source) -> Iterator[dict[str, Any]]:
-    """Yield the read and the C kernel's step for every size whose step is bound by reading."""
+    """Yield the times of the read and of the C kernel, for sizes that reading limits."""
     for limit in source.limits:
         if limit.bounds:
             yield {
@@ -108,7 +108,7 @@ def _model(model: CostModel) -> dict[str, Any]:
 
 
 def typical(source: Source) -> Iterator[Answer]:
-    """Yield answers to typical requests for the first two measured shapes of each loss."""
+    """Yield answers to the typical requests, for `TYPICAL_SHAPES` shapes of each loss."""
     of_loss: dict[str, int] = {}
     for shape, models in source.models.items():
         of_loss[shape.loss] = of_loss.get(shape.loss, 0) + 1
@@ -122,7 +122,7 @@ def typical(source: Source) -> Iterator[Answer]:
 def answer(
     source: Source, shape: Shape, models: Sequence[CostModel], rows: int, iterations: int
 ) -> Answer:
-    """Return the answer of ``pick`` on that machine if all of its memory were free."""
+    """Return what ``pick`` would answer on the source's machine with all its memory free."""
     memory = source.memory_bytes
     request = Request(rows, shape.features, iterations, shape.dtype, memory, loss=shape.loss)
     return recommend(models, request, {})

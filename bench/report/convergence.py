@@ -1,4 +1,4 @@
-"""Convergence curves for the page: the excess of the loss over its minimum, by step."""
+"""Compute convergence curves for the page: the loss minus its minimum, by number of steps."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from bench.report.sources import Source
 from bench.results.case import SQUARED
 
 MOST_BYTES = 200_000_000
-"""Largest data size in bytes for a curve: the reference of larger data takes seconds."""
+"""Largest data size for a curve, in bytes: the reference of larger data takes seconds."""
 
 MOST_STEPS = 10**7
-"""Last possible step of a curve."""
+"""Largest number of steps in a curve."""
 
 POINTS = 180
-"""Number of points of a curve, on a logarithmic scale up to `MOST_STEPS`."""
+"""Number of points of a curve, evenly spaced on a logarithmic scale up to `MOST_STEPS`."""
 
 GAP = 1e-10
-"""Share of the initial excess loss at which a curve ends."""
+"""A curve ends where the excess loss is at most this fraction of the initial excess loss."""
 
 
 def curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
-    """Yield the excess loss of a descent from w = 0 for every size measured with squared error.
+    """Yield the excess loss of a descent from w = 0, for sizes measured with squared error.
 
-    The float64 reference gives the loss. Every backend's w was checked against this reference,
-    so one curve is valid for all backends.
+    The excess loss is the loss minus its minimum. The loss comes from the float64 reference.
+    Every backend's w was checked against this reference, so one curve holds for all backends.
     """
     sizes = {r.case.size for source in found for r in source.of_loss(SQUARED) if r.verified}
     for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):
@@ -61,7 +61,7 @@ def _curve(rows: int, features: int, dtype: str) -> dict[str, Any]:
 
 
 def tutorial() -> dict[str, Any]:
-    """Return the tutorial's hundred points and the line after a hundred steps."""
+    """Return the tutorial's hundred points, and the fitted line after a hundred steps."""
     problem = generate(100)
     fit = descend(open_backend("numpy"), problem, LEARNING_RATE, steps=100)
     return {

@@ -58,23 +58,26 @@ class FigureError(DescentbenchError):
 
 
 Draw = Callable[["Axes", "Source", "Shape"], bool]
-"""``draw(axes, source, shape)`` draws on the axes and returns False if there is nothing to
+"""Function that draws a shape of a source on the axes; it returns False if there is nothing to
 draw."""
 
 
 def save_all(
     source: Source, folder: Path, formats: Sequence[str], names: Sequence[str] = ()
 ) -> Iterator[Path]:
-    """Write all or the named figures of every shape in every format; yield the paths.
+    """Write the named figures of every shape in every format; yield the paths of the files.
+
+    Without names, all figures are written.
 
     Raises
     ------
     MissingLibraryError
         Matplotlib is not installed.
     FigureError
+        There are no timings, or a file cannot be written.
     """
     if not source.shapes:
-        raise FigureError("these results hold no timings: 'descentbench run' takes some")
+        raise FigureError("these results have no timings; measure some with 'descentbench run'")
     for shape in source.shapes:
         for name in names or FIGURES:
             stem = folder / f"{name}-{shape_name(shape)}"
@@ -104,7 +107,7 @@ def save(
 
 
 def write_figure(figure: Figure, path: Path, kind: str) -> Path:
-    """Write one file atomically. Equal figures give equal bytes."""
+    """Write one file atomically, and return its path. Equal figures give equal bytes."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:
@@ -207,7 +210,7 @@ def bandwidth(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def cost(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw import, place, first call and steps of the largest size as stacked bars."""
+    """Draw stacked bars of import, place, first call and steps, at the largest size."""
     whole = [
         r
         for of in _by_backend(source, shape).values()

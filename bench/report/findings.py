@@ -1,4 +1,4 @@
-"""The page's first screen: three sentences, a picture, and the doubtful cases."""
+"""Write the first screen of the page: three sentences, a picture, and the doubtful cases."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ PLAIN = "numpy"
 """Baseline of every speed-up: NumPy as in the tutorial."""
 
 MOST_SIZES = 11
-"""Largest number of sizes in the picture: they fit on a laptop's first screen."""
+"""Largest number of sizes in the picture: eleven fit on a laptop's first screen."""
 
 MAIN_SIZES = 4
-"""Number of sizes in the picture on a phone, which leaves room for the calculator."""
+"""Number of sizes in the picture on a phone: four leave room for the calculator."""
 
 MOST_DOUBTS = 8
-"""Largest number of doubtful cases that are named; further cases are only counted. The table of
-all cases shows every case."""
+"""Largest number of doubtful cases that are named. Further doubtful cases are only counted; the
+table of all cases shows them."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The fastest backend at one size, with plain NumPy and the read. None: not measured.
+    """The fastest backend at one size, compared with plain NumPy and with a read of the data.
 
     Attributes
     ----------
     result : Result
         The case with the shortest step. Techniques for least squares only are left out.
+    step_s : float
+        Time of a step of this case, in seconds.
     plain_s : float or None
-        Time of a step of plain NumPy in seconds.
+        Time of a step of plain NumPy, in seconds; None if not measured.
     read_s : float or None
-        Time in seconds to read the bytes of a step once.
+        Time to read the bytes of a step once, in seconds; None if not measured.
     """
 
     result: Result
@@ -53,12 +55,12 @@ class Best:
 
     @property
     def speed_up(self) -> float | None:
-        """Speed-up over plain NumPy."""
+        """Speed-up over plain NumPy; None if plain NumPy was not measured."""
         return self.plain_s / self.step_s if self.plain_s else None
 
     @property
     def share(self) -> float | None:
-        """Throughput of the step as a share of the read bandwidth."""
+        """Throughput of the step as a share of the read bandwidth; None if unknown."""
         return self.result.bandwidth_fraction
 
 
@@ -148,7 +150,7 @@ def _limit(found: Sequence[Best]) -> str:
     known = [(best.share, best) for best in found if best.share is not None]
     if not known:
         return (
-            "How far that is from the machine's limit was not measured: "
+            "The limit of the machine's memory was not measured: "
             "'descentbench run --limit' measures it."
         )
     largest = max(known, key=lambda pair: pair[1].result.bytes_per_step)
@@ -168,7 +170,7 @@ def _between(values: Sequence[float], write: Callable[[float], str]) -> str:
 
 
 def headline(source: Source) -> str:
-    """Return a line with the main finding, printed at the end of a run."""
+    """Return a line with the main finding, which `run --report` prints at its end."""
     found = bests(source)
     if not found:
         return "nothing was timed"
@@ -194,7 +196,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """One size in the picture; a phone shows only the `main` lines."""
+    """One size in the picture: its marks, and its figures as text.
+
+    A phone shows only lines with `main`.
+    """
 
     best: Best
     marks: tuple[Mark, ...]
@@ -204,7 +209,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """Times of the fastest backend, of plain NumPy and of the read, with one line per size."""
+    """Times of the fastest backend, of plain NumPy and of the read, with one line per size.
+
+    `left_out` is the number of sizes that have no line.
+    """
 
     lines: tuple[Line, ...]
     ticks: tuple[Mark, ...]
@@ -212,9 +220,9 @@ class Picture:
 
 
 def picture(found: Sequence[Best]) -> Picture:
-    """Return the layout of the picture; if sizes are many, some in the middle are left out."""
+    """Return the layout of the picture; sizes beyond `MOST_SIZES` are left out."""
     shown = list(found)
-    while len(shown) > MOST_SIZES:  # drop a size of the largest group
+    while len(shown) > MOST_SIZES:  # drop a middle size of the features with the most sizes
         crowded = Counter(best.result.features for best in shown).most_common(1)[0][0]
         middle = [best for best in shown if best.result.features == crowded]
         shown.remove(middle[len(middle) // 2])
@@ -254,7 +262,7 @@ def picture(found: Sequence[Best]) -> Picture:
 
 
 def doubts(source: Source) -> tuple[list[str], int]:
-    """Return the names of failed or unstable cases, and the number of these cases."""
+    """Return up to `MOST_DOUBTS` failed or unstable cases in words, and the number of all."""
     failed = [
         f"{r.backend} at {size_name(r)} failed: {r.reason}"
         for r in source.results

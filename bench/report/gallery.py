@@ -1,6 +1,6 @@
 """Write the gallery: a page of all recorded machines, and a list of them.
 
-``nox -s results`` calls it. ``docs/gallery/index.html`` is the report of all records in
+``nox -s results`` runs this module. ``docs/gallery/index.html`` is the report of all records in
 ``results/``; ``docs/gallery/README.md`` names each machine with its revision and date.
 """
 
@@ -23,9 +23,9 @@ HEADINGS = ("rows × features", "fastest", "a step", "× NumPy", "of limit")
 
 INTRODUCTION = """# Gallery
 
-Every machine with recorded results in `results/`. `nox -s results` writes this page and
-[index.html](index.html): one report of all machines side by side, with a calculator. It is
-one file and works offline; download it and open it in a browser.
+This page lists every machine with results in `results/`. The report [index.html](index.html)
+shows all machines side by side, with a calculator. The report is one file and works offline:
+download it and open it in a browser. `nox -s results` writes both pages.
 """
 
 

@@ -1,4 +1,4 @@
-"""From how many rows and iterations on a GPU is faster, setup and transfer included."""
+"""Find the number of iterations from which a GPU is faster, including setup and transfer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bench.show.formats import markdown_text
 from bench.show.text import count
 
 MOST_ITERATIONS = 1e9
-"""Largest number of iterations that is considered, as in the report's figure."""
+"""Largest number of iterations that is considered, as in the figure of the report's page."""
 
 ASKED = 1000
-"""Largest number of iterations that README's sentence names: most descents are shorter."""
+"""Largest number of iterations in README's sentence: most descents are shorter."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Pays:
     rows, features : int
     dtype : str
     iterations : float or None
-        None if the CPU is faster for any number of iterations.
+        None if the GPU is not faster at any number of iterations up to `MOST_ITERATIONS`.
     gpu, cpu : str
-        The fastest backends on both devices at this number of iterations.
+        The fastest backend on the GPU and on the CPU, at this number of iterations.
     """
 
     rows: int
@@ -43,7 +43,7 @@ class Pays:
 
 
 def pays(source: Source) -> Iterator[Pays]:
-    """Yield the iterations for each measured size with setups on a GPU and on the CPU.
+    """Yield a `Pays` for each measured size with setup times on a GPU and on the CPU.
 
     Import, transfer and first call are included; `gram` techniques are not.
     """
@@ -71,7 +71,10 @@ def fastest(models: Iterable[CostModel], rows: int, iterations: float) -> CostMo
 def from_iterations(
     gpu: Sequence[CostModel], cpu: Sequence[CostModel], rows: int
 ) -> float | None:
-    """Return the iterations from which the fastest GPU backend beats the fastest on the CPU."""
+    """Return the iterations from which the fastest GPU backend takes less time than the CPU's.
+
+    The result is None if it takes longer even for `MOST_ITERATIONS`.
+    """
 
     def wins(iterations: float) -> bool:
         total, other = (
@@ -91,7 +94,10 @@ def from_iterations(
 
 
 def section(sources: Iterable[Source]) -> list[str]:
-    """Return a section of docs/results.md with a table per machine with such a GPU, or none."""
+    """Return the section of docs/results.md about GPUs, with a table per machine.
+
+    The list is empty if no machine has setup times on a GPU and on its CPU.
+    """
     parts = []
     for source in sources:
         lines = [

@@ -1,4 +1,4 @@
-"""Assemble the page: a single file that loads no other file."""
+"""Assemble the page of the report: a single file that loads no other file."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class ReportError(DescentbenchError):
 
 
 def check(path: Path) -> None:
-    """Raise the errors of `write` that can be found before measuring.
+    """Check, before measuring, that `write` can write the page to this path.
 
     Raises
     ------
     MissingLibraryError
         Jinja2 is not installed.
     ReportError
-        The path is not a file in a folder that can be written or created.
+        The path is a folder, or no file can be written there.
     """
     need("jinja2", PURPOSE)
     folder = next(p for p in path.absolute().parents if p.exists())  # write creates the rest
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ReportError(f"cannot write {path}: not a file in a folder that can be written")
+        raise ReportError(f"cannot write {path}: give a file in a folder that can be written")
 
 
 def write(path: Path, found: Sequence[Source]) -> None:
@@ -55,10 +55,11 @@ def write(path: Path, found: Sequence[Source]) -> None:
     MissingLibraryError
         Jinja2 is not installed.
     ReportError
+        There are no timings, or the page cannot be written.
     """
     if not any(source.results for source in found):
-        raise ReportError("these results hold no timings: 'descentbench run' takes some")
-    need("jinja2", PURPOSE)  # first, because the content takes seconds
+        raise ReportError("these results have no timings; measure some with 'descentbench run'")
+    need("jinja2", PURPOSE)  # before the content, which takes seconds
     try:
         write_atomically(path, render(found))
     except StoreError as error:
@@ -66,7 +67,7 @@ def write(path: Path, found: Sequence[Source]) -> None:
 
 
 def render(found: Sequence[Source]) -> str:
-    """Return the page of these sources."""
+    """Return the page of these sources as HTML."""
     need("jinja2", PURPOSE)
     from jinja2 import Environment
 
@@ -82,7 +83,7 @@ def render(found: Sequence[Source]) -> str:
 
 
 def _first(source: Source) -> dict[str, Any]:
-    """Return one machine's part of the first screen."""
+    """Return the part of the first screen about one machine."""
     found = bests(source)
     named, count = doubts(source)
     return {

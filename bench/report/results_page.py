@@ -1,7 +1,7 @@
 """Write the tables and pictures of the documentation from recorded results.
 
-``nox -s results`` calls it. The tables stand between two markers in
-``docs/results.md`` and in ``README.md``; the text around them is written by hand.
+``nox -s results`` runs this module. It replaces the text between two markers in
+``docs/results.md``, ``docs/losses.md`` and ``README.md``; other text is written by hand.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BEGIN, END = "<!-- made by nox -s results: begin -->", "<!-- end -->"
 """Marker lines; this module replaces the text between them."""
 
 SECOND = "log_loss"
-"""Loss of README's second table: the loss of classification, where an exponential counts."""
+"""Loss of README's second table: the usual loss of classification."""
 
 PICTURES = ("scaling", "map")
 """Figures of ``descentbench plot`` that the documentation shows."""
@@ -71,7 +71,7 @@ def main(results: Path, page: Path, readme: Path, losses: Path) -> None:
 
 
 def write_autograd(found: Iterable[Saved], page: Path) -> list[Path]:
-    """Write the newest cost of autograd into its page; return the files that were written."""
+    """Write the newest record of autograd's cost into its page; return the written files."""
     from bench.report import autograd
 
     record = next((one.record for one in found if is_autograd_cost(one.record)), None)
@@ -94,12 +94,12 @@ def saved(results: Path) -> list[Saved]:
     places = [results, *sorted(path for path in results.glob("*") if path.is_dir())]
     found = [one for place in places for one in folder(place)]
     if not found:
-        raise PageError(f"{results} has no results: 'descentbench run --store' makes some")
+        raise PageError(f"{results} has no results; 'descentbench run --store' measures some")
     return sorted(found, key=lambda one: one.record.created, reverse=True)
 
 
 def newest_whole(found: Iterable[Saved]) -> Source:
-    """Return the newest results of a CPU with setup times and squared error.
+    """Return the newest results on a CPU that have setup times and squared error.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def newest_whole(found: Iterable[Saved]) -> Source:
 
 
 def is_limit(record: Record) -> bool:
-    """Return whether ``run --limit`` wrote the record, without setup times."""
+    """Return whether ``run --limit`` wrote the record, which then has no setup times."""
     return not has_setup(record) and not is_autograd_cost(record)
 
 
@@ -242,10 +242,7 @@ def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def tables(found: Iterable[Saved], newest: Source, pictures: Iterable[str]) -> str:
-    """Return the pictures of the newest results, where a GPU pays, and each record's tables.
-
-    The records of ``pick`` have no table.
-    """
+    """Return the newest results' pictures, the section about GPUs, and each run's table."""
     found = list(found)
     images = "\n".join(map(_image, pictures))
     drawn = f"## Pictures\n\n{describe(newest.records[-1])}\n\n{images}\n"
@@ -273,7 +270,7 @@ def _record(one: Saved) -> str:
 
 
 def _text(shown: RenderableType) -> str:
-    """Return the text for a terminal of 80 columns."""
+    """Return the table as text for a terminal of 80 columns."""
     out = io.StringIO()
     Console(file=out, width=80, highlight=False, color_system=None).print(shown)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")

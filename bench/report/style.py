@@ -1,7 +1,7 @@
-"""The look of a backend in all figures: colour by library, mark and dash by technique.
+"""Choose the look of a backend in all figures: colour by library, mark and dash by technique.
 
-Marks and dashes distinguish the backends without colours. The page and the plots use equal
-marks and dashes.
+Marks and dashes distinguish the techniques of a library, also without colours. The page and the
+plots use the same marks and dashes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
 """Colours for other libraries, such as Dask and third-party ones."""
 
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
-"""Names of a mark on the page and in matplotlib. The plain technique has the first mark."""
+"""Marks: the name on the page and the name in matplotlib. A plain technique has the first."""
 
 DASHES = (
     ("", "-"),
@@ -27,12 +27,16 @@ DASHES = (
     ("2 3", ":"),
     ("14 4", (0, (8, 3))),
 )
-"""Patterns of a line, as SVG's ``stroke-dasharray`` and as matplotlib's line style."""
+"""Line patterns: SVG's ``stroke-dasharray`` and matplotlib's line style of each pattern."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """The look of a backend; `mark` and `dash` hold the page's and matplotlib's names."""
+    """The look of a backend.
+
+    `mark` and `dash` each hold the page's name and matplotlib's name. A `hollow` mark is not
+    filled.
+    """
 
     colour: str
     mark: tuple[str, str]
