@@ -1,9 +1,9 @@
 "use strict";
-// The calculator: a machine, rows, features and iterations in, a backend out.
+// The calculator: it recommends a backend for a machine, rows, features and iterations.
 
-let ANSWER = { found: null, request: null }; // what the form shows now; the totals are drawn from it
+let ANSWER = { found: null, request: null }; // the answer that the form shows, and its request
 
-// What the page answers; tests and scripts may call it, too.
+// Answer a request. Tests and other scripts may call this function, too.
 function answer({ source = 0, features, dtype, loss, rows, iterations, memory, loopOnly = false }) {
   const models = modelsOf(source, shapeKey({ features, dtype, loss }));
   const all = { ...DATA.sources[source].memory_bytes, ...(memory ? { cpu: memory } : {}) };
@@ -32,7 +32,7 @@ function say(sentence, remarks = []) {
   element("remarks").textContent = remarks.join(" ");
 }
 
-// Only squared error has techniques of its own, which the form can leave out.
+// Show the box that leaves out techniques for squared error only, if the loss is squared error.
 function showLoops(form) {
   form.loop_only.closest("label").hidden = !form.shape.value || parseShape(form.shape.value).loss !== SQUARED;
 }
@@ -63,7 +63,7 @@ function sayAnswer(found, { rows, iterations }) {
   const takes = `${plural(iterations, "iteration")} in ${spread(line.total)}`;
   const device = line.model.device === "cpu" ? "the CPU" : line.model.device;
   const remarks = [];
-  if (found.tied.length) remarks.push(`${line.backend} cannot be told apart from ${found.tied.join(", ")}. Of these, the page takes the plainest that costs less than 5 % more.`);
+  if (found.tied.length) remarks.push(`${line.backend} cannot be told apart from ${found.tied.join(", ")}. Of backends that tie, the page names the plainest that costs less than 5 % more.`);
   const named = [line];
   if (line.model.least_squares_only && found.loopPick) {
     const loop = found.lines.find((l) => l.backend === found.loopPick);
@@ -90,13 +90,13 @@ function candidates(found, { source, loopOnly, ...shape }) {
     ],
   }));
   const [plainest] = modelsOf(source, shapeKey(shape));
-  element("candidates").caption.textContent = `All backends for this request. “Pays from” is the number of iterations from which a backend takes less time in all than ${plainest.backend}.`;
+  element("candidates").caption.textContent = `All backends for this request. “Pays from” is the number of iterations from which a backend has a shorter total than ${plainest.backend}.`;
   fillTable(element("candidates"), ["backend", "memory", "setup", "a step", "total (90 %)", "pays from"], rows);
   lines.forEach((l, i) => element("candidates").tBodies[0].rows[i].cells[0].prepend(swatch(look(l.backend))));
   element("candidates").closest(".scroll").hidden = false;
 }
 
-// The shapes and the memory are the chosen machine's; so is what stands beside the form.
+// Show the shapes and the memory of the chosen machine, and the parts of the page about it.
 function chooseMachine() {
   const form = element("calculator").elements;
   const source = DATA.sources[Number(form.source.value)];
@@ -110,7 +110,7 @@ function startCalculator() {
   const form = element("calculator");
   const { elements } = form;
   fill(elements.source, DATA.sources.map((s, i) => [i, s.label]));
-  elements.source.value = DATA.first; // the newest of which a total can be predicted
+  elements.source.value = DATA.first; // the newest machine with a predicted total
   elements.source.closest("label").hidden = DATA.sources.length < 2;
   CHOICE.bind(elements.source, "machine", () => {
     chooseMachine();

@@ -1,6 +1,6 @@
 "use strict";
-// The figures: what each of them takes from the results, one frame a machine, common axes.
-// A figure's `of` returns a machine's part, or a sentence that says what to run there.
+// The figures of the results. Each figure has one frame per machine, with common axes. A figure's
+// `of` returns the data of a machine, or a sentence that says what to run on that machine.
 
 const chosenShape = () => element("shape").value;
 const INK = { colour: "var(--ink)", mark: "circle", dash: "", hollow: false };
@@ -24,7 +24,7 @@ function options(key) {
   return `--rows 1e4 --rows 1e6 --features ${features}${more}`;
 }
 
-// Where the data of a step fill a cache.
+// Mark the sizes at which the data of a step fill a cache.
 function cacheGuides(source, perUnit) {
   return Object.entries(source.machine.caches).map(([level, size]) => ({ at: size / perUnit, text: level }));
 }
@@ -119,7 +119,7 @@ const FIGURES = {
       if (!results.length) return `No ${whole ? "setup times" : "results"} at ${count(rows)} rows. On this machine, run: descentbench run ${options(chosenShape())}`;
       const offset = (r) => (whole ? (r.import_s ?? 0) + r.place_s + r.first_call_s - r.step_s.median : 0);
       const last = curve.steps.at(-1);
-      // With nearly all of the time in the setup, a curve would be a vertical line.
+      // If the setup takes nearly all of the time, the curve would be a vertical line.
       const flat = results.filter((r) => last * r.step_s.median < 0.2 * offset(r));
       const first = curve.steps.findIndex((k) => k > 0);
       return { flat, lines: results.filter((r) => !flat.includes(r)).map((r) => ({ r, points: curve.steps.slice(first).map((k, i) => ({ x: offset(r) + k * r.step_s.median, y: curve.gap[i + first], k })) })), last };
@@ -160,7 +160,7 @@ const FLOOR = 1e-17; // an error of 0 has no place on a logarithmic axis
 const DTYPES = { float32: { colour: "#0072B2", mark: "circle" }, float64: { colour: "#D55E00", mark: "diamond" } };
 const deviceOf = (backend) => backend.split("@")[1] ?? "cpu";
 
-// The read curve: for each number of bytes, the median over the sizes that have as many.
+// Return the read curve: for each number of bytes, the median over all sizes with this number.
 function roof(limits) {
   const middle = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
   const found = [...groups(limits, (l) => l.bytes)].map(([bytes, mine]) => ({ x: bytes, y: bytes / middle(mine.map((l) => l.read_s)) / 1e9 }));
@@ -192,7 +192,7 @@ function drawFigure(name) {
   else if (figure.backends) legend(list, unique(parts.flatMap(figure.backends)), redrawLines);
 }
 
-// A line in the place of a frame: "MACHINE: what is missing. On this machine, run: COMMAND".
+// Return the line that replaces a frame: "MACHINE: what is missing. On this machine, run: COMMAND".
 function lacks(source, says) {
   const [text, command] = says.split(/(?<=run: )/);
   const node = make("p", `${source.label}: ${text}`, { class: "missing" });
@@ -216,10 +216,11 @@ function key({ name, colour, mark: kind = "square", hatch }) {
   return item;
 }
 
-// The figure's numbers as a table, for who cannot see it; filled when it is opened.
+// Return the figure's numbers as a table, for readers who cannot see the figure. The table is filled
+// when it is opened.
 function asTable([head, rows], title) {
   const details = make("details", undefined, { class: "numbers" });
-  details.append(make("summary", "These figures as a table"));
+  details.append(make("summary", "The numbers of this figure as a table"));
   details.addEventListener("toggle", () => {
     if (!details.open || details.querySelector("table")) return;
     const scroll = make("div", undefined, { class: "scroll", tabindex: "0", role: "region", "aria-label": `${title}, as a table` });
@@ -242,7 +243,7 @@ function drawTutorial() {
   const blue = { colour: "#0072B2", mark: "circle", dash: undefined };
   const red = { colour: "#D55E00", mark: "square", dash: "" };
   draw(element("tutorial"), {
-    title: `The tutorial's hundred points, and the line ŷ = ${w.toFixed(3)}·x that ${steps} steps come to`,
+    title: `The tutorial's hundred points, and the line ŷ = ${w.toFixed(3)}·x after ${steps} steps`,
     x: { log: false, domain: domain(x, { log: false, zero: true }), title: "x" },
     y: { log: false, domain: domain(y, { log: false }), title: "y" },
     series: [

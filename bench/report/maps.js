@@ -1,8 +1,8 @@
 "use strict";
 // Figures of the cost model: total time against iterations, the map of the fastest backend,
-// and from where on a GPU pays.
+// and the number of iterations from which a GPU pays.
 
-const MAP_DRAWS = 200; // of the model's draws: enough to see where two cannot be told apart
+const MAP_DRAWS = 200; // draws per cell of the map: enough to find the ties
 const MAP_ROWS = Array.from({ length: 22 }, (_, i) => 10 ** (2 + i / 3));
 const MAP_ITERATIONS = Array.from({ length: 13 }, (_, i) => Math.round(10 ** (i / 2)));
 const MEASURE = () => `No cost model for ${shapeName(parseShape(chosenShape()))}: it needs setup times of two backends or more. On this machine, run: descentbench run ${options(chosenShape())}`;
@@ -16,7 +16,8 @@ function modelsOf(source, wanted) {
 
 // -- total time against iterations ---------------------------------------------------
 
-// The fastest backend from 1 iteration on: [{from, model}]. Totals are straight lines.
+// Return the fastest models, as [{from, model}]: a model is the fastest from `from` iterations up
+// to the next entry. Totals are straight lines over the iterations.
 function fastestFrom(models, rows) {
   const lines = models.map((model) => ({ model, setup: model.setup(rows), step: model.step(rows) }));
   const total = (l, k) => l.setup + k * l.step;
@@ -51,7 +52,7 @@ function drawTotals() {
     backend: model.backend, marks: false,
     points: steps.map((k) => ({ x: k, y: model.total(rows, k), says: `${model.backend}: ${rough(k)} iterations in ${seconds(model.total(rows, k))}` })),
   }));
-  const marked = changes.slice(1).map(({ from, model }) => ({ x: from, y: model.total(rows, from), says: `from ${rough(from)} iterations ${model.backend} is the fastest in all` }));
+  const marked = changes.slice(1).map(({ from, model }) => ({ x: from, y: model.total(rows, from), says: `from ${rough(from)} iterations ${model.backend} has the shortest total` }));
   const title = `Total time against iterations for ${count(rows)} × ${request.features}, ${request.dtype}${lossSuffix(request, ", ")}, on ${DATA.sources[request.source].label}`;
   element("totals-title").textContent = title;
   draw(node, {
@@ -63,7 +64,7 @@ function drawTotals() {
     guides: [{ at: request.iterations, text: `${count(request.iterations)} iterations`, strong: true }],
   });
   const spans = changes.map(({ from, model }, i) => `${model.backend}${i ? ` from ${rough(from)}` : changes.length > 1 ? ` up to ${rough(changes[1].from)}` : " from the first on"}`);
-  words.textContent = `Fastest in all, by iterations: ${spans.join(", ")}. The rings mark where another backend takes over.`;
+  words.textContent = `Shortest total, by iterations: ${spans.join(", ")}. The rings mark where another backend becomes the fastest.`;
 }
 
 // -- the map ----------------------------------------------------------------------
@@ -82,7 +83,7 @@ function cell(models, rows, iterations) {
   return CELLS.get(name);
 }
 
-// Techniques of one library share a colour; on the map they have shades of it.
+// Return a technique's opacity on the map: the techniques of a library have shades of one colour.
 function opacity(backend, backends) {
   const kin = backends.filter((b) => look(b).colour === look(backend).colour);
   return [0.85, 0.5, 0.28, 0.65, 0.4][kin.indexOf(backend) % 5];
@@ -124,7 +125,7 @@ FIGURES.map = {
   },
 };
 
-// A cell in the middle of each backend's region, where its name is written.
+// Return, for each backend, the cell in the middle of its region, where its name is written.
 function regions(cells, backends) {
   return backends.map((backend) => {
     const mine = cells.flatMap((lane, i) => lane.flatMap((c, j) => (c?.pick === backend ? [[i, j]] : [])));
@@ -136,13 +137,14 @@ function regions(cells, backends) {
 
 // -- CPU against GPU -----------------------------------------------------------------
 
-// For each machine with a GPU: its backends there, and the CPU's, of another machine if need be.
+// For each machine with a GPU: compare the backends on the GPU with the backends on its CPU or, if
+// the CPU was not measured, on the CPU of another machine.
 FIGURES.gpu = {
   of(source) {
     const index = DATA.sources.indexOf(source);
     const loops = (at) => modelsOf(at, chosenShape()).filter((m) => !m.least_squares_only);
     if (!DATA.sources.some((s) => s.machine.gpus.length)) return "This machine has no GPU, so there is nothing to compare.";
-    if (!source.machine.gpus.length) return null; // another machine here has one
+    if (!source.machine.gpus.length) return null; // another machine of the page has a GPU
     const gpu = loops(index).filter((m) => m.device !== "cpu");
     if (!gpu.length) return `No cost model of a GPU's backend for ${shapeName(parseShape(chosenShape()))}. On this machine, run: descentbench run ${options(chosenShape())}`;
     const with_ = [index, ...DATA.sources.keys()].find((at) => loops(at).some((m) => m.device === "cpu"));
@@ -158,12 +160,13 @@ FIGURES.gpu = {
   chart: ({ points, other, largest }) => ({
     series: [{ style: { colour: "#0072B2", mark: "square", dash: "" }, points: points.map(({ n, k }) => ({ x: n, y: k, says: `${rough(n)} rows: the GPU pays from ${plural(Number(rough(k).replace(/,/g, "")), "iteration")} on` })) }],
     guides: [{ at: largest, text: "measured up to here", dash: "2 3", strong: true }],
-    remark: `${points.length ? "Above the line the GPU takes less time in all, transfer and setup included; below it the CPU does. Without a point, the GPU never pays." : "The GPU pays at no number of iterations."}${other ? ` The CPU is another machine's: ${other}.` : ""}`,
+    remark: `${points.length ? "Above the line, the GPU has the shorter total, including transfer and setup; below the line, the CPU has it. At sizes without a point, the CPU is always faster." : "The CPU is faster at every size and number of iterations."}${other ? ` The CPU is that of another machine: ${other}.` : ""}`,
     table: [["rows", "GPU pays from"], points.map(({ n, k }) => [rough(n), rough(k)])],
   }),
 };
 
-// Iterations from which the fastest GPU backend beats the fastest CPU backend; null if never.
+// Return the iterations from which the fastest GPU backend has a shorter total than the fastest CPU
+// backend; null if there are none up to 1e9.
 function paysFrom(gpu, cpu, rows) {
   const best = (models, k) => Math.min(...models.map((m) => m.total(rows, k)));
   const wins = (k) => best(gpu, k) < best(cpu, k);

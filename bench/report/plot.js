@@ -1,9 +1,9 @@
 "use strict";
-// Charts as SVG: axes, lines, bars and points. Colours come from the style sheet, so that a
-// dark screen and paper need no second drawing.
+// Charts as SVG: axes, lines, bars and points. Colours come from the style sheet, so the same
+// drawing suits a light screen, a dark screen and paper.
 
 const SVG = "http://www.w3.org/2000/svg";
-const HIDDEN = new Set(CHOICE.get("hide").split(",").filter(Boolean)); // backends taken out of the figures
+const HIDDEN = new Set(CHOICE.get("hide").split(",").filter(Boolean)); // backends that are not drawn
 let serial = 0;
 
 function shape(tag, attributes = {}, text) {
@@ -18,7 +18,7 @@ const power = (exponent) => `10${exponent < 0 ? "⁻" : ""}${[...String(Math.abs
 
 // -- scales -------------------------------------------------------------------
 
-// The least and largest value over all machines, so that their figures have common axes.
+// Return the smallest and the largest value over all machines, so that their figures have common axes.
 function domain(values, { log = true, zero = false } = {}) {
   const found = values.filter((v) => Number.isFinite(v) && (!log || v > 0));
   if (!found.length) return null;
@@ -44,7 +44,7 @@ function scale({ domain: [low, high] = [], log = true, time = false, names, apar
 
 const LONG = { 60: "1 min", 600: "10 min", 3600: "1 h", 36000: "10 h", 864000: "10 days", 8640000: "100 days" };
 
-// Ticks of a logarithmic axis of time: powers of ten up to 10 s, then minutes, hours and days.
+// Return ticks of a logarithmic axis of time: powers of ten up to 10 s, then minutes, hours, days.
 function times(low, high, at) {
   const short = Array.from({ length: 13 }, (_, i) => Number(`1e${i - 11}`));
   const room = (a, b) => Math.abs(at(a) - at(b));
@@ -149,7 +149,7 @@ function drawAxes(svg, { x: ofX, y: ofY }, x, y, box) {
   svg.append(axes);
 }
 
-// -- what stands in it ------------------------------------------------------------
+// -- the contents -----------------------------------------------------------------
 
 function drawSeries(svg, series, x, y) {
   const style = series.style ?? look(series.backend);
@@ -207,7 +207,7 @@ function drawCells(svg, { across, up, at, hatch }, x, y) {
   return spots;
 }
 
-// A line across the figure at one value, with its name above.
+// Draw a line across the figure at one value, with its name above.
 function drawGuide(svg, { at, text, dash = "3 4", strong = false }, x, _y, box) {
   const px = x.at(at);
   if (!(px >= box.left - 1 && px <= box.right + 1)) return;
@@ -257,7 +257,7 @@ function hover(node, svg, spots, width) {
   });
 }
 
-// Buttons that take backends out of every figure, and back in.
+// Make the buttons that hide and show a backend in all figures.
 function legend(node, backends, redraw, style = look) {
   const toggle = (backend) => {
     if (!HIDDEN.delete(backend)) HIDDEN.add(backend);

@@ -1,5 +1,5 @@
 "use strict";
-// Start: fill in the numbers, draw the figures, and note when all of it is there.
+// Start the page: fill in the numbers, draw the figures, and record when the page is ready.
 
 function drawAll() {
   for (const name of Object.keys(FIGURES)) drawFigure(name);
@@ -56,7 +56,7 @@ function start() {
   startFigures();
   let width = document.body.clientWidth;
   addEventListener("resize", () => {
-    if (document.body.clientWidth === width) return; // a phone's bar that comes and goes
+    if (document.body.clientWidth === width) return; // only a phone's address bar came or went
     width = document.body.clientWidth;
     drawAll();
     drawTotals();

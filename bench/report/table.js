@@ -1,5 +1,5 @@
 "use strict";
-// All cases: a table to search, filter and sort, and downloads of everything.
+// The table of all cases, which can be searched, filtered and sorted; and downloads of all cases.
 
 const COLUMNS = [
   ["backend", (r) => r.backend, String],
@@ -31,7 +31,8 @@ const CASES = DATA.sources.flatMap((source) => source.results.map((result) => ({
   words: `${result.backend} ${count(result.rows)} ${result.rows} × ${result.features} ${result.dtype} ${result.loss ?? ""} ${result.unstable ? "unstable" : ""} ${result.verified ? "" : "failed"} ${result.reason ?? ""} ${source.label}`.toLowerCase(),
 })));
 
-// Name, what of a case it filters by, and how a value is written. A filter with one value is left out.
+// Each filter: its name, a function that returns a case's value, and one that writes a value as text.
+// A filter with a single value is hidden.
 const FILTERS = [
   ["backend", (c) => c.result.backend, String],
   ["size", (c) => c.size, (v) => v.split(" ").map((n) => count(Number(n))).join(" × ")],
@@ -106,7 +107,7 @@ function showCases() {
 
 function csvText() {
   const quoted = (value) => {
-    const formula = typeof value === "string" && /^[=+\-@\t\r]/.test(value); // to a spreadsheet
+    const formula = typeof value === "string" && /^[=+\-@\t\r]/.test(value); // a spreadsheet would run it
     const text = value === null || value === undefined ? "" : `${formula ? "'" : ""}${value}`;
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };

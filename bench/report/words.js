@@ -1,5 +1,5 @@
 "use strict";
-// Numbers as words, small helpers for the document, and the choices kept in the address.
+// Numbers as text, small helpers for the document, and the reader's choices in the address.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const element = (id) => document.getElementById(id);
@@ -53,7 +53,7 @@ function fill(select, entries) {
   if (entries.some(([value]) => String(value) === before)) select.value = before;
 }
 
-// A table of a heading and rows; each cell is text, or [text, attributes].
+// Fill a table with a heading and rows; each cell is text, or [text, attributes].
 function fillTable(table, head, rows, numeric = (i) => i > 0) {
   const cell = (tag, value, i, more) => {
     const [text, attributes] = Array.isArray(value) ? value : [value, {}];
@@ -75,14 +75,15 @@ function fillTable(table, head, rows, numeric = (i) => i > 0) {
 const unique = (values) => [...new Set(values)];
 const groups = (items, of) => items.reduce((map, item) => map.set(of(item), [...(map.get(of(item)) ?? []), item]), new Map());
 
-// Features, dtype and loss; squared error, the loss of older results, is not written.
+// Text for features, dtype and loss. Squared error, the loss of older results, is left out.
 const SQUARED = "squared_error";
 const lossOf = (of) => of.loss ?? SQUARED;
 const lossSuffix = (of, before) => (lossOf(of) === SQUARED ? "" : `${before}${of.loss}`);
 const shapeKey = (of) => `${of.features} ${of.dtype}${lossSuffix(of, " ")}`;
 const shapeName = (of) => `${plural(of.features, "feature")}, ${of.dtype}${lossSuffix(of, ", ")}`;
 
-// What somebody chose, kept in the address, so that it can be shared. A default is left out.
+// The reader's choices. They are kept in the page's address, so that the address can be shared; the
+// address leaves out choices that are the default.
 const CHOICE = {
   given: new URLSearchParams(location.search),
   defaults: new Map(),
@@ -102,7 +103,7 @@ const CHOICE = {
     }
   },
 
-  // Let a control start as the address says, and keep what is chosen there.
+  // Set a control to the choice in the address, and keep later choices in the address.
   bind(control, name, changed) {
     const check = control.type === "checkbox";
     const read = () => (check ? String(control.checked) : control.value);
