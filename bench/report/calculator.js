@@ -1,7 +1,7 @@
 "use strict";
-// The cost model and the recommendation, as in bench/pick/model.py and bench/pick/recommend.py:
-// from equal measurements and equal draws follow equal answers. The calculator's test
-// (tests/bench/report/test_calculator.py) compares the two.
+// The cost model and the recommendation, as in bench/pick/model.py and bench/pick/recommend.py.
+// Equal measurements and equal draws give equal answers here and in Python, which
+// tests/bench/report/test_calculator.py checks.
 
 class CostModel {
   static made = 0;
@@ -30,7 +30,7 @@ class CostModel {
     return this.drawn;
   }
 
-  // How much longer a step takes when memory is slower than usual: draws of the ratio.
+  // Return draws of a step's time, relative to its time at the usual memory throughput.
   slowed(rows, count) {
     const found = new Float64Array(count).fill(1);
     if (!this.states.length) return found;
@@ -163,7 +163,7 @@ function quantile(sorted, share) {
   return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 }
 
-// Return the pick and the backends that cannot be told apart from it. The plainest models come first.
+// Return the pick, and the backends that cannot be told apart from it. `models` has the plainest first.
 function choose(models, rows, iterations, constants, draws = constants.draws) {
   if (!models.length) return { pick: null, tied: [] };
   const totals = models.map((m) => m.total(rows, iterations));

@@ -1,4 +1,4 @@
-"""Group saved records into sources: one machine with one version of the code."""
+"""Group saved records into sources: a source is one machine with one version of the code."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ class Source:
 
     @property
     def shapes(self) -> list[Shape]:
-        """The shapes with at least one result, those of squared error first."""
+        """The shapes with at least one verified result; shapes of squared error come first."""
         found = {shape_of(r) for r in self.results if r.verified}
         return sorted(found, key=lambda s: (_squared_first(s.loss), s))
 
     @cached_property
     def limits(self) -> list[Limit]:
-        """The newest baselines for each size and device."""
+        """The newest read and C kernel for each size and device."""
         found = {
             (limit.device, *limit.data): limit
             for record in self.records
@@ -99,7 +99,10 @@ class Source:
 
     @cached_property
     def models(self) -> dict[Shape, list[CostModel]]:
-        """The complete cost models of shapes with at least two, the plainest backends first."""
+        """Shape → its complete cost models, the plainest backend first.
+
+        A shape with fewer than two complete models is left out.
+        """
         found = {}
         for loss in self.losses:
             records = [record.of_loss(loss) for record in self.records]
@@ -122,7 +125,7 @@ def _squared_first(loss: str) -> tuple[bool, str]:
 
 
 def _plain_first(backend: str) -> tuple[object, ...]:
-    """Return the sort key of `pick`: simple techniques first, then in the catalogue's order."""
+    """Return the sort key of `pick`: plain techniques first, then in the catalogue's order."""
     order, name = list(libraries()), Name.parse(backend)
     place = order.index(name.library) if name.library in order else len(order)
     return (*plainness(backend), place, backend)
