@@ -1,7 +1,7 @@
 """Count wrong verdicts of `compare` on runs of this machine (``nox -s compare-check``).
 
-Each repeat measures the same code twice, alternating; `compare` must find no change. Then
-the samples of one backend in the second run are made 10 % slower; `compare` must find
+Each repeat measures the same code in two alternating runs; `compare` must find no change. Then
+the step times of one backend in the second run are made 10 % longer; `compare` must find
 exactly this backend.
 """
 
@@ -87,7 +87,7 @@ def slow_down(record: Record, backend: str, factor: float) -> Record:
 
 
 def judge(old: Record, new: Record, slowed: str) -> Repeat:
-    """Compare a pair as measured, and with one backend slowed down."""
+    """Compare two runs as measured, and again with the backend `slowed` made slower."""
     return Repeat(
         flagged(compare(old, new)),
         slowed,
@@ -108,7 +108,7 @@ def take_pair(threads: int) -> tuple[Record, Record]:
 def check(
     numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
 ) -> list[Repeat]:
-    """Measure and judge pairs; the number of a pair selects the backend to slow down."""
+    """Measure and judge pairs of runs; a pair's number selects the backend to slow down."""
     found = []
     for k in numbers:
         slowed = BACKENDS[(k - 1) % len(BACKENDS)]

@@ -1,7 +1,7 @@
 """Compare `pytest --benchmark-only` with `descentbench run` (``nox -s benchmark-check``).
 
-With pytest all libraries share one process; with `run` each library has its own. The step
-times of both must agree.
+With pytest, all libraries share one process; with `run`, each library has a process of its own.
+The step times of the two commands must agree.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench.results.case import Case
 from bench.results.summary import summarise
 
 TYPICAL, WORST = 1.5, 3.0
-"""Largest allowed median and largest allowed single ratio of step times."""
+"""Largest allowed median, and largest allowed single value, of the ratios of step times."""
 
 Times = dict[Case, float]
 """Case → seconds per step."""
@@ -52,7 +52,7 @@ def by_run(cases: tuple[Case, ...], threads: int, folder: Path) -> Times:
 
 
 def ratios(one: Times, other: Times) -> dict[Case, float]:
-    """Return the larger time ÷ the smaller time of every case that has both."""
+    """Return the longer time ÷ the shorter time of every case that both commands timed."""
     pairs = {case: (one[case], other[case]) for case in one if case in other}
     return {case: max(pair) / min(pair) for case, pair in pairs.items()}
 

@@ -44,9 +44,9 @@ WEAKLY_SCALED = (
 )
 """Kernel, rows per worker, features, and the smallest allowed efficiency; None for no limit.
 
-Only Numba's plain loop has a limit, because arithmetic bounds it. Memory bounds the other
-kernels, and two workers share the memory of their machine. Their figures are therefore
-shown beside the figures of two plain processes.
+Only Numba's plain loop has a limit, because arithmetic bounds its speed. Memory bounds the
+speed of the other kernels, and two workers share the memory of their machine. The figures of
+these kernels are therefore shown together with the figures of two plain processes.
 """
 
 
@@ -135,7 +135,7 @@ def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[i
 
 @contextmanager
 def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
-    """Start Dask's workers that share the rows; yield a function that takes steps."""
+    """Start Dask workers that share the rows; yield a function that takes steps."""
     from backends.dask.ranks import Ranks
 
     technique = type("Kernel", (Ranks,), {"kernel": kernel})

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--rows", "-n", type=count, help="Rows, such as 1e9.")
-@click.option("--features", type=count, help="Features.  [default: 1]")
+@click.option("--rows", "-n", type=count, help="Number of rows, such as 1e9.")
+@click.option("--features", type=count, help="Number of features.  [default: 1]")
 @click.option(
-    "--iterations", "-k", type=count, default="1000", show_default=True, help="Steps to take."
+    "--iterations", "-k", type=count, default="1000", show_default=True, help="Number of steps."
 )
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True

@@ -42,10 +42,13 @@ if TYPE_CHECKING:
     help="Measure only on this device, such as cpu or cuda:0; may be repeated.",
 )
 @click.option(
-    "--rows", "-n", multiple=True, type=count, help="Rows, such as 1e6; may be repeated."
+    "--rows", "-n", multiple=True, type=count, help="Number of rows; may be repeated."
 )
 @click.option(
-    "--features", multiple=True, type=count, help="Features; may be repeated.  [default: 1]"
+    "--features",
+    multiple=True,
+    type=count,
+    help="Number of features; may be repeated.  [default: 1]",
 )
 @click.option(
     "--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True

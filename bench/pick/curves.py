@@ -125,7 +125,7 @@ class Timed(Protocol):
     """Interface of an object that predicts seconds from a number of rows."""
 
     def at(self, rows: float) -> float:
-        """Return the seconds."""
+        """Return the seconds for `rows` rows."""
 
 
 @dataclass(frozen=True)

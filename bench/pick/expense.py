@@ -21,7 +21,7 @@ UNKNOWN_COMPILE_S = 2.5
 """Assumed seconds of an unmeasured first call: about the compile time of Numba."""
 
 LIKELY_COMPILE_S = 0.5
-"""Assumed seconds of compiling in a process that times steps, for an unmeasured library."""
+"""Assumed compile time in a process that times steps, in seconds, for an unmeasured library."""
 
 SLOW_COMPILE_S = 10.0
 """Assumed seconds of an unmeasured first call of a `SLOW` technique."""

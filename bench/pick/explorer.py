@@ -256,7 +256,7 @@ class Explorer:
         self.record = replace(self.record, request=self.record.request | {"pick": pick})
 
     def keep(self, task: Task, outcome: Outcome) -> None:
-        """Add an outcome, and the cases of its task, to the record."""
+        """Add the outcome of a task, and the cases of this task, to the record."""
         asked = [*self.record.request["rows"]]
         asked += [r for r in task.cases if r not in asked and not r.startswith(f"{READ}/")]
         self.record = replace(self.record, request=self.record.request | {"rows": asked})

@@ -1,6 +1,6 @@
 """Estimate the total of a backend that is not completely measured.
 
-Unknown parts are estimated optimistically, from the other backends.
+Its unmeasured parts are estimated optimistically, from the parts of the other backends.
 """
 
 from __future__ import annotations

@@ -19,13 +19,13 @@ At the ladder's end, a quarter of the data may still come from a cache.
 """
 
 BYTES_A_SECOND = 1.5e8
-"""Throughput of making data and their reference, in bytes/s; an estimate for planning."""
+"""Estimated throughput of generating data and their reference, in bytes/s."""
 
 DATA_SHARE = 0.3
-"""Largest share of the budget for making the largest data of the ladder."""
+"""Largest share of the budget for generating the largest data of the ladder."""
 
 FIRST_SHARE = 0.02
-"""Largest share of the budget for making the data of a library's first steps."""
+"""Largest share of the budget for generating the data of a library's first steps."""
 
 
 def half_decades() -> Iterator[int]:
@@ -38,7 +38,7 @@ def half_decades() -> Iterator[int]:
 def sizes(known: Known) -> list[int]:
     """Return the ladder: sizes up to data that are read from memory, and the request's rows.
 
-    Sizes are left out if they may exceed the memory, or if making their data would take
+    A size is left out if its data may exceed the memory, or if generating the data would take
     too much of the budget.
     """
     target = known.request.rows
@@ -74,8 +74,8 @@ def scout(known: Known, ladder: list[int]) -> int:
 def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
     """Return the rungs of the first steps: a small rung, and the rung of the first setups.
 
-    For a long descent, the smallest rung that is read from memory replaces the rung of the
-    first setups, unless making its data takes too long.
+    For a long descent, the smallest rung whose data are read from memory replaces the rung of
+    the first setups, if generating these data is quick enough.
     """
     at = scout(known, ladder)
     if long:

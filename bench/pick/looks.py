@@ -24,7 +24,7 @@ PROMISING = ("parallel", "blocked", "analytic", "loop")
 """Techniques that are measured first, because each is usually the fastest of its library."""
 
 ALIKE = 1.0
-"""Largest distance, in decades, between two sizes whose setups count as alike."""
+"""Largest distance between two sizes at which their setup times count as alike, in decades."""
 
 
 def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str]]:
@@ -129,8 +129,8 @@ def stepped(known: Known, name: str, rows: int) -> int:
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
     """Return whether a setup was measured within `ALIKE` decades of `ladder.scout`'s size.
 
-    The setup of a process that timed steps is enough, unless memory may run out: only
-    a fresh process shows how much memory a backend needs.
+    A setup in a process that timed steps is enough if the request's data certainly fit in
+    memory. Otherwise a fresh process must show how much memory the backend needs.
     """
     rows = ladder.scout(known, rungs)
     seen = model.observations

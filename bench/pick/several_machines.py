@@ -1,9 +1,9 @@
 """Predict the time on several machines from the model of one machine and an all-reduce.
 
-Each machine holds an equal share of the rows and computes with the same
-backend. The time of a step is the time for one share plus the time to exchange the sums. The
-exchange is measured between two processes of this machine. A ring of k machines takes
-k − 1 times as long (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
+All machines hold equal shares of the rows and compute with one backend. The time of a step is
+the time for one share plus the time to exchange the sums. The exchange is measured between two
+processes of this machine. In a ring of k machines, the exchange takes k − 1 times as long
+(Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
 
 
 def _fewest(model: CostModel, request: Request) -> int:
-    """Return the fewest machines that hold the data, by doubling and bisection."""
+    """Return the smallest number of machines that hold the data, by doubling and bisection."""
     memory = request.memory_bytes["cpu"]
 
     def holds(machines: int) -> bool:

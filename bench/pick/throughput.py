@@ -1,9 +1,9 @@
 """Estimate the memory throughput, which changes within minutes for all processes alike.
 
-Virtual machines share their memory with others. On two cores of an EPYC 9004 all
-processes read 33 GB/s for some minutes and 62 GB/s for others. Reads are
-therefore timed beside the steps, and each step's time is converted to the machine's
-usual throughput.
+Virtual machines share their memory with other virtual machines. On two cores of an EPYC 9004,
+all processes read 33 GB/s for some minutes and 62 GB/s for other minutes. Reads are therefore
+timed together with the steps, and each step's time is converted to the machine's usual
+throughput.
 """
 
 from __future__ import annotations

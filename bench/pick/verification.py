@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from bench.show.console import Columns
 
 HELD_OUT = 3
-"""Number of sizes that ``--verify`` measures."""
+"""Number of held-out sizes that ``--verify`` measures: sizes that no model has seen."""
 
 PASSES = 3
-"""Passes over the held-out sizes: the fewest that show a spread."""
+"""Number of passes over the held-out sizes."""
 
 WORST_MEDIAN = 1.05
 """Largest median regret that passes the check."""

@@ -1,4 +1,4 @@
-"""Compute the value of another measurement: the expected regret that it can remove.
+"""Compute the value of a further measurement: the expected regret that it can remove.
 
 The expected regret of a pick is the mean difference, over the models' draws, between the
 pick's total and the lowest total. The value of a measurement is the share of this regret

@@ -102,7 +102,7 @@ def sentences(found: Sequence[Best]) -> list[str]:
 
 
 def other_losses(source: Source) -> list[str]:
-    """Return a sentence for each loss but the first: its fastest backend and the speed-up."""
+    """Return a sentence on the fastest backend and its speed-up per loss, except the first."""
     return [_other_loss(loss, bests(source, loss)) for loss in source.losses[1:]]
 
 

@@ -53,7 +53,7 @@ class PageError(DescentbenchError):
 @click.option("--readme", type=click.Path(path_type=Path), default=Path("README.md"))
 @click.option("--losses", type=click.Path(path_type=Path), default=Path("docs/losses.md"))
 def main(results: Path, page: Path, readme: Path, losses: Path) -> None:
-    """Write README's tables, the tables of docs/results.md and the pictures beside it."""
+    """Write the tables of README, docs/results.md and docs/losses.md, and the pictures."""
     from bench.report.figure_files import save_all
 
     try:

@@ -15,7 +15,7 @@ COLOURS = {"numpy": "#0072B2", "numba": "#D55E00", "torch": "#CC79A7", "jax": "#
 """Colour of each library, from Okabe and Ito's palette for colour-blind readers."""
 
 OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
-"""Colours for other libraries, such as Dask and third-party ones."""
+"""Colours for all other libraries, such as Dask and third-party libraries."""
 
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
 """Marks: the name on the page and the name in matplotlib. A plain technique has the first."""
