@@ -300,5 +300,5 @@ def age(stored: Iterable[Record], measured: Record) -> str:
     hours = (datetime.now(UTC) - min(created)).total_seconds() / 3600
     old = f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.0f} h" if hours < 48 else ""
     old = old or f"{hours / 24:.0f} days"
-    some = "Some measurements are" if measured.tasks else "From measurements"
-    return f"{some} up to {old} old (--fresh measures anew)."
+    some = "Some measurements are" if measured.tasks else "The measurements are"
+    return f"{some} up to {old} old (--fresh ignores them and measures again)."

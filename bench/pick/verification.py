@@ -121,8 +121,8 @@ class Check:
 
         worst = max(o.regret for o in self.outcomes)
         line = (
-            f"Checked on {len(self.outcomes)} picks: the median costs "
-            f"{self.regret:.2f} times the best, the worst {worst:.2f}; "
+            f"Checked on {len(self.outcomes)} picks: the median pick takes "
+            f"{self.regret:.2f} times the shortest total, the worst {worst:.2f}; "
             f"{percent(self.coverage)} of {len(self.predictions)} totals lie in their "
             "90 % intervals."
         )
