@@ -1,7 +1,8 @@
 """The catalogue of backends: functions to list, check and open them.
 
-This module imports no array library. A `Library` names the module that imports one. That module
-is loaded when one of the library's backends is opened or its devices are listed.
+This module imports no array library. Each `Library` names the module that imports its array
+library. That module is loaded when one of the library's backends is opened, or when the
+library's devices are listed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from backends.problem import Problem
 
 @dataclass(frozen=True)
 class Entry:
-    """A backend, and the reason if it cannot run here."""
+    """A backend, and the reason why it cannot run on this machine ("" if it can)."""
 
     name: Name
     reason: str = ""
@@ -51,8 +52,8 @@ class Entry:
 def entries(patterns: Iterable[str] = ("*",), loss: Loss = SQUARED_ERROR) -> list[Entry]:
     """List all backends of the libraries whose names match the library part of a pattern.
 
-    Other libraries are not imported. A backend that does not work for the loss is listed as
-    unable to run.
+    Libraries that no pattern names are not imported. A backend that does not work for `loss` is
+    listed with the reason.
     """
     return [
         replace(entry, reason=entry.reason or reason_against(entry.name, loss))
@@ -63,7 +64,7 @@ def entries(patterns: Iterable[str] = ("*",), loss: Loss = SQUARED_ERROR) -> lis
 
 
 def reason_against(name: Name, loss: Loss) -> str:
-    """Return the reason why a backend does not work for a loss, or ""."""
+    """Return the reason why a backend does not work for a loss ("" if it works)."""
     library = libraries()[name.library]
     if loss == SQUARED_ERROR or name.technique in library.by_value:
         return ""
@@ -80,7 +81,7 @@ def reason_against(name: Name, loss: Loss) -> str:
 
 
 def _refusal(name: Name, loss: Loss) -> str:
-    """Return the reason why a library cannot run a user's loss, or ""."""
+    """Return the reason why a library cannot run a user's loss ("" if it can)."""
     if loss in LOSSES.values():
         return ""
     try:
@@ -91,7 +92,7 @@ def _refusal(name: Name, loss: Loss) -> str:
 
 
 def _differentiating() -> list[str]:
-    """Return the names of the backends that differentiate a loss."""
+    """Return the names of the backends that differentiate the value of a loss."""
     known = libraries().values()
     return [str(Name(library.name, t)) for library in known for t in library.by_value]
 
@@ -102,7 +103,7 @@ def _library_part(pattern: str) -> str:
 
 
 def matches(name: Name, pattern: str) -> bool:
-    """Return whether device and backend match; a name may leave out ``@cpu``."""
+    """Return whether a name matches a pattern; one without ``@device`` matches all devices."""
     backend, _, device = pattern.partition("@")
     return fnmatch.fnmatch(
         str(Name(name.library, name.technique)), backend or "*"
@@ -122,17 +123,18 @@ def _entries_of(library: Library) -> Iterator[Entry]:
 def select(
     patterns: Iterable[str], devices: Iterable[str] = (), loss: Loss = SQUARED_ERROR
 ) -> list[Name]:
-    """Return the backends that the patterns name, each once, in the patterns' order.
+    """Return the backends that match the patterns, without duplicates, in the patterns' order.
 
-    A pattern is a backend's name or a shell pattern over names such as ``torch*``. A shell
-    pattern leaves out backends that cannot run here; a name of such a backend is an error. If
-    `devices` are given, only backends on these devices are returned. A name without a device
-    then stands for the backend on each of these devices.
+    A pattern is a backend's name, or a shell pattern such as ``torch*``. Matches of a shell
+    pattern that cannot run here are left out, whereas a name whose backend cannot run here is
+    an error. If `devices` are given, only backends on these devices are returned. A name
+    without a device then stands for the backend on each of these devices.
 
     Raises
     ------
     BackendError
-        A name is unknown, its backend cannot run here, or a pattern matches nothing.
+        A name is unknown, its backend cannot run here, or a shell pattern matches no backend
+        that can run here.
     """
     chosen: dict[Name, None] = {}
     devices = list(devices)
@@ -156,7 +158,7 @@ def select(
 
 
 def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str, str]:
-    """Return the reasons by name of all backends that match and cannot run here."""
+    """Return the backends that match a pattern and cannot run here: name → reason."""
     patterns = list(patterns)
     return {
         str(entry.name): entry.reason
@@ -180,7 +182,7 @@ def check_installed(library: Library) -> None:
 
 
 def load(library: Library, module: str = "") -> ModuleType:
-    """Import a module of a library's backends, by default the library's first one.
+    """Import a module of a library's backends, by default ``library.module``.
 
     Raises
     ------
@@ -195,7 +197,7 @@ def load(library: Library, module: str = "") -> ModuleType:
 
 
 def devices(library: Library, technique: str = "") -> Mapping[str, str]:
-    """Return the devices of a technique, each with the reason why it cannot be used, or "".
+    """Return the devices of a technique: name → the reason why it cannot be used, or "".
 
     Raises
     ------
@@ -216,7 +218,12 @@ def check(name: Name, loss: Loss = SQUARED_ERROR) -> Name:
 
     Raises
     ------
-    MissingLibraryError, DeviceError, BackendError
+    MissingLibraryError
+        The library is not installed or does not start.
+    DeviceError
+        This machine does not have the device.
+    BackendError
+        The backend cannot run on the device, or does not work for the loss.
     """
     found = devices(libraries()[name.library], name.technique)
     if name.device not in found:
@@ -238,7 +245,7 @@ def check_loss(name: Name, loss: Loss) -> None:
 
 
 def note(name: Name, loss: Loss = SQUARED_ERROR) -> str:
-    """Return why a backend that can run here is slower than it could be, or ""."""
+    """Return why a backend is slower here than it could be, in one line ("" if it is not)."""
     noted = getattr(load(libraries()[name.library]), "note", None)
     return cast(str, noted(name.technique, name.device, loss)) if noted else ""
 

@@ -1,4 +1,4 @@
-"""Run a short program in a child process, and return its answer or why it gave none."""
+"""Run Python code in a child process; return the JSON it prints, or why it printed none."""
 
 from __future__ import annotations
 
@@ -12,31 +12,34 @@ from collections.abc import Mapping
 from typing import Any
 
 _FATAL = re.compile(r"F\d{4} \S+ +\d+ \S+\] (.*)")
-"""The line that Google's logging writes before it ends the process."""
+"""Pattern of the line that XLA's logging writes before it ends the process; group 1 is the
+message."""
 
 
 def answer(
     code: str, *arguments: str, environment: Mapping[str, str], seconds: float, does: str
 ) -> dict[str, Any] | str:
-    """Run Python code in a child process; the last line that it prints is a JSON object.
+    """Run Python code in a child process, and return the JSON object that it prints.
 
     Parameters
     ----------
     code : str
+        The program. Its last printed line is a JSON object.
     *arguments : str
         The child's ``sys.argv[1:]``.
     environment : mapping
-        The child's environment variables; it finds modules where this process does.
+        The child's environment variables. This process's ``sys.path`` is added, so the child
+        finds the same modules.
     seconds : float
         Timeout in seconds.
     does : str
-        What the child does, in the past perfect: ``"started"`` gives "it had not started after
-        60 s".
+        A past participle for the message on a timeout: ``"started"`` gives "it had not started
+        after 60 s".
 
     Returns
     -------
     dict or str
-        The JSON object, or one line that says why there is none.
+        The JSON object, or a str: one line that says why there is no JSON object.
     """
     folders = [folder or os.curdir for folder in sys.path]
     path = os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), *folders)))
@@ -62,11 +65,11 @@ def answer(
 
 
 def _reason(output: str, status: int) -> str:
-    """Return the line of a failed process that says why it failed."""
+    """Return the line of a failed process's output that says why it failed."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if fatal := next(filter(None, map(_FATAL.match, lines)), None):
         return str(fatal[1])
-    if status < 0:  # the output is a stack of calls, after its first line
+    if status < 0:  # ended by a signal: a stack trace follows the output's first line
         ended = f"its process was ended by {signal.Signals(-status).name}"
         return f"{ended} ({lines[0]})" if lines else ended
     return lines[-1] if lines else f"its process ended with exit code {status}"

@@ -1,7 +1,8 @@
-"""Compare a loss's stated slope and curvature with differences of its value, in float64.
+"""Check a loss's stated slope and curvature against finite differences of its value.
 
 A wrong slope gives wrong weights, and a curvature that is too small gives a learning rate at
-which the descent diverges. The check evaluates the value at a few predictions and targets.
+which the descent diverges. The check evaluates the value in float64 at a few predictions and
+targets.
 """
 
 from __future__ import annotations
@@ -20,21 +21,22 @@ Pointwise = Callable[[Any, Any, Any], Any]
 """A function ``(xp, p, y)``; see `backends.losses.Loss`."""
 
 PREDICTIONS = (-3.17, -1.71, -0.83, -0.29, 0.13, 0.59, 1.37, 2.41, 4.03)
-"""Predictions at which a loss is checked. No difference from a target is a round number, where
-a loss may have a kink."""
+"""Predictions at which a loss is checked. A loss may have a kink where ``p − y`` is a round
+number, so no prediction lies a round number away from any of the `TARGETS`."""
 
 TARGETS = (0.0, 1.0, 2.0, 0.5, -1.0, -2.5)
-"""Targets at which a loss is checked, if the loss accepts the target."""
+"""Targets at which a loss is checked; targets that the loss does not accept are left out."""
 
 STEP = 1e-5
-"""Distance of the differences for the slope: their error is about 1e-10 times a third
-derivative."""
+"""Step in p of the central differences for the slope. Their error is less than 1e-10 times the
+third derivative of the value."""
 
 WIDE_STEP = 1e-3
-"""Distance of the differences for the curvature; rounding changes the result by about 1e-9."""
+"""Step in p of the differences for the curvature. Rounding changes the result by about 1e-9."""
 
 TOLERANCE = 1e-4
-"""Largest difference, relative to the larger of 1 and the value's own difference quotient."""
+"""Largest accepted error of a slope or curvature, relative to its size, or to 1 if the size is
+below 1. The finite differences are far more precise."""
 
 
 class Stated(Protocol):
@@ -55,9 +57,9 @@ class Stated(Protocol):
 
 
 def check_derivatives(loss: Stated) -> None:
-    """Raise ProblemError where the slope or the curvature does not fit the value.
+    """Raise ProblemError if the slope or the curvature does not fit the value.
 
-    Points with a value that is not finite are left out.
+    Points at which the value is not finite are left out.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def check_derivatives(loss: Stated) -> None:
     """
     p, y = _points(loss)
     with np.errstate(all="ignore"):
-        _value(loss, p, y)  # must work for arrays, even if nothing is stated
+        _value(loss, p, y)  # even without a slope or curvature, it must work for arrays
         if loss.slope is not None:
             _check_slope(loss, loss.slope, p, y)
         if loss.curvature is not None:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Weights = NDArray[np.float64]
-"""Type of a w that a backend takes or returns: float64, shape (d,), for data of any dtype."""
+"""Type of the weights w that a backend takes or returns: float64 of shape (d,), whatever the
+dtype of the data."""
 
 
 class DescentbenchError(Exception):

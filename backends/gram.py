@@ -1,8 +1,8 @@
 """Gradient descent over XᵀX and Xᵀy, which replace the rows for squared error.
 
-Each library computes only the sums. The steps, which cost O(d²), and the loss are written here
-for all libraries. A library has its own loop of steps where a measurement showed that loop to
-be faster.
+Each library computes only the sums. The steps, which cost O(d²), and the loss are computed here
+for all libraries. A library has its own loop of steps only where that loop was measured to be
+faster.
 """
 
 from __future__ import annotations
@@ -16,30 +16,32 @@ from backends.errors import Weights
 from backends.problem import Array, Problem
 
 Moments = tuple[Weights, Weights, float]
-"""``XᵀX``, (d, d), ``Xᵀy``, (d,), and ``yᵀy``, float64; moments of parts of the rows add up."""
+"""``XᵀX`` of shape (d, d), ``Xᵀy`` of shape (d,), and the number ``yᵀy``, all in float64.
+Moments of separate parts of the rows can be added."""
 
 Sums = tuple[Weights, float]
-"""``Xᵀ(y − X·w)``, (d,), and ``Σ(y − X·w)²``, float64."""
+"""``Xᵀ(y − X·w)`` of shape (d,), and the number ``Σ(y − X·w)²``, both in float64."""
 
 LEAST_SHARE = 1e-8
-"""Smallest ratio of a loss to the expansion's terms, whose difference the loss is. The terms'
-rounding errors of about 1e-14 then leave the loss five correct digits or more."""
+"""Smallest loss that is computed from its expansion, as a fraction of the sum of the
+expansion's absolute terms. Rounding errors of about 1e-14 of that sum leave the loss at least
+five correct digits."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
-"""Smallest ratio for one float32 feature. NumPy sums pieces of such rows in float32, with
-measured errors of up to 6e-9; the loss keeps five correct digits, too."""
+"""`LEAST_SHARE` for data with one float32 feature. NumPy sums pieces of these data in float32,
+with measured errors of up to 6e-9; the loss then also keeps about five correct digits."""
 
 BLOCK_BYTES = 1 << 20
-"""Size in bytes of a float64 copy of some rows: small enough for a second-level cache."""
+"""Size in bytes of the float64 copy of a block of rows: it fits in a second-level cache."""
 
 
 class GramDescent(ABC):
     """A descent over sums that replace the rows.
 
-    The loss is a quadratic function of w. The sums give its expansion about a point, at first w
-    = 0. If the loss is much smaller than the expansion's terms, the terms cancel. The rows are
-    then read again, and the expansion is moved to the requested w. A loss is therefore never
-    negative, and its relative error is small.
+    The loss is a quadratic function of w. The sums give its expansion about a point, which is
+    ``w = 0`` at first. If the loss is much smaller than the expansion's terms, the terms
+    cancel. In this case the rows are read again, and the expansion is moved to the requested w.
+    A loss is therefore never negative, and its relative error is small.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ class GramDescent(ABC):
     rows : int
         Number of rows.
     dtype : str
-        The data's dtype; the errors of the sums depend on it.
+        The data's dtype, on which the errors of the sums depend.
     """
 
     def __init__(self, moments: Moments, learning_rate: float, rows: int, dtype: str) -> None:
@@ -61,11 +63,11 @@ class GramDescent(ABC):
 
     @abstractmethod
     def residual_sums(self, w: Weights) -> Sums:
-        """Return the sums of the residuals at w, from another pass over the rows."""
+        """Return the `Sums` of the residuals at w, from another pass over the rows."""
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
-        if len(w) == 1:  # Python's own floats are far faster than arrays of one value
+        if len(w) == 1:  # Python floats are far faster than arrays with one value
             only, xx, xy = float(w[0]), self.rate * self.xtx.item(), self.rate * self.xty.item()
             for _ in range(steps):
                 only -= xx * only - xy
@@ -79,7 +81,7 @@ class GramDescent(ABC):
         return w
 
     def moments(self) -> Moments:
-        """Return the sums that replace the rows."""
+        """Return the `Moments` that replace the rows."""
         return self.xtx, self.xty, self.yty
 
     def gradient(self, w: ArrayLike) -> Weights:
@@ -88,13 +90,13 @@ class GramDescent(ABC):
     def loss(self, w: ArrayLike) -> float:
         w = np.array(w, dtype=np.float64)
         squares, terms = self._expanded(w)
-        if squares < self.least_share * terms:  # false where an overflow made one of them NaN
+        if squares < self.least_share * terms:  # false if an overflow made either side NaN
             self._about = w, self.residual_sums(w)
             squares = self._about[1][1]
         return squares / self.count
 
     def _expanded(self, w: Weights) -> tuple[float, float]:
-        """Return ``Σ(y − X·w)²``, and the sum of the absolute values of its terms."""
+        """Return ``Σ(y − X·w)²``, and the sum of the expansion's absolute terms."""
         point, (slope, squares) = self._about
         apart = w - point
         total = squares - 2 * slope @ apart + apart @ self.xtx @ apart
@@ -104,7 +106,7 @@ class GramDescent(ABC):
 
 
 def residual_sums(x: Array, y: Array, w: Weights) -> Sums:
-    """Return ``Xᵀ(y − X·w)`` and ``Σ(y − X·w)²`` of these rows, in float64 throughout."""
+    """Return ``Xᵀ(y − X·w)`` and ``Σ(y − X·w)²`` of the rows, computed in float64."""
     x = x.reshape(len(y), -1)
     length = max(1, BLOCK_BYTES // (8 * x.shape[1]))
     slope, squares = np.zeros(len(w)), 0.0
@@ -117,7 +119,7 @@ def residual_sums(x: Array, y: Array, w: Weights) -> Sums:
 
 
 class ProblemGram(GramDescent):
-    """A descent over the sums of a problem's rows; the rows are kept for small losses."""
+    """A descent over the sums of a problem's rows. It keeps the rows to compute small losses."""
 
     def __init__(self, problem: Problem, learning_rate: float, moments: Moments) -> None:
         super().__init__(moments, learning_rate, problem.rows, problem.dtype)

@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 
 
 class Descent(Protocol):
-    """A problem that was placed on a device and is ready to descend.
+    """A problem that was placed on a device and is ready for steps.
 
-    X, y and the products with them have the data's dtype. w is float64 in these methods and
-    between steps: d values cost little compared with n·d, and a float32 w would stop moving
-    once a step is smaller than half its last bit. These dtypes hold for every backend, so all
-    backends do equal work.
+    X, y and products with X or y have the data's dtype. w is float64 in these methods and
+    between steps. The d values of w cost little compared with the n·d values of X, and a
+    float32 w would stop moving once a step is smaller than half its last bit. These dtypes
+    hold for every backend, so all backends do equal work.
     """
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        """Take `steps` steps from `w`, shape (d,); return when the device has finished.
+        """Take `steps` steps from `w`, shape (d,), and return the new w.
 
-        A different number of steps must not compile anything again.
+        The method waits until the device has finished. A call with another number of steps must
+        not compile anything.
         """
         ...
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return the unscaled sums over these rows, ``xᵀ·slope(x·w, y)``, shape (d,).
+        """Return the unscaled sums over the problem's rows, ``xᵀ·slope(x·w, y)``, shape (d,).
 
         The gradient of the loss is ``loss.scale / n`` times these sums; for squared error the
         slope is ``x·w − y`` and the scale 2. Sums over parts of the rows can be added.
@@ -43,7 +44,7 @@ class Descent(Protocol):
         ...
 
     def loss(self, w: ArrayLike) -> float:
-        """Return the mean of the problem's loss over these rows."""
+        """Return the mean of the problem's loss over its rows."""
         ...
 
 
@@ -65,13 +66,13 @@ class Backend(Protocol):
     def peak_device_bytes(self) -> int | None:
         """Return the largest device memory held so far by this process, in bytes.
 
-        The result is None on the CPU, where the process's own memory is measured instead.
+        On the CPU the result is None; there, the memory of the process is measured instead.
         """
         ...
 
 
 Place = Callable[["Problem", float, str], Descent]
-"""``place(problem, learning_rate, device)``: usually a technique's class.
+"""A function ``place(problem, learning_rate, device)``, usually a technique's class.
 
 Set ``reads_pairs = True`` on a technique that sums over interleaved (x, y) pairs as fast as
 over two separate arrays; files with one feature are then streamed to it without a copy.

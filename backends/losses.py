@@ -28,7 +28,7 @@ from backends.derivatives import check_derivatives
 from backends.errors import ProblemError
 
 Pointwise = Callable[[Any, Any, Any], Any]
-"""A function ``(xp, p, y)``, evaluated for every row on its own."""
+"""A function ``(xp, p, y)`` that computes each row's result from this row's p and y only."""
 
 FUNCTIONS = (
     *("exp", "log", "log1p", "sqrt", "abs", "where", "minimum", "maximum", "clip", "tanh"),
@@ -38,7 +38,7 @@ FUNCTIONS = (
 Floats = NDArray[np.floating[Any]]
 
 _CHECK_ROWS = 1 << 20
-"""Number of targets checked at a time: 8 MB of float64, with a mask of 1 MB."""
+"""Number of targets checked at a time: 8 MB of float64 and a Boolean mask of 1 MB."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,26 @@ class Loss:
     Attributes
     ----------
     name : str
-        Unique name; the name of a user's own loss ends in a hash of the file.
+        Unique name; the name of a user's own loss ends in a hash of the loss's file.
     value : callable
         ``value(xp, p, y)``, the loss of each row. Backends that differentiate use it.
     slope : callable, optional
         ``slope(xp, p, y)``, the derivative of the value with respect to p, divided by
         `scale`. Backends whose gradient is derived by hand need it.
     scale : float
-        Constant factor of the slope. It is applied to the sums instead of every row.
+        Constant factor of the slope. Backends multiply the sums by it, not every row.
     curvature : float, optional
-        Largest second derivative of the value with respect to p. A loss without this bound has
-        no learning rate that is safe for all data.
+        Largest second derivative of the value with respect to p, or None if there is no upper
+        bound. Without this bound, no safe learning rate can be computed.
     accepts : callable, optional
-        ``accepts(y)`` returns for every target whether the loss is defined.
+        ``accepts(y)`` returns for every target whether the loss is defined for it. By default
+        every target is accepted.
     domain : str
         The accepted targets in words.
     targets : callable, optional
-        ``targets(z, u)`` makes synthetic targets from a standardised line z and noise u,
-        uniform in [0, 1), both float64 of shape (n,).
+        ``targets(z, u)`` makes synthetic targets, float64 of shape (n,). z is the true
+        prediction of each row, scaled to mean 0 and standard deviation 1; u is noise, uniform
+        in [0, 1).
     """
 
     name: str
@@ -78,9 +80,9 @@ class Loss:
     targets: Callable[[Floats, Floats], Floats] | None = None
 
     def check(self, y: Floats, first_row: int = 0) -> None:
-        """Raise ProblemError, with the row, if the loss is not defined for a target.
+        """Raise ProblemError if the loss is not defined for a target; the error names the row.
 
-        Rows are counted from `first_row`; the first row of the data is row 1.
+        `first_row` is the number of rows before `y`. The first row of the data is row 1.
         """
         if self.accepts is None:
             return
@@ -158,7 +160,8 @@ def _count_targets(z: Floats, u: Floats) -> Floats:
 
 
 _MOST_COUNT = 32
-"""Largest synthetic count. A rate is at most e² = 7.4; larger counts have probability 10⁻¹¹."""
+"""Largest synthetic count. Poisson rates are at most e² = 7.4, so larger counts have a
+probability of at most 10⁻¹¹."""
 
 SQUARED_ERROR = Loss(
     "squared_error", _squared_error, _squared_error_slope, scale=2.0, curvature=2.0
@@ -186,7 +189,8 @@ LOSSES = {loss.name: loss for loss in (SQUARED_ERROR, LOG_LOSS, HUBER, POISSON)}
 """The built-in losses by name."""
 
 NAME = re.compile(r"[A-Za-z_]\w*(-[0-9a-f]{8})?")
-"""A loss's name in a benchmark case; the hash is that of a user's file."""
+"""Pattern of a loss's name in a benchmark case; the eight hexadecimal digits are the hash of a
+user's file."""
 
 
 def find(text: str) -> Loss:
@@ -214,7 +218,7 @@ def find(text: str) -> Loss:
 
 @dataclass(frozen=True)
 class _Own(Loss):
-    """A user's own loss; another process recreates the loss from the file's text."""
+    """A user's own loss. Another process recreates the loss from the text of its file."""
 
     source: bytes = b""
     file: str = ""
@@ -250,7 +254,7 @@ def _from_source(source: bytes, file: str, name: str) -> Loss:
 
 
 class _Functions:
-    """NumPy's functions of `FUNCTIONS`; any other name is an error of the loss."""
+    """NumPy's versions of `FUNCTIONS`, passed as `xp`; any other name raises ProblemError."""
 
     def __init__(self, called: str) -> None:
         self._called = called
@@ -262,7 +266,7 @@ class _Functions:
 
 
 def check_own(loss: Loss, called: str) -> None:
-    """Check the functions and the derivatives of a user's loss, which may raise anything.
+    """Check the functions and the derivatives of a user's loss.
 
     Raises
     ------
@@ -287,7 +291,7 @@ def check_own(loss: Loss, called: str) -> None:
 
 
 def _import(source: bytes, file: str, label: str) -> None:
-    """Import the text of a file as a module; the file may be on another machine."""
+    """Import `source` as a module. The file itself may exist only on another machine."""
     module = ModuleType(label)
     module.__file__ = file
     sys.modules[label] = module

@@ -12,9 +12,9 @@ from typing import cast
 from backends.errors import BackendError
 
 GRAM = "gram"
-"""Name of the technique, in any library, that replaces the rows by XᵀX and Xᵀy.
+"""Name, in every library, of the technique that replaces the rows by XᵀX and Xᵀy.
 
-The technique exists for squared error only."""
+The technique works for squared error only."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,13 @@ class Library:
     name : str
         The library's part of a backend's name.
     module : str
-        The module to import first; it may import the library. Four functions of this module are
-        used, and each may be missing: ``devices(technique)`` returns the devices by name, each
-        with the reason why it cannot be used ("" if it can), by default the CPU alone;
-        ``peak_device_bytes(device)`` returns the largest device memory held so far, or None;
-        ``note(technique, device, loss)`` returns why a technique is slower than it could be
-        ("" if it is not); ``refusal(technique, loss)`` returns why a user's loss cannot run.
+        The module that is imported first; it may import the library. The module may define four
+        functions. ``devices(technique)`` returns the devices by name, each with the reason why
+        it cannot be used ("" if it can). Without this function, the CPU is the only device.
+        ``peak_device_bytes(device)`` returns the largest device memory held so far in bytes, or
+        None on the CPU. ``note(technique, device, loss)`` returns why a technique is slower
+        than it could be ("" if it is not). ``refusal(technique, loss)`` returns why a user's
+        loss cannot run ("" if it can).
     techniques : mapping of str to str
         Technique → its class, ``"module:Class"``, or ``"Class"`` for a class in `module`. The
         plain technique has the empty name. The class is called as `interface.Place` says.
@@ -44,19 +45,19 @@ class Library:
     variables : tuple of str
         Patterns of environment variables that may keep the library from starting.
     risky : tuple of str
-        Variables that may end or stop the whole process. If one of these is set, the library is
-        started in a child process first.
+        Patterns of environment variables that may end the whole process or make it hang. If one
+        of these variables is set, the library is first started in a child process.
     distributed : bool
         Whether its backends run in other processes and accept a `Source` in place of a
         `Problem`.
     caches : tuple of str
-        Environment variables that name the folders where compiled code is stored. Without
-        them, a timed first call may find the code of an earlier process.
+        Environment variables that name the folders where compiled code is stored. A timed first
+        call needs new folders, because it must not find the code of an earlier process.
     by_slope : tuple of str
         Techniques that work for every loss with a slope.
     by_value : tuple of str
-        Techniques that differentiate the value of a loss and so work for every loss. All
-        techniques in neither list work for squared error only.
+        Techniques that differentiate the value of a loss and therefore work for every loss. A
+        technique that is neither in `by_slope` nor in `by_value` works for squared error only.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Library:
 
     @property
     def imports(self) -> str:
-        """Name of the top-level module whose import is timed as the library's import."""
+        """Name of the library's top-level module, whose import is timed."""
         return self.needs or self.name
 
     def place_of(self, technique: str) -> tuple[str, str]:
@@ -214,12 +215,12 @@ _registered: dict[str, Library] = {}
 
 
 def register(library: Library) -> None:
-    """Add a library in this process only; a package declares an entry point instead."""
+    """Add a library in this process only. An installed package declares an entry point."""
     _registered[library.name] = library
 
 
 def unregister(name: str) -> None:
-    """Remove a library that was registered."""
+    """Remove a library that `register` added."""
     _registered.pop(name, None)
 
 

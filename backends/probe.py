@@ -1,8 +1,8 @@
 """Start a library in a child process, to find out whether and why it does not start.
 
 Some environment variables end the process in which a library starts, or delay the process for
-minutes. If one of these variables is set, the library is first started in a child. After a
-failure, the library is started again in children without one of the variables, to find the
+minutes. If one of these variables is set, the library is first started in a child process. If
+the start fails, further child processes start the library without these variables, to find the
 variable that is the cause.
 """
 
@@ -19,11 +19,12 @@ from backends.errors import MissingLibraryError
 from backends.names import Library
 
 TIMEOUT_SECONDS = 60.0
-"""Timeout in seconds for a library's start in a child: ten times the slowest start measured."""
+"""Timeout in seconds for a library's start in a child process: ten times the slowest start that
+was measured."""
 
 PASSED = "DESCENTBENCH_STARTED_WITH"
-"""Environment variable that tells child processes the settings with which a library has
-started."""
+"""Environment variable that lists the settings under which libraries have started, one JSON
+object per line. A child process that inherits it does not repeat the check."""
 
 _CODE = """
 import importlib, json, sys
@@ -36,11 +37,11 @@ except Exception as error:
 else:
     print(json.dumps({"reason": ""}))
 """
-"""Program of the child, which imports the library's first module and lists its devices."""
+"""Program of the child process: it imports ``library.module`` and lists the devices."""
 
 
 def check_first(library: Library) -> None:
-    """Start the library in a child if a variable that may end or stop the process is set.
+    """Start the library in a child process if one of its risky variables is set.
 
     Raises
     ------
@@ -71,9 +72,11 @@ def failure(library: Library, reason: str, what: str = "start") -> MissingLibrar
 
 
 def cause(library: Library, reason: str) -> list[str]:
-    """Return the variables whose removal lets the library start: one, or all that are set.
+    """Return the variables without which the library starts.
 
-    The list is empty if no variable is the cause.
+    The list holds one variable if its removal is enough, and otherwise all variables that are
+    set. The list is empty if no variable is set, or if the library does not start even without
+    all of them.
     """
     names = [*_set_here(library.variables)]
     if not names or started_without(library, tuple(names)):
@@ -83,7 +86,7 @@ def cause(library: Library, reason: str) -> list[str]:
 
 
 def started_without(library: Library, variables: Collection[str]) -> str:
-    """Start the library in a child without some variables; return why it fails, or ""."""
+    """Start the library in a child process without `variables`; return why it fails, or ""."""
     environment = {k: v for k, v in os.environ.items() if k not in variables}
     return _started(library.module, frozenset(environment.items()))
 
@@ -97,7 +100,7 @@ def _started(module: str, environment: Collection[tuple[str, str]]) -> str:
 
 
 def _set_here(patterns: Collection[str]) -> Mapping[str, str]:
-    """Return the environment's variables that match a pattern and are not empty."""
+    """Return the environment variables that match a pattern and are not empty."""
     return {
         name: value
         for name, value in sorted(os.environ.items())

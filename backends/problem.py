@@ -19,13 +19,13 @@ DTYPES = ("float32", "float64")
 """The dtypes that data may have."""
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-"""Largest relative error of w, by dtype, for a correct result."""
+"""Largest relative error of w in a correct result, by dtype of the data."""
 
 MOST_BYTES = 1 << 63
-"""Upper limit of a data size in bytes: no file and no memory has addresses beyond it."""
+"""Upper limit of a data size in bytes: files and memory have no addresses beyond it."""
 
 _CHECK_ROWS = 1 << 20
-"""Number of rows checked at once: the mask takes 1 MB for each feature."""
+"""Number of rows checked at once: their Boolean mask takes 1 MB for each feature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +39,10 @@ class Problem:
         (n, 1), becomes (n,).
     y : (n,), of the same dtype
     source : str
-        A few words about where the rows come from.
+        Where the rows come from, in a few words.
     known_finite : bool
         Whether the caller knows that every value is finite and that the loss accepts every
-        target; otherwise all of them are checked.
+        target. If false, all values and targets are checked.
     single_pass : bool
         Whether the rows are read only once, like a block of a stream. A backend then does not
         copy the rows to another layout, because the copy would take longer than it saves.
@@ -109,7 +109,7 @@ class Problem:
 
     @cached_property
     def reference(self) -> Reference:
-        """The float64 answer, from one pass over the data."""
+        """The float64 answer for squared error, from one pass over the data."""
         return Reference.of(self.x, self.y)
 
 
@@ -134,7 +134,7 @@ def make_problem(
 
 
 def check_finite(x: Array, y: Array, first_row: int = 0) -> None:
-    """Raise ProblemError if a value is not finite; `first_row` is added to the row number."""
+    """Raise ProblemError if a value is not finite; `first_row` rows precede these rows."""
     for name, values in (("x", x), ("y", y)):
         _check_finite(name, values, first_row)
 

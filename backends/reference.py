@@ -1,8 +1,9 @@
-"""The float64 answer with which every backend's result is compared.
+"""The float64 answer for squared error, with which every backend's result is compared.
 
 One pass over the data gives the Gram matrix. The minimum, the k-th iterate and the largest
-stable learning rate follow from its eigenvectors, without taking a single step. The loss is
-summed over the rows, because the terms of a small loss in the Gram matrix cancel.
+stable learning rate follow from the matrix's eigenvalues and eigenvectors, without taking a
+step. The loss is summed over the rows: computed from the Gram matrix, a small loss would be the
+difference of large terms.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from numpy.typing import ArrayLike, NDArray
 Float64 = NDArray[np.float64]
 
 Block = tuple[NDArray[np.floating], NDArray[np.floating]]
-"""Rows of X, (k,) or (k, d), and of y, (k,)."""
+"""k rows: X of shape (k,) or (k, d), and y of shape (k,)."""
 
 _BLOCK_BYTES = 8 << 20
-"""Size in bytes of the float64 copy of a piece of rows, with Python's overhead."""
+"""Largest size in bytes of the float64 copy of a piece of a block, including Python's
+overhead."""
 
 _OVERHEAD_BYTES = 4096
-"""Upper bound in bytes of Python's overhead: array headers and a generator."""
+"""Upper bound in bytes of Python's overhead for a piece: array headers and a generator."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Second moments of the rows in float64, and the exact results of a descent.
+    """Second moments of the rows in float64, and the exact results of a squared-error descent.
 
     Attributes
     ----------
@@ -37,7 +39,7 @@ class Reference:
     moment : (d,) float64
         ``Xᵀy/n``.
     blocks : callable
-        Returns the rows in blocks; called again for each evaluation of the loss.
+        Returns the rows in blocks. It is called again for each evaluation of the loss.
     rows : int
         Number of rows, n.
     """
@@ -49,12 +51,15 @@ class Reference:
 
     @classmethod
     def of(cls, x: NDArray[np.floating], y: NDArray[np.floating]) -> Reference:
-        """Sum over the rows of `x`, shape (n,) or (n, d), and `y`, shape (n,)."""
+        """Return the reference for `x` of shape (n,) or (n, d) and `y` of shape (n,)."""
         return cls.of_blocks(lambda: [(x, y)], len(y))
 
     @classmethod
     def of_blocks(cls, blocks: Callable[[], Iterable[Block]], rows: int) -> Reference:
-        """Sum over blocks that hold `rows` rows in total; padding rows of zeros add nothing."""
+        """Return the reference for blocks of `rows` rows in total.
+
+        The blocks may also hold padding rows of zeros, which `rows` does not count.
+        """
         gram: Float64 | float = 0.0
         moment: Float64 | float = 0.0
         for x, y in _float64(blocks()):
@@ -65,7 +70,7 @@ class Reference:
     @cached_property
     def _eigen(self) -> tuple[Float64, Float64]:
         values, vectors = np.linalg.eigh(self.gram)
-        return np.maximum(values, 0.0), vectors  # a Gram matrix has no eigenvalue below 0
+        return np.maximum(values, 0.0), vectors  # eigenvalues below 0 are rounding errors
 
     @property
     def lipschitz(self) -> float:
@@ -79,7 +84,7 @@ class Reference:
 
     @cached_property
     def solution(self) -> Float64:
-        """w*, the minimiser of the loss; the one of smallest norm if there are several."""
+        """w*, the minimiser of squared error that has the smallest norm."""
         values, vectors = self._eigen
         rank = values > values[-1] * len(values) * np.finfo(np.float64).eps
         along = (vectors.T @ self.moment)[rank] / values[rank]
@@ -88,9 +93,10 @@ class Reference:
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Float64:
         """Return w after `steps` steps from `w0`, in closed form.
 
-        Along an eigenvector of ``XᵀX/n`` with eigenvalue λ, a step is the affine map ``w ← a·w
-        + 2·lr·c`` with ``a = 1 − 2·lr·λ``. Therefore ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``; for λ = 0
-        the last term is its limit, ``2·lr·k·c``.
+        Let w and c be the components of the weights and of ``Xᵀy/n`` along an eigenvector of
+        ``XᵀX/n`` with eigenvalue λ, and lr the learning rate. A step is the affine map
+        ``w ← a·w + 2·lr·c`` with ``a = 1 − 2·lr·λ``. Therefore ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``.
+        For λ = 0, the last term is replaced by its limit, ``2·lr·k·c``.
         """
         values, vectors = self._eigen
         shrink = 2.0 * learning_rate * values  # computing 1 − shrink would lose digits
@@ -120,7 +126,7 @@ class Reference:
 
 
 def _float64(blocks: Iterable[Block]) -> Iterator[tuple[Float64, Float64]]:
-    """Yield the rows in pieces of `_BLOCK_BYTES` at most, X as (k, d)."""
+    """Yield the rows in pieces of at most `_BLOCK_BYTES`; X has the shape (k, d)."""
     for x, y in blocks:
         d = 1 if x.ndim == 1 else x.shape[1]
         length = max(1, (_BLOCK_BYTES - _OVERHEAD_BYTES) // (8 * (d + 1)))

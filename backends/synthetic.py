@@ -1,4 +1,4 @@
-"""Synthetic data: the classic tutorial's line, or several features on the same scale."""
+"""Synthetic data: the classic tutorial's line, or several features scaled like it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def generate(
 ) -> Problem:
     """Return rows `start` to `stop` of the synthetic problem of a given size.
 
-    One feature is the classic tutorial: ``x = 10·i/n`` and ``y = 2x + 2·uniform(0, 1)``, so
-    that n = 100 gives x = 0, 0.1 … 9.9 and one learning rate converges for any n. Several
-    features are uniform in [0, 10/√d). The mean of ‖x‖², and with it the largest curvature, is
-    then about 33 for every d, as in the tutorial.
+    One feature gives the classic tutorial's data: ``x = 10·i/n`` and ``y = 2x + 2·uniform(0,
+    1)``. With n = 100, x is 0, 0.1 … 9.9, and one learning rate converges for any n. Several
+    features are uniform in [0, 10/√d). The mean of ‖x‖², and therefore the largest curvature,
+    is then about 33 for every d, as in the tutorial.
 
-    A loss that defines `targets` replaces y: it computes targets from the standardised line
-    without noise, and from the noise.
+    If the loss defines `targets`, this function makes y: from the standardised predictions of
+    the true w, and from the noise.
 
     A generated range is bit-equal to that range of the whole problem, because each block of
     rows has its own random generator.
@@ -41,9 +41,9 @@ def generate(
     seed : int
         Seed of the noise, the features and the true w.
     start, stop : int
-        The range to generate; all rows by default.
+        The range of rows to generate, counted from 0, without `stop`; by default all rows.
     loss : Loss
-        The problem's loss, which may define the targets.
+        The problem's loss, which may make the targets.
     """
     dtype = np.dtype(dtype)
     stop = rows if stop is None else stop
@@ -62,7 +62,7 @@ def generate(
         # The third word of the seed separates a block's random numbers from those of the true
         # w.
         rng = np.random.default_rng([seed, features, 1 + first // block])
-        # Draw in the data's dtype: float32 numbers are half the work.
+        # Draw in the data's dtype: a float32 number takes half the time of a float64 number.
         shape = (last - first, features + (features > 1))
         uniform: Array = rng.random(shape, dtype=dtype.type)[rows_here.start - first :]  # type: ignore[arg-type]
         line = _fill(x[to], uniform, truth, rows_here, rows)
@@ -72,7 +72,7 @@ def generate(
 
 
 def _truth(features: int, seed: int) -> Array:
-    """Return the true w, without noise: the tutorial's 2, or random numbers."""
+    """Return the true w, shape (d,): the tutorial's 2, or random numbers in [1, 3)."""
     if features == 1:
         return np.array([2.0])
     return np.asarray(1.0 + 2.0 * np.random.default_rng([seed, features]).random(features))
@@ -87,12 +87,12 @@ def _fill(x: Array, uniform: Array, truth: Array, here: range, rows: int) -> Arr
         line *= 2.0
         return line
     np.multiply(uniform[:, :-1], 10.0 / np.sqrt(features), out=x)
-    # Sum each row: BLAS's rounding of a row would depend on the rows beside it.
+    # BLAS would round a row's sum differently depending on the rows around it.
     return np.asarray((x * truth).sum(axis=1))
 
 
 def _targets(line: Array, noise: Array, truth: Array, loss: Loss) -> Array:
-    """Return the line with noise, or the targets that the loss computes from both."""
+    """Return the line plus noise, or the targets that the loss makes from line and noise."""
     if loss.targets is None:
         return line + 2.0 * noise
     features = len(truth)

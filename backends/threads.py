@@ -1,4 +1,4 @@
-"""Our own threads that call a library, and limits on the library's threads during calls."""
+"""Call a library in our own threads, and limit the number of threads that a library uses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def in_threads(
     shares : iterable
         At least one share.
     pool : callable
-        Returns an executor for the other shares, with the given number of threads.
+        ``pool(threads)`` returns the executor for all shares after the first.
     """
     first, *others = shares
     handed = [pool(len(others)).submit(of, share) for share in others]
@@ -63,7 +63,7 @@ def bound(threads: int) -> None:
 def bound_here(threads: int) -> None:
     """Limit Numba and PyTorch in this thread; both keep a limit for each calling thread.
 
-    This limit takes no time, whereas finding all BLAS libraries takes milliseconds.
+    This call is fast, whereas `bound` takes milliseconds to find all BLAS libraries.
     """
     if numba := sys.modules.get("numba"):
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
@@ -89,7 +89,7 @@ def torch_alone() -> Iterator[None]:
 def one_each() -> Iterator[None]:
     """Let BLAS and PyTorch use only the calling threads inside the context.
 
-    Each of these threads also has to call `bound_here`.
+    Each calling thread also has to call `bound_here`.
     """
     with threadpool_limits(1), torch_alone():
         yield

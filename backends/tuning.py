@@ -1,12 +1,13 @@
 """Choose block sizes, layouts and numbers of threads by measuring them on this machine.
 
-A technique describes its choices as a range of values for each name, the usual value first. The
-values are timed once for each machine, library version and kind of data. The choice is stored
-in a file, like FFTW's wisdom. It is used until the library, the processor or the technique's
-code changes. Results are deterministic for a given choice, and the record of a run holds it.
+A technique lists the values to try for each parameter, such as ``block_bytes``, the usual value
+first. The values are timed once for each machine, library version and kind of data (`kind_of`).
+The choice is stored in a file, like FFTW's wisdom files. It is used until the library, the
+processor or the technique's code changes. A given choice gives deterministic results, and the
+record of a run contains the choice.
 
-``DESCENTBENCH_TUNE=off`` uses the usual values. With ``DESCENTBENCH_TUNE=known`` stored
-choices are used, and nothing is timed.
+With ``DESCENTBENCH_TUNE=off``, the usual values are used. With ``DESCENTBENCH_TUNE=known``,
+stored choices are used, and nothing is timed.
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ from backends.threads import processors
 VARIABLE = "DESCENTBENCH_TUNE"
 
 Choice = dict[str, int]
-"""A value for each name, such as ``{"block_bytes": 262144, "threads": 2}``."""
+"""A value for each parameter, such as ``{"block_bytes": 262144, "threads": 2}``."""
 
 Ranges = Mapping[str, Sequence[int]]
-"""The values of each name that are tried, the usual value first."""
+"""The values to try for each parameter, the usual value first."""
 
 Trial = tuple[Callable[[], object], Callable[[], AbstractContextManager[object]]]
-"""A step of a trial, and the function for the context in which the step runs. Entering the
-context is not timed."""
+"""A function that takes one step, and a function that returns the context in which the step
+runs. Entering the context is not timed."""
 
 Place = Callable[[Choice], Trial]
-"""``place(choice)`` places the data of a trial as the choice says."""
+"""``place(choice)`` places the data of a trial as the choice says, and returns the trial."""
 
 LEAST_BYTES = 1 << 20
-"""Data size in bytes below which the usual values are used: a step takes microseconds, most of
-them in calls."""
+"""Data size in bytes below which the usual values are used: a step then takes microseconds,
+mostly for function calls."""
 
 TRIAL_BYTES = 1 << 24
-"""Largest size in bytes of the data of a trial: 16 MB fill any core's private caches."""
+"""Largest size in bytes of the data of a trial: 16 MB exceed any core's private caches."""
 
 SECONDS = 0.25
 """Time limit in seconds for all trials of a kind of data, without compiling and copying."""
@@ -56,15 +57,15 @@ ROUNDS = 5
 """Largest number of trials of a value."""
 
 FEWEST = 3
-"""A value is compared only if it has at least this many trials."""
+"""Smallest number of trials of a value; a value with fewer trials is not chosen."""
 
 LEVEL, HOPELESS = 0.95, 1.3
-"""Fractions of a time. A value replaces the usual one if its fastest trial and its median take
-less than 95 % of the usual value's. A value that takes 1.3 times the fastest time is not tried
-again."""
+"""A value replaces the usual value if both its fastest and its median trial take less than 95 %
+of the usual value's. A value whose fastest trial takes more than 1.3 times the fastest trial of
+all values is not tried again."""
 
 LOCK_SECONDS = 2.0
-"""Longest wait in seconds for another process that times a kind of data at the moment."""
+"""Longest wait in seconds for the file lock that a process holds while it times values."""
 
 _known: dict[str, Choice] = {}
 _here = threading.RLock()
@@ -81,10 +82,10 @@ def known_at_most() -> str:
 
 
 def kind_of(technique: str, version: str, problem: Problem, threads: int, source: str) -> str:
-    """Return the key of a kind of data for a technique.
+    """Return the key under which the choice for a technique and a kind of data is stored.
 
-    Sizes within a factor of eight are of one kind. `source` is the path of the technique's
-    file; an edit of this file makes stored choices invalid.
+    A kind covers data sizes within a factor of eight. `version` is the library's. `source` is
+    the path of the technique's file; an edit of this file makes stored choices invalid.
     """
     size = 8 ** ((problem.bytes_per_step.bit_length() - 1) // 3)
     return ", ".join(
@@ -113,10 +114,10 @@ def choose(
     kind : str
         See `kind_of`.
     ranges : mapping
-        See `Ranges`. The values of one name are tried at a time; every other name has its best
+        See `Ranges`. One parameter is varied at a time; every other parameter has its best
         value so far.
     seconds : callable
-        Returns the time of a step with a choice. It may compile at its first call.
+        ``seconds(choice)`` returns the time of a step. Its first call may compile.
     may_try : bool
         Whether values may be timed now.
     """
@@ -168,7 +169,7 @@ def choice_for(
 def timed(place: Place) -> Callable[[Choice], float]:
     """Return the function that times a step with a choice, in seconds.
 
-    The data of each choice are placed once, and an untimed step follows, which may compile.
+    The data of each choice are placed once. An untimed step follows, which may compile.
     """
 
     @cache
@@ -189,7 +190,7 @@ def timed(place: Place) -> Callable[[Choice], float]:
 
 
 def _fitting(found: object, ranges: Ranges) -> Choice | None:
-    """Return a copy of a stored choice if it has a value in each range."""
+    """Return a copy of a stored choice, or None if a value is missing or not in its range."""
     if not isinstance(found, dict) or found.keys() != ranges.keys():
         return None
     if not all(found[name] in values for name, values in ranges.items()):
@@ -198,14 +199,15 @@ def _fitting(found: object, ranges: Ranges) -> Choice | None:
 
 
 def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice, bool]:
-    """Try the values of one name after the other, until the time is used up.
+    """Try the values of one parameter after the other, until `SECONDS` are used up.
 
     Returns
     -------
     choice : dict
+        The fastest value of every parameter.
     settled : bool
-        Whether the usual value of every name had `FEWEST` trials. On a busy machine, trials may
-        take so long that the time is used up earlier; the usual value then stays.
+        Whether the usual value of every parameter had `FEWEST` trials. On a busy machine, the
+        time may be used up earlier. The usual value is then kept.
     """
     best, left, settled = {name: values[0] for name, values in ranges.items()}, SECONDS, True
     for name, values in ranges.items():
@@ -239,7 +241,7 @@ def _code(source: str) -> str:
 
 @cache
 def _machine() -> str:
-    """Return the name of the processor, and how many of its cores this process may use."""
+    """Return the processor's name and the number of CPUs that this process may use."""
     name = platform.machine()
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -254,7 +256,7 @@ def _path() -> Path:
 
 
 def _kept() -> dict[str, Choice]:
-    """Return the stored choices; a file that is missing or damaged holds none."""
+    """Return the stored choices; if the file is missing or damaged, there are none."""
     try:
         found = json.loads(_path().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, RuntimeError):
@@ -263,7 +265,7 @@ def _kept() -> dict[str, Choice]:
 
 
 def _keep(kind: str, choice: Choice) -> None:
-    """Store a choice in the file; if the folder is not writable, only this process knows it."""
+    """Store a choice in the file. If this fails, only this process uses the choice."""
     with suppress(OSError, RuntimeError):
         path = _path()
         text = json.dumps(_kept() | {kind: choice}, indent=1, sort_keys=True)
@@ -276,10 +278,10 @@ def _keep(kind: str, choice: Choice) -> None:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Hold the lock of the file, so that two processes do not time one kind at once.
+    """Hold the file's lock, so that two processes do not time values at the same time.
 
-    Without file locks, or if the wait takes too long, the block runs without the lock: the file
-    is always replaced as a whole.
+    Without file locks, or after `LOCK_SECONDS`, the block runs without the lock. This is safe,
+    because the file is always replaced as a whole.
     """
     try:
         import fcntl
@@ -287,7 +289,7 @@ def _locked() -> Iterator[None]:
         path = _path().with_suffix(".lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except (ImportError, OSError, RuntimeError):  # a RuntimeError: there is no home
+    except (ImportError, OSError, RuntimeError):  # RuntimeError: there is no home directory
         yield
         return
     try:

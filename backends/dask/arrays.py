@@ -23,8 +23,8 @@ class Arrays:
     """Dask's array: chunks on the workers, and one task graph for each step."""
 
     CHUNK_ROWS = 1 << 16
-    """Rows of a chunk. A product sums a chunk in the data's dtype; more rows would lose
-    digits."""
+    """Number of rows in a chunk. A product sums a chunk in the data's dtype; more float32 rows
+    would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         source = source_of(problem)

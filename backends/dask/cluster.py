@@ -32,8 +32,8 @@ SCHEDULER, WORKERS, MEMORY = (
 )
 
 ANY_PORT = "127.0.0.1:0"
-"""Address of the scheduler's pages: any free port, because Dask warns if its default is in
-use."""
+"""Address of the scheduler's dashboard: any free port, because Dask warns if its default port
+is in use."""
 
 QUIET = {
     "distributed.admin.system-monitor.interval": "10s",
@@ -41,24 +41,25 @@ QUIET = {
     "distributed.worker.profile.enabled": False,
 }
 """Settings that make Dask monitor itself less often. With Dask's defaults, monitoring takes 5 %
-of a step while the ranks keep all processors busy."""
+of a step if the workers keep all processors busy."""
 
 MOST_WORKERS = 4
 """Largest default number of workers of an embedded cluster. The kernel of each worker has
 several threads, so a few workers use all processors."""
 
 CONNECT_SECONDS = 10.0
-"""Timeout in seconds for the scheduler's answer, and again for the first worker."""
+"""Timeout in seconds for the scheduler's answer, and then for the first worker."""
 
 RESTART_SECONDS = 10.0
-"""Timeout in seconds for a new worker after all workers were lost; then the descent fails."""
+"""Timeout in seconds for a new worker after all workers were lost. After this time, the descent
+fails."""
 
 ENOUGH_SECONDS = 5.0
-"""Seconds to wait for as many workers as before: Dask's nanny restarts a worker in about 2
-s."""
+"""Timeout in seconds for as many workers as before the loss of a worker. Dask's nanny restarts
+a worker in about 2 s. After this time, the descent continues with fewer workers."""
 
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Variables that set a library's number of threads on a worker."""
+"""Environment variables that set a library's number of threads on a worker."""
 
 Worker = str
 """Address of a worker."""
@@ -71,8 +72,8 @@ class WorkerLostError(Exception):
 class _Client(Client):
     """A client that is closed at once if it does not start.
 
-    Dask leaves the closing to the garbage collector. The collector may run while the next
-    client holds the lock that closing needs; both clients would then wait for ever.
+    Dask lets the garbage collector close such a client. The collector may run while the next
+    client holds the lock that closing needs. Both clients would then wait for ever.
     """
 
     def start(self, **kwargs: Any) -> None:
@@ -85,7 +86,7 @@ class _Client(Client):
 
 @cache
 def connect() -> Client:
-    """Return the cluster's client; the first call starts or connects it.
+    """Return the cluster's client; the first call connects it, or starts an embedded cluster.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def connect() -> Client:
 
 
 def close() -> None:
-    """End the connection, and an embedded cluster with its processes."""
+    """Close the connection, and end an embedded cluster with its processes."""
     if not connect.cache_info().currsize:
         return
     client = connect()
@@ -151,7 +152,7 @@ def _embedded() -> LocalCluster:
 
 
 def workers(client: Client) -> dict[Worker, dict[str, Any]]:
-    """Return threads and memory of the scheduler's current workers, ordered by address."""
+    """Return the number of threads and the memory of each worker, sorted by address."""
 
     def known(dask_scheduler: Any) -> dict[Worker, dict[str, Any]]:
         return {
@@ -187,7 +188,7 @@ def wait_again(client: Client, before: int) -> None:
 
 
 def check_versions(client: Client, library: str, among: Sequence[Worker]) -> None:
-    """Raise BackendError if a worker lacks a package, or has another version of one."""
+    """Raise BackendError if a worker lacks a package, or has another version than here."""
     mine = versions(library)
     found = client.run(versions, library, workers=list(among), on_error="return")
     for address, theirs in found.items():
@@ -212,12 +213,12 @@ def versions(library: str) -> dict[str, str]:
 
 
 def results(client: Client, futures: dict[Worker, Any]) -> dict[Worker, Any]:
-    """Wait for one future of each worker; stop if one of the workers goes away.
+    """Return the result of one future per worker; raise an error if a worker goes away.
 
     Raises
     ------
     WorkerLostError
-        A worker went away, or lost its connection to the others.
+        A worker went away, or lost its connection to the other workers.
     """
     found = {}
     for address, future in futures.items():

@@ -13,7 +13,7 @@ from backends.names import Name, libraries
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return the workers' CPUs; with PyTorch also one GPU for each worker.
+    """Return the devices of a technique: the workers' CPUs and, for PyTorch, a GPU per worker.
 
     Workers on another machine may have a GPU even if this machine has none.
     """
@@ -29,6 +29,6 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def refusal(technique: str, loss: Loss) -> str:
-    """Return the reason why Numba's kernel cannot run a user's loss, or ""."""
+    """Return the reason why Numba's kernel cannot run a user's loss ("" if it can)."""
     kernel = Name("numba", "parallel")
     return catalogue.reason_against(kernel, loss) if technique == "numba" else ""

@@ -1,4 +1,4 @@
-"""The part that runs on a worker: rows, a backend's kernel, and the all-reduce."""
+"""The actor that runs on a worker: it sums its rows with a backend's kernel and all-reduces."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from backends.rows.streamed import place
 from backends.threads import bound, bound_here
 
 REDUCE_SECONDS = 300.0
-"""Timeout in seconds for the sums of other ranks. The end of a rank's process is noticed at
-once."""
+"""Timeout in seconds for the sums of other ranks. It can be long, because the end of a rank's
+process is noticed at once."""
 
 
 class Rank:
@@ -30,16 +30,16 @@ class Rank:
     Parameters
     ----------
     number, ranks : int
-        The rank's number and the number of ranks.
+        The rank's number, from 0, and the number of ranks.
     backend : str
         Name of the backend that sums over the rows.
     share : Share
         The rank's rows.
     learning_rate : float
     threads : int
-        Threads for the kernel.
+        Number of threads for the kernel.
     memory_bytes : int
-        Memory for the rows; rows that need more are streamed.
+        Memory for the rows in bytes; rows that need more memory are streamed.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Rank:
         self.share, self.learning_rate = share, learning_rate
         self.device = backend.partition("@")[2] or "cpu"
         opened = open_backend(backend)
-        bound(threads)  # libraries that are loaded by now
+        bound(threads)  # limits the libraries that are loaded by now
         rows = share.start, share.stop
         self.descent = place(
             opened, share.source, learning_rate, memory_bytes, *rows, threads=threads
@@ -65,11 +65,11 @@ class Rank:
         self.store: Any = None
 
     def can_reduce(self) -> bool:
-        """Return whether PyTorch, whose collectives add the sums, is installed here."""
+        """Return whether this worker has PyTorch, whose collectives add the sums."""
         return find_spec("torch") is not None
 
     def listen(self, address: str) -> tuple[str, int]:
-        """Open the store through which the ranks connect, and return its address."""
+        """Open the store through which the ranks connect; return its host and port."""
         host = urlsplit(address).hostname or "127.0.0.1"
         self.store = _distributed().TCPStore(host, 0, is_master=True, wait_for_workers=False)
         return host, self.store.port
@@ -95,7 +95,7 @@ class Rank:
         self._reduce(np.zeros(1))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        """Take steps together with all other ranks."""
+        """Take `steps` steps from w together with all other ranks, and return the new w."""
         bound_here(self.threads)
         w = np.array(w, dtype=np.float64)
         rate = self.share.source.loss.scale * self.learning_rate / self.share.rows
@@ -114,7 +114,7 @@ class Rank:
         return self.gradient(w), self.descent.loss(w) * own_rows
 
     def _reduce(self, sums: Weights) -> Weights:
-        """Return the float64 sum over all ranks."""
+        """Return the float64 sum of all ranks' `sums`."""
         if self.ranks == 1:
             return sums
         import torch

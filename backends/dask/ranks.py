@@ -1,4 +1,4 @@
-"""One rank on each worker; the ranks all-reduce their sums without the scheduler."""
+"""Descend with one rank on each worker; the ranks all-reduce without Dask's scheduler."""
 
 from __future__ import annotations
 
@@ -32,33 +32,34 @@ Result = TypeVar("Result")
 
 
 MEMORY_SHARE = 0.5
-"""Largest share of a worker's memory for rows in memory; a worker streams more rows than
-that."""
+"""Fraction of a worker's memory that its rows may use. Rows that need more memory are
+streamed."""
 
 
 FIRST_STEPS = 50
-"""Steps of the first call. The time of this call decides how many steps the next call takes."""
+"""Number of steps in the first call to the ranks. The time of a call decides how many steps the
+next call takes."""
 
 
 CHECKPOINT_SECONDS = 5.0
-"""Seconds between two fetches of w: at most this much work is lost together with a worker."""
+"""Time in seconds between two fetches of w. The loss of a worker costs about this much work."""
 
 
 LOSSES = 3
-"""Number of failed attempts in a row, each ended by a lost worker, after which the descent
-fails. A successful call starts the count again."""
+"""Number of attempts in a row, each ended by a lost worker, after which the descent fails. A
+successful call starts the count again."""
 
 
 class Ranks:
     """One rank on each worker, with equal shares of the rows; the ranks all-reduce their sums.
 
-    `run` fetches w every few seconds. When a worker is lost, the rows are divided among the
-    remaining workers, and the descent continues from the last w. If the workers do not have
-    PyTorch, this process adds the sums.
+    `run` fetches w every few seconds. When a worker is lost, the rows are divided again among
+    the workers, and the descent continues from the last w. If a worker does not have PyTorch,
+    this process adds the sums of all ranks.
     """
 
     kernel: ClassVar[str]
-    """The backend that sums over a worker's rows."""
+    """Name of the backend that sums over a worker's rows."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.source, self.learning_rate = source_of(problem), learning_rate
@@ -149,12 +150,12 @@ class Ranks:
         return w
 
     def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Add up ``xᵀ·slope`` and the losses over all rows, in this process."""
+        """Return the sums of ``xᵀ·slope`` and of the losses over all rows."""
         parts = self._all(self.ranks, lambda rank: rank.sums(w))
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 
     def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
-        """Start a call on every rank, then wait for all results."""
+        """Start a call on every rank, wait for all calls, and return their results."""
         try:
             calls = {address: call(rank) for address, rank in ranks.items()}
         except RuntimeError as error:  # Dask raises it for an actor that is known to be lost

@@ -1,4 +1,4 @@
-"""How a worker gets its rows: it opens a source, or receives arrays."""
+"""Shares of the rows for workers: a worker opens a source, or receives arrays."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from backends.rows.source import Source
 
 
 def source_of(rows: Problem | Source) -> Source:
-    """Return a source of these rows; the rows of a `Problem` will be sent to the workers."""
+    """Return a source of these rows. The rows of a `Problem` will be sent to the workers."""
     if isinstance(rows, Source):
         return rows
     return InMemory.of(rows)
 
 
 def share_of(source: Source, start: int, stop: int) -> Share:
-    """Return rows `start` to `stop` as a share; rows in memory are cut to this range."""
+    """Return rows `start` to `stop` as a share. Of rows in memory, it holds only this range."""
     if isinstance(source, InMemory):
         part = InMemory.of(source.load(start, stop))
         return Share(part, 0, part.rows, source.rows)
@@ -26,7 +26,7 @@ def share_of(source: Source, start: int, stop: int) -> Share:
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """Rows `start` to `stop` of a source; all workers together have `rows` rows."""
+    """One worker's rows, `start` to `stop` of a source; all workers together have `rows`."""
 
     source: Source
     start: int

@@ -23,13 +23,13 @@ from backends.numba.emit import (
 
 @intrinsic
 def multiply_add(_, a, b, c):
-    """Return ``a·b + c``, lane by lane; processors with the instruction round it once."""
+    """Return ``a·b + c``, lane by lane; a processor with an FMA instruction rounds once."""
     return each_item([a, b, c], item_of(c), lambda _, builder, *values: fma(builder, *values))
 
 
 @intrinsic
 def multiply(_, a, b):
-    """Return ``a·b``, lane by lane; a later sum may become one instruction with the product."""
+    """Return ``a·b``, lane by lane; the compiler may fuse the product with a later sum."""
     return each_item(
         [a, b], item_of(a), lambda _, builder, x, y: builder.fmul(x, y, flags=("contract",))
     )
@@ -81,7 +81,7 @@ def sum_lanes(_, vectors):
             pairs = zip(items[:middle], items[middle:], strict=True)
             items = [_paired(builder, *pair) for pair in pairs]
         value, held = items[0]
-        share = value.type.count // count  # lanes of a sum
+        share = value.type.count // count  # number of lanes per sum
         for _ in range(share.bit_length() - 1):
             even, odd = (range(i, value.type.count, 2) for i in (0, 1))
             value = builder.fadd(shuffle(builder, value, even), shuffle(builder, value, odd))
@@ -101,7 +101,7 @@ def _folded(builder, value, least):
 
 
 def _paired(builder, first, second):
-    """Add neighbouring lanes of two vectors; return one vector and the sum of each lane."""
+    """Add neighbouring lanes of two vectors; return the sums and the order of their numbers."""
     (a, held_a), (b, held_b) = first, second
     lanes = a.type.count
     if len(held_a) == lanes:  # every lane is a finished sum
@@ -113,7 +113,7 @@ def _paired(builder, first, second):
 
 @intrinsic
 def add_sums(_, totals, vectors):
-    """Return the tuple of float64 totals, each with the sum of a vector's lanes added."""
+    """Return the tuple of float64 totals, after adding the sum of each vector's lanes."""
     number = vectors.dtype.dtype
 
     def emit(context, builder, total, vector):
@@ -125,7 +125,7 @@ def add_sums(_, totals, vectors):
 
 @intrinsic
 def add_to_array(_, array, values):
-    """Add the tuple's values to the first numbers of a float64 array."""
+    """Add the values of a tuple to the first numbers of a float64 array."""
 
     def generate(context, builder, signature, arguments):
         number = context.get_value_type(types.float64)

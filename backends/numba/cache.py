@@ -1,4 +1,4 @@
-"""Give Numba's disk cache a folder, and types that change with every edit of this package."""
+"""Give Numba's disk cache a folder, and define types that change with each edit of this code."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
 
@@ -30,8 +30,8 @@ SOURCES = hashlib.sha256(
     b"\0".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))
 ).hexdigest()[:16]
 """Hash of this package's files. Numba's cache notices an edit only in the file of the function
-that Python calls. The hash is therefore part of the type of every `Known` argument: after an
-edit of any file, the functions that take one are compiled anew."""
+that Python calls. The hash is therefore part of the type of every `Known` argument. After an
+edit of any file, functions with a `Known` argument are compiled anew."""
 
 
 def provide_folder() -> None:
@@ -58,11 +58,11 @@ def provide_folder() -> None:
 
 
 class Known:
-    """A value that the compiler knows, because the name of its Numba type holds its key.
+    """Constants for the compiler, passed to a compiled function as an argument.
 
-    Pass the object to a compiled function as an argument: each key compiles its own code. The
-    attributes of the argument are constants. A loop whose number of iterations is an attribute
-    is unrolled, and a branch that is never taken is left out.
+    The name of the argument's Numba type contains the key, so each key has its own compiled
+    code. In this code, the attributes are constants. A loop whose number of iterations is an
+    attribute is unrolled, and a branch that is never taken is left out.
     """
 
     by_key: ClassVar[dict[str, Known]] = {}
@@ -113,6 +113,6 @@ def _attribute(context, builder, known, _value, name):
 
 
 PACKAGE = Known("package")
-"""An argument for cached functions that need no other `Known`."""
+"""An argument for cached functions without another `Known`: it makes them depend on `SOURCES`."""
 
 provide_folder()

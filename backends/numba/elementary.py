@@ -1,9 +1,8 @@
 """Elementary functions of vectors: exp, log, log1p and tanh, in a few instructions.
 
-Each function reduces its argument and evaluates a polynomial. No function is called, neither a
-scalar one nor a vendor's library, so the code runs as fast as a processor's vectors allow. The
-largest errors are 1.0 units in the last place for exp, 0.9 for log, 1.5 for log1p and 2.7 for
-tanh.
+Each function reduces its argument and evaluates a polynomial. The code consists of vector
+instructions only: it calls no scalar function and no vendor's library. The largest errors are
+1.0 units in the last place for exp, 0.9 for log, 1.5 for log1p and 2.7 for tanh.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -25,16 +24,16 @@ class _Format:
     Attributes
     ----------
     bits, mantissa : int
-        Number of bits of a number, and of these the bits of the fraction.
+        Number of bits of a number, and number of bits of its fraction.
     lowest, highest : float
-        Arguments beyond which exp is 0 or infinite.
+        Arguments below which exp is 0, and above which exp is infinite.
     ln2 : (float, float)
-        ln 2 in two parts; products of the first part with an exponent are exact.
+        Two parts whose sum is ln 2. Products of the first part with an exponent are exact.
     exp : tuple of float
         Coefficients of ``(eʳ − 1 − r)/r²`` for |r| ≤ ½ ln 2, highest power first.
     log : tuple of float
         Coefficients of ``log((1 + s)/(1 − s))/s − 2`` in powers of s², highest power first,
-        without a constant. These are those of Sun's fdlibm.
+        without a constant term, as in Sun's fdlibm.
     """
 
     bits: int
@@ -93,7 +92,7 @@ def _format(kind):
 
 
 def _polynomial(builder, x, coefficients):
-    """Return the polynomial in x, the coefficient of the highest power first."""
+    """Return a polynomial of x; the coefficient of the highest power is the first."""
     first, *others = (constant(x.type, c) for c in coefficients)
     for coefficient in others:
         first = fma(builder, first, x, coefficient)
@@ -105,7 +104,7 @@ def _integers(kind):
 
 
 def _bound(builder, x, lowest, highest):
-    """Return x, kept between two numbers; NaN stays NaN."""
+    """Return x, limited to the range from `lowest` to `highest`; NaN stays NaN."""
     lowest, highest = constant(x.type, lowest), constant(x.type, highest)
     x = builder.select(builder.fcmp_ordered(">", lowest, x), lowest, x)
     return builder.select(builder.fcmp_ordered("<", highest, x), highest, x)
@@ -114,8 +113,8 @@ def _bound(builder, x, lowest, highest):
 def _reduced(builder, x, offset):
     """Split x into ``n·ln 2 + r`` with an integer n and |r| ≤ ½ ln 2.
 
-    Returns r, ``(eʳ − 1 − r)/r²`` and ``n + offset``, the last in the low bits of an integer: a
-    number that is added to 1.5·2^mantissa is rounded to an integer.
+    Returns r, ``(eʳ − 1 − r)/r²``, and an integer with ``n + offset`` in its low bits. Adding
+    a number to 1.5·2^mantissa rounds the number to an integer and moves it to these bits.
     """
     form, kind = _format(x.type), x.type
     high, low = form.ln2
@@ -135,9 +134,9 @@ def _power_of_two(builder, exponent, kind):
 
 
 def exp(builder, x):
-    """Return eˣ, in the subnormal range, too.
+    """Return eˣ, also where the result is subnormal.
 
-    eʳ is multiplied by two powers of two, as 2ⁿ alone may be too large or too small.
+    eʳ is multiplied by two powers of two, because 2ⁿ alone may be too large or too small.
     """
     form = _format(x.type)
     x = _bound(builder, x, form.lowest, form.highest)
@@ -164,10 +163,10 @@ def tanh(builder, x):
 
 
 def log(builder, x):
-    """Return log x: infinite at 0, NaN below.
+    """Return log x: −∞ for x = 0, and NaN for x < 0.
 
-    x is split into 2ⁿ·(1 + f) with 1 + f between √½ and √2, and
-    log(1 + f) = f − ½f² + s·(½f² + R(s²)) with s = f/(2 + f), as in fdlibm.
+    x is split into 2ⁿ·(1 + f) with 1 + f between √½ and √2. Then, as in fdlibm,
+    log(1 + f) = f − ½f² + s·(½f² + R(s²)) with s = f/(2 + f) and the polynomial R.
     """
     form, kind, integers = _format(x.type), x.type, _integers(x.type)
     shift = constant(integers, form.mantissa)
@@ -175,14 +174,14 @@ def log(builder, x):
     subnormal = builder.fcmp_ordered("<", x, constant(kind, form.least))
     scaled = builder.fmul(x, constant(kind, 2.0**form.mantissa))
     bits = builder.bitcast(builder.select(subnormal, scaled, x), integers)
-    # An integer subtraction makes the exponent change at √½ instead of 1.
+    # Adding this integer makes the exponent change at √½ instead of 1.
     one, root = (_bits(form, value) for value in (1.0, math.sqrt(0.5)))
     bits = builder.add(bits, constant(integers, one - root))
     exponent = builder.lshr(bits, shift)
     fraction = builder.and_(bits, constant(integers, (1 << form.mantissa) - 1))
     m = builder.bitcast(builder.add(fraction, constant(integers, root)), kind)
     f = builder.fsub(m, constant(kind, 1))
-    # In the last bits of 2^mantissa, the exponent is a floating-point number.
+    # An exponent in the last bits of 2^mantissa gives the number 2^mantissa + exponent.
     large = 2.0**form.mantissa
     number = builder.or_(exponent, constant(integers, _bits(form, large)))
     number = builder.bitcast(number, kind)
@@ -199,7 +198,7 @@ def log(builder, x):
 
 
 def _bits(form, value):
-    """Return the bits of a number in a format; the fraction beyond its bits is cut off."""
+    """Return the bits of a number in a format; fraction bits that do not fit are cut off."""
     fraction, exponent = math.frexp(value)
     significand = int(fraction * 2 ** (form.mantissa + 1))
     return ((exponent - 2 + form.bias) << form.mantissa) + significand
@@ -216,7 +215,7 @@ def _edges(builder, x, value):
 
 
 def log1p(builder, x):
-    """Return log(1 + x) as log u + (x − (u − 1))/u with the rounded sum u = 1 + x."""
+    """Return log(1 + x), computed as log u + (x − (u − 1))/u with the rounded sum u = 1 + x."""
     kind, one = x.type, constant(x.type, 1)
     u = builder.fadd(x, one)
     missing = builder.fsub(x, builder.fsub(u, one))

@@ -18,7 +18,7 @@ INDEX, PLACE, BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
 
 
 class Vector(types.Type):
-    """The type of `lanes` numbers of one dtype, float32 or float64, or of a mask for these."""
+    """The type of a vector of `lanes` float32 or float64 numbers, or of a mask of the vector."""
 
     def __init__(self, dtype: types.Type, lanes: int, mask: bool = False) -> None:
         self.dtype, self.lanes, self.mask = dtype, lanes, mask
@@ -38,7 +38,7 @@ class _Model(models.PrimitiveModel):
 
 
 def item_of(kind):
-    """Return the type of a tuple's items; any other type is its own item."""
+    """Return the type of a tuple's items; return any other type unchanged."""
     return kind.dtype if isinstance(kind, types.UniTuple) else kind
 
 
@@ -83,18 +83,18 @@ def fma(builder, a, b, c):
 
 
 def shuffle(builder, a, lanes, b=None):
-    """Return a vector of the numbered lanes, counted through `a` and then through `b`."""
+    """Return a vector of the lanes with these numbers, counted through `a`, then `b`."""
     mask = ir.Constant(ir.VectorType(INDEX, len(lanes)), list(lanes))
     return builder.shuffle_vector(a, b or ir.Constant(a.type, ir.Undefined), mask)
 
 
 def constant(kind, value):
-    """Return the vector with the number in every lane, as a constant."""
+    """Return a constant vector with `value` in every lane."""
     return ir.Constant(kind, [value] * kind.count)
 
 
 def spread_value(builder, value, kind):
-    """Return a vector with the number in every lane."""
+    """Return a vector with `value` in every lane."""
     unset = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(unset, value, INDEX(0))
     return shuffle(builder, first, [0] * kind.count)

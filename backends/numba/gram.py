@@ -19,7 +19,7 @@ from backends.problem import Problem
 
 @njit(fastmath=VECTORISE)
 def line_products(x, y):
-    """Return ``Σ x²``, ``Σ x·y`` and ``Σ y²`` of one feature, float64 throughout."""
+    """Return ``Σ x²``, ``Σ x·y`` and ``Σ y²`` of one feature, computed in float64."""
     xx = xy = yy = 0.0
     for i in range(len(x)):
         a, b = np.float64(x[i]), np.float64(y[i])
@@ -31,7 +31,7 @@ def line_products(x, y):
 
 @njit
 def add_gram(x, y, total):
-    """Add the lower half of the Gram matrix of x, (n, d), with y as one more column."""
+    """Add the lower half of the Gram matrix of x, (n, d), with y as last column, to `total`."""
     n, d = x.shape
     rows = max(8, BLOCK_BYTES // (8 * (d + 1)))
     for i in range(0, n, rows):
@@ -62,7 +62,7 @@ def in_order(partial):
 
 @njit(cache=True, nogil=True, parallel=True)
 def parallel_products(x, y, threads, package):
-    """Return the float64 Gram matrix of `add_gram`, with a range of rows for each thread."""
+    """Return the result of `add_gram`, (d + 1, d + 1), with a range of rows per thread."""
     d = x.shape[1]
     partial = np.zeros((threads, d + 1, d + 1))
     for thread in prange(threads):
@@ -73,7 +73,7 @@ def parallel_products(x, y, threads, package):
 
 @njit(fastmath=VECTORISE)
 def add_products(columns, total):
-    """Add ``columns @ columnsᵀ`` to `total`, four columns at a time, each pair once."""
+    """Add the lower half of ``columns @ columnsᵀ`` to `total`, four products at a time."""
     d = len(columns)
     for j in range(d):
         c = columns[j]

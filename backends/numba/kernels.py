@@ -1,6 +1,7 @@
 """The loops over rows; the fields of a `Loop` are constants for the compiler.
 
-Sums within a block of rows are in the data's dtype, sums over blocks are float64.
+Sums within a block of rows are in the data's dtype, and sums over blocks are float64. `flat` is
+X as an array of one dimension, and `ahead` is the prefetch distance in cache lines.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -41,10 +42,10 @@ from backends.numba.vectors import (
 )
 
 LINE_ROWS = 8192
-"""Rows in a block for loops whose vectors hold one feature of many rows."""
+"""Number of rows in a block for loops whose vectors hold one feature of many rows."""
 
 BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
-"""Smallest size of a block of long rows, in bytes and in rows: a block reaches both."""
+"""Smallest size of a block of long rows, in bytes and in rows: a block has at least both."""
 
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 """Optimisations allowed in plain sums. ``fastmath=True`` would also assume that no number is
@@ -53,9 +54,10 @@ NaN or infinite."""
 
 @njit(forceinline=True)
 def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
-    """Add one vector of rows from row `i` on, or its first `keep` rows; return the sums.
+    """Add a vector of rows from row `i` on to the sums, and return the sums.
 
-    `columns` is the distance between two columns, or None for data stored row by row.
+    `columns` is the distance between two columns in numbers, or None for data stored row by
+    row. `keep` is the number of rows to add, or None for all rows of the vector.
     """
     if columns is None:
         xs = load_features(flat, i, ws, keep)
@@ -81,7 +83,7 @@ def ask_ahead(loop, flat, columns, y, ws, i):
 def feature_sums(loop, slope, ahead, flat, columns, y, w):
     """Return the sums of rows with few features: a vector holds one feature of many rows.
 
-    `loop.places` ranges of the rows are read side by side.
+    The rows are divided into `loop.places` ranges, which are read side by side.
     """
     n, none = len(y), zero_vector(flat, loop.vector_bytes)
     zeros, lanes = repeat(none, loop.features), lanes_of(none)
@@ -103,7 +105,7 @@ def feature_sums(loop, slope, ahead, flat, columns, y, w):
 
 @njit
 def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows of at most one vector each; w and the sums stay in registers."""
+    """Add rows that each fit in one vector to the sums; w and the sums stay in registers."""
     none = zero_vector(flat, loop.vector_bytes)
     ws, g = load(w, 0, none, None), load(sums, 0, none, None)
     ahead *= LINE_BYTES // w.itemsize
@@ -122,9 +124,9 @@ def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
     """Add rows that fill many vectors, several rows for each load of w and of the sums.
 
-    `loop.rows` rows from each of `loop.places` places are summed together. If `loop.asks`, the
-    next rows of each place are prefetched in order: half of their cache lines during the
-    predictions, and half during the sums.
+    `loop.rows` rows from each of `loop.places` ranges are summed together. If `loop.asks`, the
+    next rows of each range are prefetched in order. Half of these rows' cache lines are
+    prefetched during the predictions, and half during the sums.
     """
     none = zero_vector(flat, loop.vector_bytes)
     lanes, ahead = lanes_of(none), ahead * LINE_BYTES // w.itemsize
@@ -166,10 +168,10 @@ def dot(a, b):
 
 @njit
 def add_single_rows(slope, x, y, w, none, total, first):
-    """Add the few rows from `first` on, one by one."""
+    """Add the remaining rows, from row `first` on, to `total`, one by one."""
     n, d = x.shape
     for i in range(first, n):
-        p = spread(dot(x[i], w), none)  # as a vector: a slope may widen numbers
+        p = spread(dot(x[i], w), none)  # a vector keeps its dtype; a slope may widen a number
         r = first_lane(evaluate(slope, p, spread(y[i], none)))
         for j in range(d):
             total[j] += r * x[i, j]
@@ -195,9 +197,9 @@ def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 def add_rows(loop, slope, ahead, x, y, w, total):
     """Add the sums of rows with many features, x of shape (n, d), block by block.
 
-    A row is read up to the next multiple of a vector's length. The numbers beyond it belong to
-    the next row and are multiplied by weights of zero. The last rows have no row behind them
-    and are added one by one.
+    A row is read up to the next multiple of a vector's length. The numbers after the row's end
+    belong to the next row and are multiplied by weights of zero. The last rows have no next row
+    and are therefore added one by one.
     """
     n, d = x.shape
     flat, none = x.reshape(n * d), zero_vector(x, loop.vector_bytes)
@@ -244,7 +246,7 @@ def _add_gradient(loop, slope, ahead, x, y, w, total):
 
 
 def add_columns(loop, slope, ahead, x, y, w, total):
-    """Add the sums of x of shape (blocks, d, rows); the last block may hold fewer rows."""
+    """Add the sums of x of shape (blocks, d, rows); the last block may be partly filled."""
     d, rows = x.shape[1:]
     for b in range(len(x)):
         targets = y[b * rows : (b + 1) * rows]

@@ -12,30 +12,29 @@ from backends.numba.cache import Known
 from backends.problem import Array
 
 MOST_FEW, MOST_COLUMNS = 4, 8
-"""Largest number of features that are separated in registers, and that are stored in
-columns."""
+"""Largest number of features that are separated in registers, and largest number of features
+that are stored in columns."""
 
 FAR_BYTES = 6 << 20
-"""Smallest data size in bytes per thread that is read from memory: half of this size exceeds
-any second-level cache."""
+"""Smallest size in bytes per thread of data that are read from memory: half of this size
+exceeds any second-level cache."""
 
 SHARED_BYTES = range(1 << 20, 1 << 24)
 """Range of data sizes in bytes per thread, for one feature, that may lie in the shared
 cache."""
 
 LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
-"""Smallest row sizes in bytes, for data read from memory, from which another loop than
-`STREAMS` can be faster. Shorter rows gain nothing; from the second size on, another form of
-`ABREAST` is tried."""
+"""Smallest row sizes in bytes, for data read from memory, from which `PAIRS` and then `ABREAST`
+can be faster than `STREAMS`. Shorter rows are always read by `STREAMS`."""
 
 TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
-"""Size of a trial, and its number of steps: 32 MB per thread, more than the caches hold.
-Smaller data are repeated until the trial reads as many bytes."""
+"""Size of a trial's data in bytes per thread, and number of steps. 32 MB are more than the
+caches hold. Smaller data take more steps, so that every trial reads as many bytes."""
 
 TRIALS, LEVEL = 8, 0.95
-"""Rounds of a trial, and the fraction of the usual loop's time below which the other loop is
-used. Two threads sometimes share one processor. Therefore the lower quartiles are compared, and
-the other loop must also be faster in all rounds but one."""
+"""Number of rounds of a trial, and the fraction of the usual loop's time below which the other
+loop is used. Two threads sometimes share one processor. Therefore the lower quartiles are
+compared, and the other loop must also be faster in at least all rounds but one."""
 
 
 class Loop(Known):
@@ -44,20 +43,20 @@ class Loop(Known):
     Parameters
     ----------
     vector_bytes : int
-        Length of a vector.
+        Length of a vector in bytes.
     features : int
         Number of vectors that each hold one feature of many rows; 1 for long rows.
     places : int
         Number of ranges of rows that are read side by side.
     rows : int
-        Number of consecutive rows from each place that are summed together.
+        Number of consecutive rows of each range that are summed together.
     ahead : int
         Prefetch distance in cache lines; 0 for no prefetch.
     whole_rows : bool
         Whether one vector holds a whole row; otherwise rows have any length.
     far : bool
-        Whether a prefetch loads lines into the second-level cache only. Long rows in use then
-        stay in the first-level cache.
+        Whether a prefetch loads lines into the second-level cache only. The long rows that are
+        being summed then stay in the first-level cache.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Loop(Known):
         far: bool = False,
     ) -> None:
         self.vector_bytes, self.features, self.ahead = vector_bytes, features, ahead
-        asks = ahead > 0 and rows * places > 1  # with one place, the same code serves both
+        asks = ahead > 0 and rows * places > 1  # else, `ahead` alone decides: one code for all
         asked = (rows + 1) // 2  # lines to prefetch during the predictions
         super().__init__(
             f"loop {vector_bytes} {features} {places} {rows} {asks} {whole_rows} {far}",
@@ -90,8 +89,8 @@ class Loop(Known):
 
 
 LINE, LINE_ASKING = Loop(256), Loop(256, ahead=32)
-"""Loops for one feature, without and with a prefetch, which can help for data in the shared
-cache. A long vector acts as an unrolled loop."""
+"""Loops for one feature, without and with a prefetch. The prefetch can help for data in the
+shared cache. A long vector acts as an unrolled loop."""
 
 FEW = {d: Loop(64, d, places=2, ahead=32) for d in range(2, MOST_FEW + 1)}
 COLUMNS = {d: Loop(64, d, ahead=16) for d in range(MOST_FEW + 1, MOST_COLUMNS + 1)}
@@ -99,15 +98,16 @@ SHORT = {
     64: Loop(64, places=2, rows=4, ahead=64, whole_rows=True),
     128: Loop(128, places=2, rows=2, ahead=64, whole_rows=True),
 }
-"""Loops by number of features, and by largest row size in bytes."""
+"""Loops by number of features (`FEW`, `COLUMNS`), and by largest row size in bytes (`SHORT`)."""
 
 STREAMS = Loop(32, places=4)
-"""Rows from four places; the hardware prefetches each place. Rows are seldom aligned, so most
-loads of 64 bytes would touch two cache lines; this loop uses 32."""
+"""Loop over rows from four ranges side by side; the hardware prefetches each range. The vectors
+have 32 bytes: rows are seldom aligned, so most loads of 64 bytes would touch two cache
+lines."""
 
 PAIRS = Loop(64, places=2, rows=2, ahead=64)
 ABREAST = Loop(64, rows=8, ahead=128, far=True)
-"""Loops that prefetch long rows from memory in order: two rows from each of two places, or
+"""Loops that prefetch long rows from memory in order: two rows from each of two ranges, or
 eight consecutive rows."""
 
 

@@ -1,7 +1,7 @@
-"""Operators and functions for vectors, so that a loss written for NumPy arrays runs on vectors.
+"""Operators and functions of vectors, so that a loss written for NumPy arrays runs on vectors.
 
-Comparisons give masks, for `numpy.where` and for ``& | ~``. A Python number takes the dtype of
-the vectors that it meets.
+Comparisons give masks, which `numpy.where` and ``& | ~`` accept. A Python number is converted
+to the dtype of the vectors with which it is combined.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
@@ -23,18 +23,18 @@ CONTRACT = ("contract", "nsz")
 """Optimisations allowed in a slope: a product and a sum may become one instruction."""
 
 MOST_POWER = 8
-"""Largest exponent of a power: larger powers lose digits as products."""
+"""Largest exponent of a power. Powers are computed as products, and larger ones lose digits."""
 
 
 def _common(kinds):
-    """Return the vector type of operands of which some may be numbers, or None."""
+    """Return the vector type that operands share, or None; some operands may be numbers."""
     vectors = {kind for kind in kinds if isinstance(kind, Vector)}
     others = [kind for kind in kinds if not isinstance(kind, (Vector, types.Number))]
     return vectors.pop() if len(vectors) == 1 and not others else None
 
 
 def _lanes(context, builder, value, kind, vector):
-    """Return a vector; a number is converted to its dtype and repeated in every lane."""
+    """Return a vector unchanged; convert a number and repeat it in every lane of a vector."""
     if isinstance(kind, Vector):
         return value
     number = context.cast(builder, value, kind, vector.dtype)
@@ -42,9 +42,11 @@ def _lanes(context, builder, value, kind, vector):
 
 
 def _register(function, result, emit, *formal):
-    """Register a function: ``result(kinds)`` is its type, or None for kinds that it rejects.
+    """Register `function` for vectors, with LLVM code from `emit`.
 
-    Unlike `overload`, this compiles no Python code; a loss uses a dozen such functions.
+    ``result(kinds)`` returns the type of the result, or None if the function does not accept
+    operands of these types. Unlike Numba's `overload`, this compiles no Python code, which
+    saves time because a loss may use a dozen such functions.
     """
 
     class Template(AbstractTemplate):
@@ -104,7 +106,7 @@ def _sign(builder, x):
 
 
 def _named(name):
-    """Return a function that emits LLVM's intrinsic of one vector."""
+    """Return a function that emits an LLVM intrinsic with one vector as its argument."""
     return lambda builder, x: call(builder, f"llvm.{name}.{suffix(x.type)}", [x])
 
 
@@ -136,7 +138,7 @@ _define(np.tanh, elementary.tanh, 1)
 
 
 def _where_result(kinds):
-    """Return the type of ``where(mask, a, b)``; two numbers take the dtype compared."""
+    """Return the type of ``where(mask, a, b)``; numbers are converted to the mask's dtype."""
     if len(kinds) != 3 or not isinstance(kinds[0], Vector) or not kinds[0].mask:
         return None
     vector = kinds[0].as_mask(False)

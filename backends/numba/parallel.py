@@ -25,19 +25,19 @@ SERIAL_BYTES = 1 << 18
 microseconds."""
 
 COLUMN_ROWS = 8192 - 32
-"""Rows in a block of columns. Columns a power of two apart would contend for the same lines of
-the cache."""
+"""Number of rows in a block of columns. Columns a power of two apart would compete for the same
+cache lines."""
 
 LINE_NUMBERS = LINE_BYTES // 8
-"""Number of float64 values in a cache line. Sums are spaced by it, so that no two threads write
-to one line."""
+"""Number of float64 values in a cache line. Each thread's sums take a multiple of this number,
+so that no two threads write to one line."""
 
 
 @njit(cache=True, nogil=True)
 def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
-    """Take steps ``w ← w − rate·Σ slope·x`` in this thread; `gradient` is the last sum.
+    """Take steps ``w ← w − rate·Σ slope·x`` in this thread; store the last sum in `gradient`.
 
-    The interpreter's lock is released, so one streaming thread computes while others read.
+    The interpreter's lock is released, so one thread computes while other threads read rows.
     """
     for _ in range(steps):
         if x.ndim == 1:  # summing 100 rows takes as long as writing and reading a sum
@@ -53,10 +53,11 @@ def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
 
 @njit(cache=True, nogil=True, parallel=True)
 def parallel_descent(x, y, w, gradient, rate, steps, loop, slope, ahead, threads):
-    """Take the steps of `serial_descent` with a range of rows per thread; add sums in order.
+    """Take the steps of `serial_descent` with a range of rows per thread.
 
-    Nothing is allocated between steps: new arrays in each step, and a separate function that
-    starts the threads, would cost 4 µs a step.
+    The threads' sums are added in order, so results are reproducible. Nothing is allocated
+    between steps: new arrays in each step, and a separate function that starts the threads,
+    would cost 4 µs a step.
     """
     d, held = len(w), x.shape[2] if x.ndim == 3 else 1  # rows in one item of x
     partial = np.empty((threads, -(-d // LINE_NUMBERS) * LINE_NUMBERS))
@@ -108,7 +109,7 @@ class Parallel(Plain):
     four features are separated in registers, and five to eight are stored in blocks of columns:
     a vector then holds one feature of many rows. With more features, vectors hold numbers of a
     single row. Small data are summed by one thread. Sums within a block are in the data's
-    dtype, sums over blocks are float64.
+    dtype, and sums over blocks are float64.
     """
 
     reads_pairs = True

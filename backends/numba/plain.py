@@ -1,4 +1,4 @@
-"""Descend in simple loops over rows and features, in float64: the plain technique."""
+"""Numba's plain technique: simple loops over rows and features, in float64."""
 
 # mypy: allow-untyped-defs
 
@@ -15,7 +15,7 @@ from backends.problem import Array, Problem
 
 @njit(cache=True, nogil=True)
 def descent(x, y, w, rate, steps, slope):
-    """Return w after `steps` steps: row by row, with float64 sums."""
+    """Return w after `steps` steps, each with float64 sums over the rows."""
     for _ in range(steps):
         gradient = sums(x, y, w, slope)
         for j in range(len(w)):
@@ -25,7 +25,7 @@ def descent(x, y, w, rate, steps, slope):
 
 @njit(cache=True, nogil=True)
 def sums(x, y, w, slope):
-    """Return ``Σ slope(xᵢ·w, yᵢ)·xᵢ``, shape (d,), float64."""
+    """Return ``Σ slope(xᵢ·w, yᵢ)·xᵢ``, float64 of shape (d,)."""
     n, d = x.shape
     gradient = np.zeros(d)
     for i in range(n):

@@ -24,10 +24,10 @@ from backends.numba.vectors import spread
 
 
 class Pointwise(Known):
-    """A function ``(xp, p, y)`` of a loss, its value or its slope, for compiled loops.
+    """A loss's value or slope, a function ``(xp, p, y)``, for compiled loops.
 
     The function is plain Python that runs on NumPy arrays, on numbers and on vectors. The
-    type's key holds a hash of the function and all values that it uses, so that the cache on
+    type's key contains a hash of the function and all values that it uses, so that the cache on
     disk never returns the code of another function.
     """
 
@@ -41,7 +41,8 @@ def fingerprint(value: object) -> object:
     """Return the dependencies of a function's result: its code and every value that it uses.
 
     The values are closure variables, defaults, and globals, including other functions. A module
-    is represented by its name and its file's text, a compiled function by the Python function.
+    is represented by its name and the text of its file, and a compiled function by its Python
+    function.
     """
     value = getattr(value, "py_func", value)
     if isinstance(value, FunctionType):
@@ -70,7 +71,7 @@ def slope_of(loss: Loss) -> Function:
 
 
 def evaluate(function: Pointwise, p: Any, y: Any) -> Any:
-    """Return the function at predictions `p` for targets `y`: vectors or numbers."""
+    """Return a function's results for predictions `p` and targets `y`, vectors or numbers."""
     return function.function(np, p, y)
 
 
@@ -89,13 +90,13 @@ def _evaluate(function, p, y):
 
 
 OPTIONS = {"forceinline": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
-"""Options that compile the functions of a loss. A division by 0 gives infinity, as in NumPy."""
+"""Options for compiling the functions of a loss. Division by 0 gives infinity, as in NumPy."""
 
 _compiled: dict[Function, Any] = {}
 
 
 def compiled(function: Function) -> Any:
-    """Return the function, to be compiled for the arguments with which it is called."""
+    """Return the function as a Numba function; Numba compiles it for each type of arguments."""
     if function not in _compiled:
         _compiled[function] = njit(**OPTIONS)(function)
         _register_helpers(function)
@@ -103,7 +104,7 @@ def compiled(function: Function) -> Any:
 
 
 def _register_helpers(function: Any) -> None:
-    """Let compiled code call the plain functions of the loss's module that a function uses."""
+    """Let compiled code call the plain Python functions of the loss's module."""
     for helper in _used(function):
         if not isinstance(helper, FunctionType) or helper in _compiled:
             continue
@@ -113,9 +114,9 @@ def _register_helpers(function: Any) -> None:
 
 
 def failure(function: Function, kind: types.Type = types.float64) -> str:
-    """Return the reason in one line why a function cannot be compiled, or "".
+    """Return the reason why a function cannot be compiled, in one line ("" if it can).
 
-    `kind` is the type of p and y, by default a number.
+    `kind` is the type of p and y, by default a float64 number.
     """
     vector = isinstance(kind, Vector)
     arguments = types.Module(np if vector else scalars), kind, kind
@@ -142,7 +143,7 @@ def _one_line(error: Exception) -> str:
 
 @intrinsic
 def each_lane(typing, function, p, y):
-    """Return a vector of the function's results for each lane, one call after the other.
+    """Call the function for one lane after the other, and return the results as a vector.
 
     The function is compiled for float64 numbers.
     """
@@ -166,4 +167,4 @@ def each_lane(typing, function, p, y):
 
 
 VECTORS = operators
-"""The operators that make functions run on vectors; importing them defines these operators."""
+"""The module that defines the operators of vectors when it is imported."""

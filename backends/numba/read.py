@@ -1,4 +1,4 @@
-"""Read data as fast as possible, and do nothing else, as a baseline for the steps."""
+"""Only read data, as fast as possible: the baseline for the speed of the steps."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -16,7 +16,7 @@ from backends.numba.emit import LINE_BYTES, call, each_item, item_of
 from backends.numba.vectors import lanes_of, load, plus, prefetch, repeat, spaced, zero_vector
 
 VECTOR_BYTES = 256
-"""Bytes read from a place at a time: a long vector acts as an unrolled loop."""
+"""Size in bytes of a vector, which is read at a time: a long vector acts as an unrolled loop."""
 
 AHEAD_LINES = 32
 """Prefetch distance in cache lines, as in the loops for one feature. A distance of 0 reads
@@ -31,7 +31,7 @@ def add_integers(_, a, b):
 
 @intrinsic
 def sum_integers(_, vectors):
-    """Return the sum of all lanes of a tuple of integer vectors."""
+    """Return the sum of all lanes of all vectors in a tuple of integer vectors."""
 
     def generate(context, builder, signature, arguments):
         total, *others = cgutils.unpack_tuple(builder, arguments[0])
@@ -45,7 +45,7 @@ def sum_integers(_, vectors):
 
 @njit(cache=True, nogil=True)
 def _sum_of(way, values, passes, ahead):
-    """Sum int32 values `passes` times, from `way.places` places side by side."""
+    """Sum int32 values `passes` times; `way.places` ranges are read side by side."""
     none = zero_vector(values, VECTOR_BYTES)
     lanes, sums = lanes_of(none), repeat(none, way.places)
     ahead *= LINE_BYTES // values.itemsize
@@ -62,16 +62,15 @@ def _sum_of(way, values, passes, ahead):
 _WAYS = {places: Known(f"read {places}", places=places) for places in (1, 2, 4)}
 
 PLACES = tuple(_WAYS)
-"""Numbers of places from which `sum_of` can read."""
+"""Numbers of ranges that `sum_of` can read side by side."""
 
 
 def sum_of(values: NDArray[Any], places: int, passes: int, ahead: int = AHEAD_LINES) -> int:
-    """Read int32 values from `places` places at a time; return their sum.
+    """Read int32 values `passes` times, in `places` ranges side by side; return their sum.
 
-    The cache lines `ahead` lines further on are prefetched; 0 prefetches none.
-
-    The last values that fill no vector at every place are left out; see `values_read`.
-    The interpreter's lock is released.
+    `ahead` is the prefetch distance in cache lines; 0 stands for no prefetch. The last values
+    are left out if they do not fill a vector in every range; see `values_read`. The
+    interpreter's lock is released.
     """
     return int(_sum_of(_WAYS[places], values, passes, ahead))
 

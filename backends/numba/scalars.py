@@ -22,7 +22,7 @@ def where(condition, a, b):
 
 @register_jitable
 def clip(x, lowest, highest):
-    """Return x, kept between two numbers."""
+    """Return x, limited to the range from `lowest` to `highest`."""
     return np.minimum(np.maximum(x, lowest), highest)
 
 

@@ -1,13 +1,13 @@
 """SIMD vectors, and tuples of vectors, for loops that Numba compiles.
 
-A `Vector` holds some numbers of one dtype. LLVM splits it into as many registers
-as the processor needs, so a long vector is also an unrolled loop. Most functions
-also take a tuple of vectors (or of places in an array) and emit their code once
-for every item: the tuple's length is part of its type, so one loop, written once,
-is compiled for any number of features or rows side by side.
+A `Vector` holds several numbers of one dtype. LLVM divides a vector among as many registers as
+the processor needs, so a long vector acts as an unrolled loop. Most functions also take a tuple
+of vectors, or of places (positions in an array), and emit their code once for every item. The
+tuple's length is part of its type. A loop is therefore written once and compiled for any number
+of features or rows side by side.
 
-No function checks a bound. A prefetch may name any address: the processor ignores addresses
-that do not exist.
+No function checks the bounds of an array. A prefetch may name any address, because the
+processor ignores addresses that do not exist.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -36,7 +36,7 @@ from backends.numba.emit import (
 )
 
 EXAMPLE = Vector(types.float32, 16)
-"""An example of the vector types: a function that compiles for it compiles for the others."""
+"""An example of a vector type: a function that compiles for it compiles for all of them."""
 
 
 @intrinsic
@@ -51,7 +51,7 @@ def load(_, array, index, like, keep):
         kind = context.get_value_type(vector)
         return load_vector(context, builder, array, value, at, kind, count if masked else None)
 
-    if isinstance(like, types.UniTuple):  # only its type matters
+    if isinstance(like, types.UniTuple):  # only the type of `like` is used
         signature, generate = each_item([array, index, vector, keep], vector, emit)
         return signature.return_type(array, index, like, keep), generate
     return each_item([array, index, like, keep], vector, emit)
@@ -83,7 +83,7 @@ def load_features(_, array, row, like, keep):
 
 @intrinsic
 def load_places(_, array, places):
-    """Return ``array[place]`` for every place, as a vector with one lane per place."""
+    """Return a vector with one lane per place, which holds ``array[place]``."""
     made = Vector(array.dtype, places.count)
 
     def generate(context, builder, signature, arguments):
@@ -98,7 +98,7 @@ def load_places(_, array, places):
 
 @intrinsic
 def store(_, array, index, vector):
-    """Write the vector to the places from ``array[index]`` on."""
+    """Write the vector to the array, from ``array[index]`` on."""
 
     def generate(context, builder, signature, arguments):
         value, at, what = arguments
@@ -139,7 +139,7 @@ def prefetch(_, array, places, like, far):
 def spaced(_, first, apart, places, rows):
     """Return the places ``first + k·apart + i`` for every k < `places` and i < `rows`.
 
-    Both counts are literals.
+    `places` and `rows` are literals.
     """
     made = types.UniTuple(types.intp, places.literal_value * rows.literal_value)
 
@@ -155,13 +155,13 @@ def spaced(_, first, apart, places, rows):
 
 @intrinsic
 def plus(_, places, offset):
-    """Return each place plus the offset."""
+    """Return each place plus `offset`."""
     return each_item([places, offset], types.intp, lambda _, builder, a, b: builder.add(a, b))
 
 
 @intrinsic
 def times(_, places, factor):
-    """Return each place times the factor."""
+    """Return each place times `factor`."""
     return each_item([places, factor], types.intp, lambda _, builder, a, b: builder.mul(a, b))
 
 
@@ -185,7 +185,7 @@ def repeat(_, value, count):
 
 @intrinsic
 def lanes_of(_, like):
-    """Return how many numbers the vector holds."""
+    """Return how many numbers a vector like `like` holds."""
     return types.intp(like), lambda context, *_: context.get_constant(
         types.intp, item_of(like).lanes
     )
@@ -193,9 +193,9 @@ def lanes_of(_, like):
 
 @intrinsic
 def spread(_, value, like):
-    """Return a vector of the type of `like` with the value, converted, in every lane.
+    """Return a vector of the type of `like` with the converted value in every lane.
 
-    A vector is returned as it is.
+    If the value is a vector, it is returned unchanged.
     """
     if isinstance(value, Vector):
         return value(value, like), lambda _c, _b, _s, arguments: arguments[0]
@@ -209,7 +209,7 @@ def spread(_, value, like):
 
 @intrinsic
 def spread_lanes(_, vector, like):
-    """Return a tuple of vectors like `like`; vector k repeats lane k in all its lanes."""
+    """Return a tuple of vectors like `like`; vector k repeats lane k of `vector`."""
     made = types.UniTuple(like, vector.lanes)
 
     def generate(context, builder, signature, arguments):
@@ -221,7 +221,7 @@ def spread_lanes(_, vector, like):
 
 @intrinsic
 def spread_array(_, array, like):
-    """Return a tuple like `like`; vector k repeats ``array[k]`` in all its lanes."""
+    """Return a tuple of vectors like `like`; vector k repeats ``array[k]``."""
 
     def generate(context, builder, signature, arguments):
         kind, number = context.get_value_type(like.dtype), context.get_value_type(array.dtype)
@@ -237,7 +237,7 @@ def spread_array(_, array, like):
 
 @intrinsic
 def keep_first(_, vector, count):
-    """Zero the lanes after the first `count`; a `count` of None keeps all lanes."""
+    """Set the lanes after the first `count` lanes to 0; a `count` of None keeps all lanes."""
     if isinstance(count, types.NoneType):
         return vector(vector, count), lambda _c, _b, _s, arguments: arguments[0]
 

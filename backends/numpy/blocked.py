@@ -19,25 +19,25 @@ TRIED_BLOCKS = tuple(1 << k for k in range(15, 23))
 """Block sizes in bytes, of X, that a trial compares: 32 kB to 4 MB."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which a trial compares blocks of columns with rows."""
+"""Largest number of features for which a trial compares storage by column with by row."""
 
 
 class Blocks:
-    """Rows cut into blocks, a share of the blocks for each thread, and the sums over them.
+    """Rows in blocks, with a share of the blocks for each thread, and the sums over the blocks.
 
-    Sums within a block have the data's dtype, sums over blocks are float64.
+    Sums within a block have the data's dtype, and sums over blocks are float64.
 
     Parameters
     ----------
     x, y : array
     slopes : callable
-        Returns the slope of each row; it may overwrite the predictions.
+        ``slopes(p, y)`` returns the slope of each row; it may overwrite p, the predictions.
     rows : int
-        Rows of a block.
+        Number of rows in a block.
     threads : int
         Number of shares.
     by_column : bool
-        Whether the blocks of X are copied to (d, rows), one block after the other.
+        Whether each block of X is copied to an array of shape (d, rows).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Blocks:
         return total
 
     def sums(self, w: Array, share: tuple[list[slice], Array]) -> Weights:
-        """Return ``xᵀ·slope`` over a share: its blocks, and a buffer for predictions."""
+        """Return ``xᵀ·slope`` over a share, a list of blocks and a buffer for predictions."""
         blocks, buffer = share
         total = np.zeros(len(w))
         for block in blocks:
@@ -82,24 +82,25 @@ class Blocked(Plain):
     """The hand-derived gradient over blocks that stay in cache, on all threads.
 
     Each thread takes a share of the blocks. This works because NumPy releases the interpreter's
-    lock: ``dot`` always does, ``matmul`` only if it writes 500 values or more. During a step
-    BLAS is limited to one thread, because on blocks this small its threads would only wait for
-    each other. Few features are stored by column, because products along short rows are slow.
+    lock: ``dot`` always does, ``matmul`` only if it writes 500 values or more. During a step,
+    BLAS is limited to one thread, because the blocks are so small that BLAS's threads would
+    mostly wait for each other. Few features are stored by column, because products along short
+    rows are slow.
     """
 
     BLOCK_BYTES = 1 << 20
     """Size of a block of X in bytes: a block stays in a second-level cache."""
 
     SLOPE_BYTES = 1 << 18
-    """Largest size in bytes of a block's predictions for losses other than squared error, whose
-    slope takes several passes over the predictions: they stay in a second-level cache."""
+    """Largest size in bytes of a block's predictions for losses other than squared error. Their
+    slopes take several passes over the predictions, which stay in a second-level cache."""
 
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""
 
     SERIAL_BYTES = 1 << 23
-    """Data size in bytes below which one thread is faster, because waking others takes too
-    long."""
+    """Data size in bytes below which one thread is faster, because waking more threads takes
+    too long."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -127,7 +128,7 @@ class Blocked(Plain):
         }
 
     def _blocks(self, count: int, choice: tuning.Choice) -> Blocks:
-        """Return the first `count` rows in blocks."""
+        """Return the first `count` rows as `Blocks`."""
         x, y = self.x[:count], self.y[:count]
         row_bytes = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
         rows = max(64, choice["block_bytes"] // row_bytes)

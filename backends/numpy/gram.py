@@ -1,4 +1,4 @@
-"""XᵀX and Xᵀy by NumPy, then steps over them."""
+"""Sum XᵀX and Xᵀy with NumPy, then take steps with the sums."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ FEW_COLUMNS = 8
 """Largest number of features whose products `gram_of` sums column by column."""
 
 PIECE_ROWS = 256
-"""Rows of one feature that `line_gram_of` sums in the data's dtype. With so few rows, the
-rounding errors of a piece stay near the dtype's precision."""
+"""Number of rows in a piece, which `line_gram_of` sums in the data's dtype. With so few rows,
+the rounding errors of a piece stay near the dtype's precision."""
 
 BLOCK_PIECES = 1 << 10
-"""Pieces in a block of `line_gram_of`: 1 MB of float32 x and 1 MB of y."""
+"""Number of pieces in a block of `line_gram_of`: 1 MB of float32 x and 1 MB of float32 y."""
 
 
 def gram_of(x: Array, y: Array) -> Array:
-    """Return the float64 Gram matrix of x, (n, d), with y as one more column.
+    """Return the float64 Gram matrix, (d + 1, d + 1), of x, (n, d), with y as last column.
 
-    Up to `FEW_COLUMNS` features, the products are computed one column at a time. At d = 1 this
-    is three times faster than BLAS's syrk, which is made for large matrices.
+    For at most `FEW_COLUMNS` features, the products are computed one column at a time. With one
+    feature, this is three times faster than BLAS's syrk, which is made for large matrices.
     """
     n, d = x.shape
     if d > FEW_COLUMNS:
@@ -42,12 +42,12 @@ def gram_of(x: Array, y: Array) -> Array:
 
 
 def line_gram_of(x: Array, y: Array) -> Array:
-    """Return the Gram matrix of one feature, x of shape (n,), and y, without converting them.
+    """Return the Gram matrix of one feature, x of shape (n,), and y, without a float64 copy.
 
-    BLAS sums short pieces in the data's dtype, many pieces in one call; the sums of the
-    pieces are added in float64. The first call reads a block from memory, the other two
-    from the caches. Blocks are long, because threads wait for the interpreter's lock
-    between two calls.
+    BLAS sums short pieces in the data's dtype, many pieces in one call. The sums of the
+    pieces are added in float64. Of the three calls for a block, the first call reads from
+    memory, and the second and third call read from the caches. Blocks are long, because
+    threads wait for the interpreter's lock between two calls.
     """
     count = len(y) // PIECE_ROWS
     whole = count * PIECE_ROWS
@@ -70,17 +70,17 @@ class Gram(ProblemGram):
     Blocks are converted to float64 while they are in cache. For many features ``xᵀ @ x`` calls
     BLAS's syrk, which does half the work of a product of two matrices.
 
-    With one feature and many rows, pieces of the rows are summed in the data's dtype: the
-    rounding errors average out and stay below those of a loop of steps. With several features
-    the blocks are float64, because rounding errors of XᵀX would be multiplied by the condition
-    number; those of a loop are not.
+    With one feature and many rows, pieces of the rows are summed in the data's dtype. Their
+    rounding errors average out and are smaller than the errors of a loop of steps. With several
+    features, the blocks are float64, because the condition number would multiply the rounding
+    errors of XᵀX. It does not multiply the errors of a loop of steps.
     """
 
     BLOCK_BYTES = 1 << 20
     """Size in bytes of a block's float64 copy: the copy stays in a second-level cache."""
 
     MANY_ROWS = 1 << 18
-    """Number of rows, for one feature, from which pieces are summed in the data's dtype."""
+    """Smallest number of rows of one feature that are summed in pieces in the data's dtype."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, self._moments_of(problem))

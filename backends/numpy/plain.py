@@ -14,13 +14,13 @@ from backends.problem import Array, Problem
 class Plain:
     """The tutorial's listing: predict, derive the gradient by hand, update.
 
-    ``np.mean`` sums pairwise and loses no digits. BLAS's ``xᵀ @ r`` sums row after row, which
-    loses digits in float32. Chunks of rows are therefore multiplied separately, and their sums
-    are added in float64.
+    ``np.mean`` sums pairwise and loses no digits. BLAS's ``xᵀ @ slope`` sums row after row,
+    which loses digits in float32. Chunks of rows are therefore multiplied separately, and the
+    chunks' sums are added in float64.
     """
 
     CHUNK_ROWS = 1 << 16
-    """Rows that BLAS sums in the data's dtype: with more rows, float32 would lose digits."""
+    """Number of rows that BLAS sums in the data's dtype: more float32 rows would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.x = np.ascontiguousarray(problem.x)
@@ -50,7 +50,7 @@ class Plain:
 
     def _slope(self, w: Weights) -> Array:
         """Return the slope of the loss for each row, divided by the loss's scale."""
-        if self.squared:  # an expression on its own lets NumPy reuse the temporary array
+        if self.squared:  # in a single expression, NumPy reuses the temporary array
             w32 = w.astype(self.x.dtype)
             return (self.x * w32 if self.x.ndim == 1 else self.x @ w32) - self.y
         return self.slope(self._prediction(w), self.y)

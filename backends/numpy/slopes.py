@@ -1,4 +1,4 @@
-"""Slopes of the losses by NumPy: without branches, and in place for a block of rows."""
+"""Slopes of the losses in NumPy, without branches and in place, for blocks of rows."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from backends.losses import HUBER, LOG_LOSS, POISSON, SQUARED_ERROR, Loss
 from backends.problem import Array
 
 Slopes = Callable[[Array, Array], Array]
-"""A function of predictions and targets, evaluated for every row on its own."""
+"""A function of the predictions and targets, (n,), that returns the slope of each row, (n,)."""
 
 BRANCHING_SIZE = 1 << 12
-"""Number of values from which `where` selects by masks. ``np.where`` branches: for random signs
-that the processor has not learnt, it takes 3.6 ns a value, and the masks take 0.5 ns."""
+"""Smallest number of values that `where` selects by bit masks. Masks take 0.5 ns a value.
+``np.where`` branches and takes 3.6 ns a value if the processor cannot predict the branches."""
 
 _INTEGERS = {4: np.int32, 8: np.int64}
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
-    """Return ``np.where(condition, yes, no)``; many numbers are selected without branches."""
+    """Return ``np.where(condition, yes, no)``, without branches if there are many values."""
     dtype = np.result_type(yes, no)
     if np.size(condition) < BRANCHING_SIZE or dtype.char not in "fd":
         return np.where(condition, yes, no)
     integers = _INTEGERS[dtype.itemsize]
     mask = np.asarray(condition).astype(integers)
-    np.negative(mask, out=mask)  # all bits of a true condition
+    np.negative(mask, out=mask)  # all bits are set where the condition is true
     a, b = (np.asarray(values, dtype).view(integers) for values in (yes, no))
     selected = a ^ b
     selected = np.bitwise_and(selected, mask, out=mask)
@@ -48,12 +48,12 @@ XP = SimpleNamespace(
     maximum=np.maximum,
     clip=np.clip,
 )
-"""The namespace passed to slopes of a block of rows. Whole arrays use NumPy's `where`, because
-the temporary arrays of `where` above take longer than its branches."""
+"""The namespace passed to slopes of a block of rows. Slopes of whole arrays use ``np.where``:
+for large arrays, the temporary arrays of this module's `where` take longer than branches."""
 
 
 def slopes_of(loss: Loss, xp: Any = np) -> Slopes:
-    """Return the function for the slope of each row, in the prediction's dtype."""
+    """Return a function that computes the slope of each row in the predictions' dtype."""
     slope = loss.slope
     assert slope is not None  # noqa: S101 the catalogue has checked the loss
     return lambda p, y: np.asarray(slope(xp, p, y)).astype(p.dtype, copy=False)
@@ -96,9 +96,9 @@ IN_PLACE: dict[Loss, Slopes] = {
     HUBER: _huber,
     POISSON: _poisson,
 }
-"""Slopes that overwrite the predictions, in NumPy's fastest functions."""
+"""Slopes that overwrite the predictions, written with NumPy's fastest functions."""
 
 
 def in_place(loss: Loss) -> Slopes:
-    """Return the function for the slope of each row; the function may overwrite its input."""
+    """Return a function for the slope of each row; it may overwrite the predictions."""
     return IN_PLACE.get(loss) or slopes_of(loss, XP)

@@ -9,10 +9,10 @@ from threadpoolctl import ThreadpoolController
 
 @cache
 def numpys_blas() -> ThreadpoolController:
-    """Return the controller of BLAS's threads; it is cached, because finding it is slow."""
+    """Return the controller of BLAS's threads. It is cached, because finding BLAS is slow."""
     return ThreadpoolController().select(user_api="blas")
 
 
 def most_threads() -> int:
-    """Return the number of threads that NumPy's BLAS may use; our own threads replace them."""
+    """Return the number of threads that NumPy's BLAS may use: our own threads are as many."""
     return max((library["num_threads"] for library in numpys_blas().info()), default=1)

@@ -1,4 +1,4 @@
-"""One pass over the rows on a GPU: a Triton kernel that PyTorch and JAX share."""
+"""A Triton kernel for PyTorch and JAX that reads the rows once per step on a GPU."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from backends.losses import Loss
 from backends.onepass.formula import source_of
 
 FEWEST_FEATURES = 3
-"""Smallest number of features for which XLA reads X twice per step on a GPU."""
+"""Smallest number of features for which JAX uses the kernel: from this number on, XLA would
+read X twice per step."""
 
 MOST_FEATURES = 8192
-"""Largest number of features: a longer row would not fit in registers, even alone in a tile."""
+"""Largest number of features of the kernel: a longer row would not fit in registers, even in a
+tile of one row."""
 
 
 @cache
 def reason_against(loss: Loss, module: str = "triton") -> str:
-    """Return why the kernel cannot compute a loss's gradient on a GPU, or "".
+    """Return why the kernel cannot compute a loss's gradient on a GPU ("" if it can).
 
     `module` is the import name of the library that calls the kernel.
     """

@@ -1,8 +1,8 @@
-"""The slope of a loss as a Triton function, written by tracing the slope.
+"""Translate the slope of a loss to a Triton function, by tracing the slope.
 
 ``slope(xp, p, y)`` is called once with symbols for p and y. Each operation on a symbol becomes
-one line of a Triton function. A slope therefore works if it uses the operations that
-`backends.losses` names; helper functions and constants of the loss's module are traced with it.
+one line of a Triton function. A slope therefore works if it uses only the operations that
+`backends.losses` names. It may call helper functions of the loss's module.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LARGEST_POWER = 8
 
 
 class Symbol:
-    """A value in a traced formula: a tensor of numbers, or a mask, with one entry per row."""
+    """A value in a traced formula: a tensor with one number, or one mask entry, per row."""
 
     def __init__(self, formula: Formula, name: str, mask: bool = False) -> None:
         self.formula, self.name, self.mask = formula, name, mask
@@ -103,31 +103,31 @@ class Formula:
         return Symbol(self, name, mask)
 
     def text(self, value: Any) -> str:
-        """Return an operand; a number has as many digits as Python's."""
+        """Return the text of an operand; a number is written with all of Python's digits."""
         if isinstance(value, Symbol):
             return value.number
         number = float(value)
         return repr(number) if math.isfinite(number) else f'float("{number}")'
 
     def tensor(self, value: Any) -> str:
-        """Return an argument of a function of Triton, which would round a plain number."""
+        """Return the text of an argument; Triton's functions would round a plain number."""
         text = self.text(value)
         return text if isinstance(value, Symbol) else f"tl.full((), {text}, p.dtype)"
 
     def call(self, function: str, *values: Any, **options: str) -> Symbol:
-        """Append a call of one of Triton's functions."""
+        """Append a call of one of Triton's functions, and return the symbol for its value."""
         arguments = [*map(self.tensor, values), *(f"{k}={v}" for k, v in options.items())]
         return self.add(f"{function}({', '.join(arguments)})")
 
     @property
     def namespace(self) -> SimpleNamespace:
-        """The functions that a slope may use, as `xp`."""
+        """The functions that a slope may use, passed to it as `xp`."""
 
         def of_one(function: str) -> Callable[[Any], Symbol]:
             return lambda value: self.call(function, value)
 
         def of_two(function: str) -> Callable[[Any, Any], Symbol]:
-            # a NaN must stay one: without the option, the other operand is the result
+            # without the option, the result for a NaN would be the other operand
             return lambda a, b: self.call(function, a, b, propagate_nan="tl.PropagateNan.ALL")
 
         def where(condition: Any, yes: Any, no: Any) -> Symbol:

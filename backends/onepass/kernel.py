@@ -1,9 +1,9 @@
 """A Triton kernel that reads X once per step.
 
-A library's products read X twice: first for ``x·w``, then for ``xᵀ·slope``. Here a Triton
-program keeps a tile of rows in registers and uses it for both, as attention kernels do with
-their scores. Each program adds its tiles element by element in the data's dtype and writes one
-row of float64 sums; the caller adds these rows.
+A library's products read X twice: first for ``x·w``, then for ``xᵀ·slope``. This kernel's
+programs keep a tile of rows in registers and use the tile for both products. Each program adds
+its tiles element by element in the data's dtype, and writes one row of float64 sums. The caller
+adds the rows of all programs.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from backends.losses import Loss
 from backends.onepass.formula import source_of
 
 TILE_BYTES, WARPS = 1 << 14, 4
-"""Size in bytes of a tile of x in a program's registers, and the number of warps per program.
-The program's sums take as many registers as the tile."""
+"""Size in bytes of a tile of x in a program's registers, and number of warps per program. The
+sums of a program take as many registers as a tile."""
 
 STAGES = 3
 """Number of tiles that a program loads ahead into shared memory."""
 
 PROGRAMS = 2
-"""Number of programs per multiprocessor."""
+"""Largest number of programs per multiprocessor."""
 
 MOST_COLUMNS = 16
-"""Largest number of features that are stored by column, so that each load is wide."""
+"""Largest number of features for which X is stored by column, so that each load is wide."""
 
 UNIT = 16
 """Columns begin at multiples of this number of elements, so that Triton may load several
@@ -55,8 +55,8 @@ def add_tiles(  # type: ignore[no-untyped-def]
 ):
     """Write ``xᵀ·slope`` of every ``num_programs``-th tile as this program's row of sums.
 
-    The columns of x are ``column_units · UNIT`` elements apart. The outputs follow the inputs,
-    and the constants follow the outputs, because jax-triton passes them in this order.
+    The columns of x are ``column_units · UNIT`` elements apart. jax-triton requires the order
+    of the arguments: inputs, outputs, constants.
     """
     column = tl.arange(0, COLUMNS)
     w = tl.load(w + column, mask=column < FEATURES, other=0.0).to(x.dtype.element_ty)
@@ -106,7 +106,7 @@ def plan(
     itemsize: int,
     processors: int,
 ) -> Plan:
-    """Return the plan for x with `shape` and `strides`, in elements, on so many processors."""
+    """Return the plan for an x with `strides` in elements, on `processors` multiprocessors."""
     (rows, features), (row_stride, column_stride) = shape, strides
     columns = triton.next_power_of_2(features)
     tile = max(1, TILE_BYTES // (itemsize * columns))
@@ -126,7 +126,7 @@ def plan(
 
 @triton.jit
 def log1p(x):  # type: ignore[no-untyped-def]
-    """Return log(1 + x) with the digits of a small x (Kahan's formula)."""
+    """Return log(1 + x), accurate also for a small x (Kahan's formula)."""
     above = 1.0 + x
     rounded = above - 1.0  # the part of x that is left in the sum
     exact = tl.where(rounded == 0.0, 1.0, rounded)
@@ -136,9 +136,9 @@ def log1p(x):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def tanh(x):  # type: ignore[no-untyped-def]
-    """Return the hyperbolic tangent with the digits of a small x.
+    """Return the hyperbolic tangent, accurate also for a small x.
 
-    ``exp(z) − 1`` has few digits for a small z; Kahan's formula restores them.
+    ``exp(z) − 1`` has few correct digits for a small z; Kahan's formula corrects it.
     """
     z = -2.0 * tl.minimum(tl.abs(x), 20.0, propagate_nan=tl.PropagateNan.ALL)
     power = tl.exp(z)
@@ -153,7 +153,7 @@ def slope_of(loss: Loss) -> Any:
     """Return the slope of a loss as a Triton function."""
     source = source_of(loss)
     file = f"<slope of {loss.name}>"
-    # Triton reads the source of a function; this is where Python looks for it.
+    # Triton reads the source of a function, and Python looks for it in this cache.
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     names = {"__name__": __name__, "tl": tl, "log1p": log1p, "tanh": tanh}
     exec(compile(source, file, "exec"), names)  # noqa: S102 the text was written here
