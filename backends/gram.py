@@ -119,7 +119,7 @@ def residual_sums(x: Array, y: Array, w: Weights) -> Sums:
 
 
 class ProblemGram(GramDescent):
-    """A descent over the sums of a problem's rows. It keeps the rows to compute small losses."""
+    """A descent over the sums of a problem's rows, which it keeps to compute small losses."""
 
     def __init__(self, problem: Problem, learning_rate: float, moments: Moments) -> None:
         super().__init__(moments, learning_rate, problem.rows, problem.dtype)

@@ -235,7 +235,7 @@ def _declared(entry: EntryPoint) -> Library:
     except Exception as error:
         raise BackendError(
             f"the backends that an installed package declares as {entry.value!r} do not load "
-            f"({first_line(error)}); mend the package or uninstall it"
+            f"({first_line(error)}); repair the package or uninstall it"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Blocks of rows that stay in a core's cache, for the CPU."""
+"""The gradient by ``jax.grad`` over blocks of rows that stay in a core's cache, on the CPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ BLOCK_BYTES = 1 << 17
 
 
 TRIED_BLOCKS = (1 << 15, 1 << 19)
-"""Other block sizes in bytes that a trial compares. Each size is compiled for the trial."""
+"""Block sizes in bytes that a trial compares with `BLOCK_BYTES`. They are few, because a trial
+compiles code for each size."""
 
 
 MOST_TRANSPOSED = 64
@@ -45,21 +46,23 @@ with w reads (d, rows) faster than (rows, d)."""
 
 
 TRIED_TRANSPOSED = range(16, 257)
-"""Numbers of features for which a trial compares both layouts."""
+"""Numbers of features for which a trial compares transposed blocks with blocks by row."""
 
 
 Share = tuple[Data, jax.Array]
-"""Blocks of X and of y. X is (blocks, rows, d), or transposed (blocks, d, rows), or for one
-feature a tuple with (blocks, rows); y is (blocks, rows)."""
+"""Blocks of X and of y. X has the shape (blocks, rows, d), or transposed (blocks, d, rows). For
+one feature, X is a tuple of one array, (blocks, rows). y has the shape (blocks, rows)."""
 
 
 class OfShare(NamedTuple):
     """The compiled functions of a loss over the blocks of a share."""
 
     gradient: Callable[..., jax.Array]
-    """``gradient(w, share, rows, transposed=…)``, the share's part of the gradient."""
+    """``gradient(w, share, rows, transposed=…)`` returns what the share contributes to the
+    gradient of the mean over `rows` rows."""
     loss: Callable[..., jax.Array]
-    """``loss(w, share, rows, transposed=…)``, the sum over the first `rows` rows."""
+    """``loss(w, share, rows, transposed=…)`` returns the sum of the loss over the first `rows`
+    rows of the share."""
 
 
 @cache
@@ -69,9 +72,9 @@ def compiled(loss: Loss) -> OfShare:
 
     @partial(jax.jit, static_argnames="transposed")
     def gradient(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
-        # With one feature, every row of a block has its own copy of w, and so its own
-        # gradient. All work is then element-wise until the end. Otherwise XLA would add the
-        # values of a vector one by one.
+        # With one feature, every row of a block has its own copy of w, and therefore its own
+        # gradient. All work is then element-wise until the end. With a single w, XLA would add
+        # the values of a block one by one.
         x, y = share
         if alone := isinstance(x, tuple):
             w = jnp.broadcast_to(w[:, None], (1, y.shape[-1]))
@@ -98,7 +101,7 @@ def compiled(loss: Loss) -> OfShare:
 def over_blocks(
     of: Callable[[Data, Any], jax.Array], start: jax.Array, share: tuple[Data, Any]
 ) -> jax.Array:
-    """Return the sum of a function over all blocks, one block after the other."""
+    """Return `start` plus the sum of ``of(x, y)`` over all blocks, one after the other."""
 
     def add(total: jax.Array, block: tuple[Data, Any]) -> tuple[jax.Array, None]:
         return total + of(*block), None
@@ -115,7 +118,7 @@ def in_shares(
 ) -> list[tuple[Array | tuple[Array], Array]]:
     """Return one `Share` of the rows for each thread, padded with rows of zeros.
 
-    Up to `MOST_TRANSPOSED` features, blocks are transposed, unless `transposed` says otherwise.
+    If `transposed` is None, blocks of at most `MOST_TRANSPOSED` features are transposed.
     """
     n, d, itemsize = problem.rows, problem.features, problem.x.itemsize
     if transposed is None:
@@ -139,7 +142,7 @@ def in_shares(
 
 
 def by_column(x: Array, blocks: int, rows: int) -> Array:
-    """Return x, (n, d), as (blocks, d, rows); missing rows are zeros."""
+    """Return x, (n, d), as an aligned array, (blocks, d, rows); missing rows are zeros."""
     n, d = x.shape
     whole = n // rows
     result = aligned((blocks, d, rows), x.dtype)
@@ -153,9 +156,9 @@ def by_column(x: Array, blocks: int, rows: int) -> Array:
 class Blocked(PerStep):
     """Blocks of rows that stay in cache, with a share of the blocks for each thread.
 
-    XLA computes a step's two products in separate kernels, which both read all of X. Here each
-    of our threads computes the gradients of its blocks one after the other, so both products
-    read a block while it is in cache.
+    XLA computes a step's two products in separate kernels, which both read all of X. In this
+    technique, each of our own threads computes the gradients of its blocks one after the other,
+    so both products read a block while it is in cache.
     """
 
     SERIAL_BYTES = 1 << 23
@@ -186,7 +189,7 @@ class Blocked(PerStep):
         }
 
     def _shares(self, problem: Problem, choice: tuning.Choice) -> list[Share]:
-        """Place the shares on the device."""
+        """Return the shares, placed on the device."""
         shares = in_shares(
             problem, choice["threads"], choice["block_bytes"], bool(choice["transposed"])
         )
@@ -219,7 +222,7 @@ class Blocked(PerStep):
 
     def loss(self, w: ArrayLike) -> float:
         w = np.asarray(w, dtype=np.float64)
-        length = self.shares[0][1].size  # includes the rows of zeros that fill up a share
+        length = self.shares[0][1].size  # number of rows in a share, with padding rows
 
         def mine(number: int) -> float:
             rows = self.rows - number * length
@@ -232,7 +235,7 @@ class Blocked(PerStep):
         return self._sums(w, self.shares, self.transposed)
 
     def _sums(self, w: Weights, shares: list[Share], transposed: bool) -> Weights:
-        """Return the shares' parts of the gradient of the mean, added up."""
+        """Return the gradient of the mean: the sum of the shares' contributions."""
         gradient = self.of_share.gradient
 
         def mine(share: Share) -> Weights:

@@ -8,7 +8,7 @@ import jax
 
 from backends.losses import Loss
 
-# Without this, float64 data and a float64 w silently become float32.
+# Without this setting, JAX silently converts float64 data and a float64 w to float32.
 jax.config.update("jax_enable_x64", True)
 
 
@@ -27,13 +27,13 @@ def named_devices() -> dict[str, jax.Device]:
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return JAX's devices, including the host's; ``blocked`` runs on the host only."""
+    """Return JAX's devices, including the CPU; for ``blocked``, return only the CPU's."""
     found = named_devices()
     return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
 
 
 def note(technique: str, device: str, loss: Loss) -> str:
-    """Return why a technique is slower on a device than it could be, or ""."""
+    """Return why a technique is slower on a device than it could be ("" if it is not)."""
     if technique != "loop" or not device.startswith("cuda"):
         return ""
     from backends.jax.triton import reason_against_one_pass
@@ -43,6 +43,6 @@ def note(technique: str, device: str, loss: Loss) -> str:
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """Return the peak that the device's allocator counted; None if it keeps no count (CPU)."""
+    """Return the peak memory in bytes that the device's allocator counted; None on the CPU."""
     stats = named_devices()[device].memory_stats()
     return stats["peak_bytes_in_use"] if stats else None

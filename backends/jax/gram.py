@@ -1,4 +1,4 @@
-"""XᵀX and Xᵀy by JAX, then a compiled loop of steps over them."""
+"""Sum XᵀX and Xᵀy with JAX, then take steps with the sums in a compiled loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 LINE_ROWS = 1 << 19
-"""Rows of a block in `line_blocks`: a call of XLA takes as long as summing 2¹⁶ rows."""
+"""Largest number of rows in a block of `line_blocks`. Blocks are long, because a call of XLA
+takes as long as summing 2¹⁶ rows."""
 
 
 GRAM_BYTES = 1 << 22
@@ -34,17 +35,17 @@ GRAM_BYTES = 1 << 22
 
 @jax.jit
 def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
-    """Return XᵀX, Xᵀy and yᵀy of a block of rows in float64."""
+    """Return XᵀX, Xᵀy and yᵀy of a block of rows, computed in float64."""
     x, y = x.astype(jnp.float64), y.astype(jnp.float64)
     return x.T @ x, y @ x, y @ y
 
 
 @jax.jit
 def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
-    """Return Σ x², Σ x·y and Σ y² of one feature, float64, in one pass.
+    """Return Σ x², Σ x·y and Σ y² of one feature, computed in float64 in one pass.
 
-    Each sum is split into `LANES` sums side by side, because XLA adds the values of a
-    vector one by one.
+    Each sum is split into `LANES` sums side by side, because XLA would add the values of a
+    single sum one by one.
     """
     xs, ys = x.reshape(-1, LANES), y.reshape(-1, LANES)
 
@@ -57,11 +58,11 @@ def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
-    """Return XᵀX, (d, d), Xᵀy, (d,), and yᵀy, float64.
+    """Return XᵀX of shape (d, d), Xᵀy of shape (d,), and yᵀy of shape (), all in float64.
 
     The rows are copied to the device block by block, because allocating a copy of all rows
-    would take longer than the sums. XLA computes these sums in one thread, so several of our
-    threads call XLA.
+    would take longer than the sums. XLA computes the sums of a block in one thread, so several
+    of our own threads call XLA.
     """
     d, threads = x.shape[1], processors()
     if d == 1 and device.platform == "cpu":
@@ -83,17 +84,17 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
 
 
 def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
-    """Return blocks of one shape, so that another number of rows needs no new compilation."""
+    """Return the rows in blocks of one shape; another `len(y)` needs no new compilation."""
     starts = range(0, len(y), rows)
     return [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in starts]
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return blocks of one feature, all of one shape; there are eleven possible shapes.
+    """Return the rows of one feature in blocks of one shape; eleven shapes are possible.
 
-    If x and y have the same alignment, the blocks begin at addresses where JAX uses them
-    without a copy. The rows before the first aligned block and after the last are copied to
-    separate blocks.
+    If x and y have the same alignment, the blocks begin at addresses that JAX uses without a
+    copy. The rows before the first aligned block and after the last aligned block are copied
+    to separate blocks.
     """
     n, rows = len(y), min(LINE_ROWS, max(LANES, 1 << (len(y) - 1).bit_length()))
     first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))

@@ -1,4 +1,4 @@
-"""How rows are laid out for JAX, and predictions and losses in these layouts."""
+"""Lay out rows for JAX, and compute predictions and losses in these layouts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem
 
 BLOCK_ROWS = 8192
-"""Rows of a block with many features: few enough for exact float32 sums."""
+"""Largest number of rows in a block of many features: few enough for accurate float32 sums."""
 
 
 MOST_COLUMNS = 8
@@ -24,19 +24,20 @@ MOST_COLUMNS = 8
 
 
 Data = jax.Array | tuple[jax.Array, ...]
-"""X as blocks of rows, (blocks, rows, d), as a single block, or as columns of shape (n,)."""
+"""X as blocks of rows, (blocks, rows, d), as a single block, (rows, d), or as a tuple of
+columns, (n,) each."""
 
 
 def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
-    """Return the prediction of each row in a layout of `laid_out`, in the data's dtype.
+    """Return the prediction of each row in the data's dtype, for x in a layout of `Data`.
 
-    A single block may also be transposed, (d, rows).
+    If `transposed`, x is a single block of shape (d, rows).
 
     XLA fuses the element-wise work on columns with the sums. For many features, XLA's product
     sums row after row, and at 10⁶ float32 rows the fifth digit would be wrong. Therefore every
-    block has its own copy of w in the data's dtype: the gradient of a block is summed in that
-    dtype, and the gradients of the blocks are summed in float64, the dtype of w. The highest
-    precision keeps a GPU from rounding float32 to ten bits (TF32).
+    block has its own copy of w in the data's dtype. The gradient of a block is then summed in
+    the data's dtype, and the gradients of the blocks are summed in float64, the dtype of w. The
+    setting ``HIGHEST`` keeps a GPU from rounding float32 to ten bits (TF32).
     """
     if isinstance(x, tuple):
         columns = (c * w[j].astype(c.dtype) for j, c in enumerate(x))
@@ -48,7 +49,7 @@ def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
 
 
 def values_of(loss: Loss) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Return the function of predictions and targets that is the loss of each row."""
+    """Return a function that computes the loss of each row from predictions and targets."""
     if loss == SQUARED_ERROR:
         return lambda prediction, y: (prediction - y) ** 2
     return lambda prediction, y: loss.value(jnp, prediction, y)
@@ -57,7 +58,7 @@ def values_of(loss: Loss) -> Callable[[jax.Array, jax.Array], jax.Array]:
 def total_of(values: jax.Array, rows: int | jax.Array, first: int | jax.Array = 0) -> jax.Array:
     """Return the float64 sum of the values whose row, counted from `first`, is below `rows`.
 
-    The other values belong to rows that only fill up a block.
+    All other values belong to padding rows.
     """
     number = first + jnp.arange(values.size).reshape(values.shape)
     return jnp.where(number < rows, values, 0).sum(dtype=jnp.float64)
@@ -75,13 +76,13 @@ def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
-    """Return `rows` rows; missing rows are filled with zeros."""
+    """Return x and y with `rows` rows, after adding rows of zeros where rows are missing."""
     missing = rows - len(y)
     return (np.pad(x, ((0, missing), (0, 0))), np.pad(y, (0, missing))) if missing else (x, y)
 
 
 def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
-    """Return few features as columns, and many features in blocks of rows."""
+    """Return X and y: at most `MOST_COLUMNS` features as columns, more as blocks of rows."""
     x, y = problem.x, problem.y
     if problem.features > MOST_COLUMNS:
         return in_blocks(x, y)
@@ -90,12 +91,12 @@ def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
 
 
 LANES = 512
-"""Rows of a block of one feature. Each row of a block has its own sum, so XLA vectorises the
-sums."""
+"""Number of rows in a block of one feature. Each position in a block has its own sum over the
+blocks, so XLA vectorises the sums."""
 
 
 ALIGNMENT = 64
-"""Alignment in bytes: JAX uses an array without a copy if its address is a multiple of this."""
+"""Alignment in bytes: JAX uses an array without a copy if its address is a multiple of it."""
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -25,7 +25,8 @@ from backends.losses import Loss
 from backends.problem import Problem
 
 UNROLLED = 16
-"""Steps in one iteration of a GPU's loop: the host decides once an iteration to continue."""
+"""Number of steps in one iteration of a loop on a GPU. More than one step, because the host
+decides after each iteration whether the loop continues."""
 
 
 def unrolled_on(device: jax.Device) -> int:
@@ -36,7 +37,10 @@ def unrolled_on(device: jax.Device) -> int:
 def repeat(
     once: Callable[[jax.Array], jax.Array], w: jax.Array, steps: int, unrolled: int
 ) -> jax.Array:
-    """Take `steps` steps; `steps` is data, so another number needs no new compilation."""
+    """Take `steps` steps ``w ← once(w)``; another `steps` needs no new compilation.
+
+    `unrolled` is the number of steps in one iteration of the compiled loop.
+    """
 
     def several(_: int, w: jax.Array) -> jax.Array:
         for _ in range(unrolled):
@@ -50,12 +54,12 @@ def repeat(
 
 
 Gradient = Callable[..., jax.Array]
-"""``gradient(w, x, y, rows, transposed=False)``, these rows' part of the gradient of the
-mean."""
+"""``gradient(w, x, y, rows, transposed=False)`` returns what the given rows contribute to the
+gradient of the mean over `rows` rows."""
 
 
 def gradient_of(loss: Loss) -> Gradient:
-    """Return the function, derived by ``jax.grad``, for the gradient of a loss."""
+    """Return the function that ``jax.grad`` derives for the gradient of a loss."""
     values = values_of(loss)
 
     def mean(
@@ -128,7 +132,7 @@ class PerStep:
 
 
 class Loop(PerStep):
-    """The whole descent in one compiled loop, which Python calls once a run."""
+    """The whole descent in one compiled loop, which Python calls once per run."""
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         start, rate = self._put(w), self.learning_rate

@@ -1,8 +1,9 @@
 """The whole descent in one compiled loop with one pass over X per step, for GPUs.
 
-XLA fuses the gradient into one pass for one and two features; for more, it reads X twice. Here
-each step of the loop calls the Triton kernel of `backends.onepass` through jax-triton
-(https://github.com/jax-ml/jax-triton), with the slope instead of a derivative of the value.
+XLA fuses the gradient into one pass for one and two features. For three or more features, XLA
+reads X twice. In this module, each step of the loop calls the Triton kernel of
+`backends.onepass` through jax-triton (https://github.com/jax-ml/jax-triton). The kernel uses
+the loss's slope instead of a derivative of its value.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from backends.onepass import FEWEST_FEATURES, MOST_FEATURES
 from backends.problem import Array, Problem
 
 PROCESSORS = 128
-"""Number of multiprocessors that is assumed if JAX does not tell it."""
+"""Number of multiprocessors that is assumed if JAX does not report the number."""
 
 
 def loop(problem: Problem, learning_rate: float, device: str) -> Loop | OnePass:
-    """Place the data for the compiled loop; on a GPU with one pass per step if possible."""
+    """Place the data for the compiled loop; on a GPU, use one pass per step if possible."""
     on_gpu = named_devices()[device].platform == "gpu"
     several = FEWEST_FEATURES <= problem.features <= MOST_FEATURES
     if on_gpu and several and not reason_against_one_pass(problem.loss):
@@ -52,7 +53,7 @@ class Compiled(NamedTuple):
 
 @cache
 def compiled(loss: Loss, processors: int) -> Compiled:
-    """Return the compiled functions of a loss for a device with so many multiprocessors."""
+    """Return the compiled functions of a loss for a GPU with `processors` multiprocessors."""
     from backends.onepass import kernel  # imports Triton
 
     values = values_of(loss)
@@ -95,14 +96,14 @@ def compiled(loss: Loss, processors: int) -> Compiled:
 
 
 def by_column(features: int) -> bool:
-    """Return whether so few features are stored by column, (d, n), so that loads are wide."""
+    """Return whether X of so many features is stored by column, so that loads are wide."""
     from backends.onepass import kernel
 
     return features <= kernel.MOST_COLUMNS
 
 
 def laid_out(problem: Problem) -> Array:
-    """Return X by row, (n, d), or few features by column, with columns of whole units."""
+    """Return X by row, (n, d), or by column, (d, n), with columns padded to `kernel.UNIT`."""
     from backends.onepass import kernel
 
     x = problem.x.reshape(problem.rows, problem.features)
@@ -112,7 +113,7 @@ def laid_out(problem: Problem) -> Array:
 
 
 class OnePass:
-    """The whole descent in one compiled loop, with one pass over X per step, in Triton."""
+    """The whole descent in one compiled loop of Triton kernels: one pass over X per step."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]

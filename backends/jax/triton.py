@@ -1,4 +1,4 @@
-"""jax-triton, which calls a Triton kernel from a program that JAX compiles."""
+"""Load jax-triton, which calls a Triton kernel from a program that JAX compiles."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from backends.onepass import reason_against
 
 @cache
 def reason_against_one_pass(loss: Loss) -> str:
-    """Return why steps on a GPU cannot read X once, or ""."""
+    """Return why a step on a GPU cannot read X in a single pass ("" if it can)."""
     if reason := reason_against(loss, "jax_triton"):
         return reason
     try:
         triton_call()
-    except Exception as error:  # jax-triton uses internals of JAX and Triton
+    except Exception as error:  # jax-triton uses internals of JAX and Triton, which may change
         return f"jax-triton does not start: {first_line(error)}"
     return ""
 

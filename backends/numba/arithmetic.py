@@ -101,7 +101,7 @@ def _folded(builder, value, least):
 
 
 def _paired(builder, first, second):
-    """Add neighbouring lanes of two vectors; return the sums and the order of their numbers."""
+    """Add neighbouring lanes of two vectors; return a vector and the sums that it holds."""
     (a, held_a), (b, held_b) = first, second
     lanes = a.type.count
     if len(held_a) == lanes:  # every lane is a finished sum

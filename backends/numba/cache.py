@@ -1,4 +1,4 @@
-"""Give Numba's disk cache a folder, and define types that change with each edit of this code."""
+"""A folder for Numba's disk cache, and types that change with each edit of this package."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
 
@@ -113,6 +113,7 @@ def _attribute(context, builder, known, _value, name):
 
 
 PACKAGE = Known("package")
-"""An argument for cached functions without another `Known`: it makes them depend on `SOURCES`."""
+"""An argument for cached functions that need no other `Known`: it adds `SOURCES` to the key of
+the cache."""
 
 provide_folder()

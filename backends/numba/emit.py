@@ -18,7 +18,7 @@ INDEX, PLACE, BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
 
 
 class Vector(types.Type):
-    """The type of a vector of `lanes` float32 or float64 numbers, or of a mask of the vector."""
+    """The type of a vector of `lanes` float32 or float64 numbers, or of a mask for it."""
 
     def __init__(self, dtype: types.Type, lanes: int, mask: bool = False) -> None:
         self.dtype, self.lanes, self.mask = dtype, lanes, mask

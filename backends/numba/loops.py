@@ -71,7 +71,7 @@ class Loop(Known):
         far: bool = False,
     ) -> None:
         self.vector_bytes, self.features, self.ahead = vector_bytes, features, ahead
-        asks = ahead > 0 and rows * places > 1  # else, `ahead` alone decides: one code for all
+        asks = ahead > 0 and rows * places > 1  # `LINE` and `LINE_ASKING` share compiled code
         asked = (rows + 1) // 2  # lines to prefetch during the predictions
         super().__init__(
             f"loop {vector_bytes} {features} {places} {rows} {asks} {whole_rows} {far}",
@@ -98,7 +98,7 @@ SHORT = {
     64: Loop(64, places=2, rows=4, ahead=64, whole_rows=True),
     128: Loop(128, places=2, rows=2, ahead=64, whole_rows=True),
 }
-"""Loops by number of features (`FEW`, `COLUMNS`), and by largest row size in bytes (`SHORT`)."""
+"""Loops by number of features (`FEW`, `COLUMNS`) and by largest row size in bytes (`SHORT`)."""
 
 STREAMS = Loop(32, places=4)
 """Loop over rows from four ranges side by side; the hardware prefetches each range. The vectors

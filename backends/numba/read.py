@@ -16,7 +16,7 @@ from backends.numba.emit import LINE_BYTES, call, each_item, item_of
 from backends.numba.vectors import lanes_of, load, plus, prefetch, repeat, spaced, zero_vector
 
 VECTOR_BYTES = 256
-"""Size in bytes of a vector, which is read at a time: a long vector acts as an unrolled loop."""
+"""Size in bytes of the vectors that are read: a long vector acts as an unrolled loop."""
 
 AHEAD_LINES = 32
 """Prefetch distance in cache lines, as in the loops for one feature. A distance of 0 reads

@@ -12,7 +12,7 @@ from backends.problem import Array, Problem
 
 
 class Plain:
-    """The tutorial's listing: predict, derive the gradient by hand, update.
+    """The tutorial's listing: predict, compute the gradient derived by hand, update.
 
     ``np.mean`` sums pairwise and loses no digits. BLAS's ``xᵀ @ slope`` sums row after row,
     which loses digits in float32. Chunks of rows are therefore multiplied separately, and the
@@ -20,7 +20,7 @@ class Plain:
     """
 
     CHUNK_ROWS = 1 << 16
-    """Number of rows that BLAS sums in the data's dtype: more float32 rows would lose digits."""
+    """Number of rows that BLAS sums in the data's dtype: more would lose float32 digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.x = np.ascontiguousarray(problem.x)
@@ -45,7 +45,7 @@ class Plain:
         return float(np.mean(values, dtype=np.float64))
 
     def _prediction(self, w: Weights) -> Array:
-        w32 = w.astype(self.x.dtype)  # float32 data times a float64 w would be float64
+        w32 = w.astype(self.x.dtype)  # float32 data times a float64 w would give float64
         return self.x * w32 if self.x.ndim == 1 else self.x @ w32
 
     def _slope(self, w: Weights) -> Array:

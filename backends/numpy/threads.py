@@ -14,5 +14,5 @@ def numpys_blas() -> ThreadpoolController:
 
 
 def most_threads() -> int:
-    """Return the number of threads that NumPy's BLAS may use: our own threads are as many."""
+    """Return the number of threads that NumPy's BLAS may use, and therefore of our own."""
     return max((library["num_threads"] for library in numpys_blas().info()), default=1)

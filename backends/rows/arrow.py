@@ -46,7 +46,7 @@ def arrow_table(path: Path, *, drop: bool) -> Table:
 
 
 def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
-    """Read the columns of integers; yield a note for each column that float32 rounds."""
+    """Yield a note for each column with an integer that float32 may round; read the columns."""
     types, compute = library("types", ".arrow"), library("compute", ".arrow")
     for name in names:
         if not types.is_integer(schema.field(name).type):
@@ -62,7 +62,7 @@ def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
 
 @contextmanager
 def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
-    """Open a file for reading the given columns."""
+    """Open a file for reading the columns at the given positions; None stands for all."""
     ipc = library("ipc", ".arrow")
     options = ipc.IpcReadOptions(included_fields=columns, use_threads=False)
     with named_errors(path), library("lib", ".arrow").memory_map(str(path)) as mapped:
@@ -81,7 +81,7 @@ class ArrowSource(Source):
     y : str
         Column of y.
     ends : tuple of int
-        Number of rows up to the end of each batch of the file.
+        For each batch of the file, the number of rows up to the batch's end.
     drop : bool
         Whether a null becomes NaN instead of an error.
     """
@@ -94,7 +94,7 @@ class ArrowSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True: a batch of the file may be compressed and is decoded as a whole."""
+        """Return True, because a batch may be compressed and is decoded as a whole."""
         return True
 
     @property

@@ -1,4 +1,4 @@
-"""Blocks of rows in memory: all blocks have one shape and are filled from shorter pieces."""
+"""Blocks of rows in memory: all blocks have one shape and are filled from pieces."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem, check_finite
 
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
-"""m rows of any dtype: X as a list of parts, (m, k) each, and y, (m,)."""
+"""m rows of any dtype: X as a list of parts with k columns each, (m, k), and y, (m,)."""
 
 
 COLUMN_ROWS = 1 << 13
-"""Number of rows for which columns are interleaved at a time: 8192 rows of 32 float32 columns
-take 1 MB and fit in the caches."""
+"""Number of rows that `_copy` transposes at a time: 8192 rows of 32 float32 columns take 1 MB
+and fit in the caches."""
 
 
 PADDING = 16
-"""Unused numbers after each column. Without this padding, columns lie a power of two apart and
-compete for the same cache sets; interleaving is then three times slower."""
+"""Number of unused numbers after each column in `_copy`. Without them, columns would lie a
+power of two apart and compete for the same cache sets, and `_copy` would be three times
+slower."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +39,8 @@ class Block:
     start : int
         Position of the block's first row in the source, from 0.
     stop : int
-        Position after the last requested row; the block's rows after it are padding.
+        Position in the source after the last requested row. The block's rows from `stop` on are
+        padding.
     loss : Loss
         The loss of a row.
     """
@@ -62,7 +64,7 @@ class Block:
         return Problem(self.x, self.y, known_finite=True, single_pass=True, loss=self.loss)
 
     def losses(self, mean: float) -> float:
-        """Return the sum of the rows' losses, from the mean over the block with padding."""
+        """Return the sum of the rows' losses, from the mean loss of all rows with padding."""
         filling = len(self.y) - self.rows
         if not filling or self.loss == SQUARED_ERROR:  # the residual of a padding row is 0
             return mean * len(self.y)
@@ -71,7 +73,7 @@ class Block:
         return mean * len(self.y) - filling * each
 
     def fill(self, pieces: Iterable[Piece], last: int, stop: int) -> None:
-        """Copy and convert rows up to row `last` of the source; fill the rest with padding.
+        """Copy and convert rows up to row `last` of the source, and add padding rows.
 
         Padding rows of X are zeros, so they add nothing to a gradient. The targets of padding
         rows are 0 for squared error. For other losses they are the last row's target, for which
@@ -80,7 +82,7 @@ class Block:
         Raises
         ------
         ProblemError
-            The pieces have fewer rows than `stop` promised, or a value is too large.
+            The source has fewer rows than when it was opened, or a value is too large.
         """
         x, filled = self.x.reshape(len(self.y), -1), 0
         for parts, y in pieces:
@@ -91,23 +93,23 @@ class Block:
         if filled < last - self.start:
             raise ProblemError(
                 f"the data end after row {self.start + filled}, but had {stop} or more when "
-                "they were opened; do not change them meanwhile"
+                "they were opened; do not change them during a run"
             )
         x[filled:] = 0
         self.y[filled:] = 0 if self.loss == SQUARED_ERROR else self.y[filled - 1]
 
     def check(self) -> None:
-        """Raise ProblemError, with the row in the source, if a value cannot be used."""
+        """Raise ProblemError if a value cannot be used; the error names the source's row."""
         check_finite(self.x, self.y, self.start)
         self.check_targets()
 
     def check_targets(self) -> None:
-        """Raise ProblemError, with the row, if the loss is not defined for a target."""
+        """Raise ProblemError if the loss is not defined for a target; it names the row."""
         self.loss.check(self.y[: self.rows], self.start)
 
 
 class Cutter:
-    """Divides pieces of any length into requested numbers of rows."""
+    """Divides pieces of any length into pieces of the requested lengths."""
 
     def __init__(self, pieces: Iterator[Piece]) -> None:
         self.pieces = pieces
@@ -130,12 +132,12 @@ class Cutter:
             rows -= min(rows, len(y))
 
     def take_all(self, rows: int) -> list[Piece]:
-        """Return the next `rows` rows as a list, for sources whose pieces stay valid."""
+        """Return the pieces of `take` as a list, for sources whose pieces stay valid."""
         return list(self.take(rows))
 
 
 def _copy(parts: list[NDArray[Any]], into: Array, first_row: int) -> None:
-    """Copy and convert the parts of X into rows.
+    """Copy and convert the parts of X into `into`, shape (m, d).
 
     Columns are first converted one by one into a buffer that fits in the caches, and the buffer
     is then transposed. Writing each column directly into the rows would be far slower.
@@ -161,7 +163,7 @@ def convert(values: NDArray[Any], into: Array, first_row: int) -> None:
     Raises
     ------
     ProblemError
-        A number is too large for the dtype. The message counts rows from `first_row`.
+        A number is too large for the dtype. `first_row` is the number of rows before `values`.
     """
     if np.can_cast(values.dtype, into.dtype):
         return np.copyto(into, values)

@@ -1,4 +1,4 @@
-"""Tables of named columns: choosing columns, and the errors of a choice."""
+"""Tables of named columns, and functions that find the columns which the user names."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Table:
     ----------
     names : list of str
     source : callable
-        Given the names of X's columns, of y, and a dtype, returns the rows.
+        ``source(xs, y, dtype)`` returns the rows for the names of X's columns and of y.
     x : list of str, optional
-        Default columns of X: all but y and `hidden`.
+        Default columns of X. None stands for all columns but y and `hidden`.
     y : str, optional
-        Default column of y: the last column that is not hidden.
+        Default column of y. None stands for the last column that is not hidden.
     hidden : dict
-        Columns that are used only if the user names them, each with the reason.
+        Columns that are used only if the user names them: name → the reason.
     notes : list of str
         Assumptions about the file; `source` may add to the list.
     ask : str
-        Error message if the user did not name the columns and they cannot be guessed.
+        Error message for a user who did not name the columns; empty if there are defaults.
     """
 
     names: list[str]
@@ -56,9 +56,9 @@ class Table:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Put the file's name before an error, and turn any error into a `ProblemError`.
+    """Put the file's name before an error's message, and raise a `ProblemError` for any error.
 
-    A damaged file makes NumPy, zipfile, zlib or Arrow raise almost any exception, so every
+    With a damaged file, NumPy, zipfile, zlib and Arrow may raise almost any exception, so every
     exception is caught.
     """
     try:
@@ -79,8 +79,8 @@ def choose(
 ) -> tuple[list[str], str]:
     """Return the names of X's columns and of y, spelled as in the file.
 
-    By default y is the last column and X has all the others. Spaces around a name are ignored,
-    and accents may be composed or decomposed.
+    By default y is the last column, and X has all other columns. Spaces around a name are
+    ignored, and accents may be composed or decomposed (Unicode).
 
     Raises
     ------
@@ -116,7 +116,7 @@ def choose(
 
 
 def find(name: str, names: Sequence[str]) -> str:
-    """Return the name as it is spelled in the file.
+    """Return a column's name as it is spelled in the file.
 
     Raises
     ------
@@ -134,12 +134,13 @@ def find(name: str, names: Sequence[str]) -> str:
 
 
 def find_all(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return several names as they are spelled in the file.
+    """Return the names of several columns as they are spelled in the file.
 
     Raises
     ------
     ProblemError
-        Columns do not exist; the message lists all of them.
+        Columns do not exist, and the message lists all missing columns; or a column exists more
+        than once or was named twice.
     """
     plain = {_plain(name) for name in names}
     missing = [name for name in wanted if _plain(name) not in plain]
@@ -163,7 +164,7 @@ def _plain(name: str) -> str:
 
 
 def listing(names: Sequence[str]) -> str:
-    """Return names as readable text, shortened if there are many."""
+    """Return names as text for a message; of more than ten names, only the first ten."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (", ".join(map(repr, names[:_LISTED])) or "none") + more
 

@@ -1,4 +1,4 @@
-"""Sources made of other sources: several files, X and y from two files, complete rows."""
+"""Sources made of other sources: several files, X and y from two files, only complete rows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from backends.rows.made import InMemory
 from backends.rows.source import Source
 
 CHUNK_ROWS = 1 << 16
-"""Rows in a chunk whose number of complete rows is stored. To find a range of complete rows, at
-most one chunk before the range is read."""
+"""Number of rows in a chunk. The number of complete rows in each chunk is stored. To find a
+range of complete rows, at most one chunk before the range is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,9 @@ class Chained(Source):
     Attributes
     ----------
     sources : tuple of Source
-        Sources with the same features and dtype.
+        Sources with equal features and dtype.
     name : str
-        A few words about where the rows come from.
+        Where the rows come from, in a few words.
     """
 
     sources: tuple[Source, ...]
@@ -38,7 +38,7 @@ class Chained(Source):
 
     @classmethod
     def of(cls, sources: list[Source], name: str) -> Source:
-        """Return one source with the rows of all sources; in memory if all sources are."""
+        """Return one source with all rows; it is in memory if all sources are in memory."""
         first = sources[0]
         held = [source.problem for source in sources if isinstance(source, InMemory)]
         if len(held) == len(sources):
@@ -67,7 +67,7 @@ class Chained(Source):
 
 @dataclass(frozen=True, eq=False)
 class Paired(Source):
-    """X from one source and y from another, row for row.
+    """X from one source and y from another source, row for row.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Paired(Source):
     ys : Source
         Source of y; its features are not used.
     name : str
-        A few words about where the rows come from.
+        Where the rows come from, in a few words.
     """
 
     xs: Source
@@ -85,7 +85,7 @@ class Paired(Source):
 
     @classmethod
     def of(cls, xs: Source, ys: Source, name: str) -> Source:
-        """Return one source with X and y; in memory if both sources are in memory.
+        """Return one source with X and y; it is in memory if both sources are in memory.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Complete(Source):
     ----------
     whole : Source
     ends : tuple of int
-        Number of complete rows up to the end of each chunk of `CHUNK_ROWS` rows.
+        For each chunk of `CHUNK_ROWS` rows, the number of complete rows up to the chunk's end.
     """
 
     whole: Source

@@ -34,7 +34,7 @@ def load(
     dtype: str = "float32",
     reading: Reading | None = None,
 ) -> Problem:
-    """Read the columns `x` and `y` of a file into memory; `open_source` has the parameters."""
+    """Read the columns `x` and `y` of a file into memory; parameters as for `open_source`."""
     path = Path(path)
     with named_errors(path):
         return open_source(path, x, y, dtype, reading).load()
@@ -49,20 +49,22 @@ def open_source(
 ) -> Source:
     """Open the columns `x` and `y` of a file, a folder or a pattern of files.
 
-    The notes of the source's `origin` list the assumptions about the file.
+    The source's ``origin.notes`` list the assumptions about the file.
 
     Parameters
     ----------
     path : str or Path
-        The suffix determines the format; without a suffix, the first bytes of the file do.
-        ``.npy``, Parquet and Arrow are read when their rows are needed. Text and ``.npz`` are
-        read as a whole by this call.
+        The suffix determines the format, or for an unknown suffix, the first bytes of the file.
+        ``.npy``, Parquet and Arrow files are read when their rows are needed. Text and ``.npz``
+        files are read as a whole by this call.
     x : sequence of str, optional
-        Columns by name. Default: all but y; in an ``.npz`` with x and y, x.
+        Names of the columns of X. By default all columns but y; in an ``.npz`` file with arrays
+        x and y, the array x.
     y : str, optional
-        Default: the last column; in an ``.npz`` with x and y, y.
+        Name of the column of y. By default the last column; in an ``.npz`` file with arrays x
+        and y, the array y.
     dtype : str
-        ``float32`` or ``float64``; other numbers are converted.
+        ``float32`` or ``float64``, to which all numbers are converted.
     reading : Reading, optional
         Options for reading the file.
 
@@ -110,7 +112,7 @@ def open_features(
     -------
     source : Source
     unused : tuple of str
-        Names of the file's other columns.
+        Names of the file's columns that are not in `x`.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def open_features(
     path, reading = Path(path), reading or Reading()
     with _only_errors(path):
         found = discover(path)
-        # A target in another file lets an array have one dimension.
+        # With a target in another file, a one-dimensional array is accepted.
         tables = _tables(path, found, replace(reading, target=str(path)))
         names = tables[0].names
         xs = find_all(x, names)
@@ -137,14 +139,17 @@ def open_features(
 
 @contextmanager
 def _only_errors(path: Path) -> Iterator[None]:
-    """Name the file in errors, and hide NumPy's warnings about damaged files."""
+    """Put the file's name into errors, and hide NumPy's warnings about damaged files."""
     with named_errors(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _with_all_values(source: Source, reading: Reading) -> tuple[Source, list[str]]:
-    """Leave out rows that lack a value if the user asked for it; return a note on them."""
+    """Return the source, without incomplete rows if `reading.na` is "drop", and notes.
+
+    If rows were left out, a note gives their number. Otherwise the list of notes is empty.
+    """
     if reading.na != "drop":
         return source, []
     kept, dropped = without_missing(source)
@@ -176,7 +181,7 @@ def _open_pair(
         beside = _tables(target, others, reading)
         columns = [name for name in beside[0].names if name not in beside[0].hidden]
         if y is None and len(columns) != 1:
-            raise ProblemError(f"which column is y? Say it with --y: {listing(columns)}")
+            raise ProblemError(f"which column is y? Name one with --y: {listing(columns)}")
         name = columns[0] if y is None else find(y, beside[0].names)
         ys = _chain(target, others, beside, [name], name, dtype)
         notes += _notes(target, others, beside)
@@ -239,7 +244,7 @@ def _chain(
 def _hidden(
     table: Table, x: Sequence[str] | None, y: str | None, used: Sequence[str]
 ) -> list[str]:
-    """Return a note about columns that were left out because the user did not name them."""
+    """Return a list with a note about hidden columns that are not used; it may be empty."""
     left = [name for name in table.hidden if name not in used]
     if not left or (x is not None and y is not None):
         return []
@@ -260,7 +265,7 @@ def _notes(path: Path, found: Sequence[Found], tables: Sequence[Table]) -> list[
 def _origin(
     path: Path, found: Sequence[Found], source: Source, xs: list[str], y: str, notes: list[str]
 ) -> Origin:
-    """Return the origin of the rows; columns of one array are numbered."""
+    """Return the origin of the rows; features from one array x are named ``x[0]``, ``x[1]``…"""
     names = list(xs)
     if len(xs) < source.features:
         wide = source.features - len(xs) + 1

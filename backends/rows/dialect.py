@@ -16,7 +16,7 @@ SAMPLE_RECORDS = 50
 """Number of records from which the dialect is determined: enough to see most columns filled."""
 
 SAMPLE_LINES = 200
-"""Number of lines read for these records, because a quoted cell may take several lines."""
+"""Largest number of lines read for the sample: a quoted cell may take several lines."""
 
 SPACES = " "
 """Delimiter that stands for any run of spaces and tabs."""
@@ -54,15 +54,15 @@ class Dialect:
     numbers : Numbers
         How numbers are written.
     names : list of str
-        Names of the columns; a column without a name is called ``Unnamed: 0`` by its position.
+        Names of the columns; a column without a name is ``Unnamed: 0`` after its position.
     unnamed : tuple of str
-        Columns without a name in the header.
+        The columns in `names` that have no name in the header.
     header : bool
-        Whether a line of the file holds the names.
+        Whether a line of the file contains the names.
     before : int
         Number of lines before the first row of data.
     notes : tuple of str
-        Assumptions about the file.
+        Assumptions about the file, one line each.
     """
 
     delimiter: str
@@ -88,7 +88,7 @@ class Lines:
     _begun: list[str] = field(default_factory=list)
 
     def records(self) -> Iterator[Record]:
-        """Yield the records that hold cells.
+        """Yield the records, without blank lines and comments.
 
         Raises
         ------
@@ -126,7 +126,7 @@ class Lines:
 
 
 def _split(line: str) -> list[str]:
-    """Split at white space; a cell in quotation marks may hold some."""
+    """Split a line at white space, except for white space in quotation marks."""
     cells = re.findall(r'"(?:[^"]|"")*"(?!\S)|\S+', line)
     return [c[1:-1].replace('""', '"') if len(c) > 1 and c[0] == '"' else c for c in cells]
 
@@ -137,16 +137,16 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
     Parameters
     ----------
     lines : iterable of str
-        Lines with their ends.
+        The file's lines, with their line ends.
     reading : Reading
         Options that the user gave for the file.
     default : str
-        Delimiter to use if the file does not show one.
+        Delimiter to use if none can be recognised.
 
     Raises
     ------
     ProblemError
-        The file has no rows at all.
+        The file has only comments and blank lines.
     """
     some = list(islice(lines, SAMPLE_LINES))
     skip = 0
@@ -159,7 +159,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
         delimiter = _delimiter(some[skip:], reading, default, cut=cut)
         if delimiter not in (",", default):
             called = _CALLED.get(delimiter, repr(delimiter))
-            notes.append(f"{called} was taken for the delimiter; --delimiter says otherwise")
+            notes.append(f"{called} was taken for the delimiter; --delimiter changes it")
     else:
         delimiter = given
     split = Lines(iter(some[skip:]), delimiter, skip)
@@ -170,12 +170,12 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
     numbers = _numbers(records, delimiter, reading)
     if numbers.decimal == "," and reading.decimal is None:
         groups = "" if numbers.thousands != "." else " and '.' for the thousands separator"
-        notes.append(f"',' was taken for the decimal point{groups}; --decimal says otherwise")
+        notes.append(f"',' was taken for the decimal point{groups}; --decimal changes it")
     return _with_names(split, records, numbers, reading, notes)
 
 
 def _sample(split: Lines, *, cut: bool) -> list[Record]:
-    """Return the first records; if the lines were cut, leave out an incomplete last record."""
+    """Return the first records; with `cut`, leave out the last one, which may be incomplete."""
     records: list[Record] = []
     try:
         records.extend(islice(split.records(), SAMPLE_RECORDS))
@@ -186,7 +186,7 @@ def _sample(split: Lines, *, cut: bool) -> list[Record]:
 
 
 def _delimiter(lines: list[str], reading: Reading, default: str, *, cut: bool) -> str:
-    """Return the delimiter that gives records of equal length, with most cells numbers."""
+    """Return the delimiter that gives records of equal length and the most numbers."""
     best, most = default, -1.0
     order = [default, *(c for c in CANDIDATES if c != default)]
     for candidate in order:
@@ -209,7 +209,7 @@ def _delimiter(lines: list[str], reading: Reading, default: str, *, cut: bool) -
 
 
 def _numbers(records: list[Record], delimiter: str, reading: Reading) -> Numbers:
-    """Determine how numbers are written: a comma is a decimal point or the delimiter."""
+    """Determine how numbers are written: with a decimal point, or with a decimal comma."""
     thousands = reading.thousands or ""
     if reading.decimal is not None:
         return Numbers(reading.decimal, thousands)
@@ -259,7 +259,7 @@ def _with_names(
 def _commented_names(
     comments: list[str], first: Record, delimiter: str, numbers: Numbers
 ) -> list[str]:
-    """Return the names in the comment above the first row, as written by `numpy.savetxt`."""
+    """Return the names in a comment above the first row, as `numpy.savetxt` writes it, or []."""
     if not comments or any(numbers.kind(cell) == "text" for cell in first.cells):
         return []
     split = Lines(iter([comments[-1].lstrip("#").lstrip()]), delimiter)
@@ -275,7 +275,7 @@ def _commented_names(
 def _is_header(
     first: Record, rest: list[Record], numbers: Numbers, said: bool | None
 ) -> tuple[bool, list[str]]:
-    """Return whether the first record holds the names, and notes about assumptions."""
+    """Return whether the first record contains the names, and notes about assumptions."""
     if said is not None:
         return said, []
     kinds = [numbers.kind(cell) for cell in first.cells]
@@ -287,11 +287,11 @@ def _is_header(
     texts = [j for j, kind in enumerate(kinds) if kind == "text"]
     differs = any("text" not in below[j] for j in texts)
     if not differs and "number" in kinds:
-        note = "the first line was taken for data, as it is like the lines below"
-        return False, [f"{note}; --header yes makes names of it"] if texts else []
+        note = "the first line was taken for data, because it is like the lines below"
+        return False, [f"{note}; --header yes takes it for names"] if texts else []
     if texts and "number" in kinds:
-        note = "the first line was taken for names, though it holds numbers"
-        return True, [f"{note}; --header no makes data of it"]
+        note = "the first line was taken for names, although it contains numbers"
+        return True, [f"{note}; --header no takes it for data"]
     return bool(texts), []
 
 
@@ -306,11 +306,11 @@ def _numeric_header(
     named = cells[1:] if index else cells
     if rest and named == [str(j) for j in range(len(named))]:
         note = "the first line, 0, 1, 2, …, was taken for the names of the columns"
-        return True, [f"{note}; --header no makes data of it"]
+        return True, [f"{note}; --header no takes it for data"]
     if "missing" in kinds:
-        return False, []  # an error will name the cell
+        return False, []  # an error will name the missing cell
     note = "the first line holds only numbers and was taken for data"
-    return False, [f"{note}; --header yes makes names of it"]
+    return False, [f"{note}; --header yes takes it for names"]
 
 
 def _is_quoted(record: Record) -> bool:

@@ -1,4 +1,4 @@
-"""Find the files of a path, a folder or a pattern, and their formats."""
+"""Find the data files that a path, a folder or a pattern names, and their formats."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAGIC: dict[bytes, Format] = {
     b"PK\x03\x04": "npz",
     b"\x1f\x8b": "text", b"\x28\xb5\x2f\xfd": "text", b"BZh": "text", b"\xfd7zXZ": "text",
 }  # fmt: skip
-"""Format of a file without a suffix, by its first bytes; compressed files hold text."""
+"""Format of a file without a known suffix, by its first bytes; compressed files hold text."""
 
 KNOWN = "there are .csv (.tsv, .txt; also .gz, .bz2, .xz, .zst), .npy, .npz, .parquet, .feather"
 """The usual suffixes, listed in the error message for an unknown suffix."""
@@ -47,7 +47,8 @@ class Found:
     path : Path
     format : Format
     constants : dict
-        Columns and their values, taken from names of folders such as ``year=2024``.
+        Columns and their values, taken from the names of the file's folders, such as
+        ``year=2024``.
     """
 
     path: Path
@@ -58,14 +59,15 @@ class Found:
 def discover(path: Path) -> list[Found]:
     """Return the files for a path, a folder or a pattern, sorted by name, all of one format.
 
-    A folder, given or matched by a pattern, is searched with all folders below it. As in Spark,
-    Hive and `pyarrow.dataset`, names that begin with ``.`` or ``_`` are ignored, and a folder
-    called ``column=value`` adds a column to its files.
+    If the path is a folder, or the pattern matches a folder, all folders below it are searched,
+    too. As in Spark, Hive and `pyarrow.dataset`, names that begin with ``.`` or ``_`` are
+    ignored, and a folder called ``column=value`` adds a column to its files.
 
     Raises
     ------
     ProblemError
-        There is no file, or the format of a file is not known.
+        There is no file, the format of a file is not known, or the files have different formats
+        or columns from folders.
     """
     if path.is_dir():
         found = _without_notes([*_below(path, path)])
@@ -81,7 +83,7 @@ def discover(path: Path) -> list[Found]:
 
 
 def _without_notes(found: list[Found]) -> list[Found]:
-    """Return the files sorted by name, without a README.txt beside other files."""
+    """Return the files sorted by name; .txt and .dat beside other files are taken for notes."""
     plain = [file for file in found if file.path.suffix.lower() not in (".txt", ".dat")]
     return sorted(plain or found, key=lambda file: file.path)
 
@@ -139,7 +141,7 @@ def _before_pattern(path: Path) -> Iterator[str]:
 
 
 def _constants(path: Path) -> dict[str, str]:
-    """Return the columns given by the names of a path's folders."""
+    """Return the columns and values that the names of a path's folders give."""
     pairs = (part.partition("=") for part in path.parent.parts if "=" in part)
     return {unquote(name): unquote(value) for name, _, value in pairs}
 
@@ -151,7 +153,7 @@ def _suffix(path: Path) -> str:
 
 
 def _format(path: Path) -> Format:
-    """Return the format by the suffix; for a file without a suffix, by the first bytes."""
+    """Return a file's format, by its suffix or, for an unknown suffix, by its first bytes."""
     if path.is_file() and not path.stat().st_size:
         raise ProblemError("the file is empty")
     suffix = _suffix(path)

@@ -1,4 +1,4 @@
-"""Rows that are in memory already, or are generated when they are read."""
+"""Sources without a file: generated rows, and rows that are already in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backends.synthetic import generate
 
 @dataclass(frozen=True, eq=False)
 class Generated(Source):
-    """Synthetic rows of `backends.synthetic.generate`, generated when they are read."""
+    """Synthetic rows, made by `backends.synthetic.generate` whenever they are read."""
 
     features: int = 1
     dtype: str = "float32"
@@ -52,7 +52,7 @@ class InMemory(Source):
         return cls(*size, problem, loss=problem.loss)
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the rows with another loss; the targets are checked by this call."""
+        """Return the rows with another loss; this call checks the targets."""
         try:
             loss.check(self.problem.y)
         except ProblemError as error:

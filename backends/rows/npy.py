@@ -1,4 +1,4 @@
-"""Rows of a ``.npy`` file, read a window at a time."""
+"""Rows of a ``.npy`` file, read one window of some megabytes at a time."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from backends.rows.columns import (
 from backends.rows.source import Joined, Source
 
 WINDOW_BYTES = 2 << 20
-"""Number of bytes read at a time: they stay in the caches until they are converted."""
+"""Size of a window in bytes: its numbers stay in the caches until they are converted."""
 
 SAMPLE_WINDOWS = 16
-"""Number of windows, evenly spaced over the file, that are searched for integers too large for
-float32. A file of up to 32 MB is searched as a whole."""
+"""Number of windows, evenly spaced over the file, in which integers that float32 rounds are
+searched. A file of up to 32 MB is searched as a whole."""
 
 
 def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
     """Open an array of rows × columns, or a structured array.
 
-    A column's name is its position, or the name of the field. A plain array of one dimension is
-    accepted as a column only with `may_be_1d`, for a file that holds x or y alone.
+    A column's name is its position, or the name of its field. A one-dimensional array without
+    fields is accepted as a column only with `may_be_1d`, for a file with only x or only y.
     """
     data = open_memmap(path, mode="r")
     fields = data.dtype.names
@@ -76,7 +76,7 @@ def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
 
 
 def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
-    """Yield a note for each column that has an integer which float32 rounds."""
+    """Yield a note for each column with an integer that float32 rounds, in the sample."""
     dtype = source.layout.dtype
     kinds = [dtype] if dtype.names is None else [dtype[name] for name in dtype.names]
     if not any(kind.kind in "iu" and kind.itemsize >= 4 for kind in kinds):
@@ -97,7 +97,7 @@ def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
 
 
 def rounds(values: NDArray[Any]) -> bool:
-    """Return whether float32 rounds one of the integers."""
+    """Return whether float32 rounds at least one of the integers."""
     if not len(values) or max(values.max(), -float(values.min())) <= EXACT_FLOAT32:
         return False
     return bool((values.astype(np.float32).astype(np.float64) != values).any())
@@ -110,7 +110,7 @@ class Layout:
     Attributes
     ----------
     header : bytes
-        Bytes before the numbers. If they differ later, the file has changed.
+        The file's bytes before the numbers. If the header differs later, the file has changed.
     dtype : dtype
         Dtype of a number, or of a record of a structured array.
     rows, columns : int
@@ -155,7 +155,7 @@ class NpySource(Source):
         return f"{self.path.name}: '{self.y}' from {listing([str(j) for j in self.x])}"
 
     def joined(self) -> Joined | None:
-        """Return all columns as features if their dtype and order need no conversion."""
+        """Return all columns as features, or None if dtype or order need a conversion."""
         layout, all_columns = self.layout, tuple(range(self.layout.columns))
         as_wanted = layout.by_row and layout.dtype == self.dtype
         if not as_wanted or {*self.x, self.y} != {*all_columns}:
@@ -166,9 +166,10 @@ class NpySource(Source):
         return Joined(rows, list(self.x), self.y)
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Read one window of the file after another into one buffer.
+        """Yield one window of the file after the other, read into one buffer.
 
-        Reading is faster than mapping the file, which costs a page fault every few pages.
+        Reading is faster than mapping the file, because a map costs a page fault every few
+        pages.
         """
         layout = self.layout
         rows = max(1, WINDOW_BYTES // (layout.columns * layout.dtype.itemsize))
@@ -183,7 +184,7 @@ class NpySource(Source):
         with named_errors(self.path), self.path.open("rb", buffering=0) as file:
             if file.read(len(self.layout.header)) != self.layout.header:
                 raise ProblemError(
-                    "has changed since it was opened; do not change it meanwhile"
+                    "has changed since it was opened; do not change it during a run"
                 )
             yield file
 
@@ -208,7 +209,7 @@ class NpyRows(NpySource):
     """Rows with all columns of the file as features, and zeros as y."""
 
     def joined(self) -> None:
-        """Return None, because these rows are joined already."""
+        """Return None, because these rows already have y as a feature."""
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         for parts, _ in super().pieces(start, stop):
@@ -227,18 +228,18 @@ class NpyRows(NpySource):
 
 
 def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
-    """Read the bytes of an array, starting at a position in the file."""
+    """Fill an array with the bytes of the file from position `offset` on."""
     file.seek(offset)
     left = into.reshape(-1).view(np.uint8).data
     while left:
         count = file.readinto(left)
         if not count:
-            raise ProblemError("has become shorter; do not change it meanwhile")
+            raise ProblemError("has become shorter; do not change it during a run")
         left = left[count:]
 
 
 def _parts(rows: NDArray[Any], x: tuple[int, ...]) -> list[NDArray[Any]]:
-    """Return adjacent columns as a single part, which is copied faster."""
+    """Return X's columns as parts; adjacent columns are one part, which is copied faster."""
     if x == tuple(range(x[0], x[0] + len(x))):
         return [rows[:, x[0] : x[0] + len(x)]]
     return [rows[:, j : j + 1] for j in x]

@@ -1,4 +1,4 @@
-"""Rows of Parquet files, decoded one batch at a time; `arrow` reads Arrow files."""
+"""Rows of Parquet files, decoded one batch of rows at a time."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from backends.rows.columns import (
 from backends.rows.source import Source
 
 BATCH_BYTES = 4 << 20
-"""Size in bytes of the columns decoded at a time."""
+"""Size in bytes of a batch of float32 columns: the columns that are decoded at a time."""
 
 MAPPED_BYTES = 16 << 20
-"""Size in bytes of the row groups mapped at a time, because mapped pages count as memory of the
-process. A larger group is mapped alone."""
+"""Largest size in bytes of the row groups that are mapped at a time, because mapped pages count
+as memory of the process. A larger group is mapped alone."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Part:
     ----------
     path : Path
     constants : dict
-        Values that the names of its folders give to columns, as in ``year=2024``.
+        Columns and values that the names of the file's folders give, as in ``year=2024``.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class Part:
 
 
 def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
-    """Open Parquet files with equal columns; the rows of one file follow those of another.
+    """Open Parquet files with equal columns as one table, one file after the other.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def check_kind(name: str, kind: Any) -> None:
 
 
 def index_columns(schema: Any) -> list[str]:
-    """Return the columns that pandas wrote as the index of its table."""
+    """Return the columns in which pandas stored the index of a DataFrame."""
     try:
         told = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
         return [c for c in told.get("index_columns", []) if c in schema.names]
@@ -130,7 +130,10 @@ def index_columns(schema: Any) -> list[str]:
 def _largest_integers(
     metadata: Any, schema: Any, names: Sequence[str], into: dict[str, float]
 ) -> None:
-    """Store each column's largest integer, by the file's statistics, if float32 rounds it."""
+    """Store each column's largest integer in `into` if float32 may round it.
+
+    The integers come from the file's statistics, without reading the rows.
+    """
     types = library("types", ".parquet")
     integers = {
         n for n in names if n in schema.names and types.is_integer(schema.field(n).type)
@@ -149,7 +152,7 @@ def _largest_integers(
 
 
 def number_in_folder(name: str, text: str) -> float:
-    """Return the number of a column that the name of a folder gives.
+    """Return the value, as a number, that the name of a folder gives to a column.
 
     Raises
     ------
@@ -190,7 +193,7 @@ class ParquetSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True: pyarrow decodes whole row groups, with several columns in parallel."""
+        """Return True, because pyarrow decodes whole row groups, in several threads."""
         return True
 
     @property
@@ -213,11 +216,14 @@ class ParquetSource(Source):
     def _pieces_of(
         self, part: Part, metadata: Any, first: int, start: int, stop: int
     ) -> Iterator[Piece]:
-        """Yield the rows of one file that are in the range; the file's first row is `first`."""
+        """Yield the rows of one file that are in the range.
+
+        `first` is the number of rows in the files before this file.
+        """
         size = max(1024, BATCH_BYTES // (4 * (self.features + 1)))
         chosen, parquet = [*self.x, self.y], library("parquet", ".parquet")
         for at, groups in _runs(metadata, first, start, stop):
-            # The file is mapped, because pyarrow copies data read in any other way.
+            # The file is mapped, because pyarrow would copy data that are read in another way.
             with parquet.ParquetFile(part.path, metadata=metadata, memory_map=True) as file:
                 there = [name for name in chosen if name in file.schema_arrow.names]
                 for batch in file.iter_batches(size, row_groups=groups, columns=there or None):
@@ -229,9 +235,9 @@ class ParquetSource(Source):
 
 
 def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield runs of row groups that hold the range, each run with its first row.
+    """Yield runs of row groups that together hold the range: the run's first row, its groups.
 
-    A run holds the groups that are mapped at a time. The file's first row is `first`.
+    The groups of a run are mapped at the same time. The file's first row is `first`.
     """
     run: list[int] = []
     held, at, begins = 0, first, first
@@ -253,7 +259,7 @@ def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[in
 def as_piece(
     batch: Any, names: Sequence[str], first_row: int, drop: bool, constants: dict[str, str]
 ) -> Piece:
-    """Return X's columns and y of a batch as numbers; the batch's first row is `first_row`."""
+    """Return a batch as a piece: X's columns and y; the batch's first row is `first_row`."""
     columns = []
     for name in names:
         if name in batch.schema.names:

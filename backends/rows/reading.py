@@ -11,8 +11,8 @@ from backends.errors import ProblemError
 MISSING = frozenset(
     ["", "?", ".", "-", "na", "n/a", "nan", "null", "none", "nil", "#n/a", "#na", "\\n", "<na>"]
 )
-"""Cells that stand for a missing value, in lower case: the words that pandas, R, SQL, SAS and
-Excel write."""
+"""Cells that stand for a missing value, in lower case, as pandas, R, SQL, SAS and Excel write
+them."""
 
 _VALUE = re.compile(
     r"""[-+\s$€£¥(]*[\d.,][\d.,'\s_]*([eE][-+]?\d+)?[\s%€$£¥)]*  # 5%, 1,5, $1 000
@@ -25,7 +25,7 @@ _VALUE = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """Options for reading a data file; None stands for detection from the file.
+    """Options for reading a data file. An option that is None is detected from the file.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Reading:
     na : {"error", "drop"}
         Treatment of rows in which a value of a used column is missing.
     target : str, optional
-        Another file that holds y, row for row.
+        Path of another file with the values of y, row for row.
     """
 
     header: bool | None = None
@@ -91,8 +91,8 @@ class Numbers:
         Raises
         ------
         ValueError
-            The cell holds anything else, also ``1_000`` or digits of other scripts, which
-            `float` would accept.
+            The cell does not hold a number. ``1_000`` and digits that are not ASCII, which
+            `float` accepts, are errors, too.
         """
         text = cell.strip()
         if self.thousands and self.thousands in text:
@@ -124,7 +124,7 @@ class Numbers:
         return True
 
     def kind(self, cell: str) -> Literal["number", "missing", "value", "text"]:
-        """Return the kind of a cell; a "value" is a date, a share or an unusual number."""
+        """Return the kind of a cell; a "value" is a date, a percentage or an unusual number."""
         text = cell.strip()
         if text.lower() in MISSING:
             return "missing"
@@ -133,7 +133,10 @@ class Numbers:
         return "value" if _VALUE.fullmatch(text) else "text"
 
     def remedy(self, cell: str) -> str:
-        """Return the option that would make the cell a number, as the end of a sentence."""
+        """Return the options with which the cell could be read, as the end of an error message.
+
+        The text is empty if no option would help.
+        """
         text = cell.strip()
         if text.lower() in MISSING:
             return "; fill it in, or leave out such rows with --na drop"

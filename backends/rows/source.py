@@ -1,9 +1,9 @@
 """Sources: rows that are read in ranges and need not fit in memory.
 
-A `Source` knows how many rows it has and yields any range of them in pieces.
+A `Source` has a number of rows, and yields any range of its rows in pieces.
 `Source.each_block` copies the pieces into blocks of one shape. Several threads work on one
-block each, so one block is read while another is summed. A source is small and can be pickled:
-another process then opens the file.
+block each, so one block is read while another block is summed. A source of a file is small and
+can be pickled: another process then opens the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOCK_BYTES = 4 << 20
 large enough that placing the block costs little."""
 
 RUN = 4
-"""Number of consecutive blocks per task: a thread opens the file once per task."""
+"""Number of consecutive blocks in a thread's task. The thread opens the file once per task."""
 
 
 Result = TypeVar("Result")
@@ -73,7 +73,7 @@ class Source(ABC):
     dtype : str
         ``float32`` or ``float64``: the dtype to which rows are converted.
     origin : Origin, optional
-        The file and the columns that were read, for sources that read a file.
+        The file and the columns; None for rows that do not come from a file.
     loss : Loss
         The loss of a row; see `with_loss`.
     """
@@ -90,27 +90,27 @@ class Source(ABC):
     @property
     @abstractmethod
     def source(self) -> str:
-        """A short description of the rows' origin."""
+        """Where the rows come from, in a few words."""
 
     @property
     def in_order(self) -> bool:
-        """Return whether one thread should read all rows in order; pieces then stay valid.
+        """Return whether one thread should read all rows in order.
 
-        Otherwise the cost of reading a range depends only on its length, and a piece is valid
-        until the next piece is requested.
+        If true, a piece stays valid. If false, the cost of reading a range depends only on its
+        length, and a piece is valid until the next piece is requested.
         """
         return False
 
     @abstractmethod
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Yield rows `start` to `stop` in order; a piece is valid until the next request."""
+        """Yield rows `start` to `stop` in order; `in_order` says how long a piece is valid."""
 
     def filled(
         self, run: list[Block], stop: int, pieces: Iterable[Piece] | None = None
     ) -> Iterator[Block]:
         """Fill consecutive blocks with their rows up to `stop`; yield each full block.
 
-        Rows are taken from `pieces`; without `pieces` they are read from the source.
+        The rows are taken from `pieces`, or read from the source if `pieces` is None.
         """
         last = min(run[-1].start + len(run[-1].y), stop)
         cut = Cutter(iter(self.pieces(run[0].start, last) if pieces is None else pieces))
@@ -120,11 +120,11 @@ class Source(ABC):
             yield block
 
     def joined(self) -> Joined | None:
-        """Return the rows with y as a further feature if reading is then faster, else None."""
+        """Return the rows with y as a further feature, or None if this is not faster."""
         return None
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the rows with another loss; targets are checked when they are read."""
+        """Return the rows with another loss; the targets are checked when they are read."""
         if loss == self.loss:
             return self
         other = copy.copy(self)
@@ -139,7 +139,7 @@ class Source(ABC):
 
     @cached_property
     def reference(self) -> Reference:
-        """The float64 answer, from one pass over the rows."""
+        """The float64 answer for squared error, from one pass over the rows."""
 
         def checked() -> Iterator[tuple[Array, Array]]:
             for block in self.blocks():
@@ -153,7 +153,7 @@ class Source(ABC):
     ) -> Iterator[Block]:
         """Yield rows `start` to `stop` in blocks of one shape; other threads read ahead.
 
-        A block's arrays are overwritten after the next block is requested; see `each_block`.
+        A block's arrays are overwritten after the next block was requested; see `each_block`.
         """
         return self.each_block(lambda block: block, block_bytes, start, stop, run=1)
 
@@ -171,23 +171,23 @@ class Source(ABC):
         Parameters
         ----------
         work : callable
-            Called by several threads at the same time; the block's arrays are overwritten
-            afterwards.
+            ``work(block)`` is called by several threads at the same time. After the call, the
+            block's arrays are overwritten.
         block_bytes : int
-            Largest size of X and y in a block. One more block than `threads` is held; rows
-            that are read in order need `run` times as much.
+            Largest size of X and y in a block, in bytes. ``threads + 1`` blocks are in memory;
+            rows that are read in order need `run` times this memory.
         start, stop : int
-            Range of rows; all rows by default.
+            Range of rows, without `stop`; all rows by default.
         threads : int, optional
-            Threads that read and work; `most_threads` by default.
+            Number of threads that read and work; `most_threads` by default.
         run : int
-            Consecutive blocks per task.
+            Number of consecutive blocks in a thread's task.
 
         Yields
         ------
         Result
-            Results in the order of the blocks. The last block is padded with rows that add
-            nothing to a gradient; see `Block.fill` and `Block.losses`.
+            What `work` returned, in the order of the blocks. The last block is padded with rows
+            that add nothing to a gradient; see `Block.fill` and `Block.losses`.
 
         Raises
         ------
@@ -213,7 +213,7 @@ class Source(ABC):
         return self._each(runs, work, start, stop, threads)
 
     def _rows_a_block(self, block_bytes: int, start: int, stop: int) -> int:
-        """Return the number of rows in a block with which the fewest blocks cover the range."""
+        """Return the number of rows per block, for as few and as equal blocks as possible."""
         most = max(1, block_bytes // step_bytes(1, self.features, self.dtype))
         count = -(-(stop - start) // most)
         return -(-(stop - start) // count)
@@ -226,7 +226,7 @@ class Source(ABC):
         stop: int,
         threads: int,
     ) -> Iterator[Result]:
-        """Fill and process blocks; one more run than there are threads is in progress."""
+        """Fill and process runs of blocks; at most ``threads + 1`` runs are in progress."""
         pending: deque[Future[list[Result]]] = deque()
         whole = Cutter(self.pieces(start, stop) if self.in_order else iter(()))
 
@@ -244,7 +244,7 @@ class Source(ABC):
                 yield from pending.popleft().result()
 
     def load(self, start: int = 0, stop: int | None = None) -> Problem:
-        """Read rows `start` to `stop`, all by default, into memory and check the values."""
+        """Read rows `start` to `stop` into memory and check the values; by default all rows."""
         stop = self.rows if stop is None else stop
         shape = (stop - start,) if self.features == 1 else (stop - start, self.features)
         x, y = np.empty(shape, self.dtype), np.empty(stop - start, self.dtype)
@@ -270,10 +270,10 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Joined:
-    """Rows in which y is a further feature, and the target is zero.
+    """Rows in which y is a further feature and the target is zero, for squared error.
 
-    ``[X y]·(w, −1)`` is the residual ``X·w − y``. A kernel that sums over rows can sum over
-    these rows too, so X and y need not be separated.
+    ``[X y]·(w, −1)`` is the residual ``X·w − y``. A kernel can therefore sum over these rows
+    as over any rows, and X and y need not be separated.
 
     Attributes
     ----------
@@ -289,13 +289,13 @@ class Joined:
     y: int
 
     def weights(self, w: Weights) -> Weights:
-        """Return the d + 1 weights whose prediction is the residual of `w`, (d,)."""
+        """Return d + 1 weights whose predictions are the residuals of `w`, shape (d,)."""
         joined = np.full(len(w) + 1, -1.0)
         joined[self.x] = w
         return joined
 
     def gradient(self, sums: Weights) -> Weights:
-        """Return ``Xᵀ(X·w − y)``, (d,), from the sums over all d + 1 features."""
+        """Return ``Xᵀ(X·w − y)``, shape (d,), from the sums of all d + 1 features."""
         return sums[self.x]
 
     def moments(self, gram: Weights) -> tuple[Weights, Weights, float]:
@@ -307,6 +307,6 @@ class Joined:
 def most_threads() -> int:
     """Return the number of processors that this process may use, but at least two.
 
-    A single thread could not compute while it reads.
+    With a single thread, no block would be summed while another block is read.
     """
     return max(2, processors())

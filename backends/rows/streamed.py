@@ -1,11 +1,11 @@
 """A descent with any backend over rows that are read again, block by block, in every step.
 
 If the data do not fit in memory, a step is a pass over the file: read a block, place it, add
-its gradient to the sum. Several threads do this, each with a block that is still in the caches
+its gradient to the sum. Several threads do this, and each thread's block is still in the caches
 when the kernel reads it. The backends' own kernels are used, limited to one thread if the
-library allows the limit. On blocks this small, more threads would wait for each other, and
-OpenMP's threads would occupy the processors that read the file. A ``gram`` technique makes a
-single pass.
+library allows the limit. The blocks are so small that a kernel's threads would wait for each
+other, and OpenMP's threads would occupy the processors that read the file. A ``gram`` technique
+makes a single pass.
 """
 
 from __future__ import annotations
@@ -30,17 +30,19 @@ from backends.rows.source import BLOCK_BYTES, RUN, Joined, Result, Source, most_
 from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4
-"""Memory of a backend, as a multiple of X and y. This is the need of autograd, the largest."""
+"""Memory that a backend may need, as a multiple of the size of X and y. Autograd needs this
+much; no technique needs more."""
 
 BLOCKS_A_THREAD = 4 + RUN
-"""Memory per thread, in blocks: 4 for a block and a backend's temporaries, and one run of
-blocks that are decoded in advance."""
+"""Memory per thread, as a number of blocks: 4 for a block and a backend's temporaries, and one
+run of blocks that are decoded in advance."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""Further memory, in blocks: results that are not collected yet, and one run being read."""
+"""Memory besides that of the threads, as a number of blocks: 1 for results that are not
+collected yet, and one run of blocks that is being read."""
 
 SMALLEST_BLOCK = 1 << 20
-"""Smallest block size, 1 MB: placing a smaller block takes longer than summing it."""
+"""Smallest block size in bytes: placing a smaller block would take longer than summing it."""
 
 
 def place(
@@ -52,12 +54,12 @@ def place(
     stop: int | None = None,
     threads: int | None = None,
 ) -> Descent:
-    """Place rows `start` to `stop` of a source in memory if they fit; else stream them.
+    """Place rows `start` to `stop` of a source in memory if they fit; otherwise stream them.
 
     Parameters
     ----------
     memory_bytes : int
-        Memory that may be used in addition to the memory in use now.
+        Memory in bytes that may be used in addition to the memory in use now.
     threads : int, optional
         Largest number of threads that stream; `most_threads` by default.
 
@@ -85,7 +87,7 @@ def place(
 
 
 def blocks_held(threads: int) -> int:
-    """Return the memory needed for streaming with `threads` threads, in blocks."""
+    """Return the memory needed for streaming with `threads` threads, as a number of blocks."""
     return BLOCKS_A_THREAD * threads + BLOCKS_BESIDE
 
 
@@ -103,9 +105,9 @@ class Bounded:
     ----------
     backend : Backend
     memory_bytes : int
-        Memory that may be used in addition to the memory in use now.
+        Memory in bytes that may be used in addition to the memory in use now.
     announce : callable
-        Called with a streamed descent before its first step.
+        ``announce(descent)`` is called for a streamed descent before its first step.
     """
 
     backend: Backend
@@ -135,7 +137,7 @@ class SourceBackend(Backend, Protocol):
     """A backend that can place a source, for example one that runs on other machines."""
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
-        """Make the rows ready to descend."""
+        """Place the rows, and return a descent over them."""
         ...
 
 
@@ -150,11 +152,11 @@ class _Blockwise:
     source : Source
     learning_rate : float
     block_bytes : int
-        Largest size of X and y in a block.
+        Largest size of X and y in a block, in bytes.
     start, stop : int
-        Range of the source's rows; all rows by default.
+        Range of the source's rows, without `stop`; all rows by default.
     threads : int, optional
-        Threads that stream; `most_threads` by default.
+        Number of threads that stream; `most_threads` by default.
     """
 
     backend: Backend
@@ -172,9 +174,9 @@ class _Blockwise:
 
     @cached_property
     def _joined(self) -> Joined | None:
-        if self.source.loss != SQUARED_ERROR:  # the slope is no residual
+        if self.source.loss != SQUARED_ERROR:  # the slope is not the residual
             return None
-        # Most backends are so slow with pairs that copying x and y to two arrays is faster.
+        # For most backends, copying x and y to two arrays is faster than summing over pairs.
         if self.source.features == 1 and not getattr(self.backend, "reads_pairs", False):
             return None
         return self.source.joined()
@@ -197,7 +199,7 @@ class _Blockwise:
         try:
             block.check()
         except ProblemError:
-            if self._joined:  # y is a feature here, but the error names y
+            if self._joined:  # y is a feature of the block; `load` raises an error that names y
                 end = min(block.start + len(block.y), self.start + self.rows)
                 self.source.load(block.start, end)
             raise
@@ -206,10 +208,10 @@ class _Blockwise:
 class Streamed(_Blockwise):
     """A descent in which every step reads the rows once.
 
-    The loss reads them once as well and keeps the gradient for the next step.
+    `loss` also reads the rows once, and stores the gradient for the next step.
     """
 
-    _looked: tuple[Weights, Weights, float] | None = None  # w, the sums and the loss
+    _looked: tuple[Weights, Weights, float] | None = None  # w, the gradient's sums, the loss
     _accepted = False  # whether a full pass has checked the targets
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
@@ -227,14 +229,14 @@ class Streamed(_Blockwise):
         return self._look(w)[1]
 
     def seconds_a_pass(self, most_blocks: int = 4) -> float:
-        """Estimate the time of a pass from a few blocks per thread, after a warm-up."""
+        """Return the estimated time of a pass, from a few blocks per thread after a warm-up."""
         w = np.zeros(self.source.features)
         row_bytes = step_bytes(1, self.source.features, self.source.dtype)
         rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
         first = self.start + min(self.rows, rows)
         last = self.start + min(self.rows, (1 + most_blocks) * rows)
         replace(self, stop=first).run(w, 1)
-        # Time other blocks than the warm-up's, which the system has cached by now.
+        # The system has cached the warm-up's blocks by now, so other blocks are timed.
         some = replace(self, start=first if first < last else self.start, stop=last)
         began = time.perf_counter()
         some.run(w, 1)
@@ -264,7 +266,7 @@ class Streamed(_Blockwise):
             descent = self.backend.place(block.problem(), self.learning_rate)
             with np.errstate(over="ignore", invalid="ignore"):  # checked below
                 part = descent.gradient(weights)
-            if not np.isfinite(part).all():  # cheaper than checking every value
+            if not np.isfinite(part).all():  # faster than checking every value of every block
                 self._check(block)
             return part, block.losses(descent.loss(weights)) if with_loss else 0.0
 
@@ -280,9 +282,9 @@ class Streamed(_Blockwise):
 
 @dataclass(eq=False)
 class StreamedGram(_Blockwise, GramDescent):
-    """One pass for XᵀX and Xᵀy; then steps that cost O(d²); squared error only.
+    """One pass for XᵀX and Xᵀy, then steps that cost O(d²); squared error only.
 
-    If the sums do not give a loss accurately, another pass over the rows computes it.
+    A loss that the sums do not give accurately is computed by another pass over the rows.
     """
 
     def __post_init__(self) -> None:

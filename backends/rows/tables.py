@@ -1,4 +1,4 @@
-"""Files that are read as a whole: text (``.csv`` and relatives) and ``.npz``."""
+"""Files that are read as a whole: text (``.csv`` and similar formats) and ``.npz``."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from backends.rows.source import Source
 from backends.rows.text import TextFile
 
 Column = NDArray[Any]
-"""One column, (n,); an array of an ``.npz`` may hold several columns, (n, d)."""
+"""One column, (n,). An array of an ``.npz`` file may contain several columns, (n, d)."""
 
 _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
 """Names that are likely to mean y. If an array has one of these names, the last array is not
 assumed to be y."""
 
 _LARGEST = 1e20
-"""Limit of the search for rounded integers: larger values exceed 64 bits and are floats without
-a fraction."""
+"""Largest value that is searched for integers which float32 rounds. Larger values exceed 64-bit
+integers, so they are floats that happen to have no fraction."""
 
 _BLOCK_ROWS = 4096
 """Number of rows copied at a time: 4096 rows of 32 float32 columns take 512 kB."""
 
 
 def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Table:
-    """Open a text file; its rows are read when its source is requested.
+    """Open a text file; its rows are read when `Table.source` is called.
 
     Parameters
     ----------
     constants : mapping
-        Values that the names of its folders give to columns, as in ``year=2024``.
+        Columns and values that the names of the file's folders give, as in ``year=2024``.
     """
     file = TextFile.open(path, reading)
     notes = list(file.dialect.notes)
@@ -69,10 +69,8 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
 def npz_table(path: Path, *, drop: bool) -> Table:
     """Open an ``.npz`` file: arrays x and y (or X and Y), or one-dimensional columns.
 
-    Raises
-    ------
-    ProblemError
-        The file has other arrays, and the user must name x and y.
+    If the file has other arrays, the user must name x and y. `Table.ask` is then the error
+    message for a user who did not.
     """
     with _archive(path) as arrays:
         names = list(arrays.files)
@@ -93,7 +91,10 @@ def npz_table(path: Path, *, drop: bool) -> Table:
 def _usual(
     names: list[str], shapes: dict[str, tuple[int, ...]]
 ) -> tuple[list[str] | None, str | None, str]:
-    """Return the default arrays of X and y, or the message that asks the user to name them."""
+    """Return the default arrays of X and of y, and the message that asks the user to name them.
+
+    X or y is None if it has no default. The message is empty if it is not needed.
+    """
     listed = ", ".join(f"{name!r} {shapes.get(name, '')}".strip() for name in names)
     ask = f"say which arrays are x and y with --x and --y; there are {listed}"
     xs = [name for name in names if name.lower() == "x"]
@@ -125,7 +126,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
                     read = read_array_header_1_0 if version == (1, 0) else read_array_header_2_0
                     shapes[name] = read(member)[0]
             except (KeyError, ValueError, OSError, EOFError):
-                continue  # reading such an array is an error
+                continue  # an attempt to read this array will raise an error
     return shapes
 
 
@@ -145,7 +146,7 @@ def _in_memory(
     *,
     drop: bool,
 ) -> InMemory:
-    """Return the columns as rows in memory; with `drop`, NaN is kept and dropped later."""
+    """Return the columns as rows in memory; with `drop`, rows with NaN are dropped later."""
     target = columns[y]
     if target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]
@@ -176,10 +177,10 @@ def _check(name: str, values: Column, *, may_be_wide: bool) -> None:
 
 
 def _stack(columns: Sequence[Column], dtype: str) -> Array:
-    """Copy columns side by side, (n, d), a block of rows at a time.
+    """Return an array with the columns side by side, (n, d), copied block by block.
 
     The rows of a block stay in the caches while one column after another is copied into the
-    block. This makes strided columns of a wide file faster.
+    block. This is faster for strided columns of a wide file.
     """
     rows = len(columns[0])
     out: Array = np.empty((rows, len(columns)), dtype)
@@ -198,7 +199,7 @@ def _stack(columns: Sequence[Column], dtype: str) -> Array:
 
 
 def _inexact(columns: Mapping[str, Column]) -> Iterator[str]:
-    """Yield a note for each column that has an integer which float32 rounds."""
+    """Yield a note for each column with an integer that float32 rounds."""
     for name, values in columns.items():
         if values.dtype.kind not in "iuf" or not values.size:
             continue

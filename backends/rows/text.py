@@ -1,4 +1,4 @@
-"""Rows of a text file: ``.csv``, ``.tsv`` and their relatives, also compressed."""
+"""Rows of a text file: ``.csv``, ``.tsv`` and similar formats, also compressed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ FAST_BYTES = 1 << 20
 long as parsing a megabyte in Python."""
 
 CHUNK_ROWS = 4096
-"""Number of rows parsed before they are stored as numbers: text takes ten times the memory."""
+"""Number of rows that are in memory as text at a time: text takes ten times the memory of
+numbers."""
 
 PLAIN = Numbers()
-"""Notation that `float` reads, apart from digits of other scripts and ``_``."""
+"""The notation that Python's `float` reads, except for ``_`` and digits that are not ASCII."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed text files."""
@@ -79,7 +80,10 @@ class TextFile:
         return columns, notes
 
     def _read_records(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], int]:
-        """Read row after row, so that an error names the line."""
+        """Read row after row in Python, so that an error can name the line.
+
+        Returns the columns, and the number of comments among the rows.
+        """
         dialect = self.dialect
         at = [dialect.names.index(name) for name in wanted]
         parts: list[NDArray[Any]] = []
@@ -99,7 +103,7 @@ class TextFile:
         return dict(zip(wanted, table.T, strict=True)), comments
 
     def _first_line(self, lines: Lines) -> int:
-        """Return the number of the line after which comments can stand among the rows."""
+        """Return the line number of the header, or of the last comment before the rows."""
         line = self.dialect.before
         if not self.dialect.header or not line:
             for number, _ in lines.comments:  # comments at the start of the file
@@ -121,7 +125,7 @@ class TextFile:
             try:
                 return [float(cells[j]) for j in at]
             except ValueError:
-                pass  # missing, a truth value, or an error
+                pass  # a missing value, a truth value, or no number at all
         for name, j in zip(names, at, strict=True):
             try:
                 values.append(numbers.read(cells[j]))
@@ -143,7 +147,7 @@ class TextFile:
     def _read_with_arrow(
         self, wanted: Sequence[str]
     ) -> tuple[dict[str, NDArray[Any]], int] | None:
-        """Read with pyarrow; return None if pyarrow is not installed or refuses the file."""
+        """Read with pyarrow; return None if it is not installed or cannot read the file."""
         dialect = self.dialect
         if dialect.delimiter == SPACES or dialect.numbers.thousands:
             return None
@@ -183,7 +187,7 @@ class TextFile:
     def _read_with_numpy(
         self, wanted: Sequence[str]
     ) -> tuple[dict[str, NDArray[Any]], int] | None:
-        """Read plain cells with NumPy; return None if the file holds anything else."""
+        """Read plain numbers with NumPy; return None if NumPy cannot read the file."""
         dialect = self.dialect
         if dialect.delimiter == SPACES or dialect.numbers != PLAIN:
             return None
@@ -215,7 +219,7 @@ def _arrow_csv() -> Any:
 
 
 def _begin_with_hash(column: Any) -> bool:
-    """Return whether a cell of the first column may begin a comment."""
+    """Return whether a cell of the first column begins with ``#``, as a comment does."""
     arrow, compute = (
         importlib.import_module("pyarrow"),
         importlib.import_module("pyarrow.compute"),
@@ -246,9 +250,9 @@ def _open_text(path: Path, reading: Reading) -> Iterator[TextIO]:
 
 
 def _raise_undecodable(path: Path, encoding: str) -> None:
-    """Raise ProblemError with the line; the decoder counts only from its buffer's start."""
+    """Raise ProblemError with the line number, which the decoder's error does not contain."""
     if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
-        return  # a byte of a character may look like the end of a line
+        return  # one byte of a wide character may look like the end of a line
     called = "UTF-8" if encoding == "utf-8-sig" else encoding
     with _open_bytes(path) as file:
         for line, text in enumerate(file, 1):
@@ -289,7 +293,7 @@ def _open_zstd(path: Path) -> BinaryIO:
 
 
 class _Raw(io.RawIOBase):
-    """A pyarrow stream as a Python file."""
+    """A pyarrow stream with the methods of a Python file."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream

@@ -34,38 +34,38 @@ Part = TypeVar("Part", Tensor, float)
 
 
 class Chunk(NamedTuple):
-    """Rows of a chunk, and where their predictions go.
+    """A chunk of rows, and the buffer for its predictions.
 
     The views are made once: with few rows, making a view takes as long as a product.
     """
 
     x: Tensor
     across: Tensor
-    """xᵀ."""
+    """The transposed view of x."""
     y: Tensor
     p: Tensor
-    """Buffer for the predictions, which the chunks of a share have in common."""
+    """Buffer for the predictions; all chunks of a share use the same memory."""
     copied_from: Tensor | None
     """Rows that are copied to x before they are multiplied; None if x itself holds the rows."""
 
 
 class Sums:
-    """Chunks of rows in shares, and the sums ``xᵀ·slope`` over all of them.
+    """Chunks of rows, divided into shares, and the sums ``xᵀ·slope`` over all chunks.
 
     Parameters
     ----------
     shares : list of Chunks
-        The chunks of each thread; a single share is left to PyTorch's threads.
+        The chunks of each of our threads. A single share is summed by PyTorch's own threads.
     slopes : callable, optional
-        Returns the slopes of predictions; None for squared error.
+        ``slopes(p, y)`` returns the slope of each row; None for squared error.
     copied : bool
         Whether rows are copied to the cache before they are multiplied.
 
     Attributes
     ----------
     sign : float
-        Factor of the sums. It is −1 for squared error, because ``y − x·w`` takes one call
-        less than ``x·w − y``.
+        Factor of the sums. It is −1 for squared error, because PyTorch computes ``y − x·w``
+        with one call less than ``x·w − y``.
     """
 
     def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
@@ -87,12 +87,12 @@ class Sums:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Record no derivatives; limit PyTorch to one thread if our threads divide the work."""
+        """Turn autograd off; limit PyTorch to one thread if our own threads share the work."""
         with torch.inference_mode(), torch_alone() if len(self.shares) > 1 else nullcontext():
             yield
 
     def descend(self, w: Tensor, scale: float, steps: int) -> None:
-        """Subtract `scale` times the sums from w in each step."""
+        """Take `steps` steps, each of which subtracts `scale` times the sums from w."""
         for _ in range(steps):
             w.sub_(self.of(w), alpha=scale)
 
@@ -105,10 +105,10 @@ class Sums:
         return self._over_shares(self._share)
 
     def _over_shares(self, part: Callable[[list[Chunk]], Part]) -> Part:
-        """Return the sum of each share's part; several shares have a thread each."""
+        """Return the sum of ``part(share)`` over the shares, with a thread for each share."""
         if len(self.shares) == 1:
             return part(self.shares[0])
-        part = torch.inference_mode()(part)  # set per thread
+        part = torch.inference_mode()(part)  # each thread has its own mode
         return reduce(add, in_threads(part, self.shares, single_threaded))
 
     def _share(self, chunks: list[Chunk]) -> Tensor:
@@ -137,8 +137,9 @@ class Sums:
 class LineSums(Sums):
     """The sums over one feature on the CPU: w and the sums are Python numbers.
 
-    PyTorch takes a number as a factor of a sum; a tensor would take one more call to cast it,
-    and one to add to it. Each takes as long as the arithmetic of a few thousand rows.
+    A Python number can be a factor in PyTorch's call for a sum. A tensor would need a call that
+    casts it and a call that adds to it. Each call takes as long as the arithmetic of a few
+    thousand rows.
     """
 
     def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
@@ -155,7 +156,7 @@ class LineSums(Sums):
         return w.new_tensor([self._total(w.item())])
 
     def _total(self, w: float) -> float:
-        if not -self.largest <= w <= self.largest:  # PyTorch refuses numbers beyond the dtype
+        if not -self.largest <= w <= self.largest:  # PyTorch rejects numbers beyond the dtype
             w *= math.inf
         return self._over_shares(partial(self._of_chunks, w))
 
@@ -173,22 +174,23 @@ class LineSums(Sums):
 class Analytic(Autograd):
     """The gradient derived by hand, over chunks that stay in cache.
 
-    For one feature and squared error on the CPU, the work is two calls on long chunks, and
-    PyTorch divides each call among its threads. Other work consists of several calls, or of
-    products along a short axis, which PyTorch does not divide; there each of our threads sums a
-    share of the chunks. Few features are stored by column, because products along short rows
-    are slow. Long rows are copied from memory to the cache before they are multiplied: MKL's
-    product reads several rows side by side, a pattern that the hardware does not prefetch.
+    For one feature and squared error on the CPU, the work is two calls for each long chunk, and
+    PyTorch divides each call among its threads. All other work consists of more calls, or of
+    products along a short axis, which PyTorch does not divide. In this case, each of our own
+    threads sums a share of the chunks. Few features are stored by column, because products
+    along short rows are slow. Long rows are copied from memory to the cache before they are
+    multiplied: MKL's product reads several rows side by side, a pattern that the hardware does
+    not prefetch.
 
-    The numbers below are the usual choices; see `backends.tuning`.
+    The constants below give the usual choices; see `backends.tuning`.
     """
 
     LINE_ROWS = 1 << 18
-    """Number of rows in a chunk of one feature: 1 MB of float32 fits a second-level cache."""
+    """Number of rows in a chunk of one feature: 1 MB of float32, for a second-level cache."""
 
     SLOPE_ROWS = 1 << 15
-    """Number of rows in a chunk of one feature for a loss other than squared error. It is less
-    than `LINE_ROWS`, because PyTorch reads the predictions several times."""
+    """Number of rows in a chunk of one feature for a loss other than squared error. The chunk
+    is shorter than `LINE_ROWS`, because PyTorch reads the predictions several times."""
 
     CHUNK_BYTES = 1 << 21
     """Size in bytes of a chunk of several features: a chunk stays in a second-level cache."""
@@ -197,8 +199,8 @@ class Analytic(Autograd):
     """Largest number of features that are stored by column."""
 
     LONG_BYTES, FAR_BYTES = 512, 1 << 25
-    """Rows are copied to the cache first if a row has at least `LONG_BYTES` bytes and the data
-    have at least `FAR_BYTES`."""
+    """Smallest size in bytes of a row, and of all data, with which rows are copied to the cache
+    before they are multiplied."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -231,7 +233,7 @@ class Analytic(Autograd):
         }
 
     def _sums(self, count: int, choice: tuning.Choice) -> Sums:
-        """Return the sums over the first `count` rows on the CPU, in the chosen chunks."""
+        """Return `Sums` over the first `count` rows on the CPU, in chunks as chosen."""
         x, y = self.x[:count], self.y[:count]
         a_row = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
         rows = max(64, choice["chunk_bytes"] // a_row)
@@ -268,7 +270,7 @@ class Analytic(Autograd):
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Place the data for the hand-derived gradient; on a GPU in Triton if possible."""
+    """Place the data for the hand-derived gradient; on a GPU, use Triton if possible."""
     on_gpu, few = torch.device(device).type == "cuda", problem.features <= MOST_FEATURES
     if on_gpu and few and not reason_against(problem.loss):
         from backends.torch.onepass import OnePass

@@ -21,16 +21,16 @@ def predictions(w: Tensor, x: Tensor) -> Tensor:
 
 
 class Autograd:
-    """The tutorial's listing: forward, ``backward``, update without tracking, zero.
+    """The tutorial's listing: forward, ``backward``, update untracked, zero the gradient.
 
-    With several features on the CPU, ``xᵀ·r`` sums row after row in the data's dtype; at 10⁶
-    float32 rows the fifth digit would be wrong. Data with several features are therefore split
-    into chunks of rows on the CPU. ``backward`` adds the gradients of the chunks in float64,
-    the dtype of w.
+    With several features on the CPU, ``xᵀ·slope`` sums row after row in the data's dtype. At
+    10⁶ float32 rows, the fifth digit would be wrong. On the CPU, data with several features are
+    therefore split into chunks of rows. ``backward`` adds the gradients of the chunks in
+    float64, the dtype of w.
     """
 
     CHUNK_ROWS = 1 << 16
-    """Rows that are summed in the data's dtype: with more rows, float32 would lose digits."""
+    """Number of rows that are summed in the data's dtype: more would lose float32 digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = torch.device(device)
@@ -91,3 +91,4 @@ def to_host(w: Tensor) -> Weights:
 
 
 Chunks = list[tuple[Tensor, Tensor]]
+"""Chunks of m rows each: x of shape (m,) or (m, d), and y of shape (m,)."""

@@ -24,15 +24,15 @@ PLAIN_HEADERS = {"cpp_cache_precompile_headers": False}
 """Setting that compiles a kernel without precompiled headers.
 
 Precompiling the headers takes 6 to 7 s and saves about 2 s in each kernel; a descent has one or
-two kernels. PyTorch also stores these headers outside its cache folder, so a setup with an
-empty cache folder would not be a cold one.
+two kernels. PyTorch also stores these headers outside its cache folder, so an empty cache
+folder would not give a cold start.
 """
 
 TRUSTED_VECTORS = {"cpp.vec_isa_ok": True}
-"""Setting that takes the vector instructions which PyTorch's own kernels use.
+"""Setting that compiles for the vector instructions that PyTorch's own kernels use.
 
-Otherwise the compiler first builds and loads up to three test programs. These tests take two
-thirds of the first call's time. The chosen instructions are the same.
+Without this setting, the compiler first builds and loads up to three test programs, which takes
+two thirds of the first call's time. The compiler then chooses the same instructions.
 """
 
 
@@ -49,13 +49,13 @@ def settings() -> dict[str, Any]:
 
 
 MOST_COLUMNS = 16
-"""Largest number of features that are stored by column on the CPU. The compiler then makes one
-loop over the rows with a sum for each feature; from rows, it makes two loops that are not
-vectorised."""
+"""Largest number of features that are stored by column on the CPU. For columns, the compiler
+makes one loop over the rows with a sum for each feature. For storage by row, it makes two loops
+that are not vectorised."""
 
 COLUMN_BYTES, COLUMN_OFFSET = 1 << 12, 1 << 8
-"""Two columns are a multiple of 4 kB plus 256 bytes apart. Without the 256 bytes, they would
-contend for the same lines of a cache."""
+"""Distance between columns: a multiple of `COLUMN_BYTES` (4 kB), plus `COLUMN_OFFSET` (256
+bytes). Without the offset, the columns would compete for the same cache lines."""
 
 
 def in_columns(x: Tensor) -> Tensor:
@@ -89,9 +89,9 @@ def compiled_step(
 ) -> Step:
     """Return autograd's step for a loss, compiled; importing the compiler takes seconds.
 
-    The number of rows is dynamic and the learning rate is a tensor, so another n or rate needs
-    no new compilation. For more than some thousand rows, PyTorch compiles a second version,
-    which uses several threads.
+    The number of rows is dynamic and the learning rate is a tensor, so another number of rows
+    or another rate needs no new compilation. For more than some thousand rows, PyTorch compiles
+    a second version, which uses several threads.
     """
     values = values_of(loss)
 

@@ -1,4 +1,4 @@
-"""XᵀX and Xᵀy by PyTorch, on the CPU or a GPU."""
+"""Sum XᵀX and Xᵀy with PyTorch, on the CPU or a GPU, then take steps with the sums."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FEW_COLUMNS = 8
 
 
 def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
-    """Return the Gram matrix of x, (n, d), with y as one more column, in scratch's dtype.
+    """Return the Gram matrix, (d + 1, d + 1), of x, (n, d), with y as last column.
 
-    `scratch` holds n·(d + 1) values. Few columns are multiplied one by one: at d = 1 these
-    products are four times faster than a product of matrices.
+    `scratch` holds n·(d + 1) values, and the result has its dtype. Few columns are multiplied
+    one by one: with one feature, this is four times faster than a product of matrices.
     """
     n, d = x.shape
     products = scratch.new_empty((d + 1, d + 1))
@@ -42,8 +42,8 @@ def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
 class Gram(ProblemGram):
     """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); squared error only.
 
-    On the CPU, NumPy takes the steps, in half of PyTorch's time for up to some hundred
-    features. On a GPU, the steps run on the GPU.
+    With data on the CPU, NumPy takes the steps: up to some hundred features, it needs half of
+    PyTorch's time. With data on a GPU, the steps run on the GPU.
     """
 
     LINE_BYTES = 1 << 22
@@ -53,7 +53,8 @@ class Gram(ProblemGram):
     """Size in bytes of a chunk's float64 copy if matrices are multiplied."""
 
     CUDA_ROWS = 1 << 20
-    """Rows of a chunk on a GPU: enough to occupy the GPU, few enough for a float64 copy."""
+    """Number of rows in a chunk on a GPU: enough to occupy the GPU, few enough for a float64
+    copy."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         placed = Autograd(problem, learning_rate, device)
@@ -82,7 +83,7 @@ class Gram(ProblemGram):
 
 @torch.inference_mode()
 def products(chunks: Chunks) -> Tensor:
-    """Return the Gram matrix of some chunks with y as one more column, float64."""
+    """Return the float64 Gram matrix, (d + 1, d + 1), of some chunks, with y as last column."""
     first, targets = chunks[0]
     d = 1 if first.ndim == 1 else first.shape[1]
     sums = torch.zeros((d + 1, d + 1), dtype=torch.float64, device=first.device)

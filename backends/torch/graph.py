@@ -15,12 +15,12 @@ from backends.torch.compiled import compiled_step
 
 
 class Recorded:
-    """Steps recorded once as CUDA graphs, then replayed: Python launches many steps at once.
+    """Steps recorded once as CUDA graphs and then replayed: one call starts many steps.
 
     Parameters
     ----------
     step : callable
-        Takes a step in place, with work on the device only.
+        ``step()`` takes a step in place and works on the device only.
     device : torch.device
 
     Notes
@@ -30,8 +30,7 @@ class Recorded:
     """
 
     MANY = 32
-    """Number of steps in the longer of the two graphs; Python launches a graph with one
-    call."""
+    """Number of steps in the graph of many steps; the other graph has one step."""
 
     def __init__(self, step: Callable[[], None], device: torch.device) -> None:
         self.device = device
@@ -73,7 +72,8 @@ class Graph(Autograd):
     """Largest number of features that are stored by column."""
 
     PART_ROWS = 1 << 22
-    """Number of rows copied to the device at once, which limits the memory for both layouts."""
+    """Number of rows copied to the device at a time: only these rows need memory twice, by row
+    and by column."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)

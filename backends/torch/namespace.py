@@ -1,7 +1,7 @@
-"""PyTorch as the namespace of losses: the functions that `backends.losses` may use.
+"""PyTorch's versions of the functions that a loss may use (`backends.losses.FUNCTIONS`).
 
-Unlike PyTorch's own functions, these take Python numbers as well as tensors. Each function
-can be differentiated and compiled.
+Unlike PyTorch's own functions, they accept Python numbers as well as tensors. Each function in
+`XP` can be differentiated and compiled.
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ XP = SimpleNamespace(
     maximum=_maximum,
     clip=_clip,
 )
-"""The namespace passed to the functions of a loss."""
+"""The namespace passed to the value of a loss."""
 
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
-"""A function of predictions and targets, evaluated for every row on its own."""
+"""A function of the predictions and targets, (n,), that returns a result for each row, (n,)."""
 
 
 def _squares(prediction: Tensor, y: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def _squares(prediction: Tensor, y: Tensor) -> Tensor:
 
 
 def values_of(loss: Loss) -> Pointwise:
-    """Return the function for the loss of each row, in autograd's fastest form."""
+    """Return a function for the loss of each row, in the form that autograd runs fastest."""
     if loss == SQUARED_ERROR:  # `square` subtracts once, and its gradient is one product
         return _squares
     value = loss.value
@@ -85,7 +85,7 @@ _INTEGERS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 def _selected(condition: Any, yes: Any, no: Any) -> Any:
-    """Return `_where` without branches on the CPU; the result cannot be differentiated.
+    """Select like `_where`, but without branches on the CPU; autograd cannot differentiate it.
 
     ``torch.where`` branches on the CPU: with random conditions, it takes 3.5 ns a value.
     """
@@ -94,12 +94,12 @@ def _selected(condition: Any, yes: Any, no: Any) -> Any:
         return _where(condition, yes, no)
     integers = _INTEGERS[values.dtype]
     a, b = (torch.as_tensor(v, dtype=values.dtype).view(integers) for v in (yes, no))
-    mask = condition.to(integers).neg_()  # all bits of a true condition
+    mask = condition.to(integers).neg_()  # all bits are set where the condition is true
     return torch.bitwise_xor(a, b).bitwise_and(mask).bitwise_xor(b).view(values.dtype)
 
 
 SLOPE_XP = SimpleNamespace(**vars(XP) | {"where": _selected})
-"""The namespace passed to slopes, which nothing differentiates."""
+"""The namespace passed to slopes, which are not differentiated."""
 
 
 IN_PLACE: dict[Loss, Pointwise] = {
@@ -107,11 +107,11 @@ IN_PLACE: dict[Loss, Pointwise] = {
     HUBER: lambda prediction, y: prediction.sub_(y).clamp_(-1.0, 1.0),
     POISSON: lambda prediction, y: prediction.exp_().sub_(y),
 }
-"""Slopes that overwrite the predictions, in PyTorch's fastest functions."""
+"""Slopes that overwrite the predictions, written with PyTorch's fastest functions."""
 
 
 def slopes_of(loss: Loss) -> Pointwise:
-    """Return the function for the slope of each row, in the prediction's dtype.
+    """Return a function that computes the slope of each row in the predictions' dtype.
 
     The function may overwrite the predictions.
     """

@@ -1,4 +1,4 @@
-"""Compute the hand-derived gradient on a GPU, in one pass over the rows per step, in Triton."""
+"""The hand-derived gradient on a GPU, by a Triton kernel that reads the rows once per step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backends.torch.graph import Graph
 
 
 def sums_of(x: Tensor, y: Tensor, w: Tensor, loss: Loss) -> Tensor:
-    """Return rows of sums, float64 (programs, d), which add up to ``xᵀ·slope(x·w, y)``.
+    """Return float64 sums, (programs, d), whose rows add up to ``xᵀ·slope(x·w, y)``.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def processors(device: torch.device) -> int:
 
 
 class OnePass(Graph):
-    """The gradient derived by hand, with one pass over X per step, in Triton."""
+    """The gradient derived by hand, in Triton, with one pass over X per step."""
 
     def gradient(self, w: ArrayLike) -> Weights:
         with torch.inference_mode():

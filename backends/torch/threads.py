@@ -1,4 +1,4 @@
-"""Sum shares of the chunks in our own threads, with PyTorch limited to one thread in each."""
+"""Our own threads for shares of the chunks, with PyTorch limited to one thread in each."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from backends.torch.autograd import Chunks
 def single_threaded(threads: int) -> ThreadPoolExecutor:
     """Return a pool of `threads` threads, with PyTorch limited to one thread in each.
 
-    ``set_num_threads`` applies to the calling thread and to threads that start later, so
-    the number is reset once the threads of the pool have started.
+    ``set_num_threads`` applies to the calling thread and to threads that start later. PyTorch's
+    number is therefore reset once the threads of the pool have started.
     """
     before, all_started = torch.get_num_threads(), Barrier(threads + 1)
 
     def hold() -> None:
-        torch.get_num_threads()  # the first call in a thread copies the process's number
+        torch.get_num_threads()  # a thread's first call copies the process's number of threads
         torch.set_num_threads(1)
         all_started.wait()
 
