@@ -66,7 +66,7 @@ class Backend(Protocol):
     def peak_device_bytes(self) -> int | None:
         """Return the largest device memory held so far by this process, in bytes.
 
-        On the CPU the result is None; there, the memory of the process is measured instead.
+        On the CPU the result is None, because the memory of the process is measured instead.
         """
         ...
 

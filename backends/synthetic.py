@@ -36,7 +36,7 @@ def generate(
     Parameters
     ----------
     rows, features : int
-        n and d of the whole problem; both are at least 1.
+        n and d of the whole problem; each is at least 1.
     dtype : {"float32", "float64"}
     seed : int
         Seed of the noise, the features and the true w.

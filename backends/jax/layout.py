@@ -82,7 +82,7 @@ def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
 
 
 def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
-    """Return X and y: at most `MOST_COLUMNS` features as columns, more as blocks of rows."""
+    """Return X and y: up to `MOST_COLUMNS` features as columns, more features as blocks."""
     x, y = problem.x, problem.y
     if problem.features > MOST_COLUMNS:
         return in_blocks(x, y)

@@ -118,7 +118,7 @@ def address_of(context, builder, array, value, index, target):
 
 
 def load_vector(context, builder, array, value, index, kind, keep=None):
-    """Load a vector; with `keep`, load the first `keep` lanes and zero the others."""
+    """Load a vector; with `keep`, load the first `keep` lanes and set the other lanes to 0."""
     address = address_of(context, builder, array, value, index, kind)
     align = array.dtype.bitwidth // 8
     if keep is None:

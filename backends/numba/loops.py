@@ -143,7 +143,7 @@ _fastest: dict[tuple[tuple[int, ...], str, int], Loop] = {}
 def fastest(x: Array, y: Array, threads: int, descend: Descend) -> Loop:
     """Return the fastest loop for these rows; two candidates are timed once per process.
 
-    Processors differ: a loop that is a tenth faster on one can be slower on another.
+    A loop that is a tenth faster on one processor can be slower on another processor.
     """
     loops = candidates(x, y, threads)
     key = x.shape, x.dtype.name, threads

@@ -124,7 +124,7 @@ def failure(function: Function, kind: types.Type = types.float64) -> str:
         found = compiled(function)
         found.get_call_template(arguments, {})
         result = found.overloads[arguments].signature.return_type
-    except Exception as error:  # a compiler may raise anything for code that it does not know
+    except Exception as error:  # a compiler may raise anything for code it does not support
         return _one_line(error)
     if isinstance(result, (types.Number, types.Boolean)) or result == kind:
         return ""

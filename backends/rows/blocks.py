@@ -76,8 +76,8 @@ class Block:
         """Copy and convert rows up to row `last` of the source, and add padding rows.
 
         Padding rows of X are zeros, so they add nothing to a gradient. The targets of padding
-        rows are 0 for squared error. For other losses they are the last row's target, for which
-        the loss is defined.
+        rows are 0 for squared error. For any other loss, these targets are the last row's
+        target, for which the loss is defined.
 
         Raises
         ------

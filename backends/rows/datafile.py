@@ -2,7 +2,7 @@
 
 A file is a table of named columns. If a file has no names (``.npy``, text without a header), a
 column's name is its position: ``"0"``, ``"1"``, … By default the last column is y and all
-others are x. No code in a file is ever run: pickled objects are refused.
+other columns are x. No code in a file is ever run: pickled objects raise an error.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ def _notes(path: Path, found: Sequence[Found], tables: Sequence[Table]) -> list[
 def _origin(
     path: Path, found: Sequence[Found], source: Source, xs: list[str], y: str, notes: list[str]
 ) -> Origin:
-    """Return the origin of the rows; features from one array x are named ``x[0]``, ``x[1]``…"""
+    """Return the origin of the rows; the features of one array x are ``x[0]`` and so on."""
     names = list(xs)
     if len(xs) < source.features:
         wide = source.features - len(xs) + 1

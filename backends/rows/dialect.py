@@ -259,7 +259,7 @@ def _with_names(
 def _commented_names(
     comments: list[str], first: Record, delimiter: str, numbers: Numbers
 ) -> list[str]:
-    """Return the names in a comment above the first row, as `numpy.savetxt` writes it, or []."""
+    """Return the names in a comment above the first row (`numpy.savetxt`), or []."""
     if not comments or any(numbers.kind(cell) == "text" for cell in first.cells):
         return []
     split = Lines(iter([comments[-1].lstrip("#").lstrip()]), delimiter)

@@ -257,7 +257,7 @@ class Streamed(_Blockwise):
         return self._looked[1:]
 
     def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
-        """Return the gradient's sums and, with `with_loss`, the loss (else 0), in one pass."""
+        """Return the gradient's sums and the loss (0 without `with_loss`), from one pass."""
         weights = self._joined.weights(w) if self._joined else w
 
         def sums(block: Block) -> tuple[Weights, float]:

@@ -30,7 +30,7 @@ class Autograd:
     """
 
     CHUNK_ROWS = 1 << 16
-    """Number of rows that are summed in the data's dtype: more would lose float32 digits."""
+    """Number of rows summed in the data's dtype: more rows would lose float32 digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = torch.device(device)

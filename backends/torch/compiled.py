@@ -37,7 +37,7 @@ two thirds of the first call's time. The compiler then chooses the same instruct
 
 
 def settings() -> dict[str, Any]:
-    """Return the compiler's settings that this version of PyTorch knows."""
+    """Return the settings for the compiler, without those that this PyTorch does not have."""
     from torch._inductor import config, list_options  # takes a second
 
     found: dict[str, Any] = dict(PLAIN_HEADERS)
