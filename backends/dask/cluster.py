@@ -188,7 +188,7 @@ def wait_again(client: Client, before: int) -> None:
 
 
 def check_versions(client: Client, library: str, among: Sequence[Worker]) -> None:
-    """Raise BackendError if a worker lacks a package, or has not this process's version."""
+    """Raise BackendError if a worker lacks a package or has a version other than here."""
     mine = versions(library)
     found = client.run(versions, library, workers=list(among), on_error="return")
     for address, theirs in found.items():

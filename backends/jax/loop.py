@@ -25,7 +25,7 @@ from backends.losses import Loss
 from backends.problem import Problem
 
 UNROLLED = 16
-"""Number of steps in one iteration of a loop on a GPU. More than one step, because the host
+"""Number of steps in one iteration of a loop on a GPU. It is more than one, because the host
 decides after each iteration whether the loop continues."""
 
 

@@ -25,7 +25,9 @@ _VALUE = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """Options for reading a data file. An option that is None is detected from the file.
+    """Options for reading a data file.
+
+    If `header`, `delimiter` or `decimal` is None, it is detected from the file.
 
     Attributes
     ----------
