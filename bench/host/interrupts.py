@@ -1,4 +1,4 @@
-"""Signals that end a command: its child processes end too, and the terminal is restored."""
+"""End a command cleanly after a signal: end its child processes and restore the terminal."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
-"""Signals sent by a shutdown, a batch system or a closing terminal."""
+"""Signals that end a command: SIGTERM of a shutdown or batch system, SIGHUP of a terminal that
+closes."""
 
 AGAIN_S = 0.01
-"""Delay in seconds before a lost signal is sent again."""
+"""Delay in seconds before a lost signal is sent again: enough for most finalisers to end."""
 
 
 class Terminated(KeyboardInterrupt):
-    """Raised for a signal that ends a command, as Ctrl-C does."""
+    """A signal ended the command; code that handles Ctrl-C handles this exception, too."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let a command end its children and restore the terminal when a signal ends it.
+    """Raise `Terminated` for the signals of `ENDS`, so that a command can clean up.
 
     A signal that the parent process set to be ignored stays ignored.
     """
@@ -54,10 +55,10 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def _none_is_lost() -> Iterator[None]:
-    """Send a signal again if Python received it while running a finaliser.
+    """Send a signal again if Python received the signal in a finaliser.
 
-    An exception cannot leave a ``__del__`` or a weak reference's callback, and every import
-    ends in such a callback: Python prints "Exception ignored", and the program continues.
+    An exception cannot leave ``__del__`` or the callback of a weak reference: Python prints
+    "Exception ignored", and the program continues. Every import ends in such a callback.
     """
     before = sys.unraisablehook
 
@@ -99,10 +100,10 @@ def interrupts() -> Iterator[None]:
 
 
 def number_of(interrupt: KeyboardInterrupt) -> int:
-    """Return the number of the signal that an interrupt stands for."""
+    """Return the number of the signal that raised an interrupt."""
     return interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
 
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
-    """Return a shell's exit code for the signal: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Return the exit code that a shell gives for the signal: Ctrl-C is 130, SIGTERM 143."""
     return 128 + number_of(interrupt)

@@ -1,7 +1,7 @@
-"""CPUs and memory that this process may use, with the limits of its control groups.
+"""Find the CPUs and the memory that this process and its control groups may use.
 
 `os.cpu_count` and the machine's physical memory ignore a container's quotas. A process that
-relies on these numbers is throttled or killed.
+exceeds a quota is throttled or killed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def cpu_count(root: Path = ROOT) -> int:
-    """Return the number of CPUs that affinity and control groups allow."""
+    """Return the number of CPUs that CPU affinity and control groups allow."""
     return int(min(len(affinity()), cpu_quota(root)))
 
 
@@ -30,36 +30,36 @@ def affinity() -> set[int]:
 
 
 def cpu_quota(root: Path = ROOT) -> float:
-    """Return the control groups' quota in CPUs; infinite if no quota is set."""
+    """Return the control groups' quota in CPUs, rounded up; infinite if no quota is set."""
     tightest = math.inf
     for group in _groups("cpu", root):
         v1 = (read(group / "cpu.cfs_quota_us"), read(group / "cpu.cfs_period_us"))
         quota, period = read(group / "cpu.max").split() or v1
-        if quota.isdigit():  # else "max", -1, or no such file
+        if quota.isdigit():  # no quota: "max", -1, or no file
             tightest = min(tightest, math.ceil(int(quota) / int(period)))
     return tightest
 
 
 def throttled_periods(root: Path = ROOT) -> int:
-    """Return the number of periods in which this process's control groups were throttled."""
+    """Return in how many quota periods the control groups were stopped so far; 0 if unknown."""
     counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
     return max(filter(None, counts), default=0)
 
 
 def memory_bytes(root: Path = ROOT) -> int:
-    """Return the memory of the machine, or the control groups' limit if that is lower."""
+    """Return the machine's memory in bytes, or the control groups' limit if that is lower."""
     return min([_physical_bytes(), *(limit for _, limit in _memory_limits(root))])
 
 
 def available_bytes(root: Path = ROOT) -> int:
-    """Return the free memory in bytes; if it is unknown, return all memory."""
+    """Return the free memory in bytes; all memory that the limits allow if it is unknown."""
     free = [limit - _used_bytes(group) for group, limit in _memory_limits(root)]
     machine = number(root / "proc/meminfo", "MemAvailable")
     return max(0, min([_physical_bytes() if machine is None else machine, *free]))
 
 
 def out_of_memory_kills(root: Path = ROOT) -> int:
-    """Return the number of processes killed for lack of memory; 0 if it is unknown."""
+    """Return how many processes were killed for lack of memory since boot; 0 if unknown."""
     return number(root / "proc/vmstat", "oom_kill") or 0
 
 
@@ -70,14 +70,14 @@ def _physical_bytes() -> int:
 def _memory_limits(root: Path) -> Iterator[tuple[Path, int]]:
     for group in _groups("memory", root):
         limit = read(group / "memory.max") or read(group / "memory.limit_in_bytes")
-        if limit.isdigit():  # else "max", or no such file
+        if limit.isdigit():  # no limit: "max", or no file
             yield group, int(limit)
 
 
 def _used_bytes(group: Path) -> int:
-    """Return the memory that the group uses, without the file cache that can be released."""
+    """Return the bytes that the group uses, without the file cache that can be released."""
     used = read(group / "memory.current") or read(group / "memory.usage_in_bytes")
-    # In version 1, the longer name includes subgroups; in version 2, the only name does.
+    # The number must include subgroups. Version 2 of control groups has the shorter name only.
     cache = number(group / "memory.stat", "total_inactive_file")
     if cache is None:
         cache = number(group / "memory.stat", "inactive_file")
@@ -85,10 +85,11 @@ def _used_bytes(group: Path) -> int:
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """Yield this process's control groups that may hold the controller, innermost first.
+    """Yield the folders of this process's control groups, innermost first.
 
-    Inside a container, the process's path may be the path on the host, which is not mounted.
-    These directories then do not exist, and the mount's root has the limits.
+    `controller` is ``cpu`` or ``memory``. Inside a container, the kernel may name a folder of
+    the host that is not mounted. Such a folder does not exist; the mount's root then holds the
+    limits.
     """
     mounts = root / "sys/fs/cgroup"
     for line in read(root / "proc/self/cgroup").splitlines():

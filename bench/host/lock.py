@@ -13,11 +13,12 @@ from pathlib import Path
 from bench.host.files import StoreError
 
 NAME = ".lock"
+"""Name of the lock file in a folder of results."""
 
 
 @contextmanager
 def hold(store: Path) -> Iterator[None]:
-    """Lock a store against other runs; the kernel releases the lock when this process ends.
+    """Lock the results folder `store` for this run; the kernel unlocks it at the process's end.
 
     Raises
     ------
@@ -49,10 +50,10 @@ def hold(store: Path) -> Iterator[None]:
 
 @contextmanager
 def hold_when_asked(store: Path) -> Iterator[Callable[[], None]]:
-    """Yield a function that locks the store from its first call to the end of the block.
+    """Yield a function that locks the results folder until the end of the ``with`` block.
 
-    An answer from stored measurements needs no lock and no writable folder, so the function
-    need not be called. The function raises the errors of `hold`.
+    The function raises the errors of `hold`; a second call has no effect. An answer from stored
+    measurements needs no lock and no writable folder, so it does not call the function.
     """
     with ExitStack() as until_the_end:
         yield cache(lambda: until_the_end.enter_context(hold(store)))

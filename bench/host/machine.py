@@ -1,4 +1,4 @@
-"""Description of the machine: processor, memory, GPUs, versions, threads."""
+"""Describe the machine: processor, memory, GPUs, versions, threads."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PACKAGES = ("numpy", "numba", "torch", "jax", "jaxlib", "scipy", "pytest-benchmark")
+"""Packages whose versions a result contains."""
 
 USUAL_CACHE_BYTES = 32 << 20
-"""Size of the last cache in bytes, assumed if the system does not report it: 32 MiB."""
+"""Size in bytes that is assumed for the last cache if the system reports none: 32 MiB."""
 
 NVIDIA_SMI_SECONDS = 20.0
 """Timeout in seconds for nvidia-smi; its first call may have to load the driver."""
@@ -50,19 +51,19 @@ class Machine:
     cpu : str
         Model name.
     cpus : int
-        Number of the machine's logical CPUs; `threads` of the CPUs are used.
+        Number of the machine's logical CPUs, including those that the run does not use.
     memory_bytes : int
-        Memory that this process may use.
+        Memory in bytes that this process may use.
     caches : dict
-        ``L1``, ``L2``, … → bytes, data and unified caches of the first CPU.
+        Size in bytes of each data or unified cache of the first CPU, by level: ``L1``, ``L2``.
     os, python : str
         Versions of the operating system and of Python.
     gpus : list of Gpu
         All GPUs that the driver lists.
     versions : dict
-        Package → version, for installed packages.
+        Version of each installed package of `PACKAGES`, by name.
     threads : int
-        Number of threads for every library.
+        Number of threads that each library may use.
     """
 
     cpu: str
@@ -81,7 +82,7 @@ class Machine:
 
 
 def describe(threads: int) -> Machine:
-    """Describe this machine; `threads` of its CPUs are used."""
+    """Describe this machine, on which each library may use `threads` threads."""
     return Machine(
         cpu=cpu_model(),
         cpus=os.cpu_count() or 1,
@@ -96,11 +97,11 @@ def describe(threads: int) -> Machine:
 
 
 def identity(machine: Mapping[str, Any]) -> str:
-    """Hash the fields in which two machines must agree for results to be compared.
+    """Return a hash of the machine; results of two machines are comparable if it is equal.
 
-    Versions of packages and GPU drivers are left out, because users compare results of
-    different versions. Caches are included, because virtual machines give different processors
-    one name.
+    The hash leaves out the versions of packages and GPU drivers, because users compare results
+    of different versions. It includes the caches, because virtual machines report different
+    processors under one name.
     """
     gpus = [(gpu["name"], gpu["memory_bytes"]) for gpu in machine["gpus"]]
     caches = sorted(machine["caches"].items())
@@ -115,13 +116,13 @@ def cpu_model(root: Path = ROOT) -> str:
 
 
 def last_cache_bytes(machine: Mapping[str, Any]) -> int:
-    """Return the size of a machine's last cache, or `USUAL_CACHE_BYTES` if none is known."""
+    """Return the bytes of a machine's largest cache, `USUAL_CACHE_BYTES` if none is known."""
     largest = max(machine["caches"].values(), default=0)
     return int(largest) if largest > 0 else USUAL_CACHE_BYTES
 
 
 def caches(root: Path = ROOT) -> dict[str, int]:
-    """Return the bytes of the first CPU's data and unified caches, by level."""
+    """Return the sizes in bytes of the first CPU's data and unified caches, by level."""
     found = {}
     for cache in sorted(root.glob("sys/devices/system/cpu/cpu0/cache/index*")):
         kilobytes = read(cache / "size").removesuffix("K")
@@ -131,13 +132,13 @@ def caches(root: Path = ROOT) -> dict[str, int]:
 
 
 def gpus() -> list[Gpu]:
-    """Return the GPUs that nvidia-smi lists; an empty list if it is missing, fails or hangs."""
+    """Return the GPUs that nvidia-smi lists; none if nvidia-smi is missing, fails or hangs."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
     query = ["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(  # noqa: S603 (the arguments are ours)
+        answer = subprocess.run(  # noqa: S603 (fixed arguments)
             [program, *query],
             capture_output=True,
             text=True,
@@ -155,7 +156,7 @@ def _gpu(line: str) -> Gpu:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that a result depends on."""
+    """Return the versions of the installed packages of `PACKAGES`, by name."""
     found = {}
     for package in PACKAGES:
         try:
@@ -166,8 +167,8 @@ def versions() -> dict[str, str]:
 
 
 def thread_pools() -> list[dict[str, Any]]:
-    """Return the thread pools that the libraries of this process have started."""
-    # The path of a library on this disk is left out, because results are shared.
+    """Return a dict for each thread pool that a library of this process has started."""
+    # A library's path on this disk is left out: users share results.
     pools = [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
     numba = sys.modules.get("numba")
     if numba is not None:

@@ -1,4 +1,4 @@
-"""Peak memory of this process, and how to measure it."""
+"""Measure the peak memory of this process."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 M_MMAP_THRESHOLD = -3
-"""Parameter of ``mallopt``, from glibc's ``malloc.h``: the size from which each block gets its
-own memory map."""
+"""Number of a ``mallopt`` parameter in glibc's ``malloc.h``: the block size in bytes from which
+each block gets its own memory map."""
 
 BLOCK_BYTES = 1 << 16
-"""Size in bytes from which freed blocks are returned to the system at once: 64 KiB."""
+"""Block size in bytes from which `keep_no_blocks` makes glibc return freed blocks: 64 KiB."""
 
 
 def reset_peak(root: Path = ROOT) -> bool:
-    """Set the peak to the memory held now; return whether this was possible."""
+    """Set the recorded peak to the memory held now; return whether the kernel allows this."""
     try:
         (root / "proc/self/clear_refs").write_text("5")
     except OSError:
@@ -35,50 +35,51 @@ def reset_peak(root: Path = ROOT) -> bool:
 
 
 def settle(root: Path = ROOT) -> int | None:
-    """Return freed memory to the system, reset the peak, and return the bytes held now.
+    """Return freed memory to the system, reset the peak, and return the resident bytes.
 
-    Return None if the peak cannot be reset: an earlier peak then hides later peaks.
+    None means that the peak cannot be reset: an earlier, higher peak hides later peaks.
     """
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # glibc's own
+    with contextlib.suppress(OSError, AttributeError):  # only glibc has this function
         ctypes.CDLL(None).malloc_trim(0)
     return rss_bytes(root) if reset_peak(root) else None
 
 
 def keep_no_blocks() -> None:
-    """Let the allocator return freed blocks to the system at once, if it can.
+    """Make glibc's allocator return freed blocks to the system at once.
 
-    By default glibc keeps freed blocks below 32 MB, and the peak then does not scale to larger
-    data (mallopt(3): M_MMAP_THRESHOLD, and its dynamic adjustment). Afterwards every new block
-    costs page faults, so call this function after all timings.
+    By default, glibc keeps freed blocks below 32 MB (mallopt(3): M_MMAP_THRESHOLD, and its
+    dynamic adjustment). The peak then includes these blocks, and says nothing about larger
+    data. After this call every new block causes page faults, so call it after all timings.
     """
-    with contextlib.suppress(OSError, AttributeError):  # glibc's own
+    with contextlib.suppress(OSError, AttributeError):  # only glibc has this function
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
 
 
 def provide(nbytes: int, root: Path = ROOT) -> bool:
-    """Touch and release memory, so that the system can provide this memory quickly.
+    """Touch and release memory, so that later page faults in this memory are fast.
 
-    A virtual machine gets its memory from its host when a page is touched for the first time,
-    which takes up to 40 times as long as a later page fault. Otherwise the first backend of a
-    process would be slower than all later backends.
+    A virtual machine gets a page from its host when it touches the page for the first time.
+    That takes up to 40 times as long as a later page fault. Without this function, the backend
+    that touches new memory first would be slower than all other backends.
 
     Parameters
     ----------
     nbytes : int
-        Size of the memory; at most half of the available memory is touched.
+        Size of the memory in bytes; at most half of the available memory is touched.
 
     Returns
     -------
     bool
-        Whether the memory was touched; False if the peak could not be reset afterwards.
+        Whether the memory was touched and the peak was reset afterwards. Nothing is touched if
+        the peak cannot be reset, or if `nbytes` is less than a page.
     """
     nbytes = min(nbytes, available_bytes() // 2)
     if nbytes < mmap.PAGESIZE or not reset_peak(root):
         return False
-    with mmap.mmap(-1, nbytes) as pages:  # malloc would adapt its thresholds
+    with mmap.mmap(-1, nbytes) as pages:  # a large malloc would change its thresholds
         if hasattr(mmap, "MADV_HUGEPAGE"):
-            with contextlib.suppress(OSError):  # the kernel may lack large pages
+            with contextlib.suppress(OSError):  # some kernels have no large pages
                 pages.madvise(mmap.MADV_HUGEPAGE)
         view = np.frombuffer(pages, np.uint8)
         view[:: mmap.PAGESIZE] = 1
@@ -92,7 +93,7 @@ def rss_bytes(root: Path = ROOT) -> int:
 
 
 def workers_peak_bytes(root: Path = ROOT) -> int:
-    """Return the sum of the peak memory of all descendants of this process."""
+    """Return the sum in bytes of the peak memory of this process's descendants."""
     import psutil  # distributed libraries depend on psutil
 
     children = psutil.Process().children(recursive=True)
@@ -100,7 +101,7 @@ def workers_peak_bytes(root: Path = ROOT) -> int:
 
 
 def peak_rss_bytes(root: Path = ROOT) -> int:
-    """Return the peak resident memory since `reset_peak` or since the process's start."""
+    """Return the peak resident bytes since `reset_peak`, or since the process's start."""
     peak = number(root / "proc/self/status", "VmHWM")
     if peak is not None:
         return peak

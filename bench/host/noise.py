@@ -1,7 +1,7 @@
-"""Disturbances of a measurement, from the kernel's counters.
+"""Detect disturbances of a measurement from the kernel's counters.
 
 Other programs on the processors, a CPU quota that stops the process, and swapping make a timing
-longer, and the timing alone does not show the cause.
+longer. The timing alone does not show the cause.
 """
 
 from __future__ import annotations
@@ -16,30 +16,33 @@ from bench.host.limits import throttled_periods
 from bench.host.procfs import ROOT, number, read
 
 OTHERS, STOLEN = 0.1, 0.02
-"""Smallest reported shares of the processors' time: of other programs, and of other virtual
-machines."""
+"""Shares of all processors' time above which a disturbance is reported: 10 % used by other
+programs, 2 % used by other virtual machines."""
 
 IDLE = (3, 4)
-"""Positions in the first line of ``/proc/stat`` of the idle time and the disk waiting time."""
+"""Indices of two times in the first line of ``/proc/stat`` without its label: idle, and waiting
+for a disk."""
 
 STEAL = 7
-"""Position in the first line of ``/proc/stat`` of the time taken by other virtual machines."""
+"""Index of a time in the first line of ``/proc/stat`` without its label: used by other virtual
+machines."""
 
 
 _credited_s: list[float] = []
-"""Processor times in seconds that `credit` was told."""
+"""Arguments of all calls of `credit`: processor times in seconds."""
 
 
 def credit(seconds: float) -> None:
-    """Count processor time of a descendant that still runs, or whose parent still runs, as own.
+    """Count a descendant's processor time in seconds as time of this process.
 
-    The kernel adds the time of a child to its parent only when the parent waits for its end.
+    Call this function if the descendant or its parent still runs: the kernel adds a child's
+    time to its parent only after the child has ended and the parent has waited for it.
     """
     _credited_s.append(seconds)
 
 
 class Noise:
-    """Disturbances since the creation of this object.
+    """Counts the disturbances since the creation of this object.
 
     Parameters
     ----------
@@ -51,13 +54,14 @@ class Noise:
         self.root, self.before, self.began = root, _counts(root), time.monotonic()
 
     def seen(self) -> dict[str, float]:
-        """Return the counts since the creation of this object.
+        """Return the disturbances since the creation of this object.
 
         Returns
         -------
         dict
-            ``throttled`` periods, ``swapped`` pages, and as shares of all processors'
-            time ``others`` (other programs) and ``stolen`` (other virtual machines).
+            ``throttled``: number of quota periods in which the process was stopped;
+            ``swapped``: number of pages swapped in or out; ``others`` and ``stolen``: shares
+            (0 to 1) of all processors' time used by other programs and other virtual machines.
         """
         now = _counts(self.root)
         gone = {key: now[key] - self.before[key] for key in now}
@@ -74,7 +78,7 @@ class Noise:
 
 def _counts(root: Path) -> dict[str, float]:
     tick = os.sysconf("SC_CLK_TCK")
-    # The fields after steal are guest time, which the user time includes.
+    # The fields after `STEAL` are guest time, which the user time already includes.
     ticks = [int(field) for field in read(root / "proc/stat").partition("\n")[0].split()[1:9]]
     stolen = ticks[STEAL] if len(ticks) > STEAL else 0
     idle = sum(ticks[i] for i in IDLE if i < len(ticks))
@@ -89,21 +93,22 @@ def _counts(root: Path) -> dict[str, float]:
 
 
 def noticed(noises: Iterable[Mapping[str, float]]) -> list[str]:
-    """Return a line for each kind of disturbance, with its strength and frequency."""
+    """Return a line for each kind of disturbance, given `Noise.seen` of each part of a run."""
     noises = [noise for noise in noises if noise]
     found = []
 
     def say(what: str, parts: int) -> None:
         if parts:
-            found.append(f"{what} in {parts} of {len(noises)} parts")
+            found.append(f"{what} in {parts} of {len(noises)} measured parts")
 
     def above(kind: str, least: float) -> list[float]:
         return [noise[kind] for noise in noises if noise.get(kind, 0.0) > least]
 
-    for who, kind, least in (("programs", "others", OTHERS), ("machines", "stolen", STOLEN)):
+    limits = (("programs", "others", OTHERS), ("virtual machines", "stolen", STOLEN))
+    for who, kind, least in limits:
         shares = above(kind, least)
         most = max(shares, default=0.0)
         say(f"other {who} took up to {most:.0%} of the CPUs", len(shares))
-    say("the CPU quota stopped it", len(above("throttled", 0)))
+    say("the CPU quota stopped the process", len(above("throttled", 0)))
     say("the machine swapped", len(above("swapped", 0)))
     return found

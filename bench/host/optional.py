@@ -1,4 +1,4 @@
-"""Libraries that only some commands need."""
+"""Import libraries that only some commands need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from backends.errors import MissingLibraryError
 
 
 def need(module: str, purpose: str) -> None:
-    """Import a library, or raise an error with its purpose and the command that installs it.
+    """Import `module`, or raise an error that says what needs it and how to install it.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Child processes that always end, together with their own children.
+"""Run child processes that always end, together with their own children.
 
-A child ends when its time is up and when this process ends, even if this process is killed.
+A child is killed at its time limit and when this process ends, even if this process is killed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ PARENT = "DESCENTBENCH_PARENT"
 """Environment variable that holds the parent's process id."""
 
 PR_SET_PDEATHSIG = 1
-"""Option of ``prctl`` (linux/prctl.h) that sets the signal for the parent's death."""
+"""Option of ``prctl`` (linux/prctl.h) that sets the signal sent when the parent ends."""
 
 RUNNING = "running"
-"""Name of the file to which a child writes the case being measured."""
+"""Name of the file to which a child writes the benchmark case that it measures."""
 
 LOOK_S = 0.1
-"""Seconds between two checks of a child."""
+"""Seconds between two checks of a child, short compared with its time limit."""
 
 
 def call(
@@ -43,21 +43,23 @@ def call(
     Parameters
     ----------
     command : sequence of str
+        Program and arguments.
     env : mapping
+        Environment variables of the command.
     folder : Path
         Working directory of the command.
     log : Path
-        File for the command's output. A pipe would stay open while any process runs that the
-        command started.
+        File for the command's output. A pipe would stay open until every process that the
+        command started has ended.
     patience : callable
-        Returns whether to continue waiting; called every `LOOK_S`.
+        Returns whether to continue waiting; called every `LOOK_S` seconds.
     descriptors : sequence of int
         Open files that the command inherits.
 
     Returns
     -------
     int or None
-        Exit status, below 0 for a signal; None if `patience` returned False.
+        Exit status, −n if signal n killed the command; None if `patience` returned False.
     """
     child = start(command, env, folder, log, descriptors)
     try:
@@ -79,7 +81,7 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start a command in a new process group; the parameters are those of `call`."""
     with log.open("wb") as output:
-        return subprocess.Popen(  # noqa: S603 the command is ours
+        return subprocess.Popen(  # noqa: S603 a command of this program
             command,
             env={**env, PARENT: str(os.getpid())},
             cwd=folder,
@@ -98,16 +100,16 @@ def end_group(group: int) -> None:
 
 
 class Watch:
-    """Decides whether a child may continue, and tracks the case being measured.
+    """Checks a child's time limits, and tracks which benchmark case the child measures.
 
     Parameters
     ----------
     running : Path
-        File to which the child writes each case before measuring it.
+        File to which the child writes each case before measuring the case.
     timeout : float
-        Time limit for a case in seconds.
+        Time limit in seconds for each case.
     budget : float
-        Time limit for all cases in seconds.
+        Time limit in seconds for all cases together.
     """
 
     def __init__(self, running: Path, timeout: float, budget: float) -> None:
@@ -121,21 +123,21 @@ class Watch:
         return time.monotonic() - self.began
 
     def __call__(self) -> bool:
-        """Return whether the child has time left."""
+        """Return whether the child is within both time limits."""
         self.look()
         return time.monotonic() - self.since < self.timeout and self.seconds < self.budget
 
     def look(self) -> None:
-        """Read the case that the child is measuring."""
+        """Read which case the child measures; the time limit of a new case starts here."""
         if (row := read(self.running)) != self.row:
             self.row, self.since = row, time.monotonic()
 
 
 def end_with_parent() -> None:
-    """Let the kernel kill this child when its parent is killed, if the kernel supports this."""
-    parent = os.environ.pop(PARENT, "")  # this child's children have another parent
+    """Let the kernel kill this process when its parent ends; only Linux supports this."""
+    parent = os.environ.pop(PARENT, "")  # children of this process must not inherit the id
     if not parent or sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):  # the parent died before the call
+    if os.getppid() != int(parent):  # the parent ended before the call of prctl
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Read the kernel's small text files; any of these files may be missing.
+"""Read small text files of the kernel; a missing file is no error.
 
 Functions that read these files take the root of the file system as an argument, so that a test
 can provide the files of another machine.
@@ -21,6 +21,9 @@ def read(path: Path) -> str:
 
 
 def number(path: Path, key: str) -> int | None:
-    """Return the number in the line ``key 12`` or ``key: 12 kB``, in bytes if it has a unit."""
+    """Return the number in the line ``key 12`` or ``key: 12 kB``; None without such a line.
+
+    A number in kB is returned in bytes.
+    """
     found = re.search(rf"^{key}:?\s+(\d+)( kB)?$", read(path), re.MULTILINE)
     return int(found[1]) * (1024 if found[2] else 1) if found else None

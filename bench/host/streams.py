@@ -1,8 +1,8 @@
-"""Standard output and standard error that accept any character and a closed pipe.
+"""Make standard output and standard error accept any character and a closed pipe.
 
-A terminal or a file may use ASCII, Latin-1 or cp1252, which lack µ, × and other characters.
-Such characters are replaced by similar ones, so that a table never ends in an error after
-minutes of measuring.
+A terminal or a file may use ASCII, Latin-1 or cp1252, which lack characters such as µ and ×.
+These characters are replaced by similar characters, so that printing a table after minutes of
+measuring cannot fail.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ ERRORS = "descentbench"
 """Name under which `_replace` is registered as a handler of encoding errors."""
 
 ASCII = "descentbench_ascii"
-"""Name of a codec equal to ASCII: click writes UTF-8 to a stream whose encoding is called
-ASCII."""
+"""Name of a codec equal to ASCII. If a stream's encoding is called ASCII, click writes UTF-8 to
+the stream."""
 
 CLOSED_PIPE = 128 + signal.SIGPIPE
-"""Exit code when the reader of the output has closed it: 141, as in a shell."""
+"""Exit code if the program that reads the output has closed the pipe: 141, as in a shell."""
 
 SIMILAR = {
     "µ": "u",
@@ -84,16 +84,17 @@ SIMILAR = {
     "•": "*",
     **dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)),
 }
-"""Replacements for characters of this program that an encoding lacks."""
+"""Replacements in ASCII for characters that this program prints and an encoding may lack."""
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+"""Superscript characters and their replacements, which follow a ``^``."""
 
 
 def readable(text: str, encoding: str) -> str:
-    """Return the text with every character that the encoding lacks replaced.
+    """Return the text; characters that the encoding lacks are replaced.
 
-    Characters of this program become similar characters (µ: u, ×: x). Any other character is
-    written as a Python escape such as ``\\xe9``, so that a file's name remains recognisable.
+    A character of `SIMILAR` becomes a similar character: µ becomes u. Any other character
+    becomes a Python escape such as ``\\xe9``, so that a file's name remains recognisable.
     """
     try:
         text.encode(encoding)
@@ -117,7 +118,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def _find_codec(name: str) -> codecs.CodecInfo | None:
-    """Return the functions of the codec `ASCII`, for `codecs.register`."""
+    """Return the codec `ASCII`, and None for other names; `codecs.register` needs this."""
     if name != ASCII:
         return None
     of = codecs.lookup("ascii")
@@ -134,10 +135,10 @@ codecs.register(_find_codec)
 
 @contextmanager
 def prepared() -> Iterator[None]:
-    """Run a command with streams that accept any text; write all text before the end.
+    """Run a command with streams that accept any text; flush the output when it ends.
 
-    A closed stream (``>&-``) discards what is written to it. If the reader of a pipe has ended
-    (``| head``), the command ends quietly with exit code `CLOSED_PIPE`.
+    A closed stream (``>&-``) discards its text. If the program that reads a pipe has ended
+    (``| head``), the command ends without a message and with exit code `CLOSED_PIPE`.
     """
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
@@ -156,7 +157,7 @@ def prepared() -> Iterator[None]:
 
 
 def _flush() -> None:
-    """Write buffered text now, so that a full disk is an error before Python's exit."""
+    """Write buffered text now, so that a full disk is reported before Python's exit."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -170,7 +171,7 @@ def _flush() -> None:
 
 
 def _discard() -> None:
-    """Discard text that is not written yet, so that Python's exit prints no error."""
+    """Discard text that is not written yet, so that Python prints no error at its exit."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -178,7 +179,7 @@ def _discard() -> None:
 
 
 def _open_closed() -> None:
-    """Open streams that were closed at the start, so that no other file gets their numbers."""
+    """Open closed standard streams, so that no other file gets the descriptors 0, 1 and 2."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is not None:
             continue

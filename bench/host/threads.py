@@ -1,7 +1,7 @@
-"""One number of threads for every library.
+"""Set one number of threads for every library.
 
-Libraries read the number from the environment when they load, so the variables must be set
-before NumPy is imported. This module imports no array library.
+Libraries read the number from environment variables at their import, so the variables must be
+set before NumPy is imported. This module imports no array library.
 """
 
 from __future__ import annotations
@@ -27,27 +27,33 @@ COUNTS = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+"""Environment variables from which libraries read their number of threads."""
 
 ASKED = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
-"""Variables by which a user or a batch system asks for fewer threads than CPUs."""
+"""Environment variables by which a user or a batch system requests fewer threads than CPUs."""
 
 SETTINGS = {
-    "MKL_DYNAMIC": "FALSE",  # else MKL may use fewer threads than set
+    "MKL_DYNAMIC": "FALSE",  # with TRUE, MKL may use fewer threads than it was given
     "NUMBA_THREADING_LAYER_PRIORITY": "omp tbb workqueue",  # workqueue: slow, not thread-safe
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # JAX would take most of the GPU's memory
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # with true, JAX takes most of a GPU's memory
 }
+"""Environment variables that are set for every number of threads, and their values."""
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return the variables that limit every library's threads."""
+    """Return the environment variables that limit each library to `threads` threads."""
     return dict.fromkeys(COUNTS, str(threads)) | SETTINGS
 
 
 def asked_for(environment: Mapping[str, str]) -> tuple[int, str] | None:
-    """Return the smallest number of threads that a variable requests, and the variable."""
+    """Return the smallest number of threads that a variable of `ASKED` requests, and its name.
+
+    The result is None if no variable requests a number.
+    """
     found = []
     for name in ASKED:
-        first = environment.get(name, "").partition(",")[0].strip()  # OpenMP: per level
+        # A list such as "4,2" gives a number for each level of nested OpenMP regions.
+        first = environment.get(name, "").partition(",")[0].strip()
         if first.isdecimal() and int(first) > 0:
             found.append((int(first), name))
     return min(found, default=None)
@@ -67,10 +73,10 @@ def _default(cpus: int) -> int:
 
 
 def apply(threads: int | None = None) -> int:
-    """Limit the threads of this process and its children; return the number of threads.
+    """Limit each library's threads in this process and its children; return their number.
 
-    JAX ignores the variables and uses the CPU affinity, which this function reduces to
-    `threads` CPUs. A later call can therefore request fewer threads, but not more.
+    JAX ignores the environment variables and uses the CPU affinity, which this function reduces
+    to `threads` CPUs. A later call can therefore request fewer threads, but not more.
 
     Parameters
     ----------
@@ -87,7 +93,7 @@ def apply(threads: int | None = None) -> int:
     if threads is None:
         threads = _default(cpus)
     if not 1 <= threads <= cpus:
-        from backends.errors import DescentbenchError  # loads NumPy
+        from backends.errors import DescentbenchError  # imports NumPy
 
         most = f"this process may use {cpus} CPU{'s' if cpus > 1 else ''}"
         reason = most if threads > cpus else "at least 1 is needed"
@@ -105,7 +111,7 @@ def apply(threads: int | None = None) -> int:
 
 
 def spread(cpus: Iterable[int], root: Path = ROOT) -> list[int]:
-    """Order CPUs so that the first CPUs of all cores precede their second CPUs."""
+    """Order logical CPUs: first one CPU of each core, then the second CPU of each core."""
     taken: Counter[str] = Counter()
     order = []
     for cpu in sorted(cpus):

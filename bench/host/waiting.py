@@ -1,9 +1,9 @@
-"""Time that threads wait for a processor, which a timing cannot distinguish from work.
+"""Measure how long threads wait for a processor, since a timing includes this time.
 
 Two threads on one core take twice as long as on two cores. The scheduler may place two threads
 on one core for a while after other threads have run, or while another program uses a core.
-Linux counts the time (``/proc/…/schedstat``: time on a processor, time waiting for one, and how
-often).
+Linux counts the waiting time in ``/proc/…/schedstat``. The file holds three numbers: the
+nanoseconds on a processor, the nanoseconds of waiting, and the number of time slices.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""Waiting time of all threads, in seconds per second, above which a warm-up continues."""
+"""Waiting time of all threads, in seconds per second, from which a warm-up continues: half of
+what one thread waits that never runs."""
 
 LONGEST_S = 0.25
-"""Longest warm-up in seconds: another program may occupy a core permanently."""
+"""Seconds after which a warm-up ends in any case: another program may use a core for hours."""
 
 
 def waited_s(root: Path = ROOT) -> float | None:
@@ -29,15 +30,15 @@ def waited_s(root: Path = ROOT) -> float | None:
 
 
 class Waiting:
-    """Waiting time since the creation of this object."""
+    """Measures how long threads wait for a processor since the creation of this object."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root, self.before, self.began = root, waited_s(root), time.perf_counter()
 
     def share(self) -> float | None:
-        """Return the waiting time per second since the creation, or None if unknown.
+        """Return the waiting time of all threads, in seconds per second; None if unknown.
 
-        The waiting time of an ended thread is lost, so a negative difference is returned as 0.
+        When a thread ends, its waiting time is lost. A difference below 0 is returned as 0.
         """
         after, seconds = waited_s(self.root), time.perf_counter() - self.began
         if self.before is None or after is None:
@@ -46,7 +47,7 @@ class Waiting:
 
 
 def warm_up(work: Callable[[], object], root: Path = ROOT) -> None:
-    """Repeat the work until each of its threads runs on a separate processor."""
+    """Repeat the work until each of its threads has its own processor, or for `LONGEST_S`."""
     began = time.perf_counter()
     while True:
         waiting = Waiting(root)

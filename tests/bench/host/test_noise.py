@@ -65,8 +65,8 @@ def test_what_disturbed_is_told_with_the_number_of_parts() -> None:
     busy = CALM | {"others": 0.4, "stolen": 0.03}
     stopped = CALM | {"throttled": 2, "swapped": 100, "others": 0.2}
     assert noticed([CALM, busy, stopped, {}]) == [
-        "other programs took up to 40% of the CPUs in 2 of 3 parts",
-        "other machines took up to 3% of the CPUs in 1 of 3 parts",
-        "the CPU quota stopped it in 1 of 3 parts",
-        "the machine swapped in 1 of 3 parts",
+        "other programs took up to 40% of the CPUs in 2 of 3 measured parts",
+        "other virtual machines took up to 3% of the CPUs in 1 of 3 measured parts",
+        "the CPU quota stopped the process in 1 of 3 measured parts",
+        "the machine swapped in 1 of 3 measured parts",
     ]
