@@ -11,21 +11,22 @@ from backends.names import Name
 from backends.problem import DTYPES, step_bytes
 
 READ, NATIVE = "read", "c"
-"""Names of the baselines in a case: a plain read of a step's bytes, and the C kernel."""
+"""Names that the baselines have in place of a backend: a plain read of the bytes of a step, and
+the descent in C (`bench.measure.native`)."""
 
 BASELINES = (READ, NATIVE)
 
 SQUARED = SQUARED_ERROR.name
-"""Default loss of a case without a loss in its text, as in older records."""
+"""Loss of a case whose text names no loss."""
 
 MOST = 10**15
-"""Largest number of rows or features in a case: more than any machine holds, and exact as a
-float."""
+"""Largest number of rows or features in a case: more than any machine holds, and still exact as
+a float64."""
 
 
 @dataclass(frozen=True, order=True)
 class Case:
-    """One line of the table, as it is passed to a child: ``numba/1000000x32/float32``.
+    """A benchmark case, as text ``BACKEND/ROWSxFEATURES/DTYPE``: ``numba/1000000x32/float32``.
 
     A loss other than squared error follows the dtype: ``numba/1000000x32/float32/huber``.
     """
@@ -60,7 +61,7 @@ class Case:
 
     @property
     def data(self) -> tuple[int, int, str, str]:
-        """Rows, features, dtype and loss: they determine the data, targets included."""
+        """Rows, features, dtype and loss: they determine X and y."""
         return *self.size, self.loss
 
     @property
@@ -75,27 +76,27 @@ class Case:
 
     @property
     def reads_rows(self) -> bool:
-        """Return whether a step reads the rows, unlike a step of `gram`."""
+        """Whether a step reads the rows; a step of a gram technique reads XᵀX and Xᵀy."""
         return self.backend in BASELINES or not Name.parse(self.backend).least_squares_only
 
     @property
     def reads_memory(self) -> bool:
-        """Return whether a step reads the rows from the CPU's memory."""
+        """Whether a step reads the rows, and the rows are in the CPU's memory."""
         return self.device == "cpu" and self.reads_rows
 
     @property
     def read(self) -> Case:
-        """The baseline that reads as many bytes."""
+        """The baseline case that reads as many bytes as a step of this case."""
         return Case(READ, *self.data)
 
 
 def check_case(text: str) -> None:
-    """Raise if the text is no case; the backend may be unknown on this machine."""
+    """Raise an error if the text is not a case; an unknown backend is no error."""
     _parts(text)
 
 
 def loss_of(text: str) -> str:
-    """Return the loss of a case; its backend may be unknown on this machine."""
+    """Return the loss in the text of a case; an unknown backend is no error."""
     return _parts(text)[-1]
 
 
@@ -116,5 +117,5 @@ def _parts(text: str) -> tuple[str, int, int, str, str]:
 
 
 SMALLEST_BYTES = 1 << 20
-"""Data size in bytes below which latency limits a step instead of bandwidth: no share of the
-bandwidth is reported."""
+"""Data size below which latency limits a step, not bandwidth: 1 MiB. No share of the read
+bandwidth is reported for smaller data."""

@@ -1,7 +1,7 @@
-"""The record of a run: all raw timings, and the machine.
+"""Read and write the record of a run: all raw timings, and the machine.
 
-A record holds no statistics; `bench.results.summary` derives them. The record is written
-atomically after every child, so that an interrupted run can be continued.
+A record holds no statistics; `bench.results.summary` computes them. A run writes its record
+atomically after every child process, so that an interrupted run can be continued.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ SHAPE = {
     Optional("revision"): str,
     Optional("beside"): str,
 }
-"""Shape of a record file, on which all readers of records rely."""
+"""Shape of a record file in the notation of `bench.results.shape`; `Record.load` checks it."""
 
 
 class RecordError(StoreError):
@@ -101,9 +101,9 @@ class Measurement:
     seconds : tuple of float
         Time of each round in seconds.
     steps : int
-        Number of steps, or reads, in a round.
+        Number of steps, or of passes of a read, in a round.
     info : dict
-        Further results of the benchmark: relative error, peak memory, bytes.
+        Further results of the benchmark, such as relative error and peak memory in bytes.
     """
 
     kind: str
@@ -120,7 +120,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one child: measurements, failed cases with their reasons, and noise."""
+    """The outcome of one child process.
+
+    `failures` gives the reason for each failed case, and `noise` the disturbances.
+    """
 
     measurements: tuple[Measurement, ...] = ()
     failures: dict[str, str] = field(default_factory=dict)
@@ -137,14 +140,16 @@ class Record:
     created : str
         Time of creation, ISO 8601, UTC.
     request, machine : dict
+        The cases and options of the run; `bench.host.machine.Machine` as a dict.
     code : str
         Hash of the code: see `bench.measure.version.code_version`.
-    name : str
-        Name that ``run --name`` gave.
-    revision : str
-        Git revision of the code, with ``-dirty`` if files had changed.
+    tasks : dict
+        Outcome of each child process, by the name of its task.
+    name, revision : str
+        Name that ``run --name`` gave; git revision of the code, see
+        `bench.measure.version.revision`.
     beside : str
-        Text shared by two records whose runs alternated.
+        Text that two records share if their runs alternated; "" for other runs.
     """
 
     created: str
@@ -159,18 +164,18 @@ class Record:
     beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
-        """Return the record with one more child's outcome; each reason becomes one line."""
+        """Return the record with a task's outcome added; each failure reason is one line."""
         reasons = {case: printable(why) for case, why in outcome.failures.items()}
         outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
 
     def continues(self, other: Record) -> bool:
-        """Return whether `other` has an equal request, machine and code."""
+        """Return whether both records have equal requests, machines and code."""
         mine, its = ((r.request, r.machine, r.code) for r in (self, other))
         return mine == its
 
     def of_loss(self, loss: str) -> Record:
-        """Return the record with the cases of one loss and all parts without a loss."""
+        """Return the record with the cases of one loss, and all reads and imports."""
 
         def fits(case: str) -> bool:
             return case.startswith(f"{READ}/") or loss_of(case) == loss
@@ -193,13 +198,14 @@ class Record:
 
     @classmethod
     def load(cls, path: Path, *, follow: bool = True) -> Record:
-        """Read a record, or the record named in the output of ``run --json``.
+        """Read a record from a file.
 
         Parameters
         ----------
         path : Path
         follow : bool
-            Whether the file may be the output of ``run --json``, which names a record.
+            Whether the file may be the output of ``run --json``; the record that this output
+            names is then read.
 
         Raises
         ------
@@ -215,7 +221,7 @@ class Record:
         if isinstance(raw, dict) and raw.keys() >= PYTEST_BENCHMARK:
             raise RecordError(
                 f"{path} is a file of pytest-benchmark, for 'pytest-benchmark compare'; "
-                "'descentbench run' writes the results that are read here"
+                "give a result of 'descentbench run' instead"
             )
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if schema != SCHEMA:
@@ -223,7 +229,7 @@ class Record:
         if follow and raw.keys() >= PRINTED and "tasks" not in raw:
             return cls.load(_record_of(path, raw), follow=False)
         try:
-            raw.pop("benchmarks", None)  # for other programs; the tasks hold all of it
+            raw.pop("benchmarks", None)  # a copy of the steps for `pytest-benchmark compare`
             check(raw, SHAPE)
             tasks = {name: _outcome(value) for name, value in raw.pop("tasks").items()}
             record = cls(**raw, tasks=tasks)
@@ -234,10 +240,10 @@ class Record:
 
 
 PYTEST_BENCHMARK = {"benchmarks", "machine_info", "commit_info"}
-"""Fields of a file of pytest-benchmark; a record has no machine_info."""
+"""Fields that identify a file of pytest-benchmark; a record has no machine_info."""
 
 PRINTED = {"machine", "results"}
-"""Fields of the output of ``run --json``."""
+"""Fields that identify the output of ``run --json``."""
 
 
 def _record_of(path: Path, printed: dict[str, Any]) -> Path:
@@ -247,7 +253,7 @@ def _record_of(path: Path, printed: dict[str, Any]) -> Path:
         return Path(named)
     where = ", .benchmarks by default"
     if isinstance(named, str):
-        where = f" of that run; {printable(named)} is not there any more"
+        where = f" of that run; {printable(named)} no longer exists"
     raise RecordError(
         f"{path} is the output of 'run --json', which holds no timings: "
         f"give the record instead, a file in the store{where}"
@@ -255,11 +261,11 @@ def _record_of(path: Path, printed: dict[str, Any]) -> Path:
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _check_words(record: Record) -> None:
-    """Raise RecordError if a text is not a time or a case as required."""
+    """Raise RecordError if a time or case is not valid, or a measurement is not complete."""
     if datetime.fromisoformat(record.created).tzinfo is None:
         raise RecordError(f"created has no time zone: {record.created!r}")
     cases = {*record.request["rows"]}
@@ -267,15 +273,15 @@ def _check_words(record: Record) -> None:
         cases |= outcome.failures.keys() | {m.row for m in outcome.measurements}
         for m in outcome.measurements:
             if not m.seconds or (m.kind == READ and "bytes" not in m.info):
-                raise RecordError(f"a {m.kind!r} of {m.row} lacks its figures")
+                raise RecordError(f"a {m.kind!r} of {m.row} has no times or no bytes")
             if (m.kind == READ) != m.row.startswith(f"{READ}/"):
-                raise RecordError(f"{m.row} is no row for a {m.kind!r}")
+                raise RecordError(f"{m.row} is not a case with a {m.kind!r}")
     for case in cases:
         check_case(case)
 
 
 def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
-    """Return the steps in pytest-benchmark's format, for its command ``compare``."""
+    """Return the step times in the format that ``pytest-benchmark compare`` reads."""
     from pytest_benchmark.stats import Stats
 
     cases: dict[str, Any] = {}
@@ -300,7 +306,7 @@ def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
 
 
 def printable(text: str) -> str:
-    """Replace characters that would move the cursor or cannot be encoded."""
+    """Replace characters that would move a terminal's cursor or cannot be encoded."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -1,4 +1,4 @@
-"""Saved results, found by file, folder, name, or git revision."""
+"""Find saved results by file, folder, name, or git revision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.results.record import Record, RecordError
 
 PATTERNS = "run-*.json", "pick-*.json"
-"""Patterns of the names of record files in a store."""
+"""Patterns of the names of record files in a results folder."""
 
 MOST_NAMED = 20
 """Largest number of results listed in an error message."""
@@ -24,14 +24,16 @@ class Saved:
 
 
 def find(what: str, store: Path) -> list[Saved]:
-    """Return the records that `what` names, oldest first; at least one.
+    """Return the records that `what` names, oldest first; the list is never empty.
 
     Parameters
     ----------
     what : str
-        A file or a folder of results; or, for results in the store, a name given by ``run
-        --name``, a file's name without its suffix, or the first seven or more digits of a git
-        revision.
+        A result file, or a folder of result files. Results in `store` can also be named by
+        the name that ``run --name`` gave, by the file's name without its suffix, or by seven
+        or more digits of the git revision.
+    store : Path
+        Folder of the results.
 
     Raises
     ------
@@ -53,11 +55,12 @@ def find(what: str, store: Path) -> list[Saved]:
     known = sorted({s.record.name or s.path.stem for s in kept})
     some = ", ".join(known[:MOST_NAMED]) + (" …" if len(known) > MOST_NAMED else "")
     there = f"there are {some}" if known else f"{store} has no results"
-    raise RecordError(f"no result {what!r}: neither a file nor a name or revision; {there}")
+    kinds = "a file, nor the name or git revision of a result"
+    raise RecordError(f"no result {what!r}: it is neither {kinds}; {there}")
 
 
 def folder(path: Path) -> list[Saved]:
-    """Return a folder's records, oldest first; other files are left out."""
+    """Return a folder's records, oldest first; files that are no records are left out."""
     found = []
     for file in sorted(file for pattern in PATTERNS for file in path.glob(pattern)):
         try:
@@ -68,20 +71,22 @@ def folder(path: Path) -> list[Saved]:
 
 
 def newest_timed(what: str, store: Path) -> Saved:
-    """Return the newest complete record that `what` names; if none is complete, the newest.
+    """Return the newest complete record with step times that `what` names.
+
+    If no such record is complete, return the newest incomplete one.
 
     Raises
     ------
     RecordError
-        See `find`; or no record holds the time of a step.
+        `what` names no record (see `find`), or no record with the time of a step.
     """
     found = find(what, store)
     timed = [saved for saved in found if _timed(saved.record)]
     if not timed:
         where = found[-1].path
         raise RecordError(
-            f"{where} holds no timed step, so there is nothing to compare: the same "
-            "'descentbench run' continues it"
+            f"{where} holds no timed step, so there is nothing to compare: repeat its "
+            "'descentbench run' to continue it"
         )
     return only(timed)
 

@@ -1,8 +1,12 @@
-"""Checks that a value read from JSON has the shape that the program relies on.
+"""Check that a value read from JSON has the shape that the program expects.
 
-A shape is written like the value: a type, ``[shape]`` for a list, ``{type: shape}`` for an
-object with any names, ``{"name": shape}`` for an object with these names and possibly others,
-and a tuple of shapes for alternatives.
+A shape is written like the value:
+
+- a type, such as ``str``, for a value of this type, and None for null;
+- ``[shape]`` for a list whose items have this shape;
+- ``{"name": shape}`` for an object with these names, and possibly with other names;
+- ``{str: shape}`` for an object with arbitrary names, whose values have this shape;
+- a tuple of shapes for a value with one of these shapes.
 """
 
 from __future__ import annotations
@@ -17,18 +21,21 @@ class Positive:
 
 
 class Optional:
-    """Marks an optional name of an object."""
+    """Marks a name that an object need not have."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class ShapeError(ValueError):
-    """A value differs from its shape; the message names the place."""
+    """A value does not have its shape; the message gives the value's place in the document."""
 
 
 def check(value: Any, shape: Any, where: str = "") -> None:
-    """Raise ShapeError if the value differs from the shape or holds unprintable text."""
+    """Raise ShapeError if the value does not have the shape, or holds unprintable text.
+
+    `where` is the value's place in the document; "" is the whole document.
+    """
     if isinstance(shape, tuple):
         if not any(_has(value, one) for one in shape):
             raise _wrong(value, where)

@@ -1,11 +1,11 @@
-"""Statistics of a comparison: moderated variances for few passes, and Holm's correction.
+"""Compute the statistics of a comparison: moderated variances, and Holm's correction.
 
-One pass of a case is one observation: the logarithm of the median time of a step. The samples
-within a pass share memory layout, placement and neighbours, so they are not independent. Three
-passes give a poor estimate of a variance. Each variance is therefore shrunk towards the
-variances of the other cases: the moderated t statistic of Smyth (Statistical Applications in
-Genetics and Molecular Biology 3(1), 2004), with weights (Law et al., Genome Biology 15:R29,
-2014).
+A run measures each case in several passes, each in a process of its own. A pass is one
+observation: the logarithm of the median time of a step. The samples within a pass share the
+memory layout, the processors and the other programs, so they are not independent. Three passes
+give a poor estimate of a variance. Each variance is therefore shrunk towards the variances of
+the other cases: the moderated t statistic of Smyth (Statistical Applications in Genetics and
+Molecular Biology 3(1), 2004), with weights (Law et al., Genome Biology 15:R29, 2014).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from bench.results.case import Case
 from bench.results.record import Measurement
 
 PROCESSES = 0.02
-"""Standard error of a pass that remains when its rounds agree, as a fraction: 2 %.
+"""Standard error of a pass whose rounds all agree, as a fraction of the time: 2 %.
 
-Memory layout and placement differ from one process to the next.
+It remains because the memory layout and the processors differ from process to process.
 """
 
 Floats = NDArray[np.float64]
@@ -38,11 +38,11 @@ class Sides:
     Attributes
     ----------
     old, new : array
-        Logarithms of seconds a step. If the two runs alternated, entries at the same
-        index come from the same pass, and `new` is `old` plus that pass's difference.
+        Logarithm of the seconds a step, for each pass. If the two runs alternated, entries at
+        the same index are of the same pass, and `new` is `old` plus this pass's `shift`.
     errors : array or None
-        Standard error of each pass's difference, estimated from its rounds; None if
-        the runs did not alternate.
+        Standard error of each pass's `shift`, estimated from its rounds; None if the runs did
+        not alternate.
     """
 
     old: Floats
@@ -57,7 +57,7 @@ class Sides:
 
     @classmethod
     def in_turn(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Return the passes that exist in both of two alternating runs."""
+        """Return the passes that both of two alternating runs contain."""
         both = [task for task in old if task in new]
         a = np.log([median(old[task].seconds_per_step) for task in both])
         shifts = np.array([shift(old[task], new[task]) for task in both]).reshape(-1, 2)
@@ -65,20 +65,23 @@ class Sides:
 
     @property
     def samples(self) -> list[tuple[Floats, Floats]]:
-        """The independent samples, each with weights for its values."""
+        """Independent samples, as pairs of values and weights.
+
+        Alternating runs have one sample, the differences; other runs have two, new and old.
+        """
         if self.errors is None:
             return [(side, np.ones_like(side)) for side in (self.new, self.old)]
         return [(self.new - self.old, 1 / (1 + (self.errors / PROCESSES) ** 2))]
 
 
 def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
-    """Return the logarithm of new ÷ old in a pass, and its standard error.
+    """Return the logarithm of the time ratio new ÷ old in a pass, and its standard error.
 
     If the rounds alternated, the shift is the median over pairs of rounds. A processor that is
     slow for a second slows both rounds of a pair. A pair during which the speed changes is an
     outlier, which the median ignores. The standard error is estimated from the quartiles, which
     lie 1.35 σ apart in a normal distribution. If the rounds did not alternate, the standard
-    error is unknown and returned as 0.
+    error is unknown, and 0 is returned for it.
     """
     a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
     if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):
@@ -94,7 +97,10 @@ def typical(logs: Floats) -> float:
 
 
 def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Floats]:
-    """Return the cases, their mean shifts, moderated standard errors and degrees of freedom."""
+    """Return cases, mean shifts, moderated standard errors and degrees of freedom, in parallel.
+
+    A shift is the logarithm of the time ratio new ÷ old.
+    """
     samples = [sides.samples for sides in of.values()]
     means = [[np.average(x, weights=w) for x, w in some] for some in samples]
     shifts = np.array([m[0] - sum(m[1:]) for m in means])
@@ -105,29 +111,30 @@ def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Flo
             for some, centre in zip(samples, means, strict=True)
         ]
     )
-    variance = np.maximum(squares / freedom, 1e-12)  # resolution of a clock
+    variance = np.maximum(squares / freedom, 1e-12)  # a clock resolves no smaller variance
     scale = np.array([sum(1 / w.sum() for _, w in some) for some in samples])
     common, prior_freedom = _prior(variance, freedom)
     if math.isinf(prior_freedom):
         pooled = np.full_like(variance, common)
     else:
         pooled = (prior_freedom * common + freedom * variance) / (prior_freedom + freedom)
-    # The total cannot exceed the sum over all cases.
+    # No case has more degrees of freedom than all cases together.
     total = np.minimum(freedom + prior_freedom, freedom.sum())
     return list(of), shifts, np.sqrt(pooled * scale), total
 
 
 def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
-    """Return the variance towards which all cases are shrunk, and its degrees of freedom.
+    """Return the variance towards which all variances are shrunk, and its degrees of freedom.
 
-    Smyth 2004, section 6.2: the mean and variance of the logarithms are matched to the moments
-    of a scaled F distribution.
+    Smyth 2004, section 6.2: the mean and the variance of the logarithms of the variances are
+    matched to the moments of a scaled F distribution. Fewer than three cases give 0 degrees of
+    freedom, and so no shrinking.
     """
     if len(variance) < 3:
         return 1.0, 0.0
     e = np.log(variance) - digamma(freedom / 2) + np.log(freedom / 2)
     excess = float(e.var(ddof=1) - polygamma(1, freedom / 2).mean())
-    if excess <= 0:  # the variances differ no more than by chance
+    if excess <= 0:  # the variances differ only by chance
         return float(np.exp(e.mean())), math.inf
     half = _trigamma_inverse(excess)
     return float(np.exp(e.mean() + digamma(half) - np.log(half))), 2 * half
@@ -146,7 +153,7 @@ def _trigamma_inverse(value: float) -> float:
 
 
 def holm(p: Floats) -> Floats:
-    """Return Holm's step-down adjusted p (Scandinavian Journal of Statistics 6, 1979)."""
+    """Return p-values adjusted by Holm's step-down method (Scand. J. Statistics 6, 1979)."""
     order = np.argsort(p)
     adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
     found = np.empty_like(p)

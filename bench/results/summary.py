@@ -1,4 +1,4 @@
-"""The table's figures from raw timings: medians, intervals, ratios."""
+"""Compute the figures of the result table from raw timings: medians, intervals, ratios."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bench.results.case import SMALLEST_BYTES, SQUARED, Case
 from bench.results.record import Measurement, Record
 
 UNSTABLE = 0.1
-"""Largest half-width of a confidence interval ÷ its median for a stable time."""
+"""Relative half-width of the 95 % confidence interval above which a time is unstable: 10 %."""
 
 NOT_MEASURED = "not measured"
-"""Reason shown for a requested case that was neither timed nor failed."""
+"""Reason shown for a requested case that has neither a time nor a failure."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and its 95 % confidence interval; None if there are too few samples."""
+    """A median and the ends of its 95 % confidence interval; None: too few samples."""
 
     median: float
     low: float | None
@@ -45,7 +45,7 @@ class Interval:
 
     @property
     def spread(self) -> float | None:
-        """Half the interval's width, relative to the median."""
+        """Half the interval's width, relative to the median; None: too few samples."""
         if self.low is None or self.high is None:
             return None
         return (self.high - self.low) / (2 * self.median)
@@ -53,7 +53,10 @@ class Interval:
 
 @cache
 def _ranks(count: int) -> tuple[int | None, int | None]:
-    """Return the ranks of the order statistics that bound the median's 95 % interval."""
+    """Return the ranks of the order statistics that bound the median's 95 % interval.
+
+    None stands for a bound that `count` samples are too few for.
+    """
     bounds = quantile_test(range(count), p=0.5).confidence_interval(0.95)
     low, high = (None if math.isnan(b) else int(b) for b in (bounds.low, bounds.high))
     return low, high
@@ -61,7 +64,11 @@ def _ranks(count: int) -> tuple[int | None, int | None]:
 
 @dataclass(frozen=True)
 class Result:
-    """One line of the table. Units: seconds, bytes, bytes/s; None: not measured."""
+    """The figures of one benchmark case, which are one line of the result table.
+
+    Times are in seconds, sizes in bytes. None means that a figure was not measured. `steps`
+    counts the timed steps. `reason` says why there is no verified time, and is "" otherwise.
+    """
 
     backend: str
     rows: int
@@ -90,26 +97,29 @@ class Result:
 
     @property
     def gb_per_s(self) -> float | None:
-        """Bytes that a step must read ÷ its time, in GB/s."""
+        """Bytes that a step must read ÷ the step's time, in GB/s; None without a time."""
         if self.step_s is None or self.least_squares_only:
             return None  # a step with XᵀX and Xᵀy reads no rows
         return self.bytes_per_step / self.step_s.median / 1e9
 
     @property
     def spread(self) -> float:
-        """Half-width of the step's interval ÷ its median; infinite if samples are too few."""
+        """Relative half-width of the step's interval; infinite if samples are too few.
+
+        The spread is 0 without a time.
+        """
         if self.step_s is None:
             return 0.0
         return math.inf if self.step_s.spread is None else self.step_s.spread
 
     @property
     def unstable(self) -> bool:
-        """Return whether the samples are too few, or too far apart, for a reliable median."""
+        """Whether the samples are too few, or differ too much, for a reliable median."""
         return self.spread > UNSTABLE
 
     @property
     def least_squares_only(self) -> bool:
-        """Return whether the technique works for squared error only."""
+        """Whether the technique works for squared error only."""
         return Name.parse(self.backend).least_squares_only
 
     def as_dict(self) -> dict[str, Any]:
@@ -188,11 +198,11 @@ def _middle(values: Iterable[float]) -> float | None:
 
 
 def read_fraction(record: Record, case: Case) -> float | None:
-    """Return a step's share of the read bandwidth: the median over the passes.
+    """Return a step's share of the read bandwidth: the median over the run's passes.
 
-    Each round is divided by the read that was timed just before it. Without such reads, the
-    median step on the CPU is compared with the median read of the same process. The share is
-    None below `SMALLEST_BYTES`.
+    The throughput of each round is divided by that of the read timed just before the round. If
+    a process on the CPU timed no such reads, its median step is divided by its median plain
+    read. The result is None for data below `SMALLEST_BYTES`, and if nothing was read.
     """
     if case.bytes_per_step < SMALLEST_BYTES:
         return None  # limited by latency, not by bandwidth

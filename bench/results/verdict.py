@@ -1,9 +1,9 @@
-"""Verdicts of a comparison: faster, slower, same, or can't tell.
+"""Judge each case of two runs: faster, slower, same, or can't tell.
 
-`bench.results.statistics` gives each case's shift and its standard error. The test is whether
-the difference exceeds a relevant size (McCarthy & Smyth, Bioinformatics 25(6), 2009), with
-Holm's correction for many comparisons. Runs that alternated are compared pass by pass and round
-by round.
+`bench.results.statistics` gives each case's shift, the logarithm of the time ratio new ÷ old,
+and its standard error. The test is whether the shift exceeds a relevant size (McCarthy & Smyth,
+Bioinformatics 25(6), 2009), with Holm's correction for many comparisons. Runs that alternated
+are compared pass by pass and round by round.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from bench.results.summary import UNSTABLE, instability, summarise
 Verdict = Literal["faster", "slower", "same", "can't tell", "failed"]
 
 LEVEL = 0.05
-"""Probability that a comparison reports any change if nothing has changed."""
+"""Probability that a comparison reports a change of any case if nothing has changed: 5 %."""
 
 MATTERS = 0.02
-"""Smallest difference that counts as a change, as a fraction: 2 %."""
+"""Smallest change of a time that counts as a change, as a fraction: 2 %."""
 
 SAME = 0.05
-"""Largest difference that counts as negligible, as a fraction: 5 %.
+"""Largest change of a time that counts as negligible, as a fraction: 5 %.
 
 A case is "same" if its whole confidence interval lies within ±5 %.
 """
@@ -42,7 +42,9 @@ FEWEST_PASSES = 2
 
 @dataclass(frozen=True)
 class Comparison:
-    """One case in both runs.
+    """The verdict on one case of both runs.
+
+    None stands for a figure that is unknown because a run failed or has too few passes.
 
     Attributes
     ----------
@@ -50,11 +52,11 @@ class Comparison:
         Seconds per step: the geometric mean of the passes' medians; `new_s` is `old_s` ×
         `ratio`.
     ratio, low, high : float or None
-        New ÷ old, and its 95 % confidence interval.
+        Time ratio new ÷ old, and its 95 % confidence interval.
     p : float or None
-        Holm's adjusted p of a change beyond `MATTERS`.
+        p-value of a change beyond `MATTERS`, adjusted by Holm's method.
     reason : str
-        Why the verdict is "can't tell" or "failed".
+        Why the verdict is "can't tell" or "failed", or "".
     """
 
     case: Case
@@ -80,7 +82,7 @@ class Comparison:
 
 
 def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurement]]:
-    """Return the step timings of every verified case, by the process that measured them."""
+    """Return the step timings of the verified cases: case → name of the task → timings."""
     found: dict[Case, dict[str, Measurement]] = {}
     for task, outcome in record.tasks.items():
         for m in outcome.measurements:
@@ -93,22 +95,22 @@ def differences(old: Record, new: Record) -> list[str]:
     """Return the reasons why two records should not be compared, one per line."""
     found = []
     if identity(old.machine) != identity(new.machine):
-        found.append("they are of different machines, or numbers of threads")
+        found.append("the results are of different machines or numbers of threads")
     kinds = [{Case.parse(r).dtype for r in record.request["rows"]} for record in (old, new)]
     if not kinds[0] & kinds[1]:
         a, b = (", ".join(sorted(kind)) for kind in kinds)
-        found.append(f"they are of different dtypes, {a} and {b}")
+        found.append(f"the results are of different dtypes, {a} and {b}")
     losses = [{Case.parse(r).loss for r in record.request["rows"]} for record in (old, new)]
     if not losses[0] & losses[1]:
         a, b = (", ".join(sorted(some)) for some in losses)
-        found.append(f"they are of different losses, {a} and {b}")
+        found.append(f"the results are of different losses, {a} and {b}")
     if old.request.get("seconds") != new.request.get("seconds"):
-        found.append("they sampled each row for different times")
+        found.append("the two runs sampled each case for different times")
     return found
 
 
 def compare(old: Record, new: Record) -> list[Comparison]:
-    """Compare all cases that are in both records, in the order of the table.
+    """Compare all cases that both records contain, ordered by size and backend.
 
     Raises
     ------
@@ -124,7 +126,7 @@ def compare(old: Record, new: Record) -> list[Comparison]:
     asked = [Case.parse(text) for text in old.request["rows"]]
     cases = [case for case in asked if case in before and (case in after or case in failed)]
     if not cases:
-        raise RecordError("the two results have no row in common: nothing to compare")
+        raise RecordError("the two results have no case in common: nothing to compare")
     alternated = bool(old.beside) and old.beside == new.beside
     sides = Sides.in_turn if alternated else Sides.apart
     found = judge({case: sides(before[case], after[case]) for case in cases if case in after})
@@ -142,7 +144,7 @@ def compare(old: Record, new: Record) -> list[Comparison]:
 
 
 def _doubted(comparison: Comparison, spread: float) -> Comparison:
-    """Replace the verdict by "can't tell" if a time's spread exceeds its change."""
+    """Replace the verdict by "can't tell" if the times' spread exceeds their change."""
     change = abs((comparison.ratio or 1.0) - 1)
     if spread <= max(UNSTABLE, change):
         return comparison
@@ -151,10 +153,10 @@ def _doubted(comparison: Comparison, spread: float) -> Comparison:
 
 
 def unclear(records: Sequence[Record]) -> set[Case]:
-    """Return the cases that need further passes, in one run or in two alternating runs.
+    """Return the cases of one run, or of two alternating runs, that need further passes.
 
-    In one run, these are cases with an unstable time. In two runs, these are cases whose ratio
-    has an interval wider than ±`SAME`.
+    In one run, these are the cases with an unstable time. In two runs, these are the cases
+    whose ratio has a confidence interval wider than ±`SAME`.
     """
     if len(records) == 2:
         return undecided(*records)
@@ -164,7 +166,7 @@ def unclear(records: Sequence[Record]) -> set[Case]:
 
 
 def undecided(old: Record, new: Record) -> set[Case]:
-    """Return the cases whose ratio's interval is wider than ±`SAME`.
+    """Return the cases whose time ratio has a confidence interval wider than ±`SAME`.
 
     Only the interval's width is used, not its position: measuring until a change appears would
     report false changes.
@@ -190,7 +192,7 @@ def judge(of: Mapping[Case, Sides]) -> dict[Case, Comparison]:
         return found
     cases, shifts, errors, freedom = moderated(enough)
     beyond = np.abs(shifts) - math.log1p(MATTERS)
-    # Both tails for the hypothesis "within ±MATTERS", at the nearer bound.
+    # Both tails under the hypothesis of a shift at the bound, +MATTERS or −MATTERS.
     p_each = student.sf(beyond / errors, freedom) + student.sf(
         (np.abs(shifts) + math.log1p(MATTERS)) / errors, freedom
     )
@@ -221,14 +223,17 @@ def _verdict(change: float, low: float, high: float, p: float) -> Verdict:
 
 
 def _too_few(case: Case, sides: Sides) -> Comparison:
-    """Return a comparison with the ratio only: there are too few passes for an interval."""
+    """Return a comparison without an interval, for which there are too few passes."""
     old_s, new_s = typical(sides.old), typical(sides.new)
-    reason = f"needs {FEWEST_PASSES} passes or more in both"
+    reason = f"needs {FEWEST_PASSES} passes or more in both runs"
     return Comparison(case, "can't tell", old_s, new_s, new_s / old_s, reason=reason)
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return the cases that failed, or are slower with a ratio above 1 + `limit`."""
+    """Return the cases that failed, or whose verdict is slower by more than `limit`.
+
+    `limit` is a fraction: 0.1 stands for 10 % slower.
+    """
     return [
         c
         for c in comparisons

@@ -78,7 +78,8 @@ def test_an_old_result_is_not_compared_with_another_loss() -> None:
     one, other = (
         replace(r, machine=LAPTOP) for r in (old, record([OTHER], outcome(step(OTHER, 1.0))))
     )
-    assert "they are of different losses, squared_error and log_loss" in differences(one, other)
+    text = "the results are of different losses, squared_error and log_loss"
+    assert text in differences(one, other)
 
 
 def test_a_record_of_one_loss_keeps_what_depends_on_none() -> None:

@@ -324,7 +324,7 @@ def test_fail_slower_is_for_ci(store: Path) -> None:
     [
         ("elsewhere", "different machines"),
         ("double", "different dtypes, float32 and float64"),
-        ("others", "no row in common"),
+        ("others", "no case in common"),
         ("before", "the same result"),
         ("nothing", "no result 'nothing'"),
     ],
