@@ -1,4 +1,4 @@
-"""Let two processes alternate, round by round.
+"""Let two processes alternate, round by round; a round is a timed call of some steps.
 
 On a shared machine, other programs slow a processor for a second or so. A run that measures the
 old code now and the new code some seconds later therefore measures the machine instead of the
@@ -6,11 +6,11 @@ code. When two processes alternate, only one runs at a time: the process measure
 over, and waits. Each round then lies next to a round of the other process, and disturbances
 affect both rounds equally.
 
-The two processes share a socket and alternate by passing a line through it. The first process
-starts once the second has connected. At the beginning of a case, the line names the case, its
-steps and its rounds. If the two cases differ, because a case failed on one side, one process
-runs to its end before the other continues. A process whose partner has ended, or that never had
-a partner, continues alone.
+The two processes share a socket and alternate by passing a line of text through the socket. The
+first process starts once the second process has connected. At the beginning of a case, the line
+names the case, its steps and its rounds. The two cases differ if a case failed in one process.
+One process then runs to its end before the other process continues. A process without a
+partner, or whose partner has ended, measures alone.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 VARIABLE = "DESCENTBENCH_TURNS"
-"""Environment variable with the number of a process's socket, and the word ``first`` for the
-process that begins: ``5 first``."""
+"""Environment variable that holds the descriptor of a process's socket, and ``first`` for the
+process that begins or ``second`` for the other process: ``5 first``."""
 
 PAUSE_S = 0.01
 """Pause before handing over, in seconds: OpenMP threads spin for some milliseconds before they
 sleep."""
 
 ALONE = "alone"
-"""Message after which the other process stops handing over."""
+"""Message that tells the other process to continue without handing over."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a pair of processes, created by the parent for a child.
+    """One side of a pair of alternating processes; the parent creates it for a child.
 
     Attributes
     ----------
@@ -63,13 +63,13 @@ class Side:
 
 
 def sides() -> tuple[Side, Side]:
-    """Return both sides; the first side begins."""
+    """Return the two sides of a new pair; the first side begins."""
     a, b = socket.socketpair()
     return Side(a, first=True), Side(b, first=False)
 
 
 class Alternation:
-    """A child's end of the socket.
+    """Alternates with another process through a socket; without a socket, measures alone.
 
     Attributes
     ----------
@@ -83,23 +83,23 @@ class Alternation:
         if channel is not None:
             self._channel, self._lines = channel, channel.makefile("r", encoding="ascii")
             if first:
-                self._receive()  # an older checkout sends no answer; its end closes the socket
+                self._receive()  # an old checkout sends nothing, but closes the socket
             else:
                 self._hand_over("")
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Alternation:
-        """Return the side that the environment names, if any; wait until it may measure."""
+        """Return the alternation that `VARIABLE` describes; wait until this process begins."""
         if VARIABLE not in environment:
             return cls()
         descriptor, which = environment[VARIABLE].split()
         return cls(socket.socket(fileno=int(descriptor)), first=which == "first")
 
     def agree(self, case: str, steps: int, rounds: int) -> tuple[int, int]:
-        """Agree on the steps and rounds of a case, which both processes then take.
+        """Return the steps and rounds of a case that both processes use: the smaller numbers.
 
-        The cost of a handover, such as refilling the caches, is then an equal share of both
-        times.
+        The cost of a handover, such as refilling the caches, is then an equal share of the
+        times of both processes.
         """
         if self.alone:
             return steps, rounds
@@ -118,11 +118,11 @@ class Alternation:
             self._hand_over("")
 
     def _hand_over(self, message: str) -> bool:
-        """Send a message and wait for the answer; return whether the other still alternates."""
+        """Send a message and wait for the answer; return whether both still alternate."""
         time.sleep(PAUSE_S)
         try:
             self._channel.sendall(f"{message}\n".encode())
-        except OSError:  # the other ended before reading the message
+        except OSError:  # the other process ended before reading the message
             self.alone = True
         else:
             self._receive()
@@ -138,11 +138,11 @@ class Alternation:
 
 
 def start_on(number: int) -> None:
-    """Move the calling thread to another processor for each round; later moves are allowed.
+    """Move the calling thread to the processor of round `number`; the system may move it again.
 
-    A process that wakes up stays on its processor, and a processor is slower while another
-    program uses its sibling. With this function, both processes use the processors in one
-    order.
+    A process that wakes up stays on its processor. A processor is slower while another program
+    uses the second logical CPU of its core. With this function, both processes use the same
+    processors in the same order.
     """
     if not hasattr(os, "sched_setaffinity"):
         return

@@ -1,14 +1,15 @@
-"""Measure a step's baseline: the speed at which this machine reads as many bytes.
+"""Measure a step's baseline: how fast this machine reads the bytes of a step.
 
 Every thread reads its own slice, without holding the interpreter's lock. The fastest way of
 reading depends on the machine and the size, so a `Reader` tries several ways and uses the
-fastest: loops compiled by Numba that read from one, two and four places, with and without a
-prefetch, and reductions of NumPy. Without Numba only the reductions are left, and the record
-says so.
+fastest. There are loops compiled by Numba that read from one, two and four places, with and
+without a prefetch, and there are reductions of NumPy. Without Numba, only the reductions are
+tried. The record names the way that was used.
 
-A call reads for as long as a round of steps takes. A single pass includes the time of waking
-the threads and refilling the caches, so its speed is no bound for consecutive steps. One pass
-over 80 MB read 29–35 GB/s; twelve passes, and the steps of a descent, read 40–56 GB/s.
+A call reads for about as long as a round of steps takes. A single pass includes the time of
+waking the threads and refilling the caches, so its speed is no upper bound for consecutive
+steps. One pass over 80 MB read 29–35 GB/s; twelve passes, and the steps of a descent, read
+40–56 GB/s.
 """
 
 from __future__ import annotations
@@ -32,39 +33,41 @@ from bench.host.waiting import warm_up
 from bench.results.case import SMALLEST_BYTES
 
 TRIALS, FEWER_TRIALS = 5, 2
-"""Largest number of trials of a way for data in a cache, and for data in memory.
+"""Number of trials of each fast way of reading, for data in a cache and for data in memory.
 
-Data in memory take longer to read, and all ways read memory at nearly one speed.
+Data in memory take longer to read, and all ways read memory at nearly the same speed.
 """
 
 _TRIAL_BYTES = 1 << 28
-"""Smallest number of bytes that a trial reads: milliseconds, long beside waking the threads."""
+"""Approximate number of bytes that a trial of a way reads: 256 MiB take milliseconds, long
+compared with waking the threads."""
 
 HOPELESS = 0.75
 """A way gets no second trial if its throughput in the first trial is below this fraction of the
 highest throughput."""
 
 _ROUND_BYTES = 1 << 30
-"""Smallest number of bytes that a call reads; the call then takes about as long as a round."""
+"""Approximate number of bytes that a call reads: 1 GiB takes as long as a round of steps."""
 
 _CHUNK_BYTES = 1 << 14
-"""Size in bytes of each half of a dot product: small enough that BLAS uses one thread."""
+"""Size in bytes of each operand of a dot product: small enough that BLAS uses one thread."""
 
 _WORD_BYTES = 8
+"""Size in bytes of the integers that are read."""
 
 IN_PLACE_BYTES = 1 << 25
-"""Data size in bytes from which the problem's data are read before each round: 32 MB, which
-seldom fit into a cache. The memory's throughput can change by half within seconds on a shared
-machine."""
+"""Data size in bytes from which the problem's own arrays are read before each round: 32 MiB,
+which seldom fit into a cache. On a shared machine, the memory's throughput can change by half
+within seconds."""
 
 _IN_PLACE_READ_BYTES = 1 << 28
-"""Smallest number of bytes that such a read covers: several passes in half a round."""
+"""Smallest number of bytes that a read before a round covers: 256 MiB, about half a round."""
 
 Values = NDArray[np.generic]
 
 
 class Part(Protocol):
-    """A thread's share of the work."""
+    """The part of a read that one thread does."""
 
     def __call__(self) -> None:
         """Read the values."""
@@ -76,16 +79,16 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Reduction:
-    """A thread's share of the work: a reduction of the last axis of repeated values."""
+    """A `Part` that reduces the last axis of repeated values with NumPy."""
 
     reduce: Callable[..., object]
     values: tuple[Values, ...]
-    results: Values  # fixes the order of reading; NumPy would use memory order
+    results: Values  # passed as `out`: otherwise NumPy chooses the order of reading
 
     @classmethod
     def of(cls, reduce: Callable[..., object], *values: Values, passes: int) -> Reduction:
-        """Return the reduction of the values' last axis, `passes` times over."""
-        # A zero stride repeats the values inside one NumPy call.
+        """Return the part that reduces the values' last axis `passes` times."""
+        # A stride of 0 repeats the values inside one NumPy call.
         repeated = tuple(np.broadcast_to(v, (passes, *v.shape)) for v in values)
         return cls(reduce, repeated, np.empty(repeated[0].shape[:-1], values[0].dtype))
 
@@ -100,19 +103,20 @@ class Reduction:
 
 
 def sums(values: Values, passes: int) -> Reduction:
-    """Add up the values' words as integers, from the first to the last."""
+    """Return the part that adds up the values as 8-byte integers, in order."""
     return Reduction.of(np.add.reduce, values.view(np.int64), passes=passes)
 
 
 def largest(values: Values, passes: int) -> Reduction:
-    """Find the largest byte, from the first to the last."""
+    """Return the part that finds the largest byte of the values, in order."""
     return Reduction.of(np.maximum.reduce, values.view(np.uint8), passes=passes)
 
 
 def dots(values: Values, passes: int) -> Reduction:
-    """Multiply one half by the other; like a step over X and y, this reads two arrays.
+    """Return the part that forms dot products of the two halves of the values.
 
-    Values beyond the last whole chunk of both halves are left out.
+    Like a step over X and y, it reads from two arrays. Values after the last whole chunk of a
+    half are left out.
     """
     length = _CHUNK_BYTES // values.itemsize
     chunks = len(values) // (2 * length)
@@ -122,9 +126,9 @@ def dots(values: Values, passes: int) -> Reduction:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A thread's share of the work: a compiled loop that reads from several places.
+    """A `Part` with a compiled loop that reads from several places of the values in turn.
 
-    `ahead` is the prefetch distance in cache lines; 0 prefetches none.
+    `ahead` is the prefetch distance in cache lines; 0 means no prefetch.
     """
 
     values: Values
@@ -147,23 +151,25 @@ class Compiled:
 
     @classmethod
     def of(cls, places: int, ahead: int, values: Values, passes: int) -> Compiled:
-        """Return the loop that reads the values as integers."""
+        """Return the part that reads the values as 4-byte integers."""
         return cls(values.view(np.int32), places, ahead, passes)
 
 
 Way = Callable[[Values, int], Part]
-"""``way(values, passes)`` returns the work of a thread that reads the values `passes` times."""
+"""A way of reading: ``way(values, passes)`` returns a part that reads all values `passes`
+times."""
 
 REDUCTIONS: dict[str, Way] = {
     "NumPy, integer sums": sums,
     "NumPy, largest byte": largest,
     "NumPy, dot products": dots,
 }
+"""Ways of reading with NumPy, by the name that a record gives them."""
 
 
 @cache
 def compiled() -> dict[str, Way]:
-    """Return the compiled loops by name; none if Numba cannot be used here."""
+    """Return the ways of reading with compiled loops, by name; none if Numba is missing."""
     try:
         module = catalogue.load(libraries()["numba"], "backends.numba.read")
     except MissingLibraryError:
@@ -179,15 +185,16 @@ def compiled() -> dict[str, Way]:
 
 
 def ways(nbytes: int) -> dict[str, Way]:
-    """Return the ways of reading by name.
+    """Return the ways of reading `nbytes` bytes, by name.
 
-    Below `SMALLEST_BYTES` no share of the read is reported, so nothing is compiled.
+    For data below `SMALLEST_BYTES`, no share of the read bandwidth is reported, so no loop is
+    compiled.
     """
     return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 
 
 _known: dict[tuple[int, int], str] = {}
-"""Bytes and threads → the fastest way of reading in this process."""
+"""Name of the fastest way of reading, by number of bytes and of threads, in this process."""
 
 
 class Reader:
@@ -219,7 +226,7 @@ class Reader:
         self._work = work(self.way, passes)
 
     def _fastest(self, work: dict[str, list[list[Part]]], trials: int) -> str:
-        """Return the name of the way with the fastest trial."""
+        """Return the name of the way with the fastest trial, in bytes per second."""
         rates = {name: self._try(parts) for name, parts in work.items()}
         first = max(rates.values())
         tried = [name for name, rate in rates.items() if rate >= HOPELESS * first]
@@ -230,7 +237,7 @@ class Reader:
 
     @classmethod
     def of_bytes(cls, nbytes: int, threads: int) -> Reader:
-        """Return a reader of a new buffer; a call takes as long as a round of steps."""
+        """Return a reader of a new buffer; a call takes about as long as a round of steps."""
         words = np.ones(max(threads, nbytes // _WORD_BYTES))
         passes = max(1, _ROUND_BYTES // max(words.nbytes, SMALLEST_BYTES))
         return cls([words], threads, passes)
@@ -239,8 +246,8 @@ class Reader:
     def of(cls, problem: Problem, threads: int) -> Reader:
         """Return a reader of as many bytes as a step over the problem reads.
 
-        Large data are read in place, so that a step and a read use one piece of memory in one
-        state.
+        Data from `IN_PLACE_BYTES` on are read in place, so that a step and a read use the same
+        pages of memory.
         """
         if problem.bytes_per_step < IN_PLACE_BYTES:
             return cls.of_bytes(problem.bytes_per_step, threads)

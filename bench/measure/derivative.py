@@ -22,7 +22,7 @@ Slope = Callable[[Float64, Float64], Float64]
 def derivative(loss: Loss) -> Slope:
     """Return the derivative of the loss's value, by JAX or PyTorch.
 
-    If one of these libraries is imported already, it is used.
+    A library that is imported already is preferred.
 
     Raises
     ------
@@ -33,7 +33,8 @@ def derivative(loss: Loss) -> Slope:
     here = [name for name in makers if importlib.util.find_spec(name) is not None]
     if not here:
         raise ProblemError(
-            f"the float64 check of {loss.name} needs its slope, or JAX or PyTorch to derive it"
+            f"the float64 check of {loss.name} needs its slope: define slope in the loss's "
+            "file, or install JAX or PyTorch"
         )
     chosen = next((name for name in here if name in sys.modules), here[0])
     return makers[chosen](loss)
@@ -54,7 +55,7 @@ def _by_jax(loss: Loss) -> Slope:
 
 
 def _torch_functions() -> SimpleNamespace:
-    """Return PyTorch's functions of `FUNCTIONS`, which also take numbers here."""
+    """Return PyTorch's versions of `FUNCTIONS`, changed so that they accept Python numbers."""
     import torch
 
     def of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:

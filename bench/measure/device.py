@@ -1,8 +1,9 @@
-"""Measure a GPU's baseline: the speed at which the GPU reads its memory.
+"""Measure a GPU's baseline: how fast the GPU reads its memory.
 
-The libraries' reductions read at nearly the same speed. An H100 reads 1 GB at 3.04–3.07 TB/s
-with PyTorch's reductions, at 3.03 TB/s with JAX's, and at 3.11 TB/s with a Triton loop that
-does nothing else. A `DeviceReader` tries a few ways and uses the fastest.
+The reductions of the libraries read at nearly the same speed. An H100 reads 1 GB at
+3.04–3.07 TB/s with PyTorch's reductions, at 3.03 TB/s with JAX's reductions, and at 3.11 TB/s
+with a Triton loop that only reads. A `DeviceReader` tries a few ways of reading and uses the
+fastest.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 DEVICE_BYTES = 1 << 28
-"""Data size in bytes from which a device's memory is read before each round: 256 MB, more than
-its caches hold."""
+"""Data size in bytes from which a device's memory is read before each round: 256 MiB, more than
+the caches of a GPU hold."""
 
 _CALL_BYTES = 1 << 35
-"""Smallest number of bytes that a call reads: 10 ms on a fast device, long compared with
-waiting for the result."""
+"""Approximate number of bytes that a call reads: 32 GiB take 10 ms on a fast device, long
+compared with waiting for the result."""
 
 _MOST_BYTES = 1 << 31
-"""Largest number of bytes read at a time: larger reads are no faster, and the data need the
-memory."""
+"""Largest number of bytes read at a time: 2 GiB. Larger reads are no faster, and the data of
+the benchmark need the memory."""
 
 _TRIALS = 3
+"""Number of timed calls of each way of reading."""
 
 Way = Callable[[int], int]
-"""``way(times)`` reads the bytes at least `times` times, waits, and returns the number of
-reads."""
+"""A way of reading: ``way(times)`` reads the bytes at least `times` times, waits for the
+device, and returns the number of reads."""
 
 
 class DeviceReader:
@@ -47,12 +49,12 @@ class DeviceReader:
         self.nbytes = nbytes
         self.passes = max(1, _CALL_BYTES // nbytes)
         for way in ways:
-            way(1)  # it compiles
+            way(1)  # the first call compiles
         self._way = max(ways, key=lambda way: max(self._rate(way) for _ in range(_TRIALS)))
 
     @classmethod
     def of(cls, library: str, device: str, nbytes: int) -> DeviceReader | None:
-        """Return a reader that uses the library, or None if no way to read is known."""
+        """Return a reader that uses the library; None if the library cannot read the device."""
         ways = WAYS.get(library)
         if ways is None or not device.startswith("cuda"):
             return None
@@ -101,7 +103,8 @@ def _by_torch(device: str, nbytes: int) -> list[Way]:
 
 
 _AT_ONCE = 16
-"""Number of reads in one call of JAX. The call itself takes as long as reading 300 MB."""
+"""Number of reads in one call of a compiled JAX function: a call without a read takes as long
+as reading 300 MB."""
 
 
 def _by_jax(device: str, nbytes: int) -> list[Way]:
@@ -134,4 +137,4 @@ def _by_jax(device: str, nbytes: int) -> list[Way]:
 
 
 WAYS: dict[str, Callable[[str, int], list[Way]]] = {"torch": _by_torch, "jax": _by_jax}
-"""For each library, a function of device and bytes that returns the ways of reading."""
+"""For each library, a function that returns the ways of reading, given device and bytes."""

@@ -29,11 +29,12 @@ class FileRows:
     ----------
     path : str
     x : tuple of str or None
-        Names of the feature columns, see `backends.rows.datafile.open_source`.
+        Names of the feature columns; None: see `backends.rows.datafile.open_source`.
     y : str or None
-        Name of the target column.
+        Name of the target column; None: see `backends.rows.datafile.open_source`.
     memory_bytes : int
-        Memory limit of a child process; rows that do not fit are streamed.
+        Memory limit of a child process in bytes. If the rows do not fit, each step reads them
+        again from the file ("streamed").
     how : dict
         Options of `backends.rows.reading.Reading` that differ from the defaults.
     """
@@ -64,7 +65,7 @@ class FileRows:
         return known | self.how
 
     def open(self, dtype: str) -> Source:
-        """Open the file, once per process: some formats are read as a whole."""
+        """Return the opened file; it is opened once, because some formats are read whole."""
         return _open(self, dtype)
 
     def open_with(self, dtype: str, loss: str) -> Source:
@@ -77,7 +78,7 @@ class FileRows:
         return not fits(source, 0, source.rows, self.memory_bytes)
 
     def backend(self, name: str) -> SourceBackend:
-        """Open a backend that obeys the memory limit."""
+        """Open a backend that streams the rows if they exceed the memory limit."""
         return Bounded(open_backend(name), self.memory_bytes - rss_bytes())
 
 
@@ -93,6 +94,6 @@ def _with_loss(rows: FileRows, dtype: str, loss: str) -> Source:
 
 @lru_cache(maxsize=1)
 def rows_of(rows: FileRows, dtype: str, loss: str) -> Problem | Source:
-    """Return the rows with the named loss, in memory if the rows fit."""
+    """Return the rows with the named loss: in memory if they fit, otherwise as a `Source`."""
     source = rows.open_with(dtype, loss)
     return source if rows.streamed(dtype) else source.load()

@@ -1,11 +1,11 @@
-"""Run benchmarks for ``descentbench run`` in a process that gets one order after the other.
+"""Run benchmarks for ``descentbench run`` in a process that carries out several orders.
 
-The process imports pytest, NumPy and the benchmarks' modules once, but no library that is
-measured. For a cold setup it forks: the fork then imports its library, compiles and places as a
-new process does. NumPy's threads do not survive a fork; `bench.host.threads.apply`, which every
-benchmark process calls first, starts them anew. The hot loop runs in the process itself, which
-keeps its library and compiled code for the next size. `bench.measure.launcher` is the other end
-of the socket.
+An order holds the arguments of one call of pytest. The process imports pytest, NumPy and the
+benchmarks' modules once, but none of the measured libraries. For a cold setup, the process
+forks. The fork imports its library, compiles and places the data, as a new process would.
+NumPy's threads do not survive a fork; `bench.host.threads.apply`, which every benchmark process
+calls first, starts new ones. The hot loop runs in the process itself, which keeps its library
+and compiled code for the next size. `bench.measure.launcher` sends the orders through a socket.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ UNFINISHED = ("last_type", "last_value", "last_traceback", "last_exc")
 
 
 def serve(channel: socket.socket) -> None:
-    """Carry out the orders that arrive through a socket until its other end is closed."""
+    """Carry out the orders that arrive through a socket until the sender closes the socket."""
     lines = channel.makefile("r", encoding="utf-8")
     for line in lines:
         order: dict[str, Any] = json.loads(line)
         before = _cpu_s()
         if order["fork"]:
             child = os.fork()
-            with contextlib.suppress(OSError):  # the child may have done this, or have ended
+            with contextlib.suppress(OSError):  # the child may have ended already
                 os.setpgid(child, child)
             if not child:
                 lines.close()
@@ -73,17 +73,17 @@ def _pytest(order: dict[str, Any]) -> int:
 
 
 def _leave(status: int) -> NoReturn:
-    """End this fork; taking the modules of PyTorch or JAX down would take half a second."""
-    if "distributed" in sys.modules:  # its workers end at the interpreter's exit
+    """End this fork without Python's cleanup, which takes PyTorch or JAX half a second."""
+    if "distributed" in sys.modules:  # the cleanup ends Dask's workers
         sys.exit(status)
     os._exit(status)
 
 
 def _let_go() -> None:
-    """Release the data of the last case.
+    """Release the data of the last case, and exclude all other objects from garbage collection.
 
-    Whatever survives belongs to the libraries, and later collections need not visit it: after
-    PyTorch's compiler was imported, each would take a quarter of a second.
+    The other objects belong to the libraries. Once PyTorch's compiler is imported, each garbage
+    collection that visits them takes a quarter of a second.
     """
     from bench.measure.opened import forget
 

@@ -1,8 +1,8 @@
 """Compute the float64 reference for losses without a closed form: a descent in NumPy.
 
-The descent takes every step over blocks of rows, with formulas that no backend uses. Taking
-every step is slow. Therefore `Iterated.most_steps` limits the steps of a timed round, and
-results are stored for the other processes of a run.
+The descent takes every step over blocks of rows, with formulas that no backend uses. This is
+slow. Therefore `Iterated.most_steps` limits the steps of a timed round, and the processes of a
+run share the results through files.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ Slope = Callable[[Float64, Float64], Float64]
 """The derivative of a loss with respect to the prediction, ``slope(p, y)``, in float64."""
 
 BLOCK_BYTES = 1 << 20
-"""Size in bytes of the float64 copy of a block: the copy stays in a second-level cache."""
+"""Size in bytes of the float64 copy of a block: 1 MiB stays in a second-level cache."""
 
 SECONDS = 1.0
-"""Longest time in seconds for the reference of a round of more than `FEWEST_STEPS` steps."""
+"""Time limit in seconds for the reference of a round with more than `FEWEST_STEPS` steps."""
 
 FEWEST_STEPS = 4
-"""Number of steps that are always allowed in a round: at 10⁸ rows, their reference takes only a
-few seconds."""
+"""Number of steps that a round may always have, even if their reference takes longer than
+`SECONDS`: at 10⁸ rows it takes a few seconds."""
 
 SAMPLE_ROWS = 4096
-"""Number of rows from which slope and curvature are estimated for a loss without
+"""Number of rows from which slope and curvature are estimated if a loss states no
 `curvature`."""
 
 NEAR = 2.0
-"""Largest prediction for which slope and curvature are estimated; a start gives predictions of
-at most half this value."""
+"""Largest |p| for which slope and curvature are estimated; the first w of a descent gives
+predictions p of at most half this value."""
 
 DIFFERENCE = 1e-3
-"""Half the distance between two predictions in the difference quotient for a second derivative;
-precise enough for a learning rate."""
+"""Half the distance between the two predictions of the difference quotient for a second
+derivative: precise enough for a learning rate."""
 
 
 def _huber(p: Float64, y: Float64) -> Float64:
@@ -69,10 +69,10 @@ SLOPES: dict[Loss, Slope] = {
 
 
 def slope_of(loss: Loss) -> Slope:
-    """Return the slope of any loss.
+    """Return the slope of any loss, in float64.
 
-    For a loss from a file, this is the loss's own slope, or the derivative of its value by
-    autograd.
+    A loss from a file gives the slope itself, or else autograd derives it from the loss's
+    value.
     """
     if loss in SLOPES:
         return SLOPES[loss]
@@ -88,7 +88,7 @@ class Iterated:
     Parameters
     ----------
     rows : Problem or Source
-        Rows of the descent; this object does not keep them alive.
+        Rows of the descent; this object holds only a weak reference to them.
     """
 
     def __init__(self, rows: Problem | Source) -> None:
@@ -133,7 +133,7 @@ class Iterated:
         return np.atleast_1d(self.slope(p, y.astype(np.float64)) @ wide)
 
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Weights:
-        """Return w after `steps` steps from `w0`; store w for the other processes of a run."""
+        """Return w after `steps` steps from `w0`; the processes of a run share w in a file."""
         w = np.array(w0, dtype=np.float64)
         key = (*self.about, steps, learning_rate, w.tobytes())
         if key not in self._known:
@@ -148,9 +148,10 @@ class Iterated:
 
     @cached_property
     def most_steps(self) -> int:
-        """Largest number of steps of a round.
+        """Largest number of steps of a round, so that the reference takes about `SECONDS`.
 
-        It is a power of two, so that processes often choose the same number and share results.
+        The number is a power of two. Processes then often choose the same number, and share
+        the result.
         """
         w = np.zeros(self.features)
         with threadpool_limits(1, "blas"):
@@ -163,25 +164,25 @@ class Iterated:
     def safe_rate(self, steps: int) -> float:
         """Return a learning rate at which `steps` steps are stable and change w measurably.
 
-        For a loss with curvature c, the rate is ``1/(steps·c·λmax(XᵀX/n))``. For a loss without
-        a stated curvature, c is estimated for predictions up to `NEAR`, and the rate is small
-        enough that no prediction leaves this range.
+        For a loss with curvature c, the rate is ``1/(steps·c·λmax(XᵀX/n))``. If the loss states
+        no curvature, c is estimated for predictions up to `NEAR`. The rate is then so small
+        that no prediction leaves this range.
         """
         largest = self._rows.reference.lipschitz / 2
         if self.loss.curvature is not None:
             bound = self.loss.curvature * largest * steps
         else:
             curvature, steepness = self._near
-            way = self._longest_row**2 * steepness  # change of a prediction per step ÷ rate
+            way = self._longest_row**2 * steepness  # change of a prediction a step ÷ the rate
             bound = max(curvature * largest * steps, way * max(steps, FEWEST_STEPS))
         return 1.0 / float(bound) if bound > 0 else math.inf
 
     @cached_property
     def start_scale(self) -> float:
-        """Largest value of each weight from which a descent may start.
+        """Largest value of a weight in the first w of a descent.
 
-        The value is 1 if the loss states a curvature. For other losses it is at most 1 and
-        keeps every prediction below `NEAR` / 2.
+        The value is 1 if the loss states a curvature. For other losses it is at most 1, and so
+        small that every prediction is below `NEAR` / 2.
         """
         if self.loss.curvature is not None or not self._longest_row:
             return 1.0
@@ -206,7 +207,10 @@ class Iterated:
 
     @cached_property
     def _near(self) -> tuple[float, float]:
-        """Return the largest curvature and the mean steepest slope for small predictions."""
+        """Largest curvature and steepest slope of the loss for predictions up to `NEAR`.
+
+        The steepest slope is the mean over the rows of each row's largest |slope|.
+        """
         rows: Any = self._rows
         if isinstance(rows, Source):
             rows = rows.sample(SAMPLE_ROWS)

@@ -9,16 +9,14 @@ from backends.errors import ProblemError
 from backends.losses import LOSSES, NAME, Loss, find
 
 _from_files: dict[str, tuple[Loss, str]] = {}
-"""Losses from files by name, each with the text ``FILE.py:NAME`` that is valid in any
-folder."""
+"""Losses from files, by name: the loss, and its text ``FILE.py:NAME`` with an absolute path."""
 
 
 def register(text: str) -> Loss:
     """Return the loss that `text` gives: a built-in name, or ``FILE.py:NAME``.
 
-    A loss from a file is registered, so that `named` finds it.
-
-    Call this function only with text from the command line, because it runs the file.
+    A loss from a file is registered, so that `named` finds it. This function runs the file, so
+    call it only with text from the command line.
     """
     loss = find(text)
     if not NAME.fullmatch(loss.name):
@@ -30,7 +28,7 @@ def register(text: str) -> Loss:
 
 
 def named(name: str) -> Loss:
-    """Return the loss of a benchmark case.
+    """Return the loss with the name that a benchmark case gives.
 
     Raises
     ------
@@ -42,12 +40,12 @@ def named(name: str) -> Loss:
     if name in _from_files:
         return _from_files[name][0]
     raise ProblemError(
-        f"there is no loss {name!r} here; a loss from a file is given as --loss FILE.py:NAME, "
-        "and its name changes with the file"
+        f"there is no loss {name!r} here; give a loss from a file as --loss FILE.py:NAME (its "
+        "name changes with the file)"
     )
 
 
 def options(names: Iterable[str]) -> list[str]:
-    """Return the options that name the losses from files for a child process."""
+    """Return the options that give a child process the named losses from files."""
     found = dict.fromkeys(name for name in names if name in _from_files)
     return [f"--loss={_from_files[name][1]}" for name in found]

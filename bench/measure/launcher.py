@@ -1,9 +1,9 @@
 """Keep processes for several tasks of a run, so that each task starts without delay.
 
-Python, pytest, NumPy and the benchmarks take 0.6 s to start, and a library one or more seconds.
-One process forks for every cold setup; `bench.measure.forkserver` says why a setup in the fork
-is as cold as in a new process. The hot loop of a library and pass has a process of its own for
-all sizes, so each pass has an address layout of its own.
+Python, pytest, NumPy and the benchmarks take 0.6 s to start. A library takes another second or
+more. One process serves all cold setups and forks for each of them; `bench.measure.forkserver`
+says why a setup in a fork is as cold as in a new process. The hot loop has one process for each
+library and pass, which stays for all sizes. Each pass therefore has its own memory layout.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from bench.host.process import LOOK_S, end_group, start
 from bench.measure.version import TREE
 
 GOOD = (0, 1)
-"""Exit statuses of pytest that mean that all tests ran; its process can take another task."""
+"""Exit statuses of pytest after which its process can run another task: all tests have run, and
+0 or more failed."""
 
 KEEP_BYTES = 4 << 30
-"""Memory in bytes that must be available, or else a process ends after its task. Up to 20
+"""Available memory in bytes below which a process ends after its task: 4 GiB, because up to 20
 processes stay, and most of them hold 100 to 400 MB."""
 
 REAP_S = 5.0
@@ -34,7 +35,7 @@ REAP_S = 5.0
 
 
 class Server:
-    """A process that takes orders: see `bench.measure.forkserver`.
+    """A process that carries out orders: see `bench.measure.forkserver`.
 
     Parameters
     ----------
@@ -54,11 +55,11 @@ class Server:
             self.process = start(command, environment, TREE, log, [its.fileno()])
 
     def call(self, order: dict[str, Any], patience: Callable[[], bool]) -> int | None:
-        """Carry out an order and return its exit status: see `bench.host.process.call`."""
+        """Let the process carry out an order; return as `bench.host.process.call` does."""
         self._worker, self._status = self.process.pid, None
-        Path(order["log"]).write_bytes(b"")  # is kept if the process does not answer
+        Path(order["log"]).write_bytes(b"")  # the log exists even if the process never answers
         try:
-            with contextlib.suppress(OSError):  # the process has ended, as `_listen` finds
+            with contextlib.suppress(OSError):  # the process has ended; `_listen` finds out
                 self.channel.sendall(f"{json.dumps(order)}\n".encode())
             while patience():
                 self._listen()
@@ -66,7 +67,7 @@ class Server:
                     return self.process.wait() if self._status is None else self._status
             return None
         finally:  # after Ctrl-C, too
-            if self._worker != self.process.pid:  # a fork, whose own children may still run
+            if self._worker != self.process.pid:  # a fork, whose child processes may still run
                 end_group(self._worker)
                 deadline = time.monotonic() + REAP_S
                 while self._status is None and not self.ended and time.monotonic() < deadline:
@@ -75,7 +76,7 @@ class Server:
                 self.end()
 
     def _listen(self) -> None:
-        """Take note of the messages that arrive within `LOOK_S`."""
+        """Read the messages that arrive within `LOOK_S` seconds."""
         if not select.select([self.channel], [], [], LOOK_S)[0]:
             return
         received = b""
@@ -98,7 +99,7 @@ class Server:
 
 
 class Launcher:
-    """The processes of a run, by name.
+    """Starts, keeps and ends the processes of a run, which have names.
 
     Parameters
     ----------
@@ -129,11 +130,13 @@ class Launcher:
         arguments : sequence of str
             Arguments of pytest.
         environment : mapping
+            Environment variables of pytest.
         log : Path
             File for the output of pytest.
         patience : callable
             Returns whether to continue waiting.
         fork : bool
+            Whether pytest runs in a fork, as for a cold setup.
         """
         if name not in self.servers:
             self.servers[name] = Server(environment, self.folder / "server.log")

@@ -1,4 +1,4 @@
-/* Full-batch descent w ← w − rate·xᵀ(x·w − y) in C with OpenMP: a yardstick, no backend.
+/* Full-batch descent w ← w − rate·xᵀ(x·w − y) in C with OpenMP: a baseline, not a backend.
 
    The file includes itself once for each dtype. */
 
@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { LINE_ROWS = 4096, GROUP = 8, BLOCK_BYTES = 1 << 18 };
-enum { APART = 8 }; /* a cache line of doubles between one thread's and the next's */
+enum { APART = 8 }; /* doubles between the values of two threads: one cache line */
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -25,7 +25,7 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 #else
 
-/* One feature: Σ x·(x·w − y), REAL within a block of rows and double across them. */
+/* One feature: return Σ x·(x·w − y), summed as REAL in a block and as double over blocks. */
 static double NAMED(line_total)(const REAL *x, const REAL *y, REAL w, int64_t rows)
 {
     double total = 0;
@@ -47,8 +47,8 @@ static REAL NAMED(dot)(const REAL *a, const REAL *b, int64_t length)
     return sum;
 }
 
-/* Add xᵀ(x·w − y) of these rows: one row's dot product after the other for a
-   group, then one sweep that adds the whole group to the gradient. */
+/* Add xᵀ(x·w − y) of these rows to the gradient. For each group of rows, first compute the dot
+   product of every row with w, then add the whole group in one loop. */
 static void NAMED(add_block)(const REAL *x, const REAL *y, const REAL *w, int64_t rows,
                              int64_t d, REAL *restrict gradient)
 {
@@ -70,7 +70,7 @@ static void NAMED(add_block)(const REAL *x, const REAL *y, const REAL *w, int64_
     }
 }
 
-/* Set total to xᵀ(x·w − y) of these rows; narrow holds 2·d values of scratch. */
+/* Set total to xᵀ(x·w − y) of these rows; narrow is scratch memory for 2·d values. */
 static void NAMED(sums)(const REAL *x, const REAL *y, const double *w, int64_t rows, int64_t d,
                         REAL *narrow, double *total)
 {
@@ -92,8 +92,9 @@ static void NAMED(sums)(const REAL *x, const REAL *y, const double *w, int64_t r
     }
 }
 
-/* Take steps from w and leave the last w there; scratch holds 5·(d + 8) values a thread:
-   two sums, so that one barrier a step is enough, its own w, and what sums needs. */
+/* Take steps from w and write the last w to w. scratch holds 5·(d + 8) doubles for each thread:
+   two sums (one barrier a step is then enough), the thread's own w, and the scratch memory of
+   NAMED(sums). */
 void NAMED(descend)(const REAL *x, const REAL *y, double *w, int64_t rows, int64_t d,
                     double rate, int64_t steps, int threads, double *scratch)
 {
@@ -108,10 +109,10 @@ void NAMED(descend)(const REAL *x, const REAL *y, double *w, int64_t rows, int64
         for (int64_t step = 0; step < steps; step++) {
             const double *all = scratch + step % 2 * part;
             NAMED(sums)(x + first * d, y + first, own, count, d, narrow, mine + step % 2 * part);
-            if (team > 1) { /* alone, too, it costs 0.2 µs */
+            if (team > 1) { /* for one thread, too, a barrier would cost 0.2 µs */
                 #pragma omp barrier
             }
-            /* Every thread adds up all sums in the same order, and so has the same w. */
+            /* Every thread adds up all sums in the same order, so all threads have one w. */
             for (int64_t j = 0; j < d; j++) {
                 double sum = 0;
                 for (int t = 0; t < team; t++)

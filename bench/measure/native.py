@@ -25,12 +25,13 @@ COMPILERS = ("cc", "gcc", "clang")
 
 FLAGS = (
     *("-O3", "-march=native", "-funroll-loops", "-fopenmp", "-shared", "-fPIC"),
-    # A vectorised sum needs these options; NaN and infinity keep their meaning.
+    # A vectorised sum needs these options. They leave NaN and infinity as they are.
     *("-ffp-contract=fast", "-fassociative-math", "-freciprocal-math"),
     *("-fno-signed-zeros", "-fno-trapping-math"),
 )
 
 COMPILER_SECONDS = 60.0
+"""Time limit in seconds for one compiler."""
 
 SERIAL_BYTES = 1 << 18
 """Data size in bytes below which one thread is faster: a barrier costs microseconds."""
@@ -56,7 +57,7 @@ def build() -> ctypes.CDLL:
         library = Path(folder) / "native.so"
         complaints = [complaint for path in found if (complaint := _compile(path, library))]
         if len(complaints) == len(found):
-            raise NativeError(f"no C compiler here builds it: {complaints[0]}")
+            raise NativeError(f"no C compiler here builds the kernel: {complaints[0]}")
         kernel = ctypes.CDLL(str(library))
     pointer, count = ctypes.c_void_p, ctypes.c_int64
     for dtype in DTYPES:
@@ -70,10 +71,10 @@ def build() -> ctypes.CDLL:
 
 
 def _compile(compiler: str, library: Path) -> str:
-    """Return the first line of the compiler's errors; an empty text if it succeeded."""
+    """Return the first line of the compiler's errors; "" if the compiler succeeded."""
     command = [compiler, *FLAGS, str(SOURCE), "-o", str(library)]
     try:
-        done = subprocess.run(  # noqa: S603 the command is ours
+        done = subprocess.run(  # noqa: S603 a command of this program
             command, capture_output=True, text=True, check=False, timeout=COMPILER_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -82,7 +83,7 @@ def _compile(compiler: str, library: Path) -> str:
 
 
 class Kernel:
-    """The descent of a problem in C, with a method `run` as in `Descent`.
+    """The descent of a problem in C, with the method `run` of `Descent`.
 
     Raises
     ------

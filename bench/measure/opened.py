@@ -18,9 +18,9 @@ from bench.results.case import BASELINES, Case
 
 
 def data_of(case: Case) -> Problem | Source:
-    """Return the data of a case: rows of the file named by `DESCENTBENCH_DATA`, or synthetic.
+    """Return the rows of a case: of the file that `DESCENTBENCH_DATA` names, or synthetic.
 
-    A distributed backend is given the `Source`, because its workers open their own rows.
+    A distributed backend gets a `Source`, because its workers open their rows themselves.
     """
     told = FileRows.told()
     distributed = case.backend not in BASELINES and Name.parse(case.backend).distributed
@@ -32,7 +32,7 @@ def data_of(case: Case) -> Problem | Source:
 
 
 def synthetic(case: Case) -> Problem:
-    """Return the synthetic data of the case's size and loss."""
+    """Return synthetic data with the case's size and loss."""
     return _made(*case.data)
 
 
@@ -49,7 +49,7 @@ def forget() -> None:
     _made.cache_clear()
 
 
-@lru_cache(maxsize=1)  # cases are ordered by data; memory may be too small for two
+@lru_cache(maxsize=1)  # cases are ordered by data; two data sets may not fit in memory
 def _made(rows: int, features: int, dtype: str, loss: str) -> Problem:
     made = shared.load((rows, features, dtype, loss))
     return made or Generated(rows, features, dtype, loss=named(loss)).load()

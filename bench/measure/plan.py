@@ -22,15 +22,15 @@ class Task:
     name : str
         Name of the task in the record, unique within a plan.
     suite : str
-        Name of the benchmark file.
+        Name of the benchmark file, such as ``test_step.py``.
     cases : tuple of str
         Cases as text; see `Case`.
     cold : bool
         Whether the process starts with empty compile caches.
     memory : bool
-        Whether a cold process also measures the memory of more rows.
+        Whether a cold process also measures the memory for more rows.
     process : str
-        Name of the process that runs the task; empty for a process of its own.
+        Name of the process that `bench.measure.launcher` keeps for the task; "" for a new one.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Stage:
-    """Tasks of a plan after which all results of these cases are known."""
+    """Some tasks of a plan, and the cases whose results are complete after these tasks."""
 
     tasks: tuple[Task, ...]
     cases: tuple[Case, ...]
@@ -66,11 +66,12 @@ class Plan:
     setup : bool
         Whether setup times are measured as well.
     more : int
-        Largest number of further passes over cases that are unclear after the planned passes.
+        Largest number of further passes over cases whose times are unclear after the planned
+        passes.
     data : FileRows, optional
-        Rows of a file that replace synthetic rows.
+        File whose rows replace synthetic rows.
     by_size : bool
-        Whether every task of a size runs before the tasks of the next size. Otherwise a pass
+        Whether all tasks of a size run before the tasks of the next size. If False, each pass
         covers all sizes.
     """
 
@@ -88,7 +89,7 @@ class Plan:
         return [task for stage in self.stages() for task in stage.tasks]
 
     def stages(self) -> list[Stage]:
-        """Return the tasks by stage: one stage, or a stage for each size, small sizes first."""
+        """Return the stages: one, or with `by_size` one for each size, small sizes first."""
         rng = random.Random(0)
         found = []
         for cases in self._parts():
@@ -109,10 +110,10 @@ class Plan:
         return [tuple(parts[data]) for data in small_first]
 
     def _setup(self, case: Case) -> Task:
-        """Return a case's setup.
+        """Return the task that measures the setup of a case.
 
-        Only the task of a backend's largest size also measures the memory of further rows. The
-        number of these rows is the same for every size, so one measurement is enough.
+        At a backend's largest size, the task also measures the memory for more rows. The number
+        of these rows does not depend on the size, so one measurement is enough.
         """
         kind = (case.backend, case.features, case.dtype, case.loss)
         most = max(
@@ -128,7 +129,7 @@ class Plan:
         )
 
     def further(self, number: int, cases: set[Case]) -> list[Task]:
-        """Return one more pass over these cases."""
+        """Return the tasks of one more pass over these cases."""
         some = [case for case in self.cases if case in cases]
         return list(self._pass(f"further pass {number}", some, random.Random(number)))
 

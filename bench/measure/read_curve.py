@@ -1,9 +1,9 @@
-"""Measure the read curve: the speed at which this machine reads data, by size.
+"""Measure the read curve: how fast this machine reads data, by the size of the data.
 
-Reading slows down as the data outgrow the caches, and then stays constant. The size at which
-the curve becomes flat shows how much cache is really available. The cache size that the system
-reports is only a hint: a virtual machine may see its host's cache of 480 MB and get a small
-share of it.
+Reading becomes slower as the data outgrow the caches, and then keeps one speed: the curve is
+flat. The size at which the curve becomes flat shows how much cache is really available. The
+cache size that the system reports is only a hint: a virtual machine may see its host's cache of
+480 MB, but get only a small share of this cache.
 """
 
 from __future__ import annotations
@@ -23,46 +23,50 @@ from bench.results.case import READ, Case
 from bench.results.record import Measurement, Outcome
 
 SMALLEST_BYTES = 1 << 19
-"""First size of the curve: 512 kB, smaller than the last cache of any processor."""
+"""First size of the curve in bytes: 512 KiB, smaller than the last cache of any processor."""
 
 LEAST_BYTES = 1 << 28
-"""Smallest end of the curve: 256 MB, more than nearly every last cache."""
+"""Lower limit in bytes for the last size of the curve: 256 MiB, more than nearly every last
+cache."""
 
 MOST_BYTES = 1 << 32
-"""Largest end of the curve: 4 GB, which takes seconds to allocate; no cache holds a third of 4
-GB."""
+"""Upper limit in bytes for the last size of the curve: 4 GiB take seconds to allocate, and no
+cache holds a third of them."""
 
 BEYOND_HINT = 4
-"""End of the curve as a multiple of the reported cache, so that a cache of the reported size is
-visible in the curve."""
+"""Last size of the curve as a multiple of the reported cache size, so that the curve shows a
+cache of this size."""
 
 ROUND_BYTES = 1 << 26
-"""Bytes of one timed read: 64 MB take about a millisecond, long compared with waking
+"""Bytes of one timed read: 64 MiB take about a millisecond, long compared with waking
 threads."""
 
 PASSES = 3
-"""Number of interleaved passes over the sizes. The fastest pass counts, because disturbances
-only slow reading down."""
+"""Largest number of passes over all sizes. The fastest pass of each size counts, because
+disturbances can only make a read slower."""
 
 FLAT = 0.8
-"""Reading counts as flat from the size at which a byte takes 80 % of its time at the last
-size."""
+"""The curve counts as flat from the first size at which reading a byte takes 80 % of the time
+that it takes at the last size."""
 
 SECONDS = 4.0
 """Time in seconds after which no further pass starts; a pass over slow memory takes seconds."""
 
 TASK = "read curve"
-"""Name of the task in a record that holds the curve of all threads."""
+"""Name of the task of a record that holds the curve measured with all threads."""
 
 ROW_BYTES = 8
-"""Bytes of a row in the cases that represent the sizes: one float32 feature and y."""
+"""Bytes of a row in the benchmark cases that stand for the sizes: one float32 feature and y."""
 
 Curve = Sequence[tuple[int, float]]
 """Pairs of bytes and bytes per second, by ascending size."""
 
 
 def sizes(reported_cache_bytes: int, may_use: int) -> list[int]:
-    """Return the sizes of the curve in bytes; each size is twice the previous one."""
+    """Return the sizes of the curve in bytes; each size is twice the previous size.
+
+    The last size is at most a quarter of `may_use`, the available memory in bytes.
+    """
     most = min(max(LEAST_BYTES, BEYOND_HINT * reported_cache_bytes), MOST_BYTES, may_use // 4)
     found = [SMALLEST_BYTES]
     while 2 * found[-1] <= most:
@@ -71,7 +75,10 @@ def sizes(reported_cache_bytes: int, may_use: int) -> list[int]:
 
 
 def read_curve(threads: int, nbytes: Sequence[int]) -> list[tuple[int, float]]:
-    """Read arrays of the given sizes with `threads` threads; return bytes/s for each size."""
+    """Read arrays of `nbytes` bytes with `threads` threads; return the speed for each size.
+
+    The result has pairs of size in bytes and bytes per second, by ascending size.
+    """
     words = np.ones(nbytes[-1] // 8, np.int64)
     fastest = dict.fromkeys(nbytes, 0.0)
     began = time.perf_counter()
@@ -86,7 +93,7 @@ def read_curve(threads: int, nbytes: Sequence[int]) -> list[tuple[int, float]]:
 
 
 def _parts(words: Values, threads: int) -> Iterator[Reduction]:
-    """Yield one slice for each thread, repeated up to `ROUND_BYTES` in total."""
+    """Yield a slice for each thread, repeated until all slices together have `ROUND_BYTES`."""
     passes = max(1, ROUND_BYTES // words.nbytes)
     ends = [len(words) * k // threads for k in range(threads + 1)]
     for start, stop in pairwise(ends):
@@ -101,14 +108,14 @@ def _rate(pool: ThreadPoolExecutor, parts: Sequence[Reduction]) -> float:
 
 
 def flat_from(curve: Curve) -> int:
-    """Return the size in bytes from which reading is flat."""
+    """Return the first size in bytes at which the curve is flat, see `FLAT`."""
     seconds_a_byte = isotonic_regression([1 / rate for _, rate in curve]).x
     flat = seconds_a_byte >= FLAT * seconds_a_byte[-1]
     return curve[int(np.argmax(flat))][0]
 
 
 def measure_read_curve(threads: int, machine: dict[str, object]) -> dict[str, Outcome]:
-    """Read with all threads and with one thread; return the tasks for a record."""
+    """Measure the curve with all threads and with one thread; return the tasks for a record."""
     nbytes = sizes(last_cache_bytes(machine), available_bytes())
     tasks = {TASK: _outcome(read_curve(threads, nbytes), threads)}
     if threads > 1:

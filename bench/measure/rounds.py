@@ -1,4 +1,7 @@
-"""Time rounds of steps, after choosing the number of steps in a round."""
+"""Time rounds: a round is one timed call that takes many steps.
+
+The number of steps in a round is chosen first, so that a round takes `ROUND_SECONDS`.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,16 @@ Run = Callable[[Weights, int], Weights]
 """``run(w, steps)`` takes steps from w; see `backends.interface.Descent.run`."""
 
 ROUND_SECONDS = 0.02
-"""Length of a round in seconds: long compared with the overhead of the call."""
+"""Duration of a round in seconds: 20 ms, long compared with the overhead of a call."""
 
 MOST_STEPS = 10**9
-"""Largest number of steps in a round: 20 ps a step, which no real backend reaches."""
+"""Largest number of steps in a round: at 20 ps a step, which no real backend reaches."""
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
+"""Smallest and largest number of timed rounds of a case in a process."""
 
 WARMING = 5
-"""After a handover, a fifth of a round is run untimed before the round.
+"""Steps of a round ÷ steps of the untimed warm-up before each round of alternating processes.
 
 The warm-up refills the caches, which hold the other process's data.
 """
@@ -62,7 +66,7 @@ class StepTimer:
 
 
 TIMER = StepTimer()
-"""The timer of every benchmark that times rounds of steps."""
+"""The timer of all benchmarks that time rounds of steps."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,9 @@ class Sampling:
         Sampling time of a case in seconds.
     by_step : bool
         Whether pytest-benchmark receives seconds per step. A child of ``run`` reports seconds
-        per round instead, because parents in other checkouts divide by the steps.
+        per round instead, because a parent from another checkout divides by the steps.
     alternation : Alternation
-        The other process that measures the same cases, if any.
+        Alternation with another process that measures the same cases; alone by default.
     """
 
     threads: int
@@ -102,7 +106,10 @@ class Round:
 
     @classmethod
     def of(cls, run: Run, problem: Problem | Source) -> Round:
-        """Compile a descent by a trial at `usual_rate`, check its w, and return its round."""
+        """Check w after three steps, then return a round of about `ROUND_SECONDS`.
+
+        `run` must have the learning rate `usual_rate`. The three steps also compile its code.
+        """
         start = start_scale(problem) * np.random.default_rng(1).random(problem.features)
         most = most_steps(problem) or MOST_STEPS
         verify(problem, start, 3, run(start, 3))
@@ -117,11 +124,11 @@ class Round:
         while True:
             seconds = taken(steps)
             if seconds >= ROUND_SECONDS / 2:
-                seconds = min(seconds, taken(steps))  # the first time may have been disturbed
+                seconds = min(seconds, taken(steps))  # if the first time was disturbed
             if seconds >= ROUND_SECONDS / 2 or steps >= most:
                 return cls(steps, seconds)
             steps = int(steps * np.clip(ROUND_SECONDS / seconds, 2, 100))
-            if most < MOST_STEPS:  # other processes can then reuse the iterate
+            if most < MOST_STEPS:  # a power of two, so that processes share the reference
                 steps = min(most, 1 << (steps.bit_length() - 1))
 
 
@@ -140,7 +147,11 @@ def time_steps(
     sampling: Sampling,
     reader: Reader | DeviceReader | None,
 ) -> None:
-    """Time rounds of steps at `slow_rate`, each from another start; verify the last round."""
+    """Time rounds of steps at `slow_rate`, each from another w; check w of the last round.
+
+    `reader` reads the bytes of a step before each of the first `FEWEST_ROUNDS` rounds; None
+    means that nothing is read.
+    """
     problem, alternation = data_of(case), sampling.alternation
     rng, scale = np.random.default_rng(0), start_scale(problem)
     start = scale * rng.random(case.features)
@@ -149,7 +160,7 @@ def time_steps(
     steps, rounds = alternation.agree(str(case), size.steps, rounds)
     alternates = not alternation.alone
     on_one = alternates and processors_used(lambda: run(start, steps)) < 1.5
-    starts = list(scale * rng.random((rounds, case.features)))  # the last round's comes first
+    starts = list(scale * rng.random((rounds, case.features)))  # in reverse order
     begun: list[Weights] = []
     read_rates: list[float] = []
 

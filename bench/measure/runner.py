@@ -1,10 +1,11 @@
 """Measure a run: one process per library and pass, in shuffled order.
 
-Setup is measured in a process for each case, without the library and with cold compile caches,
-because only the first case of a process pays for the import and the compiler. The hot loop is
-measured in one process per library and pass. Each pass shuffles libraries and cases, so that
-drift and other programs affect all cases equally. If a table is wanted as soon as a size is
-complete, all passes of a size run before the next size; otherwise a pass covers all sizes.
+The setup of each case is measured in its own process, which has not imported the library and
+has empty compile caches. In a shared process, only the first case would need the time for the
+import and the compiler. The hot loop is measured in one process per library and pass. Each pass
+shuffles libraries and cases, so that drift and other programs affect all cases equally. With
+`Plan.by_size`, all passes of a size run before the next size, so that the table of a size can
+be shown early. Without it, a pass covers all sizes.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from bench.results.case import Case
 from bench.results.record import Outcome, Record, RecordError
 
 Unclear = Callable[[Sequence[Record]], set[Case]]
-"""``unclear(records)`` returns the cases that need further passes, given all records so far."""
+"""``unclear(records)`` returns the cases that need further passes, given the records so far."""
 
 
 Complete = Callable[[Sequence[Record], Stage], None]
 """``complete(records, stage)`` is called when all results of a stage's cases are known."""
 
 MOST_KEPT_BYTES = 1 << 28
-"""Largest data in bytes with which a process that used a device stays after its task. Libraries
-hold the memory of a device until their process ends."""
+"""Data size in bytes above which a process that used a GPU ends after its task: 256 MiB.
+Libraries hold the memory of a GPU until their process ends."""
 
 
 class Runner:
@@ -117,7 +118,11 @@ class Runner:
     def measure(
         self, task: Task, scratch: Path, side: Side | None = None, stop: Event | None = None
     ) -> Outcome:
-        """Run one task."""
+        """Run one task, without the cases that failed before, and return its outcome.
+
+        `scratch` is a folder for the child's files, `side` alternates with another child, and
+        `stop` ends the child.
+        """
         children = Children(
             *(self.threads, self.plan.seconds, scratch),
             *(self.path.with_suffix(""), self.timeout, self.tree),
@@ -134,12 +139,12 @@ class Runner:
         return Outcome()
 
     def keep(self, task: Task, outcome: Outcome) -> None:
-        """Save the outcome of a task."""
+        """Add the outcome of a task to the record, and save the record."""
         self.record = self.record.with_outcome(task.name, outcome)
         self.record.save(self.path)
 
     def release(self, task: Task, *, last: bool) -> None:
-        """End the process of a task unless a later task needs it and the memory suffices."""
+        """End the process of a task if no later task needs it, or if memory is short."""
         if self.launcher is None or task.cold:
             return
         cases = [Case.parse(case) for case in task.cases]
@@ -149,7 +154,10 @@ class Runner:
             self.launcher.end(task.process)
 
     def _without_failed(self, task: Task) -> Task:
-        """Return the task without cases that failed before; a crash would lose other cases."""
+        """Return the task without the cases that failed before.
+
+        If such a case ended the process again, the times of the other cases would be lost.
+        """
         failed = {case for outcome in self.record.tasks.values() for case in outcome.failures}
         return replace(task, cases=tuple(case for case in task.cases if case not in failed))
 
@@ -161,10 +169,10 @@ def side_by_side(
     unclear: Unclear | None = None,
     complete: Complete = lambda _records, _stage: None,
 ) -> list[Record]:
-    """Run the pending tasks of one plan for every runner; the runners alternate in order.
+    """Run the pending tasks of a plan for every runner; the order of two runners alternates.
 
     A task of step timings that is pending for two runners is measured for both together, in
-    alternating rounds. A disturbance of the machine then affects both.
+    alternating rounds. A disturbance of the machine then affects both runners.
 
     Parameters
     ----------
@@ -173,7 +181,7 @@ def side_by_side(
     started, ended : callable
         Called with a task before and after it runs.
     unclear : callable, optional
-        See `Unclear`; required for a plan with further passes.
+        See `Unclear`; needed if `Plan.more` is not 0.
     complete : callable, optional
         See `Complete`; called after the last task of each stage.
     """
@@ -216,7 +224,7 @@ def _run(
     started: Callable[[Task], None],
     ended: Callable[[Task], None],
 ) -> None:
-    """Run a task for the runners that lack it; a hot loop runs for both runners together."""
+    """Run a task for the pending runners; the hot loop runs for both runners together."""
     together = [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
     for some in together:
         started(task)
@@ -231,13 +239,13 @@ def _tasks(stage: Stage, runners: Sequence[Runner], unclear: Unclear | None) -> 
     yield from stage.tasks
     for number in range(1, plan.more + 1):
         if unclear is None:
-            raise ValueError("a plan with further passes needs to be told what is unclear")
+            raise ValueError("a plan with further passes needs the function `unclear`")
         found = unclear([runner.record for runner in runners])
         yield from plan.further(number, found.intersection(stage.cases))
 
 
 def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
-    """Run a task for one runner, or for two together; record the disturbances."""
+    """Run a task for one runner, or for two runners together; record the disturbances."""
     noise = Noise()
     if len(some) == 1:
         outcomes = [runner.measure(task, scratch) for runner, scratch in some]
@@ -248,7 +256,7 @@ def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
 
 
 def _alternating(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
-    """Run a task for two runners at once; their children alternate."""
+    """Run a task for two runners whose child processes alternate."""
     stop = Event()
     with ThreadPoolExecutor(len(some)) as pool:
         outcomes = [

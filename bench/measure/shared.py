@@ -1,9 +1,10 @@
-"""Generate synthetic data and their reference once for all children that measure a size.
+"""Generate synthetic data and their reference once for all child processes of a size.
 
 The parent writes data and reference to files in shared memory. A child copies the files into
-its own memory. A backend then finds pages as if the child had generated the data: first touched
-by the child's main thread, and large if the kernel provides large pages. Copying takes a tenth
-of the time of generating. A child without a file generates its data.
+its own memory. The backend then gets the same pages as if the child had generated the data: the
+child's main thread touched the pages first, and the pages are large if the kernel provides
+large pages. Copying takes a tenth of the time of generating. If there is no file, the child
+generates its data.
 """
 
 from __future__ import annotations
@@ -31,25 +32,26 @@ from bench.measure.known_losses import named
 from bench.results.case import BASELINES, SQUARED, Case
 
 VARIABLE = "DESCENTBENCH_SHARED"
-"""Variable that names a child's folder of shared data."""
+"""Environment variable that names the folder of shared data for a child process."""
 
 MEMORY = Path("/dev/shm")  # noqa: S108 a file system in memory, made for this purpose
-"""Folder of the files, in memory because writing to a disk would disturb the measurements."""
+"""File system for the folder, in memory: writing to a disk would disturb the measurements."""
 
 LEAST_BYTES = 1 << 23
-"""Smallest size of shared data in bytes: generating 8 MB takes only about 30 ms."""
+"""Smallest size of shared data in bytes: generating 8 MiB takes only about 30 ms."""
 
 MOST_OF_MEMORY = 0.25
-"""Largest share of the available memory for the files."""
+"""Largest share of the available memory for all files."""
 
 PREFIX = "descentbench-"
+"""Beginning of the folder's name; the process id follows."""
 
 Data = tuple[int, int, str, str]
 """Rows, features, dtype and loss."""
 
 
 class Shared:
-    """A folder in shared memory; it is removed at exit, or by the next process after a kill."""
+    """A folder in shared memory, removed at exit; after a kill the next process removes it."""
 
     def __init__(self, memory: Path = MEMORY) -> None:
         self.folder: Path | None = None
@@ -68,7 +70,7 @@ class Shared:
         return {VARIABLE: str(self.folder)} if self.folder else {}
 
     def provide(self, cases: Iterable[Case]) -> None:
-        """Generate the data of these cases if they are large and fit in memory."""
+        """Generate the data of these cases where the data are large and fit in memory."""
         with self._lock:
             for data in dict.fromkeys(case.data for case in cases if _in_memory(case)):
                 if self.folder is not None and data not in self._sizes:
@@ -80,7 +82,7 @@ class Shared:
         allowed = min(allowed, shutil.disk_usage(folder).free + sum(self._sizes.values()))
         if not LEAST_BYTES <= nbytes <= allowed:
             return
-        while sum(self._sizes.values()) + nbytes > allowed:  # remove the oldest first
+        while sum(self._sizes.values()) + nbytes > allowed:  # remove the oldest data first
             oldest = next(iter(self._sizes))
             shutil.rmtree(place(folder, oldest), ignore_errors=True)
             del self._sizes[oldest]
@@ -88,7 +90,7 @@ class Shared:
         try:
             write(unfinished, data)
             unfinished.rename(place(folder, data))
-        except OSError:  # no memory left: the children generate their data
+        except OSError:  # no memory is left: the children generate their data
             shutil.rmtree(unfinished, ignore_errors=True)
             return
         self._sizes[data] = nbytes
@@ -107,7 +109,7 @@ def of_this_process() -> Shared:
 
 
 def _in_memory(case: Case) -> bool:
-    """Return whether the child itself, and no cluster worker, holds the data in memory."""
+    """Return whether the child itself, not the workers of a cluster, holds the data."""
     return case.backend in BASELINES or not Name.parse(case.backend).distributed
 
 
@@ -124,13 +126,13 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # belongs to another user
+    except OSError:  # the process belongs to another user
         return True
     return True
 
 
 def place(folder: Path, data: Data) -> Path:
-    """Return the folder of the data."""
+    """Return the path of the folder for these data."""
     rows, features, dtype, loss = data
     targets = "" if loss == SQUARED else f"-{loss}"
     return folder / f"{rows}x{features}-{dtype}{targets}"
@@ -144,7 +146,7 @@ def write(folder: Path, data: Data) -> None:
     x = np.lib.format.open_memmap(folder / "x.npy", "w+", dtype, shape)
     y = np.lib.format.open_memmap(folder / "y.npy", "w+", dtype, (rows,))
     for file in (folder / "x.npy", folder / "y.npy"):
-        with file.open("r+b") as opened:  # reserves memory: OSError, no signal
+        with file.open("r+b") as opened:  # reserves memory, so that a lack is an OSError
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     first = 0
     for parts, targets in Generated(rows, features, dtype, loss=named(loss)).pieces(0, rows):
@@ -157,11 +159,12 @@ def write(folder: Path, data: Data) -> None:
 
 
 def load(data: Data, *, copy: bool = True) -> Problem | None:
-    """Return the data, or None if the data are not shared.
+    """Return the data from the shared folder, or None if the folder does not hold them.
 
     Parameters
     ----------
     data : tuple
+        Rows, features, dtype and loss.
     copy : bool
         Whether to copy the data into private pages instead of mapping the shared pages.
     """
@@ -183,10 +186,10 @@ def load(data: Data, *, copy: bool = True) -> Problem | None:
 
 
 def kept(key: tuple[object, ...], make: Callable[[], Weights]) -> Weights:
-    """Return the weights that another process of this run stored for the key, or compute them.
+    """Return the w that a process of this run stored under `key`; else call `make`, store it.
 
-    Weights are stored for synthetic data only, because the first part of the key then describes
-    the rows completely.
+    w is stored for synthetic data only: the first item of the key then describes the rows
+    completely.
     """
     name = os.environ.get(VARIABLE)
     if not name or not str(key[0]).startswith("synthetic"):

@@ -11,14 +11,15 @@ import triton.language as tl
 from backends.torch.onepass import processors
 
 BLOCK, WARPS = 4096, 8
+"""Number of float32 values that a program reads at a time, and its number of warps."""
 
 PROGRAMS = 4
-"""Number of programs that run side by side on a multiprocessor."""
+"""Number of programs that run at the same time on a multiprocessor."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Sum every ``num_programs``-th block and write the sum."""
+    """Sum every ``num_programs``-th block; write the sum to this program's place in `sums`."""
     inside = tl.arange(0, BLOCK).to(tl.int64)
     total = tl.zeros((BLOCK,), tl.float32)
     for k in range(tl.program_id(0).to(tl.int64), blocks, tl.num_programs(0)):

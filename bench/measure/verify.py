@@ -1,4 +1,4 @@
-"""Check w: a time counts only if the descent's result is right."""
+"""Check w: a time counts only if the result of the descent is correct."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ scale."""
 
 
 def usual_rate(problem: Problem | Source) -> float:
-    """Return `LEARNING_RATE`, or a smaller rate if the rows or their loss require it."""
+    """Return `LEARNING_RATE`, or a smaller rate if the rows and their loss need one."""
     return slow_rate(problem, 1)
 
 
 def slow_rate(problem: Problem | Source, steps: int) -> float:
-    """Return a learning rate at which `steps` steps cover two thirds of the way to the minimum.
+    """Return a rate at which `steps` steps go at most two thirds of the way to the minimum.
 
-    At the usual rate, w no longer changes after a few hundred steps. The check of w could then
+    At the usual rate, w no longer changes after a few hundred steps. A check of w would then
     not detect a thousand missing steps.
     """
     if problem.loss == SQUARED_ERROR:
@@ -34,14 +34,14 @@ def slow_rate(problem: Problem | Source, steps: int) -> float:
 
 
 def start_scale(problem: Problem | Source) -> float:
-    """Return the largest allowed value of each weight of a start."""
+    """Return the largest allowed value of a weight in the first w of a descent."""
     return 1.0 if problem.loss == SQUARED_ERROR else iterated(problem).start_scale
 
 
 def most_steps(problem: Problem | Source) -> int | None:
-    """Return the largest number of steps in a round that the reference checks quickly.
+    """Return the largest number of steps whose reference is computed quickly.
 
-    The result is None for a reference in closed form, whose time does not depend on the steps.
+    None means that any number is quick: squared error has a reference in closed form.
     """
     return None if problem.loss == SQUARED_ERROR else iterated(problem).most_steps
 
@@ -57,12 +57,12 @@ def verify(
     w: Weights,
     learning_rate: float | None = None,
 ) -> float:
-    """Return the relative error of `w` after `steps` steps from `w0`.
+    """Return the relative error of `w`, a backend's result after `steps` steps from `w0`.
 
     Parameters
     ----------
     learning_rate : float, optional
-        `usual_rate` by default.
+        Learning rate of the steps; `usual_rate` by default.
 
     Raises
     ------

@@ -11,7 +11,7 @@ TREE = Path(__file__).parents[2]
 """Root folder of this checkout."""
 
 GIT_SECONDS = 20.0
-"""Longest wait for git, in seconds."""
+"""Time limit in seconds for a call of git."""
 
 SOURCES = (
     "backends/**/*.py",
@@ -23,9 +23,9 @@ SOURCES = (
     "bench/test_setup.py",
     "bench/test_step.py",
 )
-"""Patterns of the files that a timing depends on: whole packages, so that no file is missed.
+"""Patterns of the files that a timing depends on; whole packages, so that no file is missing.
 
-Files that only evaluate or show timings are left out.
+Files that only evaluate or show timings are not listed.
 """
 
 
@@ -38,7 +38,7 @@ def code_version(tree: Path = TREE) -> str:
 
 
 def revision(tree: Path = TREE) -> str:
-    """Return the checkout's git revision, with ``-dirty`` if files have changed, or ""."""
+    """Return the git revision, with ``-dirty`` if files have changed; "" if git has none."""
     git = shutil.which("git")
     if git is None or not (tree / ".git").exists():
         return ""

@@ -1,4 +1,4 @@
-"""Measure in child processes: each task runs pytest-benchmark in a new process."""
+"""Run tasks in child processes, in which pytest-benchmark measures the cases."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from bench.results.case import BASELINES, Case
 from bench.results.record import Measurement, Outcome
 
 INTERRUPTED = 2
-"""Pytest's exit code after an interrupt, with some tests not run."""
+"""Exit code of pytest after an interrupt: some tests have not run."""
 
 
 @dataclass(frozen=True)
 class Children:
-    """Runs each task in a new process.
+    """Runs each task in a child process.
 
     Attributes
     ----------
     threads : int
         Threads that each library may use.
     seconds : float
-        Sampling time of a case.
+        Sampling time of a case in seconds.
     scratch : Path
         Folder for the children's files and for compiled code, which later children reuse.
     logs : Path
@@ -55,13 +55,13 @@ class Children:
     budget : float
         Time limit for a whole task in seconds.
     data : FileRows, optional
-        Rows of a file that replace synthetic rows.
+        File whose rows replace synthetic rows.
     launcher : Launcher, optional
-        Processes that stay for several tasks; without it, each task has a new process.
+        Keeps processes for several tasks; without a launcher, each task has a new process.
     side : Side, optional
-        The child's side if it alternates with another child.
+        The child's side of an alternation with another child; None if it measures alone.
     stop : Event
-        Ends a running child.
+        Event that ends the running child.
     """
 
     threads: int
@@ -90,7 +90,7 @@ class Children:
         files = _Files(folder)
         files.clear()
         settings = environment(self.threads) | cache_folders(folder)
-        if task.cold:  # times a setup, which excludes trials that are made once a machine
+        if task.cold:  # a setup does not include trials that run once per machine
             settings[tuning.VARIABLE] = tuning.known_at_most()
         # Without this variable, every child would import all installed pytest plug-ins.
         settings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -110,7 +110,7 @@ class Children:
         return self._without(watch, task, f"{why}; see {log}")
 
     def _share(self, task: Task) -> dict[str, str]:
-        """Generate the data of a task for all children; return the variables that name them."""
+        """Generate a task's data for all children; return the variables that name the data."""
         shared = of_this_process()
         shared.provide(map(Case.parse, task.cases))
         return shared.environment
@@ -133,7 +133,7 @@ class Children:
     def _call(
         self, task: Task, files: _Files, settings: dict[str, str], watch: Watch
     ) -> int | None:
-        """Run a child, which alternates with another child if `side` is given."""
+        """Run a child; return its exit status, or None if a time limit or `stop` ended it."""
 
         def patience() -> bool:
             return watch() and not self.stop.is_set()
@@ -154,11 +154,11 @@ class Children:
         return self.launcher.call(*place, fork=task.cold)
 
     def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
-        """Run the rest of a task whose child died, without the fatal case."""
+        """Run the cases of a task again without the case during which the child died."""
         rest = replace(task, cases=tuple(case for case in task.cases if case != watch.row))
         left = self.budget - watch.seconds
         if len(rest.cases) == len(task.cases) or left <= 0 or self.stop.is_set():
-            # The fatal case is unknown, and a baseline must stay in later tasks.
+            # All backends' cases fail. The baselines do not, so that later tasks measure them.
             return Outcome(failures=dict.fromkeys(backend_cases(task), why))
         others = Outcome()
         if backend_cases(rest):
@@ -170,12 +170,12 @@ class Children:
         if status is None:
             return f"stopped after {min(self.timeout, watch.seconds):.3g} s"
         if status >= 0:
-            return f"its process ended with {status}"
+            return f"its process ended with exit code {status}"
         memory = ": memory ran out" if out_of_memory else ""
         return f"its process was killed by {signal.Signals(-status).name}{memory}"
 
     def _keep(self, log: Path, task: Task, case: str) -> Path:
-        """Save a child's log beside the results, named after the fatal case."""
+        """Save the log of a dead child beside the results; the file's name has the case."""
         name = task.name if case in task.name else ", ".join(filter(None, (task.name, case)))
         path = self.logs / f"{name.replace('/', ' ')}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ class Children:
 
 
 class _Files:
-    """The files that a child writes, in a separate folder."""
+    """Paths of the files that a child writes into its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.benchmarks = folder / "benchmarks.json"
@@ -202,22 +202,22 @@ class _Files:
         if not self.failures.exists():  # a child writes this file last
             return None
         failed: dict[str, str] = json.loads(self.failures.read_text(encoding="utf-8"))
-        # If every benchmark failed, pytest-benchmark leaves its file empty.
+        # If all benchmarks failed, pytest-benchmark leaves its file empty.
         wrote = self.benchmarks.exists() and self.benchmarks.stat().st_size
         found = _measurements(self.benchmarks) if wrote else Outcome()
         return replace(found, failures=failed)
 
 
 def cache_folders(folder: Path) -> dict[str, str]:
-    """Return the variables by which all libraries store compiled code below a folder."""
+    """Return the environment variables that let libraries store compiled code in `folder`."""
     caches = (cache for library in libraries().values() for cache in library.caches)
     return {cache: str(folder / cache) for cache in caches}
 
 
 def put(source: str, target: str) -> None:
-    """Copy a file in place of another one, whose content stays for processes that use it.
+    """Replace the file `target` by a copy of `source`.
 
-    A process that stays has loaded machine code from such files.
+    A process that has loaded machine code from the old file keeps the old content.
     """
     unfinished = f"{target}.{os.getpid()}"
     shutil.copy2(source, unfinished)
@@ -230,19 +230,18 @@ def backend_cases(task: Task) -> list[str]:
 
 
 def _measurements(path: Path) -> Outcome:
-    """Read pytest-benchmark's file."""
+    """Return the measurements and thread pools in a file of pytest-benchmark."""
     raw = json.loads(path.read_text())
 
     def measurement(benchmark: dict[str, Any]) -> Measurement:
         info = benchmark["extra_info"]
         kind, row, steps = info.pop("kind"), info.pop("row"), info.pop("steps", 1)
-        # Children, also in other checkouts, report seconds per round unless a field says
-        # otherwise.
+        # Without the field "seconds_of", the times are seconds per round (older checkouts).
         unit = steps if info.pop("seconds_of", "round") == "step" else 1
         seconds = tuple(unit * s for s in benchmark["stats"]["data"])
         return Measurement(kind, row, seconds, steps, info)
 
     pools = raw["machine_info"]["thread_pools"]
-    # A benchmark whose final w was wrong has timings, but no kind.
+    # A benchmark whose last w was wrong has timings, but no field "kind".
     sound = [b for b in raw["benchmarks"] if "kind" in b["extra_info"]]
     return Outcome(tuple(map(measurement, sound)), {}, pools)

@@ -425,7 +425,7 @@ def test_an_exception_is_named(bad: tuple[Path, dict[str, dict[str, Any]]]) -> N
 @pytest.mark.parametrize(
     ("backend", "words"),
     [
-        ("leaving", "its process ended with 0; see "),
+        ("leaving", "its process ended with exit code 0; see "),
         ("interrupting", "its process ended with "),  # 2, or 1 by pytest-benchmark's own fault
         ("narrow", "w is float32 of shape (1,), not float64 of shape (1,)"),
         ("undefined", "w[0] = nan but the reference is "),

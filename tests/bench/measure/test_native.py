@@ -113,7 +113,7 @@ def test_no_compiler_is_a_reason(compilers: Path) -> None:
 def test_so_is_what_the_compilers_complain_of(compilers: Path, names: list[str]) -> None:
     for name in names:
         failing(compilers / name)
-    with pytest.raises(NativeError, match=r"builds it: native\.c: no omp\.h$"):
+    with pytest.raises(NativeError, match=r"builds the kernel: native\.c: no omp\.h$"):
         Kernel(generate(10), RATE, 1)
 
 
