@@ -1,4 +1,4 @@
-"""The cost of autograd as a table: each library's steps with and without autograd, by loss."""
+"""Write the cost of autograd as tables: the time of a step with and without it, by loss."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ GRADIENTS = {
     "numba": "by hand, compiled",
     "numba:parallel": "by hand, compiled",
 }
-"""Backend → how it gets the gradient; libraries with autograd come first."""
+"""How each backend computes the gradient; the libraries with autograd come first."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """The steps at one size: backend → loss → result."""
+    """The results at one size; `steps` maps backend → loss → result."""
 
     rows: int
     features: int
@@ -39,7 +39,10 @@ class Size:
     steps: Mapping[str, Mapping[str, Result]]
 
     def ratio(self, backend: str, loss: str) -> float | None:
-        """Return the time of a step ÷ that of the library's fastest step with this loss."""
+        """Return the time of a step ÷ the time of the library's fastest step with this loss.
+
+        The result is None if the backend has no time.
+        """
         library = backend.partition(":")[0]
         mine = [
             of[loss].step_s
@@ -89,7 +92,7 @@ def autograd_markdown(record: Record) -> str:
 
 
 def _cell(size: Size, backend: str, loss: str) -> str:
-    """Return a step and, where the library has several backends, its ratio to the fastest."""
+    """Return the time of a step, and its ratio to the library's fastest step, as text."""
     result = size.steps[backend].get(loss)
     if result is None or result.step_s is None:
         return "–" if result is None or not result.reason else "failed"
@@ -99,5 +102,5 @@ def _cell(size: Size, backend: str, loss: str) -> str:
 
 
 def failures(record: Record) -> Sequence[str]:
-    """Return a line for each case without a time."""
+    """Return a line with the reason for each case without a verified time."""
     return [f"{r.case}: {r.reason}" for r in summarise(record) if not r.verified]

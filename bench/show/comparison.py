@@ -1,4 +1,4 @@
-"""Two compared results as text: for people, and as Markdown, CSV and JSON."""
+"""Write the comparison of two results as tables for the console, Markdown, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.show.text import count, data_text, seconds
 HEADINGS = "backend", "verdict", "rows", "features", "dtype", "old", "new", "new ÷ old", "95 %"
 
 MARKS = {"faster": "▼ faster", "slower": "▲ slower", "same": "= same", "failed": "✗ failed"}
-"""Verdicts as text with a sign: the time goes down or up, stays, or is missing."""
+"""Text of each verdict. The signs: the time decreases (▼), increases (▲), or is missing (✗)."""
 
 COLOURS = {"faster": "green", "slower": "red", "failed": "red"}
 

@@ -1,4 +1,4 @@
-"""The console, and tables that fit any width and encoding without truncating a number."""
+"""Print tables that fit any width and encoding without truncating a number."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ NARROWEST = 24
 number with its heading."""
 
 SHORTEST_NAME = 12
-"""Length in characters up to which a name is not folded between its ``:`` and ``@``."""
+"""Smallest width in characters of a column of names, unless all parts of names are shorter."""
 
 SHORTEST_TEXT = 24
-"""Smallest width in characters of a sentence in a table, unless its words are shorter."""
+"""Smallest width in characters of a column of sentences, unless all words are shorter."""
 
 ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """`SIMPLE_HEAD` for encodings that have no line-drawing characters."""
 
 
 class _Terminal(Console):
-    """A console that replaces characters which its encoding lacks before it wraps lines."""
+    """A console that replaces characters that its encoding lacks, and only then wraps lines."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render a part of the output."""
+        """Replace characters that the encoding lacks, then render a part of the output."""
         if isinstance(renderable, Text):
             renderable = _text(renderable, self.encoding)
         return super().render(renderable, options)
@@ -54,7 +54,7 @@ class _Terminal(Console):
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     """Return a console as wide as the terminal, `COLUMNS`, or 80 columns.
 
-    With `soft_wrap`, lines of text are left whole for the terminal to wrap.
+    With `soft_wrap`, the terminal wraps lines of text; they are printed without line breaks.
     """
     stream = sys.stderr if stderr else sys.stdout
     settings: dict[str, Any] = {
@@ -72,20 +72,20 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 
 
 class Columns:
-    """A table with names in the first column and numbers in the others.
+    """A table with names in the first column and numbers in the other columns.
 
-    If a line is too narrow, names are folded after ``:`` and before ``@``, and sentences are
-    wrapped between words. If the table is still too wide, every row becomes a paragraph: the
-    name, and below it each number with its heading.
+    If the table is too wide for a line, names are folded after ``:`` and before ``@``, and
+    sentences are wrapped between words. If the table is still too wide, every row becomes a
+    paragraph: the name, and below the name each number with its heading.
 
     Parameters
     ----------
     headings : str
         Heading of each column.
     words : collection of int
-        Columns that are aligned left; the others are aligned right.
+        Indices of the columns that are aligned left; other columns are aligned right.
     sentences : collection of int
-        Columns that may be wrapped between words.
+        Indices of the columns that can be wrapped between words.
     title : str
         Text above the table.
     gap : int
@@ -109,7 +109,7 @@ class Columns:
         self.section_ends: set[int] = set()
 
     def add_row(self, *cells: str | Text) -> None:
-        """Add a row; missing cells at its end are empty."""
+        """Add a row; if it has too few cells, the last columns are empty."""
         self.rows.append((*cells, *[""] * (len(self.headings) - len(cells))))
 
     def add_section(self) -> None:
@@ -117,7 +117,7 @@ class Columns:
         self.section_ends.add(len(self.rows))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the widest layout that fits into the line."""
+        """Yield the table, or a paragraph for each row if the table is too wide for a line."""
         title = readable(self.title, options.encoding)
         lines = [
             [_text(cell, options.encoding) for cell in row]
@@ -190,7 +190,7 @@ class Columns:
 
 
 def _text(cell: Any, encoding: str) -> Text:
-    """Return the cell with only characters that the encoding has."""
+    """Return the cell as text; characters that the encoding lacks are replaced."""
     text = cell if isinstance(cell, Text) else Text(str(cell))
     plain = readable(text.plain, encoding)
     if plain != text.plain:
@@ -227,7 +227,7 @@ def _folded(name: Text, width: int) -> Text:
 
 
 def _packed(items: Iterable[str], width: int) -> list[str]:
-    """Join items by semicolons into lines; only items longer than a line are split."""
+    """Join items by semicolons into lines of `width` characters; a longer item is one line."""
     lines: list[str] = []
     for item in items:
         if lines and len(lines[-1]) + 2 + len(item) < width:

@@ -1,4 +1,4 @@
-"""Tables for other programs and for documents: CSV and Markdown."""
+"""Write tables for other programs and for documents: CSV and Markdown."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ RESULT_COLUMNS = (
     *("import_s", "place_s", "first_call_s", "new_shape_s"),
     *("peak_bytes", "relative_error", "threads", "verified", "reason"),
 )
-"""Columns of ``run --format csv``; the report's CSV has the machine's columns after these."""
+"""Columns of ``run --format csv``; the report's CSV adds columns that describe the machine."""
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
     """Return CSV (RFC 4180) with a heading; numbers at full precision, None as an empty cell.
 
-    Text that a spreadsheet would evaluate as a formula is preceded by an apostrophe.
+    By default, the columns are the keys of the first row. Text that a spreadsheet would
+    evaluate as a formula is preceded by an apostrophe.
     """
     rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
     columns = columns or (list(rows[0]) if rows else [])
@@ -33,7 +34,7 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> 
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""Characters with which a formula begins in a spreadsheet (OWASP: CSV injection)."""
+"""First characters of a formula in a spreadsheet (OWASP: CSV injection)."""
 
 
 def _inert(value: Any) -> Any:

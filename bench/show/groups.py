@@ -1,4 +1,4 @@
-"""Groups of `pytest --benchmark-only`: one for each kind of benchmark and size."""
+"""Group the table of ``pytest --benchmark-only`` by kind of benchmark and size."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ KINDS = {
     "test_more_rows": "setup, more rows",
     "test_end_to_end": "end to end, arrays in and w out",
 }
-"""Title of a benchmark function's groups, in the order of the table.
+"""Title of the groups of each benchmark function, in the order of the table.
 
-The read of a step's bytes is in one group with the steps whose speed it bounds.
+A read is in the same group as the steps whose speed the read limits.
 """
 
 MISSING = (
-    "A step's time is a round's time ÷ its steps; OPS is steps per second.",
-    "All libraries share this process, so import times, cold compile times and each",
-    "backend's own memory are missing here: 'descentbench run' measures them in a process",
-    "of their own. Placing and the first call may find code that is compiled already.",
-    "The steps take as long as with 'descentbench run': libraries are measured one after the",
-    "other, so that the threads of one rest meanwhile ('nox -s benchmark-check' compares).",
+    "The time of a step is the time of a round ÷ its number of steps. OPS: steps per second.",
+    "All libraries share this process, so import times, cold compile times and the memory of",
+    "each backend are missing: 'descentbench run' measures them in separate processes. The",
+    "times of placing and of the first call may not include compiling.",
+    "A step takes as long as with 'descentbench run', because the libraries are measured one",
+    "after another: the threads of the others rest ('nox -s benchmark-check' compares).",
 )
-"""Lines above the table: the meaning of its times, and quantities that one process cannot
+"""Lines above the table: the meaning of the times, and quantities that one process cannot
 measure."""
 
 
 def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUARED) -> str:
-    """Return the name of a benchmark's group: ``a step, 10⁶ × 1, float32``."""
+    """Return the title of a benchmark's group: ``a step, 10⁶ × 1, float32``."""
     return f"{KINDS[function]}, {power(rows)} × {power(features)}, {data_text(dtype, loss)}"
 
 
 def power(value: int) -> str:
-    """Return a number as text: powers of ten from 10⁴ on as 10⁶, others with commas, 1,234."""
+    """Return a number as text: 10⁶ for powers of ten from 10⁴ on, else with commas: 1,234."""
     digits = str(value)
     if value >= 10_000 and digits.rstrip("0") == "1":
         return "10" + str(len(digits) - 1).translate(SUPERSCRIPTS)
@@ -55,12 +55,12 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def grouped(
     benchmarks: Iterable[dict[str, Any]], failed: Container[str]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the groups in the table's order; lines are named after the backend.
+    """Return the groups, title and benchmarks, in order; a benchmark's name is its backend.
 
     Parameters
     ----------
     benchmarks : iterable of dict
-        Benchmarks in the form that pytest-benchmark passes to its table.
+        Benchmarks as pytest-benchmark passes them to its table.
     failed : container of str
         Cases with a wrong w or an error; their times are left out.
     """

@@ -1,7 +1,7 @@
-"""The speed of each library's best technique as a share of the machine's roofline.
+"""Show the speed of each library's best technique as a share of the machine's roofline.
 
 A full-batch step must read the data once, so the time of a plain read of these bytes is a lower
-bound. A kernel in C shows the speed of plain hand-written code.
+bound for the time of a step. A kernel in C shows the speed of plain hand-written code.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ GRID = (
     *((70_000_000, 1), (40_000_000, 2), (30_000_000, 3), (8_000_000, 8), (2_000_000, 32)),
     *((500_000, 128), (200_000, 500), (40_000, 2000)),
 )
-"""Rows and features: from sizes limited by latency to sizes in memory; the last sizes have 256
-MB or more in float32."""
+"""Rows and features of ``run --limit``. Latency limits the first sizes. The last eight sizes
+are 256 MB or more in float32, more than most caches hold."""
 
 DEVICE_GRID = (
     *((100, 1), (10_000, 1), (1_000_000, 1)),
     *((250_000_000, 1), (130_000_000, 2), (90_000_000, 3), (32_000_000, 8), (8_000_000, 32)),
     *((2_000_000, 128), (500_000, 500), (130_000, 2000)),
 )
-"""Rows and features for a GPU, which needs larger data: the last eight are 1 GB and more."""
+"""Rows and features for a GPU, whose sizes are larger: the last eight are 1 GB or more."""
 
 Data = tuple[int, int, str, str]
 """Rows, features, dtype and loss."""
 
 C = "C, OpenMP"
+"""Label of the C kernel in a table."""
 
 MOST_COLUMNS = 6
 """Largest number of sizes in a table of 80 characters, with room for the units."""
@@ -60,11 +61,11 @@ class Limit:
     native_s : float or None
         Time in seconds of a step of the C kernel.
     native_fraction : float or None
-        Throughput of the C kernel as a share of the read's.
+        Throughput of the C kernel ÷ throughput of the read.
     failure : str
-        Reason if the C kernel failed, else "".
+        Why the C kernel failed; "" if it did not fail.
     read_by : str
-        The way of reading, such as ``compiled, 2 places``; "" in older records.
+        Name of the way of reading, such as ``compiled, 2 places``; "" in older records.
     """
 
     rows: int
@@ -80,7 +81,7 @@ class Limit:
 
     @property
     def bounds(self) -> bool:
-        """Return whether the read bounds a step; latency limits steps over few bytes."""
+        """Whether bandwidth limits a step; latency limits steps over few bytes."""
         return Case(READ, *self.data).bytes_per_step >= SMALLEST_BYTES
 
     @property
@@ -99,7 +100,7 @@ class Limit:
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the baselines of every size, the CPU's first, then ordered by features."""
+    """Return the baselines of every size: first the CPU's, then each device's, by features."""
     cases = [Case.parse(text) for text in record.request["rows"]]
     asked = sorted(
         {(case.device, case.data) for case in cases},
@@ -112,7 +113,7 @@ def limits(record: Record) -> list[Limit]:
 
 
 def _device(record: Record, data: Data, device: str) -> Limit:
-    """Return the baselines of a device, from the reads before the first rounds there."""
+    """Return a device's baselines at one size, from the reads before the rounds of steps."""
     found = [m for task in record.tasks.values() for m in task.measurements]
     rates = [
         rate
@@ -181,7 +182,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
 
 @dataclass(frozen=True)
 class _Device:
-    """The tables of a device, each with as many sizes as fit into a line."""
+    """The tables of one device; each table has as many sizes as fit into a line."""
 
     results: list[Result]
     limits: list[Limit]
@@ -201,7 +202,7 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
         shares.add_row(label, *(percent(r.bandwidth_fraction if r else None) for r in mine))
     times.add_section()
     device = limits[0].device
-    if device == "cpu" and limits[0].loss == SQUARED:  # the C kernel has no other loss
+    if device == "cpu" and limits[0].loss == SQUARED:  # the only loss of the C kernel
         times.add_row(C, *("failed" if x.failure else seconds(x.native_s) for x in limits))
         shares.add_section()
         shares.add_row(C, *(percent(x.native_fraction) for x in limits))
@@ -217,7 +218,10 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
 
 
 def best_by_library(results: list[Result]) -> dict[str, dict[Data, Result]]:
-    """Return the fastest results by library and device, in catalogue order, and by size."""
+    """Return the fastest result of each library and device at each size: name → size → result.
+
+    The names are in the order of the catalogue.
+    """
     best: dict[Name, dict[Data, Result]] = {}
     for result in results:
         name = Name.parse(result.backend)
@@ -230,7 +234,7 @@ def best_by_library(results: list[Result]) -> dict[str, dict[Data, Result]]:
 
 
 def _time(best: Result | None) -> str | Text:
-    """Return the time as text and, below it, the technique."""
+    """Return the time of a step as text, with the technique in a second line."""
     if best is None:
         return "–"
     if best.step_s is None:

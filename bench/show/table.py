@@ -1,4 +1,4 @@
-"""The results as tables for a terminal of 80 columns, one table per size."""
+"""Write the results as tables for a terminal of 80 columns, one table for each size."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def results_markdown(results: list[Result]) -> str:
 
 
 def _unstable(results: list[Result]) -> list[str]:
-    """Return a line that names the cases with an unstable time, if there are any."""
+    """Return one line that names the backends with an unstable time; no line without them."""
     found = [f"{r.backend} {instability(r.spread)}" for r in results if r.unstable]
     return [f"unstable: {', '.join(found)}"] if found else []
 
@@ -57,7 +57,7 @@ def _title(result: Result) -> str:
 
 
 def _plain(results: list[Result]) -> Interval | None:
-    """Return the time of a step of plain NumPy, the baseline of the column ``× numpy``."""
+    """Return the time of a step of plain NumPy, for the column ``× numpy``; None without it."""
     return next((r.step_s for r in results if r.backend == "numpy"), None)
 
 

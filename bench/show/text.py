@@ -1,4 +1,4 @@
-"""Numbers as text: times, sizes, counts, shares."""
+"""Write numbers as text: times, sizes, counts, shares; None becomes "–"."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Sequence
 from bench.results.case import SQUARED
 
 MOST_SHOWN = 4
-"""Largest number of weights shown in text; the JSON has all weights."""
+"""Largest number of weights that a text shows; JSON output has all weights."""
 
 
 def seconds(value: float | None, digits: int = 3) -> str:
-    """Return a time with its unit: 1.23 ms."""
+    """Return a time, given in seconds, with a suitable unit: 1.23 ms."""
     return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")), digits)
 
 
 def byte_count(value: float | None, digits: int = 3) -> str:
-    """Return a size with its unit: 1.23 GB (10⁹ bytes)."""
+    """Return a size, given in bytes, with a suitable unit: 1.23 GB (10⁹ bytes)."""
     return _scaled(
         value, ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits
     )
 
 
 def figures(value: float, digits: int) -> str:
-    """Return `digits` significant digits, or all digits before the point: 0.12, 123."""
+    """Return a number with `digits` significant digits, but all digits before the point."""
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text else text
 
 
 def count(value: float) -> str:
-    """Return a whole number, in short form if that is exact: 1e4, 2.5e8, 1,234, 25,000."""
+    """Return a whole number; in short form if this is exact: 1e4, 2.5e8, 1,234, 25,000."""
     for digits, least in ((0, 1e4), (1, 1e6)):
         short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
         if value >= least and float(short) == value:
@@ -66,7 +66,7 @@ def times(ratio: float) -> str:
 
 
 def duration(value: float) -> str:
-    """Return a duration in a suitable unit: 1.2 ms, 12.9 s, 3.4 h, 12 days."""
+    """Return a duration, given in seconds, in a suitable unit: 1.2 ms, 3.4 h, 12 days."""
     if value < 120:
         return seconds(value)
     for unit, scale in (("min", 60.0), ("h", 3600.0), ("days", 86400.0)):
@@ -77,7 +77,7 @@ def duration(value: float) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number with three decimals as in the tutorial, or with an exponent."""
+    """Return a number with three decimals; with an exponent below 0.01 and from 10⁶ on."""
     return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.3e}"
 
 

@@ -177,7 +177,7 @@ def test_a_result_is_found_by_name_stem_revision_file_and_folder(tmp_path: Path)
     both = find(str(tmp_path), tmp_path)
     assert [s.path.name for s in both] == ["run-1.json", "run-2.json"]
     assert only(both).path.name == "run-1.json"  # the other was interrupted
-    with pytest.raises(RecordError, match="neither a file, nor the name or git revision of a result; there"):
+    with pytest.raises(RecordError, match="it is neither a file, nor the name or git revision"):
         find("abc", tmp_path)
     with pytest.raises(RecordError, match="is not a result file"):
         find(str(tmp_path / "run-3.json"), tmp_path)

@@ -169,7 +169,11 @@ IN_SETUP = f"tasks.set-up {ROW}"
         (f"{IN_SETUP}.measurements.0.seconds", ["0.25"], ".seconds[0] cannot be '0.25'"),
         (f"{IN_SETUP}.measurements.0.seconds", [1e999], "Infinity is not a JSON number"),
         (f"{IN_SETUP}.measurements.0.steps", 0, "[0].steps cannot be 0"),
-        (f"{IN_SETUP}.measurements.0.kind", "read", "a 'read' of numpy/100x1/float32 lacks"),
+        (
+            f"{IN_SETUP}.measurements.0.kind",
+            "read",
+            "a 'read' of numpy/100x1/float32 has no times",
+        ),
         (f"{IN_SETUP}.measurements.0.row", "numpy", "'numpy' is not BACKEND/"),
         (f"{IN_SETUP}.measurements.0.row", "read/1x1/float32", "float32 is not a case with a "),
         (f"{IN_SETUP}.measurements.0.info", None, "[0].info cannot be None"),
