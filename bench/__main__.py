@@ -1,4 +1,4 @@
-"""``python -m bench`` is ``descentbench``."""
+"""Run the command ``descentbench`` for ``python -m bench``."""
 
 from bench.cli import main
 

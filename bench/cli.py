@@ -1,7 +1,7 @@
-"""``descentbench``: the command line.
+"""The command line ``descentbench``.
 
-A command's module is imported when the command is called, and array libraries are imported even
-later: the number of threads must be in the environment before NumPy loads.
+The module of a command is imported when the command is called. Array libraries are imported
+later still, because the number of threads must be in the environment before NumPy is imported.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class LazyGroup(click.Group):
     """A group whose commands are modules of `bench.commands`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the commands' names in the order in which a user needs them."""
+        """Return the names of the commands in the order in which users need the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command's module."""
+        """Import the module of a command and return the command; None if there is none."""
         if name not in COMMANDS:
             return None
         command: click.Command = getattr(
@@ -41,14 +41,14 @@ class LazyGroup(click.Group):
             return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the arguments; this may print the help."""
+        """Parse the arguments; with ``--help``, print the help."""
         try:
             return super().make_context(*args, **kwargs)
         except BrokenPipeError:
             sys.exit(CLOSED_PIPE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error that the user can correct is one line and exit code 2."""
+        """Run the command; report an error that the user can correct in one line."""
         try:
             with interruptible(), interrupts():
                 return super().invoke(ctx)
@@ -60,7 +60,7 @@ class LazyGroup(click.Group):
         except BrokenPipeError:
             sys.exit(CLOSED_PIPE)
         except Exception as error:
-            from backends.errors import DescentbenchError  # loads NumPy: threads first
+            from backends.errors import DescentbenchError  # imports NumPy, so not at the top
 
             if isinstance(error, DescentbenchError):
                 raise Mistake(str(error)) from error

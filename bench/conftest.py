@@ -1,4 +1,4 @@
-"""Options, cases and fixtures of the benchmarks."""
+"""Define the options, cases and fixtures of the benchmarks."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ LOSS = pytest.StashKey[Loss]()
 CASE_FIXTURES = ("case", "baseline", "native")
 
 QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
-"""Rows and features that are measured by default: in a cache, and in memory."""
+"""Rows and features that are measured by default: 0.8 kB, 80 kB and 8 MB in float32."""
 
 BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "loop"}
-"""The technique of each library that is measured by default beside the plain technique.
+"""Technique of each library that is measured by default in addition to the plain technique.
 
-The technique is the library's fastest loop, or nearly the fastest, among the loops that compile
-within a second.
+Of the techniques that read the rows and compile within a second, it is the fastest or nearly
+the fastest.
 """
 
 QUICK_TESTS = ("test_step", "test_place", "test_first_call")
@@ -45,14 +45,14 @@ QUICK_TESTS = ("test_step", "test_place", "test_first_call")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that ``descentbench run`` passes to children, and options for users."""
+    """Add options for users, and options that ``descentbench run`` passes to its children."""
     group = parser.getgroup("descentbench")
     group.addoption(
         "--row",
         action="append",
         metavar="BACKEND/ROWSxFEATURES/DTYPE[/LOSS]",
-        help="measure this case with every benchmark; may be given often, and is measured in "
-        "that order (default: the plain and best technique of each library at a few sizes)",
+        help="measure this case with every benchmark; repeat the option for several cases, "
+        "measured in this order (default: two techniques of each library at a few sizes)",
     )
     group.addoption(
         "--all-backends",
@@ -62,19 +62,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--loss",
         metavar="NAME|FILE.py:NAME",
-        help="loss of the cases where no --row is given; a --row with a loss from a file "
-        "needs the file here (default: squared_error)",
+        help="loss of the default cases; if a --row names a loss from a file, give the file "
+        "with this option (default: squared_error)",
     )
-    group.addoption("--threads", type=int, help="threads for every library (default: all CPUs)")
+    group.addoption("--threads", type=int, help="threads of each library (default: all CPUs)")
     group.addoption(
-        "--seconds", type=float, default=0.2, help="sampling time a case (default: %(default)s)"
+        "--seconds",
+        type=float,
+        default=0.2,
+        help="sampling time of a case in seconds (default: %(default)s)",
     )
     group.addoption(
         "--alone",
         action="store_true",
-        help="nothing is timed in this process after its case: measure the memory of more rows",
+        help="also measure the memory for more rows, which slows later timings of this process",
     )
-    group.addoption("--failures", type=Path, help="write the cases that failed here, as JSON")
+    group.addoption("--failures", type=Path, help="write the failed cases here, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,7 +98,7 @@ def is_child(config: pytest.Config) -> bool:
 
 
 def cases_of(config: pytest.Config) -> list[Case]:
-    """Return the cases to measure, in the order of the command line, or by library."""
+    """Return the cases to measure: those of ``--row`` in this order, or the default cases."""
     chosen = config.getoption("row")
     if chosen:
         return [Case.parse(text) for text in chosen]
@@ -105,18 +108,18 @@ def cases_of(config: pytest.Config) -> list[Case]:
     if not config.getoption("all_backends"):
         names = [*map(str, filter(_quick, here))]
     else:
-        baselines = BASELINES if loss == SQUARED_ERROR else (READ,)  # C knows no other loss
+        baselines = BASELINES if loss == SQUARED_ERROR else (READ,)  # C has no other loss
         names = [*map(str, here), *baselines]
     return [Case(b, n, d, "float32", loss.name) for b in names for n, d in QUICK_SIZES]
 
 
 def _quick(name: Name) -> bool:
-    """Return whether a backend is measured by default: plain, `BEST`, or from a plug-in."""
+    """Return whether a backend is measured by default: plain, in `BEST`, or from a plug-in."""
     return name.technique in ("", BEST.get(name.library, name.technique))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give every test its cases: `case` is a backend's case, other fixtures are baselines."""
+    """Give every test its cases: the fixture `case` is a backend, the others are baselines."""
     for fixture in CASE_FIXTURES:
         if fixture in metafunc.fixturenames:
             cases = [c for c in cases_of(metafunc.config) if _fixture(c) == fixture]
@@ -128,10 +131,10 @@ def _fixture(case: Case) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the benchmarks by case, and without ``--row`` by library first.
+    """Order the benchmarks by case; without ``--row``, order them by library first.
 
-    Libraries in one process then disturb each other less: the threads of a library rest
-    while the next one is measured.
+    Libraries in one process then disturb each other less: the threads of one library rest while
+    the next library is measured.
     """
     here = [item for item in items if item.path.parent == Path(__file__).parent]
     if len(here) < len(items):
@@ -162,7 +165,7 @@ def _case(item: pytest.Item) -> Case:
 
 @pytest.fixture(scope="session")
 def sampling(pytestconfig: pytest.Config) -> Sampling:
-    """Return how the cases are sampled; the second process of an alternation waits here."""
+    """Return the settings for sampling; in an alternation, wait until this process begins."""
     return Sampling(
         pytestconfig.stash[THREADS],
         float(pytestconfig.getoption("seconds")),
@@ -175,7 +178,7 @@ def sampling(pytestconfig: pytest.Config) -> Sampling:
 def described(
     request: pytest.FixtureRequest, benchmark: BenchmarkFixture, sampling: Sampling
 ) -> Iterator[None]:
-    """Group a benchmark by kind and size, and add the case's properties to its JSON."""
+    """Group a benchmark by kind and size, and add the properties of its case to the JSON."""
     if is_child(request.config):
         yield
         return
@@ -204,7 +207,7 @@ def described(
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Write the next case to a file, so that the parent knows the case if this process dies."""
+    """Write the next case to a file, where the parent finds it if this process dies."""
     path = item.config.getoption("failures")
     if path:
         path.with_name(RUNNING).write_text(str(_case(item)))
@@ -245,7 +248,7 @@ def pytest_benchmark_group_stats(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print above the table which quantities a single process cannot measure."""
+    """Print lines above the table: what its times mean, and what one process cannot measure."""
     if config.getoption("benchmark_only") and not is_child(config):
         terminalreporter.ensure_newline()
         for line in ("", *MISSING):
@@ -254,13 +257,13 @@ def pytest_terminal_summary(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any] | None:
-    """Leave the description of the machine out in a child: it takes 0.2 s and is not read."""
+    """Describe no machine in a child: the description takes 0.2 s, and the parent has it."""
     return {} if is_child(config) else None
 
 
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """Record the thread pools that the libraries have started."""
+    """Record the number of threads, and the thread pools that the libraries have started."""
     machine_info["threads"] = config.stash[THREADS]
     machine_info["thread_pools"] = thread_pools()

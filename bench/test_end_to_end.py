@@ -1,7 +1,7 @@
-"""End-to-end time from arrays to w, in seconds and in passes over the data.
+"""Time a descent from arrays to w, in seconds and in passes over the data.
 
-A loop takes the tutorial's hundred steps. A gram technique takes a thousand steps, which cost
-next to nothing, so its time is the time of its single pass over the data.
+A loop takes the tutorial's hundred steps. A gram technique takes a thousand steps: the steps
+take almost no time, so the total is the time of the technique's single pass over the data.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from bench.measure.verify import slow_rate, usual_rate, verify
 from bench.results.case import SMALLEST_BYTES, Case
 
 LOOP_STEPS, GRAM_STEPS = 100, 1000
+"""Number of steps of a descent: of a technique that reads the rows in each step, of gram."""
 
 ROUNDS = 5
+"""Number of timed descents."""
 
 
 def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> None:
-    """Place the data and descend; the library is already imported and compiled."""
+    """Place the data and descend; the library is imported and its code compiled before."""
     problem = synthetic(case)
     backend = open_backend(case.backend)
     name = Name.parse(case.backend)
@@ -38,7 +40,7 @@ def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling)
     reader = Reader.of(problem, sampling.threads)
     reads: list[float] = []
 
-    def read() -> None:  # before each descent, so that both see one state of the machine
+    def read() -> None:  # before each descent, so that a disturbance affects both
         reads.append(case.bytes_per_step / reader.bytes_per_s())
 
     def descend() -> Weights:
@@ -53,7 +55,7 @@ def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling)
         "steps": steps,
         "relative_error": verify(problem, w0, steps, w, rate),
     }
-    # No read for other devices, which have their own memory, or for few bytes (latency).
+    # A GPU has its own memory, and latency limits a read of few bytes.
     held_to_reads = name.device == "cpu" and case.bytes_per_step >= SMALLEST_BYTES
     if held_to_reads and benchmark.stats is not None:
         passes = benchmark.stats.stats.median / median(reads)

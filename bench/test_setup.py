@@ -1,9 +1,8 @@
-"""Setup: import, placing the data, the first call, and a new shape.
+"""Time the setup: the import, placing the data, the first call, and a new shape.
 
-Each benchmark is a single round, because a second round would find compiled code.
-``descentbench run`` measures the setup in a fresh process. In a process that has imported the
-library already, the import is skipped. A fresh process also measures the memory needed for more
-rows.
+Each benchmark has a single round, because the code would be compiled already in a second round.
+``descentbench run`` measures the setup in a new process, which also measures the memory for
+more rows. The import is skipped in a process that has imported the library before.
 """
 
 from __future__ import annotations
@@ -33,19 +32,19 @@ from bench.measure.verify import LEARNING_RATE, start_scale, usual_rate, verify
 from bench.results.case import Case
 
 MORE_BYTES = 1 << 25
-"""Size in bytes of the data whose memory is measured: large compared with noise."""
+"""Size in bytes of the data of `test_more_rows`: 32 MiB, large compared with disturbances."""
 
 SMALL = 0.01
-"""Value of the weights at a start whose result is not checked: small enough that no loss
-overflows for any number of features."""
+"""Value of all weights in the first w of `test_more_rows`: so small that no loss overflows for
+any number of features."""
 
 PROVIDED = 3
-"""Memory that `provide` touches before a backend allocates, as a multiple of the data."""
+"""Memory that `provide` touches before a backend places the data, as a multiple of the data."""
 
 
 @dataclass
 class Stage:
-    """The backend and descent that one stage of a case passes to the next."""
+    """The backend and the descent that one benchmark of a case passes to the next one."""
 
     backend: SourceBackend | None = None
     descent: Descent | None = None
@@ -53,12 +52,12 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(case: Case) -> Stage:  # noqa: ARG001 each case has a new fixture
-    """Return an object shared by the stages of a case; it is released before the next case."""
+    """Return the object that the benchmarks of a case share; the next case has a new object."""
     return Stage()
 
 
 def test_import(benchmark: BenchmarkFixture, case: Case) -> None:
-    """Import the library itself."""
+    """Time the import of the library itself."""
     library = names.libraries()[names.Name.parse(case.backend).library]
     if library.imports in sys.modules:
         pytest.skip(f"{library.imports} is imported already in this process")
@@ -67,7 +66,7 @@ def test_import(benchmark: BenchmarkFixture, case: Case) -> None:
 
 
 def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Open the device and place the data there in the technique's layout."""
+    """Time opening the device and placing the data on it in the technique's layout."""
     problem = data_of(case)
     rate = usual_rate(problem)
     if isinstance(problem, Problem):  # otherwise the rows are streamed
@@ -82,13 +81,13 @@ def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
 
 
 def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Take the first step, which compiles code and fills caches."""
+    """Time the first step, which compiles code and fills caches."""
     if stage.backend is None or stage.descent is None:
-        pytest.fail("was not placed")
+        pytest.fail("the data were not placed")
     problem = data_of(case)
     w0 = start_scale(problem) * np.ones(case.features)
     w = benchmark.pedantic(stage.descent.run, (w0, 1), rounds=1)
-    # Read before the check of w, because the reference needs memory, too.
+    # The peak is read before w is checked, because the reference needs memory, too.
     distributed = names.Name.parse(case.backend).distributed
     memory = {
         "peak_bytes": peak_rss_bytes() + (workers_peak_bytes() if distributed else 0),
@@ -104,12 +103,12 @@ def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> No
 
 
 def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Place one row less and take a step: some libraries compile again for each shape."""
+    """Time placing one row less and a step: some libraries compile again for each shape."""
     if stage.backend is None or stage.descent is None:
-        pytest.fail("was not placed")
+        pytest.fail("the data were not placed")
     whole = data_of(case)
     if case.rows == 1 or not isinstance(whole, Problem):
-        pytest.skip("there is no smaller shape, or all blocks have one")
+        pytest.skip("there is no smaller shape, or all blocks have the same shape")
     backend, stage.descent = stage.backend, None
     problem = Problem(whole.x[:-1], whole.y[:-1], known_finite=True, loss=whole.loss)
     rate, w0 = usual_rate(problem), start_scale(problem) * np.ones(case.features)
@@ -126,16 +125,16 @@ def test_more_rows(
 ) -> None:
     """Place `MORE_BYTES` and take a step; record the memory used in addition to the data.
 
-    The first of two calls is not counted, because it also loads code and starts threads. This
+    The first of two calls is not measured, because it also loads code and starts threads. This
     test is the last in its process, because `keep_no_blocks` changes the allocator.
     """
     if not pytestconfig.getoption("alone"):
-        pytest.skip("what comes after it would be timed with another allocator")
+        pytest.skip("changes the allocator for later timings; --alone allows it")
     if stage.backend is None:
-        pytest.fail("was not placed")
+        pytest.fail("the data were not placed")
     name = names.Name.parse(case.backend)
     if name.distributed or not isinstance(data_of(case), Problem):
-        pytest.skip("workers hold the rows, or they are streamed")
+        pytest.skip("this process does not hold the rows: workers do, or they are streamed")
     backend, stage.backend, stage.descent = stage.backend, None, None
     rows = max(1, MORE_BYTES // step_bytes(1, case.features, case.dtype))
     problem = generate(rows, case.features, case.dtype, loss=named(case.loss))

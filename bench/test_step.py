@@ -1,7 +1,7 @@
-"""The hot loop: the time of a step after compiling and placing the data.
+"""Time the hot loop: the steps after compiling and placing the data.
 
-The cases are measured in the order of the command line, so that baselines are measured close in
-time to the backends.
+The cases are measured in the order of the command line, so that the baselines of a size are
+measured shortly before or after its backends.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> No
     """Time the steps of a backend."""
     problem = data_of(case)
     backend, size, benchmark.extra_info["set_up_s"] = set_up(case, problem)
-    settle()  # placing then uses new memory, as in a fresh process
+    settle()  # placing then uses new memory, as in a new process
     began = time.perf_counter()
     descent = backend.place(problem, slow_rate(problem, size.steps))
     benchmark.extra_info["place_again_s"] = time.perf_counter() - began  # for the cost model
@@ -54,9 +54,9 @@ def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> No
 def set_up(
     case: Case, problem: Problem | Source
 ) -> tuple[SourceBackend, Round, dict[str, float]]:
-    """Set a backend up and return it, its round, and the seconds of each stage by name.
+    """Set up a backend; return the backend, its round, and the seconds of each stage by name.
 
-    The import is left out if an earlier case of this process imported the library.
+    The import has no time if an earlier case of this process imported the library.
     """
     library = libraries()[Name.parse(case.backend).library].imports
     rate, start = usual_rate(problem), start_scale(problem) * np.ones(case.features)
@@ -89,10 +89,10 @@ def test_native(benchmark: BenchmarkFixture, native: Case, sampling: Sampling) -
 def beside(
     problem: Problem | Source, sampling: Sampling, case: Case
 ) -> Reader | DeviceReader | None:
-    """Return a reader for large data in memory, unless the process alternates.
+    """Return a reader for large data in memory; None for other data, and in an alternation.
 
-    The reader reads before each round, so that a step and its baseline see one state of the
-    machine. On a device, it reads an equal number of bytes of the device's memory.
+    The reader reads before each of the first rounds, so that a disturbance of the machine
+    affects a step and its baseline. For a GPU, it reads as many bytes of the GPU's memory.
     """
     if not (isinstance(problem, Problem) and sampling.alternation.alone):
         return None
@@ -108,7 +108,7 @@ def test_read(benchmark: BenchmarkFixture, baseline: Case, sampling: Sampling) -
     data = data_of(baseline)
     if isinstance(data, Problem):
         reader = Reader.of(data, sampling.threads)
-    else:  # a file's rows, which each backend stores elsewhere
+    else:  # the rows of a file are not in this process's memory
         reader = Reader.of_bytes(baseline.bytes_per_step, sampling.threads)
     warm_up(reader)
     counted = sampling.count(reader.passes)

@@ -1,4 +1,4 @@
-"""Write remarks on a fit: slow columns, the distance from the minimum, and remedies."""
+"""Write remarks on a fit: columns of unlike size, the distance from the minimum, remedies."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
     from bench.fit.scaled import Prepared
 
 UNLIKE = 30.0
-"""Ratio of the sizes of two columns from which a descent is slow: the condition number is at
-least the square of this ratio, about 1000."""
+"""Smallest reported ratio of the sizes of two columns, which are root mean squares. The
+condition number is at least the square of this ratio, about 1000, so a descent is slow."""
 
 SAMPLE_ROWS = 1000
-"""Rows from which the sizes of the columns are estimated."""
+"""Largest number of rows from which the sizes of the columns are estimated."""
 
 SAMPLE_BYTES = 8 << 20
-"""Largest size in bytes of these rows."""
+"""Largest size in bytes of the rows from which the sizes of the columns are estimated."""
 
 MOST_NAMED = 3
-"""Largest number of constant columns that get a line each."""
+"""Largest number of constant columns that get a line each; one more line counts the rest."""
 
 WITHIN = 1e-6
 """Relative excess of a loss below which the text says that the loss is the minimum."""
 
 USELESS = 10
-"""Number of missing steps, relative to the steps taken, above which a fit gets a warning. With
-fewer missing steps, the fit is merely not finished."""
+"""Missing steps ÷ steps taken above which a fit gets a warning. With fewer missing steps, the
+fit is merely not finished."""
 
 MANY_STEPS = 10_000
-"""Number of missing steps up to which no warning is needed."""
+"""Number of missing steps up to which a fit gets no warning."""
 
 
 def excess_text(excess: Excess) -> str:
-    """Return the excess of the loss in a few words."""
+    """Return, as text, how far the loss is above its minimum."""
     relative = excess.relative
     if relative is None:
         return "and the minimum is 0"
@@ -51,10 +51,10 @@ def excess_text(excess: Excess) -> str:
 
 
 def missing_text(excess: Excess | None) -> str:
-    """Return the number of steps that are missing, as the end of a sentence, or ""."""
+    """Return the end of a sentence: the number of missing steps; "" if none or unknown."""
     if excess is None or excess.finished or excess.more_steps is None:
         return ""
-    return f"; about {_about(excess.more_steps)} more lead to within 0.1% of the minimum"
+    return f"; about {_about(excess.more_steps)} more steps lead to within 0.1% of the minimum"
 
 
 def before(ready: Prepared) -> list[str]:
@@ -78,7 +78,7 @@ def before(ready: Prepared) -> list[str]:
 
 
 def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
-    """Return a remark if the sizes of two columns, estimated from some rows, are unlike."""
+    """Return a remark if two columns have unlike sizes, estimated from some rows."""
     if ready.source.features < 2:
         return []
     row_bytes = ready.source.bytes_per_step // ready.source.rows
@@ -108,9 +108,9 @@ def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
         return ""
     needed = "no number of steps" if more is None else f"about {_about(more)} more steps"
     text = (
-        f"{fit.steps} steps leave the loss far from its minimum: at this learning rate, "
-        f"{needed} would bring it within 0.1%, because the condition number is "
-        f"{_about(excess.condition_number)}"
+        f"{fit.steps} steps leave the loss far from its minimum: the condition number is "
+        f"{_about(excess.condition_number)}, so at this learning rate {needed} would bring the "
+        "loss within 0.1% of the minimum"
     )
     return f"{text}; {_remedy(excess, ready)}"
 
@@ -124,12 +124,12 @@ def _remedy(excess: Excess, ready: Prepared) -> str:
     if best is None:
         return "scale the columns" if more is None else f"add --steps {more}"
     if best == alike and (auto is None or 2 * alike < auto):
-        return f"with --standardize --learning-rate auto about {_about(alike)} are enough"
+        return f"with --standardize --learning-rate auto about {_about(alike)} steps are enough"
     if more is None or 2 * best < more:
-        return f"with --learning-rate auto about {_about(best)} more are enough"
+        return f"with --learning-rate auto about {_about(best)} more steps are enough"
     if ready.source.loss != SQUARED_ERROR:
         return f"add --steps {more}"
-    return f"a gram backend takes them fastest: --steps {more + 1}"
+    return f"a gram backend takes these steps fastest: --steps {more + 1}"
 
 
 def _about(value: float) -> str:

@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from bench.fit.scaled import Prepared
 
 FORMAT = "descentbench checkpoint 1"
+"""Value of the field ``format``; another version of the format has another number."""
 
 
 class CheckpointError(DescentbenchError):
-    """A checkpoint that cannot be used."""
+    """A checkpoint cannot be used."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a descent, and the data and rate that it belongs to.
+    """The w of a descent after some steps, and the data and learning rate of the descent.
 
     Attributes
     ----------
@@ -37,13 +38,14 @@ class Checkpoint:
     w : tuple of float
     learning_rate : float
     source : str
-        Description of the rows' origin.
+        Description of where the rows came from.
     rows : int
     dtype : str
     loss : str
         Name of the loss.
     scaling : Scaling, optional
-        Intercept and standardised columns of the descent, to which w then belongs.
+        Map of the columns, which adds an intercept or standardises them; w then belongs to the
+        mapped columns. None if the descent reads the columns as they are.
     """
 
     steps: int
@@ -92,7 +94,7 @@ class Checkpoint:
         return found
 
     def check(self, other: Checkpoint, path: Path) -> None:
-        """Raise CheckpointError if this checkpoint, read from `path`, is of another descent."""
+        """Raise CheckpointError if this checkpoint, read from `path`, does not fit `other`."""
         for name in ("source", "rows", "dtype", "loss", "learning_rate"):
             mine, asked = getattr(self, name), getattr(other, name)
             if mine != asked:
@@ -106,11 +108,11 @@ class Checkpoint:
             )
 
     def _check_scaling(self, other: Checkpoint, path: Path) -> None:
-        """Raise CheckpointError if the other descent reads other columns."""
+        """Raise CheckpointError if the two descents map their columns differently."""
         mine, asked = (c.scaling.options() if c.scaling else () for c in (self, other))
         if mine != asked:
             raise CheckpointError(
-                f"{path} is of another descent: it was made with "
+                f"{path} is of another descent: that descent was made with "
                 f"{' '.join(mine) or 'neither --intercept nor --standardize'}, not with "
                 f"{' '.join(asked) or 'neither'}"
             )
@@ -129,9 +131,9 @@ class Track:
         The rows, and the scaling of their columns.
     learning_rate : float
     w0 : tuple of float, optional
-        Start of a new descent, in the descent's own units.
+        First w of a new descent, for the scaled columns; zeros by default.
     checkpoint : Path, optional
-        File that stores w; by default the file that the descent was resumed from.
+        File that stores w; by default, the file `resume`.
     resume : Path, optional
         Checkpoint to continue from.
 
@@ -162,7 +164,7 @@ class Track:
             self.at.save(self.path)  # fail now if the path cannot be written
 
     def keep(self, epoch: Epoch) -> None:
-        """Store w in memory, and also on disk if a path was given."""
+        """Store the w of this epoch in memory, and in the checkpoint file if there is one."""
         self.at = replace(self.at, steps=epoch.epoch, w=epoch.w)
         if self.path is not None:
             self.at.save(self.path)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Stopped = Literal["steps", "loss", "tolerance"]
 
 GROWTH = 1e-5
-"""Smallest relative growth of the loss that cannot be float32 rounding."""
+"""Relative growth of the loss above which the growth is more than float32 rounding."""
 
 
 Rows = TypeVar("Rows", bound="Problem | Source")
@@ -53,7 +53,7 @@ class Places(Protocol[AnyRows]):
 
 @dataclass(frozen=True)
 class Epoch:
-    """w after `steps` steps, and the loss at this w."""
+    """w after `epoch` steps, and the loss at this w; None: the model has no intercept."""
 
     epoch: int
     w: tuple[float, ...]
@@ -71,7 +71,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of a descent: w after `steps` steps, and why it stopped."""
+    """The result of a descent: w after `steps` steps, and the reason why it stopped.
+
+    `epochs` has the evaluations after the start; `intercept` is None for a model without one.
+    """
 
     backend: str
     w: tuple[float, ...]
@@ -123,7 +126,7 @@ def descend(
     Raises
     ------
     DivergenceError
-        The loss is no longer finite, or grows at a rate above the largest stable one, 2/L.
+        The loss is no longer finite, or grows at a learning rate that is not stable.
     """
     descent = backend.place(problem, learning_rate)
     start = np.zeros(problem.features) if w0 is None else np.asarray(w0, dtype=np.float64)
@@ -174,7 +177,7 @@ def _slope(descent: Descent, w: ArrayLike) -> float:
 def _enough(
     descent: Descent, epoch: Epoch, until_loss: float | None, slope: float | None
 ) -> Stopped | None:
-    """Return the reason why the descent stops here, or None."""
+    """Return the reason why the descent stops at this epoch; None if it continues."""
     if until_loss is not None and epoch.loss <= until_loss:
         return "loss"
     if slope is not None and _slope(descent, epoch.w) <= slope:
@@ -183,7 +186,7 @@ def _enough(
 
 
 def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
-    """Yield the start, then epochs 1, 1 + every, … and the last; skip epochs up to `done`."""
+    """Yield the start, then epochs 1, 1 + every, … and `steps`, without those up to `done`."""
     yield Epoch(done, tuple(w.tolist()), descent.loss(w))
     for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
         if epoch <= done:
@@ -216,9 +219,9 @@ def predicted(
 def _raise_if_diverging(
     epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float, automatic: str
 ) -> None:
-    """Raise if the loss is not finite, or grows with a learning rate above 2/L.
+    """Raise DivergenceError if the loss is not finite, or grows with a learning rate above 2/L.
 
-    For squared error, growth at a lower learning rate is rounding. For other losses see
+    For squared error, growth at a lower learning rate is rounding. For other losses, see
     `_raise_if_growing`.
     """
     finite = math.isfinite(epoch.loss)
@@ -231,7 +234,7 @@ def _raise_if_diverging(
     if 0 < limit < learning_rate:  # 0 if x² overflows
         raise DivergenceError(
             f"diverged by epoch {epoch.epoch}: the learning rate {learning_rate:g} is beyond "
-            f"the largest stable one for these data, 2/L = {limit:.6g}"
+            f"the largest stable rate for these data, 2/L = {limit:.6g}"
         )
     if not finite:
         raise DivergenceError(
@@ -243,7 +246,7 @@ def _raise_if_diverging(
 def _raise_if_growing(
     epoch: Epoch, lowest: float, loss: Loss, learning_rate: float, automatic: str
 ) -> None:
-    """Raise if a loss without a closed form is not finite, or grows by more than rounding."""
+    """Raise DivergenceError if the loss is not finite, or grows by more than rounding."""
     advice = f"the learning rate {learning_rate:g} is too large for {loss.name} on these data"
     if loss.curvature is not None and automatic:
         advice += f" ({automatic} takes 1/L)"

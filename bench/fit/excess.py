@@ -1,10 +1,11 @@
-"""Compute how far a loss is above its minimum, and how many steps are missing.
+"""Compute how far a loss is above its minimum, its excess, and how many steps are missing.
 
-The loss near its minimum is a quadratic, ``L* + ½·eᵀHe`` with ``e = w − w*``. For squared error
-this holds everywhere, H is ``2·XᵀX/n``, and the reference gives all of it. For any other loss,
-Newton's method in NumPy and float64 finds the minimum from the w of the fit, and H is the
-Hessian there. Each step of a descent multiplies e along an eigenvector of H by ``1 − rate·h``,
-where h is the eigenvalue. The number of steps to a given excess is computed from these factors.
+Near its minimum, a loss is the quadratic ``L* + ½·eᵀHe`` with ``e = w − w*``. For squared error
+this formula holds for every w, H is ``2·XᵀX/n``, and the reference gives H, w* and L*. For any
+other loss, Newton's method in NumPy and float64 finds the minimum from the w of the fit, and H
+is the Hessian at the minimum. Each step of a descent multiplies e along an eigenvector of H by
+``1 − rate·h``, where h is the eigenvalue. The number of steps to a given excess is computed
+from these factors.
 """
 
 from __future__ import annotations
@@ -30,17 +31,18 @@ ENOUGH = 1e-3
 """Relative excess of the loss up to which a fit counts as finished: 0.1 %."""
 
 NEGLIGIBLE = 1e-6
-"""Excess, as a share of the loss at w = 0, that is allowed in addition to `ENOUGH`: the minimum
-of a perfect fit is 0, so a share of the minimum would allow no excess at all."""
+"""Excess, as a share of the excess at w = 0, that is allowed in addition to `ENOUGH`: the
+minimum of a perfect fit is 0, so a share of the minimum would allow no excess at all."""
 
 MOST_STEPS = 1 << 60
-"""Largest number of steps that is returned; no descent takes more."""
+"""Largest number of steps that is returned; no descent takes as many."""
 
 EXACT_BYTES = 1 << 28
-"""Largest size of X and y in bytes for which the smallest loss is summed over the rows, which
-takes about a second at most. For larger data, it is the loss at w minus the excess."""
+"""Largest size of X and y in bytes for which the minimum is a sum over the rows: the sum takes
+about a second at most. For larger data, the minimum is the loss at w minus the excess."""
 
 EPS = float(np.finfo(np.float64).eps)
+"""Machine epsilon of float64."""
 
 
 @dataclass(frozen=True)
@@ -54,22 +56,25 @@ class Excess:
     minimum : float
         The smallest possible loss on these rows.
     relative : float, optional
-        ``absolute / |minimum|``; None if the minimum is 0.
+        ``absolute / |minimum|``; None if the minimum is 0, apart from rounding.
     condition_number : float
         Largest ÷ smallest curvature of the loss; directions without any curvature are left
         out. At the rate 1/L, about this many steps divide the excess by e².
     finished : bool
-        Whether the excess is at most `ENOUGH`, or negligible beside the loss at w = 0.
+        Whether the excess is small enough: at most `ENOUGH` times the minimum plus `NEGLIGIBLE`
+        times the excess at w = 0.
     more_steps : int, optional
         Further steps at this learning rate until the excess is small enough; None if no number
-        of steps is.
+        of steps is enough, here and below.
     automatic_steps : int, optional
         Further steps at the rate 1/L until the excess is small enough.
     standardized_steps : int, optional
-        Steps from w = 0 with standardised columns and the rate 1/L.
+        Steps from w = 0, with standardised columns and the rate 1/L, until the excess is small
+        enough.
     standardized_condition_number : float
+        Condition number with standardised columns.
     method : str
-        ``reference`` if the minimum is in closed form, ``newton`` if it was searched for.
+        How the minimum was found: ``reference`` in closed form, ``newton`` by a search.
     """
 
     absolute: float
@@ -90,13 +95,13 @@ class Excess:
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """The loss around its minimum: ``minimum + ½·eᵀHe`` at a distance e."""
+    """The loss around its minimum: ``minimum + ½·eᵀHe`` at ``w = w* + e``; H is `hessian`."""
 
     hessian: Weights
     minimum: float
 
     def at(self, apart: Weights) -> float:
-        """Return the excess of the loss at this distance from the minimum."""
+        """Return the excess of the loss at ``w* + apart``."""
         return max(0.0, 0.5 * float(apart @ self.hessian @ apart))
 
     @cached_property
@@ -106,10 +111,10 @@ class Quadratic:
         return np.maximum(values, 0.0), vectors
 
     def condition_number(self) -> float:
-        """Return the largest ÷ the smallest curvature, without directions that have none.
+        """Return the largest ÷ the smallest curvature, without directions of curvature 0.
 
-        These directions are counted after H is scaled to a diagonal of ones. Otherwise columns
-        of unlike size could be mistaken for dependent columns.
+        Directions of curvature 0 are counted after H is scaled to a diagonal of ones. Without
+        the scaling, columns of unlike size could be mistaken for dependent columns.
         """
         values, _ = self.curvatures
         size = np.sqrt(np.diag(self.hessian))
@@ -122,12 +127,12 @@ class Quadratic:
     def steps(self, apart: Weights, rate: float | None, enough: float) -> int | None:
         """Return the number of steps until the excess is at most `enough`, within 0.1 %.
 
-        More steps than `MOST_STEPS` are returned as None.
+        None means that more than `MOST_STEPS` steps are needed.
 
         Parameters
         ----------
         apart : Weights
-            Distance from the minimum at the start.
+            First w minus w*.
         rate : float, optional
             Learning rate; 1/L by default.
         enough : float
@@ -160,14 +165,14 @@ class Quadratic:
         return high
 
     def standardized(self, apart: Weights, *, intercept: bool) -> tuple[Quadratic, Weights]:
-        """Return the same loss as a function of weights for standardised columns.
+        """Return the loss as a function of the weights of standardised columns, and `apart`.
 
         Parameters
         ----------
         apart : Weights
-            A distance from the minimum, which is mapped, too.
+            A w minus w*; the second result is this difference for standardised columns.
         intercept : bool
-            Whether the last column is one of ones, so that the others are also centred.
+            Whether the last column consists of ones; the other columns are then centred, too.
         """
         sizes = np.diag(self.hessian).copy()
         mean = np.zeros(len(sizes))
@@ -196,12 +201,12 @@ def excess(
     *,
     intercept: bool,
 ) -> Excess | None:
-    """Return how far w is from the minimum; None if that is unknown or takes too long.
+    """Return how far w is from the minimum; None if no minimum is found in a few seconds.
 
     Parameters
     ----------
     source : Source
-        Rows that the descent read; their reference is used if there is one already.
+        Rows that the descent read; a reference that was computed before is used.
     w : (weights,)
         Weights of the descent.
     learning_rate : float
@@ -225,7 +230,7 @@ def excess(
 
 @dataclass(frozen=True, eq=False)
 class _Minimum:
-    """The smallest loss, the w with this loss, the excess at the fit's w, and the method."""
+    """The loss around its minimum, the w of the minimum, the fit's excess, and the method."""
 
     quadratic: Quadratic
     w: Weights
@@ -236,7 +241,10 @@ class _Minimum:
 def _of_reference(
     source: Source, w: Weights, memory_bytes: float, loss: float
 ) -> _Minimum | None:
-    """Return the minimum of squared error, from XᵀX with a diagonal of ones."""
+    """Return the minimum of squared error, from XᵀX scaled to a diagonal of ones.
+
+    None means that the reference would take too long, or that its numbers are not finite.
+    """
     quick = affordable(source, memory_bytes)
     if not quick and "reference" not in vars(source):
         return None
@@ -257,12 +265,12 @@ def _of_reference(
 
 
 def _of_newton(source: Source, w: Weights, memory_bytes: float) -> _Minimum | None:
-    """Return the minimum of another loss, or None if it is not found in a few seconds."""
+    """Return the minimum of any other loss; None if Newton's method finds none in seconds."""
     found = minimise(source, w) if source.bytes_per_step <= memory_bytes else None
     if found is None:
         return None
     if source.loss == LOG_LOSS and source.rows * found.loss < math.log(2):
-        return None  # every row is on its side: the data are separable, without a minimum
+        return None  # every row is classified correctly: separable data have no minimum
     quadratic = Quadratic(found.hessian, found.loss)
     return _Minimum(quadratic, found.w, max(0.0, found.first - found.loss), "newton")
 

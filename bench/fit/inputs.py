@@ -1,4 +1,4 @@
-"""Prepare the inputs of a fit: the backend's name, the rows, the first w, the memory limit."""
+"""Prepare the inputs of a fit: the backend, the rows, the first w, the memory limit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class InputError(DescentbenchError):
 
 
 def on_device(backend: str, device: str | None) -> str:
-    """Return the backend's name with the requested device."""
+    """Return the backend's name with the requested device; None requests no device."""
     if device is None:
         return backend
     if "@" in backend:
@@ -74,33 +74,33 @@ def open_rows(
 
 
 def room_bytes(memory: int | None) -> int:
-    """Return the memory for rows in bytes, in addition to the memory of this process."""
+    """Return the bytes that rows may use: `memory` minus the memory of this process.
+
+    By default, rows may use half of the free memory.
+    """
     return available_bytes() // 2 if memory is None else memory - rss_bytes()
 
 
 def streaming_text(streamed: Streamed, steps: int) -> str:
-    """Return the message that warns that every step reads the rows again.
-
-    The message states the expected time.
-    """
+    """Return a message: every step reads the rows again, with the time that this takes."""
     a_pass = streamed.seconds_a_pass()
-    passes = steps + 1  # an evaluation uses the next step's pass, except the last
+    passes = steps + 1  # each evaluation but the last shares a pass with the next step
     size = byte_count(streamed.source.bytes_per_step, 2)
     return (
-        f"The rows ({size}) exceed the memory limit, so every step reads them anew. A pass "
-        f"takes about {duration(a_pass)}, {count(passes)} passes take about "
-        f"{duration(passes * a_pass)}; for squared error, a gram backend, such as numpy:gram, "
-        "needs one pass."
+        f"The rows ({size}) exceed the memory limit, so every step reads the rows again. A "
+        f"pass takes about {duration(a_pass)}, {count(passes)} passes take about "
+        f"{duration(passes * a_pass)}. For squared error, a gram backend, such as numpy:gram, "
+        "needs only one pass."
     )
 
 
 def first_w(
     w0: tuple[float, ...] | Literal["random"] | None, ready: Prepared, seed: int
 ) -> tuple[float, ...] | None:
-    """Return the w to start from, in the descent's units; None stands for zeros.
+    """Return the first w of the descent, for the scaled columns; None stands for zeros.
 
-    Numbers are in the units of the data. With an intercept, `w0` may end with one
-    more number, the intercept's start.
+    The numbers in `w0` are in the units of the data. With an intercept, one more number, the
+    first intercept, is allowed at the end.
     """
     if w0 is None:
         return None
@@ -116,7 +116,7 @@ def first_w(
 
 
 def check_length(option: str, numbers: tuple[float, ...], source: Source) -> None:
-    """Raise InputError unless the option gives one number for every feature."""
+    """Raise InputError if the option does not give one number for every feature."""
     if len(numbers) != source.features:
         raise InputError(
             f"{option} must have as many numbers as the data have features, "

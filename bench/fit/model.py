@@ -1,8 +1,8 @@
 """Write the result of a fit to a model file, read the file, and predict with the model.
 
-A model has the weights by column name, the intercept and the loss, all that a prediction
-needs. It also records how it was made: the scaling, the data, the descent and the versions of
-the software. Only `write_model` and `read_model` touch a file.
+A model holds all that a prediction needs: the weights by column name, the intercept and the
+loss. A model also records how it was made: the scaling, the data, the descent and the versions
+of the software. Only `write_model` and `read_model` access files.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FORMAT = "descentbench model 1"
 
 
 class ModelError(DescentbenchError):
-    """A file is not a model, or was damaged."""
+    """A file is not a model, is damaged, or cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Response:
     name : str
         Name of the column in the output of ``predict``.
     of : callable
-        Maps the linear prediction ``p = x·w + intercept``, float64, to the prediction.
+        Maps the linear prediction ``p = x·w + intercept``, float64, to the prediction of y.
     """
 
     name: str
@@ -62,10 +62,10 @@ RESPONSES = {
     LOG_LOSS.name: Response("probability_of_1", _sigmoid),
     POISSON.name: Response("rate", _exp),
 }
-"""Responses by the name of the loss: the probability that y is 1, and the expected count."""
+"""Responses, by the name of the loss: the probability that y is 1, and the expected count."""
 
 LINEAR = Response("prediction", lambda p: p)
-"""Response of every other loss, a user's own included: the linear prediction itself."""
+"""Response of any other loss, also of a loss from a file: the linear prediction itself."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Model:
     loss : str
         Name of the loss that was minimised.
     scaling : Scaling, optional
-        Centring and scaling during the descent; None if the columns were read as they are.
-        The weights are in the data's units in either case.
+        Centring and scaling during the descent; None if the columns were read as they are. In
+        both cases, the weights are in the units of the data.
     source : dict
         Where the rows came from: path, files, target column, number of rows.
     fit : dict
@@ -104,7 +104,7 @@ class Model:
 
     @property
     def response(self) -> Response:
-        """Name of a prediction, and the function from p to the prediction."""
+        """Name of a prediction, and the function from p to the prediction of y."""
         return RESPONSES.get(self.loss, LINEAR)
 
     def linear(self, x: ArrayLike) -> Weights:
@@ -113,10 +113,10 @@ class Model:
         return np.asarray(rows @ np.asarray(self.weights) + (self.intercept or 0.0))
 
     def predict(self, x: ArrayLike) -> Weights:
-        """Return predictions in terms of the targets for rows x, (n, d).
+        """Return the predictions of y for rows x, (n, d).
 
-        For log_loss a prediction is the probability that y is 1, for poisson the rate (the
-        expected count), and for any other loss p itself.
+        For log_loss, a prediction is the probability that y is 1. For poisson, it is the rate,
+        the expected count. For any other loss, it is the linear prediction p.
         """
         return self.response.of(self.linear(x))
 
@@ -140,7 +140,7 @@ def versions(library: str) -> dict[str, str]:
 
 
 def check_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Raise ModelError if the file cannot be written; called before a long descent.
+    """Raise ModelError if the file cannot be written; call this before a long descent.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def check_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
     """
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not os.access(folder, os.W_OK) or not folder.is_dir():
-        raise ModelError(f"cannot write {path}: it is no file in a folder that can be written")
+        raise ModelError(f"cannot write {path}: it is a folder, or its folder is not writable")
     if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
         raise ModelError(f"cannot write {path}: it is an input; choose another file")
 
@@ -173,7 +173,7 @@ def read_model(path: Path) -> Model:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from None
     except (RecursionError, ValueError):
-        raise ModelError(f"{path} is not a model: it is no JSON text") from None
+        raise ModelError(f"{path} is not a model: the text is not JSON") from None
     kind = document.get("format") if isinstance(document, dict) else None
     if kind != FORMAT:
         found = f"its format is {kind!r}" if kind else "it has no field 'format'"
@@ -184,7 +184,7 @@ def read_model(path: Path) -> Model:
     try:
         return _model(document)
     except (KeyError, OverflowError, TypeError, ValueError) as error:
-        field_name = f"there is no {error}" if isinstance(error, KeyError) else error
+        field_name = f"there is no field {error}" if isinstance(error, KeyError) else error
         raise ModelError(f"{path} is a damaged model: {field_name}") from None
 
 
@@ -194,9 +194,9 @@ def _model(raw: dict[str, Any]) -> Model:
     if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
         raise ValueError("its columns are not names")
     if not columns or len(set(columns)) < len(columns):
-        raise ValueError("its columns are none, or not all different")
+        raise ValueError("there are no columns, or two columns have the same name")
     if not isinstance(weights, dict) or set(weights) != set(columns):
-        raise ValueError("its weights are not those of its columns")
+        raise ValueError("its weights have other names than its columns")
     if not isinstance(raw["loss"], str):
         raise ValueError("its loss is not a name")  # noqa: TRY004 one kind of error
     intercept = raw["intercept"]
@@ -215,7 +215,7 @@ def _scaling(raw: Any, features: int) -> Scaling | None:
         return None
     scaling = Scaling.from_fields(_mapping(raw, "scaling"))
     if scaling.features != features:
-        raise ValueError("its scaling does not fit its columns")
+        raise ValueError("its scaling has another number of columns")
     return scaling
 
 

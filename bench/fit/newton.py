@@ -1,13 +1,13 @@
 """Find the minimum of a loss without a closed form, by Newton's method in float64.
 
-A step that does not lower the loss is repeated with a multiple of XᵀX added to the Hessian, as
-Levenberg and Marquardt do. Huber's loss needs this damping where its curvature is 0 for most
-rows.
+If a step does not lower the loss, it is repeated with a multiple of XᵀX added to the Hessian,
+as in the method of Levenberg and Marquardt. Huber's loss needs this damping where its curvature
+is 0 for most rows.
 
-The search uses NumPy over blocks of rows and no backend's kernel, so that a fit is checked
+The search uses NumPy over blocks of rows and no kernel of a backend, so that a fit is checked
 independently of the kernel that made it. The second derivative in p is a finite difference of
-the loss's slope, or of the loss's value if it has no slope. A loss from a user's file therefore
-needs no second derivative.
+the loss's slope, or of the loss's value if the loss has no slope. A loss from a user's file
+therefore needs no second derivative.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PASSES = 30
-"""Largest number of passes over the rows. Newton's method takes 5 to 10 from the w of a fit."""
+"""Largest number of passes over the rows. From the w of a fit, Newton's method usually takes 5
+to 10 passes."""
 
 MOST_WORK = 5e7
-"""Largest ``rows · (features² + ROW_WORK)`` of a pass. A pass then takes at most 0.2 s, and a
-search takes seconds."""
+"""Largest number of multiplications in a pass, ``rows · (features² + ROW_WORK)``. A pass then
+takes at most 0.2 s, and a search takes seconds."""
 
 ROW_WORK = 20
-"""Work for the loss of a row and its derivatives, in multiplications."""
+"""Work for a row's loss and its two derivatives, as a number of multiplications."""
 
 DONE = 1e-10
-"""Predicted decrease of the loss, relative to the loss, at which the search ends."""
+"""Largest predicted decrease of the loss, relative to the loss, at which the search ends."""
 
 LITTLE = 1e-2
-"""Largest damping at which a search may end, as a multiple of the largest curvature."""
+"""Largest damping with which a search ends: the factor of XᵀX/n, relative to the largest
+curvature of the loss."""
 
 WIDTH = 1e-4
-"""Step of the difference quotients, relative to 1 + |p|. float64 then causes errors of 1e-8."""
+"""Step of the difference quotients, relative to 1 + |p|: float64 then causes errors of 1e-8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +52,11 @@ class Minimum:
     Attributes
     ----------
     w : (d,)
+        Weights at the minimum.
     loss : float
         The loss at w.
     first : float
-        The loss at the start of the search, computed in the same way.
+        The loss at the start of the search, also in float64.
     hessian : (d, d)
         Second derivatives of the loss at w.
     """
@@ -65,7 +68,7 @@ class Minimum:
 
 
 def minimise(source: Source, w: Weights) -> Minimum | None:
-    """Return the minimum; None if the search would take long, or finds no minimum.
+    """Return the minimum, searched from `w`; None if the search is too long or finds none.
 
     Raises
     ------
@@ -146,7 +149,7 @@ def _look(source: Source, w: Weights) -> tuple[float, Weights, Weights]:
 
 
 def _derivatives(loss: Loss, p: Weights, y: Weights) -> tuple[Weights, Weights]:
-    """Return the first and the second derivative in p; a second one below 0 becomes 0."""
+    """Return the first and second derivatives in p; a second derivative below 0 becomes 0."""
     width = WIDTH * (1 + np.abs(p))
     if loss.slope is None:
         below, here, above = (loss.value(np, q, y) for q in (p - width, p, p + width))

@@ -1,4 +1,4 @@
-"""Turn a descent into its outcome: weights in the data's units, excess, remarks and model."""
+"""Turn a descent's result into weights in the units of the data, excess, remarks and model."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Outcome:
     Attributes
     ----------
     fit : Fit
-        The weights and the intercept predict rows as the file has them.
+        The result, whose weights and intercept predict the rows as the file has them.
     excess : Excess, optional
-        Distance from the minimum, if it is known.
+        Distance of the loss from its minimum; None if unknown.
     remarks : tuple of str
         Warnings for the user, one line each.
     """
@@ -47,7 +47,7 @@ def conclude(
     Parameters
     ----------
     result : Fit
-        The result of `descend`, in the descent's own units.
+        The result of `descend`, with weights for the scaled columns.
     ready : Prepared
     points : sequence of (d,)
         Points at which to predict, in the units of the data.
@@ -83,7 +83,7 @@ def _original(epoch: Epoch, ready: Prepared) -> Epoch:
 
 
 def model_of(outcome: Outcome, ready: Prepared) -> Model:
-    """Return the model of a fit, with all that is known about how it was made."""
+    """Return the model of a fit, with the data, the settings and the versions that made it."""
     fit, raw = outcome.fit, ready.raw
     library = fit.backend.partition("@")[0].partition(":")[0]
     source = {"description": raw.source, "rows": raw.rows}

@@ -24,7 +24,7 @@ REASONS = {
 
 
 def fields(outcome: Outcome, ready: Prepared) -> dict[str, Any]:
-    """Return the fields of ``fit --json``; the field ``loss`` is the value at w."""
+    """Return the fields of ``fit --json``; the field ``loss`` is the loss at w, a number."""
     scaling = ready.scaling if ready.scaling.standardized else None
     excess = outcome.excess
     return asdict(outcome.fit) | {
@@ -68,7 +68,7 @@ def _rows(result: Fit) -> list[tuple[str, ...]]:
 
 
 def print_fit(outcome: Outcome, ready: Prepared) -> None:
-    """Print the fit for people."""
+    """Print the fit as text for people."""
     result, raw = outcome.fit, ready.raw
     table = Columns(*_headings(result), words=(), sentences=(1,), gap=2, box=None)
     for row in _rows(result):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.fit.descend import Fit
 
 MOST_POINTS = 2000
-"""Largest number of points in a picture; from more rows, evenly spaced rows are drawn."""
+"""Largest number of points in a picture; of more rows, evenly spaced rows are drawn."""
 
 
 class PlotError(DescentbenchError):
@@ -28,7 +28,7 @@ class PlotError(DescentbenchError):
 
 
 def check(path: Path) -> None:
-    """Raise the errors of `save_fit`; called before the descent.
+    """Raise the errors of `save_fit`; call this before the descent.
 
     Raises
     ------
@@ -46,7 +46,8 @@ def check(path: Path) -> None:
             f"cannot plot to {path}: its suffix must be one of {', '.join(sorted(formats))}"
         )
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise PlotError(f"cannot plot to {path}: not a file in a folder that can be written")
+        reason = "it is a folder, or its folder is missing or not writable"
+        raise PlotError(f"cannot plot to {path}: {reason}")
 
 
 def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
@@ -82,7 +83,7 @@ def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
 
 
 def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y against x, and the line x·w + intercept."""
+    """Draw y over x, and the line x·w + intercept."""
     predicted = [p.x[0] for p in fit.predictions]
     ends = np.array([min(x.min(), *predicted, 0.0), max(x.max(), *predicted, 0.0)])
     axes.scatter(x[:, 0], y, s=14, alpha=0.6, label="data")
@@ -95,7 +96,7 @@ def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
 
 
 def _diagonal(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y against the prediction, and the diagonal on which both are equal."""
+    """Draw y over the prediction of y, and the diagonal on which both are equal."""
     predicted = x @ np.asarray(fit.w) + (fit.intercept or 0.0)
     ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
     axes.scatter(predicted, y, s=14, alpha=0.6, label="data")

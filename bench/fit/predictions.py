@@ -25,7 +25,7 @@ PARQUET = (".parquet", ".pq")
 CSV = (".csv",)
 
 Columns = Mapping[str, Weights]
-"""Name of a column → its values in some consecutive rows."""
+"""Values of each column in some consecutive rows, by the column's name."""
 
 
 class OutputError(DescentbenchError):
@@ -33,12 +33,12 @@ class OutputError(DescentbenchError):
 
 
 def check_output(path: Path, inputs: tuple[str, ...]) -> None:
-    """Raise the errors of `writer` before any row is read.
+    """Raise the errors of `writer`; call this before any row is read.
 
     Raises
     ------
     OutputError
-        No format has this suffix, or the file is one of `inputs`.
+        No format has this suffix, the file is one of `inputs`, or it cannot be written.
     MissingLibraryError
         Parquet needs pyarrow.
     """
@@ -51,11 +51,12 @@ def check_output(path: Path, inputs: tuple[str, ...]) -> None:
     if path.exists() and any(Path(i).exists() and path.samefile(i) for i in inputs):
         raise OutputError(f"cannot write {path}: it is an input; choose another file")
     if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
-        raise OutputError(f"cannot write {path}: it is no file in a folder that can be written")
+        reason = "it is a folder, or its folder is missing or not writable"
+        raise OutputError(f"cannot write {path}: {reason}")
 
 
 def predictions(source: Source, model: Model, target: str | None) -> Iterator[Columns]:
-    """Yield the predictions of consecutive rows, with the target if its name is given.
+    """Yield the predictions of consecutive rows; with y if `target`, the name of y, is given.
 
     Raises
     ------
@@ -68,8 +69,8 @@ def predictions(source: Source, model: Model, target: str | None) -> Iterator[Co
         if not np.isfinite(predicted).all():
             row = block.start + int(np.argmin(np.isfinite(predicted))) + 1
             raise ProblemError(
-                f"the {model.response.name} in row {row} is beyond float64; its columns are "
-                "far from those of the fit"
+                f"the {model.response.name} in row {row} is beyond float64; the values in this "
+                "row are far from those of the fit"
             )
         columns = {model.response.name: predicted}
         if target is not None:
@@ -78,11 +79,11 @@ def predictions(source: Source, model: Model, target: str | None) -> Iterator[Co
 
 
 class Writer(ABC):
-    """A file that gets rows block by block."""
+    """An open file to which blocks of rows are added."""
 
     @abstractmethod
     def write(self, columns: Columns) -> None:
-        """Add some rows."""
+        """Add consecutive rows."""
 
     def close(self) -> None:
         """Complete the file."""
@@ -90,13 +91,13 @@ class Writer(ABC):
 
 
 class CsvWriter(Writer):
-    """CSV with a heading; numbers have the fewest digits that give the same float64."""
+    """Writes CSV with a heading; numbers have the fewest digits that give the same float64."""
 
     def __init__(self, out: IO[str]) -> None:
         self.out, self.begun = out, False
 
     def write(self, columns: Columns) -> None:
-        """Add lines; the heading goes before the first one."""
+        """Add lines; the first call also writes the heading."""
         if not self.begun:
             self.out.write(",".join(map(_cell, columns)) + "\n")
             self.begun = True
@@ -105,7 +106,7 @@ class CsvWriter(Writer):
 
 
 class ParquetWriter(Writer):
-    """Parquet with a row group for each block."""
+    """Writes Parquet with a row group for each block."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -128,9 +129,9 @@ class ParquetWriter(Writer):
 
 @contextmanager
 def writer(path: Path) -> Iterator[Writer]:
-    """Open a writer; the file appears under its name only when all rows are in it.
+    """Open a writer; the file gets its name only when all rows are written.
 
-    ``-`` is CSV on standard output.
+    The path ``-`` means CSV on standard output.
     """
     if str(path) == "-":
         yield CsvWriter(sys.stdout)
@@ -157,7 +158,7 @@ def _closed(opened: Writer) -> Iterator[Writer]:
 
 
 def _cell(name: str) -> str:
-    """Return a heading of CSV, in quotes where it needs them."""
+    """Return a heading of CSV, in quotes if it contains a special character."""
     if any(character in name for character in ',"\r\n'):
         return '"' + name.replace('"', '""') + '"'
     return name

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PRODUCTS = 2e11
-"""Largest number of multiplications, n·d², with which a reference is computed unasked. This
-many multiplications take a few seconds."""
+"""Largest number of multiplications, n·d², with which a reference is computed although no
+option needs it: they take a few seconds."""
 
 SQUARED_ERROR_CURVATURE = 2.0
-"""Second derivative of the squared error, which `Reference.lipschitz` contains."""
+"""Second derivative of the squared error, a factor of `Reference.lipschitz`."""
 
 ROUNDING = 1e-12
-"""Largest gradient that counts as a rounding error, relative to the two terms that it is the
-difference of. The errors of float64 products are smaller."""
+"""Largest size of a gradient that counts as a rounding error, relative to the two terms whose
+difference is the gradient. The errors of float64 products are smaller."""
 
 
 AUTOMATIC = "--lr auto"
@@ -38,15 +38,15 @@ class DivergenceError(DescentbenchError):
 
 
 def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.001") -> float:
-    """Return 1/L, half of the largest stable rate, which converges and is close to the best.
+    """Return 1/L, half of the largest stable learning rate; a descent with 1/L converges.
 
     L is the loss's curvature times the largest eigenvalue of ``XᵀX/n``. `number` is an example
-    rate, as the user would write it; the error message shows it.
+    of a rate, as the user would write it; the error message shows this example.
 
     Raises
     ------
     ProblemError
-        All x are 0, or too large to be squared; or the loss states no curvature.
+        All x are 0 or too large to be squared, or the loss states no curvature.
     """
     loss = problem.loss
     if loss.curvature is None:
@@ -64,8 +64,8 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
 def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool:
     """Return whether the reference can be computed in a few seconds.
 
-    The loss must be squared error, and the data must fit in memory and need at most
-    `MOST_PRODUCTS` multiplications.
+    The loss must be squared error, and the data must fit in `memory_bytes`. The reference must
+    need at most `MOST_PRODUCTS` multiplications.
     """
     products = source.rows * float(source.features) ** 2
     small = source.bytes_per_step <= memory_bytes and products <= MOST_PRODUCTS
@@ -75,7 +75,7 @@ def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool
 def check_rate(
     reference: Reference, learning_rate: float, w0: ArrayLike, automatic: str = AUTOMATIC
 ) -> None:
-    """Raise if a descent from `w0` diverges, even if the growing error is small at first.
+    """Raise DivergenceError if a descent from `w0` diverges, even if its loss falls at first.
 
     Each step multiplies the error along an eigenvector of curvature c by 1 − rate·c. At a rate
     above 2/L, the error along the steepest eigenvectors grows, while the loss may fall for a
@@ -84,7 +84,7 @@ def check_rate(
     Raises
     ------
     DivergenceError
-        The error names `automatic`, the user's words for the automatic learning rate.
+        The message recommends `automatic`, the option for the automatic learning rate.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         limit = reference.largest_stable_rate
@@ -98,5 +98,5 @@ def check_rate(
     if (slopes > rounding)[grows].any():
         raise DivergenceError(
             f"the descent diverges: the learning rate {learning_rate:g} is beyond the largest "
-            f"stable one for these data, 2/L = {limit:.6g} ({automatic} takes 1/L)"
+            f"stable rate for these data, 2/L = {limit:.6g} ({automatic} takes 1/L)"
         )

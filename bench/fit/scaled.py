@@ -1,10 +1,10 @@
 """Map rows for an intercept or for standardised columns while the rows are read.
 
 The kernels get ordinary rows. Standardised columns are scaled and, with an intercept, also
-centred; an intercept adds a column of ones. Every backend and every loss works with such rows,
-in memory, streamed from a file and on the workers of a cluster. Centring the rows rather than
-the sums keeps the digits of float32: the rows are centred in float64, from the numbers as the
-file has them, and only the result is rounded.
+centred; an intercept adds a column of ones. Every backend and every loss works with the mapped
+rows: in memory, streamed from a file, and on the workers of a cluster. The rows are centred in
+float64, from the numbers as the file has them, and only the result is rounded to float32.
+Centring sums of float32 rows instead would lose digits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from backends.rows.source import Source
 from bench.fit.scaling import Columns, Scaling, may_shift_target
 
 PIECE_BYTES = 1 << 20
-"""Size in bytes of the float64 copy of some rows: small enough for a second-level cache."""
+"""Largest size in bytes of the float64 copy of a piece: 1 MiB fits in a second-level cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class Scaled(Source):
     Attributes
     ----------
     raw : Source
-        Rows in the units of the data; they are converted to this source's dtype only after
-        the map.
+        Rows in the units of the data. They are converted to the dtype of this source only
+        after the map.
     scaling : Scaling
     """
 
@@ -49,12 +49,12 @@ class Scaled(Source):
 
     @property
     def source(self) -> str:
-        """A short description of the rows' origin."""
+        """A short description of where the rows came from."""
         return self.raw.source
 
     @property
     def in_order(self) -> bool:
-        """Return whether one thread should read all rows in order."""
+        """Whether one thread should read all rows in order."""
         return self.raw.in_order
 
     def with_loss(self, loss: Loss) -> Self:
@@ -74,7 +74,7 @@ class Scaled(Source):
                 start += len(y[rows])
 
     def _mapped(self, parts: list[NDArray[Any]], first_row: int) -> list[NDArray[Any]]:
-        """Return mapped parts of X; a single part is extended by the ones without a copy."""
+        """Return the mapped parts of X; the column of ones is added without another copy."""
         d = self.scaling.features
         rows = np.empty((len(parts[0]), self.features if len(parts) == 1 else d), self.dtype)
         rows[:, d:] = 1
@@ -123,7 +123,8 @@ class Prepared:
     scaling : Scaling
         The map between `raw` and `source`.
     constant : tuple of int
-        Standardised columns that have no effect: zeros and, with an intercept, constants.
+        Indices of the standardised columns that have no effect: columns of zeros and, with an
+        intercept, columns with one value.
     """
 
     raw: Source
@@ -136,7 +137,7 @@ class Prepared:
         return None if self.source is self.raw else self.scaling
 
     def names(self) -> tuple[str, ...]:
-        """Return the columns' names; their positions where the data have no names."""
+        """Return the names of the columns; if the data have no names, ``"0"``, ``"1"``, …."""
         named = self.raw.origin.x if self.raw.origin else ()
         if len(named) == self.raw.features:
             return named
@@ -151,15 +152,15 @@ def prepare(
     Parameters
     ----------
     raw : Source
-        Rows with the loss. For standardised columns, float64 is the best dtype, because the
-        rows are rounded to `dtype` only after they were centred.
+        Rows in the units of the data, with the loss. For standardised columns, float64 is the
+        best dtype of `raw`, because the rows are rounded to `dtype` only after centring.
     dtype : str
-        Dtype in which the kernels read the rows.
+        Dtype of the rows that the kernels read.
     intercept, standardize : bool
         See `Scaling.of`.
     send : bool
-        Whether the rows go to other processes. Rows in memory are then mapped here, so that
-        each process gets its own rows only.
+        Whether the rows go to other processes. Rows in memory are then mapped in this process,
+        so that each of the other processes gets only its own rows.
     """
     if not (intercept or standardize):
         return Prepared(raw, raw, Scaling.identity(raw.features, intercept=False))

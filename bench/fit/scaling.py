@@ -1,8 +1,8 @@
 """Centre and scale columns, and convert weights back to the units of the data.
 
-A descent with an intercept has one more feature, a column of ones; its weight is the intercept.
-With an intercept, the columns of a standardised descent have mean 0 and standard deviation 1.
-Everything here is float64 and pure NumPy.
+A descent with an intercept has one more feature, a column of ones, whose weight is the
+intercept. With an intercept, the columns of a standardised descent have mean 0 and standard
+deviation 1. This module computes in float64 and with NumPy only.
 
     columns = Columns.of(x, y)                   # one block; `merged` adds further blocks
     scaling = Scaling.of(columns, intercept=True, standardize=True, shift_target=True)
@@ -12,7 +12,7 @@ Everything here is float64 and pure NumPy.
 Two choices follow from the mathematics:
 
 - Without an intercept, columns are scaled but not centred, because centring would add an
-  intercept. The root mean square is then the scale.
+  intercept. The scale of a column is then its root mean square.
 - The mean of y may be subtracted from y only if the loss depends on ``p − y`` alone, as squared
   error and Huber do. float32 keeps more digits of the smaller targets.
 """
@@ -34,8 +34,8 @@ from backends.losses import HUBER, SQUARED_ERROR, Loss
 Floats = NDArray[np.floating[Any]]
 
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
-"""Largest difference between a column's largest and smallest value, relative to the larger
-magnitude, at which the column counts as constant: four times float64's machine epsilon."""
+"""Largest range of values (largest − smallest) in a column that counts as constant, relative to
+the column's largest |value|: four times float64's machine epsilon."""
 
 
 def finite(values: Any, name: str) -> tuple[float, ...]:
@@ -79,14 +79,14 @@ class Columns:
         """Return the statistics of x, (n,) or (n, d), and of y, (n,); n is at least 1."""
         x = x.reshape(len(y), -1).astype(np.float64, copy=False)
         mean = (x / len(y)).sum(axis=0)  # dividing first cannot overflow
-        with np.errstate(over="ignore"):  # `deviation` has a substitute
+        with np.errstate(over="ignore"):  # `deviation` then uses the range
             squares = ((x - mean) ** 2).sum(axis=0)
         target = float(np.mean(y, dtype=np.float64))
         return cls(len(y), mean, squares, x.min(axis=0), x.max(axis=0), target)
 
     @classmethod
     def of_blocks(cls, blocks: Iterable[Columns]) -> Columns:
-        """Return the statistics of all rows, from those of consecutive blocks."""
+        """Return the statistics of all rows, given the statistics of consecutive blocks."""
         return reduce(cls.merged, blocks)
 
     def merged(self, other: Columns) -> Columns:
@@ -108,18 +108,18 @@ class Columns:
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Whether all values of a column are equal, apart from rounding."""
+        """Whether all values of a column are equal, apart from rounding; shape (d,)."""
         size = np.maximum(np.abs(self.low), np.abs(self.high))
         return np.asarray(self.high / 2 - self.low / 2 <= ROUNDING / 2 * size)
 
     @property
     def deviation(self) -> Weights:
-        """Standard deviation of each column; half its range if squares over- or underflow."""
+        """Standard deviation of each column; half the range if squares over- or underflow."""
         return self._root(self.squares / self.rows, self.high / 2 - self.low / 2)
 
     @property
     def root_mean_square(self) -> Weights:
-        """Root mean square of each column; its largest size if squares over- or underflow."""
+        """Root mean square of each column; the largest size if squares over- or underflow."""
         with np.errstate(over="ignore"):
             squares = self.squares / self.rows + self.mean**2
         return self._root(squares, np.maximum(np.abs(self.low), np.abs(self.high)))
@@ -131,7 +131,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Scaling:
-    """An affine map of the columns, and of the weights back.
+    """Maps columns by centring and scaling, and maps weights back to the units of the data.
 
     Attributes
     ----------
@@ -140,11 +140,11 @@ class Scaling:
     scale : tuple of float
         Positive number by which each column is then divided; ones if columns are not scaled.
     intercept : bool
-        Whether a column of ones follows the columns; its weight is the last.
+        Whether a column of ones follows the columns; the last weight belongs to this column.
     target : float
         Number that is subtracted from y.
     standardized : bool
-        Whether `mean` and `scale` come from the data.
+        Whether `mean` and `scale` were computed from the data.
     """
 
     mean: tuple[float, ...]
@@ -164,8 +164,8 @@ class Scaling:
     ) -> Scaling:
         """Return the map for rows with these statistics.
 
-        A constant column has a scale of 1. With an intercept it is centred to zeros, so its
-        weight stays where the descent began.
+        A constant column has a scale of 1. With an intercept, the column is centred to zeros,
+        so its weight keeps its first value.
 
         Parameters
         ----------
@@ -202,9 +202,9 @@ class Scaling:
         return len(self.mean) + self.intercept
 
     def mapped(self, columns: NDArray[Any], first: int = 0) -> NDArray[Any]:
-        """Return some columns, (n, k), centred and scaled; they begin at column `first`.
+        """Return k columns, (n, k), centred and scaled; `first` is the index of the first one.
 
-        The result is float64, or the columns themselves if the map leaves them as they are.
+        The result is float64, or `columns` itself if the map does not change these columns.
         """
         part = slice(first, first + columns.shape[1])
         mean, scale = self.mean[part], self.scale[part]
@@ -215,7 +215,7 @@ class Scaling:
         return centred
 
     def transform(self, x: ArrayLike, out: Floats | None = None) -> Floats:
-        """Return the rows that a descent reads: x mapped, and the column of ones.
+        """Return the rows that a descent reads: mapped x, and ones if there is an intercept.
 
         Parameters
         ----------
@@ -230,18 +230,18 @@ class Scaling:
         return rows
 
     def options(self) -> tuple[str, ...]:
-        """Return the options of ``fit`` that make this map."""
+        """Return the options of ``fit`` that select this map, such as ``--intercept``."""
         asked = {"--intercept": self.intercept, "--standardize": self.standardized}
         return tuple(option for option, given in asked.items() if given)
 
     @classmethod
     def from_fields(cls, raw: Mapping[str, Any]) -> Scaling:
-        """Return the map from its attributes, as a JSON document has them.
+        """Return the map with the attributes that a JSON document gives.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            A field is missing, or is not what it should be.
+            An attribute is missing, or its value is not valid.
         """
         mean, scale = (finite(raw[name], name) for name in ("mean", "scale"))
         if len(mean) != len(scale) or not all(number > 0 for number in scale):
@@ -265,7 +265,7 @@ class Scaling:
         return w, float(weights[-1] + self.target - np.asarray(self.mean) @ w)
 
     def to_scaled(self, w: ArrayLike, intercept: float = 0.0) -> Weights:
-        """Return the weights of the descent, (weights,); the inverse of `to_original`."""
+        """Return the weights of the descent, shape (weights,); the inverse of `to_original`."""
         w = np.asarray(w, dtype=np.float64)
         scaled: Weights = w * np.asarray(self.scale)
         if not self.intercept:

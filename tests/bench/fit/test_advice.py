@@ -17,7 +17,7 @@ from bench.fit.scaled import prepare
 @pytest.mark.parametrize(
     ("loss", "remedy"),
     [
-        ("squared_error", "a gram backend takes them fastest: --steps 40001"),
+        ("squared_error", "a gram backend takes these steps fastest: --steps 40001"),
         ("log_loss", "add --steps 40000"),
     ],
 )
