@@ -69,7 +69,7 @@ def test_what_run_prints_stands_for_its_record(tmp_path: Path) -> None:
     kept.unlink()
     code, _, err = call("report", printed, "-o", page)
     assert (code, err.count("\n")) == (2, 1)
-    assert f"the record instead, a file in the store of that run; {kept} no longer exists" in err
+    assert f"the record instead, a file in the store of that run; {kept} no longer" in err
 
 
 def test_what_an_older_run_printed_says_where_records_are(tmp_path: Path) -> None:
