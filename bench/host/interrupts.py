@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 ENDS = (signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command: SIGTERM of a shutdown or batch system, SIGHUP of a terminal that
-closes."""
+"""Signals that end a command: a shutdown or a batch system sends SIGTERM, a closing terminal
+sends SIGHUP."""
 
 AGAIN_S = 0.01
 """Delay in seconds before a lost signal is sent again: enough for most finalisers to end."""

@@ -1,4 +1,4 @@
-"""Find the CPUs and the memory that this process and its control groups may use.
+"""Find the CPUs and the memory that this process may use, within its control groups' limits.
 
 `os.cpu_count` and the machine's physical memory ignore a container's quotas. A process that
 exceeds a quota is throttled or killed.
@@ -52,7 +52,7 @@ def memory_bytes(root: Path = ROOT) -> int:
 
 
 def available_bytes(root: Path = ROOT) -> int:
-    """Return the free memory in bytes; all memory that the limits allow if it is unknown."""
+    """Return the free memory in bytes; if it is unknown, all memory that the limits allow."""
     free = [limit - _used_bytes(group) for group, limit in _memory_limits(root)]
     machine = number(root / "proc/meminfo", "MemAvailable")
     return max(0, min([_physical_bytes() if machine is None else machine, *free]))

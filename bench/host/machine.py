@@ -97,7 +97,7 @@ def describe(threads: int) -> Machine:
 
 
 def identity(machine: Mapping[str, Any]) -> str:
-    """Return a hash of the machine; results of two machines are comparable if it is equal.
+    """Return a hash of the machine; machines with equal hashes give comparable results.
 
     The hash leaves out the versions of packages and GPU drivers, because users compare results
     of different versions. It includes the caches, because virtual machines report different

@@ -50,7 +50,7 @@ def keep_no_blocks() -> None:
 
     By default, glibc keeps freed blocks below 32 MB (mallopt(3): M_MMAP_THRESHOLD, and its
     dynamic adjustment). The peak then includes these blocks, and says nothing about larger
-    data. After this call every new block causes page faults, so call it after all timings.
+    data. Later, every new block causes page faults, so call this function after all timings.
     """
     with contextlib.suppress(OSError, AttributeError):  # only glibc has this function
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
@@ -77,7 +77,7 @@ def provide(nbytes: int, root: Path = ROOT) -> bool:
     nbytes = min(nbytes, available_bytes() // 2)
     if nbytes < mmap.PAGESIZE or not reset_peak(root):
         return False
-    with mmap.mmap(-1, nbytes) as pages:  # a large malloc would change its thresholds
+    with mmap.mmap(-1, nbytes) as pages:  # malloc would adapt its thresholds to it
         if hasattr(mmap, "MADV_HUGEPAGE"):
             with contextlib.suppress(OSError):  # some kernels have no large pages
                 pages.madvise(mmap.MADV_HUGEPAGE)

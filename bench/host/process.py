@@ -27,7 +27,7 @@ RUNNING = "running"
 """Name of the file to which a child writes the benchmark case that it measures."""
 
 LOOK_S = 0.1
-"""Seconds between two checks of a child, short compared with its time limit."""
+"""Seconds between two checks of a child: 0.1 s is short compared with any time limit."""
 
 
 def call(

@@ -15,8 +15,8 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""Waiting time of all threads, in seconds per second, from which a warm-up continues: half of
-what one thread waits that never runs."""
+"""Waiting time of all threads together, in seconds per second, from which a warm-up continues.
+A thread that never runs waits 1 second per second."""
 
 LONGEST_S = 0.25
 """Seconds after which a warm-up ends in any case: another program may use a core for hours."""

@@ -55,7 +55,7 @@ class Interval:
 def _ranks(count: int) -> tuple[int | None, int | None]:
     """Return the ranks of the order statistics that bound the median's 95 % interval.
 
-    None stands for a bound that `count` samples are too few for.
+    A rank is None if `count` samples are too few for this bound.
     """
     bounds = quantile_test(range(count), p=0.5).confidence_interval(0.95)
     low, high = (None if math.isnan(b) else int(b) for b in (bounds.low, bounds.high))
@@ -106,7 +106,7 @@ class Result:
     def spread(self) -> float:
         """Relative half-width of the step's interval; infinite if samples are too few.
 
-        The spread is 0 without a time.
+        It is 0 if the case has no time.
         """
         if self.step_s is None:
             return 0.0
