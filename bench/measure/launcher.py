@@ -23,8 +23,8 @@ from bench.host.process import LOOK_S, end_group, start
 from bench.measure.version import TREE
 
 GOOD = (0, 1)
-"""Exit statuses of pytest after which its process can run another task: all tests have run, and
-0 or more failed."""
+"""Exit statuses of pytest after which its process can run another task: all tests have run,
+even if some failed."""
 
 KEEP_BYTES = 4 << 30
 """Available memory in bytes below which a process ends after its task: 4 GiB, because up to 20
@@ -55,7 +55,10 @@ class Server:
             self.process = start(command, environment, TREE, log, [its.fileno()])
 
     def call(self, order: dict[str, Any], patience: Callable[[], bool]) -> int | None:
-        """Let the process carry out an order; return as `bench.host.process.call` does."""
+        """Let the process carry out an order; return as `bench.host.process.call` does.
+
+        `order` has the fields that `Launcher.call` sets.
+        """
         self._worker, self._status = self.process.pid, None
         Path(order["log"]).write_bytes(b"")  # the log exists even if the process never answers
         try:

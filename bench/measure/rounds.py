@@ -33,7 +33,7 @@ ROUND_SECONDS = 0.02
 """Duration of a round in seconds: 20 ms, long compared with the overhead of a call."""
 
 MOST_STEPS = 10**9
-"""Largest number of steps in a round: at 20 ps a step, which no real backend reaches."""
+"""Largest number of steps in a round: it fills a round unless a step takes less than 20 ps."""
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 """Smallest and largest number of timed rounds of a case in a process."""
@@ -108,7 +108,7 @@ class Round:
     def of(cls, run: Run, problem: Problem | Source) -> Round:
         """Check w after three steps, then return a round of about `ROUND_SECONDS`.
 
-        `run` must have the learning rate `usual_rate`. The three steps also compile its code.
+        `run` must use the learning rate `usual_rate`. The three steps also compile its code.
         """
         start = start_scale(problem) * np.random.default_rng(1).random(problem.features)
         most = most_steps(problem) or MOST_STEPS
@@ -160,7 +160,7 @@ def time_steps(
     steps, rounds = alternation.agree(str(case), size.steps, rounds)
     alternates = not alternation.alone
     on_one = alternates and processors_used(lambda: run(start, steps)) < 1.5
-    starts = list(scale * rng.random((rounds, case.features)))  # in reverse order
+    starts = list(scale * rng.random((rounds, case.features)))  # taken from the end
     begun: list[Weights] = []
     read_rates: list[float] = []
 

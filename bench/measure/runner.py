@@ -5,7 +5,7 @@ has empty compile caches. In a shared process, only the first case would need th
 import and the compiler. The hot loop is measured in one process per library and pass. Each pass
 shuffles libraries and cases, so that drift and other programs affect all cases equally. With
 `Plan.by_size`, all passes of a size run before the next size, so that the table of a size can
-be shown early. Without it, a pass covers all sizes.
+be shown early. Otherwise, each pass covers all sizes.
 """
 
 from __future__ import annotations

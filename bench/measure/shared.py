@@ -186,10 +186,10 @@ def load(data: Data, *, copy: bool = True) -> Problem | None:
 
 
 def kept(key: tuple[object, ...], make: Callable[[], Weights]) -> Weights:
-    """Return the w that a process of this run stored under `key`; else call `make`, store it.
+    """Return the w that a process of this run stored for `key`, or else the result of `make`.
 
-    w is stored for synthetic data only: the first item of the key then describes the rows
-    completely.
+    The result of `make` is stored for synthetic data only, for which the first item of the key
+    describes the rows completely.
     """
     name = os.environ.get(VARIABLE)
     if not name or not str(key[0]).startswith("synthetic"):
