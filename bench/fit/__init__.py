@@ -1,1 +1,1 @@
-"""Fit: descend, evaluate the loss, save checkpoints, and draw a picture."""
+"""Fit a model: descend, evaluate the loss, save checkpoints, predict, and draw a picture."""

@@ -128,13 +128,13 @@ class Watch:
         return time.monotonic() - self.since < self.timeout and self.seconds < self.budget
 
     def look(self) -> None:
-        """Read which case the child measures; the time limit of a new case starts here."""
+        """Read which case the child measures; the time limit of a new case starts now."""
         if (row := read(self.running)) != self.row:
             self.row, self.since = row, time.monotonic()
 
 
 def end_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends; only Linux supports this."""
+    """Make the kernel kill this process when its parent ends; no effect outside Linux."""
     parent = os.environ.pop(PARENT, "")  # children of this process must not inherit the id
     if not parent or sys.platform != "linux":
         return

@@ -104,7 +104,7 @@ def readable(text: str, encoding: str) -> str:
 
 
 def _similar(text: str) -> str:
-    """Return similar text in ASCII."""
+    """Return the text in ASCII, with characters of `SIMILAR` replaced."""
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda run: f"^{run[0].translate(RAISED)}", text)
     text = "".join(SIMILAR.get(character, character) for character in text)
     return text.encode("ascii", "backslashreplace").decode("ascii")

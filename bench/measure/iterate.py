@@ -40,7 +40,7 @@ SECONDS = 1.0
 
 FEWEST_STEPS = 4
 """Number of steps that a round may always have, even if their reference takes longer than
-`SECONDS`: at 10⁸ rows it takes a few seconds."""
+`SECONDS`: at 10⁸ rows, the reference takes a few seconds."""
 
 SAMPLE_ROWS = 4096
 """Number of rows from which slope and curvature are estimated if a loss states no
