@@ -53,7 +53,7 @@ class Places(Protocol[AnyRows]):
 
 @dataclass(frozen=True)
 class Epoch:
-    """w after `epoch` steps, and the loss at this w; None: the model has no intercept."""
+    """w after `epoch` steps, and the loss at this w; a missing intercept is None."""
 
     epoch: int
     w: tuple[float, ...]

@@ -83,7 +83,7 @@ def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
 
 
 def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y over x, and the line x·w + intercept."""
+    """Draw y against x, and the line x·w + intercept."""
     predicted = [p.x[0] for p in fit.predictions]
     ends = np.array([min(x.min(), *predicted, 0.0), max(x.max(), *predicted, 0.0)])
     axes.scatter(x[:, 0], y, s=14, alpha=0.6, label="data")
@@ -96,7 +96,7 @@ def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
 
 
 def _diagonal(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y over the prediction of y, and the diagonal on which both are equal."""
+    """Draw y against its prediction, and the diagonal on which y equals its prediction."""
     predicted = x @ np.asarray(fit.w) + (fit.intercept or 0.0)
     ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
     axes.scatter(predicted, y, s=14, alpha=0.6, label="data")

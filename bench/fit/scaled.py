@@ -3,8 +3,8 @@
 The kernels get ordinary rows. Standardised columns are scaled and, with an intercept, also
 centred; an intercept adds a column of ones. Every backend and every loss works with the mapped
 rows: in memory, streamed from a file, and on the workers of a cluster. The rows are centred in
-float64, from the numbers as the file has them, and only the result is rounded to float32.
-Centring sums of float32 rows instead would lose digits.
+float64, from the numbers as the file has them, and only the result is rounded to the dtype of
+the kernels. Centring the sums of float32 rows instead would lose digits.
 """
 
 from __future__ import annotations

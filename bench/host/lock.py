@@ -1,4 +1,4 @@
-"""A lock that allows one measurement at a time, because two would slow each other down."""
+"""Lock a results folder while a run measures, because two runs would slow each other down."""
 
 from __future__ import annotations
 

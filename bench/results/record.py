@@ -94,8 +94,8 @@ class Measurement:
     Attributes
     ----------
     kind : str
-        ``import``, ``place``, ``first_call``, ``new_shape``, ``more_rows``, ``step``
-        or ``read``.
+        What was timed: ``import``, ``place``, ``first_call``, ``new_shape``, ``more_rows``,
+        ``step`` or ``read``.
     row : str
         The `Case` as text.
     seconds : tuple of float
