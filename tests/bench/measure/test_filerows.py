@@ -38,7 +38,7 @@ def test_rows_of_a_file_are_measured_and_checked(
 ) -> None:
     done = run(tmp_path, "--data", file, "--memory", memory, "-b", "numpy:blocked", "--json")
     assert done.exit_code == 0, done.output
-    assert ("reads the rows again" in done.stderr) is streamed
+    assert ("reads them anew" in done.stderr) is streamed
     (row,) = json.loads(done.stdout)["results"]
     assert (row["rows"], row["features"], row["verified"]) == (ROWS, FEATURES, True)
     (record,) = map(Record.load, tmp_path.glob("run-*.json"))
