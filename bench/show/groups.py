@@ -25,7 +25,7 @@ A read is in the same group as the steps whose speed the read limits.
 """
 
 MISSING = (
-    "The time of a step is the time of a round ÷ its number of steps. OPS: steps per second.",
+    "A step's time is the time of a round ÷ its number of steps. OPS: steps per second.",
     "All libraries share this process, so import times, cold compile times and the memory of",
     "each backend are missing: 'descentbench run' measures them in separate processes. The",
     "times of placing and of the first call may not include compiling.",
