@@ -74,6 +74,8 @@ class MadeUp:
         Mean time in seconds that the memory stays in one state.
     noise, setup_noise : float
         Relative spread between processes, of steps and of setups.
+    drift : float
+        Relative spread between two picks or two descents, which slows all backends alike.
     start_s : float
         Seconds to start a child process.
     making : float
@@ -91,6 +93,7 @@ class MadeUp:
     dwell_s: float = 30.0
     noise: float = 0.0
     setup_noise: float = 0.0
+    drift: float = 0.0
     start_s: float = 0.7
     making: float = 4e8
     seed: int = 0
@@ -102,6 +105,7 @@ class MadeUp:
         self.rng = np.random.default_rng(self.seed)
         self.warm: set[str] = set()
         self.made: set[tuple[int, int, str]] = set()
+        self.slowness = 1.0
         self.turns = np.cumsum(self.rng.exponential(self.dwell_s, 2000))
 
     @property
@@ -160,13 +164,19 @@ class MadeUp:
 
         step = self.step_s(case, self.usual) * np.exp(self.noise * rng.standard_normal())
         first = setup(of.compile_s + step)
-        return setup(of.import_s) + setup(self.place_s(case)) + first + float(iterations * step)
+        setups = setup(of.import_s) + setup(self.place_s(case)) + first
+        drifted = np.exp(self.drift * rng.standard_normal())
+        return float(drifted * (setups + iterations * step))
 
     # -- measuring ------------------------------------------------------------
 
     def clock(self) -> float:
         """Return the simulated time."""
         return self.now
+
+    def drift_on(self) -> None:
+        """Draw how much slower all backends are from now on, as another time of day would."""
+        self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:
         """Return the current memory state: the time of a read relative to the fast state."""
@@ -222,15 +232,15 @@ class MadeUp:
 
     def _setup(self, case: Case) -> list[Measurement]:
         of, row, nbytes = self.costs[case.backend], str(case), case.bytes_per_step
-        step = self.step_s(case, self.state())
-        first = self.noisy(of.compile_s + step, self.setup_noise)
-        place = self.noisy(self.place_s(case), self.setup_noise)
+        step = self.slowness * self.step_s(case, self.state())
+        first = self.noisy(self.slowness * of.compile_s + step, self.setup_noise)
+        place = self.noisy(self.slowness * self.place_s(case), self.setup_noise)
         self.now += first + place + 0.2
         self.warm.add(case.backend)
         peak = {"peak_bytes": int(6e7 + 2 * nbytes)}
         rows = 10**6
         more = {"added_bytes": rows * case.bytes_per_step // case.rows, "more_rows": rows}
-        imported = self.noisy(of.import_s, self.setup_noise)
+        imported = self.noisy(self.slowness * of.import_s, self.setup_noise)
         found = [Measurement("import", row, (imported,))] if of.import_s else []
         return [
             *found,
@@ -245,7 +255,7 @@ class MadeUp:
         cached = Name.parse(case.backend).library in CACHED_COMPILERS
         compiling = of.compile_s * (0.1 if cached and case.backend in self.warm else 1.0)
         set_up = self._first(case, compiling, state)
-        step = self.noisy(self.step_s(case, state), self.noise)
+        step = self.noisy(self.slowness * self.step_s(case, state), self.noise)
         place = self.noisy(case.bytes_per_step / of.placing + 1e-5, self.setup_noise)
         self.now += compiling + max(0.1, STEPS_A_CASE * step) + place + 0.05
         self.warm.add(case.backend)
@@ -268,7 +278,10 @@ class MadeUp:
         if of.import_s and not self.imported:
             stages["import"] = of.import_s
             self.imported = True
-        return {name: self.noisy(value, self.setup_noise) for name, value in stages.items()}
+        return {
+            name: self.noisy(self.slowness * value, self.setup_noise)
+            for name, value in stages.items()
+        }
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

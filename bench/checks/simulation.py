@@ -184,6 +184,7 @@ def play(seed: int, *, after_another: bool = False) -> Game:
     gpu = bool(rng.random() < 0.3)
     budget = float(rng.choice([60.0, 60.0, 120.0])) * (1.5 if gpu else 1.0)
     machine = draw_machine(rng, budget, gpu=gpu)
+    machine.drift = log_uniform(np.random.default_rng([seed, 2]), 0.02, 0.12)
     request = draw_request(rng, machine)
     earlier: list[Record] = []
     if after_another:
@@ -201,6 +202,7 @@ def explored(
     setting = Setting(
         request, tuple(machine.costs), machine.machine, "code", 4, machine.memory_bytes, {}
     )
+    machine.drift_on()
     with tempfile.TemporaryDirectory() as folder:
         explorer = Explorer(setting, Path(folder), earlier, budget, measure=machine)
         explorer.save = False

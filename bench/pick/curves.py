@@ -130,31 +130,50 @@ class Timed(Protocol):
 
 @dataclass(frozen=True)
 class Overhead:
-    """A one-time cost on top of a `Curve`, taken from the nearest measured size.
+    """A one-time cost on top of a `Curve`, so that the sum passes through the measured times.
 
     Attributes
     ----------
-    rows, seconds : (k,) float64
-        Measured sizes and their one-time costs in seconds, both ascending.
+    rows, base, seconds : (k,) float64
+        Measured sizes, ascending, the curve's seconds there, and the one-time costs in seconds.
+        A cost is negative where the first time took less than the curve says.
     """
 
     rows: Floats
+    base: Floats
     seconds: Floats
 
     @classmethod
     def beside(cls, curve: Timed, samples: Iterable[Sample]) -> Overhead:
-        """Compute the overhead: the amount by which the median at each size exceeds a curve."""
+        """Compute the overhead: the median at each size, made monotone, minus the curve."""
         rows, groups = by_rows(samples)
-        above = [max(0.0, median(g) - curve.at(n)) for n, g in zip(rows, groups, strict=True)]
-        return cls(rows, np.asarray(isotonic_regression(above).x))
+        whole = isotonic_regression([median(g) for g in groups]).x
+        base = np.array([curve.at(n) for n in rows])
+        return cls(rows, base, np.asarray(whole - base))
 
-    def at(self, rows: float) -> float:
-        """Return the one-time cost in seconds, as at the measured size nearest to `rows`."""
-        return float(self.seconds[np.abs(np.log(self.rows) - math.log(rows)).argmin()])
+    def at(self, rows: float, base: float) -> float:
+        """Return the one-time cost in seconds; `base` is the curve's value at `rows`.
+
+        Between two measured sizes, the cost changes in proportion to the curve. Outside the
+        measured sizes it is constant, or proportional to the curve if it is negative.
+        """
+        i = int(np.searchsorted(self.rows, rows))
+        if i in (0, len(self.rows)):
+            end = 0 if i == 0 else -1
+            cost = float(self.seconds[end])
+            return cost if cost >= 0 else cost * base / float(self.base[end])
+        low, high = self.base[i - 1 : i + 1]
+        if high > low:
+            share = (base - low) / (high - low)
+        else:
+            share = math.log(rows / self.rows[i - 1]) / math.log(
+                self.rows[i] / self.rows[i - 1]
+            )
+        return float(self.seconds[i - 1] + share * (self.seconds[i] - self.seconds[i - 1]))
 
     def points(self) -> dict[str, Any]:
-        """Return sizes and seconds as lists, for the report's page."""
-        return {"rows": self.rows.tolist(), "seconds": self.seconds.tolist()}
+        """Return the attributes as lists, for the report's page."""
+        return {name: getattr(self, name).tolist() for name in ("rows", "base", "seconds")}
 
 
 SLOWEST_COPY = 1e9

@@ -27,7 +27,7 @@ SLOW_COMPILE_S = 10.0
 """Assumed seconds of an unmeasured first call of a `SLOW` technique."""
 
 NOT_CACHED = ("jax",)
-"""Libraries whose compiled code is not kept for later processes."""
+"""Libraries that compile again for every size, and in every process."""
 
 SLOW = ("compile",)
 """Techniques that are known to compile for many seconds."""
@@ -70,8 +70,13 @@ def _work_s(known: Known, suite: str, texts: tuple[str, ...]) -> float:
         (COPYING if size in copied else 1.0) * nbytes / BYTES_A_SECOND
         for size, nbytes in made.items()
     )
-    each = _setup_s if suite == SETUP else _steps_s
-    return work + sum(each(known, case) for case in cases)
+    if suite == SETUP:
+        return work + sum(_setup_s(known, case) for case in cases)
+    compiled: set[str] = set()
+    for case in cases:
+        work += _steps_s(known, case, compiled=case.backend in compiled)
+        compiled |= {case.backend} if case.library not in NOT_CACHED else set()
+    return work
 
 
 def _setup_s(known: Known, case: Case) -> float:
@@ -85,11 +90,17 @@ def _setup_s(known: Known, case: Case) -> float:
     return max(guess if Case.parse(str(case)).library != "numpy" else 0.1, 1.5 * waited)
 
 
-def _steps_s(known: Known, case: Case) -> float:
+def _steps_s(known: Known, case: Case, *, compiled: bool) -> float:
+    """Return the estimated seconds of a case whose steps are timed.
+
+    `compiled` says whether the process has compiled the backend for another size.
+    """
     model = known.models[case.backend]
     step = model.step_s(case.rows) if model.observations.step else 0.0
     placing = model.place_s(case.rows) if model.complete else 0.0
-    if not model.observations.place:
+    if compiled:
+        compiles = 0.0
+    elif not model.observations.place:
         compiles = SLOW_COMPILE_S if is_slow(case.backend) else _compile_s(known, case)
     elif model.complete and case.library in NOT_CACHED:
         compiles = model.first_call_s(case.rows) - step

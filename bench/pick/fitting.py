@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from backends.names import Name
+from bench.pick.drift import drift_of
 from bench.pick.model import CostModel
 from bench.pick.observations import (
     Observations,
@@ -27,9 +28,11 @@ def fit(
     memory = memory_throughput(records, cache_bytes)
     seen = steady_observations(records, features, dtype, memory)
     spreads = machine_spreads(seen.values())
+    drift = drift_of(records, cache_bytes)
     models = {
         name: CostModel(
-            *(name, of, features, dtype, cache_bytes, spreads, memory.states, regime.curve)
+            *(name, of, features, dtype, cache_bytes, spreads, memory.states, regime.curve),
+            drift,
         )
         for name, of in seen.items()
     }
@@ -43,6 +46,7 @@ def fit_named(
     fitted, memory = fit(records, *shape, regime)
     imports = import_seconds(records)
     spreads = machine_spreads(m.observations for m in fitted.values())
+    drift = drift_of(records, regime.cache_bytes)
     models = {}
     for name in names:
         seen = fitted[name].observations if name in fitted else Observations()
@@ -50,6 +54,7 @@ def fit_named(
         if not seen.imports and seconds:
             seen = replace(seen, imports=tuple(seconds))
         models[name] = CostModel(
-            *(name, seen, *shape, regime.cache_bytes, spreads, memory.states, regime.curve)
+            *(name, seen, *shape, regime.cache_bytes, spreads, memory.states, regime.curve),
+            drift,
         )
     return models, memory

@@ -16,6 +16,7 @@ from backends.problem import step_bytes
 from bench.pick.draws import Range
 from bench.pick.fitting import fit_named
 from bench.pick.model import CostModel
+from bench.pick.near import setup_near, steps_near
 from bench.pick.peaks import CAUTION
 from bench.pick.recommend import Request
 from bench.pick.regime import Regime
@@ -39,16 +40,6 @@ ROOM = 1.2
 
 Other processes of the machine may take memory while the measurement runs.
 """
-
-SCOUT_BYTES = 8_000_000
-"""Largest data of a first setup, in bytes: 8 MB.
-
-With 8 MB all threads are in use, and compilers generate the code for large data.
-"""
-
-NEAR = 10
-"""Largest ratio between a measured size and a size that matters to a request. Steps at sizes
-farther away are ignored: latency dominates small sizes, memory dominates large sizes."""
 
 ALL_THREADS_BYTES = 3_000_000
 """Data size in bytes from which every library uses all its threads: 3 MB."""
@@ -282,7 +273,7 @@ def know(
     shape = request.features, request.dtype
     regime = Regime.of(records, setting.machine)
     models, memory = fit_named(setting.names, records, shape, regime)
-    models = {name: near_steps(model, request) for name, model in models.items()}
+    models = {name: near_only(model, request.rows) for name, model in models.items()}
     waited: dict[str, float] = {}
     for record in records:
         pick = record.request.get("pick", {})
@@ -292,15 +283,16 @@ def know(
     return Known(setting, budget, models, memory, bool(regime.curve), waited, tuple(spent))
 
 
-def near_steps(model: CostModel, request: Request) -> CostModel:
-    """Return the model, without its steps if no step was measured near a size that matters.
+def near_only(model: CostModel, rows: int) -> CostModel:
+    """Return the model without steps, or without setups, that were all measured far away.
 
-    The store may hold steps for a question about far fewer or far more rows. Extrapolated over
-    several decades, they could exclude the fastest backend before it is measured.
+    The store may hold measurements for a question about far fewer or far more rows.
+    Extrapolated over several decades, they could exclude the fastest backend before it is
+    measured.
     """
-    row_bytes = step_bytes(1, request.features, request.dtype)
-    least = min(request.rows, SCOUT_BYTES // row_bytes) / NEAR
     seen = model.observations
-    if any(least <= s.rows <= NEAR * request.rows for s in seen.step):
-        return model
-    return replace(model, observations=replace(seen, step=()))
+    if not steps_near(model, rows):
+        seen = replace(seen, step=())
+    if not setup_near(model, rows):
+        seen = replace(seen, place=(), first_call=(), shared=False)
+    return replace(model, observations=seen)

@@ -6,7 +6,8 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from bench.pick.known import SCOUT_BYTES, Known
+from bench.pick.known import Known
+from bench.pick.near import SCOUT_BYTES
 from bench.pick.peaks import CAUTION
 
 LEAST_MEMORY_BYTES = 32_000_000

@@ -63,11 +63,15 @@ def first(known: Known) -> Iterator[Task]:
         yield from _steps(known, best, rungs)
 
 
-def rest(known: Known) -> Iterator[Task]:
-    """Yield the child processes that measure the missing parts of incomplete backends."""
+def rest(known: Known, *, alone: bool = False) -> Iterator[Task]:
+    """Yield the child processes that measure the missing parts of incomplete backends.
+
+    A process measures all backends of a library, or only one of them if `alone`.
+    """
     rungs = ladder.sizes(known)
     lacking = [n for n in known.live if not known.models[n].complete]
-    for family in families(lacking, slow_apart=True):
+    groups = [[name] for name in lacking] if alone else families(lacking, slow_apart=True)
+    for family in groups:
         # For a long descent, the process that times steps measures the setup well enough.
         both = [*_steps(known, family, rungs, before_setup=True)] if is_long(known) else []
         yield from both

@@ -9,14 +9,15 @@ measurements at the user's own features and dtype:
   memory, converted to the machine's usual memory throughput (`bench.pick.throughput`).
   A step of `gram` reads no row and takes the same time for any n.
 - **place(n)**: a monotone curve plus an overhead. The curve goes through the times of
-  placing the data again, in the processes that time steps. The overhead (opening the device)
-  is that of the nearest measured size.
-- **first call(n)**: one step plus the overhead (compiling) of the nearest measured size.
+  placing the data again, in the processes that time steps. With the overhead (opening the
+  device), it goes through the times of fresh processes.
+- **first call(n)**: one step plus an overhead (compiling), determined in the same way.
 - **memory(n)**: straight lines through the peaks of fresh processes. Beyond the measured
   sizes, each row adds its data and the memory that the backend needs per row.
 
 Each part has a spread, estimated from the differences between processes. A total's interval
-comes from random draws of all parts and of the memory's throughput (`bench.pick.draws`).
+comes from random draws of all parts (`bench.pick.draws`), of the memory's throughput, and of the
+drift between two moments (`bench.pick.drift`).
 
 The report's calculator (``bench/report/calculator.js``) repeats these
 computations from `CostModel.as_dict`. Change both files together.
@@ -36,6 +37,7 @@ import numpy as np
 from backends.problem import step_bytes
 from bench.pick.curves import SLOWEST_COPY, Curve, Overhead, Sample
 from bench.pick.draws import DRAWS, Floats, Range, errors_of, range_of, uniforms
+from bench.pick.drift import factors
 from bench.pick.observations import Observations
 from bench.pick.peaks import Peaks
 from bench.pick.spread import PRIOR, Spreads, narrowing
@@ -73,6 +75,8 @@ class CostModel:
     curve : tuple of tuple
         The read curve: pairs of data size in bytes and throughput in bytes/s; empty if not
         measured.
+    drift : float
+        Relative spread of the same work between two moments, see `bench.pick.drift`.
     """
 
     backend: str
@@ -83,6 +87,7 @@ class CostModel:
     spreads: Spreads = PRIOR
     states: tuple[float, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
+    drift: float = 0.0
 
     @property
     def _draws(self) -> Floats:
@@ -135,7 +140,8 @@ class CostModel:
 
     def place_s(self, rows: float) -> float:
         """Return the seconds of placing the data."""
-        return self._opening.at(rows) + self._placing.at(rows)
+        copying = self._placing.at(rows)
+        return self._opening.at(rows, copying) + copying
 
     @cached_property
     def _compiling(self) -> Overhead:
@@ -143,7 +149,8 @@ class CostModel:
 
     def first_call_s(self, rows: float) -> float:
         """Return the seconds of the first step."""
-        return self._compiling.at(rows) + self.step_s(rows)
+        step = self.step_s(rows)
+        return self._compiling.at(rows, step) + step
 
     def setup_s(self, rows: float) -> float:
         """Return import + place + first call."""
@@ -155,11 +162,11 @@ class CostModel:
 
     @cached_property
     def at_usual_throughput(self) -> CostModel:
-        """The model for a memory that always has its usual throughput.
+        """The model without drift, for a memory that always has its usual throughput.
 
-        Its intervals leave out the changes of the throughput, which no measurement can reduce.
+        Its intervals leave out the changes that no measurement can reduce.
         """
-        return replace(self, states=())
+        return replace(self, states=(), drift=0.0)
 
     def _slowed(self, rows: float) -> Floats | float:
         """Return draws of a step's time under the memory's states, relative to its usual time.
@@ -181,12 +188,13 @@ class CostModel:
         """Return draws of the total, in seconds, (`DRAWS`,); all calls return equal draws."""
         z_import, z_place, z_first, z_step = self._draws
         step = self.step_s(rows) * self._slowed(rows)
-        return np.asarray(
+        total: Floats = (
             self.import_s * np.exp(self._setup_error(rows) * z_import)
             + self.place_s(rows) * np.exp(self._setup_error(rows) * z_place)
             + self.first_call_s(rows) * np.exp(self._setup_error(rows) * z_first)
             + iterations * step * np.exp(self._step_error(rows) * z_step)
         )
+        return total * factors(self.drift)
 
     def expected(self, rows: float, iterations: float) -> Floats:
         """Return draws of the mean total over many processes, in seconds, (`DRAWS`,).
@@ -229,7 +237,7 @@ class CostModel:
         seconds = self.step_s(rows)
         sigma = self._step_error(rows)
         draws = seconds * self._slowed(rows) * np.exp(sigma * self._draws[3])
-        return range_of(seconds, np.asarray(draws))
+        return range_of(seconds, np.asarray(draws * factors(self.drift)))
 
     def peak_bytes(self, rows: float) -> float | None:
         """Return the peak memory in bytes; None if no peak was measured.
@@ -284,6 +292,7 @@ class CostModel:
             "opening": self._opening.points(),
             "compiling": self._compiling.points(),
             "spreads": [self._one_step, self._one_setup],
+            "drift": self.drift,
             "waiting": self.observations.waiting,
             "states": list(self.states),
             "cache_bytes": self.cache_bytes,

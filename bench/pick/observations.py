@@ -21,7 +21,6 @@ from bench.pick.throughput import MemoryThroughput
 from bench.results.case import BASELINES, READ, SQUARED, Case
 from bench.results.record import Measurement, Outcome, Record
 from bench.results.saved import folder
-from bench.results.summary import read_fraction
 
 NOT_TIMED = ("memory_bytes",)
 """Fields of a machine's description that affect no timing: a container's memory limit."""
@@ -272,24 +271,6 @@ def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
         elif seconds := m.info.get("set_up_s", {}).get("import"):
             found.setdefault(case.library, []).append(seconds)
     return found
-
-
-def fractions(records: Iterable[Record], features: int, dtype: str) -> dict[str, float | None]:
-    """Return each backend's share of the read throughput, at its largest measured size.
-
-    A backend without a known share is left out.
-    """
-    largest: dict[str, tuple[int, float]] = {}
-    for record in records:
-        for case in {Case.parse(text) for text in record.request["rows"]}:
-            if (case.features, case.dtype) != (features, dtype):
-                continue
-            if not case.reads_rows:
-                continue
-            share = read_fraction(record, case)
-            if share is not None and case.rows >= largest.get(case.backend, (0, 0.0))[0]:
-                largest[case.backend] = case.rows, share
-    return {backend: share for backend, (_, share) in largest.items()}
 
 
 def age(stored: Iterable[Record], measured: Record) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.pick.observations import age
 from bench.pick.pipeline import Picked
-from bench.pick.recommend import Answer, Candidate
+from bench.pick.recommend import Answer, Candidate, plainness
 from bench.pick.sentences import (
     memory_note,
     notes,
@@ -23,11 +23,13 @@ from bench.pick.sentences import (
 from bench.pick.several_machines import in_words
 from bench.show.console import Columns
 from bench.show.formats import markdown_text
-from bench.show.text import byte_count, percent, plural, seconds
+from bench.show.text import byte_count, duration, percent, plural, seconds
 
 HEADINGS = "backend", "memory", "setup", "a step", "total (90 %)", "pays\nfrom", "of\nbw"
 
 INTERRUPTED = "Interrupted: this is the answer from what had been measured by then."
+
+LOWER_BOUND = "> is a lower bound: excluded after steps in the caches, before any in memory"
 
 UNCHECKED = "Nothing was checked: every held-out size of the pick failed."
 
@@ -85,6 +87,8 @@ def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
         parts.append(
             Text("✗: more memory than there is; the time is what it would take", "dim")
         )
+    if any(line.lower_bound for line in answer.candidates):
+        parts.append(Text(LOWER_BOUND, "dim"))
     silent: dict[str, list[str]] = {}
     for line in answer.candidates:
         if line.total_s is None:
@@ -120,23 +124,31 @@ def answer_markdown(answer: Answer, remarks: Sequence[str]) -> str:
 
 def _lines(answer: Answer) -> list[list[str]]:
     """Return the cells of each backend that has a total."""
+    shown = [line for line in answer.candidates if line.total_s is not None]
+    simplest = min(shown, key=lambda line: plainness(line.backend), default=None)
     return [
-        [f"{line.backend} ◂" if line.backend == answer.pick else line.backend, *_cells(line)]
-        for line in answer.candidates
-        if line.total_s is not None
+        [
+            f"{line.backend} ◂" if line.backend == answer.pick else line.backend,
+            *_cells(line, at_most=simplest is not None and simplest.lower_bound),
+        ]
+        for line in shown
     ]
 
 
-def _cells(line: Candidate) -> list[str]:
+def _cells(line: Candidate, *, at_most: bool) -> list[str]:
+    """Return the cells after the name; `at_most` if break-evens are upper bounds."""
     assert line.total_s is not None  # noqa: S101 `_lines` passes only candidates with a total
     assert line.step_s is not None  # noqa: S101
     even = line.break_even_iterations
     pays = "never" if even is None else "1" if even <= 1 else rounded(even)
+    if at_most and pays != "1":
+        pays = "–" if even is None or line.lower_bound else f"≤ {pays}"
+    bound = line.lower_bound
     return [
         byte_count(line.needs_bytes, 2) + (" ✗" if line.fits is False else ""),
         seconds(line.setup_s, 2),
-        seconds(line.step_s.median),
-        span(line.total_s),
+        f"> {seconds(line.step_s.low)}" if bound else seconds(line.step_s.median),
+        f"> {duration(line.total_s.low)}" if bound else span(line.total_s),
         pays,
         percent(line.bandwidth_fraction),
     ]

@@ -24,10 +24,11 @@ from bench.measure.version import code_version
 from bench.pick import several_machines
 from bench.pick.explorer import Explorer, Measure
 from bench.pick.known import Known, Setting
-from bench.pick.observations import alike, fractions, noises
+from bench.pick.observations import alike, noises
 from bench.pick.question import Question, request_of
 from bench.pick.recommend import Answer, recommend
 from bench.pick.several_machines import Machines
+from bench.pick.shares import shares
 from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
 from bench.results.record import Record
 
@@ -189,7 +190,8 @@ def _picked(explorer: Explorer, interrupt: KeyboardInterrupt | None) -> Picked:
         list(known.models.values()),
         known.request,
         explorer.unmeasured(),
-        fractions(explorer.records, *shape),
+        shares(known, explorer.records),
+        known.excluded,
     )
     noise = noticed(noises(explorer.records, *shape))
     return Picked(answer, known, explorer.earlier, explorer.record, interrupt, noise)

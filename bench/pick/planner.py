@@ -170,12 +170,14 @@ def _most_valuable(known: Known, left: float) -> Task | None:
     if not any(known.groups()):
         return next((t for t in looks.rest(known) if cost_s(known, t) <= left), None)
     found = worth(known)
-    unseen = [(task, _gain(found.gains, task)) for task in looks.rest(known)]
-    kept = (
-        sum(cost_s(known, task) for task, _ in unseen)
-        if found.regret <= CERTAIN_REGRET
-        else 0.0
-    )
+    tasks = [*looks.rest(known)]
+    costs = [cost_s(known, task) for task in tasks]
+    # A task that no longer fits must not keep the time from others.
+    kept = sum(c for c in costs if c <= left) if found.regret <= CERTAIN_REGRET else 0.0
+    if max(costs, default=0.0) > left:
+        # A library's backends that do not fit together may fit one by one.
+        tasks += looks.rest(known, alone=True)
+    unseen = [(task, _gain(found.gains, task)) for task in dict.fromkeys(tasks)]
     rungs = ladder.near(ladder.sizes(known), known.request.rows, 2)
     # Steps from a cache say little about data in memory.
     large = [n for n in rungs if known.nbytes(n) >= known.regime_bytes]

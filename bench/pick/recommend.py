@@ -7,7 +7,7 @@ can be told apart. If not, the backends tie, and the plainer one is picked.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from backends.names import Name
 from backends.problem import step_bytes
 from bench.pick.draws import COVERAGE, Range
 from bench.pick.model import CostModel
+from bench.pick.near import nearby, only_cached
 from bench.results.case import SQUARED
 
 TIE = 1.05
@@ -24,6 +25,9 @@ TIE = 1.05
 
 FEWEST_ROWS = 100
 """Smallest number of rows at which crossovers are searched."""
+
+NOT_NEAR = "was not measured near this number of rows"
+"""Reason to leave out a backend if other backends were measured near the request's rows."""
 
 GRID_POINTS = 160
 """Number of sizes between `FEWEST_ROWS` and the request's rows where totals are compared."""
@@ -69,6 +73,9 @@ class Candidate:
         Whether `needs_bytes` of memory are available; None if the need is unknown.
     break_even_iterations : float or None
         See `break_even`.
+    lower_bound : bool
+        Whether `step_s` and `total_s` are too low: the backend was excluded after steps in the
+        caches, and the request's rows are read from memory.
     largest_rows : int
         Largest measured number of rows.
     """
@@ -86,6 +93,7 @@ class Candidate:
     total_s: Range | None = None
     break_even_iterations: float | None = None
     bandwidth_fraction: float | None = None
+    lower_bound: bool = False
     largest_rows: int = 0
 
     @property
@@ -156,6 +164,7 @@ def recommend(
     request: Request,
     unavailable: Mapping[str, str],
     fractions: Mapping[str, float | None] | None = None,
+    excluded: Collection[str] = (),
 ) -> Answer:
     """Answer a request.
 
@@ -168,12 +177,15 @@ def recommend(
         Backend without a complete measurement → the reason.
     fractions : mapping, optional
         Backend → its fraction of the read throughput.
+    excluded : collection of str
+        Backends that were excluded early.
     """
     complete = sorted((m for m in models if m.complete), key=lambda m: plainness(m.backend))
-    simplest = next(iter(complete), None)
-    lines = {m.backend: _line(m, request, simplest, fractions or {}) for m in complete}
+    usable = nearby(complete, request.rows)
+    unavailable = {**unavailable, **{m.backend: NOT_NEAR for m in complete if m not in usable}}
+    lines = {m.backend: _line(m, request, usable[0], fractions or {}, excluded) for m in usable}
     eligible = [
-        m for m in complete if not (request.loop_only and lines[m.backend].least_squares_only)
+        m for m in usable if not (request.loop_only and lines[m.backend].least_squares_only)
     ]
     # A backend whose memory is unknown may need as much as one that does not fit.
     scarce = any(lines[m.backend].fits is False for m in eligible)
@@ -182,7 +194,7 @@ def recommend(
     pick, tied = choose(fitting or eligible, request.rows, request.iterations)
     loops = [m for m in fitting or eligible if not lines[m.backend].least_squares_only]
     loop_pick, loop_tied = choose(loops, request.rows, request.iterations)
-    order = sorted(lines.values(), key=lambda c: c.total_s.median if c.total_s else math.inf)
+    order = sorted(lines.values(), key=_by_total)
     rest = [Candidate(b, available=False, reason=why) for b, why in unavailable.items()]
     return Answer(
         request,
@@ -194,6 +206,11 @@ def recommend(
         crossovers(fitting or eligible, request),
         loop_tied,
     )
+
+
+def _by_total(line: Candidate) -> tuple[bool, float]:
+    """Return a sort key: totals in ascending order, and lower bounds after them."""
+    return line.lower_bound, line.total_s.median if line.total_s else math.inf
 
 
 def plainness(backend: str) -> tuple[bool, bool, bool]:
@@ -208,8 +225,9 @@ def plainness(backend: str) -> tuple[bool, bool, bool]:
 def _line(
     model: CostModel,
     request: Request,
-    simplest: CostModel | None,
+    simplest: CostModel,
     fractions: Mapping[str, float | None],
+    excluded: Collection[str],
 ) -> Candidate:
     needs = model.peak_bytes(request.rows)
     device = Name.parse(model.backend).device
@@ -226,8 +244,9 @@ def _line(
         setup_s=model.setup_s(request.rows),
         step_s=model.step(request.rows),
         total_s=model.total(request.rows, request.iterations),
-        break_even_iterations=break_even(model, simplest or model, request.rows),
+        break_even_iterations=break_even(model, simplest, request.rows),
         bandwidth_fraction=fractions.get(model.backend),
+        lower_bound=model.backend in excluded and only_cached(model, request.rows),
         largest_rows=model.largest,
     )
 

@@ -42,6 +42,7 @@ def sentence(answer: Answer) -> str:
         c
         for c in answer.candidates
         if c.total_s
+        and not c.lower_bound
         and c.fits is not False
         and c.backend not in (answer.pick, *answer.tied)
         and not (request.loop_only and c.least_squares_only)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-READS, MOST_READS = 1.5, 4.0
+READS, MOST_READS = 1.2, 3.2
 """Assumed and largest number of times that a step reads its data.
 
 Usual values lie between 1 and 2; plain array code reads its data 4 times.

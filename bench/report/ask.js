@@ -73,13 +73,14 @@ function sayAnswer(found, { rows, iterations }) {
   for (const l of named) {
     if (l.model.largest < rows) remarks.push(`${l.backend} was measured up to ${plural(l.model.largest, "row")}; larger sizes are extrapolated.`);
   }
+  if (found.far.length) remarks.push(`Not measured near ${plural(rows, "row")}, and therefore left out: ${found.far.join(", ")}.`);
   const sentence = found.fits
     ? `Use ${line.backend} on ${device}: ${takes}.`
     : `No backend fits into this memory (${byteCount(line.needs)} needed). With enough memory, use ${line.backend}: ${takes}.`;
   say(sentence, remarks);
 }
 
-function candidates(found, { source, loopOnly, ...shape }) {
+function candidates(found, { loopOnly }) {
   const lines = found.lines.filter((l) => !(loopOnly && l.model.least_squares_only));
   const rows = lines.map((l) => ({
     class: l.backend === found.pick ? "pick" : null,
@@ -89,8 +90,7 @@ function candidates(found, { source, loopOnly, ...shape }) {
       l.breakEven === null ? "never" : rough(l.breakEven),
     ],
   }));
-  const [plainest] = modelsOf(source, shapeKey(shape));
-  element("candidates").caption.textContent = `All backends for this request. “Pays from” is the number of iterations from which a backend has a shorter total than ${plainest.backend}.`;
+  element("candidates").caption.textContent = `All backends for this request. “Pays from” is the number of iterations from which a backend has a shorter total than ${found.plainest}.`;
   fillTable(element("candidates"), ["backend", "memory", "setup", "a step", "total (90 %)", "pays from"], rows);
   lines.forEach((l, i) => element("candidates").tBodies[0].rows[i].cells[0].prepend(swatch(look(l.backend))));
   element("candidates").closest(".scroll").hidden = false;

@@ -30,6 +30,16 @@ class CostModel {
     return this.drawn;
   }
 
+  // Draws of the drift between two moments, the same for all backends.
+  get drifting() {
+    const { drift_seed: seed, draws } = this.constants;
+    if (!this.drifted) {
+      const uniform = uniforms(seed, 2 * draws); // Box and Muller's transform
+      this.drifted = uniform.subarray(0, draws).map((u, i) => Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * uniform[draws + i]));
+    }
+    return this.drifted;
+  }
+
   // Return draws of a step's time, relative to its time at the usual memory throughput.
   slowed(rows, count) {
     const found = new Float64Array(count).fill(1);
@@ -43,17 +53,27 @@ class CostModel {
     return this.steps.rows.at(-1);
   }
 
+  // Whether steps and a setup were measured near so many rows: see bench/pick/near.py.
+  near(rows) {
+    const { near, scout_bytes: scout } = this.constants;
+    const least = Math.min(rows, Math.floor(scout / this.rowBytes)) / near;
+    const steps = this.steps.rows.some((n) => least <= n && n <= near * rows);
+    return steps && this.compiling.rows.some((n) => n <= near * rows);
+  }
+
   step(rows) {
     const { bend, more } = this.uncached ?? { bend: 0, more: 0 };
     return onCurve(this.steps, rows) + more * Math.max(0, rows - bend);
   }
 
   place(rows) {
-    return overhead(this.opening, rows) + onCurve(this.placing, rows);
+    const copying = onCurve(this.placing, rows);
+    return overhead(this.opening, rows, copying) + copying;
   }
 
   firstCall(rows) {
-    return overhead(this.compiling, rows) + this.step(rows);
+    const step = this.step(rows);
+    return overhead(this.compiling, rows, step) + step;
   }
 
   setup(rows) {
@@ -92,6 +112,7 @@ class CostModel {
         place * Math.exp(setup * ofPlace[i]) +
         first * Math.exp(setup * ofFirst[i]) +
         steps * slowed[i] * Math.exp(stepping * ofStep[i]);
+      found[i] *= Math.exp(this.drift * this.drifting[i]);
     }
     return found;
   }
@@ -124,9 +145,16 @@ function onCurve({ rows: sizes, seconds, a_row: aRow }, rows) {
   return seconds[last] + aRow * (rows - sizes[last]);
 }
 
-function overhead({ rows: sizes, seconds }, rows) {
-  const away = sizes.map((n) => Math.abs(Math.log(n) - Math.log(rows)));
-  return seconds[away.indexOf(Math.min(...away))];
+// The one-time cost on top of a curve, whose value at the rows is `here`: see bench/pick/curves.py.
+function overhead({ rows: sizes, base, seconds }, rows, here) {
+  const i = sizes.findIndex((n) => rows <= n);
+  if (i <= 0) {
+    const cost = seconds.at(i); // of the first size, or of the last
+    return cost >= 0 ? cost : (cost * here) / base.at(i);
+  }
+  const [low, high] = [base[i - 1], base[i]];
+  const share = high > low ? (here - low) / (high - low) : Math.log(rows / sizes[i - 1]) / Math.log(sizes[i] / sizes[i - 1]);
+  return seconds[i - 1] + share * (seconds[i] - seconds[i - 1]);
 }
 
 function uniforms(seed, count) {
@@ -181,6 +209,12 @@ function choose(models, rows, iterations, constants, draws = constants.draws) {
   return { pick: picked.backend, tied: ties.filter((m) => m !== picked).map((m) => m.backend) };
 }
 
+// The models that were measured near so many rows; all models if none was.
+function nearby(models, rows) {
+  const found = models.filter((model) => model.near(rows));
+  return found.length ? found : models;
+}
+
 function breakEven(model, simplest, rows) {
   const more = model.setup(rows) - simplest.setup(rows);
   const gain = simplest.step(rows) - model.step(rows);
@@ -191,7 +225,8 @@ function breakEven(model, simplest, rows) {
 // Answer a request: {rows, iterations, memory: {device: bytes}, loopOnly}.
 function recommend(models, request, constants) {
   const { rows, iterations } = request;
-  const lines = models.map((model) => {
+  const usable = nearby(models, rows);
+  const lines = usable.map((model) => {
     const needs = model.peakBytes(rows);
     const most = request.memory[model.device] ?? request.memory.cpu;
     return {
@@ -202,7 +237,7 @@ function recommend(models, request, constants) {
       setup: model.setup(rows),
       step: model.step(rows),
       total: model.interval(rows, iterations),
-      breakEven: breakEven(model, models[0], rows),
+      breakEven: breakEven(model, usable[0], rows),
     };
   });
   const eligible = lines.filter((line) => !(request.loopOnly && line.model.least_squares_only));
@@ -213,5 +248,6 @@ function recommend(models, request, constants) {
   const loops = among.filter((model) => !model.least_squares_only);
   const loopPick = choose(loops, rows, iterations, constants).pick;
   lines.sort((a, b) => a.total.median - b.total.median);
-  return { pick, tied, loopPick, fits: fitting.length > 0, lines };
+  const far = models.filter((model) => !usable.includes(model)).map((model) => model.backend);
+  return { pick, tied, loopPick, fits: fitting.length > 0, lines, far, plainest: usable[0].backend };
 }

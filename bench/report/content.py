@@ -10,7 +10,9 @@ from typing import Any
 from backends.names import Name
 from backends.problem import TOLERANCE, step_bytes
 from bench.pick.draws import COVERAGE, DRAWS
+from bench.pick.drift import SEED as DRIFT_SEED
 from bench.pick.model import FARTHEST, CostModel
+from bench.pick.near import NEAR, SCOUT_BYTES
 from bench.pick.recommend import TIE, Answer, Request, recommend
 from bench.pick.sentences import sentence
 from bench.pick.steps import BETWEEN
@@ -43,6 +45,9 @@ def content(found: Sequence[Source]) -> dict[str, Any]:
             "farthest": FARTHEST,
             "in_memory": IN_MEMORY,
             "memory_seed": SEED,
+            "drift_seed": DRIFT_SEED,
+            "near": NEAR,
+            "scout_bytes": SCOUT_BYTES,
             "tie": TIE,
             "unstable": UNSTABLE,
         },

@@ -71,7 +71,8 @@ function drawTotals() {
 
 const CELLS = new Map();
 
-function cell(models, rows, iterations) {
+function cell(all, rows, iterations) {
+  const models = nearby(all, rows);
   if (!models.length) return null;
   const name = [...models.map((m) => m.id), rows, iterations].join();
   if (!CELLS.has(name)) {
@@ -168,7 +169,7 @@ FIGURES.gpu = {
 // Return the iterations from which the fastest GPU backend has a shorter total than the fastest CPU
 // backend; null if there are none up to 1e9.
 function paysFrom(gpu, cpu, rows) {
-  const best = (models, k) => Math.min(...models.map((m) => m.total(rows, k)));
+  const best = (models, k) => Math.min(...nearby(models, rows).map((m) => m.total(rows, k)));
   const wins = (k) => best(gpu, k) < best(cpu, k);
   if (!wins(1e9)) return null;
   let [low, high] = [0, 9]; // exponents of ten

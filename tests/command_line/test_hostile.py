@@ -28,7 +28,8 @@ from bench.cli import COMMANDS, main
 from bench.host import threads
 from bench.measure import runner as measure
 from bench.pick import explorer
-from bench.pick.observations import age, fractions, observations
+from bench.pick.observations import age, observations
+from bench.pick.shares import near_shares
 from bench.report.sources import sources
 from bench.results.record import Record, RecordError
 from bench.results.saved import Saved
@@ -130,7 +131,7 @@ def use(read: Record) -> None:
     results_csv(results)
     limits(read)
     observations([read], 1, "float32")
-    fractions([read], 1, "float32")
+    near_shares([read], 10_000, 1, "float32")
     age([read], read)
     (source,) = sources([Saved(Path("run.json"), read)])
     assert source.label

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bench.pick.curves import Sample
-from bench.pick.known import near_steps
+from bench.pick.known import near_only
 from bench.pick.model import CostModel
 from bench.pick.observations import Observations
-from bench.pick.recommend import Request
 
 
 @pytest.mark.parametrize(
@@ -34,7 +33,19 @@ def test_steps_far_from_the_request_are_measured_again(
         first_call=(Sample(100, 1e-4),),
         step=tuple(Sample(n, 1e-5) for n in measured),
     )
-    request = Request(rows, features, 1, "float32", {"cpu": 1 << 34})
-    found = near_steps(CostModel("numpy:blocked", seen, features, "float32"), request)
-    assert found.complete is kept
+    found = near_only(CostModel("numpy:blocked", seen, features, "float32"), rows)
     assert len(found.observations.step) == (len(measured) if kept else 0)
+
+
+@pytest.mark.parametrize(("rows", "kept"), [(100, False), (3_000_000, True), (10**9, True)])
+def test_a_setup_with_far_more_rows_is_measured_again(rows: int, kept: bool) -> None:
+    """Seen red: the first call with 3·10⁷ rows excluded plain NumPy for 100 rows."""
+    seen = Observations(
+        place=(Sample(30_000_000, 7e-3),),
+        first_call=(Sample(30_000_000, 0.5),),
+        step=(Sample(100, 8e-6), Sample(1_000_000, 3e-3)),
+        shared=True,
+    )
+    found = near_only(CostModel("numpy", seen, 1, "float32"), rows)
+    assert found.complete is kept
+    assert found.observations.shared is kept

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
+from rich.console import Console, RenderableType
 
 from bench.pick.draws import COVERAGE, Range
 from bench.pick.model import CostModel
+from bench.pick.page import answer_page
 from bench.pick.recommend import (
     FEWEST_ROWS,
     GRID_POINTS,
+    NOT_NEAR,
     Request,
     break_even,
     choose,
@@ -261,3 +265,47 @@ def test_spans_and_counts() -> None:
         "1 iteration",
         "1,000 iterations",
     )
+
+
+def test_a_backend_measured_far_away_is_left_out_beside_a_near_one() -> None:
+    """Seen red: steps of 100 rows were extrapolated to 3·10⁷ rows."""
+    tiny = costs("numba:parallel", step=(1e-6, 1e-12), sizes=(100,))
+    answer = recommend([SLOW, tiny], ask(rows=30_000_000), {})
+    assert answer.pick == "numpy"
+    assert answer.of("numba:parallel").reason == NOT_NEAR
+    assert recommend([tiny], ask(rows=30_000_000), {}).pick == "numba:parallel"
+
+
+def test_steps_from_the_caches_alone_give_a_lower_bound() -> None:
+    """Seen red: plain NumPy had 8.6 ms a step at 10⁷ rows; measured there, it takes 23 ms."""
+    cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
+    answer = recommend([cached, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])
+    line = answer.of("numpy")
+    assert line.lower_bound
+    assert answer.candidates[-1] is line
+    assert "numpy would take" not in sentence(answer)
+    text = rendered(answer_page(answer, []))
+    (shown,) = [row for row in text.splitlines() if row.startswith("numpy")]
+    assert shown.count(">") == 2
+    assert "lower bound" in text
+    for others in ({"excluded": ()}, {"excluded": ["numpy"], "rows": 1_000_000}):
+        rows = others.get("rows", 100_000_000)
+        again = recommend([cached, FAST], ask(rows=rows), {}, excluded=others["excluded"])
+        assert not again.of("numpy").lower_bound
+        assert ">" not in rendered(answer_page(again, []))
+
+
+def test_break_evens_with_a_lower_bound_are_upper_bounds() -> None:
+    """If plain NumPy takes longer than shown, other backends pay from fewer iterations."""
+    cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
+    answer = recommend([cached, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])
+    rows = rendered(answer_page(answer, [])).splitlines()
+    assert any(row.startswith("numba:parallel") and "≤" in row for row in rows)
+    (plain,) = [row for row in rows if row.startswith("numpy")]
+    assert "≤" not in plain
+
+
+def rendered(page: RenderableType) -> str:
+    out = io.StringIO()
+    Console(file=out, width=120).print(page)
+    return out.getvalue()

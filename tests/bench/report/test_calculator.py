@@ -13,8 +13,11 @@ from bench.pick.fitting import fit
 from bench.pick.observations import alike
 from bench.pick.recommend import Request, recommend
 from bench.pick.regime import Regime
-from bench.report.sources import Shape, Source
+from bench.report.page import write
+from bench.report.sources import Shape, Source, sources
+from bench.results.saved import Saved
 from tests.support.browser import Watched
+from tests.support.records import COSTS, record
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -180,3 +183,34 @@ def test_the_calculator_answers_as_pick_does_with_a_loss(
         assert dict(answer[1]) == {
             c.backend: pytest.approx(vars(c.total_s), rel=1e-9) for c in expected.candidates
         }
+
+
+def test_a_backend_measured_far_away_is_left_out(browser: Browser, tmp_path: Path) -> None:
+    """Seen red: steps of 100 rows were extrapolated to 3·10⁷ rows."""
+    pytest.importorskip("jinja2")
+    near = {name: COSTS[name] for name in ("numpy", "numpy:blocked")}
+    tiny = {"numba:parallel": COSTS["numba:parallel"]}
+    records = [
+        record(costs=near, sizes=[(10_000, 1), (1_000_000, 1)]),
+        record(costs=tiny, sizes=[(100, 1)]),
+    ]
+    found = sources(Saved(tmp_path / f"{i}.json", r) for i, r in enumerate(records))
+    write(tmp_path / "report.html", found)
+    watched = Watched(browser, tmp_path / "report.html")
+    page = watched.page
+    page.fill("[name=rows]", "3e7")
+    assert "Not measured near 3e7 rows, and therefore left out: numba:parallel." in (
+        page.inner_text("#remarks")
+    )
+    assert "numba" not in page.inner_text("#candidates")
+    shape = {"features": 1, "dtype": "float32", "loss": "squared_error", "source": 0}
+    for rows in (100, 3_000, 30_000_000):
+        got = page.evaluate(
+            "asked => (({ pick, far }) => [pick, far])(descentbench.answer(asked))",
+            shape | {"rows": rows, "iterations": 1_000_000},
+        )
+        request = Request(rows, 1, 1_000_000, "float32", found[0].memory_bytes)
+        expected = recommend(found[0].models[Shape(1, "float32")], request, {})
+        left = [c.backend for c in expected.candidates if c.total_s is None]
+        assert got == [expected.pick, left]
+    page.close()

@@ -1,0 +1,61 @@
+"""Decide which measured sizes are near enough to a request to say something about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backends.names import Name
+from backends.problem import step_bytes
+from bench.pick.model import CostModel
+from bench.pick.throughput import IN_MEMORY
+
+SCOUT_BYTES = 8_000_000
+"""Largest data of a first setup, in bytes: 8 MB.
+
+With 8 MB all threads are in use, and compilers generate the code for large data.
+"""
+
+NEAR = 10
+"""Largest factor between a measured size and the sizes that matter to a request.
+
+Steps at other sizes say nothing about the request: latency decides at small sizes, and memory
+at large ones.
+"""
+
+
+def nearby(models: Sequence[CostModel], rows: int) -> Sequence[CostModel]:
+    """Return the models that were measured near `rows` rows; all models if none was."""
+    return [m for m in models if steps_near(m, rows) and setup_near(m, rows)] or models
+
+
+def steps_near(model: CostModel, rows: float) -> bool:
+    """Return whether a step was measured near `rows` rows, or near the first setups' size.
+
+    Extrapolated over several decades, a step could exclude the fastest backend.
+    """
+    least = min(rows, SCOUT_BYTES // _row_bytes(model)) / NEAR
+    return any(least <= s.rows <= NEAR * rows for s in model.observations.step)
+
+
+def setup_near(model: CostModel, rows: float) -> bool:
+    """Return whether a setup was measured with at most `NEAR` times `rows` rows.
+
+    A first call over many rows takes much longer than over few. A setup with few rows shows
+    the fixed cost of every setup.
+    """
+    return any(s.rows <= NEAR * rows for s in model.observations.first_call)
+
+
+def only_cached(model: CostModel, rows: float) -> bool:
+    """Return whether `rows` rows are read from memory, but only smaller ones were measured.
+
+    The measured time of a row is then a lower bound, because memory is slower than a cache.
+    """
+    name = Name.parse(model.backend)
+    if name.device != "cpu" or name.least_squares_only:
+        return False
+    return model.largest < IN_MEMORY * model.cache_bytes / _row_bytes(model) <= rows
+
+
+def _row_bytes(model: CostModel) -> int:
+    return step_bytes(1, model.features, model.dtype)
