@@ -16,8 +16,8 @@ measurements at the user's own features and dtype:
   sizes, each row adds its data and the memory that the backend needs per row.
 
 Each part has a spread, estimated from the differences between processes. A total's interval
-comes from random draws of all parts (`bench.pick.draws`), of the memory's throughput, and of the
-drift between two moments (`bench.pick.drift`).
+comes from random draws of all parts (`bench.pick.draws`), of the memory's throughput, and of
+the drift between two moments (`bench.pick.drift`).
 
 The report's calculator (``bench/report/calculator.js``) repeats these
 computations from `CostModel.as_dict`. Change both files together.
