@@ -41,7 +41,7 @@ SLACK = 3
 """Time that the process of a setup may take in addition to the setup itself, as a multiple of
 the shortest time of a child process so far."""
 
-CERTAIN_REGRET = 0.05
+CERTAIN_REGRET = 0.15
 """Relative expected regret, at or below which time is kept for incomplete backends."""
 
 SHARE = 0.2

@@ -23,8 +23,9 @@ def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
     """Return each backend's fraction of the read throughput at the request's rows.
 
     If the rows are read from memory, the predicted step is compared with a read at the usual
-    memory throughput. Otherwise the fraction measured at the nearest size is used. It is None
-    if no such size was measured, and for backends that read no rows.
+    memory throughput; the fraction is None for a backend that was timed only in the caches.
+    Otherwise the fraction measured at the nearest size is used. It is None if no such size was
+    measured. Backends that read no rows are left out.
     """
     request, memory = known.request, known.memory
     nbytes = known.nbytes(request.rows)
@@ -35,9 +36,9 @@ def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
         if parsed.least_squares_only or not model.complete:
             continue
         if parsed.device == "cpu" and memory.bytes_per_s and memory.holds(nbytes):
+            cached = only_cached(model, request.rows)
             step = model.at_usual_throughput.step_s(request.rows)
-            bound = only_cached(model, request.rows) and name in known.excluded
-            found[name] = None if bound else nbytes / step / memory.usual
+            found[name] = None if cached else memory.usual_read_s(nbytes) / step
         else:
             found[name] = measured.get(name)
     return found

@@ -26,6 +26,9 @@ BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
 time of larger data then depends on the memory's unknown throughput.
 """
 
+TEMPORARIES = ("numpy", "torch")
+"""Libraries whose plain technique allocates temporary arrays in every step."""
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -87,7 +90,10 @@ class Steps:
         if in_memory or name.device != "cpu":
             return cls(curve, memory_rows, BEYOND if in_memory else BEYOND_IN_CACHE)
         cache_rows = memory_rows / IN_MEMORY
-        found = Uncached.of(curve.a_row, largest, row_bytes, cache_rows, read_curve)
+        plain = not name.technique and name.library in TEMPORARIES
+        found = Uncached.of(
+            *(curve.a_row, largest, row_bytes, cache_rows, read_curve), plain=plain
+        )
         return cls(curve, memory_rows, BEYOND if found else BEYOND_IN_CACHE, found)
 
     def at(self, rows: float) -> float:

@@ -13,9 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 READS, MOST_READS = 1.2, 3.2
-"""Assumed and largest number of times that a step reads its data.
+"""Assumed and largest number of times that a step reads its data. Usual values are 1 to 2."""
 
-Usual values lie between 1 and 2; plain array code reads its data 4 times.
+PLAIN_READS, MOST_PLAIN_READS = 4.0, 12.0
+"""The same two numbers for array code that allocates temporary arrays in every step.
+
+Plain NumPy reads and writes its data 4 times. The allocator returns large arrays to the system,
+so that every step also pays for page faults: as much as several reads.
 """
 
 
@@ -46,6 +50,8 @@ class Uncached:
         row_bytes: int,
         cache_rows: float,
         curve: Sequence[tuple[int, float]],
+        *,
+        plain: bool = False,
     ) -> Uncached | None:
         """Compute the additional time of a row from memory; None without a read curve.
 
@@ -60,6 +66,8 @@ class Uncached:
             Rows that the last cache holds.
         curve : sequence of tuple
             The read curve in bytes and bytes/s; empty if no curve was measured.
+        plain : bool
+            Whether the step allocates temporary arrays.
         """
         if not curve:
             return None
@@ -67,9 +75,10 @@ class Uncached:
         seconds = np.array([1 / rate for _, rate in curve])
         here = float(np.interp(math.log(largest * row_bytes), sizes, seconds))
         more = row_bytes * max(0.0, float(seconds[-1]) - here)
-        likely = a_row + READS * more
-        error = math.log((a_row + MOST_READS * more) / likely) / 2 if likely > 0 else 0.0
-        return cls(max(cache_rows, float(largest)), READS * more, error)
+        reads, most = (PLAIN_READS, MOST_PLAIN_READS) if plain else (READS, MOST_READS)
+        likely = a_row + reads * more
+        error = math.log((a_row + most * more) / likely) / 2 if likely > 0 else 0.0
+        return cls(max(cache_rows, float(largest)), reads * more, error)
 
     def beyond(self, rows: float) -> float:
         """Return the additional seconds of a step over `rows` rows."""
