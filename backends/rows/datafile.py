@@ -265,7 +265,10 @@ def _notes(path: Path, found: Sequence[Found], tables: Sequence[Table]) -> list[
 def _origin(
     path: Path, found: Sequence[Found], source: Source, xs: list[str], y: str, notes: list[str]
 ) -> Origin:
-    """Return the origin of the rows; the features of one array x are ``x[0]`` and so on."""
+    """Return the origin of the rows.
+
+    If x is a single array with several features, they are named ``x[0]``, ``x[1]`` and so on.
+    """
     names = list(xs)
     if len(xs) < source.features:
         wide = source.features - len(xs) + 1

@@ -213,7 +213,10 @@ class Source(ABC):
         return self._each(runs, work, start, stop, threads)
 
     def _rows_a_block(self, block_bytes: int, start: int, stop: int) -> int:
-        """Return the number of rows per block, for as few and as equal blocks as possible."""
+        """Return the rows per block: the fewest blocks of at most `block_bytes`, of equal size.
+
+        The last block may be smaller. If one row exceeds `block_bytes`, a block is one row.
+        """
         most = max(1, block_bytes // step_bytes(1, self.features, self.dtype))
         count = -(-(stop - start) // most)
         return -(-(stop - start) // count)

@@ -33,7 +33,7 @@ class OutputError(DescentbenchError):
 
 
 def check_output(path: Path, inputs: tuple[str, ...]) -> None:
-    """Raise the errors of `writer`; call this before any row is read.
+    """Check that predictions can be written to `path`, before any row is read.
 
     Raises
     ------

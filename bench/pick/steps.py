@@ -21,9 +21,9 @@ nearest measured one. It holds up to the largest measured size."""
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
 """Relative error of a step time, per factor of ten beyond the largest measured number of rows.
 
-`BEYOND` holds if data in memory were measured: their step times lie on a straight line.
-`BEYOND_IN_CACHE` holds if only data in a cache were measured and there is no read curve: the
-time of larger data then depends on the memory's unknown throughput.
+`BEYOND` holds if data too large for the caches were measured: from there on, step times lie on
+a straight line. On the CPU it also holds for a loop if a read curve was measured.
+`BEYOND_IN_CACHE` holds otherwise, because the memory's throughput is then unknown.
 """
 
 TEMPORARIES = ("numpy", "torch")

@@ -134,7 +134,7 @@ PLAN = Plan(
 )
 
 
-def test_a_plan_measures_every_row_in_every_pass_beside_its_yardstick() -> None:
+def test_a_plan_measures_every_row_in_every_pass_beside_its_baseline() -> None:
     tasks = PLAN.tasks()
     assert tasks == PLAN.tasks()
     assert len({task.name for task in tasks}) == len(tasks)

@@ -1,4 +1,4 @@
-"""The yardstick of a GPU, and the kernel that reads the rows once, without one."""
+"""The baseline of a GPU, and the kernel that reads the rows once, without one."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_the_fastest_way_is_kept_and_its_own_passes_are_counted() -> None:
     assert NBYTES / 0.004 < reader.bytes_per_s() <= NBYTES / 0.001
 
 
-def test_a_library_without_a_read_has_no_yardstick() -> None:
-    assert DeviceReader.of("cupy", "cuda:0", NBYTES) is None
+def test_a_library_without_a_read_has_no_baseline() -> None:
+    assert DeviceReader.of("unknown", "cuda:0", NBYTES) is None
 
 
 def test_another_cpu_device_is_no_gpu() -> None:

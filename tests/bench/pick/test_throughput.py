@@ -109,7 +109,7 @@ def test_the_memory_state_is_shared_so_that_it_hides_no_winner() -> None:
 
 
 def test_a_read_is_of_the_same_process() -> None:
-    """Just before the rounds if there was one, else the yardstick's; a gram's reads nothing."""
+    """Just before the rounds if there was one, else the baseline's; a gram's reads nothing."""
     n = 30_000_000
     row, gram = Case("numba:parallel", n, 1, "float32"), Case("numpy:gram", n, 1, "float32")
 

@@ -178,7 +178,7 @@ def test_a_process_without_a_read_is_left_out() -> None:
     assert one([NUMPY], alone, paired).bandwidth_fraction == 0.5
 
 
-def test_reads_between_the_rounds_are_nearer_than_the_yardstick() -> None:
+def test_reads_between_the_rounds_are_nearer_than_the_baseline() -> None:
     """The machine is half as fast in the second round, and so is its read."""
     timed = step(NUMPY, 2.0, 4.0, 2.0)
     rates = [STEP_BYTES / s for s in (1.0, 2.0, 1.0)]
@@ -186,7 +186,7 @@ def test_reads_between_the_rounds_are_nearer_than_the_yardstick() -> None:
     assert one([NUMPY], outcome(beside, read(0.1))).bandwidth_fraction == 0.5
 
 
-def test_another_sizes_read_is_no_yardstick() -> None:
+def test_another_sizes_read_is_no_baseline() -> None:
     other = Measurement("read", "read/2000000x1/float32", (1.0,), 1, {"bytes": STEP_BYTES})
     assert one([NUMPY], outcome(step(NUMPY, 2.0), other)).bandwidth_fraction is None
 
@@ -194,7 +194,7 @@ def test_another_sizes_read_is_no_yardstick() -> None:
 @pytest.mark.parametrize("row", ["numpy/100x1/float32", "numpy@cuda:0/1000000x1/float32"])
 def test_no_fraction_where_it_says_nothing(row: str) -> None:
     """A few bytes wait for latency, a device's are in another memory."""
-    yardstick = Measurement("read", str(Case.parse(row).read), (1.0,), 1, {"bytes": 800})
-    result = one([row], outcome(step(row, 1.0), yardstick))
+    baseline = Measurement("read", str(Case.parse(row).read), (1.0,), 1, {"bytes": 800})
+    result = one([row], outcome(step(row, 1.0), baseline))
     assert result.bandwidth_fraction is None
     assert result.gb_per_s is not None

@@ -64,7 +64,7 @@ def cells(table: list[str], label: str) -> list[list[str]]:
     return [line.split() for line in found]
 
 
-# the yardsticks
+# the baselines
 
 
 def test_the_read_is_that_of_a_steps_bytes() -> None:
@@ -237,7 +237,7 @@ def test_the_grid_fits_80_columns_and_more_sizes_make_more_tables() -> None:
 # the run
 
 
-def test_a_plan_without_set_up_and_with_both_yardsticks() -> None:
+def test_a_plan_without_set_up_and_with_both_baselines() -> None:
     rows = [Case(b, n, 1, "float32") for n in (100, 1000) for b in ("numpy", "numba")]
     tasks = Plan(tuple(rows), 2, 0.01, (READ, NATIVE), setup=False).tasks()
     assert [task.suite for task in tasks] == ["test_step.py"] * 4
@@ -311,7 +311,7 @@ def test_a_limit_of_what_does_not_read_is_refused(tmp_path: Path) -> None:
     assert "gram" in done.stderr
 
 
-def test_a_process_that_dies_takes_no_yardstick_along(
+def test_a_process_that_dies_takes_no_baseline_along(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*call: object) -> int:
