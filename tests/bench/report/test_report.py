@@ -22,9 +22,8 @@ from bench.report.style import styles
 from bench.results.record import Record, RecordError
 from bench.results.saved import Saved, find, only
 from bench.results.summary import summarise
-from bench.show.table import HEADINGS
 from bench.show.formats import csv_text, flat, markdown_text, results_csv
-from bench.show.table import results_markdown
+from bench.show.table import HEADINGS, results_markdown
 from tests.support.records import COSTS, LAPTOP, SERVER, record
 
 SMALL = [(100, 1), (1_000_000, 1)]
