@@ -25,7 +25,7 @@ cache."""
 
 LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
 """Smallest row sizes in bytes, for data read from memory, from which `PAIRS` and then `ABREAST`
-can be faster than `STREAMS`. Shorter rows are always read by `STREAMS`."""
+can be faster than `STREAMS`. Shorter rows gain nothing from these two loops."""
 
 TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
 """Size of a trial's data in bytes per thread, and number of steps. 32 MB are more than the
