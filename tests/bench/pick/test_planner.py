@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.pick import ladder
+from bench.measure.plan import Task
+from bench.pick import ladder, looks
 from bench.pick.curves import Sample
 from bench.pick.expense import SETUP, STEP, cost_s
 from bench.pick.known import Known, Setting, Spent
@@ -156,3 +157,32 @@ def test_the_ladder_keeps_within_memory_and_holds_the_request() -> None:
     assert 12_345 in ladder.sizes(known)
     tight = situation({"numpy": NUMPY}, rows=10**9, memory=60_000_000)
     assert known.nbytes(ladder.sizes(tight)[-1]) <= 10_000_000
+
+
+def test_a_process_compiles_once_for_all_sizes_but_jax_for_each() -> None:
+    """Seen red: Numba's other techniques "did not fit", because each size counted a compile."""
+    slow = replace(observed(overhead=5.0), imports=())
+    for library, times in (("numba", 1), ("jax", 2)):
+        known = situation({library: slow, f"{library}:gram": Observations()})
+        cases = tuple(str(Case(f"{library}:gram", n, 1, "float32")) for n in (100, 1_000))
+        one, two = (cost_s(known, Task("steps", STEP, cases[:k])) for k in (1, 2))
+        assert two - one == pytest.approx(5.0 * (times - 1), abs=1.0)
+
+
+def test_backends_that_do_not_fit_together_are_measured_one_by_one() -> None:
+    """Seen red: `numba:gram` was never measured, and it was the fastest."""
+    slow = replace(observed(overhead=6.0), imports=())
+    names = ("numba", "numba:gram")
+    known = situation(
+        {"numpy": NUMPY, "numba:parallel": slow} | {name: Observations() for name in names},
+        10_000_000,
+        100_000,
+        spent=[Spent(STEP, (str(Case("numba:parallel", 100, 1, "float32")),), 7.0)],
+    )
+    (both,) = (t for t in looks.rest(known) if t.suite == STEP)
+    left = cost_s(known, both) - 1.0
+    task = next_task(known, left)
+    assert task is not None
+    assert cost_s(known, task) <= left
+    measured = {Case.parse(case).backend for case in task.cases} & set(names)
+    assert len(measured) == 1
