@@ -186,6 +186,10 @@ class MadeUp:
         """Return a value with random, relative noise."""
         return float(value * np.exp(spread * self.rng.standard_normal()))
 
+    def drifted(self, value: float, spread: float) -> float:
+        """Return a backend's time with the present drift and random, relative noise."""
+        return self.noisy(self.slowness * value, spread)
+
     def read_curve(self) -> dict[str, Outcome]:
         """Simulate the read curve; each size is the fastest of three passes."""
         found = []
@@ -232,21 +236,21 @@ class MadeUp:
 
     def _setup(self, case: Case) -> list[Measurement]:
         of, row, nbytes = self.costs[case.backend], str(case), case.bytes_per_step
-        step = self.slowness * self.step_s(case, self.state())
-        first = self.noisy(self.slowness * of.compile_s + step, self.setup_noise)
-        place = self.noisy(self.slowness * self.place_s(case), self.setup_noise)
+        step = self.step_s(case, self.state())
+        first = self.drifted(of.compile_s + step, self.setup_noise)
+        place = self.drifted(self.place_s(case), self.setup_noise)
         self.now += first + place + 0.2
         self.warm.add(case.backend)
         peak = {"peak_bytes": int(6e7 + 2 * nbytes)}
         rows = 10**6
         more = {"added_bytes": rows * case.bytes_per_step // case.rows, "more_rows": rows}
-        imported = self.noisy(self.slowness * of.import_s, self.setup_noise)
+        imported = self.drifted(of.import_s, self.setup_noise)
         found = [Measurement("import", row, (imported,))] if of.import_s else []
         return [
             *found,
             Measurement("place", row, (place,)),
             Measurement("first_call", row, (first,), 1, peak),
-            Measurement("more_rows", row, (step,), 1, more),
+            Measurement("more_rows", row, (self.slowness * step,), 1, more),
         ]
 
     def _steps(self, case: Case) -> Measurement:
@@ -255,7 +259,7 @@ class MadeUp:
         cached = Name.parse(case.backend).library in CACHED_COMPILERS
         compiling = of.compile_s * (0.1 if cached and case.backend in self.warm else 1.0)
         set_up = self._first(case, compiling, state)
-        step = self.noisy(self.slowness * self.step_s(case, state), self.noise)
+        step = self.drifted(self.step_s(case, state), self.noise)
         place = self.noisy(case.bytes_per_step / of.placing + 1e-5, self.setup_noise)
         self.now += compiling + max(0.1, STEPS_A_CASE * step) + place + 0.05
         self.warm.add(case.backend)
@@ -278,10 +282,7 @@ class MadeUp:
         if of.import_s and not self.imported:
             stages["import"] = of.import_s
             self.imported = True
-        return {
-            name: self.noisy(self.slowness * value, self.setup_noise)
-            for name, value in stages.items()
-        }
+        return {name: self.drifted(value, self.setup_noise) for name, value in stages.items()}
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -22,7 +22,7 @@ from bench.checks.made_up import Costs, MadeUp, log_uniform
 from bench.pick.explorer import Explorer
 from bench.pick.known import Setting, is_gram
 from bench.pick.recommend import Request, recommend
-from bench.pick.steps import TEMPORARIES
+from bench.pick.steps import temporaries
 from bench.results.case import Case
 from bench.results.record import Record
 
@@ -151,7 +151,7 @@ def draw_costs(
         most = budget / 4 if slow else budget / 12
         compiles = log_uniform(rng, 2.0 if slow else 0.02, max(most, 2.1))
     # Plain array code allocates temporary arrays, whose page faults cost as much as reads.
-    temporaries = parsed.library in TEMPORARIES and not parsed.technique and not gpu
+    more = 3 if temporaries(parsed) else 1
     parallel = cores if parsed.technique or parsed.library != "numpy" else 1
     return Costs(
         import_s=libraries[parsed.library],
@@ -159,7 +159,7 @@ def draw_costs(
         compile_s=compiles,
         latency_s=log_uniform(rng, 1e-5, 1e-4) if gpu else log_uniform(rng, 3e-7, 1e-4),
         arithmetic_s=0.0 if gpu else log_uniform(rng, 5e-12, 5e-10) / parallel,
-        reads=0.0 if is_gram(name) else log_uniform(rng, 1.0, 4.0) * (3 if temporaries else 1),
+        reads=0.0 if is_gram(name) else more * log_uniform(rng, 1.0, 4.0),
         placing=log_uniform(rng, 1e9, 2e10)
         if not is_gram(name)
         else log_uniform(rng, 5e8, 5e9),

@@ -75,7 +75,8 @@ def _work_s(known: Known, suite: str, texts: tuple[str, ...]) -> float:
     compiled: set[str] = set()
     for case in cases:
         work += _steps_s(known, case, compiled=case.backend in compiled)
-        compiled |= {case.backend} if case.library not in NOT_CACHED else set()
+        if case.library not in NOT_CACHED:
+            compiled.add(case.backend)
     return work
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from backends.names import Name
@@ -24,37 +24,43 @@ def fit(
     records: Sequence[Record], features: int, dtype: str, regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
     """Fit a model to each backend in the records; return the models and memory throughput."""
-    cache_bytes = regime.cache_bytes
-    memory = memory_throughput(records, cache_bytes)
-    seen = steady_observations(records, features, dtype, memory)
-    spreads = machine_spreads(seen.values())
-    drift = drift_of(records, cache_bytes)
-    models = {
-        name: CostModel(
-            *(name, of, features, dtype, cache_bytes, spreads, memory.states, regime.curve),
-            drift,
-        )
-        for name, of in seen.items()
-    }
-    return models, memory
+    seen, model, memory = _prepared(records, (features, dtype), regime)
+    return {name: model(name, of) for name, of in seen.items()}, memory
 
 
 def fit_named(
     names: Iterable[str], records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
     """Fit a model to each named backend, including unmeasured ones."""
-    fitted, memory = fit(records, *shape, regime)
+    found, model, memory = _prepared(records, shape, regime)
     imports = import_seconds(records)
-    spreads = machine_spreads(m.observations for m in fitted.values())
-    drift = drift_of(records, regime.cache_bytes)
     models = {}
     for name in names:
-        seen = fitted[name].observations if name in fitted else Observations()
+        seen = found.get(name, Observations())
         seconds: Sequence[float] = imports.get(Name.parse(name).library, ())
         if not seen.imports and seconds:
             seen = replace(seen, imports=tuple(seconds))
-        models[name] = CostModel(
+        models[name] = model(name, seen)
+    return models, memory
+
+
+Model = Callable[[str, Observations], CostModel]
+"""Function that returns the model of a backend with these observations."""
+
+
+def _prepared(
+    records: Sequence[Record], shape: tuple[int, str], regime: Regime
+) -> tuple[dict[str, Observations], Model, MemoryThroughput]:
+    """Return the observations by backend, the function for models, and memory throughput."""
+    memory = memory_throughput(records, regime.cache_bytes)
+    found = steady_observations(records, *shape, memory)
+    spreads = machine_spreads(found.values())
+    drift = drift_of(records, regime.cache_bytes)
+
+    def model(name: str, seen: Observations) -> CostModel:
+        return CostModel(
             *(name, seen, *shape, regime.cache_bytes, spreads, memory.states, regime.curve),
             drift,
         )
-    return models, memory
+
+    return found, model, memory

@@ -1,4 +1,4 @@
-"""Compare the predicted steps with a bare read of the same bytes."""
+"""Compare the predicted steps with a plain read of the same bytes."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
         if parsed.least_squares_only or not model.complete:
             continue
         if parsed.device == "cpu" and memory.bytes_per_s and memory.holds(nbytes):
-            cached = only_cached(model, request.rows)
-            step = model.at_usual_throughput.step_s(request.rows)
-            found[name] = None if cached else memory.usual_read_s(nbytes) / step
+            share = memory.usual_read_s(nbytes) / model.step_s(request.rows)
+            found[name] = None if only_cached(model, request.rows) else share
         else:
             found[name] = measured.get(name)
     return found

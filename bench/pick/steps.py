@@ -30,6 +30,11 @@ TEMPORARIES = ("numpy", "torch")
 """Libraries whose plain technique allocates temporary arrays in every step."""
 
 
+def temporaries(name: Name) -> bool:
+    """Return whether a step of a backend allocates temporary arrays in the host's memory."""
+    return name.library in TEMPORARIES and not name.technique and name.device == "cpu"
+
+
 @dataclass(frozen=True)
 class Steps:
     """The time of a backend's step as a function of the number of rows.
@@ -90,9 +95,8 @@ class Steps:
         if in_memory or name.device != "cpu":
             return cls(curve, memory_rows, BEYOND if in_memory else BEYOND_IN_CACHE)
         cache_rows = memory_rows / IN_MEMORY
-        plain = not name.technique and name.library in TEMPORARIES
         found = Uncached.of(
-            *(curve.a_row, largest, row_bytes, cache_rows, read_curve), plain=plain
+            *(curve.a_row, largest, row_bytes, cache_rows, read_curve), plain=temporaries(name)
         )
         return cls(curve, memory_rows, BEYOND if found else BEYOND_IN_CACHE, found)
 

@@ -16,7 +16,7 @@ READS, MOST_READS = 1.2, 3.2
 """Assumed and largest number of times that a step reads its data. Usual values are 1 to 2."""
 
 PLAIN_READS, MOST_PLAIN_READS = 4.0, 12.0
-"""The same two numbers for array code that allocates temporary arrays in every step.
+"""Assumed and largest number of reads of array code that allocates temporary arrays.
 
 Plain NumPy reads and writes its data 4 times. The allocator returns large arrays to the system,
 so that every step also pays for page faults: as much as several reads.

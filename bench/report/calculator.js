@@ -6,6 +6,8 @@
 class CostModel {
   static made = 0;
 
+  static drifted = null;
+
   constructor(data, shape, constants) {
     Object.assign(this, data);
     this.rowBytes = shape.row_bytes;
@@ -33,11 +35,11 @@ class CostModel {
   // Draws of the drift between two moments, the same for all backends.
   get drifting() {
     const { drift_seed: seed, draws } = this.constants;
-    if (!this.drifted) {
+    if (!CostModel.drifted) {
       const uniform = uniforms(seed, 2 * draws); // Box and Muller's transform
-      this.drifted = uniform.subarray(0, draws).map((u, i) => Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * uniform[draws + i]));
+      CostModel.drifted = uniform.subarray(0, draws).map((u, i) => Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * uniform[draws + i]));
     }
-    return this.drifted;
+    return CostModel.drifted;
   }
 
   // Return draws of a step's time, relative to its time at the usual memory throughput.
