@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bench.pick.observations import age
 from bench.pick.pipeline import Picked
-from bench.pick.recommend import Answer, Candidate, plainness
+from bench.pick.recommend import Answer, Candidate
 from bench.pick.sentences import (
     memory_note,
     notes,
@@ -125,11 +125,11 @@ def answer_markdown(answer: Answer, remarks: Sequence[str]) -> str:
 def _lines(answer: Answer) -> list[list[str]]:
     """Return the cells of each backend that has a total."""
     shown = [line for line in answer.candidates if line.total_s is not None]
-    simplest = min(shown, key=lambda line: plainness(line.backend), default=None)
+    at_most = bool(answer.plainest) and answer.of(answer.plainest).lower_bound
     return [
         [
             f"{line.backend} ◂" if line.backend == answer.pick else line.backend,
-            *_cells(line, at_most=simplest is not None and simplest.lower_bound),
+            *_cells(line, at_most=at_most),
         ]
         for line in shown
     ]

@@ -142,7 +142,10 @@ class Answer:
     fits : bool
         Whether the pick fits into memory; if not, no backend does.
     candidates : tuple of Candidate
-        All backends, the fastest first; backends without figures come last.
+        All backends, the fastest first, lower bounds after them; backends without figures come
+        last.
+    plainest : str
+        Backend that the break-evens are relative to; empty if no backend has figures.
     """
 
     request: Request
@@ -153,6 +156,7 @@ class Answer:
     candidates: tuple[Candidate, ...]
     crossovers: tuple[Crossover, ...]
     loop_tied: tuple[str, ...] = ()
+    plainest: str = ""
 
     def of(self, backend: str) -> Candidate:
         """Return the figures of the named backend."""
@@ -205,6 +209,7 @@ def recommend(
         (*order, *(c for c in rest if c.backend not in lines)),
         crossovers(fitting or eligible, request),
         loop_tied,
+        usable[0].backend if usable else "",
     )
 
 

@@ -305,6 +305,16 @@ def test_break_evens_with_a_lower_bound_are_upper_bounds() -> None:
     assert "≤" not in plain
 
 
+def test_break_evens_are_bounds_if_the_backend_they_are_relative_to_is_one() -> None:
+    """Seen red: another library's plain technique, as plain as NumPy's, was taken for it."""
+    cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
+    plain = costs("jax", overhead=0.1, step=(1e-5, 8e-10))
+    answer = recommend([cached, plain, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])
+    assert answer.plainest == "numpy"
+    rows = rendered(answer_page(answer, [])).splitlines()
+    assert any(row.startswith("numba:parallel") and "≤" in row for row in rows)
+
+
 def rendered(page: RenderableType) -> str:
     out = io.StringIO()
     Console(file=out, width=120).print(page)
