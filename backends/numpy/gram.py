@@ -80,7 +80,10 @@ class Gram(ProblemGram):
     """Size in bytes of a block's float64 copy: the copy stays in a second-level cache."""
 
     MANY_ROWS = 1 << 18
-    """Smallest number of rows of one feature that are summed in pieces in the data's dtype."""
+    """Smallest number of rows with one feature that are summed in pieces, in the data's dtype.
+
+    With fewer rows, all sums are float64.
+    """
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, self._moments_of(problem))

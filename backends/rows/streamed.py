@@ -3,9 +3,9 @@
 If the data do not fit in memory, a step is a pass over the file: read a block, place it, add
 its gradient to the sum. Several threads do this, and each thread's block is still in the caches
 when the kernel reads it. The backends' own kernels are used, limited to one thread if the
-library allows the limit. The blocks are so small that a kernel's threads would wait for each
-other, and OpenMP's threads would occupy the processors that read the file. A ``gram`` technique
-makes a single pass.
+library allows the limit. Without the limit, a kernel's threads would wait for each other,
+because the blocks are small; OpenMP's threads would also occupy processors that the reading
+threads need. A ``gram`` technique makes a single pass for XᵀX and Xᵀy.
 """
 
 from __future__ import annotations

@@ -38,8 +38,9 @@ DONE = 1e-10
 """Largest predicted decrease of the loss, relative to the loss, at which the search ends."""
 
 LITTLE = 1e-2
-"""Largest damping with which a search ends: the factor of XᵀX/n, relative to the largest
-curvature of the loss."""
+"""Largest damping at which a search may end; a rejected step raises the damping to at least
+this value. The Hessian is increased by `damping · c · XᵀX/n`, where c is `loss.curvature`, or 1
+if the loss states no curvature."""
 
 WIDTH = 1e-4
 """Step of the difference quotients, relative to 1 + |p|: float64 then causes errors of 1e-8."""

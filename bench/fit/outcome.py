@@ -24,7 +24,8 @@ class Outcome:
     Attributes
     ----------
     fit : Fit
-        The result, whose weights and intercept predict the rows as the file has them.
+        The result. Its weights and intercept apply to the original columns, before centring
+        and scaling.
     excess : Excess, optional
         Distance of the loss from its minimum; None if unknown.
     remarks : tuple of str

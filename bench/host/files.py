@@ -9,7 +9,10 @@ from backends.errors import DescentbenchError
 
 
 class StoreError(DescentbenchError):
-    """A result file, or the results folder, cannot be read or written."""
+    """A file cannot be written, or a results folder or result file cannot be used.
+
+    A results folder cannot be used while another run holds its lock.
+    """
 
 
 def write_atomically(path: Path, text: str) -> None:

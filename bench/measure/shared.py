@@ -51,7 +51,10 @@ Data = tuple[int, int, str, str]
 
 
 class Shared:
-    """A folder in shared memory, removed at exit; after a kill the next process removes it."""
+    """A folder in shared memory, which the process removes at exit.
+
+    If the process is killed, the next process that creates a `Shared` removes the folder.
+    """
 
     def __init__(self, memory: Path = MEMORY) -> None:
         self.folder: Path | None = None

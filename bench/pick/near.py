@@ -24,13 +24,17 @@ at large ones.
 
 
 def nearby(models: Sequence[CostModel], rows: int) -> Sequence[CostModel]:
-    """Return the models that were measured near `rows` rows; all models if none was."""
+    """Return the models with a step and a setup near `rows` rows; all models if none has both.
+
+    `steps_near` and `setup_near` define which measured sizes are near.
+    """
     return [m for m in models if steps_near(m, rows) and setup_near(m, rows)] or models
 
 
 def steps_near(model: CostModel, rows: float) -> bool:
-    """Return whether a step was measured near `rows` rows, or near the first setups' size.
+    """Return whether a step was measured with 0.1 to 10 times `rows` rows (`NEAR`).
 
+    If `rows` rows are larger than 8 MB (`SCOUT_BYTES`), the range begins at 0.8 MB.
     Extrapolated over several decades, a step could exclude the fastest backend.
     """
     least = min(rows, SCOUT_BYTES // _row_bytes(model)) / NEAR
@@ -40,14 +44,14 @@ def steps_near(model: CostModel, rows: float) -> bool:
 def setup_near(model: CostModel, rows: float) -> bool:
     """Return whether a setup was measured with at most `NEAR` times `rows` rows.
 
-    A first call over many rows takes much longer than over few. A setup with few rows shows
-    the fixed cost of every setup.
+    A first call over many rows takes much longer than over few rows. A setup with few rows
+    shows the fixed cost of every setup.
     """
     return any(s.rows <= NEAR * rows for s in model.observations.first_call)
 
 
 def only_cached(model: CostModel, rows: float) -> bool:
-    """Return whether `rows` rows are read from memory, but only smaller ones were measured.
+    """Return whether `rows` rows are read from memory, but only smaller data were measured.
 
     The measured time of a row is then a lower bound, because memory is slower than a cache.
     """

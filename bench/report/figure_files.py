@@ -58,8 +58,8 @@ class FigureError(DescentbenchError):
 
 
 Draw = Callable[["Axes", "Source", "Shape"], bool]
-"""Function that draws a shape of a source on the axes; it returns False if there is nothing to
-draw."""
+"""Function that draws a figure on the axes, from a source's results for one shape (features,
+dtype and loss); it returns False if there is nothing to draw."""
 
 
 def save_all(
