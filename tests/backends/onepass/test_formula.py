@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from backends.errors import BackendError
-from backends.losses import LOSSES, Loss
+from backends.losses import FUNCTIONS, LOSSES, Loss
 from backends.onepass import reason_against
 from backends.onepass.formula import source_of
+from tests.support import interpreted
+from tests.support.functions import functions_in
 
 SCALE = 0.1 + 0.2
 
@@ -49,6 +51,12 @@ def everything(xp: Any, p: Any, y: Any) -> Any:
     a = xp.where(mask, xp.exp(-abs(r)), 1 / 3) + (p < y) * 0.1 - (p == y)
     b = 2 - xp.log1p(xp.abs(p)) / (1.5 + xp.tanh(y)) + xp.log(1 + p**2) - xp.sqrt(1 + y * y)
     return xp.clip(a, -0.9, SCALE) + xp.minimum(b, math.inf) - xp.maximum(-math.inf, +y)
+
+
+@pytest.mark.parametrize("slope", [everything, interpreted.OWN.slope])
+def test_the_tested_slopes_use_every_function_that_a_loss_may_use(slope: Any) -> None:
+    """This slope and the slope with which the kernel is tested."""
+    assert functions_in(slope) == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize(
