@@ -15,6 +15,7 @@ import click
 
 from bench.host.interrupts import exit_code, interruptible, interrupts
 from bench.host.streams import CLOSED_PIPE, prepared
+from bench.show.mistake import Mistake
 
 COMMANDS = ("fit", "predict", "run", "pick", "report", "compare", "plot", "backends", "doctor")
 
@@ -68,16 +69,6 @@ class LazyGroup(click.Group):
                 where = f"{error.filename}: " if error.filename else ""
                 raise Mistake(f"{where}{error.strerror}") from error  # for example a full disk
             raise
-
-
-class Mistake(click.ClickException):
-    """An error reported by one line on stderr and exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:  # noqa: ARG002
-        """Print the line, without click's usage text."""
-        click.echo(f"descentbench: {self.message}", err=True)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

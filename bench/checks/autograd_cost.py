@@ -24,6 +24,7 @@ from bench.measure.runner import Runner
 from bench.results.case import READ, Case
 from bench.results.record import Record
 from bench.show.autograd import GRADIENTS, NAME, autograd_markdown, failures
+from bench.show.mistake import Mistake
 
 SIZES = ((1_000_000, 1), (1_000_000, 32))
 """Pairs of rows and features: 8 MB of data, which a last cache holds, and 132 MB in memory."""
@@ -76,7 +77,7 @@ def main(
         try:
             record = measured(plan, threads, store or Path(folder))
         except DescentbenchError as error:
-            raise click.ClickException(str(error)) from None
+            raise Mistake(str(error)) from None
     click.echo(autograd_markdown(record))
     failed = failures(record)
     for line in failed:

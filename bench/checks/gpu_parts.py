@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from bench.show.mistake import Mistake
+
 ON_CPU = ("numba:parallel", "numpy:blocked")
 ON_GPU = ("torch:analytic", "jax:loop")
 """Backends measured with their setups: the fastest loops of their devices."""
@@ -146,7 +148,7 @@ def available(names: Sequence[str], variables: Mapping[str, str] | None = None) 
         env={**os.environ, **(variables or {})},
     )
     if listing.returncode:
-        raise click.ClickException(f"descentbench backends failed: {listing.stderr.strip()}")
+        raise Mistake(f"descentbench backends failed: {listing.stderr.strip()}")
     known = {entry["backend"]: entry for entry in json.loads(listing.stdout)}
     missing = [name for name in names if not known.get(name, {}).get("available")]
     for name in missing:
@@ -155,5 +157,5 @@ def available(names: Sequence[str], variables: Mapping[str, str] | None = None) 
     if any("@" in name for name in names) and not any(
         "@" in n for n in set(names) - {*missing}
     ):
-        raise click.ClickException("no library here can use the GPU")
+        raise Mistake("no library here can use the GPU")
     return [name for name in names if name not in missing]

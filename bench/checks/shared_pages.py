@@ -25,6 +25,7 @@ from bench.host.threads import apply
 from bench.measure import shared
 from bench.measure.verify import LEARNING_RATE
 from bench.results.case import Case
+from bench.show.mistake import Mistake
 
 ROWS = 20_000_000
 """Default number of rows: 160 MB, several times the caches of most machines."""
@@ -40,7 +41,7 @@ STEPS = 3
 
 
 @click.command()
-@click.option("--rows", type=int, default=ROWS, show_default=True)
+@click.option("--rows", type=click.IntRange(min=1), default=ROWS, show_default=True)
 def main(rows: int) -> None:
     """Print the ratios for each backend; exit with 1 if a ratio exceeds its limit."""
     apply()
@@ -50,7 +51,7 @@ def main(rows: int) -> None:
     os.environ |= folder.environment
     copied, mapped = shared.load(case.data), shared.load(case.data, copy=False)
     if copied is None or mapped is None:
-        raise click.ClickException(f"there is no shared memory for {rows} rows")
+        raise Mistake(f"there is no shared memory for {rows} rows")
     start, good = np.ones(1), True
     generated = Generated(*case.size).load()
     for name in BACKENDS:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from bench.cli import Mistake
+from bench.show.mistake import Mistake
 
 if TYPE_CHECKING:
     from backends.rows.source import Source

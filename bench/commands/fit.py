@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from bench.cli import Mistake, print_json
+from bench.cli import print_json
 from bench.commands.data_options import DataFile, data_options, described
 from bench.commands.options import (
     Format,
@@ -24,6 +24,7 @@ from bench.commands.options import (
     start,
 )
 from bench.host.interrupts import exit_code, interrupts
+from bench.show.mistake import Mistake
 
 if TYPE_CHECKING:
     from backends.rows.streamed import Bounded, Streamed

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli import Mistake
 from bench.commands.data_options import DataFile, data_options, tell
+from bench.show.mistake import Mistake
 
 if TYPE_CHECKING:
     from backends.rows.source import Source

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-PACKAGES = ("numpy", "numba", "torch", "jax", "jaxlib", "scipy", "pytest-benchmark")
-"""Packages whose versions a result contains."""
+LIBRARIES = ("numpy", "numba", "torch", "jax")
+"""Distributions (names for ``pip install``) of the libraries whose steps are timed."""
+
+PACKAGES = (*LIBRARIES, "jaxlib", "scipy", "pytest-benchmark")
+"""Distributions whose versions a result contains."""
 
 USUAL_CACHE_BYTES = 32 << 20
 """Size in bytes that is assumed for the last cache if the system reports none: 32 MiB."""
@@ -61,7 +64,7 @@ class Machine:
     gpus : list of Gpu
         All GPUs that the driver lists.
     versions : dict
-        Version of each installed package of `PACKAGES`, by name.
+        Version of each installed distribution of `PACKAGES`, by name.
     threads : int
         Number of threads that each library may use.
     """
@@ -156,7 +159,7 @@ def _gpu(line: str) -> Gpu:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the installed packages of `PACKAGES`, by name."""
+    """Return the versions of the installed distributions of `PACKAGES`, by name."""
     found = {}
     for package in PACKAGES:
         try:

@@ -17,6 +17,7 @@ from bench.report.page import write
 from bench.report.results_page import saved
 from bench.report.sources import Source, sources
 from bench.show.formats import markdown_text
+from bench.show.mistake import Mistake
 from bench.show.text import byte_count, percent, plural, seconds, times
 
 HEADINGS = ("rows × features", "fastest", "a step", "× NumPy", "of limit")
@@ -39,7 +40,7 @@ def main(results: Path, folder: Path) -> None:
         write(folder / "index.html", found)
         write_atomically(folder / "README.md", listing(found))
     except DescentbenchError as error:
-        raise click.ClickException(str(error)) from None
+        raise Mistake(str(error)) from None
     for name in ("README.md", "index.html"):
         click.echo(folder / name)
 

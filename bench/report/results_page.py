@@ -15,8 +15,8 @@ import click
 from rich.console import Console, RenderableType
 
 from backends.errors import DescentbenchError
-from backends.names import BUILT_IN
 from bench.host.files import write_atomically
+from bench.host.machine import LIBRARIES
 from bench.report.gpu import section as gpu_section
 from bench.report.gpu import sentence
 from bench.report.sources import Source, machine_name, sources
@@ -26,6 +26,7 @@ from bench.results.saved import Saved, folder
 from bench.results.summary import UNSTABLE, Result, summarise
 from bench.show.autograd import is_autograd_cost
 from bench.show.formats import markdown_text
+from bench.show.mistake import Mistake
 from bench.show.roofline import Data, best_by_library, limits, roofline_table
 from bench.show.table import results_table
 from bench.show.text import byte_count, count, percent, seconds
@@ -67,7 +68,7 @@ def main(results: Path, page: Path, readme: Path, losses: Path) -> None:
         for path in written:
             click.echo(path)
     except DescentbenchError as error:
-        raise click.ClickException(str(error)) from None
+        raise Mistake(str(error)) from None
 
 
 def write_autograd(found: Iterable[Saved], page: Path) -> list[Path]:
@@ -290,9 +291,9 @@ def describe(record: Record) -> str:
 
 
 def _known(machine: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the recorded names and versions of the libraries, without other packages."""
     versions = machine["versions"]
-    packages = (library.imports for library in BUILT_IN)
-    return [(name, versions[name]) for name in packages if name in versions]
+    return [(name, versions[name]) for name in LIBRARIES if name in versions]
 
 
 def _when(record: Record) -> str:

@@ -290,10 +290,10 @@ def test_an_installed_package_is_listed_beside_what_is_missing(bare: Path) -> No
     listed = {row["backend"]: row["reason"] for row in json.loads(done.stdout)}
     installed = [name for name, reason in listed.items() if reason is None]
     assert installed == [*NUMPY, "tiny", "tiny:twin"]
-    for library, technique in TECHNIQUES:
-        if library in HIDDEN:
-            install = f"{library} is not installed: pip install {library}"
-            assert listed[str(Name(library, technique))] == install
+    for library in names.BUILT_IN:
+        if library.imports in HIDDEN:
+            reason = f"{library.name} is not installed: {library.install}"
+            assert {listed[str(Name(library.name, t))] for t in library.techniques} == {reason}
 
 
 def test_a_missing_library_is_one_line_and_exit_code_2(bare: Path) -> None:

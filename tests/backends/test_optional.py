@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from backends.names import BUILT_IN
 from bench.host.optional import MissingLibraryError, need
 from tests.support.command import HIDDEN, HIDE, descentbench
 from tests.support.records import record
 
+LIBRARY = {library.imports: library for library in BUILT_IN if library.imports in HIDDEN}
+"""Module → the built-in library with this module; NumPy is left out."""
+
 NEEDED = {  # what is asked for, and who asks
-    "numba": (("fit", "--backend", "numba"), "numba"),
-    "torch": (("fit", "--backend", "torch"), "torch"),
-    "jax": (("fit", "--backend", "jax"), "jax"),
-    "distributed": (("fit", "--backend", "dask:numpy"), "dask"),
+    **{m: (("fit", "--backend", found.name), found.name) for m, found in LIBRARY.items()},
     "pyarrow": (("fit", "--data", "data.parquet"), "reading .parquet needs pyarrow"),
     "matplotlib": (("fit", "--plot", "fit.svg"), "a plot needs matplotlib"),
     "jinja2": (("report", "run.json"), "a report needs jinja2"),
@@ -46,24 +47,25 @@ def test_who_needs_it_says_so_in_a_line(
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert words in line
-    assert f"pip install {library}" in line.replace("--force-reinstall ", "")
+    install = LIBRARY[library].install if library in LIBRARY else f"pip install {library}"
+    assert install in line.replace("--force-reinstall ", "")
     if fault == "broken" and library != "pyarrow":
         assert "does not import (libfoo.so.7: cannot open shared object file)" in line
 
 
-@pytest.mark.parametrize("library", HIDDEN)
+@pytest.mark.parametrize("library", LIBRARY)
 def test_all_else_is_listed_and_works(tmp_path: Path, library: str, fault: str) -> None:
     """The others are hidden, too: they need not be imported for this."""
-    others = [name for name in HIDDEN if name != library]
+    others = [name for name in LIBRARY if name != library]
     _spoil(tmp_path, library, fault, *others)
     done = descentbench(tmp_path, "backends", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     listed = json.loads(done.stdout)
     assert {row["library"] for row in listed if row["available"]} == {"numpy"}
-    name = {"distributed": "dask"}.get(library, library)
-    reasons = [row["reason"] for row in listed if row["library"] == name]
+    of = LIBRARY[library]
+    reasons = [row["reason"] for row in listed if row["library"] == of.name]
     assert reasons
-    assert all(f"pip install {library}" in reason for reason in reasons)
+    assert all(of.install in reason for reason in reasons)
 
 
 def _spoil(folder: Path, library: str, fault: str, *hidden: str) -> None:

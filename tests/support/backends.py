@@ -8,7 +8,16 @@ import pytest
 
 from backends import catalogue
 from backends.losses import Loss
-from backends.names import Name
+from backends.names import BUILT_IN, GRAM, Name
+
+NUMPY_LOOPS = [
+    str(Name(library.name, technique))
+    for library in BUILT_IN
+    if library.name == "numpy"
+    for technique in library.techniques
+    if technique != GRAM
+]
+"""NumPy's backends that work for every loss with a slope: all but `gram`."""
 
 
 def parameters(wanted: Callable[[Name], bool] = lambda name: True) -> list[object]:

@@ -16,6 +16,7 @@ from bench.checks.gpu import CUT, FAILED, OK, Done, each, slug
 from bench.checks.gpu_parts import Part
 from bench.cli import main as descentbench
 from bench.host.machine import Gpu
+from bench.show.mistake import Mistake
 from tests.support.records import record
 
 ROOT = Path(__file__).parents[3]
@@ -199,5 +200,5 @@ def test_backends_that_cannot_run_are_left_out_with_a_line(
         "descentbench: torch is left out: torch is not installed",
         "descentbench: jax is left out: its library sees no such device",
     ]
-    with pytest.raises(click.ClickException, match="no library here can use the GPU"):
+    with pytest.raises(Mistake, match="no library here can use the GPU"):
         gpu_parts.available(["numpy", "torch@cuda:0"])

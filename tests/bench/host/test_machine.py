@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
 
+from backends.names import BUILT_IN
 from bench.host import limits, machine, memory
 from bench.host.machine import Gpu
 from bench.host.threads import asked_for, environment, spread
@@ -176,6 +177,17 @@ def test_description_survives_json() -> None:
     assert here.cpu
     assert here.os
     assert here.python == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_the_version_of_every_installed_library_is_recorded() -> None:
+    """A library is imported by one name, and may be installed by another name.
+
+    Dask is left out: its backends call the other libraries.
+    """
+    by_module = packages_distributions()
+    for library in BUILT_IN:
+        if library.imports in by_module and not library.distributed:
+            assert set(by_module[library.imports]) & set(machine.LIBRARIES), library.name
 
 
 def test_packages_that_are_not_there_have_no_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,37 @@
+"""The checks end with exit code 2 and one line if they cannot begin; 1 means a failed check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.checks import autograd_cost, shared_pages
+from bench.measure.shared import VARIABLE, Shared
+
+
+def test_a_record_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: exit code 1."""
+    monkeypatch.setattr(autograd_cost, "apply", lambda: 1)
+    monkeypatch.setattr(autograd_cost, "cases", lambda sizes, losses: ())
+    file = tmp_path / "file"
+    file.touch()
+    done = CliRunner().invoke(autograd_cost.main, ["--store", str(file)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"descentbench: cannot write {file / '.lock'}: File exists\n"
+
+
+def test_a_machine_without_shared_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: exit code 1."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(shared_pages, "apply", lambda: 1)
+    absent = Shared(tmp_path / "absent")
+    monkeypatch.setattr(shared_pages.shared, "of_this_process", lambda: absent)
+    done = CliRunner().invoke(shared_pages.main, ["--rows", "1000"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "descentbench: there is no shared memory for 1000 rows\n"
