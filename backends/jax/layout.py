@@ -25,7 +25,7 @@ MOST_COLUMNS = 8
 
 Data = jax.Array | tuple[jax.Array, ...]
 """X as blocks of rows, (blocks, rows, d), as a single block, (rows, d), or as a tuple of
-columns, (n,) each."""
+columns, (n,) each, or (ROWS_PER_LANE, lanes) as `in_lanes` returns them."""
 
 
 def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
@@ -105,3 +105,65 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
     return room[start : start + size].view(dtype).reshape(shape)
+
+
+ROWS_PER_LANE = 4
+"""Number of rows in a lane: with more rows, XLA's compiled loop reads from so many places at
+once that it is slower."""
+
+
+FOLD = 16
+"""Number of sums of lanes that one compiled loop adds up."""
+
+
+FEW_LANES = 1000
+"""Number of lanes up to which XLA adds up their sums one after the other: this takes 1 µs."""
+
+
+def in_lanes(problem: Problem) -> tuple[tuple[Array, ...], Array]:
+    """Return X as a tuple of columns and y, each of shape (ROWS_PER_LANE, lanes).
+
+    Missing rows are zeros. The number of lanes can be divided by `FOLD` until it is at most
+    `FEW_LANES`.
+    """
+    lanes, multiple = -(-problem.rows // ROWS_PER_LANE), 1
+    while lanes > FEW_LANES:
+        lanes, multiple = -(-lanes // FOLD), multiple * FOLD
+    lanes *= multiple
+
+    def padded(column: Array) -> Array:
+        result = aligned((ROWS_PER_LANE * lanes,), column.dtype)
+        result[: len(column)] = column
+        result[len(column) :] = 0
+        return result.reshape(ROWS_PER_LANE, lanes)
+
+    columns = problem.x.reshape(problem.rows, problem.features).T
+    return tuple(padded(column) for column in columns), padded(problem.y)
+
+
+def over_lanes(
+    gradient: Callable[..., jax.Array],
+    w: jax.Array,
+    x: tuple[jax.Array, ...],
+    y: jax.Array,
+    rows: int,
+) -> jax.Array:
+    """Return the sum of ``gradient(w, x, y, rows)`` over data of `in_lanes`.
+
+    XLA's sum of n values is slow. Therefore every lane has its own copy of w and its own
+    gradient, so that nearly all work is element-wise: XLA vectorises it and divides it among
+    its threads. Further element-wise passes reduce the number of lanes by `FOLD` each. At most
+    ``ROWS_PER_LANE * FOLD**k`` rows are summed in the data's dtype, in k + 1 passes. The last
+    sums have the dtype of w.
+    """
+    copies = jnp.broadcast_to(w[:, None].astype(y.dtype), (len(w), y.shape[1]))
+    one_each = (
+        gradient(copies, tuple(column[row] for column in x), y[row], rows)
+        for row in range(ROWS_PER_LANE)
+    )
+    sums = reduce(jnp.add, one_each)
+    while sums.shape[1] > FEW_LANES:
+        # without the barrier, XLA computes the gradients again in each term of the sum
+        parts = lax.optimization_barrier(sums).reshape(len(w), FOLD, -1)
+        sums = reduce(jnp.add, (parts[:, part] for part in range(FOLD)))
+    return sums.sum(axis=1, dtype=w.dtype)

@@ -16,13 +16,15 @@ from backends.errors import Weights
 from backends.jax.devices import named_devices
 from backends.jax.layout import (
     Data,
+    in_lanes,
     laid_out,
+    over_lanes,
     predictions,
     total_of,
     values_of,
 )
-from backends.losses import Loss
-from backends.problem import Problem
+from backends.losses import SQUARED_ERROR, Loss
+from backends.problem import Array, Problem
 
 UNROLLED = 16
 """Number of steps in one iteration of a loop on a GPU. It is more than one, because the host
@@ -85,7 +87,13 @@ class Compiled(NamedTuple):
 @cache
 def compiled(loss: Loss) -> Compiled:
     """Return the compiled functions of a loss."""
-    gradient, values = gradient_of(loss), values_of(loss)
+    of_rows, values = gradient_of(loss), values_of(loss)
+
+    @jax.jit
+    def gradient(w: Any, x: Data, y: Any, rows: int) -> Any:
+        if isinstance(x, tuple) and y.ndim == 2:
+            return over_lanes(of_rows, w, x, y, rows)
+        return of_rows(w, x, y, rows)
 
     @jax.jit
     def step(w: Any, x: Data, y: Any, rows: int, learning_rate: float) -> Any:
@@ -101,7 +109,7 @@ def compiled(loss: Loss) -> Compiled:
     def total(w: Any, x: Data, y: Any, rows: int) -> Any:
         return total_of(values(predictions(w, x), y), rows)
 
-    return Compiled(step, loop, jax.jit(gradient), total)
+    return Compiled(step, loop, gradient, total)
 
 
 class PerStep:
@@ -111,7 +119,12 @@ class PerStep:
         self.device = named_devices()[device]
         self.rows, self.learning_rate = problem.rows, learning_rate
         self.compiled, self.scale = compiled(problem.loss), problem.loss.scale
-        self.x, self.y = jax.block_until_ready(jax.device_put(laid_out(problem), self.device))
+        data = self.layout(problem)
+        self.x, self.y = jax.block_until_ready(jax.device_put(data, self.device))
+
+    def layout(self, problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
+        """Return X and y in the layout of the compiled functions."""
+        return laid_out(problem)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         on_device, step = self._put(w), self.compiled.step
@@ -133,6 +146,16 @@ class PerStep:
 
 class Loop(PerStep):
     """The whole descent in one compiled loop, which Python calls once per run."""
+
+    def layout(self, problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
+        """Return X and y in the layout of the compiled functions.
+
+        On a CPU, few features are spread over lanes. With two features, XLA computes the slope
+        once for each feature, so losses other than squared error would become slower.
+        """
+        most = 2 if problem.loss == SQUARED_ERROR else 1
+        lanes = self.device.platform == "cpu" and problem.features <= most
+        return in_lanes(problem) if lanes else laid_out(problem)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         start, rate = self._put(w), self.learning_rate
