@@ -189,6 +189,17 @@ CHOICES: dict[str, list[Choice]] = {
 }
 
 
+def test_every_tuned_technique_is_tested() -> None:
+    """`CHOICES` names each technique whose module, called after it, chooses by measurement."""
+    folder = Path(tuning.__file__).parent
+    tuned = [
+        f"{path.parent.name}:{path.stem}"
+        for path in folder.glob("*/*.py")
+        if "tuning.choice_for(" in path.read_text(encoding="utf-8")
+    ]
+    assert sorted(tuned) == sorted(CHOICES)
+
+
 @pytest.mark.parametrize("loss", [SQUARED_ERROR, LOG_LOSS], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("name", CHOICES)
 def test_w_is_right_for_every_choice_and_equal_for_equal_choices(

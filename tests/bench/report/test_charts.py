@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bench import report
 from bench.report.page import write
 from bench.report.sources import Shape, Source, sources
 from bench.results.saved import Saved
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
 ON_BOTH = ("roofline", "scaling", "map", "cost", "convergence", "correctness")
+"""Figures that have a frame for each of the two machines of `found`."""
+
+ON_A_GPU = ("gpu",)
+"""Figures that have a frame only for the machine with a GPU; tests below check them."""
+
+
+def test_every_figure_of_the_page_is_listed() -> None:
+    """A figure that is missing in `ON_BOTH` and `ON_A_GPU` would not be tested."""
+    page = Path(report.__file__).with_name("page.html.j2").read_text(encoding="utf-8")
+    assert sorted(re.findall(r'data-figure="(\w+)"', page)) == sorted(ON_BOTH + ON_A_GPU)
 
 
 def grid(watched: Watched, name: str) -> Locator:
