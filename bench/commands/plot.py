@@ -18,7 +18,7 @@ class Figures(click.Choice[str]):
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return the names of all figures, in the order of drawing."""
-        from bench.report.figure_files import FIGURES
+        from bench.report.drawings import FIGURES
 
         return tuple(FIGURES)
 
