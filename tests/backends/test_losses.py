@@ -18,6 +18,7 @@ from scipy.special import expit
 
 from backends import Problem, ProblemError, generate, open_backend
 from backends.losses import FUNCTIONS, LOSSES, Loss, find
+from tests.support.documents import ROOT
 from tests.support.losses import TEXTBOOK
 
 ALL = list(LOSSES.values())
@@ -251,6 +252,11 @@ def test_every_namespace_has_the_functions_that_a_loss_may_use(
     """Seen red: none had sqrt, and a loss with xp.sqrt was an AttributeError in a descent."""
     for namespace in namespaces():
         assert set(vars(namespace)) == set(FUNCTIONS)
+
+
+def test_the_page_names_every_function_that_a_loss_may_use() -> None:
+    page = (ROOT / "docs/losses.md").read_text(encoding="utf-8")
+    assert [name for name in FUNCTIONS if f"`{name}`" not in page] == []
 
 
 ROOT_LOSS = """
