@@ -185,10 +185,10 @@ def _converted(
 
 
 def check_names(mine: tuple[str, ...] | None, given: tuple[str, ...] | None) -> None:
-    """Raise ProblemError if a table's columns are not those of the fit, in the fit's order.
+    """Raise ProblemError if a table's columns are not the fit's columns, in the fit's order.
 
-    `mine` are the names in the fit, and `given` those of the table. Without names (None) on one
-    side, nothing is checked.
+    `mine` are the names of the fit's columns, and `given` the names of the table's columns. If
+    one of the two has no names (None), nothing is checked.
     """
     if mine is None or given is None or mine == given:
         return
@@ -197,6 +197,6 @@ def check_names(mine: tuple[str, ...] | None, given: tuple[str, ...] | None) -> 
         some = ", ".join(lacking[:SHOWN]) + (" …" if len(lacking) > SHOWN else "")
         raise ProblemError(f"the table lacks columns of the fit: {some}")
     raise ProblemError(
-        f"the table's columns are {', '.join(given[:SHOWN])}, but those of the fit "
+        f"the table's columns are {', '.join(given[:SHOWN])}, but the fit's columns "
         f"are {', '.join(mine[:SHOWN])}; select them in the fit's order"
     )

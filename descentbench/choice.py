@@ -41,8 +41,8 @@ def backend_for(
     rows, steps : int
     features : sequence of int
         Numbers of features, in order of preference: measurements with the first number are
-        used, and without any, those with the second number. The default backend is chosen for
-        the first number.
+        used. If there are none, measurements with the second number are used. The
+        default backend is chosen for the first number.
     dtype : {"float32", "float64"}
     loss : Loss
     store : Path

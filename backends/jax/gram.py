@@ -30,7 +30,7 @@ takes as long as summing 2¹⁶ rows."""
 
 
 GRAM_BYTES = 1 << 22
-"""Size in bytes of the float64 copy of a block of several features in `sums_of`."""
+"""Size in bytes of a block's float64 copy in `sums_of`, for data with several features."""
 
 
 @jax.jit
@@ -42,7 +42,7 @@ def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
 
 @jax.jit
 def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
-    """Return Σ x², Σ x·y and Σ y² of one feature, computed in float64 in one pass.
+    """Return Σ x², Σ x·y and Σ y² for data with one feature, in float64, in one pass.
 
     Each sum is split into `LANES` sums side by side, because XLA would add the values of a
     single sum one by one.
@@ -90,7 +90,7 @@ def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return the rows of one feature in blocks of one shape; eleven shapes are possible.
+    """Return the rows, which have one feature, in blocks of one of eleven shapes.
 
     If x and y have the same alignment, the blocks begin at addresses that JAX uses without a
     copy. The rows before the first aligned block and after the last aligned block are copied

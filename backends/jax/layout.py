@@ -91,8 +91,8 @@ def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
 
 
 LANES = 512
-"""Number of rows in a block of one feature. Each position in a block has its own sum over the
-blocks, so XLA vectorises the sums."""
+"""Number of rows in a block of data with one feature. Each position in a block has its
+own sum over the blocks, so XLA vectorises the sums."""
 
 
 ALIGNMENT = 64

@@ -19,7 +19,7 @@ from backends.problem import Problem
 
 @njit(fastmath=VECTORISE)
 def line_products(x, y):
-    """Return ``Σ x²``, ``Σ x·y`` and ``Σ y²`` of one feature, computed in float64."""
+    """Return ``Σ x²``, ``Σ x·y`` and ``Σ y²`` for data with one feature, in float64."""
     xx = xy = yy = 0.0
     for i in range(len(x)):
         a, b = np.float64(x[i]), np.float64(y[i])

@@ -42,7 +42,7 @@ def gram_of(x: Array, y: Array) -> Array:
 
 
 def line_gram_of(x: Array, y: Array) -> Array:
-    """Return the Gram matrix of one feature, x of shape (n,), and y, without a float64 copy.
+    """Return the Gram matrix of a single column x, (n,), with y, without a float64 copy.
 
     BLAS sums short pieces in the data's dtype, many pieces in one call. The sums of the
     pieces are added in float64. Of the three calls for a block, the first call reads from

@@ -186,14 +186,16 @@ class Analytic(Autograd):
     """
 
     LINE_ROWS = 1 << 18
-    """Number of rows in a chunk of one feature: 1 MB of float32, for a second-level cache."""
+    """Number of rows in a chunk of data with one feature: 1 MB of float32, which fits in a
+    second-level cache."""
 
     SLOPE_ROWS = 1 << 15
-    """Number of rows in a chunk of one feature for a loss other than squared error. The chunk
+    """Number of rows in a chunk for one feature and a loss other than squared error. The chunk
     is shorter than `LINE_ROWS`, because PyTorch reads the predictions several times."""
 
     CHUNK_BYTES = 1 << 21
-    """Size in bytes of a chunk of several features: a chunk stays in a second-level cache."""
+    """Size in bytes of a chunk of data with several features, which stays in a second-level
+    cache."""
 
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""

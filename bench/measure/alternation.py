@@ -108,7 +108,7 @@ class Alternation:
             return steps, rounds
         theirs = (self._received if self.first else before).split()
         if theirs[:1] != [case]:
-            self._hand_over(ALONE)  # this side continues after the other has ended
+            self._hand_over(ALONE)  # this side continues after the other side has ended
             return steps, rounds
         return min(steps, int(theirs[1])), min(rounds, int(theirs[2]))
 
@@ -118,7 +118,7 @@ class Alternation:
             self._hand_over("")
 
     def _hand_over(self, message: str) -> bool:
-        """Send a message and wait for the answer; return whether both still alternate."""
+        """Send a message and wait for the answer; return whether both sides still alternate."""
         time.sleep(PAUSE_S)
         try:
             self._channel.sendall(f"{message}\n".encode())

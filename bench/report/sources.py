@@ -73,7 +73,7 @@ class Source:
 
     @cached_property
     def losses(self) -> list[str]:
-        """The losses of the results: squared error first, the others by name."""
+        """The losses of the results: squared error first, then the other losses by name."""
         return sorted({r.loss for r in self.results}, key=_squared_first)
 
     def of_loss(self, loss: str) -> list[Result]:
