@@ -90,7 +90,7 @@ def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return the rows, which have one feature, in blocks of one of eleven shapes.
+    """Return the rows, which have one feature, in equal blocks; eleven shapes are possible.
 
     If x and y have the same alignment, the blocks begin at addresses that JAX uses without a
     copy. The rows before the first aligned block and after the last aligned block are copied
