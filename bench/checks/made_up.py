@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from backends.names import Name
 from backends.problem import step_bytes
 from bench.measure.plan import Task
 from bench.measure.read_curve import ROW_BYTES, TASK, sizes
+from bench.pick.doubt import PAUSE_S
 from bench.pick.expense import SETUP, STEPS_A_CASE
 from bench.results.case import READ, Case
 from bench.results.record import Measurement, Outcome
@@ -44,6 +44,8 @@ class Costs:
         Throughput of placing, in bytes per second.
     bytes_per_s : float
         Memory throughput of a device; 0 if steps read the host's memory.
+    copied_bytes : float
+        Largest data that placing copies, in bytes; larger data are used without a copy.
     """
 
     import_s: float
@@ -54,6 +56,7 @@ class Costs:
     reads: float
     placing: float
     bytes_per_s: float = 0.0
+    copied_bytes: float = math.inf
 
 
 @dataclass
@@ -74,6 +77,8 @@ class MadeUp:
         Mean time in seconds that the memory stays in one state.
     noise, setup_noise : float
         Relative spread between processes, of steps and of setups.
+    pauses : float
+        Fraction of the setups that a pause of at most `PAUSE_S` prolongs.
     drift : float
         Relative spread between two picks or two descents, which slows all backends alike.
     start_s : float
@@ -84,7 +89,7 @@ class MadeUp:
         Simulated time in seconds.
     """
 
-    costs: Mapping[str, Costs]
+    costs: dict[str, Costs]
     cache_bytes: int = 32 << 20
     reported_bytes: int = 32 << 20
     memory_rate: float = 20e9
@@ -93,6 +98,7 @@ class MadeUp:
     dwell_s: float = 30.0
     noise: float = 0.0
     setup_noise: float = 0.0
+    pauses: float = 0.0
     drift: float = 0.0
     start_s: float = 0.7
     making: float = 4e8
@@ -103,6 +109,7 @@ class MadeUp:
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
+        self.interruptions = np.random.default_rng([self.seed, 1])
         self.warm: set[str] = set()
         self.made: set[tuple[int, int, str]] = set()
         self.slowness = 1.0
@@ -147,7 +154,12 @@ class MadeUp:
     def place_s(self, case: Case) -> float:
         """Return the seconds of placing the data."""
         of = self.costs[case.backend]
-        return of.opening_s + step_bytes(*case.size) / of.placing
+        return of.opening_s + self.copy_s(case)
+
+    def copy_s(self, case: Case) -> float:
+        """Return the seconds that placing takes to copy the data."""
+        of, nbytes = self.costs[case.backend], step_bytes(*case.size)
+        return nbytes / of.placing if nbytes <= of.copied_bytes else 0.0
 
     def total_s(self, case: Case, iterations: int) -> float:
         """Return the mean total in seconds."""
@@ -189,6 +201,12 @@ class MadeUp:
     def drifted(self, value: float, spread: float) -> float:
         """Return a backend's time with the present drift and random, relative noise."""
         return self.noisy(self.slowness * value, spread)
+
+    def paused(self, value: float) -> float:
+        """Return a setup time with the present drift, random noise and perhaps a pause."""
+        paused, seconds = self.interruptions.random(2)
+        pause = PAUSE_S * float(seconds) if paused < self.pauses else 0.0
+        return self.drifted(value, self.setup_noise) + pause
 
     def read_curve(self) -> dict[str, Outcome]:
         """Simulate the read curve; each size is the fastest of three passes."""
@@ -237,8 +255,8 @@ class MadeUp:
     def _setup(self, case: Case) -> list[Measurement]:
         of, row, nbytes = self.costs[case.backend], str(case), case.bytes_per_step
         step = self.step_s(case, self.state())
-        first = self.drifted(of.compile_s + step, self.setup_noise)
-        place = self.drifted(self.place_s(case), self.setup_noise)
+        first = self.paused(of.compile_s + step)
+        place = self.paused(self.place_s(case))
         self.now += first + place + 0.2
         self.warm.add(case.backend)
         peak = {"peak_bytes": int(6e7 + 2 * nbytes)}
@@ -260,7 +278,7 @@ class MadeUp:
         compiling = of.compile_s * (0.1 if cached and case.backend in self.warm else 1.0)
         set_up = self._first(case, compiling, state)
         step = self.drifted(self.step_s(case, state), self.noise)
-        place = self.noisy(case.bytes_per_step / of.placing + 1e-5, self.setup_noise)
+        place = self.noisy(self.copy_s(case) + 1e-5, self.setup_noise)
         self.now += compiling + max(0.1, STEPS_A_CASE * step) + place + 0.05
         self.warm.add(case.backend)
         info: dict[str, Any] = {"place_again_s": place, "set_up_s": set_up}
@@ -282,7 +300,7 @@ class MadeUp:
         if of.import_s and not self.imported:
             stages["import"] = of.import_s
             self.imported = True
-        return {name: self.drifted(value, self.setup_noise) for name, value in stages.items()}
+        return {name: self.paused(value) for name, value in stages.items()}
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

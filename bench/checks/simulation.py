@@ -56,6 +56,9 @@ of the intervals of totals far beyond the measured sizes, relative to the total.
 COVERAGE = 0.85, 0.95
 """Smallest and largest share of totals in their 90 % intervals that pass the check."""
 
+COPIES = 0.2
+"""Fraction of the tuned loops that copy small data into another layout, but not large data."""
+
 PROCESSES = 20
 """Number of simulated processes per pick, whose totals are compared with its interval."""
 
@@ -134,6 +137,15 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
     )
 
 
+def disturb(machine: MadeUp, rng: np.random.Generator) -> None:
+    """Let pauses prolong some setups, and some loops copy only small data."""
+    machine.pauses = log_uniform(rng, 0.002, 0.05)
+    for name, of in machine.costs.items():
+        limit = log_uniform(rng, 1e5, 1e8)
+        if rng.random() < COPIES and Name.parse(name).technique and not is_gram(name):
+            machine.costs[name] = replace(of, copied_bytes=limit)
+
+
 def draw_costs(
     rng: np.random.Generator,
     name: str,
@@ -188,6 +200,7 @@ def play(seed: int, *, after_another: bool = False) -> Game:
     budget = float(rng.choice([60.0, 60.0, 120.0])) * (1.5 if gpu else 1.0)
     machine = draw_machine(rng, budget, gpu=gpu)
     machine.drift = log_uniform(np.random.default_rng([seed, 2]), 0.02, 0.12)
+    disturb(machine, np.random.default_rng([seed, 3]))
     request = draw_request(rng, machine)
     earlier: list[Record] = []
     if after_another:

@@ -6,14 +6,14 @@
 2. `fitting` fits a `model` to each backend, from `curves`, `steps`, `uncached`, `peaks`,
    `spread`, `drift` and `draws`; `regime` and `throughput` describe the memory. `known`
    holds all models that were measured at `near` sizes, and excludes the backends that cannot
-   be the fastest.
+   be the fastest, unless a part of their setup is in `doubt`.
 3. `planner` chooses the next task. First, `looks` measures every library briefly at sizes of
    the `ladder`. Then the task with the most `worth` per second of `expense` is next; `hope`
    estimates the totals of backends that are not completely measured.
 4. `explorer` runs the task, saves its outcome and makes a new `known`. Steps 3 and 4 repeat
    until the answer is certain enough or the budget is spent.
-5. `recommend` chooses the backend, and `shares` compares steps with a plain read;
-   `several_machines` and `verification` run after that.
+5. `recommend` answers the request: `ties` chooses the backend, and `shares` compares steps
+   with a plain read. `several_machines` and `verification` run after that.
 6. `sentences` and `page` write the answer; `progress` shows a line while tasks run.
 
 Four classes hold the state. Each class contains the class before it, or a part of that class:

@@ -77,3 +77,12 @@ def range_of(centre: float, draws: Floats) -> Range:
     """Return the central `COVERAGE` interval of the draws, extended to contain the centre."""
     low, high = np.quantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return Range(centre, min(centre, float(low)), max(centre, float(high)))
+
+
+TAIL = 0.02
+"""Fraction of the draws that is clipped at each end."""
+
+
+def bounded(draws: Floats) -> Floats:
+    """Return the draws clipped at both ends, so that extreme draws do not dominate the mean."""
+    return np.clip(draws, *np.quantile(draws, [TAIL, 1 - TAIL]))

@@ -28,6 +28,9 @@ DRIFT = 0.08
 On a shared machine, setups of the same backends took 13 % longer a few minutes later.
 """
 
+MOST = math.log(2)
+"""Largest drift between two records, as a logarithm. A longer time is a paused process."""
+
 SEED = crc32(b"drift")
 """Seed of the drift's draws: one for all backends, because the drift slows all alike."""
 
@@ -49,7 +52,7 @@ def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
     squares, count = PRIOR_COUNT * DRIFT**2, PRIOR_COUNT
     for logs in seen.values():
         if len(logs) > 1:
-            squares += sum((x - fmean(logs)) ** 2 for x in logs)
+            squares += sum(min(abs(x - median(logs)), MOST) ** 2 for x in logs)
             count += len(logs) - 1
     return math.sqrt(squares / count)
 

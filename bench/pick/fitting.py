@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from backends.names import Name
+from bench.pick.doubt import without_pauses
 from bench.pick.drift import drift_of
 from bench.pick.model import CostModel
 from bench.pick.observations import (
@@ -53,7 +54,8 @@ def _prepared(
 ) -> tuple[dict[str, Observations], Model, MemoryThroughput]:
     """Return the observations by backend, the function for models, and memory throughput."""
     memory = memory_throughput(records, regime.cache_bytes)
-    found = steady_observations(records, *shape, memory)
+    steady = steady_observations(records, *shape, memory)
+    found = {name: without_pauses(seen) for name, seen in steady.items()}
     spreads = machine_spreads(found.values())
     drift = drift_of(records, regime.cache_bytes)
 

@@ -19,14 +19,6 @@ STEPPED, UNSEEN = 0.3, 0.8
 `UNSEEN`. The times of backends on one machine differ by factors of two and three.
 """
 
-LONG_S = 1.5
-"""Shortest total of a long descent, in seconds. For a long descent, steps are timed before
-setups.
-
-The total of a shorter descent depends mostly on the setup, which is measured more precisely in
-a separate process.
-"""
-
 
 def hope_s(known: Known, name: str) -> float:
     """Return a backend's total in seconds, with optimistic estimates of unknown parts."""
@@ -50,10 +42,3 @@ def hopes(known: Known, name: str) -> Floats:
     """Return draws of the estimated total of an incompletely measured backend."""
     error = STEPPED if known.models[name].observations.step else UNSEEN
     return np.asarray(hope_s(known, name) * np.exp(error * errors_of(name)[3]))
-
-
-def is_long(known: Known) -> bool:
-    """Return whether the whole descent takes the fastest loop at least `LONG_S` seconds."""
-    loops = [m for m in known.models.values() if m.complete and not is_gram(m.backend)]
-    # Without a complete loop, the descent counts as short.
-    return min((known.total(m).median for m in loops), default=0.0) >= LONG_S

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from backends.names import Name
 from backends.problem import step_bytes
+from bench.pick.doubt import extrapolated_s, paused_s
 from bench.pick.draws import Range
 from bench.pick.fitting import fit_named
 from bench.pick.model import CostModel
-from bench.pick.near import setup_near, steps_near
+from bench.pick.near import near_only
 from bench.pick.peaks import CAUTION
 from bench.pick.recommend import Request
 from bench.pick.regime import Regime
@@ -33,6 +34,14 @@ FASTER_A_ROW = 0.7
 """Lower bound for the time of a row beyond the measured sizes, relative to a measured row.
 
 The bound allows for the spread between processes, about 15 %.
+"""
+
+LONG_S = 1.5
+"""Shortest total of a long descent, in seconds. For a long descent, steps are timed before
+setups.
+
+The total of a shorter descent depends mostly on the setup, which is measured more precisely in
+a separate process.
 """
 
 ROOM = 1.2
@@ -163,8 +172,9 @@ class Known:
         """Return why a backend cannot be faster than its rival; empty without a reason."""
         most = self.total(rival).high
         if model.complete:
+            low = self.total(model).low - self._doubt_s(model)
             least = self.least_setup_s(model) + self._least_steps_s(model)
-            slower = max(self.total(model).low, least) > most
+            slower = max(low, least) > most
             return f"certainly slower than {rival.backend}" if slower else ""
         library = Name.parse(model.backend).library
         longer = f"longer than the whole descent with {rival.backend}"
@@ -174,12 +184,31 @@ class Known:
             return f"its measured parts alone take {longer}"
         return ""
 
+    def _doubt_s(self, model: CostModel) -> float:
+        """Return the seconds of a predicted setup that may be wrong; 0 for a long descent."""
+        extrapolated = 0.0 if self.is_long else extrapolated_s(model, self.request.rows)
+        return extrapolated + self._paused_s(model)
+
+    def _paused_s(self, model: CostModel) -> float:
+        """Return the seconds of a measured setup that may be a pause; 0 for a long descent."""
+        return 0.0 if self.is_long else paused_s(model, self.request.rows)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the whole descent takes the fastest loop at least `LONG_S` seconds.
+
+        Without a complete loop, the descent counts as short.
+        """
+        loops = (total.median for name, total in self._totals.items() if not is_gram(name))
+        return min(loops, default=0.0) >= LONG_S
+
     def least_setup_s(self, model: CostModel) -> float:
         """Return a lower bound for a setup time in seconds, from the parts measured so far."""
         seen = model.observations
         parts = [min(seen.imports, default=0.0)]
         parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
-        return SURE * max(sum(parts), self.at_least.get(model.backend, 0.0))
+        measured = max(0.0, sum(parts) - self._paused_s(model))
+        return SURE * max(measured, self.at_least.get(model.backend, 0.0))
 
     def _least_steps_s(self, model: CostModel) -> float:
         """Return a lower bound for the seconds of all steps; 0 if no step was measured.
@@ -281,18 +310,3 @@ def know(
             for name, seconds in pick.get("at_least", {}).items():
                 waited[name] = max(seconds, waited.get(name, 0.0))
     return Known(setting, budget, models, memory, bool(regime.curve), waited, tuple(spent))
-
-
-def near_only(model: CostModel, rows: int) -> CostModel:
-    """Return the model without steps, or without setups, that were all measured far away.
-
-    The store may hold measurements for a question about far fewer or far more rows.
-    Extrapolated over several decades, they could exclude the fastest backend before it is
-    measured.
-    """
-    seen = model.observations
-    if not steps_near(model, rows):
-        seen = replace(seen, step=())
-    if not setup_near(model, rows):
-        seen = replace(seen, place=(), first_call=(), shared=False)
-    return replace(model, observations=seen)

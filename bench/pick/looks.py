@@ -14,10 +14,9 @@ from backends.names import Name
 from bench.measure.plan import Task
 from bench.pick import ladder
 from bench.pick.expense import SETUP, STEP, is_slow
-from bench.pick.hope import is_long
 from bench.pick.known import Known, is_gram
 from bench.pick.model import CostModel
-from bench.pick.recommend import plainness
+from bench.pick.ties import plainness
 from bench.results.case import READ, SMALLEST_BYTES, Case
 
 PROMISING = ("parallel", "blocked", "analytic", "loop")
@@ -57,7 +56,7 @@ def first(known: Known) -> Iterator[Task]:
         if any(known.models[name].complete for name in family):
             continue
         best = [promising(family)]
-        if is_long(known):
+        if known.is_long:
             yield from _steps(known, best, rungs, before_setup=True)
         yield from _setups(known, best, rungs)
         yield from _steps(known, best, rungs)
@@ -73,7 +72,7 @@ def rest(known: Known, *, alone: bool = False) -> Iterator[Task]:
     groups = [[name] for name in lacking] if alone else families(lacking, slow_apart=True)
     for family in groups:
         # For a long descent, the process that times steps measures the setup well enough.
-        both = [*_steps(known, family, rungs, before_setup=True)] if is_long(known) else []
+        both = [*_steps(known, family, rungs, before_setup=True)] if known.is_long else []
         yield from both
         if not both:
             yield from _setups(known, family, rungs, again=True)
@@ -112,7 +111,7 @@ def _steps(
     known: Known, names: Iterable[str], rungs: list[int], *, before_setup: bool = False
 ) -> Iterator[Task]:
     """Yield one child process that times the backends without steps, at the first sizes."""
-    sizes = ladder.first_sizes(known, rungs, long=is_long(known))
+    sizes = ladder.first_sizes(known, rungs, long=known.is_long)
     cases = []
     for name in names:
         seen = known.models[name].observations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from backends.names import Name
 from backends.problem import step_bytes
@@ -48,6 +49,21 @@ def setup_near(model: CostModel, rows: float) -> bool:
     shows the fixed cost of every setup.
     """
     return any(s.rows <= NEAR * rows for s in model.observations.first_call)
+
+
+def near_only(model: CostModel, rows: int) -> CostModel:
+    """Return the model without steps, or without setups, that were all measured far away.
+
+    The store may hold measurements for a question about far fewer or far more rows.
+    Extrapolated over several decades, they could exclude the fastest backend before it is
+    measured.
+    """
+    seen = model.observations
+    if not steps_near(model, rows):
+        seen = replace(seen, step=())
+    if not setup_near(model, rows):
+        seen = replace(seen, place=(), first_call=(), shared=False)
+    return replace(model, observations=seen)
 
 
 def only_cached(model: CostModel, rows: float) -> bool:

@@ -16,7 +16,7 @@ from bench.measure.read_curve import SMALLEST_BYTES as CURVE_BYTES
 from bench.pick import ladder, looks
 from bench.pick.expense import SETUP, STEP, cost_s
 from bench.pick.known import SURE, Known
-from bench.pick.recommend import choose
+from bench.pick.ties import choose
 from bench.pick.worth import (
     DECIDED,
     REGRET,
@@ -31,8 +31,8 @@ from bench.results.case import READ, Case
 READ_CURVE = Task("read curve", "read_curve", ())
 """Task that needs no child process: this process measures the read curve itself."""
 
-PASSES, SETUP_PASSES = 12, 6
-"""Largest number of processes that time the steps of a case, and that measure its setup."""
+PASSES = 12
+"""Largest number of processes that time the steps of a case, or that measure its setup."""
 
 CERTAIN = 1.02
 """Margin of a setup's time limit, so that a stopped backend is excluded despite rounding."""
@@ -231,7 +231,7 @@ def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float
             seen = known.models[name].observations.place
             done = sum(s.rows == n for s in seen)
             tries = known.tries(SETUP, str(looks.case_of(known, name, n)))
-            if known.fits(name, n) and max(done, tries) < SETUP_PASSES:
+            if known.fits(name, n) and max(done, tries) < PASSES:
                 share = removed(known.models[name], known, setup=n)
                 yield looks.setup_task(known, name, n), gains[name] * share
 

@@ -18,10 +18,8 @@ from backends.problem import step_bytes
 from bench.pick.draws import COVERAGE, Range
 from bench.pick.model import CostModel
 from bench.pick.near import nearby, only_cached
+from bench.pick.ties import choose, plainness
 from bench.results.case import SQUARED
-
-TIE = 1.05
-"""Largest total of a plainer pick, as a multiple of the fastest backend's total: 5 % more."""
 
 FEWEST_ROWS = 100
 """Smallest number of rows at which crossovers are searched."""
@@ -218,15 +216,6 @@ def _by_total(line: Candidate) -> tuple[bool, float]:
     return line.lower_bound, line.total_s.median if line.total_s else math.inf
 
 
-def plainness(backend: str) -> tuple[bool, bool, bool]:
-    """Return a sort key that puts the plainest backend first.
-
-    Loops precede `gram`, plain techniques precede others, and the CPU precedes other devices.
-    """
-    name = Name.parse(backend)
-    return name.least_squares_only, bool(name.technique), name.device != "cpu"
-
-
 def _line(
     model: CostModel,
     request: Request,
@@ -267,30 +256,6 @@ def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None
     if more_setup <= 0:
         return 0.0 if gain >= 0 else None
     return more_setup / gain if gain > 0 else None
-
-
-def choose(
-    models: Sequence[CostModel], rows: int, iterations: int
-) -> tuple[str | None, tuple[str, ...]]:
-    """Return the pick, and the backends that cannot be told apart from the fastest one.
-
-    A backend ties with the fastest one if the fastest has the shorter total in fewer than
-    `COVERAGE` of the draws. Tied backends whose total is at most `TIE` times the shortest
-    are eligible, and the plainest of the eligible backends is picked.
-    """
-    if not models:
-        return None, ()
-    plain_first = sorted(models, key=lambda m: plainness(m.backend))
-    best = min(plain_first, key=lambda m: m.total_s(rows, iterations))
-    draws = best.totals(rows, iterations)
-    ties = [
-        m
-        for m in plain_first
-        if m is best or float(np.mean(draws < m.totals(rows, iterations))) < COVERAGE
-    ]
-    near = TIE * best.total_s(rows, iterations)
-    picked = next(m for m in ties if m.total_s(rows, iterations) <= near)
-    return picked.backend, tuple(m.backend for m in ties if m is not picked)
 
 
 def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover, ...]:

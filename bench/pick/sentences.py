@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from backends.names import Name
 from bench.pick.draws import Range
-from bench.pick.recommend import Answer, Candidate, plainness
+from bench.pick.recommend import Answer, Candidate
 from bench.pick.throughput import MemoryThroughput
+from bench.pick.ties import TIE, plainness
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
@@ -62,8 +63,11 @@ def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
     first = min(others, key=lambda c: c.total_s.median if c.total_s else 0.0, default=None)
     if first is None or first.total_s is None or first.total_s.median >= mine.median:
         return ""
-    plainer = plainness(pick) < plainness(first.backend)
-    reason = "is the plainer of the two" if plainer else "is listed first by 'backends'"
+    reason = "is listed first by 'backends'"
+    if mine.median > TIE * first.total_s.median:
+        reason = "is more certain: it has the lower mean"
+    elif plainness(pick) < plainness(first.backend):
+        reason = "is the plainer of the two"
     return (
         f"{first.backend}, with {duration(first.total_s.median)}, cannot be told apart from "
         f"it, and {pick} {reason}"
@@ -143,7 +147,7 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
     if answer.tied:
         found.append(
             f"{answer.pick} can't be told apart from {', '.join(answer.tied)}. Of backends "
-            "that tie, pick names the plainest that costs less than 5 % more."
+            "that tie, pick names the plainest whose expected total is less than 5 % longer."
         )
     gram = Name.parse(answer.pick).least_squares_only
     if gram and answer.loop_pick:

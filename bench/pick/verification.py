@@ -19,7 +19,7 @@ from bench.pick.expense import SECONDS
 from bench.pick.known import Known
 from bench.pick.model import CostModel
 from bench.pick.peaks import CAUTION
-from bench.pick.recommend import choose
+from bench.pick.ties import choose
 from bench.results.case import Case
 from bench.results.record import Record
 from bench.results.summary import Result, summarise

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.pick.draws import Floats
+from bench.pick import ladder
+from bench.pick.doubt import extrapolated_s, paused_s
+from bench.pick.draws import bounded
 from bench.pick.hope import hopes
 from bench.pick.known import Known, is_gram
 from bench.pick.model import CostModel
-from bench.pick.recommend import choose
+from bench.pick.ties import choose
 
 REGRET, REGRET_FROM_STORE = 0.003, 0.02
 """Largest expected regret of a sufficient answer, relative to the pick's total.
@@ -36,9 +38,6 @@ DECIDED, WIDEST = 0.15, 0.4
 
 `DECIDED` ends the measuring. `WIDEST` is enough for an answer from the store alone.
 """
-
-TAIL = 0.02
-"""Fraction of the draws that is clipped at each end."""
 
 NARROW = 0.05
 """Value of narrowing the pick's interval, as a fraction of the interval's half-width."""
@@ -73,14 +72,19 @@ def worth(known: Known) -> Worth:
     picks, regrets, spreads = [], [0.0], [0.0]
     gains: dict[str, float] = {}
     lacking = [b for b in known.live if not known.models[b].complete]
-    draws = {m.backend: _bounded(m.expected(n, k)) for g in known.groups() for m in g}
+    draws = {m.backend: bounded(m.expected(n, k)) for g in known.groups() for m in g}
+    doubts = _doubts(known)
     for group in known.groups():
         if not group:
             continue
         name, _ = choose([m.at_usual_throughput for m in group], n, k)
         assert name is not None  # noqa: S101 the group has models
         total, mine = known.total(known.models[name]), draws[name]
-        rivals = {m.backend: draws[m.backend] for m in group if m.backend != name}
+        rivals = {
+            m.backend: np.maximum(0.0, draws[m.backend] - doubts[m.backend])
+            for m in group
+            if m.backend != name
+        }
         least = np.min([*rivals.values(), mine], axis=0)
         lost = float(np.mean(mine - least)) / total.median
         picks.append(name)
@@ -95,9 +99,21 @@ def worth(known: Known) -> Worth:
     return Worth(tuple(dict.fromkeys(picks)), max(regrets), max(spreads), gains)
 
 
-def _bounded(draws: Floats) -> Floats:
-    """Return the draws clipped at both ends, so that extreme draws do not dominate the mean."""
-    return np.clip(draws, *np.quantile(draws, [TAIL, 1 - TAIL]))
+def _doubts(known: Known) -> dict[str, float]:
+    """Return the seconds of each complete backend's setup that another setup may refute.
+
+    For a long descent there are none, because the setup does not decide it.
+    """
+    rows = known.request.rows
+    largest, *_ = ladder.near(ladder.sizes(known), rows, 1)
+    found = dict.fromkeys(known.models, 0.0)
+    for name in () if known.is_long else known.live:
+        model = known.models[name]
+        if model.complete:
+            found[name] = paused_s(model, rows)
+            if all(s.rows < largest for s in model.observations.place):
+                found[name] += extrapolated_s(model, rows)
+    return found
 
 
 def removed(model: CostModel, known: Known, *, step: int = 0, setup: int = 0) -> float:

@@ -193,21 +193,27 @@ function quantile(sorted, share) {
   return sorted[below] + (at - below) * (sorted[above] - sorted[below]);
 }
 
+// Return the mean of draws whose ends are clipped, so that extreme draws do not dominate it.
+function clippedMean(draws, tail) {
+  const sorted = draws.slice().sort();
+  const [low, high] = [quantile(sorted, tail), quantile(sorted, 1 - tail)];
+  return draws.reduce((sum, x) => sum + Math.min(high, Math.max(low, x)), 0) / draws.length;
+}
+
 // Return the pick, and the backends that cannot be told apart from it. `models` has the plainest first.
-function choose(models, rows, iterations, constants, draws = constants.draws) {
+function choose(models, rows, iterations, constants, count = constants.draws) {
   if (!models.length) return { pick: null, tied: [] };
-  const totals = models.map((m) => m.total(rows, iterations));
-  const least = Math.min(...totals);
-  const best = totals.indexOf(least);
-  const fastest = models[best].totals(rows, iterations, draws);
-  const ties = models.filter((model, i) => {
+  const draws = models.map((m) => m.totals(rows, iterations, count));
+  const means = draws.map((of) => clippedMean(of, constants.tail));
+  const least = Math.min(...means);
+  const best = means.indexOf(least);
+  const ties = models.filter((_, i) => {
     if (i === best) return true;
-    const other = model.totals(rows, iterations, draws);
     let wins = 0;
-    for (let k = 0; k < draws; k += 1) wins += fastest[k] < other[k];
-    return wins / draws < constants.coverage;
+    for (let k = 0; k < count; k += 1) wins += draws[best][k] < draws[i][k];
+    return wins / count < constants.coverage;
   });
-  const picked = ties.find((m) => m.total(rows, iterations) <= constants.tie * least);
+  const picked = ties.find((m) => means[models.indexOf(m)] <= constants.tie * least);
   return { pick: picked.backend, tied: ties.filter((m) => m !== picked).map((m) => m.backend) };
 }
 

@@ -9,14 +9,15 @@ from typing import Any
 
 from backends.names import Name
 from backends.problem import TOLERANCE, step_bytes
-from bench.pick.draws import COVERAGE, DRAWS
+from bench.pick.draws import COVERAGE, DRAWS, TAIL
 from bench.pick.drift import SEED as DRIFT_SEED
 from bench.pick.model import FARTHEST, CostModel
 from bench.pick.near import NEAR, SCOUT_BYTES
-from bench.pick.recommend import TIE, Answer, Request, recommend
+from bench.pick.recommend import Answer, Request, recommend
 from bench.pick.sentences import sentence
 from bench.pick.steps import BETWEEN
 from bench.pick.throughput import IN_MEMORY, SEED
+from bench.pick.ties import TIE
 from bench.report.convergence import curves, tutorial
 from bench.report.sources import Shape, Source
 from bench.report.style import styles
@@ -48,6 +49,7 @@ def content(found: Sequence[Source]) -> dict[str, Any]:
             "drift_seed": DRIFT_SEED,
             "near": NEAR,
             "scout_bytes": SCOUT_BYTES,
+            "tail": TAIL,
             "tie": TIE,
             "unstable": UNSTABLE,
         },

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backends.problem import step_bytes
-from bench.pick.recommend import choose
+from bench.pick.ties import choose
 from bench.report.sources import shape_of
 from bench.report.style import Style, styles
 from bench.show.text import byte_count, count, data_text, plural, seconds

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from backends.names import Name, libraries
 from bench.pick.fitting import fit
 from bench.pick.model import CostModel
-from bench.pick.recommend import plainness
 from bench.pick.regime import Regime
+from bench.pick.ties import plainness
 from bench.results.case import SQUARED, Case
 from bench.results.record import Record
 from bench.results.saved import Saved

@@ -134,7 +134,7 @@ def test_a_setup_is_looked_at_with_data_like_those_asked_for(world: World, ask: 
     ("first", "second"),
     [
         ((10_000_000, 1000), (5_000_000, 2000)),
-        ((3_000_000, 100), (2_000_000, 2)),  # brief, but one wins for sure
+        ((3_000_000, 100), (2_000_000, 50)),  # brief, but one wins for sure
     ],
 )
 def test_another_question_is_answered_from_the_store(

@@ -20,12 +20,11 @@ from bench.pick.recommend import (
     NOT_NEAR,
     Request,
     break_even,
-    choose,
     crossovers,
-    plainness,
     recommend,
 )
 from bench.pick.sentences import notes, rounded, sentence, span
+from bench.pick.ties import choose, plainness
 from bench.show.text import duration, plural
 from tests.support.models import model, observed
 
@@ -191,6 +190,20 @@ def test_a_tie_is_named_with_its_reason_in_the_same_line() -> None:
     assert "; numpy:blocked, with " in text
     assert "cannot be told apart from it, and numpy is the plainer of the two" in text
     assert "told apart" not in sentence(recommend([plain], ask(iterations=10**6), {}))
+
+
+def test_a_wide_interval_is_not_picked_for_a_slightly_lower_median() -> None:
+    """Seen: a backend measured only in the caches was picked and took 1.96 times as long."""
+    sure = costs("numpy:blocked", step=(1e-5, 1e-9))
+    wide = costs("jax:loop", step=(1e-5, 0.9e-9), sizes=(100, 100_000))
+    request = ask(iterations=10**6)
+    assert wide.total_s(request.rows, 10**6) < sure.total_s(request.rows, 10**6)
+    answer = recommend([wide, sure], request, {})
+    assert answer.pick == "numpy:blocked"
+    assert answer.tied == ("jax:loop",)
+    text = sentence(answer)
+    assert "jax:loop, with " in text
+    assert "numpy:blocked is more certain: it has the lower mean" in text
 
 
 def test_a_tie_of_equally_plain_backends_has_its_own_reason() -> None:

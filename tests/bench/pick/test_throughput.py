@@ -14,9 +14,9 @@ from bench.pick.curves import Sample
 from bench.pick.draws import DRAWS
 from bench.pick.model import CostModel
 from bench.pick.observations import Observations, memory_throughput, observations
-from bench.pick.recommend import choose
 from bench.pick.sentences import memory_note
 from bench.pick.throughput import IN_MEMORY, MemoryThroughput
+from bench.pick.ties import choose
 from bench.results.case import Case
 from bench.results.record import Measurement, Outcome
 from tests.support import records
