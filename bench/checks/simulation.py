@@ -16,29 +16,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from backends.names import Name
 from backends.problem import step_bytes
-from bench.checks.made_up import Costs, MadeUp, log_uniform
+from bench.checks.drawn import disturb, draw_machine, draw_request
+from bench.checks.made_up import MadeUp, log_uniform
 from bench.pick.explorer import Explorer
 from bench.pick.known import Setting, is_gram
 from bench.pick.recommend import Request, recommend
-from bench.pick.steps import temporaries
 from bench.results.case import Case
 from bench.results.record import Record
-
-CPU = (
-    *("numpy", "numpy:blocked", "numpy:gram"),
-    *("numba", "numba:parallel", "numba:gram"),
-    *("torch", "torch:analytic", "torch:compile", "torch:gram"),
-    *("jax", "jax:loop", "jax:blocked", "jax:gram"),
-)
-"""Backends on the CPU, in the catalogue's order."""
-
-GPU = ("torch@cuda:0", "torch:analytic@cuda:0", "jax@cuda:0", "jax:loop@cuda:0")
-"""Backends on a GPU, in addition to `CPU`."""
-
-COMPILED = ("numba", "torch:compile", "jax")
-"""Prefixes of the names of backends whose first call compiles."""
 
 LIMITS = {
     "median": 1.01,
@@ -55,9 +40,6 @@ of the intervals of totals far beyond the measured sizes, relative to the total.
 
 COVERAGE = 0.85, 0.95
 """Smallest and largest share of totals in their 90 % intervals that pass the check."""
-
-COPIES = 0.2
-"""Fraction of the tuned loops that copy small data into another layout, but not large data."""
 
 PROCESSES = 20
 """Number of simulated processes per pick, whose totals are compared with its interval."""
@@ -103,90 +85,6 @@ class Game:
     over_s: float
     unmeasured: tuple[str, ...]
     taken_s: float
-
-
-def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeUp:
-    """Draw a machine and its backends' costs."""
-    cores = int(log_uniform(rng, 1, 128))
-    memory = min(log_uniform(rng, 5e9, 5e11), 4e10 * cores)
-    cache = int(log_uniform(rng, 1 << 20, 1.1e9))
-    guest = rng.random() < 0.25  # a guest uses a small share of its host's cache
-    names = CPU + (GPU if gpu else ())
-    device = log_uniform(rng, 3e11, 3e12)
-    libraries = {
-        "numpy": 0.0,
-        "numba": log_uniform(rng, 0.2, 1.0),
-        "torch": log_uniform(rng, 0.8, 4.0),
-        "jax": log_uniform(rng, 0.4, 2.0),
-    }
-    slow = rng.choice([1.0, 1.0, rng.uniform(1.2, 2.0)])
-    costs = {name: draw_costs(rng, name, libraries, cores, device, budget) for name in names}
-    return MadeUp(
-        costs,
-        cache_bytes=int(cache / rng.choice([8, 64])) if guest else cache,
-        reported_bytes=cache,
-        memory_rate=memory,
-        cache_rate=memory * rng.uniform(1.2, 5.0),
-        slow=float(slow),
-        dwell_s=log_uniform(rng, 5, 300),
-        noise=log_uniform(rng, 0.02, 0.12),
-        setup_noise=log_uniform(rng, 0.05, 0.2),
-        start_s=log_uniform(rng, 0.5, 1.2),
-        making=log_uniform(rng, 2e8, 1e9),
-        seed=int(rng.integers(1 << 31)),
-    )
-
-
-def disturb(machine: MadeUp, rng: np.random.Generator) -> None:
-    """Let pauses prolong some setups, and some loops copy only small data."""
-    machine.pauses = log_uniform(rng, 0.002, 0.05)
-    for name, of in machine.costs.items():
-        limit = log_uniform(rng, 1e5, 1e8)
-        if rng.random() < COPIES and Name.parse(name).technique and not is_gram(name):
-            machine.costs[name] = replace(of, copied_bytes=limit)
-
-
-def draw_costs(
-    rng: np.random.Generator,
-    name: str,
-    libraries: dict[str, float],
-    cores: int,
-    device: float,
-    budget: float,
-) -> Costs:
-    """Draw a backend's costs; the backends of a library share its import time."""
-    parsed = Name.parse(name)
-    gpu = parsed.device != "cpu"
-    compiles = 0.0
-    if name.startswith(COMPILED):
-        slow = parsed.technique == "compile"
-        most = budget / 4 if slow else budget / 12
-        compiles = log_uniform(rng, 2.0 if slow else 0.02, max(most, 2.1))
-    # Plain array code allocates temporary arrays, whose page faults cost as much as reads.
-    more = 3 if temporaries(parsed) else 1
-    parallel = cores if parsed.technique or parsed.library != "numpy" else 1
-    return Costs(
-        import_s=libraries[parsed.library],
-        opening_s=rng.uniform(0.2, 1.5) if gpu else log_uniform(rng, 1e-4, 1e-2),
-        compile_s=compiles,
-        latency_s=log_uniform(rng, 1e-5, 1e-4) if gpu else log_uniform(rng, 3e-7, 1e-4),
-        arithmetic_s=0.0 if gpu else log_uniform(rng, 5e-12, 5e-10) / parallel,
-        reads=0.0 if is_gram(name) else more * log_uniform(rng, 1.0, 4.0),
-        placing=log_uniform(rng, 1e9, 2e10)
-        if not is_gram(name)
-        else log_uniform(rng, 5e8, 5e9),
-        bytes_per_s=device if gpu else 0.0,
-    )
-
-
-def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
-    """Draw a request for 100 rows or more, whose data take at most a quarter of the memory."""
-    features = int(rng.choice([1, 1, 4, 32, 200]))
-    row = step_bytes(1, features, "float32")
-    rows = int(log_uniform(rng, 100, machine.memory_bytes / 4 / row))
-    iterations = int(log_uniform(rng, 1, 1e5))
-    memory = {"cpu": machine.memory_bytes, "cuda:0": 40 * 10**9}
-    return Request(rows, features, iterations, "float32", memory)
 
 
 def play(seed: int, *, after_another: bool = False) -> Game:
