@@ -21,6 +21,7 @@ from backends.jax.layout import (
     LANES,
     Data,
     aligned,
+    at_boundary,
     filled_up,
     predictions,
     total_of,
@@ -134,6 +135,7 @@ def in_shares(
         mine = slice(number * blocks * rows, (number + 1) * blocks * rows)
         if not transposed:
             xs, ys = filled_up(x[mine], y[mine], blocks * rows)
+            xs, ys = at_boundary(xs), at_boundary(ys)
             return xs.reshape(blocks, rows, d), ys.reshape(blocks, rows)
         xs, ys = by_column(x[mine], blocks, rows), by_column(y[mine, None], blocks, rows)
         return (xs[:, 0],) if d == 1 else xs, ys[:, 0]

@@ -107,6 +107,19 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return room[start : start + size].view(dtype).reshape(shape)
 
 
+def at_boundary(values: Array) -> Array:
+    """Return the array if JAX uses it without a copy; otherwise return an aligned copy.
+
+    The copy is made two to three times as fast as JAX's own copy, which is in small memory
+    pages. On Linux, large arrays of NumPy are in huge pages.
+    """
+    if values.ctypes.data % ALIGNMENT == 0 and values.flags.c_contiguous:
+        return values
+    result = aligned(values.shape, values.dtype)
+    result[...] = values
+    return result
+
+
 ROWS_PER_LANE = 4
 """Number of rows in a lane: with more rows, XLA's compiled loop reads from so many places at
 once that it is slower."""

@@ -9,6 +9,7 @@ from functools import partial, reduce
 from operator import add
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -200,9 +201,13 @@ class Analytic(Autograd):
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""
 
-    LONG_BYTES, FAR_BYTES = 512, 1 << 25
-    """Smallest size in bytes of a row, and of all data, with which rows are copied to the cache
-    before they are multiplied."""
+    LONG_BYTES, FAR_BYTES = 256, 1 << 25
+    """Smallest size in bytes of a row, and of all data, with which rows are stored by column or
+    copied to the cache before they are multiplied."""
+
+    COLUMN_ROWS = 1 << 11
+    """Smallest number of rows in a chunk of long rows that is stored by column. From memory,
+    128 columns of 2¹² values are read 1.3 times as fast as columns of 2¹⁰ values."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -226,12 +231,17 @@ class Analytic(Autograd):
             ours = int(self.slopes is not None)
             usual = itemsize * (self.SLOPE_ROWS if ours else self.LINE_ROWS)
         columns, a_row = 2 <= d <= self.MOST_COLUMNS, d * itemsize
-        copied = a_row >= self.LONG_BYTES and problem.bytes_per_step >= self.FAR_BYTES
+        tried, sizes = 2 <= d <= TRIED_COLUMNS, TRIED_CHUNKS
+        far = a_row >= self.LONG_BYTES and problem.bytes_per_step >= self.FAR_BYTES
+        if far:  # the layout is not tried: a trial's rows lie in a shared cache
+            columns, tried = self.COLUMN_ROWS * a_row <= usual, False
+            if columns:
+                sizes = tuple(v for v in sizes if self.COLUMN_ROWS * a_row <= v <= 2 * usual)
         return {
             "own_threads": [ours, 1 - ours] if d == 1 else [1],
-            "by_column": [int(columns), int(not columns)] if 2 <= d <= TRIED_COLUMNS else [0],
-            "copied": [int(copied)],  # not tried: a trial's rows lie in a shared cache
-            "chunk_bytes": [usual, *(size for size in TRIED_CHUNKS if size != usual)],
+            "by_column": [int(columns), *([int(not columns)] if tried else [])],
+            "copied": [int(far and not columns)],
+            "chunk_bytes": [usual, *(size for size in sizes if size != usual)],
         }
 
     def _sums(self, count: int, choice: tuning.Choice) -> Sums:
@@ -241,7 +251,7 @@ class Analytic(Autograd):
         rows = max(64, choice["chunk_bytes"] // a_row)
         chunks = list(zip(x.split(rows), y.split(rows), strict=True))
         if choice["by_column"]:
-            chunks = [(x.T.contiguous().T, y) for x, y in chunks]
+            chunks = by_column(chunks)
         shares = in_shares(chunks) if choice["own_threads"] else [chunks]
         kind = LineSums if x.ndim == 1 else Sums
         return kind(shares, self.slopes, bool(choice["copied"]))
@@ -269,6 +279,25 @@ class Analytic(Autograd):
     def gradient(self, w: ArrayLike) -> Weights:
         with self.sums.running():
             return self.sums.sign * to_host(self.sums.of(self._start(w)).double().reshape(-1))
+
+
+def by_column(chunks: Chunks) -> Chunks:
+    """Return copies of the chunks in which each column of x is contiguous.
+
+    All copies of x are in one large array of NumPy. On Linux, this array is in huge pages, in
+    contrast to PyTorch's own memory, and is read from memory 1.03 to 1.1 times as fast.
+    """
+    sizes = [x.numel() for x, _ in chunks]
+    room = torch.from_numpy(np.empty(sum(sizes), chunks[0][0].numpy().dtype))
+    copies = [c.view(x.T.shape).T for c, (x, _) in zip(room.split(sizes), chunks, strict=True)]
+    threads = torch.get_num_threads()
+
+    def fill(share: int) -> None:
+        for copy, (x, _) in zip(copies[share::threads], chunks[share::threads], strict=True):
+            copy.copy_(x)
+
+    in_threads(fill, range(threads))
+    return [(copy, y) for copy, (_, y) in zip(copies, chunks, strict=True)]
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:

@@ -41,8 +41,8 @@ def test_shares_hold_every_row_once(rows: int, features: int, threads: int, dtyp
         if isinstance(xs, tuple):
             (column,) = xs
             xs = column[:, None]
+        assert xs.ctypes.data % WHERE_JAX_LENDS == ys.ctypes.data % WHERE_JAX_LENDS == 0
         if features <= blocked.MOST_TRANSPOSED:
-            assert xs.ctypes.data % WHERE_JAX_LENDS == ys.ctypes.data % WHERE_JAX_LENDS == 0
             xs = xs.swapaxes(1, 2)
         found.append((xs.reshape(-1, features), ys.reshape(-1)))
     all_x, all_y = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -86,3 +86,12 @@ def test_a_place_that_jax_takes_without_a_copy(dtype: str) -> None:
     array = layout.aligned((3, 5), np.dtype(dtype))
     assert array.shape == (3, 5)
     assert jax.device_put(array).unsafe_buffer_pointer() == array.ctypes.data
+
+
+def test_shares_that_jax_takes_without_a_copy_are_not_copied() -> None:
+    x = layout.aligned((1024, 200), np.dtype("float32"))
+    y = layout.aligned((1024,), x.dtype)
+    x[:], y[:] = 1, 1
+    for xs, ys in blocked.in_shares(Problem(x, y), 2, transposed=False):
+        assert np.shares_memory(xs, x)
+        assert np.shares_memory(ys, y)

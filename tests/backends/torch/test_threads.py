@@ -27,7 +27,7 @@ def test_torchs_shares_take_one_thread_each_and_leave_the_others_as_they_were() 
 
 
 def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten chunks for two threads, by column, by row, and copied; the last one is short."""
+    """The rows are in ten chunks: by column, by row, or copied. The last chunk is short."""
     pytest.importorskip("torch")
     from backends.torch.analytic import Analytic
 
@@ -37,6 +37,7 @@ def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) ->
         if copied:
             monkeypatch.setattr(Analytic, "LONG_BYTES", 0)
             monkeypatch.setattr(Analytic, "FAR_BYTES", 0)
+            monkeypatch.setattr(Analytic, "COLUMN_ROWS", 1001)
         descent = Analytic(problem, RATE, "cpu")
         chunks = [chunk for share in descent.sums.shares for chunk in share]
         assert {chunk.copied_from is not None for chunk in chunks} == {copied}
@@ -45,3 +46,25 @@ def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) ->
         np.testing.assert_allclose(
             descent.gradient(w0), problem.reference.gradient(w0) * 9999 / 2, rtol=1e-4
         )
+
+
+def test_long_rows_are_stored_by_column_where_a_chunk_has_enough_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Chunks of 1000 rows and the last chunk, of 999 rows, are contiguous by column."""
+    pytest.importorskip("torch")
+    from backends.torch.analytic import Analytic
+
+    problem = generate(9999, 100)
+    monkeypatch.setattr(Analytic, "FAR_BYTES", 0)
+    monkeypatch.setattr(Analytic, "CHUNK_BYTES", 1000 * 100 * 4)
+    monkeypatch.setattr(Analytic, "COLUMN_ROWS", 1000)
+    monkeypatch.setenv("DESCENTBENCH_TUNE", "off")
+    descent = Analytic(problem, RATE, "cpu")
+    chunks = [chunk for share in descent.sums.shares for chunk in share]
+    assert sorted(len(chunk.y) for chunk in chunks) == [999, *[1000] * 9]
+    assert all(chunk.across.is_contiguous() and chunk.copied_from is None for chunk in chunks)
+    w0 = np.linspace(-1, 1, 100)
+    np.testing.assert_allclose(
+        descent.gradient(w0), problem.reference.gradient(w0) * 9999 / 2, rtol=1e-4
+    )
