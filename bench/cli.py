@@ -13,9 +13,8 @@ from typing import Any
 
 import click
 
-from bench.host.interrupts import exit_code, interruptible, interrupts
 from bench.host.streams import CLOSED_PIPE, prepared
-from bench.show.mistake import Mistake
+from bench.show.mistake import reported
 
 COMMANDS = ("fit", "predict", "run", "pick", "report", "compare", "plot", "backends", "doctor")
 
@@ -50,25 +49,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; report an error that the user can correct in one line."""
-        try:
-            with interruptible(), interrupts():
-                return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:
-            click.echo("descentbench: interrupted", err=True)
-            sys.exit(exit_code(interrupt))
-        except click.UsageError as error:
-            raise Mistake(f"{error.format_message()} (--help shows how)") from error
-        except BrokenPipeError:
-            sys.exit(CLOSED_PIPE)
-        except Exception as error:
-            from backends.errors import DescentbenchError  # imports NumPy, so not at the top
-
-            if isinstance(error, DescentbenchError):
-                raise Mistake(str(error)) from error
-            if isinstance(error, OSError) and error.errno is not None:
-                where = f"{error.filename}: " if error.filename else ""
-                raise Mistake(f"{where}{error.strerror}") from error  # for example a full disk
-            raise
+        with reported():
+            return super().invoke(ctx)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -15,7 +15,6 @@ from pathlib import Path
 import click
 
 from backends import catalogue
-from backends.errors import DescentbenchError
 from backends.losses import LOSSES
 from bench.host.lock import hold
 from bench.host.threads import apply
@@ -24,7 +23,7 @@ from bench.measure.runner import Runner
 from bench.results.case import READ, Case
 from bench.results.record import Record
 from bench.show.autograd import GRADIENTS, NAME, autograd_markdown, failures
-from bench.show.mistake import Mistake
+from bench.show.mistake import Script
 
 SIZES = ((1_000_000, 1), (1_000_000, 32))
 """Pairs of rows and features: 8 MB of data, which a last cache holds, and 132 MB in memory."""
@@ -52,7 +51,7 @@ def measured(plan: Plan, threads: int, store: Path) -> Record:
         return runner.run(started, lambda _: None)
 
 
-@click.command()
+@click.command(cls=Script)
 @click.option(
     "--store",
     type=click.Path(path_type=Path),
@@ -61,7 +60,9 @@ def measured(plan: Plan, threads: int, store: Path) -> Record:
 @click.option("--loss", "losses", multiple=True, type=click.Choice([*LOSSES]), default=LOSSES)
 @click.option("--rows", type=click.IntRange(min=1), help="Rows instead of 1e6.")
 @click.option("--passes", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--seconds", type=float, default=0.1, show_default=True)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), default=0.1, show_default=True
+)
 def main(
     store: Path | None,
     losses: tuple[str, ...],
@@ -74,10 +75,7 @@ def main(
     sizes = tuple((rows or n, features) for n, features in SIZES)
     plan = Plan(cases(sizes, tuple(losses)), passes, seconds, (READ,), setup=False)
     with tempfile.TemporaryDirectory(prefix="descentbench-") as folder:
-        try:
-            record = measured(plan, threads, store or Path(folder))
-        except DescentbenchError as error:
-            raise Mistake(str(error)) from None
+        record = measured(plan, threads, store or Path(folder))
     click.echo(autograd_markdown(record))
     failed = failures(record)
     for line in failed:

@@ -21,6 +21,7 @@ from bench.measure.runner import Runner, side_by_side
 from bench.results.case import READ, Case
 from bench.results.record import Outcome, Record
 from bench.results.verdict import Comparison, compare, tally, unclear
+from bench.show.mistake import Script
 
 BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 
@@ -126,7 +127,7 @@ def _names(found: tuple[Comparison, ...]) -> str:
     return ", ".join(f"{c.case.backend} {c.verdict}" for c in found) or "nothing found"
 
 
-@click.command()
+@click.command(cls=Script)
 @click.option("--repeats", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option(
     "--first",

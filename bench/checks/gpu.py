@@ -26,6 +26,7 @@ from bench.host.interrupts import exit_code
 from bench.host.machine import gpus
 from bench.results.saved import Saved, folder
 from bench.results.summary import NOT_MEASURED, summarise
+from bench.show.mistake import Script
 from bench.show.text import duration
 
 MINUTES = 8.0
@@ -132,7 +133,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "gpu"
 
 
-@click.command()
+@click.command(cls=Script)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),

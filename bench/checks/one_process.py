@@ -21,6 +21,7 @@ from bench.measure.runner import Runner
 from bench.measure.version import TREE
 from bench.results.case import Case
 from bench.results.summary import summarise
+from bench.show.mistake import Script
 
 TYPICAL, WORST = 1.5, 3.0
 """Largest allowed median, and largest allowed single value, of the ratios of step times."""
@@ -57,7 +58,7 @@ def ratios(one: Times, other: Times) -> dict[Case, float]:
     return {case: max(pair) / min(pair) for case, pair in pairs.items()}
 
 
-@click.command()
+@click.command(cls=Script)
 def main() -> None:
     """Print the times and ratio of each case; exit with 1 if a limit is exceeded."""
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:

@@ -31,6 +31,7 @@ from bench.pick.verification import (
     memory,
 )
 from bench.results.case import SQUARED, Case
+from bench.show.mistake import Script
 
 if TYPE_CHECKING:
     from bench.pick.recommend import Answer
@@ -82,7 +83,7 @@ Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
 """Rows, features and iterations → the explorer and its answer."""
 
 
-@click.command()
+@click.command(cls=Script)
 @click.option("--only", type=click.Choice(["picks", "extrapolation"]), help="Run only this.")
 @click.option(
     "--loss",
@@ -91,7 +92,13 @@ Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
     type=click.Choice([*REQUESTS]),
     help="Loss of the requests; may be given twice. [default: both]",
 )
-@click.option("--budget", default=BUDGET, show_default=True, help="Seconds for each pick.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    default=BUDGET,
+    show_default=True,
+    help="Seconds for each pick.",
+)
 def main(only: str | None, losses: tuple[str, ...], budget: float) -> None:
     """Ask, measure and compare; exit with 1 if a figure of the picks does not pass."""
     threads = apply()

@@ -18,11 +18,16 @@ from bench.checks.streaming import FEATURES, FORMATS, streaming
 from bench.checks.timed_ratio import Finding
 from bench.checks.workers import WEAKLY_SCALED, overhead, weak_scaling
 from bench.host.threads import apply
+from bench.show.mistake import Script
 
 
-@click.command()
+@click.command(cls=Script)
 @click.option(
-    "--size", type=float, default=1.5e9, show_default=True, help="Size of each file, in bytes."
+    "--size",
+    type=click.FloatRange(min=1),
+    default=1.5e9,
+    show_default=True,
+    help="Size of each file, in bytes.",
 )
 @click.option("--only", type=click.Choice(["files", "workers"]), help="Run only this.")
 def main(size: float, only: str | None) -> None:

@@ -25,7 +25,7 @@ from bench.host.threads import apply
 from bench.measure import shared
 from bench.measure.verify import LEARNING_RATE
 from bench.results.case import Case
-from bench.show.mistake import Mistake
+from bench.show.mistake import Mistake, Script
 
 ROWS = 20_000_000
 """Default number of rows: 160 MB, several times the caches of most machines."""
@@ -40,7 +40,7 @@ STEPS = 3
 """Number of steps in a round."""
 
 
-@click.command()
+@click.command(cls=Script)
 @click.option("--rows", type=click.IntRange(min=1), default=ROWS, show_default=True)
 def main(rows: int) -> None:
     """Print the ratios for each backend; exit with 1 if a ratio exceeds its limit."""

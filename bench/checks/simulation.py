@@ -24,6 +24,7 @@ from bench.pick.known import Setting, is_gram
 from bench.pick.recommend import Request, recommend
 from bench.results.case import Case
 from bench.results.record import Record
+from bench.show.mistake import Script
 
 LIMITS = {
     "median": 1.01,
@@ -198,13 +199,27 @@ def good(figures: dict[str, float]) -> bool:
     return within and low <= figures["coverage"] <= high and never
 
 
-@click.command()
-@click.option("--games", default=300, show_default=True, help="Games to play.")
-@click.option("--first", default=0, show_default=True, help="Seed of the first game.")
+@click.command(cls=Script)
+@click.option(
+    "--games", type=click.IntRange(min=1), default=300, show_default=True, help="Games to play."
+)
+@click.option(
+    "--first",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the first game.",
+)
 @click.option(
     "--after-another", is_flag=True, help="Before each game, fill the store with another pick."
 )
-@click.option("--worst", default=5, show_default=True, help="Games to print, the worst first.")
+@click.option(
+    "--worst",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Games to print, the worst first.",
+)
 def main(games: int, first: int, after_another: bool, worst: int) -> None:
     """Play games and print the figures; exit with 1 if the figures do not pass."""
     seeds = range(first, first + games)

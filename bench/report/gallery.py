@@ -10,14 +10,13 @@ from pathlib import Path
 
 import click
 
-from backends.errors import DescentbenchError
 from bench.host.files import write_atomically
 from bench.report.findings import Best, bests, other_losses, sentences
 from bench.report.page import write
 from bench.report.results_page import saved
 from bench.report.sources import Source, sources
 from bench.show.formats import markdown_text
-from bench.show.mistake import Mistake
+from bench.show.mistake import Script
 from bench.show.text import byte_count, percent, plural, seconds, times
 
 HEADINGS = ("rows × features", "fastest", "a step", "× NumPy", "of limit")
@@ -30,17 +29,14 @@ download it and open it in a browser. `nox -s results` writes both pages.
 """
 
 
-@click.command()
+@click.command(cls=Script)
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("docs/gallery"))
 def main(results: Path, folder: Path) -> None:
     """Write README.md and index.html of the gallery."""
-    try:
-        found = sources(saved(results))
-        write(folder / "index.html", found)
-        write_atomically(folder / "README.md", listing(found))
-    except DescentbenchError as error:
-        raise Mistake(str(error)) from None
+    found = sources(saved(results))
+    write(folder / "index.html", found)
+    write_atomically(folder / "README.md", listing(found))
     for name in ("README.md", "index.html"):
         click.echo(folder / name)
 

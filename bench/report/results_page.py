@@ -26,7 +26,7 @@ from bench.results.saved import Saved, folder
 from bench.results.summary import UNSTABLE, Result, summarise
 from bench.show.autograd import is_autograd_cost
 from bench.show.formats import markdown_text
-from bench.show.mistake import Mistake
+from bench.show.mistake import Script
 from bench.show.roofline import Data, best_by_library, limits, roofline_table
 from bench.show.table import results_table
 from bench.show.text import byte_count, count, percent, seconds
@@ -48,7 +48,7 @@ class PageError(DescentbenchError):
     """A page, or the results for a page, are missing."""
 
 
-@click.command()
+@click.command(cls=Script)
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
 @click.option("--page", type=click.Path(path_type=Path), default=Path("docs/results.md"))
 @click.option("--readme", type=click.Path(path_type=Path), default=Path("README.md"))
@@ -57,18 +57,14 @@ def main(results: Path, page: Path, readme: Path, losses: Path) -> None:
     """Write the tables of README, docs/results.md and docs/losses.md, and the pictures."""
     from bench.report.figure_files import save_all
 
-    try:
-        found = saved(results)
-        newest = newest_whole(found)
-        pictures = list(save_all(newest, page.parent / "pictures", ["svg"], PICTURES))
-        write_between(readme, readme_tables(found))
-        shown = [one for one in found if not is_autograd_cost(one.record)]
-        write_between(page, tables(shown, newest, [path.name for path in pictures]))
-        written = [readme, page, *pictures, *write_autograd(found, losses)]
-        for path in written:
-            click.echo(path)
-    except DescentbenchError as error:
-        raise Mistake(str(error)) from None
+    found = saved(results)
+    newest = newest_whole(found)
+    pictures = list(save_all(newest, page.parent / "pictures", ["svg"], PICTURES))
+    write_between(readme, readme_tables(found))
+    shown = [one for one in found if not is_autograd_cost(one.record)]
+    write_between(page, tables(shown, newest, [path.name for path in pictures]))
+    for path in (readme, page, *pictures, *write_autograd(found, losses)):
+        click.echo(path)
 
 
 def write_autograd(found: Iterable[Saved], page: Path) -> list[Path]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench.checks import autograd_cost, shared_pages
+from bench.checks import autograd_cost, pick, shared_pages, simulation
+from bench.host.files import StoreError
 from bench.measure.shared import VARIABLE, Shared
 
 
@@ -35,3 +36,24 @@ def test_a_machine_without_shared_memory(
     done = CliRunner().invoke(shared_pages.main, ["--rows", "1000"])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "descentbench: there is no shared memory for 1000 rows\n"
+
+
+def test_a_check_that_cannot_measure_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Seen red: a traceback, and exit code 1."""
+
+    def fails(*_: object) -> None:
+        raise StoreError("cannot write results: No space left on device")
+
+    monkeypatch.setattr(pick, "apply", lambda: 1)
+    monkeypatch.setattr(pick, "check_picks", fails)
+    done = CliRunner().invoke(pick.main, ["--loss", "log_loss"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "descentbench: cannot write results: No space left on device\n"
+
+
+@pytest.mark.parametrize("option", ["--games=0", "--first=-1"])
+def test_a_simulation_of_nothing_is_refused(option: str) -> None:
+    """Seen red: a traceback about an empty sequence."""
+    assert CliRunner().invoke(simulation.main, [option]).exit_code == 2
