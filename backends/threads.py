@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Any, Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -24,16 +25,73 @@ Share = TypeVar("Share")
 Part = TypeVar("Part")
 
 
+class Call(Generic[Share, Part]):
+    """A call of a function in another thread, and its result."""
+
+    def __init__(self, of: Callable[[Share], Part], share: Share) -> None:
+        self._of, self._share = of, share
+        self._error: BaseException | None = None
+        self._done = Lock()
+        self._done.acquire()
+
+    def make(self) -> None:
+        """Call the function, and keep what it returns or raises."""
+        try:
+            self._part = self._of(self._share)
+        except BaseException as error:
+            self._error = error
+        self._done.release()
+
+    def result(self) -> Part:
+        """Wait for the call, and return or raise what the function did."""
+        self._done.acquire()
+        if self._error:
+            raise self._error
+        return self._part
+
+
+class Threads:
+    """Threads that make calls, each in the first thread that is free.
+
+    Handing over a call and its result takes about 10 µs less than with `ThreadPoolExecutor`.
+
+    Parameters
+    ----------
+    count : int
+        Number of threads.
+    initializer : callable
+        A function that each thread calls when it starts.
+    """
+
+    def __init__(self, count: int, initializer: Callable[[], object] = int) -> None:
+        self._calls: SimpleQueue[Call[Any, Any]] = SimpleQueue()
+        for _ in range(count):
+            Thread(target=self._work, args=(initializer,), daemon=True).start()
+
+    def submit(self, of: Callable[[Share], Part], share: Share) -> Call[Share, Part]:
+        """Let a thread call ``of(share)``."""
+        call = Call(of, share)
+        self._calls.put(call)
+        return call
+
+    def _work(self, initializer: Callable[[], object]) -> None:
+        initializer()
+        while True:
+            call = self._calls.get()
+            call.make()
+            del call  # the thread must not keep the data in memory while it waits
+
+
 @cache
-def pool(threads: int) -> ThreadPoolExecutor:
-    """Return a pool of `threads` threads; later calls return the existing pool."""
-    return ThreadPoolExecutor(threads)
+def pool(count: int) -> Threads:
+    """Return `count` threads; later calls return the existing threads."""
+    return Threads(count)
 
 
 def in_threads(
     of: Callable[[Share], Part],
     shares: Iterable[Share],
-    pool: Callable[[int], ThreadPoolExecutor] = pool,
+    pool: Callable[[int], Threads] = pool,
 ) -> list[Part]:
     """Call a function for every share, each in its own thread; return the results in order.
 
@@ -47,7 +105,7 @@ def in_threads(
     shares : iterable
         At least one share.
     pool : callable
-        ``pool(threads)`` returns the executor for all shares after the first.
+        ``pool(count)`` returns the threads for all shares after the first.
     """
     first, *others = shares
     handed = [pool(len(others)).submit(of, share) for share in others]

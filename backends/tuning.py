@@ -56,6 +56,10 @@ SECONDS = 0.25
 ROUNDS = 5
 """Largest number of trials of a value."""
 
+TRIAL_SECONDS = 2e-3
+"""Least duration in seconds of a trial. Short steps are repeated, because the first step after
+another value's takes up to four times as long while it wakes sleeping threads."""
+
 FEWEST = 3
 """Smallest number of trials of a value; a value with fewer trials is not chosen."""
 
@@ -167,7 +171,7 @@ def choice_for(
 
 
 def timed(place: Place) -> Callable[[Choice], float]:
-    """Return the function that times a step with a choice, in seconds.
+    """Return the function that returns the median time of a trial's steps, in seconds.
 
     The data of each choice are placed once. An untimed step follows, which may compile.
     """
@@ -181,10 +185,13 @@ def timed(place: Place) -> Callable[[Choice], float]:
 
     def seconds(choice: Choice) -> float:
         step, around = placed(*sorted(choice.items()))
+        times: list[float] = []
         with around():
-            began = time.perf_counter()
-            step()
-            return time.perf_counter() - began
+            while sum(times) < TRIAL_SECONDS:
+                began = time.perf_counter()
+                step()
+                times.append(time.perf_counter() - began)
+        return median(times)
 
     return seconds
 
@@ -217,7 +224,7 @@ def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice
             for value in tried:
                 if left > 0:
                     times[value].append(seconds(best | {name: value}))
-                    left -= times[value][-1]
+                    left -= max(times[value][-1], TRIAL_SECONDS)
             least = min((min(taken) for taken in times.values() if taken), default=0.0)
             tried = [v for v in tried if times[v] and min(times[v]) <= HOPELESS * least]
             tried += [] if values[0] in tried or not tried else [values[0]]

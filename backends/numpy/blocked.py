@@ -21,6 +21,10 @@ TRIED_BLOCKS = tuple(1 << k for k in range(15, 23))
 TRIED_COLUMNS = 64
 """Largest number of features for which a trial compares storage by column with by row."""
 
+MULTIPLE = 64
+"""A thread's only block has a multiple of this number of rows, so that the blocks are equally
+aligned in memory."""
+
 
 class Blocks:
     """Rows in blocks, with a share of the blocks for each thread, and the sums over the blocks.
@@ -33,7 +37,7 @@ class Blocks:
     slopes : callable
         ``slopes(p, y)`` returns the slope of each row; it may overwrite p, the predictions.
     rows : int
-        Number of rows in a block.
+        Number of rows in a block, or more than the data have for each thread.
     threads : int
         Number of shares.
     by_column : bool
@@ -44,6 +48,8 @@ class Blocks:
         self, x: Array, y: Array, slopes: Slopes, rows: int, threads: int, by_column: bool
     ) -> None:
         self.x, self.y, self.slopes = x, y, slopes
+        fair = -(-len(y) // threads)
+        rows = min(rows, fair + -fair % MULTIPLE)  # every thread has a block
         blocks = [slice(start, start + rows) for start in range(0, len(y), rows)]
         self.by_column = by_column
         if by_column:
@@ -98,9 +104,9 @@ class Blocked(Plain):
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""
 
-    SERIAL_BYTES = 1 << 23
-    """Data size in bytes below which one thread is faster, because waking more threads takes
-    too long."""
+    SERIAL_BYTES = 6 << 20
+    """Data size in bytes below which one thread is usually faster, because waking more threads
+    takes too long."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)

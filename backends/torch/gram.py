@@ -62,8 +62,9 @@ class Gram(ProblemGram):
             few = problem.features <= FEW_COLUMNS
             limit = self.LINE_BYTES if few else self.CHUNK_BYTES
             shares = in_shares(placed.split(max(64, limit // (8 * (problem.features + 1)))))
-            parts = single_threaded(len(shares)).map(products, shares)
-            sums = torch.stack(list(parts)).sum(0)
+            threads = single_threaded(len(shares))
+            calls = [threads.submit(products, share) for share in shares]
+            sums = torch.stack([call.result() for call in calls]).sum(0)
         else:
             sums = products(placed.split(self.CUDA_ROWS))
         self.on_device = sums[:-1, :-1].contiguous(), sums[:-1, -1].contiguous()

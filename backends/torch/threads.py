@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Barrier
 
 import torch
 
+from backends.threads import Threads
 from backends.torch.autograd import Chunks
 
 
 @cache
-def single_threaded(threads: int) -> ThreadPoolExecutor:
-    """Return a pool of `threads` threads, with PyTorch limited to one thread in each.
+def single_threaded(count: int) -> Threads:
+    """Return `count` threads, with PyTorch limited to one thread in each.
 
     ``set_num_threads`` applies to the calling thread and to threads that start later. PyTorch's
-    number is therefore reset once the threads of the pool have started.
+    number is therefore reset once all of the threads have started.
     """
-    before, all_started = torch.get_num_threads(), Barrier(threads + 1)
+    before, all_started = torch.get_num_threads(), Barrier(count + 1)
 
     def hold() -> None:
         torch.get_num_threads()  # a thread's first call copies the process's number of threads
         torch.set_num_threads(1)
         all_started.wait()
 
-    pool = ThreadPoolExecutor(threads, initializer=hold)
-    for _ in range(threads):
-        pool.submit(int)
+    threads = Threads(count, initializer=hold)
     all_started.wait()
     torch.set_num_threads(before)
-    return pool
+    return threads
 
 
 def in_shares(chunks: Chunks) -> list[Chunks]:

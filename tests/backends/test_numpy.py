@@ -30,12 +30,24 @@ def test_numpys_blocks_stay_in_cache_and_hold_every_row_once(features: int) -> N
 
 
 def test_numpys_blocks_of_little_data_are_one_threads() -> None:
-    """Below 8 MB a step, x and y, the others would take longer to wake up."""
+    """Below 6 MB a step, x and y, the others would take longer to wake up."""
     from backends.numpy import Blocked
     from backends.numpy.threads import most_threads
 
-    for rows, threads in (((1 << 20) - 1, 1), (1 << 20, most_threads())):
+    for rows, threads in ((786_431, 1), (786_432, most_threads())):
         assert len(Blocked(generate(rows), RATE, "cpu").blocks.shares) == threads
+
+
+def test_large_numpy_blocks_leave_a_block_for_every_thread() -> None:
+    from backends.numpy import Blocked
+
+    problem = generate(1_000_003)
+    choice = {"by_column": 0, "block_bytes": 1 << 22, "threads": 2}
+    shares = Blocked(problem, RATE, "cpu")._blocks(problem.rows, choice).shares
+    (first,), (second,) = (blocks for blocks, _ in shares)
+    assert (first.start, first.stop) == (0, second.start)
+    assert second.stop >= problem.rows
+    assert 0 <= second.start - (problem.rows - second.start) < 200
 
 
 def test_numpys_blas_has_one_thread_while_the_blocks_have_them_all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+import weakref
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import backends
 from backends import Backend, generate, open_backend
 from backends.problem import DTYPES, TOLERANCE
 from backends.reference import relative_error
-from backends.threads import in_threads, torch_alone
+from backends.threads import Threads, in_threads, torch_alone
 
 BACKENDS = Path(backends.__file__).parent
 
@@ -46,6 +47,34 @@ def test_what_a_share_raises_is_raised(broken: int) -> None:
 
     with pytest.raises(ZeroDivisionError):
         in_threads(fail, range(4))
+
+
+def test_waiting_threads_hold_no_data() -> None:
+    """Otherwise the last share's arrays would stay in memory after a step."""
+
+    class Data:
+        pass
+
+    data = [Data(), Data()]
+    kept = weakref.ref(data[1])
+    assert in_threads(lambda share: 1, data) == [1, 1]
+    data.clear()
+    until = time.monotonic() + 10
+    while kept() is not None and time.monotonic() < until:
+        time.sleep(0.001)  # the thread drops its share just after it hands over the result
+    assert kept() is None
+
+
+def test_a_thread_serves_several_callers_at_once() -> None:
+    both_run = threading.Barrier(2)
+
+    def caller(number: int) -> list[int]:
+        both_run.wait()
+        return [sum(in_threads(lambda share: share + number, [1, 2])) for _ in range(100)]
+
+    first = Threads(1).submit(caller, 10)
+    assert caller(20) == [43] * 100
+    assert first.result() == [23] * 100
 
 
 # the techniques that use them

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,25 @@ def test_a_small_gain_changes_nothing() -> None:
     assert choose("kind", {"size": [4, 8]}, lambda c: 1e-6 * (1.0 - 0.005 * c["size"])) == {
         "size": 4
     }
+
+
+def test_threads_are_awake_when_their_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first step of two threads takes 800 µs, and each further step 200 µs."""
+    clock, awake = [0.0], [False]
+
+    def place(choice: tuning.Choice) -> tuning.Trial:
+        def step() -> None:
+            two = choice["threads"] == 2
+            clock[0] += (2e-4 if awake[0] else 8e-4) if two else 3e-4
+            awake[0] = two
+
+        return step, nullcontext
+
+    monkeypatch.setattr(tuning.time, "perf_counter", lambda: clock[0])
+    seconds = tuning.timed(place)
+    for _ in range(2):
+        assert seconds({"threads": 1}) == pytest.approx(3e-4)
+        assert seconds({"threads": 2}) == pytest.approx(2e-4)
 
 
 def test_a_busy_machine_changes_nothing_and_is_not_remembered(
