@@ -176,7 +176,6 @@ def over_lanes(
     )
     sums = reduce(jnp.add, one_each)
     while sums.shape[1] > FEW_LANES:
-        # without the barrier, XLA computes the gradients again in each term of the sum
-        parts = lax.optimization_barrier(sums).reshape(len(w), FOLD, -1)
+        parts = sums.reshape(len(w), FOLD, -1)
         sums = reduce(jnp.add, (parts[:, part] for part in range(FOLD)))
     return sums.sum(axis=1, dtype=w.dtype)
