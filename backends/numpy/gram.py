@@ -1,4 +1,4 @@
-"""Sum XᵀX and Xᵀy with NumPy, then take steps with the sums."""
+"""Sum XᵀX, Xᵀy and yᵀy with NumPy, then take steps with the sums."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 A `Source` has a number of rows, and yields any range of its rows in pieces.
 `Source.each_block` copies the pieces into blocks of one shape. Several threads work on one
-block each, so one block is read while another block is summed. A source of a file is small and
-can be pickled: another process then opens the file.
+block each, so one block is read while another block is summed. A source of a file that
+is read in ranges is small and can be pickled: another process then opens the file.
 """
 
 from __future__ import annotations

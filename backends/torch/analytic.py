@@ -106,7 +106,7 @@ class Sums:
         return self._over_shares(self._share)
 
     def _over_shares(self, part: Callable[[list[Chunk]], Part]) -> Part:
-        """Return the sum of ``part(share)`` over the shares, with a thread for each share."""
+        """Return the sum of ``part(share)`` over the shares; each share has its own thread."""
         if len(self.shares) == 1:
             return part(self.shares[0])
         part = torch.inference_mode()(part)  # each thread has its own mode

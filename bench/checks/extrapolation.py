@@ -173,7 +173,10 @@ def _only(record: Record, sizes: Sequence[int]) -> Record:
 
 
 def parts_of(model: CostModel, result: Result) -> list[Part]:
-    """Return the parts of a total at a result's rows, predicted and measured."""
+    """Return the parts of a total for a result's number of rows, predicted and measured.
+
+    A part without a measured time is left out.
+    """
     n, step = result.rows, result.step_s.median if result.step_s else None
     pairs = {
         "import": (model.import_s, result.import_s),

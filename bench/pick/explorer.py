@@ -202,7 +202,10 @@ class Explorer:
         return self.left + OVERRUN * self.budget >= seconds
 
     def stage(self, task: Task) -> None:
-        """Run the child process of a later stage in the rest of the budget."""
+        """Run the child process of a stage of the pipeline after `explore`; save its outcome.
+
+        It may take the rest of the budget and the allowed overrun.
+        """
         assert self.measure is not None  # noqa: S101 the explorer was entered
         most = self.left + OVERRUN * self.budget
         self._begin()
