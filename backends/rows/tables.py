@@ -30,8 +30,8 @@ _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
 assumed to be y."""
 
 _LARGEST = 1e20
-"""A column whose largest absolute value is at least 1e20 is not searched for integers that float32
-rounds. Its values exceed 64-bit integers, so they are floats that happen to have no fraction."""
+"""Limit of a column's largest absolute value: a column beyond it is not searched for integers
+that float32 rounds. Its values exceed 64-bit integers, so they are floats without a fraction."""
 
 _BLOCK_ROWS = 4096
 """Number of rows copied at a time: 4096 rows of 32 float32 columns take 512 kB."""

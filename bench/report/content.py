@@ -31,8 +31,8 @@ TYPICAL_ITERATIONS = 100, 10_000
 """Numbers of iterations in the typical requests."""
 
 TYPICAL_SHAPES = 2
-"""Number of shapes (features and dtype) of each loss in the page's table of typical requests. The
-table stays short enough to be read at once."""
+"""Number of shapes (features and dtype) of each loss in the page's table of typical requests.
+The table stays short enough to be read at once."""
 
 
 def content(found: Sequence[Source]) -> dict[str, Any]:
