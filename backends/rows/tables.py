@@ -31,7 +31,7 @@ assumed to be y."""
 
 _LARGEST = 1e20
 """Limit of a column's largest absolute value: a column beyond it is not searched for integers
-that float32 rounds. Its values exceed 64-bit integers, so they are floats without a fraction."""
+that float32 rounds. Its values exceed 64-bit integers, so they are floats with no fraction."""
 
 _BLOCK_ROWS = 4096
 """Number of rows copied at a time: 4096 rows of 32 float32 columns take 512 kB."""
