@@ -19,7 +19,6 @@ PAUSE_S = 0.1
 """Longest pause, in seconds, that may have prolonged a setup: the default period of Linux's
 CPU quotas. A process that exceeds its quota pauses until the period ends."""
 
-
 LONG = 2.0
 """Smallest ratio of a paused time to the usual time of the same work.
 

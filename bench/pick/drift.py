@@ -29,7 +29,8 @@ On a shared machine, setups of the same backends took 13 % longer a few minutes 
 """
 
 MOST = math.log(2)
-"""Largest drift between two records, as a logarithm. A longer time is a paused process."""
+"""Largest drift between two records, as a logarithm: a factor of two. A process that takes even
+longer was paused."""
 
 SEED = crc32(b"drift")
 """Seed of the drift's draws: one for all backends, because the drift slows all alike."""

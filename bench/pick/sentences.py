@@ -65,7 +65,7 @@ def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
         return ""
     reason = "is listed first by 'backends'"
     if mine.median > TIE * first.total_s.median:
-        reason = "is more certain: it has the lower mean"
+        reason = "has the narrower interval"
     elif plainness(pick) < plainness(first.backend):
         reason = "is the plainer of the two"
     return (
