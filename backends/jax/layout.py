@@ -77,8 +77,7 @@ def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
 
 def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
     """Return x and y with `rows` rows, after adding rows of zeros where rows are missing."""
-    missing = rows - len(y)
-    return (np.pad(x, ((0, missing), (0, 0))), np.pad(y, (0, missing))) if missing else (x, y)
+    return (x, y) if len(y) == rows else (padded(x, rows), padded(y, rows))
 
 
 def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
@@ -107,6 +106,14 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return room[start : start + size].view(dtype).reshape(shape)
 
 
+def padded(values: Array, rows: int) -> Array:
+    """Return an aligned copy of the values, with `rows` rows; missing rows are zeros."""
+    result = aligned((rows, *values.shape[1:]), values.dtype)
+    result[: len(values)] = values
+    result[len(values) :] = 0
+    return result
+
+
 def at_boundary(values: Array) -> Array:
     """Return the array if JAX uses it without a copy; otherwise return an aligned copy.
 
@@ -115,9 +122,7 @@ def at_boundary(values: Array) -> Array:
     """
     if values.ctypes.data % ALIGNMENT == 0 and values.flags.c_contiguous:
         return values
-    result = aligned(values.shape, values.dtype)
-    result[...] = values
-    return result
+    return padded(values, len(values))
 
 
 ROWS_PER_LANE = 4
@@ -144,14 +149,11 @@ def in_lanes(problem: Problem) -> tuple[tuple[Array, ...], Array]:
         lanes, multiple = -(-lanes // FOLD), multiple * FOLD
     lanes *= multiple
 
-    def padded(column: Array) -> Array:
-        result = aligned((ROWS_PER_LANE * lanes,), column.dtype)
-        result[: len(column)] = column
-        result[len(column) :] = 0
-        return result.reshape(ROWS_PER_LANE, lanes)
+    def spread(column: Array) -> Array:
+        return padded(column, ROWS_PER_LANE * lanes).reshape(ROWS_PER_LANE, lanes)
 
     columns = problem.x.reshape(problem.rows, problem.features).T
-    return tuple(padded(column) for column in columns), padded(problem.y)
+    return tuple(map(spread, columns)), spread(problem.y)
 
 
 def over_lanes(

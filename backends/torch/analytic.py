@@ -290,13 +290,12 @@ def by_column(chunks: Chunks) -> Chunks:
     sizes = [x.numel() for x, _ in chunks]
     room = torch.from_numpy(np.empty(sum(sizes), chunks[0][0].numpy().dtype))
     copies = [c.view(x.T.shape).T for c, (x, _) in zip(room.split(sizes), chunks, strict=True)]
-    threads = torch.get_num_threads()
 
-    def fill(share: int) -> None:
-        for copy, (x, _) in zip(copies[share::threads], chunks[share::threads], strict=True):
+    def fill(share: Chunks) -> None:
+        for copy, x in share:
             copy.copy_(x)
 
-    in_threads(fill, range(threads))
+    in_threads(fill, in_shares([(c, x) for c, (x, _) in zip(copies, chunks, strict=True)]))
     return [(copy, y) for copy, (_, y) in zip(copies, chunks, strict=True)]
 
 

@@ -53,7 +53,8 @@ def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
     squares, count = PRIOR_COUNT * DRIFT**2, PRIOR_COUNT
     for logs in seen.values():
         if len(logs) > 1:
-            squares += sum(min(abs(x - median(logs)), MOST) ** 2 for x in logs)
+            middle = median(logs)
+            squares += sum(min(abs(x - middle), MOST) ** 2 for x in logs)
             count += len(logs) - 1
     return math.sqrt(squares / count)
 

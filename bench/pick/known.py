@@ -172,7 +172,7 @@ class Known:
         """Return why a backend cannot be faster than its rival; empty without a reason."""
         most = self.total(rival).high
         if model.complete:
-            low = self.total(model).low - self._doubt_s(model)
+            low = self.total(model).low - self.paused_s(model) - self.extrapolated_s(model)
             least = self.least_setup_s(model) + self._least_steps_s(model)
             slower = max(low, least) > most
             return f"certainly slower than {rival.backend}" if slower else ""
@@ -184,16 +184,15 @@ class Known:
             return f"its measured parts alone take {longer}"
         return ""
 
-    def _doubt_s(self, model: CostModel) -> float:
-        """Return the seconds of a predicted setup that may be wrong; 0 for a long descent."""
-        extrapolated = 0.0 if self.is_long else extrapolated_s(model, self.request.rows)
-        return extrapolated + self._paused_s(model)
-
-    def _paused_s(self, model: CostModel) -> float:
+    def paused_s(self, model: CostModel) -> float:
         """Return the seconds of a measured setup that may be a pause; 0 for a long descent."""
         return 0.0 if self.is_long else paused_s(model, self.request.rows)
 
-    @property
+    def extrapolated_s(self, model: CostModel) -> float:
+        """Return the seconds of placing that are extrapolated; 0 for a long descent."""
+        return 0.0 if self.is_long else extrapolated_s(model, self.request.rows)
+
+    @cached_property
     def is_long(self) -> bool:
         """Whether the whole descent takes the fastest loop at least `LONG_S` seconds.
 
@@ -207,7 +206,7 @@ class Known:
         seen = model.observations
         parts = [min(seen.imports, default=0.0)]
         parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
-        measured = max(0.0, sum(parts) - self._paused_s(model))
+        measured = max(0.0, sum(parts) - self.paused_s(model))
         return SURE * max(measured, self.at_least.get(model.backend, 0.0))
 
     def _least_steps_s(self, model: CostModel) -> float:

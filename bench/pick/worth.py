@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.pick import ladder
-from bench.pick.doubt import extrapolated_s, paused_s
 from bench.pick.draws import bounded
 from bench.pick.hope import hopes
 from bench.pick.known import Known, is_gram
@@ -73,7 +72,6 @@ def worth(known: Known) -> Worth:
     gains: dict[str, float] = {}
     lacking = [b for b in known.live if not known.models[b].complete]
     draws = {m.backend: bounded(m.expected(n, k)) for g in known.groups() for m in g}
-    doubts = _doubts(known)
     for group in known.groups():
         if not group:
             continue
@@ -81,7 +79,7 @@ def worth(known: Known) -> Worth:
         assert name is not None  # noqa: S101 the group has models
         total, mine = known.total(known.models[name]), draws[name]
         rivals = {
-            m.backend: np.maximum(0.0, draws[m.backend] - doubts[m.backend])
+            m.backend: np.maximum(0.0, draws[m.backend] - _doubt_s(known, m))
             for m in group
             if m.backend != name
         }
@@ -99,21 +97,11 @@ def worth(known: Known) -> Worth:
     return Worth(tuple(dict.fromkeys(picks)), max(regrets), max(spreads), gains)
 
 
-def _doubts(known: Known) -> dict[str, float]:
-    """Return the seconds of each complete backend's setup that another setup may refute.
-
-    For a long descent there are none, because the setup does not decide it.
-    """
-    rows = known.request.rows
-    largest, *_ = ladder.near(ladder.sizes(known), rows, 1)
-    found = dict.fromkeys(known.models, 0.0)
-    for name in () if known.is_long else known.live:
-        model = known.models[name]
-        if model.complete:
-            found[name] = paused_s(model, rows)
-            if all(s.rows < largest for s in model.observations.place):
-                found[name] += extrapolated_s(model, rows)
-    return found
+def _doubt_s(known: Known, model: CostModel) -> float:
+    """Return the seconds of a backend's setup that another setup may refute."""
+    largest, *_ = ladder.near(ladder.sizes(known), known.request.rows, 1)
+    placed = any(s.rows >= largest for s in model.observations.place)
+    return known.paused_s(model) + (0.0 if placed else known.extrapolated_s(model))
 
 
 def removed(model: CostModel, known: Known, *, step: int = 0, setup: int = 0) -> float:

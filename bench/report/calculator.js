@@ -207,14 +207,14 @@ function choose(models, rows, iterations, constants, count = constants.draws) {
   const means = draws.map((of) => clippedMean(of, constants.tail));
   const least = Math.min(...means);
   const best = means.indexOf(least);
-  const ties = models.filter((_, i) => {
+  const ties = [...models.keys()].filter((i) => {
     if (i === best) return true;
     let wins = 0;
     for (let k = 0; k < count; k += 1) wins += draws[best][k] < draws[i][k];
     return wins / count < constants.coverage;
   });
-  const picked = ties.find((m) => means[models.indexOf(m)] <= constants.tie * least);
-  return { pick: picked.backend, tied: ties.filter((m) => m !== picked).map((m) => m.backend) };
+  const picked = ties.find((i) => means[i] <= constants.tie * least);
+  return { pick: models[picked].backend, tied: ties.filter((i) => i !== picked).map((i) => models[i].backend) };
 }
 
 // The models that were measured near so many rows; all models if none was.
