@@ -107,7 +107,7 @@ class CostModel:
     @cached_property
     def _steps(self) -> Steps:
         return Steps.of(
-            *(self.backend, self.observations.step, self._bytes(1)),
+            *(self.backend, self.observations.step, self._bytes(1), self.features),
             *(self._memory_rows, self.curve, self.observations.waiting),
         )
 

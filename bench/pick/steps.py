@@ -12,7 +12,7 @@ import numpy as np
 from backends.names import Name
 from bench.pick.curves import Curve, Sample
 from bench.pick.throughput import IN_MEMORY
-from bench.pick.uncached import Uncached
+from bench.pick.uncached import ONE_PASS, PLAIN, SEVERAL_PASSES, Reads, Uncached
 
 BETWEEN = 0.15
 """Relative error of a step time, per factor of ten between the predicted number of rows and the
@@ -33,6 +33,19 @@ TEMPORARIES = ("numpy", "torch")
 def temporaries(name: Name) -> bool:
     """Return whether a step of a backend allocates temporary arrays in the host's memory."""
     return name.library in TEMPORARIES and not name.technique and name.device == "cpu"
+
+
+SEPARATE_PRODUCTS = ("jax", "jax:loop")
+"""Backends whose products each read all rows if there are several features. With one feature,
+XLA fuses the products into one loop over the rows."""
+
+
+def reads(name: Name, features: int) -> Reads:
+    """Return how often a backend's step reads its data."""
+    if temporaries(name):
+        return PLAIN
+    several = features > 1 and str(name) in SEPARATE_PRODUCTS
+    return SEVERAL_PASSES if several else ONE_PASS
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class Steps:
         backend: str,
         samples: Sequence[Sample],
         row_bytes: int,
+        features: int,
         memory_rows: float,
         read_curve: Sequence[tuple[int, float]],
         waiting: float = 0.0,
@@ -76,6 +90,7 @@ class Steps:
             Measured steps; at least one.
         row_bytes : int
             Bytes of a row of X and y.
+        features : int
         memory_rows : float
             See `Steps`.
         read_curve : sequence of tuple
@@ -96,7 +111,7 @@ class Steps:
             return cls(curve, memory_rows, BEYOND if in_memory else BEYOND_IN_CACHE)
         cache_rows = memory_rows / IN_MEMORY
         found = Uncached.of(
-            *(curve.a_row, largest, row_bytes, cache_rows, read_curve), plain=temporaries(name)
+            *(curve.a_row, largest, row_bytes, cache_rows, read_curve, reads(name, features))
         )
         return cls(curve, memory_rows, BEYOND if found else BEYOND_IN_CACHE, found)
 

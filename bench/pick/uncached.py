@@ -9,14 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-READS, MOST_READS = 1.2, 3.2
-"""Assumed and largest number of times that a step reads its data. Usual values are 1 to 2."""
 
-PLAIN_READS, MOST_PLAIN_READS = 4.0, 12.0
-"""Assumed and largest number of reads of array code that allocates temporary arrays.
+class Reads(NamedTuple):
+    """How often a step reads its data: the assumed and the largest number of reads."""
+
+    usual: float
+    most: float
+
+
+ONE_PASS = Reads(1.2, 3.2)
+"""Reads of a step over blocks of rows that stay in a cache. Measured numbers are 1 to 2."""
+
+SEVERAL_PASSES = Reads(3.2, 6.0)
+"""Reads of compiled code with several features whose products each read all rows.
+
+Measured numbers are 2 to 5 for JAX at 2 to 200 features, because products read memory more
+slowly than a plain read does.
+"""
+
+PLAIN = Reads(4.0, 12.0)
+"""Reads of array code that allocates temporary arrays.
 
 Plain NumPy reads and writes its data 4 times. The allocator returns large arrays to the system,
 so that every step also pays for page faults: as much as several reads.
@@ -50,8 +66,7 @@ class Uncached:
         row_bytes: int,
         cache_rows: float,
         curve: Sequence[tuple[int, float]],
-        *,
-        plain: bool = False,
+        reads: Reads = ONE_PASS,
     ) -> Uncached | None:
         """Compute the additional time of a row from memory; None without a read curve.
 
@@ -66,8 +81,8 @@ class Uncached:
             Rows that the last cache holds.
         curve : sequence of tuple
             The read curve in bytes and bytes/s; empty if no curve was measured.
-        plain : bool
-            Whether the step allocates temporary arrays.
+        reads : Reads
+            How often a step reads its data.
         """
         if not curve:
             return None
@@ -75,10 +90,9 @@ class Uncached:
         seconds = np.array([1 / rate for _, rate in curve])
         here = float(np.interp(math.log(largest * row_bytes), sizes, seconds))
         more = row_bytes * max(0.0, float(seconds[-1]) - here)
-        reads, most = (PLAIN_READS, MOST_PLAIN_READS) if plain else (READS, MOST_READS)
-        likely = a_row + reads * more
-        error = math.log((a_row + most * more) / likely) / 2 if likely > 0 else 0.0
-        return cls(max(cache_rows, float(largest)), reads * more, error)
+        usual = a_row + reads.usual * more
+        error = math.log((a_row + reads.most * more) / usual) / 2 if usual > 0 else 0.0
+        return cls(max(cache_rows, float(largest)), reads.usual * more, error)
 
     def beyond(self, rows: float) -> float:
         """Return the additional seconds of a step over `rows` rows."""
