@@ -215,7 +215,7 @@ _registered: dict[str, Library] = {}
 
 
 def register(library: Library) -> None:
-    """Add a library in this process only. An installed package declares an entry point."""
+    """Add a library for the rest of this process. An entry point adds it for all processes."""
     _registered[library.name] = library
 
 

@@ -209,7 +209,7 @@ def spread(_, value, like):
 
 @intrinsic
 def spread_lanes(_, vector, like):
-    """Return a tuple of vectors like `like`; vector k repeats lane k of `vector`."""
+    """Return a tuple of vectors of the type `like`; vector k repeats lane k of `vector`."""
     made = types.UniTuple(like, vector.lanes)
 
     def generate(context, builder, signature, arguments):
@@ -221,7 +221,7 @@ def spread_lanes(_, vector, like):
 
 @intrinsic
 def spread_array(_, array, like):
-    """Return a tuple of vectors like `like`; vector k repeats ``array[k]``."""
+    """Return a tuple of the type of `like`, whose vector k repeats ``array[k]``."""
 
     def generate(context, builder, signature, arguments):
         kind, number = context.get_value_type(like.dtype), context.get_value_type(array.dtype)

@@ -48,8 +48,8 @@ XP = SimpleNamespace(
     maximum=np.maximum,
     clip=np.clip,
 )
-"""The namespace passed to slopes of a block of rows. Slopes of whole arrays use ``np.where``:
-for large arrays, the temporary arrays of this module's `where` take longer than branches."""
+"""The namespace passed to slopes of a block of rows. Slopes of whole arrays use ``np.where``
+instead of this module's `where`, whose temporary arrays are slow if they are large."""
 
 
 def slopes_of(loss: Loss, xp: Any = np) -> Slopes:

@@ -109,7 +109,10 @@ def take_pair(threads: int) -> tuple[Record, Record]:
 def check(
     numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
 ) -> list[Repeat]:
-    """Measure and judge pairs of runs; a pair's number selects the backend to slow down."""
+    """Measure and judge pairs of runs; in each pair, one backend's times are then prolonged.
+
+    The number of the pair selects this backend. The changed pair is judged, too.
+    """
     found = []
     for k in numbers:
         slowed = BACKENDS[(k - 1) % len(BACKENDS)]

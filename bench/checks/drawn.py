@@ -11,7 +11,7 @@ from backends.problem import step_bytes
 from bench.checks.made_up import Costs, MadeUp, log_uniform
 from bench.pick.known import is_gram
 from bench.pick.recommend import Request
-from bench.pick.steps import temporaries
+from bench.pick.steps import SEPARATE_PRODUCTS, temporaries
 
 CPU = (
     *("numpy", "numpy:blocked", "numpy:gram"),
@@ -61,6 +61,13 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
         making=log_uniform(rng, 2e8, 1e9),
         seed=int(rng.integers(1 << 31)),
     )
+
+
+def read_again(machine: MadeUp, features: int) -> None:
+    """Let separate products read their rows once more if there are several features."""
+    for name in SEPARATE_PRODUCTS if features > 1 else ():
+        of = machine.costs[name]
+        machine.costs[name] = replace(of, reads=of.reads + 1)
 
 
 def disturb(machine: MadeUp, rng: np.random.Generator) -> None:

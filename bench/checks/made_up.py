@@ -35,7 +35,7 @@ class Costs:
     Attributes
     ----------
     import_s, opening_s, compile_s, latency_s : float
-        Seconds of the import, the fixed part of placing, compiling, the fixed part of a step.
+        Seconds of the import, of opening the device, of compiling, and of a step without rows.
     arithmetic_s : float
         Seconds per byte of arithmetic, in addition to the time of reading.
     reads : float

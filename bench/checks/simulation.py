@@ -17,7 +17,7 @@ import click
 import numpy as np
 
 from backends.problem import step_bytes
-from bench.checks.drawn import disturb, draw_machine, draw_request
+from bench.checks.drawn import disturb, draw_machine, draw_request, read_again
 from bench.checks.made_up import MadeUp, log_uniform
 from bench.pick.explorer import Explorer
 from bench.pick.known import Setting, is_gram
@@ -101,6 +101,7 @@ def play(seed: int, *, after_another: bool = False) -> Game:
     machine.drift = log_uniform(np.random.default_rng([seed, 2]), 0.02, 0.12)
     disturb(machine, np.random.default_rng([seed, 3]))
     request = draw_request(rng, machine)
+    read_again(machine, request.features)
     earlier: list[Record] = []
     if after_another:
         most = machine.memory_bytes / 4 / step_bytes(1, request.features, "float32")

@@ -35,7 +35,7 @@ USELESS = 10
 fit is merely not finished."""
 
 MANY_STEPS = 10_000
-"""Number of missing steps up to which a fit gets no warning."""
+"""Number of missing steps, to the minimum of the loss, above which a fit gets a warning."""
 
 
 def excess_text(excess: Excess) -> str:

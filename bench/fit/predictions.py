@@ -56,7 +56,9 @@ def check_output(path: Path, inputs: tuple[str, ...]) -> None:
 
 
 def predictions(source: Source, model: Model, target: str | None) -> Iterator[Columns]:
-    """Yield the predictions of consecutive rows; with y if `target`, the name of y, is given.
+    """Yield the predictions of consecutive rows.
+
+    `target` is the name of y. If it is given, the rows also have a column with y.
 
     Raises
     ------

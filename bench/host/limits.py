@@ -41,7 +41,7 @@ def cpu_quota(root: Path = ROOT) -> float:
 
 
 def throttled_periods(root: Path = ROOT) -> int:
-    """Return in how many quota periods the control groups were stopped so far; 0 if unknown."""
+    """Return the number of quota periods in which a control group was stopped; 0 if unknown."""
     counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
     return max(filter(None, counts), default=0)
 

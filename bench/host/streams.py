@@ -87,7 +87,7 @@ SIMILAR = {
 """Replacements in ASCII for characters that this program prints and an encoding may lack."""
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-"""Superscript characters and their replacements, which follow a ``^``."""
+"""Replacements in ASCII for superscript characters. A ``^`` is put before them: 10² is 10^2."""
 
 
 def readable(text: str, encoding: str) -> str:

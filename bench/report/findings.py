@@ -209,7 +209,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """Times of the fastest backend, of plain NumPy and of the read, with one line per size.
+    """A picture with one line per size: the fastest backend, plain NumPy, and a plain read.
 
     `left_out` is the number of sizes that have no line.
     """

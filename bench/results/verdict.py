@@ -28,13 +28,10 @@ LEVEL = 0.05
 """Probability that a comparison reports a change of any case if nothing has changed: 5 %."""
 
 MATTERS = 0.02
-"""Smallest change of a time that counts as a change, as a fraction: 2 %."""
+"""Smallest change of a time that can be called faster or slower, as a fraction: 2 %."""
 
 SAME = 0.05
-"""Largest change of a time that counts as negligible, as a fraction: 5 %.
-
-A case is "same" if its whole confidence interval lies within ±5 %.
-"""
+"""A case is called "same" if its whole confidence interval lies within ± this fraction: 5 %."""
 
 FEWEST_PASSES = 2
 """Smallest number of passes in each run: a single pass has no spread."""
