@@ -24,10 +24,20 @@ def _of_one(tensors: Callable[[Tensor], Tensor], number: Callable[[float], float
     return function
 
 
-def _where(condition: Any, yes: Any, no: Any) -> Any:
-    if isinstance(condition, Tensor):
+def _where(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
+    """Return a `where` whose result for two Python numbers has the given dtype.
+
+    ``torch.where`` would round two numbers to float32.
+    """
+
+    def where(condition: Any, yes: Any, no: Any) -> Any:
+        if not isinstance(condition, Tensor):
+            return yes if condition else no
+        if not isinstance(yes, Tensor) and not isinstance(no, Tensor):
+            yes = torch.full((), yes, dtype=dtype, device=condition.device)
         return torch.where(condition, yes, no)
-    return yes if condition else no
+
+    return where
 
 
 def _minimum(a: Any, b: Any) -> Any:
@@ -50,19 +60,22 @@ def _clip(values: Any, lowest: Any, highest: Any) -> Any:
     return _minimum(_maximum(values, lowest), highest)
 
 
-XP = SimpleNamespace(
-    exp=_of_one(torch.exp, math.exp),
-    log=_of_one(torch.log, math.log),
-    log1p=_of_one(torch.log1p, math.log1p),
-    sqrt=_of_one(torch.sqrt, math.sqrt),
-    abs=_of_one(torch.abs, abs),
-    tanh=_of_one(torch.tanh, math.tanh),
-    where=_where,
-    minimum=_minimum,
-    maximum=_maximum,
-    clip=_clip,
-)
-"""The namespace passed to the value of a loss."""
+XP = {
+    dtype: SimpleNamespace(
+        exp=_of_one(torch.exp, math.exp),
+        log=_of_one(torch.log, math.log),
+        log1p=_of_one(torch.log1p, math.log1p),
+        sqrt=_of_one(torch.sqrt, math.sqrt),
+        abs=_of_one(torch.abs, abs),
+        tanh=_of_one(torch.tanh, math.tanh),
+        where=_where(dtype),
+        minimum=_minimum,
+        maximum=_maximum,
+        clip=_clip,
+    )
+    for dtype in (torch.float32, torch.float64)
+}
+"""The namespaces passed to the value of a loss, by the dtype of the data."""
 
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
@@ -78,28 +91,38 @@ def values_of(loss: Loss) -> Pointwise:
     if loss == SQUARED_ERROR:  # `square` subtracts once, and its gradient is one product
         return _squares
     value = loss.value
-    return lambda prediction, y: value(XP, prediction, y)
+    return lambda prediction, y: value(XP[prediction.dtype], prediction, y)
 
 
 _INTEGERS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
-def _selected(condition: Any, yes: Any, no: Any) -> Any:
-    """Select like `_where`, but without branches on the CPU; autograd cannot differentiate it.
+def _selected(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
+    """Return a `where` without branches on the CPU; autograd cannot differentiate it.
 
     ``torch.where`` branches on the CPU: with random conditions, it takes 3.5 ns a value.
     """
-    values = next((v for v in (yes, no) if isinstance(v, Tensor)), None)
-    if values is None or values.is_cuda or values.dtype not in _INTEGERS:
-        return _where(condition, yes, no)
-    integers = _INTEGERS[values.dtype]
-    a, b = (torch.as_tensor(v, dtype=values.dtype).view(integers) for v in (yes, no))
-    mask = condition.to(integers).neg_()  # all bits are set where the condition is true
-    return torch.bitwise_xor(a, b).bitwise_and(mask).bitwise_xor(b).view(values.dtype)
+    branching = _where(dtype)
+
+    def where(condition: Any, yes: Any, no: Any) -> Any:
+        if not isinstance(condition, Tensor) or condition.is_cuda:
+            return branching(condition, yes, no)
+        values = next((v for v in (yes, no) if isinstance(v, Tensor)), None)
+        kind = dtype if values is None else values.dtype
+        if kind not in _INTEGERS:
+            return branching(condition, yes, no)
+        integers = _INTEGERS[kind]
+        a, b = (torch.as_tensor(v, dtype=kind).view(integers) for v in (yes, no))
+        mask = condition.to(integers).neg_()  # all bits are set where the condition is true
+        return torch.bitwise_xor(a, b).bitwise_and(mask).bitwise_xor(b).view(kind)
+
+    return where
 
 
-SLOPE_XP = SimpleNamespace(**vars(XP) | {"where": _selected})
-"""The namespace passed to slopes, which are not differentiated."""
+SLOPE_XP = {
+    dtype: SimpleNamespace(**vars(xp) | {"where": _selected(dtype)}) for dtype, xp in XP.items()
+}
+"""The namespaces passed to slopes, which are not differentiated, by the dtype of the data."""
 
 
 IN_PLACE: dict[Loss, Pointwise] = {
@@ -119,4 +142,4 @@ def slopes_of(loss: Loss) -> Pointwise:
         return IN_PLACE[loss]
     slope = loss.slope
     assert slope is not None  # noqa: S101 the catalogue has checked the loss
-    return lambda prediction, y: slope(SLOPE_XP, prediction, y).to(prediction.dtype)
+    return lambda p, y: slope(SLOPE_XP[p.dtype], p, y).to(p.dtype)

@@ -46,6 +46,16 @@ def test_a_users_value_is_differentiated(backend: str, dtype: str) -> None:
     check.check_value_only(backend, dtype)
 
 
+@for_any_slope
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_users_slope_may_be_one_of_two_numbers(
+    backend: str, dtype: str, features: int
+) -> None:
+    """Seen red: PyTorch's ``where`` rounded 0.1 and −0.9 to float32 for float64 rows."""
+    check.check_quantile(backend, dtype, features)
+
+
 @pytest.mark.parametrize(
     "backend", parameters(lambda name: bool(reason_against(name, check.VALUE_ONLY)))
 )

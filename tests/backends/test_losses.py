@@ -228,7 +228,7 @@ def _torch_namespaces() -> Iterator[Any]:
     from backends.torch import namespace
     from bench.measure.derivative import _torch_functions
 
-    yield from (namespace.XP, namespace.SLOPE_XP, _torch_functions())
+    yield from (*namespace.XP.values(), *namespace.SLOPE_XP.values(), _torch_functions())
 
 
 def _numpy_namespaces() -> Iterator[Any]:

@@ -72,6 +72,13 @@ WITH_SLOPE = Loss(
 )
 """The loss `VALUE_ONLY` with a slope, which `descended` needs."""
 
+QUANTILE = Loss(
+    "quantile-01234567",
+    lambda xp, p, y: xp.where(p >= y, 0.1, -0.9) * (p - y),
+    lambda xp, p, y: xp.where(p >= y, 0.1, -0.9),
+)
+"""A user's loss whose slope is one of two numbers that float32 would round."""
+
 
 @lru_cache
 def problem(rows: int, features: int, dtype: str, loss: Loss) -> Problem:
@@ -136,6 +143,11 @@ def check_far_predictions(backend: str, loss: Loss, dtype: str, features: int) -
 def check_value_only(backend: str, dtype: str) -> None:
     data = problem(1009, 3, dtype, VALUE_ONLY)
     check(open_backend(backend).place(data, RATE), WITH_SLOPE, data, start(3))
+
+
+def check_quantile(backend: str, dtype: str, features: int) -> None:
+    data = problem(1009, features, dtype, QUANTILE)
+    check(open_backend(backend).place(data, RATE), QUANTILE, data, start(features))
 
 
 def check_refusal(backend: str, loss: Loss, says: str) -> None:

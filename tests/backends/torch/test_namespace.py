@@ -23,7 +23,9 @@ CALLS: dict[str, Any] = {
     "sqrt": lambda xp, v: xp.sqrt(xp.abs(v)),
     "abs": lambda xp, v: xp.abs(v),
     "tanh": lambda xp, v: xp.tanh(v),
-    "where": lambda xp, v: xp.where(v > 0.0, v, 0.0) + xp.where(v > 0.0, 1.0, -v),
+    "where": lambda xp, v: (
+        xp.where(v > 0.0, v, 0.0) + xp.where(v > 0.0, 1.0, -v) + xp.where(v > 0.0, 0.1, -0.9)
+    ),
     "minimum": lambda xp, v: xp.minimum(v, 0.5) + xp.minimum(0.5, v) + xp.minimum(v, -v),
     "maximum": lambda xp, v: xp.maximum(v, 0.5) + xp.maximum(0.5, v) + xp.maximum(v, -v),
     "clip": lambda xp, v: xp.clip(v, -1.0, 1.0) + xp.clip(v, -xp.exp(v), 1.0),
@@ -36,10 +38,11 @@ def test_its_functions_are_numpys_on_tensors_and_on_numbers(name: str) -> None:
     call = CALLS[name]
     for dtype, accuracy in ((np.float32, 1e-6), (np.float64, 1e-15)):
         values = VALUES.astype(dtype)
-        found = call(XP, torch.tensor(values))
-        assert found.dtype == getattr(torch, np.dtype(dtype).name)
+        kind = getattr(torch, np.dtype(dtype).name)
+        found = call(XP[kind], torch.tensor(values))
+        assert found.dtype == kind
         np.testing.assert_allclose(found, call(np, values), accuracy)
-    numbers = [call(XP, v) for v in VALUES.tolist()]
+    numbers = [call(XP[torch.float64], v) for v in VALUES.tolist()]
     np.testing.assert_allclose(numbers, call(np, VALUES), 1e-15)
 
 
@@ -77,8 +80,10 @@ def test_where_of_a_slope_selects_as_numpys_does(dtype: str) -> None:
     a, b = rng.normal(size=(2, 1000)).astype(dtype)
     a[:4], b[:4] = (np.nan, np.inf, -0.0, 1.0), (1.0, -np.inf, 0.0, np.nan)
     condition, at, bt = torch.tensor(a > b), torch.tensor(a), torch.tensor(b)
-    for yes, no in ((a, b), (a, 1.5), (-2.0, b), (a, 0)):
+    xp = SLOPE_XP[getattr(torch, dtype)]
+    for yes, no in ((a, b), (a, 1.5), (-2.0, b), (a, 0), (0.1, -0.9)):
         tensors = [at if v is a else bt if v is b else v for v in (yes, no)]
-        found = SLOPE_XP.where(condition, *tensors)
-        np.testing.assert_array_equal(found, np.where(a > b, yes, no))
-    assert SLOPE_XP.where(True, 1.0, 2.0) == 1.0
+        found = xp.where(condition, *tensors)
+        assert found.dtype == getattr(torch, dtype)
+        np.testing.assert_array_equal(found, np.where(a > b, yes, no).astype(dtype))
+    assert xp.where(True, 1.0, 2.0) == 1.0
