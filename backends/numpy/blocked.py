@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial, reduce
+from itertools import chain
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from backends import tuning
+from backends import longrows, tuning
 from backends.errors import Weights
 from backends.numpy.plain import Plain
 from backends.numpy.slopes import Slopes, in_place
@@ -53,7 +54,7 @@ class Blocks:
         blocks = [slice(start, start + rows) for start in range(0, len(y), rows)]
         self.by_column = by_column
         if by_column:
-            self.columns = {b.start: np.ascontiguousarray(x[b].T) for b in blocks}
+            self.columns = _columns(x, blocks)
         longest = min(rows, len(y))
         self.shares = [(blocks[i::threads], np.empty(longest, x.dtype)) for i in range(threads)]
 
@@ -84,6 +85,17 @@ class Blocks:
         return total
 
 
+def _columns(x: Array, blocks: list[slice]) -> dict[int, Array]:
+    """Return a copy of each block of x, (d, rows), by the block's first row."""
+
+    def copies(share: list[slice]) -> list[tuple[int, Array]]:
+        return [(block.start, np.ascontiguousarray(x[block].T)) for block in share]
+
+    threads = most_threads()
+    shares = in_threads(copies, (blocks[i::threads] for i in range(threads)))
+    return dict(chain.from_iterable(shares))
+
+
 class Blocked(Plain):
     """The hand-derived gradient over blocks that stay in cache, on all threads.
 
@@ -91,11 +103,12 @@ class Blocked(Plain):
     lock: ``dot`` always does, ``matmul`` only if it writes 500 values or more. During a step,
     BLAS is limited to one thread, because the blocks are so small that BLAS's threads would
     mostly wait for each other. Few features are stored by column, because products along short
-    rows are slow.
+    rows are slow. Long rows in memory are usually stored by column, too (`backends.longrows`).
     """
 
-    BLOCK_BYTES = 1 << 20
-    """Size of a block of X in bytes: a block stays in a second-level cache."""
+    BLOCK_BYTES, COLUMN_BYTES = 1 << 20, 1 << 21
+    """Size of a block of X in bytes: a block stays in a second-level cache. Blocks of long rows
+    that are stored by column are larger, so that their columns are longer."""
 
     SLOPE_BYTES = 1 << 18
     """Largest size in bytes of a block's predictions for losses other than squared error. Their
@@ -119,17 +132,20 @@ class Blocked(Plain):
     def _ranges(self, problem: Problem) -> tuning.Ranges:
         """Return the layouts, block sizes and numbers of threads, the usual ones first."""
         d, threads = problem.features, most_threads()
-        usual = self.BLOCK_BYTES
+        far, columns = longrows.are_far(problem), longrows.usually_by_column(problem)
+        usual, tried = self.COLUMN_BYTES if columns else self.BLOCK_BYTES, TRIED_BLOCKS
         if not self.squared:
             usual = min(usual, self.SLOPE_BYTES * d)
-        sizes = [usual, *(size for size in TRIED_BLOCKS if size != usual)]
-        columns = 2 <= d <= self.MOST_COLUMNS
+        columns |= 2 <= d <= self.MOST_COLUMNS
+        if far:
+            tried = (usual // 2, usual * 2)
         serial = problem.bytes_per_step < self.SERIAL_BYTES
         counts = [1, threads] if serial else [threads, 1]
         small = problem.bytes_per_step <= tuning.TRIAL_BYTES
+        both = far or 2 <= d <= TRIED_COLUMNS
         return {
-            "by_column": [int(columns), int(not columns)] if 2 <= d <= TRIED_COLUMNS else [0],
-            "block_bytes": sizes,
+            "by_column": [int(columns), int(not columns)] if both else [0],
+            "block_bytes": [usual, *(size for size in tried if size != usual)],
             "threads": counts if small and threads > 1 else counts[:1],
         }
 
@@ -143,7 +159,7 @@ class Blocked(Plain):
 
     def _trial(self, problem: Problem) -> tuning.Place:
         """Return the function that places some rows for a trial."""
-        count = max(1, problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step)
+        count = longrows.trial_rows(problem)
         w = np.full(problem.features, 1e-3)
 
         def place(choice: tuning.Choice) -> tuning.Trial:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from backends import tuning
+from backends import longrows, tuning
 from backends.errors import Weights
 from backends.losses import SQUARED_ERROR
 from backends.onepass import MOST_FEATURES, reason_against
@@ -28,8 +28,10 @@ TRIED_CHUNKS = tuple(1 << k for k in range(16, 24))
 """Sizes of a chunk of X, in bytes, that a trial compares: 64 kB to 8 MB."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which a trial compares storage by column with by row."""
+"""Largest number of features for which a trial compares the layouts of data in a cache."""
 
+BY_ROW, BY_COLUMN, COPIED = range(3)
+"""Layouts: rows as they are, stored by column, or copied to the cache before each product."""
 
 Part = TypeVar("Part", Tensor, float)
 
@@ -179,9 +181,9 @@ class Analytic(Autograd):
     PyTorch divides each call among its threads. All other work consists of more calls, or of
     products along a short axis, which PyTorch does not divide. In this case, each of our own
     threads sums a share of the chunks. Few features are stored by column, because products
-    along short rows are slow. Long rows are copied from memory to the cache before they are
-    multiplied: MKL's product reads several rows side by side, a pattern that the hardware does
-    not prefetch.
+    along short rows are slow. Long rows in memory are also stored by column, or copied to the
+    cache before they are multiplied: MKL's product reads several rows side by side, a pattern
+    that the hardware may not prefetch (`backends.longrows`).
 
     The constants below give the usual choices; see `backends.tuning`.
     """
@@ -200,14 +202,6 @@ class Analytic(Autograd):
 
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""
-
-    LONG_BYTES, FAR_BYTES = 256, 1 << 25
-    """Smallest size in bytes of a row, and of all data, with which rows are stored by column or
-    copied to the cache before they are multiplied."""
-
-    COLUMN_ROWS = 1 << 11
-    """Smallest number of rows in a chunk of long rows that is stored by column. From memory,
-    128 columns of 2¹² values are read 1.3 times as fast as columns of 2¹⁰ values."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -230,17 +224,16 @@ class Analytic(Autograd):
         if d == 1:
             ours = int(self.slopes is not None)
             usual = itemsize * (self.SLOPE_ROWS if ours else self.LINE_ROWS)
-        columns, a_row = 2 <= d <= self.MOST_COLUMNS, d * itemsize
-        tried, sizes = 2 <= d <= TRIED_COLUMNS, TRIED_CHUNKS
-        far = a_row >= self.LONG_BYTES and problem.bytes_per_step >= self.FAR_BYTES
-        if far:  # the layout is not tried: a trial's rows lie in a shared cache
-            columns, tried = self.COLUMN_ROWS * a_row <= usual, False
-            if columns:
-                sizes = tuple(v for v in sizes if self.COLUMN_ROWS * a_row <= v <= 2 * usual)
+        layouts, sizes = [BY_ROW], TRIED_CHUNKS
+        if longrows.are_far(problem):
+            first = BY_COLUMN if longrows.usually_by_column(problem) else COPIED
+            layouts = [first, *({BY_ROW, BY_COLUMN, COPIED} - {first})]
+            sizes = (usual // 2, usual * 2)
+        elif 2 <= d <= TRIED_COLUMNS:
+            layouts = [BY_COLUMN, BY_ROW] if d <= self.MOST_COLUMNS else [BY_ROW, BY_COLUMN]
         return {
             "own_threads": [ours, 1 - ours] if d == 1 else [1],
-            "by_column": [int(columns), *([int(not columns)] if tried else [])],
-            "copied": [int(far and not columns)],
+            "layout": layouts,
             "chunk_bytes": [usual, *(size for size in sizes if size != usual)],
         }
 
@@ -250,17 +243,15 @@ class Analytic(Autograd):
         a_row = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
         rows = max(64, choice["chunk_bytes"] // a_row)
         chunks = list(zip(x.split(rows), y.split(rows), strict=True))
-        if choice["by_column"]:
+        if choice["layout"] == BY_COLUMN:
             chunks = by_column(chunks)
         shares = in_shares(chunks) if choice["own_threads"] else [chunks]
         kind = LineSums if x.ndim == 1 else Sums
-        return kind(shares, self.slopes, bool(choice["copied"]))
+        return kind(shares, self.slopes, copied=choice["layout"] == COPIED)
 
     def _trial(self, problem: Problem) -> tuning.Place:
         """Return the function that places some rows for a trial."""
-        count = min(
-            problem.rows, 1 + problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step
-        )
+        count = longrows.trial_rows(problem)
         w = torch.full((problem.features,), 1e-3, dtype=torch.float64)
 
         def place(choice: tuning.Choice) -> tuning.Trial:

@@ -199,8 +199,8 @@ CHOICES: dict[str, list[Choice]] = {
         {"by_column": 1, "block_bytes": 1 << 16, "threads": 1},
     ],
     "torch:analytic": [
-        {"own_threads": 1, "by_column": 0, "copied": 1, "chunk_bytes": 1 << 16},
-        {"own_threads": 0, "by_column": 1, "copied": 0, "chunk_bytes": 1 << 17},
+        {"own_threads": 1, "layout": 2, "chunk_bytes": 1 << 16},
+        {"own_threads": 0, "layout": 1, "chunk_bytes": 1 << 17},
     ],
     "jax:blocked": [
         {"transposed": 0, "block_bytes": 1 << 15, "threads": 2},

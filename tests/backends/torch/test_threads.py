@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backends import generate
+from backends import generate, longrows
 
 RATE = 0.001
 
@@ -36,9 +36,9 @@ def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) ->
         problem = generate(9999, features)
         monkeypatch.setattr(Analytic, "CHUNK_BYTES", 1000 * features * 4)
         if copied:
-            monkeypatch.setattr(Analytic, "LONG_BYTES", 0)
-            monkeypatch.setattr(Analytic, "FAR_BYTES", 0)
-            monkeypatch.setattr(Analytic, "COLUMN_ROWS", 1001)
+            monkeypatch.setattr(longrows, "LONG_BYTES", 0)
+            monkeypatch.setattr(longrows, "FAR_BYTES", 0)
+            monkeypatch.setattr(longrows, "COLUMN_BYTES", 79)
         descent = Analytic(problem, RATE, "cpu")
         chunks = [chunk for share in descent.sums.shares for chunk in share]
         assert {chunk.copied_from is not None for chunk in chunks} == {copied}
@@ -49,7 +49,7 @@ def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) ->
         )
 
 
-def test_long_rows_are_stored_by_column_where_a_chunk_has_enough_rows(
+def test_long_rows_in_memory_are_usually_stored_by_column(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Chunks of 1000 rows and the last chunk, of 999 rows, are contiguous by column."""
@@ -57,9 +57,8 @@ def test_long_rows_are_stored_by_column_where_a_chunk_has_enough_rows(
     from backends.torch.analytic import Analytic
 
     problem = generate(9999, 100)
-    monkeypatch.setattr(Analytic, "FAR_BYTES", 0)
+    monkeypatch.setattr(longrows, "FAR_BYTES", 0)
     monkeypatch.setattr(Analytic, "CHUNK_BYTES", 1000 * 100 * 4)
-    monkeypatch.setattr(Analytic, "COLUMN_ROWS", 1000)
     monkeypatch.setenv("DESCENTBENCH_TUNE", "off")
     descent = Analytic(problem, RATE, "cpu")
     chunks = [chunk for share in descent.sums.shares for chunk in share]
