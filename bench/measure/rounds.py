@@ -35,6 +35,11 @@ ROUND_SECONDS = 0.02
 MOST_STEPS = 10**9
 """Largest number of steps in a round: it fills a round unless a step takes less than 20 ps."""
 
+MOST_READS = 15
+"""Largest number of rounds of a case that have a timed read before them, in a process. On a
+shared machine the memory's throughput may change between a read and its round, so a share
+needs many such pairs."""
+
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 """Smallest and largest number of timed rounds of a case in a process."""
 
@@ -149,7 +154,7 @@ def time_steps(
 ) -> None:
     """Time rounds of steps at `slow_rate`, each from another w; check w of the last round.
 
-    `reader` reads the bytes of a step before each of the first `FEWEST_ROUNDS` rounds; None
+    `reader` reads the bytes of a step before each of the first `MOST_READS` rounds; None
     means that nothing is read.
     """
     problem, alternation = data_of(case), sampling.alternation
@@ -171,7 +176,7 @@ def time_steps(
             if on_one:
                 start_on(len(begun))
             warm_up(lambda: run(start, -(-steps // WARMING)))
-        if reader and len(read_rates) < FEWEST_ROUNDS:
+        if reader and len(read_rates) < MOST_READS:
             read_rates.append(reader.bytes_per_s())
         begun.append(starts.pop())
         return (begun[-1],), {}

@@ -198,11 +198,12 @@ def _middle(values: Iterable[float]) -> float | None:
 
 
 def read_fraction(record: Record, case: Case) -> float | None:
-    """Return a step's share of the read bandwidth: the median over the run's passes.
+    """Return a step's share of the read bandwidth.
 
-    The throughput of each round is divided by that of the read timed just before the round. If
-    a process on the CPU timed no such reads, its median step is divided by its median plain
-    read. The result is None for data below `SMALLEST_BYTES`, and if nothing was read.
+    The throughput of each round is divided by that of the read timed just before the round; the
+    share is the median over all such rounds of all passes. If there are none, each pass on the
+    CPU divides its median step by its median plain read, and the share is the median over the
+    passes. The result is None for data below `SMALLEST_BYTES`, and if nothing was read.
     """
     if case.bytes_per_step < SMALLEST_BYTES:
         return None  # limited by latency, not by bandwidth
@@ -213,24 +214,22 @@ def read_fraction(record: Record, case: Case) -> float | None:
         return _middle(of(m) / s for m in measurements for s in m.seconds_per_step)
 
     text, baseline = str(case), str(case.read)
-    fractions = []
+    paired: list[float] = []
+    fractions: list[float] = []
     for task in record.tasks.values():
         steps = [m for m in task.measurements if m.kind == "step" and m.row == text]
         reads = [m for m in task.measurements if m.row == baseline]
-        paired = [
+        paired += [
             case.bytes_per_step / s / read
             for m in steps
             for s, read in zip(
                 m.seconds_per_step, m.info.get("read_bytes_per_s", ()), strict=False
             )
         ]
-        if paired:
-            fractions.append(median(paired))
-            continue
         if case.device != "cpu":
             continue
         step = rate(steps, lambda _: case.bytes_per_step)
         read = rate(reads, lambda m: int(m.info["bytes"]))
         if step and read:
             fractions.append(step / read)
-    return _middle(fractions)
+    return _middle(paired or fractions)
