@@ -130,23 +130,35 @@ ROWS_PER_LANE = 4
 once that it is slower."""
 
 
-FOLD = 16
-"""Number of sums of lanes that one compiled loop adds up."""
+HALVINGS = 4
+"""Number of times that one compiled loop halves the number of lanes. It adds up the sums of 16
+lanes, and compiles faster than one addition of 16 sums."""
+
+
+LANES_BYTES = 1 << 25
+"""Largest size in bytes of the sums of all lanes: 32 MiB. Larger sums would be written to
+memory and read again, which takes longer than the lanes save."""
 
 
 FEW_LANES = 1000
 """Number of lanes up to which XLA adds up their sums one after the other: this takes 1 µs."""
 
 
+def fit_lanes(problem: Problem) -> bool:
+    """Return whether the sums of all lanes are small enough."""
+    lanes = -(-problem.rows // ROWS_PER_LANE)
+    return lanes * problem.features * problem.x.itemsize <= LANES_BYTES
+
+
 def in_lanes(problem: Problem) -> tuple[tuple[Array, ...], Array]:
     """Return X as a tuple of columns and y, each of shape (ROWS_PER_LANE, lanes).
 
-    Missing rows are zeros. The number of lanes can be divided by `FOLD` until it is at most
-    `FEW_LANES`.
+    Missing rows are zeros. The number of lanes can be halved, `HALVINGS` times each time, until
+    it is at most `FEW_LANES`.
     """
     lanes, multiple = -(-problem.rows // ROWS_PER_LANE), 1
     while lanes > FEW_LANES:
-        lanes, multiple = -(-lanes // FOLD), multiple * FOLD
+        lanes, multiple = -(-lanes // 2**HALVINGS), multiple * 2**HALVINGS
     lanes *= multiple
 
     def spread(column: Array) -> Array:
@@ -167,9 +179,9 @@ def over_lanes(
 
     XLA's sum of n values is slow. Therefore every lane has its own copy of w and its own
     gradient, so that nearly all work is element-wise: XLA vectorises it and divides it among
-    its threads. Further element-wise passes reduce the number of lanes by `FOLD` each. At most
-    ``ROWS_PER_LANE * FOLD**k`` rows are summed in the data's dtype, in k + 1 passes. The last
-    sums have the dtype of w.
+    its threads. Further element-wise passes halve the number of lanes `HALVINGS` times each. At
+    most ``ROWS_PER_LANE * 2**(k * HALVINGS)`` rows are summed in the data's dtype, in k + 1
+    passes. The last sums have the dtype of w.
     """
     copies = jnp.broadcast_to(w[:, None].astype(y.dtype), (len(w), y.shape[1]))
     one_each = (
@@ -178,6 +190,7 @@ def over_lanes(
     )
     sums = reduce(jnp.add, one_each)
     while sums.shape[1] > FEW_LANES:
-        parts = sums.reshape(len(w), FOLD, -1)
-        sums = reduce(jnp.add, (parts[:, part] for part in range(FOLD)))
+        for _ in range(HALVINGS):
+            half = sums.shape[1] // 2
+            sums = sums[:, :half] + sums[:, half:]
     return sums.sum(axis=1, dtype=w.dtype)

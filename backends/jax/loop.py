@@ -16,6 +16,7 @@ from backends.errors import Weights
 from backends.jax.devices import named_devices
 from backends.jax.layout import (
     Data,
+    fit_lanes,
     in_lanes,
     laid_out,
     over_lanes,
@@ -150,12 +151,14 @@ class Loop(PerStep):
     def layout(self, problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
         """Return X and y in the layout of the compiled functions.
 
-        On a CPU, few features are spread over lanes. With two features, XLA computes the slope
-        once for each feature, so losses other than squared error would become slower.
+        On a CPU, few features are spread over lanes if the sums of the lanes stay in a cache.
+        With two features, XLA computes the slope once for each feature, so losses other than
+        squared error would become slower.
         """
         most = 2 if problem.loss == SQUARED_ERROR else 1
-        lanes = self.device.platform == "cpu" and problem.features <= most
-        return in_lanes(problem) if lanes else laid_out(problem)
+        lanes = problem.features <= most and fit_lanes(problem)
+        on_cpu = self.device.platform == "cpu"
+        return in_lanes(problem) if on_cpu and lanes else laid_out(problem)
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         start, rate = self._put(w), self.learning_rate

@@ -28,8 +28,8 @@ def test_lanes_hold_every_row_once(rows: int, features: int, dtype: str) -> None
     columns, targets = layout.in_lanes(Problem(x, y))
     lanes = targets.shape[1]
     while lanes > layout.FEW_LANES:
-        assert lanes % layout.FOLD == 0
-        lanes //= layout.FOLD
+        assert lanes % 2**layout.HALVINGS == 0
+        lanes //= 2**layout.HALVINGS
     assert targets.size < max(rows * 1.3, rows + layout.ROWS_PER_LANE)
     for factor, column in enumerate(columns, start=1):
         assert column.shape == targets.shape
@@ -37,6 +37,20 @@ def test_lanes_hold_every_row_once(rows: int, features: int, dtype: str) -> None
         assert not column.ravel()[rows:].any()
     assert np.array_equal(targets.ravel()[:rows], y)
     assert not targets.ravel()[rows:].any()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("features", [1, 2])
+def test_the_sums_of_lanes_stay_in_a_cache(
+    features: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red: at 10⁸ rows, the lanes took 1.45 times as long as columns."""
+    data = generate(4001, features, dtype)
+    size = 1001 * features * data.x.itemsize
+    for most, shape in ((size, (4, 1008)), (size - 1, (4001,))):
+        monkeypatch.setattr(layout, "LANES_BYTES", most)
+        descent = open_backend("jax:loop@cpu").place(data, RATE)
+        assert descent.y.shape == shape  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
