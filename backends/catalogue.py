@@ -289,5 +289,10 @@ def open_backend(name: str | Name) -> Backend:
     parsed = check(name if isinstance(name, Name) else Name.parse(name))
     library = libraries()[parsed.library]
     module, attribute = library.place_of(parsed.technique)
-    technique: Place = getattr(load(library, module), attribute)
+    technique: Place | None = getattr(load(library, module), attribute, None)
+    if technique is None:
+        raise BackendError(
+            f"{parsed}: the module {module} has no {attribute}, which the techniques of the "
+            f"library {library.name} name"
+        )
     return _Opened(str(parsed), parsed.device, technique, load(library))

@@ -142,7 +142,11 @@ BUILT_IN = (
     Library(
         "numpy",
         "backends.numpy",
-        {"": "Plain", "blocked": "Blocked", "gram": "Gram"},
+        {
+            "": "backends.numpy.plain:Plain",
+            "blocked": "backends.numpy.blocked:Blocked",
+            "gram": "backends.numpy.gram:Gram",
+        },
         by_slope=("", "blocked"),
         install="pip install numpy",
     ),

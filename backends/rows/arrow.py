@@ -33,14 +33,18 @@ def arrow_table(path: Path, *, drop: bool) -> Table:
     def source(xs: list[str], y: str, dtype: str) -> Source:
         for name in (*xs, y):
             check_kind(name, schema.field(name).type)
-        with _opened(path, [schema.names.index(y)]) as file:
+        in_place = _in_place(path)
+        with _opened(path, None if in_place else [schema.names.index(y)]) as file:
             counts = [file.get_batch(k).num_rows for k in range(file.num_record_batches)]
         ends = tuple(accumulate(counts))
         if not ends or not ends[-1]:
             raise ProblemError(NO_ROWS)
         if dtype == "float32":
             notes.extend(_inexact(path, schema, [*xs, y]))
-        return ArrowSource(ends[-1], len(xs), dtype, path.absolute(), tuple(xs), y, ends, drop)
+        names = (tuple(xs), y)
+        return ArrowSource(
+            *(ends[-1], len(xs), dtype, path.absolute(), *names, ends, drop, in_place)
+        )
 
     return Table(list(schema.names), source, hidden=hidden, notes=notes)
 
@@ -60,18 +64,39 @@ def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
             yield inexact(name, largest)
 
 
+DECODED_BYTES = 1 << 16
+"""Memory in bytes that opening a batch may take if its values are used in the file: 64 kB."""
+
+
+def _in_place(path: Path) -> bool:
+    """Return whether the values can be used in the file, because it is not compressed."""
+    memory = library("lib", ".arrow").total_allocated_bytes
+    with _opened(path, None) as file:
+        before = memory()
+        batch = file.get_batch(0) if file.num_record_batches else None  # kept until the count
+        used = memory() - before
+        del batch
+    return bool(used < DECODED_BYTES)
+
+
 @contextmanager
 def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
-    """Open a file for reading the columns at the given positions; None stands for all."""
+    """Open a file for reading the columns at the given positions; None stands for all.
+
+    pyarrow copies the chosen columns of a batch to memory. All columns of a file that is not
+    compressed are used in place.
+    """
     ipc = library("ipc", ".arrow")
     options = ipc.IpcReadOptions(included_fields=columns, use_threads=False)
-    with named_errors(path), library("lib", ".arrow").memory_map(str(path)) as mapped:
-        yield ipc.open_file(mapped, options=options)
+    lib = library("lib", ".arrow")
+    opened = lib.memory_map if columns is None else lib.OSFile
+    with named_errors(path), opened(str(path)) as file:
+        yield ipc.open_file(file, options=options)
 
 
 @dataclass(frozen=True, eq=False)
 class ArrowSource(Source):
-    """The rows of an Arrow file, read one batch of the file at a time.
+    """The rows of an Arrow file, read one batch of the file at a time, or part of a batch.
 
     Attributes
     ----------
@@ -84,6 +109,8 @@ class ArrowSource(Source):
         For each batch of the file, the number of rows up to the batch's end.
     drop : bool
         Whether a null becomes NaN instead of an error.
+    in_place : bool
+        Whether the values are used in the file. Otherwise a whole batch is read to memory.
     """
 
     path: Path
@@ -91,6 +118,7 @@ class ArrowSource(Source):
     y: str
     ends: tuple[int, ...]
     drop: bool = False
+    in_place: bool = False
 
     @property
     def in_order(self) -> bool:
@@ -104,14 +132,18 @@ class ArrowSource(Source):
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         chosen = [*self.x, self.y]
         size = max(1024, BATCH_BYTES // (4 * len(chosen)))
-        with _opened(self.path, None) as file:
-            columns = sorted(file.schema.names.index(name) for name in chosen)
+        columns = None
+        if not self.in_place:
+            with _opened(self.path, None) as file:
+                columns = sorted(file.schema.names.index(name) for name in chosen)
         for k, end in enumerate(self.ends):
             first = self.ends[k - 1] if k else 0
-            if end <= start or first >= stop:
-                continue
-            with _opened(self.path, columns) as file:
-                batch = file.get_batch(k)
-                for low in range(max(start, first), min(stop, end), size):
-                    rows = batch.slice(low - first, min(size, min(stop, end) - low))
-                    yield as_piece(rows, chosen, low, self.drop, {})
+            low, high = max(start, first), min(stop, end)
+            # Mapped pages count as memory until the file is closed.
+            step = size if self.in_place else max(1, high - low)
+            for at in range(low, high, step):
+                with _opened(self.path, columns) as file:
+                    batch = file.get_batch(k)
+                    for row in range(at, min(at + step, high), size):
+                        rows = batch.slice(row - first, min(size, high - row))
+                        yield as_piece(rows, chosen, row, self.drop, {})

@@ -169,6 +169,10 @@ class Trap:
         return (os.mkdir, ("trapped",))
 
 
+SUFFIXES = (".csv", ".npy", ".npz", ".parquet", ".arrow")
+"""Suffixes of the formats that can be read; `saved` writes each of them."""
+
+
 def saved(suffix: str) -> bytes:
     """Return a file as it should be, and as large as it need be."""
     table = np.arange(12.0).reshape(4, 3)
@@ -185,6 +189,7 @@ def saved(suffix: str) -> bytes:
         if suffix == ".parquet":
             pq.write_table(columns, out)
         else:
+            assert suffix == ".arrow"
             with pa.ipc.new_file(out, columns.schema) as file:
                 file.write_table(columns)
     return out.getvalue()
@@ -215,7 +220,7 @@ def refused_or_read(path: Path) -> None:
         assert np.isfinite(problem.y).all()
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz", ".parquet", ".arrow"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @hostile
 @given(data=st.data())
 def test_a_damaged_data_file_is_read_or_refused_in_a_line(
@@ -276,7 +281,7 @@ def test_a_pickle_is_refused_whatever_its_suffix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for suffix in (".csv", ".npy", ".npz", ".parquet"):
+    for suffix in SUFFIXES:
         path = tmp_path / f"data{suffix}"
         path.write_bytes(pickle.dumps(Trap()))
         with pytest.raises(DescentbenchError):

@@ -15,6 +15,7 @@ from backends.onepass import reason_against
 from backends.onepass.formula import source_of
 from tests.support import interpreted
 from tests.support.functions import functions_in
+from tests.support.losses import QUANTILE
 
 SCALE = 0.1 + 0.2
 
@@ -33,7 +34,8 @@ class Numbers(np.ndarray):
 def evaluate(loss: Loss, p: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Run the written function with NumPy in place of Triton's language."""
     language = SimpleNamespace(
-        **{name: getattr(np, name) for name in ("exp", "log", "sqrt", "abs", "where")},
+        **{name: getattr(np, name) for name in ("exp", "log", "sqrt", "abs")},
+        where=lambda *of: np.where(*of).view(Numbers),
         full=lambda shape, value, dtype: np.full(shape, value, dtype),
         minimum=lambda a, b, propagate_nan: np.minimum(a, b),
         maximum=lambda a, b, propagate_nan: np.maximum(a, b),
@@ -60,7 +62,7 @@ def test_the_tested_slopes_use_every_function_that_a_loss_may_use(slope: Any) ->
 
 
 @pytest.mark.parametrize(
-    "loss", [*LOSSES.values(), own(everything)], ids=lambda loss: loss.name
+    "loss", [*LOSSES.values(), own(everything), QUANTILE], ids=lambda loss: loss.name
 )
 def test_a_written_slope_is_the_slope_to_the_last_bit(loss: Loss) -> None:
     rng = np.random.default_rng(0)

@@ -49,9 +49,27 @@ def save_parquet(folder: Path, rows: np.ndarray, groups: int = 100, parts: int =
     return path
 
 
+def save_arrow(
+    folder: Path, rows: np.ndarray, batch: int = 100, compression: str | None = None
+) -> Path:
+    """Write batches of so many rows."""
+    pa = pytest.importorskip("pyarrow")
+    columns = pa.table({f"c{j}": column for j, column in enumerate(rows.T)})
+    path = folder / "rows.arrow"
+    how = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_file(str(path), columns.schema, options=how) as file:
+        file.write_table(columns, max_chunksize=batch)
+    return path
+
+
 KINDS: dict[str, Callable[[Path], tuple[Source, np.ndarray]]] = {
     "npy": lambda folder: (open_source(save_npy(folder, table())), table()),
     "npy by column": lambda folder: (open_source(save_npy(folder, table(), "F")), table()),
+    "arrow": lambda folder: (open_source(save_arrow(folder, table())), table()),
+    "arrow, compressed": lambda folder: (
+        open_source(save_arrow(folder, table(), 37, "zstd")),
+        table(),
+    ),
     "parquet": lambda folder: (open_source(save_parquet(folder, table())), table()),
     "parquet files": lambda folder: (
         open_source(save_parquet(folder, table(), groups=37, parts=5)),

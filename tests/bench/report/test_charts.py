@@ -53,7 +53,7 @@ def test_every_figure_is_drawn_for_every_machine(watched: Watched, name: str) ->
         assert table(figure)
 
 
-@pytest.mark.parametrize("name", ["roofline", "scaling", "map", "convergence", "correctness"])
+@pytest.mark.parametrize("name", [name for name in ON_BOTH if name != "cost"])
 def test_machines_have_common_axes(watched: Watched, name: str) -> None:
     ticks = [
         svg.locator(".axes text").all_text_contents()
