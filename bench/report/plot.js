@@ -102,8 +102,8 @@ function swatch(style) {
 
 // -- the frame ------------------------------------------------------------------
 
-// Draw a chart into a node. `chart` holds: x, y (domain, log, names, title, write), series,
-// bars, cells, guides, title (what the figure is, in words).
+// Draw a chart into a node. `chart` holds: x, y (domain, log, names, title, write), series, bars,
+// cells, guides, notes (texts at points), height, title (what the figure is, in words).
 function draw(node, chart) {
   const width = Math.max(260, node.clientWidth || 600);
   const names = chart.y.names;
