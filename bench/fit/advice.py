@@ -1,4 +1,8 @@
-"""Write remarks on a fit: columns of unlike size, the distance from the minimum, remedies."""
+"""Write remarks on a fit: columns of unlike size, the distance from the minimum, remedies.
+
+The *missing steps* of a fit are the further steps until the loss is close enough to its minimum
+(`Excess.more_steps`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from bench.fit.scaled import Prepared
 
 UNLIKE = 30.0
-"""Smallest reported ratio of the sizes of two columns, which are root mean squares. The
+"""Smallest ratio of the root mean squares of two columns for which a remark is written. The
 condition number is at least the square of this ratio, about 1000, so a descent is slow."""
 
 SAMPLE_ROWS = 1000
@@ -25,17 +29,18 @@ SAMPLE_BYTES = 8 << 20
 """Largest size in bytes of the rows from which the sizes of the columns are estimated."""
 
 MOST_NAMED = 3
-"""Largest number of constant columns that get a line each; one more line counts the rest."""
+"""Largest number of constant columns that get a line each; one more line counts the other
+constant columns."""
 
 WITHIN = 1e-6
 """Relative excess of a loss below which the text says that the loss is the minimum."""
 
 USELESS = 10
-"""Missing steps ÷ steps taken above which a fit gets a warning. With fewer missing steps, the
-fit is merely not finished."""
+"""A fit gets a warning if the missing steps are more than this multiple of the steps taken and
+also more than `MANY_STEPS`. With fewer missing steps, the fit is merely not finished."""
 
 MANY_STEPS = 10_000
-"""Number of missing steps, to the minimum of the loss, above which a fit gets a warning."""
+"""Number of missing steps; only a fit with more missing steps gets a warning."""
 
 
 def excess_text(excess: Excess) -> str:
@@ -100,7 +105,7 @@ def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
 
 
 def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
-    """Return a warning with a remedy if far too few steps were taken, else ""."""
+    """Return a warning with a remedy if far too few steps were taken (`USELESS`), else ""."""
     if excess is None or excess.finished or fit.stopped != "steps" or not fit.steps:
         return ""
     more = excess.more_steps

@@ -53,7 +53,7 @@ class Places(Protocol[AnyRows]):
 
 @dataclass(frozen=True)
 class Epoch:
-    """w after `epoch` steps, and the loss at this w; a missing intercept is None."""
+    """w after `epoch` steps, and the loss at this w; None for a model without an intercept."""
 
     epoch: int
     w: tuple[float, ...]
@@ -186,7 +186,7 @@ def _enough(
 
 
 def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
-    """Yield the start, then epochs 1, 1 + every, … and `steps`, without those up to `done`."""
+    """Yield the start, then the epochs 1, 1 + every, … and `steps` that come after `done`."""
     yield Epoch(done, tuple(w.tolist()), descent.loss(w))
     for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
         if epoch <= done:

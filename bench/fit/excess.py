@@ -1,4 +1,4 @@
-"""Compute how far a loss is above its minimum, its excess, and how many steps are missing.
+"""Compute the excess of a loss over its minimum, and the number of steps that are missing.
 
 Near its minimum, a loss is the quadratic ``L* + ½·eᵀHe`` with ``e = w − w*``. For squared error
 this formula holds for every w, H is ``2·XᵀX/n``, and the reference gives H, w* and L*. For any
@@ -31,8 +31,8 @@ ENOUGH = 1e-3
 """Relative excess of the loss up to which a fit counts as finished: 0.1 %."""
 
 NEGLIGIBLE = 1e-6
-"""Excess, as a share of the excess at w = 0, that is allowed in addition to `ENOUGH`: the
-minimum of a perfect fit is 0, so a share of the minimum would allow no excess at all."""
+"""Excess that is allowed in addition to `ENOUGH`, as a share of the excess at w = 0. The minimum
+of a perfect fit is 0, so a share of the minimum alone would demand an excess of exactly 0."""
 
 MOST_STEPS = 1 << 60
 """Largest number of steps that is returned; no descent takes as many."""
@@ -64,8 +64,8 @@ class Excess:
         Whether the excess is small enough: at most `ENOUGH` times the minimum plus `NEGLIGIBLE`
         times the excess at w = 0.
     more_steps : int, optional
-        Further steps at this learning rate until the excess is small enough; None if no number
-        of steps is enough, here and below.
+        Further steps at this learning rate until the excess is small enough. In this and the
+        next two attributes, None means that no number of steps is enough.
     automatic_steps : int, optional
         Further steps at the rate 1/L until the excess is small enough.
     standardized_steps : int, optional
@@ -125,9 +125,10 @@ class Quadratic:
         return float(values[-1] / max(smallest, values[-1] * EPS))
 
     def steps(self, apart: Weights, rate: float | None, enough: float) -> int | None:
-        """Return the number of steps until the excess is at most `enough`, within 0.1 %.
+        """Return the number of steps until the excess is at most `enough`.
 
-        None means that more than `MOST_STEPS` steps are needed.
+        The number may be up to 0.1 % too large. None means that more than `MOST_STEPS` steps
+        are needed.
 
         Parameters
         ----------
@@ -165,7 +166,7 @@ class Quadratic:
         return high
 
     def standardized(self, apart: Weights, *, intercept: bool) -> tuple[Quadratic, Weights]:
-        """Return the loss as a function of the weights of standardised columns, and `apart`.
+        """Return the loss as a function of the standardised columns' weights, and `apart`.
 
         Parameters
         ----------
@@ -265,7 +266,10 @@ def _of_reference(
 
 
 def _of_newton(source: Source, w: Weights, memory_bytes: float) -> _Minimum | None:
-    """Return the minimum of any other loss; None if Newton's method finds none in seconds."""
+    """Return the minimum of a loss other than squared error.
+
+    None means that Newton's method finds no minimum in seconds.
+    """
     found = minimise(source, w) if source.bytes_per_step <= memory_bytes else None
     if found is None:
         return None

@@ -5,9 +5,9 @@ as in the method of Levenberg and Marquardt. Huber's loss needs this damping whe
 is 0 for most rows.
 
 The search uses NumPy over blocks of rows and no kernel of a backend, so that a fit is checked
-independently of the kernel that made it. The second derivative in p is a finite difference of
-the loss's slope, or of the loss's value if the loss has no slope. A loss from a user's file
-therefore needs no second derivative.
+independently of the kernel that made it. The second derivative of the loss in ``p = x·w`` is a
+finite difference of the loss's slope; for a loss without a slope, it is a finite difference of
+the loss's value. A loss from a user's file therefore needs no second derivative.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ MOST_PASSES = 30
 to 10 passes."""
 
 MOST_WORK = 5e7
-"""Largest number of multiplications in a pass, ``rows · (features² + ROW_WORK)``. A pass then
-takes at most 0.2 s, and a search takes seconds."""
+"""Largest number of multiplications in a pass, ``rows · (features² + ROW_WORK)``. With this
+number, a pass takes at most 0.2 s, and a search takes seconds."""
 
 ROW_WORK = 20
 """Work for a row's loss and its two derivatives, as a number of multiplications."""
@@ -38,9 +38,9 @@ DONE = 1e-10
 """Largest predicted decrease of the loss, relative to the loss, at which the search ends."""
 
 LITTLE = 1e-2
-"""Largest damping at which a search may end; a rejected step raises the damping to at least
-this value. The Hessian is increased by `damping · c · XᵀX/n`, where c is `loss.curvature`, or 1
-if the loss states no curvature."""
+"""Largest damping at which a search can end; a rejected step raises the damping to at least
+this value. A damping adds `damping · c · XᵀX/n` to the Hessian, where c is `loss.curvature`, or
+1 if the loss states no curvature."""
 
 WIDTH = 1e-4
 """Step of the difference quotients, relative to 1 + |p|: float64 then causes errors of 1e-8."""

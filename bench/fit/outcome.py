@@ -1,4 +1,4 @@
-"""Turn a descent's result into weights in the units of the data, excess, remarks and model."""
+"""Convert a descent's result to the units of the data; compute its excess, remarks and model."""
 
 from __future__ import annotations
 

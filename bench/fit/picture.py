@@ -28,14 +28,15 @@ class PlotError(DescentbenchError):
 
 
 def check(path: Path) -> None:
-    """Raise the errors of `save_fit`; call this before the descent.
+    """Check, before the descent, that `save_fit` can write a picture to this path.
 
     Raises
     ------
     MissingLibraryError
         Matplotlib is not installed.
     PlotError
-        The folder does not exist, or no picture format has this suffix.
+        The path is a folder, its folder is missing or not writable, or no picture format has
+        its suffix.
     """
     need("matplotlib.figure", "a plot")
     from matplotlib.figure import Figure

@@ -56,9 +56,9 @@ def check_output(path: Path, inputs: tuple[str, ...]) -> None:
 
 
 def predictions(source: Source, model: Model, target: str | None) -> Iterator[Columns]:
-    """Yield the predictions of consecutive rows.
+    """Yield the predictions of consecutive rows, as columns.
 
-    `target` is the name of y. If it is given, the rows also have a column with y.
+    `target` is the name of y, or None. With a name, the columns also contain y.
 
     Raises
     ------

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PRODUCTS = 2e11
-"""Largest number of multiplications, n·d², with which a reference is computed although no
-option needs it: they take a few seconds."""
+"""Largest number of multiplications, n·d², for which a reference is computed although no option
+needs it. This number of multiplications takes a few seconds."""
 
 SQUARED_ERROR_CURVATURE = 2.0
 """Second derivative of the squared error, a factor of `Reference.lipschitz`."""

@@ -1,10 +1,10 @@
 """Map rows for an intercept or for standardised columns while the rows are read.
 
 The kernels get ordinary rows. Standardised columns are scaled and, with an intercept, also
-centred; an intercept adds a column of ones. Every backend and every loss works with the mapped
-rows: in memory, streamed from a file, and on the workers of a cluster. The rows are centred in
-float64, from the numbers as the file has them, and only the result is rounded to the dtype of
-the kernels. Centring the sums of float32 rows instead would lose digits.
+centred. An intercept adds a column of ones. Every backend and every loss works with the mapped
+rows: in memory, streamed from a file, and on the workers of a cluster. The numbers of the file
+are centred in float64, and only the result is rounded to the dtype of the kernels. Centring the
+sums of float32 rows instead would lose digits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Scaled(Source):
-    """The rows of another source, mapped by a `Scaling`; nothing is stored.
+    """The rows of another source, mapped by a `Scaling` each time that they are read.
 
     Attributes
     ----------

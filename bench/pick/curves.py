@@ -22,8 +22,8 @@ class Sample:
     Attributes
     ----------
     read_bytes_per_s : float or None
-        Throughput of a bare read of the same number of bytes in the same process; None if no
-        such read was timed.
+        Throughput of a plain read, in the same process, of as many bytes as the step reads;
+        None if no such read was timed.
     """
 
     rows: int
@@ -32,7 +32,7 @@ class Sample:
 
 
 def by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
-    """Return the sizes, and the values measured at each size, both in ascending order."""
+    """Return the numbers of rows, (k,), and a list of the values at each; all ascending."""
     groups: dict[int, list[float]] = {}
     for sample in sorted(samples, key=lambda s: (s.rows, s.value)):
         groups.setdefault(sample.rows, []).append(sample.value)
@@ -60,11 +60,12 @@ class Curve:
 
     @classmethod
     def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
-        """Fit a monotone curve to the median at each size, with the least relative error.
+        """Fit a monotone curve to the medians of the sizes, with the least relative error.
 
         At sizes of `straight` rows or more, and always at the largest size, points on a
-        straight line replace the medians. The line's slope is the median over all processes
-        at these sizes, because one process may read memory at half the throughput of another.
+        straight line replace the medians. The line begins at the latency. Its slope is the
+        median of the seconds per row over all processes at these sizes, because one process
+        may read memory at half the throughput of another.
         """
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
@@ -85,7 +86,7 @@ class Curve:
 
     @classmethod
     def flat(cls, samples: Iterable[Sample]) -> Curve:
-        """Return a constant curve, for work whose time does not depend on the rows."""
+        """Return a constant curve, the median of all values, for work that reads no rows."""
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
         everywhere = median(value for group in groups for value in group)
@@ -130,13 +131,17 @@ class Timed(Protocol):
 
 @dataclass(frozen=True)
 class Overhead:
-    """A one-time cost on top of a `Curve`, so that the sum passes through the measured times.
+    """The one-time cost of a placing or first call: its measured time minus a `Curve`.
 
     Attributes
     ----------
-    rows, base, seconds : (k,) float64
-        Measured sizes, ascending, the curve's seconds there, and the one-time costs in seconds.
-        A cost is negative where the first time took less than the curve says.
+    rows : (k,) float64
+        Measured sizes, ascending.
+    base : (k,) float64
+        Seconds of the curve at these sizes.
+    seconds : (k,) float64
+        One-time cost at these sizes, in seconds. A cost is negative if the measured time is
+        shorter than the curve's.
     """
 
     rows: Floats
@@ -155,7 +160,8 @@ class Overhead:
         """Return the one-time cost in seconds; `base` is the curve's value at `rows`.
 
         Between two measured sizes, the cost changes in proportion to the curve. Outside the
-        measured sizes it is constant, or proportional to the curve if it is negative.
+        measured sizes, a positive cost is constant, and a negative cost is proportional to the
+        curve.
         """
         i = int(np.searchsorted(self.rows, rows))
         if i in (0, len(self.rows)):
@@ -177,5 +183,5 @@ class Overhead:
 
 
 SLOWEST_COPY = 1e9
-"""Lower bound for the throughput of placing data, in bytes/s: 1 GB/s. It is used for a backend
-until a process has placed data a second time (`bench.pick.model`)."""
+"""Lower bound for the throughput of placing data, in bytes/s: 1 GB/s. The bound applies to a
+backend until a process has placed data a second time (`bench.pick.model`)."""

@@ -1,8 +1,8 @@
-"""Estimate how much of a setup time may be wrong, so that it decides nothing.
+"""Estimate the doubtful seconds of a setup time: pauses and extrapolated placing.
 
 A process may pause while it is timed. A setup that was measured only once, or that was
-extrapolated, must not exclude a backend that may be the fastest. Repeated setups show which
-times were paused.
+extrapolated, must not exclude a backend that may be the fastest. The doubtful seconds are
+therefore subtracted before a backend is excluded. Repeated setups show which times were paused.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from bench.pick.model import CostModel
 from bench.pick.observations import Observations
 
 PAUSE_S = 0.1
-"""Longest pause, in seconds, that may have prolonged a setup: the default period of Linux's
-CPU quotas. A process that exceeds its quota pauses until the period ends."""
+"""Longest pause, in seconds, that may have prolonged a setup: 0.1 s, the default period of
+Linux's CPU quotas. A process that exceeds its quota pauses until the period ends."""
 
 LONG = 2.0
 """Smallest ratio of a paused time to the usual time of the same work.
 
-Repeated setups without a pause differ by less.
+Repeated setups without a pause differ by less than this factor.
 """
 
 
 def without_pauses(seen: Observations) -> Observations:
     """Return the observations without the setup times that a pause prolonged.
 
-    At each size, the usual time is the median of the repetitions, or the shorter one of two. A
-    time counts as paused if it is over `LONG` times the usual time, but at most `PAUSE_S` more.
+    At each size, the usual time is the median of the repetitions; of two repetitions, it is the
+    shorter one. A time counts as paused if it is more than `LONG` times the usual time, but at
+    most `PAUSE_S` seconds longer.
     """
     return replace(
         seen,
@@ -49,9 +50,10 @@ def _unpaused(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 
 def extrapolated_s(model: CostModel, rows: float) -> float:
-    """Return the seconds of placing that are extrapolated beyond the largest placed size.
+    """Return the seconds by which the time of placing exceeds that of the largest placed size.
 
-    A backend may place large data in another way than small data, for example without a copy.
+    These seconds are extrapolated. They are doubtful, because a backend may place large data
+    in another way than small data, for example without a copy.
     """
     seen = model.observations
     largest = max(s.rows for s in (*seen.place, *seen.place_again))
@@ -61,7 +63,7 @@ def extrapolated_s(model: CostModel, rows: float) -> float:
 def paused_s(model: CostModel, rows: float) -> float:
     """Return by how many seconds pauses may have prolonged the setup nearest to `rows` rows.
 
-    The result is 0 if this setup was repeated, and without a setup.
+    The result is 0 if this setup was repeated, or if no setup was measured.
     """
     seen = model.observations
     sizes = [s.rows for s in seen.place]

@@ -1,7 +1,7 @@
 """Make random draws that the script of the report's page can repeat exactly.
 
-A total's interval comes from draws of the errors of its parts. Every call, here and in the
-page's script, returns the same draws.
+A total's interval comes from draws of the errors of its parts. The functions of this module and
+of the page's script return the same draws in every call.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ def uniforms(seed: int, count: int) -> Floats:
 
 
 def student_t4(uniform: Floats) -> Floats:
-    """Return the quantiles of Student's t with four degrees of freedom.
+    """Return the quantiles of Student's t, four degrees of freedom, at these probabilities.
 
-    This distribution has heavier tails than the normal distribution, as measured times have:
-    one of a few processes is often much slower or faster than the others. The closed form is
-    from Shaw, Sampling Student's T distribution, J. Comput. Finance 9(4), 2006.
+    This distribution has heavier tails than the normal distribution. Measured times have such
+    tails, too: one of a few processes is often much slower or faster than the others. The
+    closed form is from Shaw, Sampling Student's T distribution, J. Comput. Finance 9(4), 2006.
     """
     alpha = np.sqrt(4 * uniform * (1 - uniform))
     q = np.cos(np.arccos(alpha) / 3) / alpha
@@ -47,7 +47,8 @@ def student_t4(uniform: Floats) -> Floats:
 def errors_of(backend: str) -> Floats:
     """Return draws of the errors of import, place, first call and step, (4, `DRAWS`).
 
-    The backend's name is the seed, so the errors of two backends are independent.
+    The errors are standardised: the cost model multiplies them by the relative error of each
+    part. The backend's name is the seed, so the errors of two backends are independent.
     """
     uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)
     draws = student_t4(uniform).reshape(4, DRAWS)
@@ -56,7 +57,7 @@ def errors_of(backend: str) -> Floats:
 
 
 COVERAGE = 0.90
-"""Probability that an interval holds the true value."""
+"""Probability that an interval holds the true value: 90 %."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def range_of(centre: float, draws: Floats) -> Range:
 
 
 TAIL = 0.02
-"""Fraction of the draws that is clipped at each end."""
+"""Fraction of the draws that `bounded` clips at each end: 2 %."""
 
 
 def bounded(draws: Floats) -> Floats:

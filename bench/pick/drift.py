@@ -1,8 +1,8 @@
-"""Estimate how far times drift apart between two moments.
+"""Estimate the drift: by how much all times of this machine change within minutes.
 
-Other virtual machines, clock rates and caches change within minutes, and slow all work of this
-machine down alike. Repeated measurements of one pick follow each other within seconds, so their
-spread does not show this drift.
+The load of other virtual machines, the clock rate and the state of the caches change. They slow
+all work of this machine alike. Repeated measurements of one pick follow each other within
+seconds, so their spread does not show this drift.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from bench.pick.throughput import IN_MEMORY
 from bench.results.record import Record
 
 DRIFT = 0.08
-"""Prior of the relative drift between two moments: 8 %.
+"""Prior of the drift, as a fraction of a time: 8 %.
 
 On a shared machine, setups of the same backends took 13 % longer a few minutes later.
 """
 
 MOST = math.log(2)
-"""Largest drift between two records, as a logarithm: a factor of two. A process that takes even
-longer was paused."""
+"""Largest drift between two records, as a logarithm: a factor of two. A larger change counts as
+a factor of two, because a pause of the process explains it better."""
 
 SEED = crc32(b"drift")
-"""Seed of the drift's draws: one for all backends, because the drift slows all alike."""
+"""Seed of the drift's draws: one seed for all backends, because the drift slows all alike."""
 
 
 def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
     """Return the relative spread of the same work between records, shrunk towards `DRIFT`.
 
-    Steps over data in memory are left out: the memory's throughput has states of its own.
+    Steps over data in memory are left out, because `bench.pick.throughput` describes how the
+    memory's throughput changes.
     """
     seen: dict[tuple[str, str], list[float]] = defaultdict(list)
     for record in records:
@@ -60,7 +61,7 @@ def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
 
 
 def factors(drift: float) -> Floats:
-    """Return draws of the drift, as factors of a time; all backends have the same draws."""
+    """Return draws of the drift, (`DRAWS`,), as factors of a time; equal for all backends."""
     return np.asarray(np.exp(drift * _normals()))
 
 

@@ -33,10 +33,11 @@ SLOW = ("compile",)
 """Techniques that are known to compile for many seconds."""
 
 STEPS_A_CASE = 15
-"""Smallest number of steps per case in a child process: trials, warm-up, rounds, checks."""
+"""Smallest number of steps that a child process takes for a case, in trials, warm-up, rounds
+and checks."""
 
 OVERHEAD_S = 0.1
-"""Seconds that a case takes in addition to its steps."""
+"""Assumed seconds that a case takes in addition to placing, compiling and steps."""
 
 
 COPYING = 0.1
@@ -51,7 +52,7 @@ def cost_s(known: Known, task: Task) -> float:
     same = [s for s in alike if s.suite == task.suite] or alike
     start = START_S
     if same:
-        # A child process with many cases may have been slow for reasons other than its start.
+        # If a process took longer than estimated, its cases may be the reason, not its start.
         start = min(
             min(s.seconds, max(0.3, s.seconds - _work_s(known, s.suite, s.cases))) for s in same
         )

@@ -26,7 +26,7 @@ from bench.results.case import READ, Case
 from bench.results.record import Outcome, Record
 
 OVERRUN = 0.1
-"""Allowed overrun by a running child process, as a fraction of the budget."""
+"""Time by which a running child process may exceed the budget, as a fraction of the budget."""
 
 LEAST_S = 2.0
 """Seconds that a child process gets even if less of the budget is left."""
@@ -53,7 +53,7 @@ class Measure(Protocol):
 
 @dataclass
 class Measuring:
-    """Measures on this machine, in child processes.
+    """Measures tasks on this machine, in child processes.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Measuring:
 
 @dataclass
 class Explorer:
-    """Measures the backends for one request.
+    """Measures the backends for one request, and saves the measurements.
 
     Attributes
     ----------
@@ -204,7 +204,7 @@ class Explorer:
     def stage(self, task: Task) -> None:
         """Run the child process of a stage of the pipeline after `explore`; save its outcome.
 
-        It may take the rest of the budget and the allowed overrun.
+        The child process may take the rest of the budget and the allowed overrun.
         """
         assert self.measure is not None  # noqa: S101 the explorer was entered
         most = self.left + OVERRUN * self.budget
@@ -213,7 +213,7 @@ class Explorer:
         self._save()
 
     def _begin(self) -> None:
-        """Lock the store before the first measurement."""
+        """Before the first measurement, lock the store and note the revision of the code."""
         if not self.known.spent:
             self.claim()
             self.record = replace(self.record, revision=revision())
@@ -227,7 +227,7 @@ class Explorer:
         self._learn(Spent(READ_CURVE.suite, (), self.measure.clock() - began))
 
     def _child(self, task: Task) -> None:
-        """Run a child process; keep its measurements, or note why the process was stopped."""
+        """Run a child process; keep its outcome, or note why it was stopped; fit all models."""
         assert self.measure is not None  # noqa: S101 the explorer was entered
         self._begin()
         patience = patience_s(self.known, task)
@@ -252,7 +252,10 @@ class Explorer:
         self._learn(Spent(task.suite, task.cases, taken))
 
     def _give_up(self, task: Task, seconds: float) -> None:
-        """Note a lower bound, in seconds, for the time of a setup that was stopped."""
+        """Note in the record that the setup of a task takes longer than `seconds`.
+
+        The start of the child process is subtracted from `seconds`.
+        """
         at_least = dict(self.record.request["pick"].get("at_least", {}))
         at_least[Case.parse(task.cases[0]).backend] = max(1e-3, seconds - start_s(self.known))
         pick = self.record.request["pick"] | {"at_least": at_least}

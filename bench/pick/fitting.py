@@ -52,7 +52,7 @@ Model = Callable[[str, Observations], CostModel]
 def _prepared(
     records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, Observations], Model, MemoryThroughput]:
-    """Return the observations by backend, the function for models, and memory throughput."""
+    """Return the observations by backend, a function that makes a model, and the throughput."""
     memory = memory_throughput(records, regime.cache_bytes)
     steady = steady_observations(records, *shape, memory)
     found = {name: without_pauses(seen) for name, seen in steady.items()}

@@ -1,6 +1,6 @@
 """Estimate the total of a backend that is not completely measured.
 
-Its unmeasured parts are estimated optimistically, from the parts of the other backends.
+An unmeasured part is estimated optimistically, from the same part of the other backends.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from bench.pick.expense import SLOW_COMPILE_S, is_slow
 from bench.pick.known import Known, is_gram
 
 KIND = 0.7
-"""Estimate of an unmeasured part, as a fraction of its lowest value in the other backends."""
+"""Estimate of an unmeasured part, as a fraction of the shortest time of this part among the
+other backends."""
 
 STEPPED, UNSEEN = 0.3, 0.8
 """Relative error of an estimated total: `STEPPED` if the backend's steps were measured, else
-`UNSEEN`. The times of backends on one machine differ by factors of two and three.
+`UNSEEN`, because backends on one machine differ by factors of two and three.
 """
 
 

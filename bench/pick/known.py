@@ -1,7 +1,7 @@
 """Hold the state of a pick at one moment: the models, and which backends are excluded.
 
-`know` computes this state from the records, without measuring. A `Known` never changes:
-after every child process a new one is made.
+`know` computes this state from the records, without measuring. A `Known` never changes: after
+every child process, `know` makes a new one.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LONG_S = 1.5
 """Shortest total of a long descent, in seconds. For a long descent, steps are timed before
 setups.
 
-The total of a shorter descent depends mostly on the setup, which is measured more precisely in
-a separate process.
+The total of a shorter descent depends mostly on the setup. A separate process measures the
+setup more precisely than a process that times steps.
 """
 
 ROOM = 1.2
@@ -132,7 +132,7 @@ class Known:
         return IN_MEMORY * self.memory.cache_bytes
 
     def total(self, model: CostModel) -> Range:
-        """Return the total of a complete model at the usual memory throughput."""
+        """Return the total of a complete model and its interval, at usual memory throughput."""
         return self._totals[model.backend]
 
     @cached_property
@@ -145,11 +145,11 @@ class Known:
         }
 
     def rival(self, backend: str) -> CostModel | None:
-        """Return the model to compare a backend with; None if no model is complete.
+        """Return the model with which a backend is compared; None if no model is complete.
 
-        Its total has the lowest upper bound. A loop is compared with loops only, because the
-        user's own loss may not be least squares. A `gram` technique is compared with all
-        backends.
+        The rival's total has the lowest upper bound. A loop is compared with loops only,
+        because the answer also names the best loop, for losses other than squared error. A
+        `gram` technique is compared with all backends.
         """
         rivals = [m for m in self.models.values() if m.complete]
         if not is_gram(backend):
@@ -169,7 +169,7 @@ class Known:
         return found
 
     def _why_not(self, model: CostModel, rival: CostModel) -> str:
-        """Return why a backend cannot be faster than its rival; empty without a reason."""
+        """Return why a backend cannot be faster than its rival; "" if it may be faster."""
         most = self.total(rival).high
         if model.complete:
             low = self.total(model).low - self.paused_s(model) - self.extrapolated_s(model)
@@ -234,7 +234,10 @@ class Known:
         ]
 
     def groups(self) -> Iterable[list[CostModel]]:
-        """Yield lists of complete live models to compare: all models, then only the loops."""
+        """Yield lists of complete live models to compare: all models, then only the loops.
+
+        Without `gram` models, and with ``loop_only``, there is only one list.
+        """
         complete = [self.models[name] for name in self.live if self.models[name].complete]
         loops = [m for m in complete if not is_gram(m.backend)]
         grams = len(loops) < len(complete) and not self.request.loop_only

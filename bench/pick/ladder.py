@@ -14,7 +14,8 @@ LEAST_MEMORY_BYTES = 32_000_000
 """Smallest data size, in bytes, at which the ladder may end, even if all caches are smaller."""
 
 FAR = 3
-"""Ratio of the request's data to the ladder's end from which the ladder gets one more rung.
+"""Size of the request's data from which the ladder gets one more rung, as a multiple of the
+data at the ladder's end.
 
 At the ladder's end, a quarter of the data may still come from a cache.
 """
@@ -26,7 +27,8 @@ DATA_SHARE = 0.3
 """Largest share of the budget for generating the largest data of the ladder."""
 
 FIRST_SHARE = 0.02
-"""Largest share of the budget for generating the data of a library's first steps."""
+"""Largest share of the budget for generating the data of a library's first steps, if the
+descent is long."""
 
 
 def half_decades() -> Iterator[int]:
@@ -37,10 +39,12 @@ def half_decades() -> Iterator[int]:
 
 
 def sizes(known: Known) -> list[int]:
-    """Return the ladder: sizes up to data that are read from memory, and the request's rows.
+    """Return the ladder, ascending: rungs up to data in memory, and the request's rows.
 
-    A size is left out if its data may exceed the memory, or if generating the data would take
-    too much of the budget.
+    The last rung is the first one whose data are read from memory; for a request with far
+    larger data, it is one rung more (`FAR`). A size is left out if its data may exceed the
+    memory, or if generating the data would take too much of the budget (`DATA_SHARE`). If no
+    size is left, the ladder consists of the request's rows.
     """
     target = known.request.rows
     most = min(known.memory_of("cpu") / CAUTION, known.budget * BYTES_A_SECOND * DATA_SHARE)
@@ -64,8 +68,8 @@ def end_bytes(known: Known) -> int:
 def scout(known: Known, ladder: list[int]) -> int:
     """Return the rung at which setups are measured first.
 
-    This is the largest rung with at most 8 MB of data and no more rows than the request. If
-    there is none, it is the smallest rung.
+    This is the largest rung with at most 8 MB of data (`SCOUT_BYTES`) and at most as many rows
+    as the request. If there is no such rung, it is the smallest rung.
     """
     target = known.request.rows
     cheap = [n for n in ladder if n <= target and known.nbytes(n) <= SCOUT_BYTES]
@@ -73,10 +77,11 @@ def scout(known: Known, ladder: list[int]) -> int:
 
 
 def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
-    """Return the rungs of the first steps: a small rung, and the rung of the first setups.
+    """Return the rungs at which steps are timed first, ascending.
 
-    For a long descent, the smallest rung whose data are read from memory replaces the rung of
-    the first setups, if generating these data is quick enough.
+    These are the rung of the first setups (`scout`), and the largest rung with at most a
+    thirtieth of its rows. For a long descent, the smallest rung whose data are read from memory
+    replaces the rung of the first setups, if generating these data is quick enough.
     """
     at = scout(known, ladder)
     if long:

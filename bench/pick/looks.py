@@ -1,8 +1,8 @@
-"""Measure every library briefly before any library is measured at length.
+"""List the tasks that measure every library briefly, before any library is measured at length.
 
 A backend is excluded, without further measurements, once the lower bound of its total exceeds
-the lowest upper bound (successive elimination: Even-Dar, Mannor and Mansour, J. Mach. Learn.
-Res. 7, 2006).
+the lowest upper bound of all totals (successive elimination: Even-Dar, Mannor and Mansour,
+J. Mach. Learn. Res. 7, 2006).
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def first(known: Known) -> Iterator[Task]:
     """Yield the child processes that measure each library for the first time, in order.
 
     One child process measures all backends of the first library. For every other library
-    and device, only the most promising backend is measured. For a long descent, one child
-    process imports, places, compiles and times the steps. For a short descent, a separate
-    process measures the setup first. The setup takes most of a short descent's time, and alone
-    may show that the backend is not the fastest.
+    and device, only the most promising backend is measured. If the descent is long, one child
+    process imports, places, compiles and times the steps. If the descent is short, a separate
+    process measures the setup first. The setup takes most of a short descent's time, so the
+    setup alone may show that the backend is not the fastest.
     """
     rungs = ladder.sizes(known)
     mine, *others = families(known.models)
@@ -65,7 +65,8 @@ def first(known: Known) -> Iterator[Task]:
 def rest(known: Known, *, alone: bool = False) -> Iterator[Task]:
     """Yield the child processes that measure the missing parts of incomplete backends.
 
-    A process measures all backends of a library, or only one of them if `alone`.
+    A process measures all incomplete backends of a library; with `alone`, it measures only one
+    backend.
     """
     rungs = ladder.sizes(known)
     lacking = [n for n in known.live if not known.models[n].complete]
@@ -95,7 +96,8 @@ def _setups(
 ) -> Iterator[Task]:
     """Yield a child process for each backend whose setup must be measured.
 
-    A setup that was measured near the size of `ladder.scout` is not measured again.
+    A setup that was measured near the size of `ladder.scout` is not measured again. With
+    `again`, a setup that was stopped once is tried a second time.
     """
     rows = ladder.scout(known, rungs)
     for name in names:
@@ -110,7 +112,11 @@ def _setups(
 def _steps(
     known: Known, names: Iterable[str], rungs: list[int], *, before_setup: bool = False
 ) -> Iterator[Task]:
-    """Yield one child process that times the backends without steps, at the first sizes."""
+    """Yield at most one child process, which times steps at the sizes of `ladder.first_sizes`.
+
+    The process times the backends of `names` whose steps were not timed at these sizes. A
+    backend without a measured setup is left out, except with `before_setup`.
+    """
     sizes = ladder.first_sizes(known, rungs, long=known.is_long)
     cases = []
     for name in names:
@@ -133,7 +139,8 @@ def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
     """Return whether a setup was measured within `ALIKE` decades of `ladder.scout`'s size.
 
     A setup in a process that timed steps is enough if the request's data certainly fit in
-    memory. Otherwise a fresh process must show how much memory the backend needs.
+    memory. If the data may exceed the memory, a fresh process must show how much memory the
+    backend needs.
     """
     rows = ladder.scout(known, rungs)
     seen = model.observations

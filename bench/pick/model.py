@@ -8,10 +8,11 @@ measurements at the user's own features and dtype:
   plus a cost per row. The cost per row is the median over all processes at all sizes in
   memory, converted to the machine's usual memory throughput (`bench.pick.throughput`).
   A step of `gram` reads no row and takes the same time for any n.
-- **place(n)**: a monotone curve plus an overhead. The curve goes through the times of
-  placing the data again, in the processes that time steps. With the overhead (opening the
-  device), it goes through the times of fresh processes.
-- **first call(n)**: one step plus an overhead (compiling), determined in the same way.
+- **place(n)**: a monotone curve plus an overhead (opening the device). The curve passes
+  through the times of placing the data a second time, in the processes that time steps. The
+  sum of curve and overhead passes through the times of fresh processes.
+- **first call(n)**: one step plus an overhead (compiling). The sum passes through the times
+  of fresh processes.
 - **memory(n)**: straight lines through the peaks of fresh processes. Beyond the measured
   sizes, each row adds its data and the memory that the backend needs per row.
 
@@ -47,7 +48,7 @@ from bench.pick.throughput import IN_MEMORY, SEED, drawn
 SHARED = 0.15
 """Relative error of a setup time that was measured in a process shared with other backends.
 
-The first backend of such a process starts threads and loads code for all its backends.
+The first backend of the process starts threads and loads code for all backends of the process.
 """
 
 FARTHEST = 2.0
@@ -70,8 +71,8 @@ class CostModel:
     spreads : Spreads
         The machine's spread of step times and of setup times, see `machine_spreads`.
     states : tuple of float
-        Time of a read in each of several equally likely memory states, relative to its usual
-        time; empty if the states are unknown.
+        Time of a read in each of several equally likely memory states, relative to the usual
+        time of a read; empty if the states are unknown.
     curve : tuple of tuple
         The read curve: pairs of data size in bytes and throughput in bytes/s; empty if not
         measured.
@@ -129,7 +130,7 @@ class CostModel:
     def _placing(self) -> Curve:
         if self.observations.place_again:
             return Curve.through(self.observations.place_again, self._memory_rows)
-        # At a single size, opening the device may take all the time: limit the cost per row.
+        # Opening the device may have taken all the time, so the cost per row is limited.
         first = min(self.observations.place, key=lambda s: (s.rows, s.value))
         a_row = min(first.value / first.rows, self._bytes(1) / SLOWEST_COPY)
         return Curve.through([Sample(n, a_row * n) for n in {1, first.rows}], first.rows)
@@ -164,14 +165,14 @@ class CostModel:
     def at_usual_throughput(self) -> CostModel:
         """The model without drift, for a memory that always has its usual throughput.
 
-        Its intervals leave out the changes that no measurement can reduce.
+        The intervals of this model contain only errors that further measurements can reduce.
         """
         return replace(self, states=(), drift=0.0)
 
     def _slowed(self, rows: float) -> Floats | float:
-        """Return draws of a step's time under the memory's states, relative to its usual time.
+        """Return draws of a step's time ÷ the step's time at the usual memory throughput.
 
-        The result is 1 if the model has no states.
+        The draws, (`DRAWS`,), follow the memory's states; the result is 1 without states.
         """
         if not self.states:
             return 1.0
@@ -214,8 +215,8 @@ class CostModel:
     def mean_errors(self, rows: float, step: int = 0, setup: int = 0) -> tuple[float, float]:
         """Return the relative errors of the mean step time and of the mean setup time.
 
-        `step` is the number of rows of one additional step measurement to assume, and `setup`
-        is the number of rows of one additional setup; 0 assumes none.
+        The result can be computed as if there were one more measurement: of a step with `step`
+        rows, and of a setup with `setup` rows. 0 stands for no additional measurement.
         """
         nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))
@@ -242,8 +243,8 @@ class CostModel:
     def peak_bytes(self, rows: float) -> float | None:
         """Return the peak memory in bytes; None if no peak was measured.
 
-        On the CPU this is the memory of the whole process. On another device, it is what the
-        process allocated there.
+        On the CPU, the peak is the memory of the whole process. On another device, it is the
+        memory that the process allocated on this device.
         """
         return None if self._peaks is None else self._peaks.at(rows)
 

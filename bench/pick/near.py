@@ -1,4 +1,4 @@
-"""Decide which measured sizes are near enough to a request to say something about it."""
+"""Decide which measured sizes are near enough to a request to predict its times."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ With 8 MB all threads are in use, and compilers generate the code for large data
 """
 
 NEAR = 10
-"""Largest factor between a measured size and the sizes that matter to a request.
+"""Largest factor between a measured number of rows and the request's number of rows.
 
-Steps at other sizes say nothing about the request: latency decides at small sizes, and memory
-at large ones.
+Steps over far fewer or far more rows say little about the request: latency limits steps over
+small data, and memory limits steps over large data.
 """
 
 
@@ -35,8 +35,8 @@ def nearby(models: Sequence[CostModel], rows: int) -> Sequence[CostModel]:
 def steps_near(model: CostModel, rows: float) -> bool:
     """Return whether a step was measured with 0.1 to 10 times `rows` rows (`NEAR`).
 
-    If `rows` rows are larger than 8 MB (`SCOUT_BYTES`), the range begins at 0.8 MB.
-    Extrapolated over several decades, a step could exclude the fastest backend.
+    If `rows` rows are larger than 8 MB (`SCOUT_BYTES`), the range begins at 0.8 MB. A step that
+    is extrapolated over several decades could exclude the fastest backend.
     """
     least = min(rows, SCOUT_BYTES // _row_bytes(model)) / NEAR
     return any(least <= s.rows <= NEAR * rows for s in model.observations.step)
@@ -45,18 +45,18 @@ def steps_near(model: CostModel, rows: float) -> bool:
 def setup_near(model: CostModel, rows: float) -> bool:
     """Return whether a setup was measured with at most `NEAR` times `rows` rows.
 
-    A first call over many rows takes much longer than over few rows. A setup with few rows
-    shows the fixed cost of every setup.
+    A setup with fewer rows is always near, because it shows the fixed cost of a setup. With far
+    more rows, the first call takes much longer.
     """
     return any(s.rows <= NEAR * rows for s in model.observations.first_call)
 
 
 def near_only(model: CostModel, rows: int) -> CostModel:
-    """Return the model without steps, or without setups, that were all measured far away.
+    """Return the model; leave out its steps if none is near `rows`, and its setups if none is.
 
-    The store may hold measurements for a question about far fewer or far more rows.
-    Extrapolated over several decades, they could exclude the fastest backend before it is
-    measured.
+    The store may hold measurements for a question about far fewer or far more rows. If these
+    were extrapolated over several decades, they could exclude the fastest backend before it is
+    measured near `rows` rows.
     """
     seen = model.observations
     if not steps_near(model, rows):

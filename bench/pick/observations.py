@@ -23,7 +23,8 @@ from bench.results.record import Measurement, Outcome, Record
 from bench.results.saved import folder
 
 NOT_TIMED = ("memory_bytes",)
-"""Fields of a machine's description that affect no timing: a container's memory limit."""
+"""Fields of a machine's description that do not affect timings. The memory's size may be the
+limit of a container, which can change."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ def alike(
 ) -> list[Record]:
     """Return the store's records of this machine, code and loss, oldest first.
 
-    Records with another memory limit are included, because the limit affects no timing.
-    Their failures are left out, because the other limit may have caused them.
+    Records with another memory limit are included, because the limit does not affect timings.
+    The failed cases of these records are left out: the other limit may be the reason.
     """
     here, memory = _timed(machine), machine.get("memory_bytes")
     found = []
@@ -116,9 +117,10 @@ def _timed(machine: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measurements(records: Iterable[Record]) -> Iterator[tuple[Case, Measurement, Outcome]]:
-    """Yield each measurement of a backend whose w was right, with its case and outcome.
+    """Yield each measurement of a backend, with its case and the outcome that contains it.
 
-    Measurements over the rows of a file are left out, because the rows may come from a disk.
+    Cases that failed, such as cases with a wrong w, are left out. Measurements over the rows of
+    a file are also left out, because the rows may come from a disk.
     """
     for outcome in _of_memory(records):
         for m in outcome.measurements:
@@ -161,9 +163,9 @@ def _rate_beside(step: Measurement) -> float | None:
 def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | None:
     """Return the throughput of a read of the step's bytes, in bytes/s.
 
-    This is the read timed before the rounds of the step or, without it, the process's read
-    baseline. The result is None if neither was timed, or if the step reads no rows from the
-    CPU's memory.
+    This is the median of the reads timed before the rounds of the step. Without such reads, it
+    is the read baseline of the process. The result is None if no read was timed, or if the
+    rows are not read from the CPU's memory.
     """
     if not case.reads_memory:
         return None

@@ -136,7 +136,7 @@ def _lines(answer: Answer) -> list[list[str]]:
 
 
 def _cells(line: Candidate, *, at_most: bool) -> list[str]:
-    """Return the cells after the name; `at_most` if break-evens are upper bounds."""
+    """Return the cells after the name; with `at_most`, break-evens are upper bounds."""
     assert line.total_s is not None  # noqa: S101 `_lines` passes only candidates with a total
     assert line.step_s is not None  # noqa: S101
     even = line.break_even_iterations

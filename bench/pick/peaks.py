@@ -26,7 +26,7 @@ class Peaks:
     rows, nbytes : (k,) float64
         Measured sizes and peaks, both ascending.
     a_row : float
-        Bytes per row beyond the measured sizes.
+        Bytes of each additional row beyond the measured sizes.
     """
 
     rows: Floats

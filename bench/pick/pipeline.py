@@ -57,7 +57,8 @@ class Picked:
         Seconds to read the rows of ``--data`` and take a step; None without ``--data``, or if
         the rows fit in memory.
     machines : Machines or None
-        The time on several machines; None if it is of no interest or could not be measured.
+        The time on several machines; None if one machine is enough for a short descent, or if
+        the exchange between machines could not be measured.
     check : Check or None
         The result of ``--verify``; None without it.
     """
@@ -127,11 +128,11 @@ def candidates(
     *,
     loop_only: bool,
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the backends to choose from, and why others cannot run here.
+    """Return the backends to choose from, and each backend that cannot run here → the reason.
 
-    Finding the backends imports every library, which takes seconds. If the store holds an
-    earlier pick with these options, its list is returned: all records in `earlier` have the
-    machine, versions and code of this pick.
+    Finding the backends imports every library, which takes seconds. If `earlier` contains a
+    pick with the same options, the lists of that pick are returned: all records in `earlier`
+    have the machine, versions and code of this pick.
     """
     for record in earlier:
         before: dict[str, Any] = record.request.get("pick", {})
@@ -154,7 +155,7 @@ def candidates(
 
 
 def _explore(explorer: Explorer, report: Report) -> KeyboardInterrupt | None:
-    """Measure; return the interrupt that ended the measuring, if there was one."""
+    """Measure; return the interrupt that ended the measuring, or None if it ended by itself."""
 
     def tell(what: str, share: float, known: Known) -> None:
         report(what, share, so_far(known))
@@ -198,7 +199,7 @@ def _picked(explorer: Explorer, interrupt: KeyboardInterrupt | None) -> Picked:
 
 
 def _stages(explorer: Explorer, picked: Picked, question: Question, report: Report) -> Picked:
-    """Run the stages after the recommendation; Ctrl-C keeps the results so far."""
+    """Run the stages after the recommendation; after Ctrl-C, the results so far are kept."""
     try:
         picked = _with_machines(explorer, picked, question)
         if question.verify and picked.answer.pick:

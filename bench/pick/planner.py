@@ -1,7 +1,8 @@
 """Choose the next measurement from a pick's state and the time left.
 
 1. The read curve shows from which size data are read from memory.
-2. Every library is measured briefly before any is measured at length (`bench.pick.looks`).
+2. Every library is measured briefly before any library is measured at length
+   (`bench.pick.looks`).
 3. After that, the next child process is the one that removes the most expected regret per
    second (`bench.pick.worth`), until the answer is certain enough or the budget is spent.
 """
@@ -35,20 +36,23 @@ PASSES = 12
 """Largest number of processes that time the steps of a case, or that measure its setup."""
 
 CERTAIN = 1.02
-"""Margin of a setup's time limit, so that a stopped backend is excluded despite rounding."""
+"""Factor by which a setup's time limit exceeds the time after which its backend is excluded.
+Without this margin of 2 %, rounding could keep a stopped backend from being excluded."""
 
 SLACK = 3
 """Time that the process of a setup may take in addition to the setup itself, as a multiple of
 the shortest time of a child process so far."""
 
 CERTAIN_REGRET = 0.15
-"""Relative expected regret, at or below which time is kept for incomplete backends."""
+"""Largest expected regret, relative to the pick's total, at which the planner reserves time for
+incomplete backends."""
 
 SHARE = 0.2
 """Largest share of the budget for one first setup while other backends are incomplete."""
 
 STEPS_SHARE = 0.3
-"""Largest share of the budget for a library's first steps before other libraries are set up."""
+"""Largest share of the budget for a library's first steps while another library has no setup
+time."""
 
 LEAST_SHARE_S = 8.0
 """Smallest time limit of a first setup or of first steps, in seconds."""
@@ -65,7 +69,7 @@ def next_task(known: Known, left: float) -> Task | None:
     """
     if left <= 0 or not known.live:
         return None
-    if answered(known):  # an answer from the store alone measures nothing
+    if answered(known):  # an answer from the store alone needs no measurement
         return _fresh_setup(known, left) if known.spent else None
     target = known.nbytes(known.request.rows)
     # Data up to the curve's smallest size come from a cache on every machine.
@@ -99,11 +103,12 @@ def answered(known: Known) -> bool:
 
 
 def patience_s(known: Known, task: Task) -> float:
-    """Return the time limit of a task in seconds; infinity except for first setups and steps.
+    """Return the time limit of a task in seconds; infinity for a task without a limit.
 
-    A setup is stopped once its backend can no longer be the fastest. While several backends
-    are incomplete, a setup also gets only a share of the budget; a backend that exceeds
-    this share is tried again at the end.
+    Only a backend's first setup and a library's first steps have a limit. A setup is stopped
+    once its backend can no longer be the fastest. While several backends are incomplete, a
+    setup also gets only a share of the budget; a backend that exceeds this share is tried again
+    at the end.
     """
     if not known.spent:
         return math.inf
@@ -121,10 +126,11 @@ def patience_s(known: Known, task: Task) -> float:
 
 
 def _steps_patience_s(known: Known, task: Task) -> float:
-    """Return the time limit of a library's first steps while other libraries are not set up.
+    """Return the time limit of a library's first steps, in seconds; infinity without a limit.
 
-    On a busy machine, steps whose threads wait for each other may take 50 times as long. The
-    first library has no limit, because there is no answer without it.
+    There is a limit only while another library has no setup time. On a busy machine, steps
+    whose threads wait for each other may take 50 times as long. The first library has no limit,
+    because there is no answer without it.
     """
     if not any(model.complete for model in known.models.values()):
         return math.inf
@@ -142,9 +148,10 @@ def start_s(known: Known) -> float:
 
 
 def _fresh_setup(known: Known, left: float) -> Task | None:
-    """Return the setup of a pick in a fresh process, which shows how much memory it needs.
+    """Return the task that sets up the picked backend alone, to measure its peak memory.
 
-    The result is None if a live backend has no total yet, or if no such setup is needed.
+    The result is None if a live backend has no total yet, if the pick's setup was measured in a
+    fresh process before, or if the task does not fit the memory or the time left.
     """
     if not all(known.models[name].complete for name in known.live):
         return None
@@ -172,7 +179,7 @@ def _most_valuable(known: Known, left: float) -> Task | None:
     found = worth(known)
     tasks = [*looks.rest(known)]
     costs = [cost_s(known, task) for task in tasks]
-    # A task that no longer fits must not keep the time from others.
+    # No time is reserved for a task that does not fit the time left.
     kept = sum(c for c in costs if c <= left) if found.regret <= CERTAIN_REGRET else 0.0
     if max(costs, default=0.0) > left:
         # A library's backends that do not fit together may fit one by one.
@@ -237,7 +244,7 @@ def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float
 
 
 def _contenders(known: Known, gains: dict[str, float]) -> list[str]:
-    """Return the backends with a total whose exact value could remove regret."""
+    """Return the complete live backends whose exact totals would remove expected regret."""
     complete = (name for name in known.live if known.models[name].complete)
     return [name for name in complete if gains.get(name, 0.0) > 0]
 

@@ -1,7 +1,8 @@
 """Recommend a backend for the rows, features and iterations of a request.
 
-`recommend` is a pure function of cost models. The models' draws decide whether two backends
-can be told apart. If not, the backends tie, and the plainer one is picked.
+`recommend` is a pure function of cost models. The models' draws decide whether the faster of
+two backends is known. If it is not known, the two backends tie, and `bench.pick.ties` prefers
+the plainer backend.
 """
 
 from __future__ import annotations
@@ -71,9 +72,11 @@ class Candidate:
         Whether `needs_bytes` of memory are available; None if the need is unknown.
     break_even_iterations : float or None
         See `break_even`.
+    bandwidth_fraction : float or None
+        Throughput of a step ÷ throughput of a plain read, see `bench.pick.shares`.
     lower_bound : bool
-        Whether `step_s` and `total_s` are too low: the backend was excluded after steps in the
-        caches, and the request's rows are read from memory.
+        Whether `step_s` and `total_s` are only lower bounds: the backend was excluded after
+        steps over data in the caches, and the request's rows are read from memory.
     largest_rows : int
         Largest measured number of rows.
     """
@@ -132,7 +135,8 @@ class Answer:
     pick : str or None
         The recommended backend; None if no backend was measured completely.
     loop_pick : str or None
-        The best backend that works with any loss.
+        The best backend among the loops, which work with any loss; None if no loop was measured
+        completely.
     tied : tuple of str
         Backends that cannot be told apart from the pick.
     loop_tied : tuple of str
@@ -246,10 +250,11 @@ def _line(
 
 
 def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None:
-    """Return the iterations from which `model` is faster than `simplest`; 0 for always.
+    """Return the number of iterations from which `model` is faster; 0 if it always is.
 
-    The result is None if `model` never becomes faster. It is also None if `model` has the
-    shorter setup but slower steps, and so is faster only for few iterations.
+    `simplest` is the plainest model, with which `model` is compared. The result is None if
+    `model` never becomes faster. It is also None if `model` has the shorter setup but slower
+    steps, and so is faster only for few iterations.
     """
     more_setup = model.setup_s(rows) - simplest.setup_s(rows)
     gain = simplest.step_s(rows) - model.step_s(rows)

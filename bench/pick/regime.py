@@ -33,7 +33,10 @@ class Regime:
 
     @classmethod
     def of(cls, records: Iterable[Record], machine: Mapping[str, Any]) -> Regime:
-        """Return the regime from the records' newest read curve or, without it, as reported."""
+        """Return the regime of the newest read curve in the records.
+
+        Without a read curve, it is the regime of the cache size that the system reports.
+        """
         found = [record.tasks[TASK] for record in records if TASK in record.tasks]
         measured = [outcome for outcome in found if curve_of(outcome)]
         return cls.shown(measured[-1]) if measured else cls(last_cache_bytes(machine))

@@ -1,9 +1,10 @@
 """Predict the time on several machines from the model of one machine and an all-reduce.
 
-All machines hold equal shares of the rows and compute with one backend. The time of a step is
-the time for one share plus the time to exchange the sums. The exchange is measured between two
-processes of this machine. In a ring of k machines, the exchange takes k − 1 times as long
-(Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
+All machines hold equal shares of the rows and compute with one backend. In each step, an
+all-reduce adds up the machines' gradient sums; it is called the exchange. The time of a step is
+the time for one share plus the time of the exchange. The exchange is measured between two
+processes of this machine. In a ring of k machines, it takes k − 1 times as long (Patarasuk &
+Yuan, J. Parallel Distrib. Comput. 69, 2009).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ STAGE_S = 8.0
 """Estimated seconds to measure the exchange: two workers start and take some steps."""
 
 MOST_MACHINES = 1 << 20
-"""Largest number of machines that is tried: a million."""
+"""Largest number of machines that is tried: 2²⁰, about a million."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Machines:
     backend : str
         Distributed backend that runs on all machines.
     exchange_s : float
-        Seconds that two processes of this machine need to add up their sums.
+        Seconds of the exchange between two processes of this machine.
     shares : tuple of Share
         The fewest machines that hold the data, then twice and four times as many.
     pays_from_rows : float or None
@@ -106,7 +107,11 @@ def installed() -> bool:
 
 
 def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
-    """Return whether to predict several machines: data exceed one, or the descent is long."""
+    """Return whether to predict the time on several machines.
+
+    This is the case if the data exceed one machine's memory (`fits` is False), or if the
+    descent takes longer than `LONG` seconds.
+    """
     return not fits or model.total_s(request.rows, request.iterations) > LONG
 
 
@@ -136,7 +141,10 @@ def _case(request: Request) -> Case:
 
 
 def exchange_s(records: Iterable[Record], request: Request) -> float | None:
-    """Return the seconds of a step of two workers with few rows; None if not measured."""
+    """Return the seconds of the exchange: a step of two workers with few rows.
+
+    The result is None if no such step was measured.
+    """
     steps = [
         median(m.seconds_per_step)
         for case, m, _ in measurements(records)
@@ -154,7 +162,7 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
         Model of the backend that runs on each machine.
     request : Request
     exchange : float
-        Seconds of an all-reduce between two processes.
+        Seconds of the exchange between two processes.
 
     Returns
     -------
@@ -209,7 +217,7 @@ def _share(model: CostModel, request: Request, machines: int, exchange: float) -
 def _pays_from(model: CostModel, request: Request, exchange: float) -> float | None:
     """Return the rows from which a second machine saves more time than the exchange takes.
 
-    The result is None if the second machine never does.
+    The result is None if the second machine saves less at every size.
     """
     grid = np.geomspace(SMALL_ROWS, max(request.rows, 1e9) * 100, 400)
     gains = [model.step_s(n) - model.step_s(n / 2) > exchange for n in grid]

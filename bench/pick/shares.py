@@ -22,10 +22,12 @@ Two rungs of the ladder lie this far apart.
 def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
     """Return each backend's fraction of the read throughput at the request's rows.
 
-    If the rows are read from memory, the predicted step is compared with a read at the usual
-    memory throughput; the fraction is None for a backend that was timed only in the caches.
-    Otherwise the fraction measured at the nearest size is used. It is None if no such size was
-    measured. Backends that read no rows are left out.
+    - Rows read from the CPU's memory: the predicted step is compared with a read at the usual
+      memory throughput. The fraction is None for a backend that was timed only in the caches.
+    - All other rows: the fraction is the one measured at the nearest size (`near_shares`). It
+      is None if no size is near enough.
+
+    Backends that read no rows and backends that are not complete are left out.
     """
     request, memory = known.request, known.memory
     nbytes = known.nbytes(request.rows)

@@ -18,7 +18,7 @@ STEP_SPREAD, SETUP_SPREAD = 0.15, 0.20
 """Prior of the relative spread between processes: 15 % of a step time, 20 % of a setup time."""
 
 PRIOR_COUNT = 4
-"""Weight of a prior spread, in measurements."""
+"""Weight of a prior spread: it counts as much as four measurements."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ def narrowing(count: int) -> float:
 
     A new value has Student's t distribution with as many degrees of freedom as the estimate
     of the spread (posterior predictive distribution: Gelman et al., Bayesian Data Analysis,
-    3.2). The draws have four degrees of freedom, the weight of the prior alone. Scaled by the
-    result, their interval is as wide as with `count` degrees of freedom. The result is 1 for
-    4 degrees of freedom and approaches 0.77 for many.
+    3.2). The draws have `PRIOR_COUNT` degrees of freedom. If they are multiplied by the result,
+    their interval is as wide as with `count` degrees of freedom. The result is 1 for 4 degrees
+    of freedom and approaches 0.77 for many.
     """
     upper = (1 + COVERAGE) / 2
     return float(student_t.ppf(upper, count) / student_t.ppf(upper, PRIOR_COUNT))

@@ -15,15 +15,15 @@ from bench.pick.throughput import IN_MEMORY
 from bench.pick.uncached import ONE_PASS, PLAIN, SEVERAL_PASSES, Reads, Uncached
 
 BETWEEN = 0.15
-"""Relative error of a step time, per factor of ten between the predicted number of rows and the
-nearest measured one. It holds up to the largest measured size."""
+"""Relative error of a step time per decade between the predicted number of rows and the nearest
+measured number of rows, for sizes up to the largest measured size."""
 
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
-"""Relative error of a step time, per factor of ten beyond the largest measured number of rows.
+"""Relative error of a step time per decade beyond the largest measured number of rows.
 
-`BEYOND` holds if data too large for the caches were measured: from there on, step times lie on
-a straight line. On the CPU it also holds for a loop if a read curve was measured.
-`BEYOND_IN_CACHE` holds otherwise, because the memory's throughput is then unknown.
+- `BEYOND`: data in memory were measured, and larger sizes lie on a straight line.
+- `BEYOND`: a loop on the CPU was measured in the caches, and a read curve was measured.
+- `BEYOND_IN_CACHE`: all other cases, because the memory's throughput is unknown.
 """
 
 TEMPORARIES = ("numpy", "torch")
@@ -59,7 +59,7 @@ class Steps:
     memory_rows : float
         Smallest number of rows whose data are read from memory instead of a cache.
     beyond : float
-        Relative error per factor of ten beyond the largest measured size.
+        Relative error per decade beyond the largest measured size.
     uncached : Uncached or None
         Additional time of rows that no cache holds; None if it is unknown, or if `curve`
         contains it.
@@ -120,10 +120,11 @@ class Steps:
         return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
-        """Return the number of measurements at the nearest size, and the relative error.
+        """Return the number of measurements at the nearest size, and the error of its distance.
 
-        The error grows with the distance to the nearest size. `more` is the number of rows of
-        one additional measurement to assume; 0 assumes none.
+        The relative error grows with the distance from the nearest measured size to `rows`. The
+        result can be computed as if a step with `more` rows had been measured, too; 0 stands
+        for no additional measurement.
         """
         sizes, counts = self.curve.rows, self.curve.counts
         if more:

@@ -99,11 +99,14 @@ class MemoryThroughput:
         return bool(self.states) and self.fast > WORTH_TELLING * self.slow
 
     def usual_read_s(self, nbytes: int) -> float:
-        """Return the time of a read of `nbytes`; the cache holds a part of them."""
+        """Return the seconds of a read of `nbytes` bytes at the usual throughput.
+
+        The bytes that the cache holds take no time.
+        """
         return (nbytes - self.cache_bytes) * self._usual_s
 
     def slowness(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the time of a read relative to its time at the usual throughput."""
+        """Return the time of a read ÷ the time of the same read at the usual throughput."""
         return 1 / (self._beyond_cache(nbytes, bytes_per_s) * self._usual_s)
 
     @cached_property

@@ -22,20 +22,22 @@ class Reads(NamedTuple):
 
 
 ONE_PASS = Reads(1.2, 3.2)
-"""Reads of a step over blocks of rows that stay in a cache. Measured numbers are 1 to 2."""
+"""Reads of a step over blocks of rows that stay in a cache. Measured numbers of reads are 1 to
+2."""
 
 SEVERAL_PASSES = Reads(3.2, 9.0)
 """Reads of compiled code with several features whose products each read all rows.
 
-Measured numbers are 2 to 5 for JAX at 2 to 200 features, because products read memory more
-slowly than a plain read does. With 9 as the largest number, the interval contains one read.
+Measured numbers of reads are 2 to 5 for JAX at 2 to 200 features, because products read memory
+more slowly than a plain read does. The largest number is 9, so that the interval also contains
+a single read.
 """
 
 PLAIN = Reads(4.0, 12.0)
 """Reads of array code that allocates temporary arrays.
 
 Plain NumPy reads and writes its data 4 times. The allocator returns large arrays to the system,
-so that every step also pays for page faults: as much as several reads.
+so every step also causes page faults, which take as long as several reads.
 """
 
 

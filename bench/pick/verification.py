@@ -1,4 +1,4 @@
-"""Compare predictions with measurements that no model has seen.
+"""Compare predictions with measurements to which no model was fitted.
 
 ``pick --verify`` checks a few sizes; `bench.checks.pick` checks two dozen picks.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bench.show.console import Columns
 
 HELD_OUT = 3
-"""Number of held-out sizes that ``--verify`` measures: sizes that no model has seen."""
+"""Number of held-out sizes that ``--verify`` measures: sizes to which no model was fitted."""
 
 PASSES = 3
 """Number of passes over the held-out sizes."""
@@ -80,7 +80,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """All predictions, the regrets of the picks, and the peak memory, see `memory`."""
+    """The predictions, the picks with their regrets, and the peaks that `memory` returns."""
 
     predictions: tuple[Prediction, ...]
     outcomes: tuple[Outcome, ...]
@@ -234,7 +234,7 @@ def judge(
 
 
 def held_out_sizes(known: Known) -> list[int]:
-    """Draw log-uniform numbers of rows that no model has seen, within memory and budget.
+    """Draw log-uniform numbers of rows to which no model was fitted, within memory and budget.
 
     Equal requests get equal numbers.
     """
@@ -253,7 +253,7 @@ def held_out_sizes(known: Known) -> list[int]:
 def verify(
     known: Known, measure: Callable[[Sequence[Case]], Record], sizes: Sequence[int]
 ) -> Check | None:
-    """Measure all complete backends at the sizes, and compare the picks with the results.
+    """Measure all complete backends at these sizes; compare picks and predictions with them.
 
     The result is None if no pick could be measured.
     """

@@ -39,7 +39,8 @@ DECIDED, WIDEST = 0.15, 0.4
 """
 
 NARROW = 0.05
-"""Value of narrowing the pick's interval, as a fraction of the interval's half-width."""
+"""Value of an exact total of the pick, in addition to the regret that it removes, as a fraction
+of the half-width of the pick's interval."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def worth(known: Known) -> Worth:
 
 
 def _doubt_s(known: Known, model: CostModel) -> float:
-    """Return the seconds of a backend's setup that another setup may refute."""
+    """Return the seconds of a backend's setup that a repeated setup may show to be wrong."""
     largest, *_ = ladder.near(ladder.sizes(known), known.request.rows, 1)
     placed = any(s.rows >= largest for s in model.observations.place)
     return known.paused_s(model) + (0.0 if placed else known.extrapolated_s(model))

@@ -31,8 +31,8 @@ TYPICAL_ITERATIONS = 100, 10_000
 """Numbers of iterations in the typical requests."""
 
 TYPICAL_SHAPES = 2
-"""Number of shapes (features and dtype) of each loss in the page's table of typical requests.
-The table stays short enough to be read at once."""
+"""Number of shapes (features and dtype) of each loss in the page's table of typical requests:
+so few that the table is read at once."""
 
 
 def content(found: Sequence[Source]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _limits(source: Source) -> Iterator[dict[str, Any]]:
-    """Yield the times of the read and of the C kernel, for sizes that reading limits."""
+    """Yield the times of the read and of the C kernel, for sizes limited by bandwidth."""
     for limit in source.limits:
         if limit.bounds:
             yield {

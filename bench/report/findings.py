@@ -29,7 +29,7 @@ table of all cases shows them."""
 
 @dataclass(frozen=True)
 class Best:
-    """The fastest backend at one size, compared with plain NumPy and with a read of the data.
+    """The backend with the shortest step at one size, with plain NumPy and a read of the data.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ def sentences(found: Sequence[Best]) -> list[str]:
 
 
 def other_losses(source: Source) -> list[str]:
-    """Return a sentence on the fastest backend and its speed-up per loss, except the first."""
+    """Return a sentence for each loss except the first: its fastest backend and speed-up."""
     return [_other_loss(loss, bests(source, loss)) for loss in source.losses[1:]]
 
 
@@ -262,7 +262,7 @@ def picture(found: Sequence[Best]) -> Picture:
 
 
 def doubts(source: Source) -> tuple[list[str], int]:
-    """Return up to `MOST_DOUBTS` failed or unstable cases in words, and the number of all."""
+    """Return texts of at most `MOST_DOUBTS` failed or unstable cases, and the number of all."""
     failed = [
         f"{r.backend} at {size_name(r)} failed: {r.reason}"
         for r in source.results

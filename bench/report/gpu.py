@@ -17,7 +17,7 @@ MOST_ITERATIONS = 1e9
 """Largest number of iterations that is considered, as in the figure of the report's page."""
 
 ASKED = 1000
-"""Largest number of iterations in README's sentence: most descents are shorter."""
+"""Largest number of iterations in README's sentence: most descents take fewer steps."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ def fastest(models: Iterable[CostModel], rows: int, iterations: float) -> CostMo
 def from_iterations(
     gpu: Sequence[CostModel], cpu: Sequence[CostModel], rows: int
 ) -> float | None:
-    """Return the iterations from which the fastest GPU backend takes less time than the CPU's.
+    """Return the number of iterations from which the GPU takes less time than the CPU.
 
-    The result is None if it takes longer even for `MOST_ITERATIONS`.
+    For each number, the fastest backend of the GPU is compared with the fastest of the CPU. The
+    result is None if the GPU is not faster for `MOST_ITERATIONS`.
     """
 
     def wins(iterations: float) -> bool:

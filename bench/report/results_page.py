@@ -101,7 +101,7 @@ def newest_whole(found: Iterable[Saved]) -> Source:
     Raises
     ------
     PageError
-        There are no such results.
+        No results on a CPU have setup times and squared error.
     """
     whole = [one for one in found if has_setup(one.record) and not on_gpu(one.record)]
     squared = [source for source in sources(whole) if SQUARED in source.losses]
@@ -121,7 +121,7 @@ def has_setup(record: Record) -> bool:
 
 
 def on_gpu(record: Record) -> bool:
-    """Return whether a case of the record ran on a GPU."""
+    """Return whether a case of the record ran on a device other than the CPU."""
     return any("@" in case.split("/")[0] for case in record.request["rows"])
 
 
@@ -150,14 +150,15 @@ def readme_tables(found: Sequence[Saved]) -> str:
 
 
 def is_readme_limit(record: Record) -> bool:
-    """Return whether ``run --limit --loss log_loss`` wrote the record on a CPU."""
+    """Return whether ``run --limit --loss log_loss`` wrote the record, on a CPU, with NumPy and
+    Numba among the libraries."""
     of_loss = all(Case.parse(case).loss == SECOND for case in record.request["rows"])
     whole = {"numpy", "numba"} <= {Case.parse(case).library for case in record.request["rows"]}
     return is_limit(record) and not on_gpu(record) and of_loss and whole
 
 
 def shares(record: Record) -> str:
-    """Return the read bandwidth that each library's best technique reaches, in Markdown."""
+    """Return a Markdown table: each library's largest share of the read bandwidth, by size."""
     best = best_by_library(summarise(record))
     bounds = [limit for limit in limits(record) if limit.bounds]
     lines = [

@@ -88,7 +88,7 @@ class Source:
 
     @cached_property
     def limits(self) -> list[Limit]:
-        """The newest read and C kernel for each size and device."""
+        """The newest baselines (a read, and on the CPU the C kernel) for each size and device."""
         found = {
             (limit.device, *limit.data): limit
             for record in self.records
@@ -150,7 +150,7 @@ def sources(saved: Iterable[Saved]) -> list[Source]:
 
 
 def _labels(newest: Sequence[Record]) -> list[str]:
-    """Return labels with processor and threads; equal labels get revision and date."""
+    """Return labels with processor and threads; equal labels also get revision and date."""
     plain = [machine_name(record.machine) for record in newest]
     dated = [
         f"{name}, {record.revision[:12] or record.code} of {record.created[:16]}"

@@ -18,7 +18,7 @@ OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
 """Colours for all other libraries, such as Dask and third-party libraries."""
 
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
-"""Marks: the name on the page and the name in matplotlib. A plain technique has the first."""
+"""Marks: the name on the page and the name in matplotlib. Plain techniques have circles."""
 
 DASHES = (
     ("", "-"),

@@ -91,12 +91,12 @@ class Case:
 
 
 def check_case(text: str) -> None:
-    """Raise an error if the text is not a case; an unknown backend is no error."""
+    """Raise an error if the text is not a case; the backend's name is not checked."""
     _parts(text)
 
 
 def loss_of(text: str) -> str:
-    """Return the loss in the text of a case; an unknown backend is no error."""
+    """Return the loss in the text of a case; the backend's name is not checked."""
     return _parts(text)[-1]
 
 
@@ -117,5 +117,5 @@ def _parts(text: str) -> tuple[str, int, int, str, str]:
 
 
 SMALLEST_BYTES = 1 << 20
-"""Data size below which latency limits a step, not bandwidth: 1 MiB. No share of the read
-bandwidth is reported for smaller data."""
+"""Smallest data size in bytes for which a share of the read bandwidth is reported: 1 MiB. Below
+it, latency limits a step, not bandwidth."""

@@ -25,7 +25,7 @@ from bench.results.record import Measurement
 PROCESSES = 0.02
 """Standard error of a pass whose rounds all agree, as a fraction of the time: 2 %.
 
-It remains because the memory layout and the processors differ from process to process.
+This error remains because the memory layout and the processors differ between processes.
 """
 
 Floats = NDArray[np.float64]
@@ -80,8 +80,8 @@ def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
     If the rounds alternated, the shift is the median over pairs of rounds. A processor that is
     slow for a second slows both rounds of a pair. A pair during which the speed changes is an
     outlier, which the median ignores. The standard error is estimated from the quartiles, which
-    lie 1.35 σ apart in a normal distribution. If the rounds did not alternate, the standard
-    error is unknown, and 0 is returned for it.
+    lie 1.35 σ apart in a normal distribution. If the rounds did not alternate, the shift is the
+    difference of the medians, and 0 is returned in place of the unknown standard error.
     """
     a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
     if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):
@@ -97,9 +97,9 @@ def typical(logs: Floats) -> float:
 
 
 def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Floats]:
-    """Return cases, mean shifts, moderated standard errors and degrees of freedom, in parallel.
+    """Return the cases, and for each case: mean shift, standard error, degrees of freedom.
 
-    A shift is the logarithm of the time ratio new ÷ old.
+    A shift is the logarithm of the time ratio new ÷ old. The standard errors are moderated.
     """
     samples = [sides.samples for sides in of.values()]
     means = [[np.average(x, weights=w) for x, w in some] for some in samples]
@@ -127,8 +127,8 @@ def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
     """Return the variance towards which all variances are shrunk, and its degrees of freedom.
 
     Smyth 2004, section 6.2: the mean and the variance of the logarithms of the variances are
-    matched to the moments of a scaled F distribution. Fewer than three cases give 0 degrees of
-    freedom, and so no shrinking.
+    matched to the moments of a scaled F distribution. For fewer than three cases, 0 degrees of
+    freedom are returned, with which variances are not shrunk.
     """
     if len(variance) < 3:
         return 1.0, 0.0

@@ -104,9 +104,9 @@ class Result:
 
     @property
     def spread(self) -> float:
-        """Relative half-width of the step's interval; infinite if samples are too few.
+        """Relative half-width of the step's interval.
 
-        It is 0 if the case has no time.
+        Infinity stands for too few samples, and 0 for a case without a time.
         """
         if self.step_s is None:
             return 0.0
@@ -200,10 +200,12 @@ def _middle(values: Iterable[float]) -> float | None:
 def read_fraction(record: Record, case: Case) -> float | None:
     """Return a step's share of the read bandwidth.
 
-    The throughput of each round is divided by that of the read timed just before the round; the
-    share is the median over all such rounds of all passes. If there are none, each pass on the
-    CPU divides its median step by its median plain read, and the share is the median over the
-    passes. The result is None for data below `SMALLEST_BYTES`, and if nothing was read.
+    - If reads were timed just before the rounds of the step: the share of a round is its
+      throughput ÷ the throughput of the read before it. The result is the median over all
+      rounds of all passes.
+    - If not, and on the CPU: the share of a pass is the median throughput of its steps ÷ the
+      median throughput of its plain reads. The result is the median over all passes.
+    - None if no read was timed, and for data below `SMALLEST_BYTES`.
     """
     if case.bytes_per_step < SMALLEST_BYTES:
         return None  # limited by latency, not by bandwidth

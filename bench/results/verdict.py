@@ -25,7 +25,7 @@ from bench.results.summary import UNSTABLE, instability, summarise
 Verdict = Literal["faster", "slower", "same", "can't tell", "failed"]
 
 LEVEL = 0.05
-"""Probability that a comparison reports a change of any case if nothing has changed: 5 %."""
+"""Largest probability that a comparison of unchanged code reports a change of any case: 5 %."""
 
 MATTERS = 0.02
 """Smallest change of a time that can be called faster or slower, as a fraction: 2 %."""
@@ -53,7 +53,7 @@ class Comparison:
     p : float or None
         p-value of a change beyond `MATTERS`, adjusted by Holm's method.
     reason : str
-        Why the verdict is "can't tell" or "failed", or "".
+        Why the verdict is "can't tell" or "failed"; "" if the figures show the reason.
     """
 
     case: Case
@@ -141,7 +141,10 @@ def compare(old: Record, new: Record) -> list[Comparison]:
 
 
 def _doubted(comparison: Comparison, spread: float) -> Comparison:
-    """Replace the verdict by "can't tell" if the times' spread exceeds their change."""
+    """Replace the verdict by "can't tell" if a time is unstable and varies more than it changed.
+
+    `spread` is the larger relative half-width of the two times' intervals.
+    """
     change = abs((comparison.ratio or 1.0) - 1)
     if spread <= max(UNSTABLE, change):
         return comparison

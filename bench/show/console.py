@@ -52,9 +52,11 @@ class _Terminal(Console):
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
-    """Return a console as wide as the terminal, `COLUMNS`, or 80 columns.
+    """Return a console for stdout or stderr, as wide as the terminal.
 
-    With `soft_wrap`, the terminal wraps lines of text; they are printed without line breaks.
+    If the stream is not a terminal, the width is `COLUMNS`, or 80 columns without this
+    variable. With `soft_wrap`, lines of text are printed without line breaks, and the terminal
+    wraps them.
     """
     stream = sys.stderr if stderr else sys.stdout
     settings: dict[str, Any] = {
@@ -209,7 +211,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _least(column: Iterable[Text], most: int) -> int:
-    """Return the smallest width of a column of names or of sentences."""
+    """Return the smallest width of a column: its longest part, but at most `most` characters."""
     longest = max(len(part) for cell in column for part in (_parts(cell.plain) or [""]))
     return min(longest, most)
 

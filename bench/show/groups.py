@@ -55,7 +55,9 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def grouped(
     benchmarks: Iterable[dict[str, Any]], failed: Container[str]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the groups, title and benchmarks, in order; a benchmark's name is its backend.
+    """Return pairs of a group's title and its benchmarks, in the order of the table.
+
+    Each benchmark is named after its backend.
 
     Parameters
     ----------

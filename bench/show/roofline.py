@@ -33,7 +33,7 @@ DEVICE_GRID = (
     *((250_000_000, 1), (130_000_000, 2), (90_000_000, 3), (32_000_000, 8), (8_000_000, 32)),
     *((2_000_000, 128), (500_000, 500), (130_000, 2000)),
 )
-"""Rows and features for a GPU, whose sizes are larger: the last eight are 1 GB or more."""
+"""Rows and features of ``run --limit`` on a GPU. The last eight sizes are 1 GB or more."""
 
 Data = tuple[int, int, str, str]
 """Rows, features, dtype and loss."""
@@ -50,7 +50,7 @@ LABEL_WIDTH, SIZE_WIDTH = 14, 10
 
 @dataclass(frozen=True)
 class Limit:
-    """The baselines at one size; None: not measured.
+    """The baselines at one size; None stands for a time that was not measured.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Limit:
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the baselines of every size: first the CPU's, then each device's, by features."""
+    """Return the baselines of every size, by features: those of the CPU, then of each device."""
     cases = [Case.parse(text) for text in record.request["rows"]]
     asked = sorted(
         {(case.device, case.data) for case in cases},

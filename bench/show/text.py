@@ -29,7 +29,7 @@ def figures(value: float, digits: int) -> str:
 
 
 def count(value: float) -> str:
-    """Return a whole number; in short form if this is exact: 1e4, 2.5e8, 1,234, 25,000."""
+    """Return a whole number as text, in short form if that is exact: 1e4, 2.5e8, 25,000."""
     for digits, least in ((0, 1e4), (1, 1e6)):
         short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
         if value >= least and float(short) == value:
@@ -77,7 +77,7 @@ def duration(value: float) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number with three decimals; with an exponent below 0.01 and from 10⁶ on."""
+    """Return a number with three decimals; below 0.01 and from 10⁶ on, with an exponent."""
     return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.3e}"
 
 
