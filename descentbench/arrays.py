@@ -28,7 +28,10 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class Matrix:
-    """Features as a NumPy array, (n,) or (n, d), and the names of the d columns, or None."""
+    """Features as a NumPy array, (n,) or (n, d), and the names of the d columns.
+
+    `names` is None if the columns have no names, or names that are not text.
+    """
 
     values: Array
     names: tuple[str, ...] | None = None
@@ -57,7 +60,7 @@ def features_of(x: object, dtype: DTypeLike | None = None) -> Matrix:
 
 
 def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | None]:
-    """Return the target, (n,), and its name, or None if it has no name.
+    """Return the target, (n,), and its name; the name is None if the target has none.
 
     The errors are those of `features_of`.
     """
@@ -72,7 +75,7 @@ def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | N
 
 
 def _dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
-    """Return a given dtype after a check; None stands for no given dtype."""
+    """Return the dtype if it is float32 or float64; None, for no given dtype, stays None."""
     if dtype is None:
         return None
     try:
@@ -110,7 +113,7 @@ def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
 
 
 def _names(table: Any) -> tuple[str, ...] | None:
-    """Return the names of a table's columns; None if it has none, or if not all are text."""
+    """Return the names of a table's columns; None without names, or if not all are text."""
     for attribute in ("column_names", "columns"):
         found = getattr(table, attribute, None)
         if found is not None and not callable(found):
@@ -162,9 +165,10 @@ def _numbers(
 def _converted(
     what: str, values: NDArray[Any], names: tuple[str, ...] | None, to: np.dtype[Any]
 ) -> Array:
-    """Convert Python objects to the dtype `to`: a table with columns of several types has them.
+    """Convert an array of Python objects to the dtype `to`.
 
-    An error names the column and, for text and None, the row.
+    NumPy makes an array of objects from a table whose columns have several types. An error
+    names the column and, if the value is text or None, the row.
     """
     converted = np.empty(values.shape, to)
     columns = values.reshape(len(values), -1)
@@ -187,8 +191,8 @@ def _converted(
 def check_names(mine: tuple[str, ...] | None, given: tuple[str, ...] | None) -> None:
     """Raise ProblemError if a table's columns are not the fit's columns, in the fit's order.
 
-    `mine` are the names of the fit's columns, and `given` the names of the table's columns. If
-    one of the two has no names (None), nothing is checked.
+    `mine` are the names of the fit's columns, and `given` are the names of the table's columns.
+    If the fit or the table has no names (None), nothing is checked.
     """
     if mine is None or given is None or mine == given:
         return

@@ -1,6 +1,6 @@
 """Choose the backend for ``backend="auto"``, from stored measurements or by a fixed rule.
 
-Nothing is measured.
+The functions of this module measure nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ AUTO = "auto"
 """Value of a `backend` argument for which `backend_for` chooses the backend."""
 
 DIFFERENTIATING = ("jax:loop", "torch")
-"""Backends for a loss without a slope, the preferred backend first. The first backend whose
-library is installed is used."""
+"""Backends for a loss without a slope, in order of preference: the first backend whose library
+is installed is used."""
 
 
 def backend_for(
@@ -40,8 +40,8 @@ def backend_for(
     ----------
     rows, steps : int
     features : sequence of int
-        Numbers of features, in order of preference: measurements with the first number are
-        used. If there are none, measurements with the second number are used. The
+        Numbers of features, in order of preference. Measurements with the first number are
+        used. If there are no such measurements, those with the second number are used. The
         default backend is chosen for the first number.
     dtype : {"float32", "float64"}
     loss : Loss
@@ -64,11 +64,11 @@ def backend_for(
 def default_backend(features: int, steps: int, loss: Loss) -> str:
     """Return the default backend: a NumPy backend, except for losses without a slope.
 
-    - Squared error: ``numpy:gram`` if there are at least as many steps as features, else
-      ``numpy:blocked``. The single pass of ``numpy:gram`` over d features takes about as long
-      as d/2 steps of a loop.
-    - Other losses with a slope: ``numpy:blocked``.
-    - Losses without a slope: ``jax:loop``, or ``torch`` if JAX is not installed.
+    - Squared error, at least as many steps as features: ``numpy:gram``. Its single pass over d
+      features takes about as long as d/2 steps of a loop.
+    - Squared error, fewer steps than features: ``numpy:blocked``.
+    - Any other loss with a slope: ``numpy:blocked``.
+    - A loss without a slope: ``jax:loop``, or ``torch`` if JAX is not installed.
 
     Raises
     ------
@@ -95,9 +95,10 @@ def default_backend(features: int, steps: int, loss: Loss) -> str:
 def _recommended(
     rows: int, features: int, steps: int, dtype: str, loss: Loss, store: Path
 ) -> str | None:
-    """Return the backend that `pick` would recommend without measuring anything.
+    """Return the backend that `pick` would recommend from the stored measurements alone.
 
-    Returns None if the store has no measurements of such data, or no complete model.
+    The result is None if the store has no measurements with this dtype, loss and number of
+    features, or if they are not complete for any backend.
     """
     if dtype not in DTYPES or not any(store.glob("*.json")):
         return None

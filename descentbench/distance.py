@@ -19,11 +19,14 @@ The eigenvalues of larger matrices take a noticeable time.
 
 
 def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
-    """Return how far a fit is from the minimum of its loss, or None.
+    """Return how far a fit is from the minimum of its loss.
 
-    None means that the loss is not squared error, that `tolerance` or `until_loss` stopped the
-    fit, that computing the distance would take another pass over the rows, or that there are
-    more than `MOST_FEATURES` features.
+    The result is None in four cases:
+
+    - The loss is not squared error.
+    - `tolerance` or `until_loss` stopped the fit.
+    - Computing the distance would take another pass over the rows.
+    - There are more than `MOST_FEATURES` features.
 
     Parameters
     ----------
@@ -58,9 +61,10 @@ def remark(
         The result of `excess_of`.
     fit : Fit
     tolerance : float or None
-        The tolerance of the fit, if one was given.
+        The tolerance of the fit; None if the fit had no tolerance.
     standardize : bool
-        Whether the columns were standardised; if not, the warning may recommend it.
+        Whether the columns were standardised. If they were not, the warning may recommend
+        ``standardize=True``.
     """
     if fit.stopped != "steps" or not fit.steps:
         return ""

@@ -59,9 +59,10 @@ class FitResult:
         Map from the columns to the scaled columns that the descent read; None if the descent
         read the columns as they are.
     excess : bench.fit.excess.Excess or None
-        Distance of the loss from its minimum, and the number of missing steps, for squared
-        error. None if `tolerance` or `until_loss` stopped the descent, if computing the
-        distance would take another pass over the rows, and for more than 256 features.
+        Distance of the loss from its minimum, and the number of further steps that bring the
+        loss close to it. None for a loss other than squared error, for more than 256 features,
+        if `tolerance` or `until_loss` stopped the descent, and if computing the distance would
+        take another pass over the rows.
     table : list of dict
         One dict for every report: ``step``, ``loss``, ``w`` (list) and ``intercept``.
     """
@@ -87,7 +88,7 @@ class FitResult:
         """Return predictions of the target, (n,) float64, for an array or a table.
 
         For log_loss, a prediction is the probability that y is 1. For poisson, it is the
-        expected count. For any other loss, it is the linear prediction itself.
+        expected count. For any other loss, it is the linear prediction (`linear`).
 
         Raises
         ------

@@ -62,16 +62,21 @@ def fit(
     x : array or table
         Features, (n,) or (n, d): anything that NumPy reads (NumPy, pandas, polars, PyArrow,
         PyTorch and JAX on the CPU, buffers), or an object with an Arrow or a dataframe
-        interface. `fit` does not copy float32 and float64 arrays, except for an intercept or
-        `standardize`; a backend may copy the data to its own layout. Column names are kept.
+        interface. With `intercept` or `standardize`, `fit` copies the data. Without them, it
+        does not copy float32 and float64 arrays, but a backend may copy them to its own layout.
+        Column names are kept.
     y : array or column
         Targets, (n,) or (n, 1).
     backend : str
-        ``library[:technique][@device]``. ``"auto"`` uses the backend that the measurements
-        in the store recommend. Without measurements, it uses ``numpy:gram`` for squared error
-        with at most as many features as steps, and otherwise ``numpy:blocked``; for a loss
-        without a slope, it uses a library that differentiates. `fit` never measures. The log
-        says which backend was chosen.
+        ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
+        the store recommend. Without measurements, ``"auto"`` uses a default backend:
+
+        - ``numpy:gram`` for squared error, if there are at least as many steps as features;
+        - ``numpy:blocked`` for squared error with fewer steps than features;
+        - ``numpy:blocked`` for any other loss with a slope;
+        - ``jax:loop`` for a loss without a slope, or ``torch`` if JAX is not installed.
+
+        `fit` never measures. The log says which backend was chosen.
     loss : str or object
         ``"squared_error"``, ``"log_loss"``, ``"huber"``, ``"poisson"``, ``"FILE.py:NAME"``, a
         function ``value(xp, p, y)``, or an object with the fields of `Loss`.
@@ -178,8 +183,8 @@ def _descend(
 ) -> Fit:
     """Run the descent of a problem with a backend; `how` is passed to `bench.fit.descend`.
 
-    If the largest curvature can be computed quickly, a learning rate that diverges is an error
-    before the first step.
+    If the largest curvature can be computed quickly, a learning rate that diverges raises a
+    DivergenceError before the first step.
     """
     from bench.fit.descend import descend
     from bench.fit.rate import affordable, check_rate

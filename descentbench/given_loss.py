@@ -15,15 +15,18 @@ def loss_of(loss: Any) -> Loss:
     Parameters
     ----------
     loss : str or object
-        The name of a built-in loss; a name in a Python file, ``FILE.py:NAME``; a `Loss`; an
-        object with the fields of `Loss`, of which only ``value`` is required; or a function
-        ``value(xp, p, y)``.
+        One of these:
+
+        - the name of a built-in loss;
+        - ``FILE.py:NAME``, a name in a Python file;
+        - a `Loss`, or an object with the fields of `Loss`, of which only ``value`` is required;
+        - a function ``value(xp, p, y)``.
 
     Raises
     ------
     ProblemError
-        The loss does not exist, its file cannot be imported, the object has no value, or the
-        slope or curvature disagrees with the value.
+        The loss does not exist, its file cannot be imported, the object has no field ``value``,
+        or the slope or the curvature disagrees with the value.
     """
     if isinstance(loss, str):
         return find(loss)

@@ -52,8 +52,9 @@ def results(
     Parameters
     ----------
     what : path or str
-        A record's file; a folder of records; or, for records in the store, a name given with
-        ``run --name``, or at least the first seven digits of a git revision.
+        The file of a record, or a folder of records. A record in the store can also be named by
+        its name from ``run --name``, by its file's name without the suffix, or by the first
+        seven or more digits of its git revision.
     store : path
         Folder of the stored results.
 

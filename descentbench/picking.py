@@ -87,9 +87,9 @@ def pick(
     """Recommend a backend, as ``descentbench pick`` does.
 
     Child processes measure some sizes within the budget, and the time of the whole descent is
-    predicted. Earlier measurements of this machine are reused from the store. To list their
-    backends, the installed libraries are imported in this process, unless the store has the
-    list.
+    predicted. Earlier measurements of this machine are reused from the store. The installed
+    libraries are imported in this process to list their backends, unless the store holds this
+    list from an earlier pick.
 
     Parameters
     ----------
@@ -186,9 +186,9 @@ def pick(
 
 
 def default_threads() -> int:
-    """Return the default number of threads: all CPUs that this process may use, or fewer.
+    """Return the default number of threads: the number of CPUs that this process may use.
 
-    An environment variable such as ``OMP_NUM_THREADS`` can lower the number.
+    An environment variable such as ``OMP_NUM_THREADS`` can set a smaller number.
     """
     from bench.host.limits import cpu_count
     from bench.host.threads import asked_for
@@ -226,7 +226,7 @@ def _failures(picked: Picked) -> list[str]:
 
 
 def _reasons(picked: Picked) -> str:
-    """Return the reasons why backends have no total time, with the backends' names."""
+    """Return a text with each reason why backends have no total, and these backends' names."""
     found: dict[str, list[str]] = {}
     for line in picked.answer.candidates:
         if line.total_s is None:

@@ -19,8 +19,8 @@ MOST_FEATURES = 256
 several threads."""
 
 SUMMED = "numpy:gram"
-"""Backend whose sums XᵀX and Xᵀy also give the automatic rate: its descent needs no second
-pass."""
+"""Backend whose sums XᵀX and Xᵀy also give the automatic learning rate, so that one pass over
+the rows is enough for the rate and the descent."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from bench.fit.scaling import Scaling
 
 BLOCK_BYTES = 1 << 20
-"""Size in bytes of the float64 copy of a block: 1 MB, whose temporaries stay in the caches."""
+"""Size in bytes of the float64 copy of a block: 1 MiB, so that temporaries fit in a cache."""
 
 SERIAL_BYTES = 1 << 23
-"""Data size in bytes below which one thread is faster than several: 8 MB.
+"""Data size in bytes below which one thread is faster than several threads: 8 MiB.
 
 For smaller data, waking the other threads takes too long.
 """
@@ -44,7 +44,7 @@ def scaling_of(problem: Problem, *, intercept: bool, standardize: bool) -> Scali
 
 
 def scaled(problem: Problem, scaling: Scaling) -> Problem:
-    """Return a copy of the problem with the columns that the descent reads."""
+    """Return a problem with the scaled columns that the descent reads, and the shifted y."""
     x = np.empty((problem.rows, scaling.weights), problem.dtype)
     y = problem.y
     if scaling.target:

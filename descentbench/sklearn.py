@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from descentbench.fitted import FitResult
 
 DTYPES = [np.float64, np.float32]
-"""dtypes that data keep; data of any other dtype become float64, the first of these."""
+"""dtypes that data keep; data of any other dtype become float64, the first of the list."""
 
 REGRESSION = {loss.name: loss for loss in (SQUARED_ERROR, HUBER, POISSON)}
 """Name → loss, for all losses of `DescentRegressor`."""
@@ -109,13 +109,13 @@ class DescentRegressor(RegressorMixin, _Linear):
         link, needs targets of 0 or more, and has no automatic learning rate.
     backend : str
         ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
-        `store` recommend, and without measurements a NumPy backend. `fit` measures nothing;
-        see `descentbench.fit`.
+        `store` recommend. Without measurements, ``"auto"`` uses a NumPy backend. `fit` measures
+        nothing; see `descentbench.fit`.
     fit_intercept : bool
         Whether to fit an intercept.
     standardize : bool
-        Whether the descent runs over standardised columns, which takes far fewer steps if
-        columns differ in scale. Coefficients are always in the units of X.
+        Whether the descent runs over standardised columns. If columns differ in scale, it then
+        needs far fewer steps. Coefficients are always in the units of X.
     learning_rate : float or "auto"
         ``"auto"`` is 1/L, which always converges; L is the largest curvature of the loss.
     max_iter : int

@@ -41,7 +41,7 @@ def cases(sizes: tuple[tuple[int, int], ...], losses: tuple[str, ...]) -> tuple[
 
 
 def measured(plan: Plan, threads: int, store: Path) -> Record:
-    """Run the plan, and print the name of each part on stderr."""
+    """Run the plan, and print the name of each task on stderr when it starts."""
 
     def started(task: Task) -> None:
         click.echo(task.name, err=True)

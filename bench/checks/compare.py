@@ -52,7 +52,7 @@ class Repeat:
     slowed : str
         Backend whose step times are then multiplied by `SLOWER`.
     found : tuple of Comparison
-        Comparisons found faster or slower after that.
+        Comparisons found faster or slower after the multiplication.
     """
 
     flagged: tuple[Comparison, ...]
@@ -109,9 +109,16 @@ def take_pair(threads: int) -> tuple[Record, Record]:
 def check(
     numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
 ) -> list[Repeat]:
-    """Measure and judge pairs of runs; in each pair, one backend's times are then prolonged.
+    """Measure pairs of runs; judge each pair as measured, and with one backend made slower.
 
-    The number of the pair selects this backend. The changed pair is judged, too.
+    Parameters
+    ----------
+    numbers : range
+        Numbers of the repeats. The number of a repeat selects the backend that is made slower.
+    pair : callable
+        Measures the same code twice; returns both records.
+    say : callable
+        Called with a line about each repeat.
     """
     found = []
     for k in numbers:

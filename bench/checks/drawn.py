@@ -36,7 +36,7 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
     cores = int(log_uniform(rng, 1, 128))
     memory = min(log_uniform(rng, 5e9, 5e11), 4e10 * cores)
     cache = int(log_uniform(rng, 1 << 20, 1.1e9))
-    guest = rng.random() < 0.25  # a guest uses a small share of its host's cache
+    guest = rng.random() < 0.25  # a virtual machine uses a small share of its host's cache
     names = CPU + (GPU if gpu else ())
     device = log_uniform(rng, 3e11, 3e12)
     libraries = {
@@ -64,14 +64,14 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
 
 
 def read_again(machine: MadeUp, features: int) -> None:
-    """Let separate products read their rows once more if there are several features."""
+    """Let backends with separate products read the rows once more, for several features."""
     for name in SEPARATE_PRODUCTS if features > 1 else ():
         of = machine.costs[name]
         machine.costs[name] = replace(of, reads=of.reads + 1)
 
 
 def disturb(machine: MadeUp, rng: np.random.Generator) -> None:
-    """Let pauses prolong some setups, and some loops copy only small data."""
+    """Change the machine: pauses prolong some setups, and some loops copy only small data."""
     machine.pauses = log_uniform(rng, 0.002, 0.05)
     for name, of in machine.costs.items():
         limit = log_uniform(rng, 1e5, 1e8)

@@ -1,9 +1,9 @@
 """Compare predictions ten times beyond the largest fitted size with measurements.
 
 One interleaved run measures the fitted sizes and the predicted size, because the memory
-throughput of a shared machine drifts by more than the prediction errors. A second
-comparison removes the remaining drift: for it, the measured steps are converted to the usual
-memory throughput at the fitted sizes.
+throughput of a shared machine drifts by more than the prediction errors. A second comparison
+removes the remaining drift: it converts the measured steps to the memory throughput that was
+usual while the fitted sizes were measured.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Extrapolation:
     Attributes
     ----------
     predictions : tuple of Prediction
-        Predictions compared with totals as measured.
+        Predictions compared with the totals as they were measured.
     at_one_throughput : tuple of Prediction
         Predictions compared with totals whose steps were converted to the usual memory
         throughput at the fitted sizes.
     parts : tuple of Part
     slowness : tuple of tuple
-        Pairs of a backend and the time of a read beside its steps, relative to the usual time
-        of a read at the fitted sizes.
+        Pairs of a backend and the time of a read beside its steps at `ROWS` rows, relative to
+        the usual time of a read while the fitted sizes were measured.
     """
 
     predictions: tuple[Prediction, ...]
@@ -144,7 +144,7 @@ def held(record: Record, regime: Regime) -> Extrapolation:
     for result in there:
         steps = far[result.backend]
         moved = steps.at_usual_throughput(memory, *shape)
-        if moved.waiting:  # a `gram`'s steps read nothing
+        if moved.waiting:  # steps of `gram` read no rows and do not wait
             at_one_throughput = Interval(median(s.value for s in moved.step), None, None)
             as_learnt.append(replace(result, step_s=at_one_throughput))
             nbytes = result.bytes_per_step

@@ -1,9 +1,9 @@
 """Test and measure this machine's GPU in at most eight minutes (``nox -s gpu``).
 
-The command uses what is installed and needs no network. Each part has its own share of the
-time; an interrupted part keeps what it measured. Without a GPU, the command rehearses: the
-same parts run on the CPU with small sizes, JAX with two CPU devices, and the Triton kernel in
-Triton's interpreter.
+The command uses the installed libraries and needs no network. Each part has its own share of
+the time, and the measurements of an interrupted part are kept. Without a GPU, the command
+rehearses: similar parts run on the CPU with small sizes. In a rehearsal, JAX has two CPU
+devices, and the Triton kernel runs in Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ class Done:
 def call(part: Part, seconds: float) -> tuple[int | None, float]:
     """Run a part, and interrupt it after `seconds`.
 
-    Return its exit code and its time in seconds. The exit code is None after an interrupt.
+    Return the part's exit code and its time in seconds. The exit code is None for a part that
+    was interrupted.
     """
     began = time.monotonic()
     child = subprocess.Popen(  # noqa: S603 the arguments are ours
@@ -82,16 +83,16 @@ def call(part: Part, seconds: float) -> tuple[int | None, float]:
     except subprocess.TimeoutExpired:
         child.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            code = 0 if child.wait(GRACE_S) == 0 else None  # 0: it had ended just before
+            code = 0 if child.wait(GRACE_S) == 0 else None  # 0: the part was complete
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # all processes ended
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
     return code, time.monotonic() - began
 
 
 def each(parts: Sequence[Part], store: Path, seconds: float) -> Iterator[Done]:
-    """Run the parts one after the other; yield the end of each."""
+    """Run the parts one after the other within `seconds`; yield a `Done` after each part."""
     ends = time.monotonic() + seconds
     for i, part in enumerate(parts):
         left = ends - time.monotonic() - GRACE_S
@@ -119,7 +120,7 @@ def each(parts: Sequence[Part], store: Path, seconds: float) -> Iterator[Done]:
 
 
 def unmeasured(records: Iterator[Saved]) -> str:
-    """Return the cases of new records of ``run`` that were not measured, in words, or ""."""
+    """Return a text about the cases of ``run`` that were not measured; "" if there are none."""
     new = [saved for saved in records if saved.path.name.startswith("run-")]
     results = [result for saved in new for result in summarise(saved.record)]
     missing = [str(result.case) for result in results if result.reason == NOT_MEASURED]

@@ -16,7 +16,7 @@ from bench.show.mistake import Mistake
 
 ON_CPU = ("numba:parallel", "numpy:blocked")
 ON_GPU = ("torch:analytic", "jax:loop")
-"""Backends measured with their setups: the fastest loops of their devices."""
+"""Backends whose steps and setups are measured: the fastest loops of their devices."""
 
 FIRST = "analytic or loop"
 """Value of pytest's ``-k`` that selects the tests to run first: those of `ON_GPU`."""
@@ -36,7 +36,7 @@ class Part:
     ----------
     title : str
     arguments : sequence of str
-        Arguments of this Python.
+        Arguments of the Python interpreter.
     share : float
         Usual seconds of the part. The time that is left is divided among the remaining parts
         in proportion to their shares.
@@ -57,7 +57,7 @@ def run(*arguments: str) -> list[str]:
 def tests(*arguments: str) -> list[str]:
     """Return the arguments of Python that run tests up to the first failure.
 
-    The tests stop there because a time limit reached later would hide the failure.
+    The tests stop at the first failure, because an interrupt at the time limit would hide it.
     """
     return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
 
@@ -139,7 +139,11 @@ def listed(option: str, values: str) -> list[str]:
 
 
 def available(names: Sequence[str], variables: Mapping[str, str] | None = None) -> list[str]:
-    """Return those of the named backends that can run here, according to another process."""
+    """Return the named backends that can run here; print the others on stderr, with reasons.
+
+    A child process with the environment `variables` lists the backends. If a device other than
+    the CPU is named, but no backend can use it, a `Mistake` is raised.
+    """
     listing = subprocess.run(
         [sys.executable, "-m", "bench", "backends", "--json"],
         capture_output=True,

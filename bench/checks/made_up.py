@@ -1,4 +1,4 @@
-"""Simulate machines with known costs: a pick measures them without any hardware."""
+"""Simulate machines with known costs, which a pick measures in place of real hardware."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class MadeUp:
     pauses : float
         Fraction of the setups that a pause of at most `PAUSE_S` prolongs.
     drift : float
-        Relative spread between two picks or two descents, which slows all backends alike.
+        Relative spread of all times between two picks or descents; equal for all backends.
     start_s : float
         Seconds to start a child process.
     making : float
@@ -187,7 +187,7 @@ class MadeUp:
         return self.now
 
     def drift_on(self) -> None:
-        """Draw how much slower all backends are from now on, as another time of day would."""
+        """Draw a factor by which the times of all backends change from now on."""
         self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:

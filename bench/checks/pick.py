@@ -84,7 +84,9 @@ Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
 
 
 @click.command(cls=Script)
-@click.option("--only", type=click.Choice(["picks", "extrapolation"]), help="Run only this.")
+@click.option(
+    "--only", type=click.Choice(["picks", "extrapolation"]), help="Run only this part."
+)
 @click.option(
     "--loss",
     "losses",

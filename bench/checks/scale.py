@@ -1,8 +1,10 @@
 """Measure the cost of streaming and of a cluster (``nox -s scale-check``).
 
-Each figure is a ratio of two sides that are timed alternately. The pairs are: a step over
-a file and one read of the file; a step of Dask's workers and a step of plain processes;
-two workers and one worker.
+Each figure is a ratio of two sides that are timed alternately:
+
+- a step over a file, and one read of the file;
+- a step of Dask's workers, and a step of plain processes;
+- a step of two workers, and a step of one worker over half of the rows.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from bench.show.mistake import Script
     show_default=True,
     help="Size of each file, in bytes.",
 )
-@click.option("--only", type=click.Choice(["files", "workers"]), help="Run only this.")
+@click.option("--only", type=click.Choice(["files", "workers"]), help="Run only this part.")
 def main(size: float, only: str | None) -> None:
     """Print the cost of streaming and of a cluster; exit with 1 if a limit is exceeded."""
     apply()

@@ -2,8 +2,8 @@
 
 The child processes of a run copy the data out of shared memory into their own pages. This check
 shows that a step over the copy takes as long as a step over data that the process generated.
-It also shows why the processes do not map the shared pages instead: shared memory seldom has
-large pages. Only ratios of alternating rounds are compared.
+It also shows why the processes copy the shared pages and do not map them: shared memory seldom
+has large pages. Only ratios of alternating rounds are compared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ BACKENDS = ("numpy:blocked", "numba:parallel")
 """Backends that keep the given arrays instead of copying the data."""
 
 WITHIN = 1.05
-"""Largest allowed time of a step over copied data, relative to generated data: 5 % more."""
+"""Largest allowed time of a step over copied data, relative to a step over generated data: 5 %
+more."""
 
 STEPS = 3
 """Number of steps in a round."""

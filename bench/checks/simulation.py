@@ -43,12 +43,12 @@ COVERAGE = 0.85, 0.95
 """Smallest and largest share of totals in their 90 % intervals that pass the check."""
 
 PROCESSES = 20
-"""Number of simulated processes per pick, whose totals are compared with its interval."""
+"""Number of simulated processes per pick; their totals are compared with its interval."""
 
 OVERRUN = 0.1
-"""Allowed overrun, as a fraction of the budget.
+"""Time by which a pick may exceed its budget, as a fraction of the budget.
 
-One library's import time is allowed in addition.
+The import time of the slowest library is allowed in addition.
 """
 
 
@@ -67,7 +67,8 @@ class Game:
     beyond : float
         Decades between the loop pick's largest measured size and the request.
     over_s : float
-        Seconds beyond the budget and the allowed overrun; 0 or less without an overrun.
+        Seconds by which the pick exceeded the budget and the allowed overrun; 0 or less if it
+        did not.
     unmeasured : tuple of str
         Backends faster than the pick that were neither measured completely nor excluded.
     """

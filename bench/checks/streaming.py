@@ -31,10 +31,10 @@ SPEED = 0.8
 
 
 def write_npy(folder: Path, source: Source) -> Path:
-    """Write rows as an array of features and target; return the path of the file.
+    """Write rows as an npy array of features and target; return the path of the file.
 
-    The function uses ordinary writes, as `numpy.save` does, because the system caches the
-    pages of a written memory map differently.
+    The function uses ordinary writes, as `numpy.save` does, because the system caches pages
+    differently if they are written through a memory map.
     """
     path = folder / "rows.npy"
     header = {

@@ -28,7 +28,7 @@ class Finding:
     what : str
         Description of the comparison in a few words.
     mine, other : list of float
-        Seconds of each round.
+        Seconds per step of the first and of the second callable, in each round.
     bound : float or None
         Smallest allowed ratio if `least`, else largest allowed ratio; None for no limit.
     least : bool
@@ -87,7 +87,7 @@ def alternate(
     steps: int = 1,
     most_s: float = math.inf,
 ) -> Finding:
-    """Time both callables in turn, after one warm-up round; each call takes `steps` steps."""
+    """Time two callables alternately, after one warm-up round; a call takes `steps` steps."""
     mine(), other()
     rounds: list[tuple[float, float]] = []
     until = time.perf_counter() + ROUNDS_S

@@ -76,9 +76,9 @@ def workers(count: int) -> Iterator[None]:
 def plain_rank(
     number: int, count: int, port: int, kernel: str, source: Source, orders: Connection
 ) -> None:
-    """Take steps as one rank of a gloo group.
+    """Take steps as one process (rank) of a gloo group, PyTorch's all-reduce on CPUs.
 
-    Each order is a number of steps; 0 ends the rank.
+    The number of steps is read from `orders`, and w is sent back; 0 steps end the process.
     """
     import torch
     from torch import distributed as dist
@@ -145,7 +145,10 @@ def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[in
 
 
 def overhead() -> Iterator[Finding]:
-    """Compare a step of two Dask workers with a step of two plain processes."""
+    """Compare a step of two Dask workers with a step of two plain processes.
+
+    The first comparison is with PyTorch on the workers, the second without PyTorch.
+    """
     with workers(2), plain_ranks(2, "numpy:blocked", SMALL) as plain:
         descent: Any = open_backend("dask:numpy").place(SMALL.load(), LEARNING_RATE)
         start = np.zeros(SMALL.features)
@@ -178,7 +181,8 @@ def weak_scaling(
 ) -> Iterator[Finding]:
     """Compare 2·n rows on two workers with n rows on one worker; repeat with plain processes.
 
-    `rows` is n, and `least` is the smallest allowed efficiency of the workers.
+    `rows` is n, and `least` is the smallest allowed efficiency of the workers, or None for no
+    limit. The efficiency is the time with one worker ÷ the time with two workers.
     """
     steps = 20
     what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half the rows on 1"

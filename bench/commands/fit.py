@@ -215,7 +215,7 @@ def _descended(
     stops: dict[str, Any],
     automatic: str,
 ) -> Fit:
-    """Descend, save checkpoints and show the progress; turn errors into lines for the user."""
+    """Descend, save checkpoints and show the progress; report each error in one line."""
     from backends.errors import DescentbenchError
     from bench.fit import inputs
     from bench.fit.descend import descend

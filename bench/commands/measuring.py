@@ -39,7 +39,10 @@ Sizes = Sequence[tuple[int, int]]
 def chosen(
     patterns: Sequence[str], devices: Iterable[str], loss: Loss, *, roofline: bool
 ) -> list[Name]:
-    """Return the backends to measure; print the backends that are left out on stderr."""
+    """Return the backends to measure; print on stderr which backends are left out, and notes.
+
+    Without patterns, and for the roofline, `gram` and `dask` backends are left out.
+    """
     names = catalogue.select(patterns or ("*",), devices, loss)
     _tell_left_out(patterns or ("*",), {name.library for name in names})
     _tell_unfit(patterns, loss)
@@ -155,7 +158,7 @@ def measured(
     against: Path | None,
     complete: Callable[[Record, Stage], None],
 ) -> list[Saved]:
-    """Run the plan here and, in alternation, in the checkout `against`; return saved records.
+    """Run the plan here and, alternately, in the checkout `against`; return saved records.
 
     `complete` is called with this checkout's record as soon as a stage of the plan is complete.
     """

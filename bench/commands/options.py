@@ -124,7 +124,10 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--scheduler`` and ``--workers``; the ``dask`` backends read the environment."""
+    """Add ``--scheduler`` and ``--workers``, whose values become environment variables.
+
+    The ``dask`` backends read these variables.
+    """
 
     @click.option(
         "--scheduler",

@@ -53,7 +53,7 @@ class Places(Protocol[AnyRows]):
 
 @dataclass(frozen=True)
 class Epoch:
-    """w after `epoch` steps, and the loss at this w; None for a model without an intercept."""
+    """w after `epoch` steps, and the loss at w; `intercept` is None for a model without one."""
 
     epoch: int
     w: tuple[float, ...]

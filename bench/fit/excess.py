@@ -31,8 +31,8 @@ ENOUGH = 1e-3
 """Relative excess of the loss up to which a fit counts as finished: 0.1 %."""
 
 NEGLIGIBLE = 1e-6
-"""Excess that is allowed in addition to `ENOUGH`, as a share of the excess at w = 0. The minimum
-of a perfect fit is 0, so a share of the minimum alone would demand an excess of exactly 0."""
+"""Excess that is allowed in addition to `ENOUGH`, as a share of the excess at w = 0. The
+minimum of a perfect fit is 0, so a share of the minimum alone would demand an excess of 0."""
 
 MOST_STEPS = 1 << 60
 """Largest number of steps that is returned; no descent takes as many."""

@@ -1,4 +1,4 @@
-"""Convert a descent's result to the units of the data; compute its excess, remarks and model."""
+"""Convert a descent's result to the units of the data; add its excess, remarks and model."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ REASONS = {
 
 
 def fields(outcome: Outcome, ready: Prepared) -> dict[str, Any]:
-    """Return the fields of ``fit --json``; ``loss`` is the loss at w, ``loss_name`` its name."""
+    """Return the fields of ``fit --json``; ``loss`` is a number, the loss at w."""
     scaling = ready.scaling if ready.scaling.standardized else None
     excess = outcome.excess
     return asdict(outcome.fit) | {

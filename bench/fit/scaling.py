@@ -202,7 +202,7 @@ class Scaling:
         return len(self.mean) + self.intercept
 
     def mapped(self, columns: NDArray[Any], first: int = 0) -> NDArray[Any]:
-        """Return k columns, (n, k), centred and scaled; `first` is the index of column 0.
+        """Return k columns, (n, k), centred and scaled; the first one has the index `first`.
 
         The result is float64, or `columns` itself if the map does not change these columns.
         """
@@ -265,8 +265,7 @@ class Scaling:
         return w, float(weights[-1] + self.target - np.asarray(self.mean) @ w)
 
     def to_scaled(self, w: ArrayLike, intercept: float = 0.0) -> Weights:
-        """Return the weights of the descent, (weights,), from w and the intercept in the units
-        of the data; the inverse of `to_original`."""
+        """Return the weights of the descent, (weights,): the inverse of `to_original`."""
         w = np.asarray(w, dtype=np.float64)
         scaled: Weights = w * np.asarray(self.scale)
         if not self.intercept:

@@ -147,7 +147,8 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
     if answer.tied:
         found.append(
             f"{answer.pick} can't be told apart from {', '.join(answer.tied)}. Of backends "
-            "that tie, pick names the plainest whose expected total is less than 5 % longer."
+            "that tie, pick names the plainest whose expected total is at most 5 % above the "
+            "lowest."
         )
     gram = Name.parse(answer.pick).least_squares_only
     if gram and answer.loop_pick:
@@ -169,7 +170,8 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
     found += [ended] if ended else []
     found += [age] if age else []
     if excluded:
-        found.append(f"Excluded early, because they cannot win here: {', '.join(excluded)}.")
+        names = ", ".join(excluded)
+        found.append(f"Excluded early, because they cannot be the fastest here: {names}.")
     return found
 
 

@@ -150,8 +150,10 @@ def readme_tables(found: Sequence[Saved]) -> str:
 
 
 def is_readme_limit(record: Record) -> bool:
-    """Return whether ``run --limit --loss log_loss`` wrote the record, on a CPU, with NumPy and
-    Numba among the libraries."""
+    """Return whether ``run --limit --loss log_loss`` wrote the record, for NumPy and Numba.
+
+    The record must have no case on a device other than the CPU.
+    """
     of_loss = all(Case.parse(case).loss == SECOND for case in record.request["rows"])
     whole = {"numpy", "numba"} <= {Case.parse(case).library for case in record.request["rows"]}
     return is_limit(record) and not on_gpu(record) and of_loss and whole

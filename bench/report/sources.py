@@ -88,7 +88,7 @@ class Source:
 
     @cached_property
     def limits(self) -> list[Limit]:
-        """The newest baselines (a read, and on the CPU the C kernel) for each size and device."""
+        """The newest baselines (a read; on the CPU also the C kernel) by size and device."""
         found = {
             (limit.device, *limit.data): limit
             for record in self.records

@@ -141,7 +141,7 @@ def compare(old: Record, new: Record) -> list[Comparison]:
 
 
 def _doubted(comparison: Comparison, spread: float) -> Comparison:
-    """Replace the verdict by "can't tell" if a time is unstable and varies more than it changed.
+    """Replace the verdict by "can't tell" if the spread is unstable and exceeds the change.
 
     `spread` is the larger relative half-width of the two times' intervals.
     """

@@ -211,7 +211,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _least(column: Iterable[Text], most: int) -> int:
-    """Return the smallest width of a column: its longest part, but at most `most` characters."""
+    """Return the smallest width of a column: that of its longest part, but at most `most`."""
     longest = max(len(part) for cell in column for part in (_parts(cell.plain) or [""]))
     return min(longest, most)
 

@@ -100,7 +100,7 @@ class Limit:
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the baselines of every size, by features: those of the CPU, then of each device."""
+    """Return the baselines of every size, ordered by device (the CPU first) and features."""
     cases = [Case.parse(text) for text in record.request["rows"]]
     asked = sorted(
         {(case.device, case.data) for case in cases},

@@ -29,7 +29,7 @@ def figures(value: float, digits: int) -> str:
 
 
 def count(value: float) -> str:
-    """Return a whole number as text, in short form if that is exact: 1e4, 2.5e8, 25,000."""
+    """Return a whole number as text: 1e4 or 2.5e8 if that is exact, else 1,234 or 25,000."""
     for digits, least in ((0, 1e4), (1, 1e6)):
         short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
         if value >= least and float(short) == value:

@@ -1,8 +1,9 @@
 """Compare the times that several programs take to fit the same data to the same loss.
 
-A method is a way to fit the data, with settings from coarse to fine. For each method, the first
-setting whose loss is close enough to the minimum (the target) is timed. The methods are timed
-alternately, so that a disturbance of the machine affects all of them.
+A method is a way to fit the data, with settings from coarse to fine. The target is the largest
+accepted excess of the loss over its minimum. For each method, the first setting that reaches
+the target is timed. The methods are timed alternately, so that a disturbance of the machine
+affects all methods.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Method:
         Name of the parameter that is set, such as ``tol``; empty for a method with a single
         setting.
     left_out : str
-        Why the method is not timed; empty if it is.
+        Why the method is not timed; empty if it is timed.
     """
 
     name: str
@@ -53,12 +54,14 @@ class Entry:
     ----------
     method : Method
     setting : float
-        The first setting that reached the target, or the last tried setting if none did.
+        The first setting that reached the target; if no setting reached it, the last setting
+        that was tried.
     excess : float
-        Excess of the loss over the minimum, relative to the minimum; infinite before a fit.
-    first_s : float
-        Time of the method's first fit in seconds, imports and compilation included; 0 before a
+        Excess of the loss over the minimum, relative to the minimum; infinity before the first
         fit.
+    first_s : float
+        Time of the method's first fit in seconds, imports and compilation included; 0 before
+        the first fit.
     seconds : list of float
         Times of the timed fits, in seconds.
     problem : str

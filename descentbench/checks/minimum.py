@@ -1,4 +1,7 @@
-"""Compute the float64 minimum of a loss with an intercept, and how far weights are from it."""
+"""Compute the minimum of a loss in float64, and the excess of the loss at given weights.
+
+The models have an intercept.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from backends.problem import Problem
 Float64 = NDArray[np.float64]
 
 BLOCK_BYTES = 8 << 20
-"""Size in bytes of a float64 block of rows: 8 MB, little compared with the data."""
+"""Size in bytes of a float64 block of rows: 8 MiB, little compared with the data."""
 
 NEWTON_STEPS = 30
 """Largest number of Newton steps; about eight steps are needed."""
@@ -25,7 +28,7 @@ GRADIENT = 1e-13
 
 @dataclass(frozen=True)
 class Minimum:
-    """The minimum of a loss: the weights, with the intercept last, and the loss there."""
+    """The minimum of a loss: the weights, with the intercept last, and the loss at them."""
 
     problem: Problem
     weights: Float64

@@ -1,9 +1,10 @@
 """Compare times of fits: descentbench, scikit-learn and SciPy (``nox -s regression-check``).
 
-All methods fit the same rows with an intercept, until the loss is at most 1e-6 (relative) above
-the minimum. An iterative method gets the coarsest tolerance that reaches this target. An
-iterative method of another program is left out if a fit of all rows would take longer than
-`--limit`; the time is estimated from a fit of a twentieth of the rows.
+All methods fit the same rows with an intercept. The target is an excess of the loss over its
+minimum of at most 1e-6, relative to the minimum. An iterative method gets the coarsest
+tolerance that reaches this target. An iterative method of another program is left out if a fit
+of all rows would take longer than `--limit`; the time is estimated from a fit of a twentieth of
+the rows.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ TOLERANCES = tuple(10.0**-k for k in range(2, 9))
 """Tolerances to try, from coarse to fine: 10⁻² to 10⁻⁸."""
 
 REHEARSAL = 20
-"""Number of all rows ÷ number of rows in the fit that estimates the time for all rows."""
+"""Number of all rows ÷ number of rows in the fit from which the time is estimated."""
 
 STEPS = 20_000
 """Largest number of steps of a descent, and of iterations of a solver."""
@@ -158,7 +159,8 @@ def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iter
     """Yield every method; a method that would take too long has a reason in `left_out`.
 
     The time of iterative methods of other programs is estimated with the rows of `small`.
-    Descents are not run in advance, so that their first fit includes the import.
+    The descents of descentbench are not run in advance, so that their first fit includes the
+    import.
     """
     others, factor = KINDS[kind][2], problem.rows / small.rows
     yield from descents(problem)
