@@ -41,7 +41,7 @@ OK, CUT, FAILED, LEFT_OUT = "done", "cut short", "failed", "left out"
 
 @dataclass(frozen=True)
 class Done:
-    """The end of a part.
+    """The state of a part at its end.
 
     Attributes
     ----------

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from statistics import median
 
 ROUNDS = 9
-"""Fewest rounds of a comparison."""
+"""Smallest number of rounds of a comparison."""
 
 ROUNDS_S = 15.0
 """Shortest time of a comparison, in seconds.
 
-On a shared machine, two cores may do the work of one for some seconds. Such a phase slows
-only a side that uses both cores, so a comparison must last longer.
+On a shared machine, two cores sometimes do the work of one core for some seconds. Such a phase
+slows only a side that uses both cores, so a comparison must last longer than the phase.
 """
 
 
@@ -32,7 +32,8 @@ class Finding:
     bound : float or None
         Smallest allowed ratio if `least`, else largest allowed ratio; None for no limit.
     least : bool
-        Whether `ratio` is a speed, which should be large, or a time, which should be small.
+        Whether `ratio` is a speed, which should be large; if not, it is a time, which should be
+        small.
     most_s : float
         Largest allowed median of `mine`, in seconds; infinity for no limit.
     """
@@ -46,7 +47,7 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """Median over the rounds of other ÷ mine if `least`, else of mine ÷ other."""
+        """Median over the rounds of other ÷ mine (a speed) if `least`, else of mine ÷ other."""
         pairs = zip(self.mine, self.other, strict=True)
         return median(o / m if self.least else m / o for m, o in pairs)
 

@@ -68,7 +68,7 @@ def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
 
 
 def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
-    """Print a line on stderr about the backends that do not work for the loss, per reason."""
+    """Print one line per reason on stderr: the backends that do not work for the loss."""
     unfit: dict[str, list[str]] = {}
     for entry in catalogue.entries(patterns or ("*",)):
         name, reason = entry.name, catalogue.reason_against(entry.name, loss)

@@ -121,7 +121,7 @@ def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
 
 
 def _remedy(excess: Excess, ready: Prepared) -> str:
-    """Return the option that saves most steps, with the number of steps that remain."""
+    """Return a text: the option with which the fewest steps remain, and how many remain."""
     alike, auto, more = excess.standardized_steps, excess.automatic_steps, excess.more_steps
     if ready.scaling.standardized:
         alike = None
@@ -138,7 +138,7 @@ def _remedy(excess: Excess, ready: Prepared) -> str:
 
 
 def _about(value: float) -> str:
-    """Return a number with two digits: 0.0012, 37, 4,200, 3.1e9."""
+    """Return a number with two significant digits: 0.0012, 37, 4,200, 3.1e9."""
     if value >= 1e6:
         return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
     if value < 100:

@@ -94,7 +94,10 @@ class Checkpoint:
         return found
 
     def check(self, other: Checkpoint, path: Path) -> None:
-        """Raise CheckpointError if this checkpoint, read from `path`, does not fit `other`."""
+        """Raise CheckpointError if this checkpoint, read from `path`, is of another descent.
+
+        `other` is a checkpoint at the start of the descent that is to be continued.
+        """
         for name in ("source", "rows", "dtype", "loss", "learning_rate"):
             mine, asked = getattr(self, name), getattr(other, name)
             if mine != asked:

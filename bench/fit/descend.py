@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Stopped = Literal["steps", "loss", "tolerance"]
 
 GROWTH = 1e-5
-"""Relative growth of the loss above which the growth is more than float32 rounding."""
+"""Largest relative growth of the loss that counts as float32 rounding."""
 
 
 Rows = TypeVar("Rows", bound="Problem | Source")
@@ -219,10 +219,10 @@ def predicted(
 def _raise_if_diverging(
     epoch: Epoch, lowest: float, problem: Problem | Source, learning_rate: float, automatic: str
 ) -> None:
-    """Raise DivergenceError if the loss is not finite, or grows with a learning rate above 2/L.
+    """Raise DivergenceError if the loss is not finite, or grows because the rate is too large.
 
-    For squared error, growth at a lower learning rate is rounding. For other losses, see
-    `_raise_if_growing`.
+    For squared error, a learning rate above 2/L is too large; growth at a lower learning rate
+    is rounding. For other losses, see `_raise_if_growing`.
     """
     finite = math.isfinite(epoch.loss)
     if problem.loss != SQUARED_ERROR:

@@ -126,7 +126,7 @@ def check_length(option: str, numbers: tuple[float, ...], source: Source) -> Non
 
 @contextmanager
 def progress(steps: int) -> Iterator[Callable[[Epoch], None]]:
-    """Show the current epoch on stderr if stderr is a terminal."""
+    """Show a progress bar if stderr is a terminal; yield the function that updates the bar."""
     from rich.progress import Progress
 
     err = console(stderr=True)

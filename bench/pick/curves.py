@@ -50,7 +50,7 @@ class Curve:
     counts : (k,) int64
         Number of measurements at each size.
     a_row : float
-        Seconds per row beyond the largest size.
+        Seconds of each additional row beyond the largest size.
     """
 
     rows: Floats
@@ -63,9 +63,10 @@ class Curve:
         """Fit a monotone curve to the medians of the sizes, with the least relative error.
 
         At sizes of `straight` rows or more, and always at the largest size, points on a
-        straight line replace the medians. The line begins at the latency. Its slope is the
-        median of the seconds per row over all processes at these sizes, because one process
-        may read memory at half the throughput of another.
+        straight line replace the medians. The line begins at the latency: the median of the
+        smallest size, but at most 90 % of the median of the largest size. The line's slope is
+        the median of the seconds per row over all processes at these sizes, because one
+        process may read memory at half the throughput of another.
         """
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
@@ -93,7 +94,11 @@ class Curve:
         return cls(rows, np.full(len(rows), everywhere), counts, 0.0)
 
     def at(self, rows: float) -> float:
-        """Return the seconds: interpolated up to the largest size, then a straight line."""
+        """Return the seconds for `rows` rows.
+
+        The curve is constant below the smallest size, interpolated between two sizes, and a
+        straight line beyond the largest size.
+        """
         sizes, seconds = self.rows, self.seconds
         if rows <= sizes[-1]:
             return float(np.exp(np.interp(math.log(rows), np.log(sizes), np.log(seconds))))

@@ -33,11 +33,11 @@ MOST = math.log(2)
 a factor of two, because a pause of the process explains it better."""
 
 SEED = crc32(b"drift")
-"""Seed of the drift's draws: one seed for all backends, because the drift slows all alike."""
+"""Seed of the drift's draws: one for all backends, because they all have the same drift."""
 
 
 def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
-    """Return the relative spread of the same work between records, shrunk towards `DRIFT`.
+    """Return the relative spread of equal work between records, shrunk towards `DRIFT`.
 
     Steps over data in memory are left out, because `bench.pick.throughput` describes how the
     memory's throughput changes.

@@ -42,7 +42,7 @@ class Measure(Protocol):
     """Interface of an object that measures tasks; tests pass a simulated machine."""
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Run a child process for at most `seconds` seconds."""
+        """Run a child process for at most `seconds` seconds; return its outcome."""
 
     def read_curve(self) -> dict[str, Outcome]:
         """Measure the read curve; return its outcomes by task name, for the record."""
@@ -72,7 +72,7 @@ class Measuring:
     logs: Path
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Run a child process for at most `seconds` seconds."""
+        """Run a child process for at most `seconds` seconds; return its outcome."""
         children = Children(
             *(self.threads, SECONDS, self.scratch, self.logs, seconds), budget=seconds
         )
@@ -279,7 +279,7 @@ class Explorer:
             self.record.save(self.path)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return each backend without a total, with the reason."""
+        """Return the reason for each backend that has no total."""
         reasons = self.known.unmeasured()
         return reasons | {b: why for b, why in self.late.items() if self._lacks(b)}
 

@@ -24,7 +24,10 @@ from bench.results.record import Record
 def fit(
     records: Sequence[Record], features: int, dtype: str, regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
-    """Fit a model to each backend in the records; return the models and memory throughput."""
+    """Fit a model to each backend in the records; return backend → model, and the throughput.
+
+    The throughput is the memory throughput that the records show.
+    """
     seen, model, memory = _prepared(records, (features, dtype), regime)
     return {name: model(name, of) for name, of in seen.items()}, memory
 
@@ -32,7 +35,7 @@ def fit(
 def fit_named(
     names: Iterable[str], records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
-    """Fit a model to each named backend, including unmeasured ones."""
+    """Fit a model to each named backend, also if it was not measured; see `fit`."""
     found, model, memory = _prepared(records, shape, regime)
     imports = import_seconds(records)
     models = {}

@@ -25,7 +25,7 @@ from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.record import Record
 
 SURE = 0.8
-"""Lower bound for the next setup time, as a fraction of the one observed.
+"""Lower bound for the next setup time, as a fraction of the observed setup time.
 
 Repeated setups varied by less than 20 %.
 """
@@ -45,7 +45,7 @@ setup more precisely than a process that times steps.
 """
 
 ROOM = 1.2
-"""Free memory that a measurement requires, as a multiple of its predicted peak.
+"""Free memory that a measurement requires, as a multiple of its predicted peak memory.
 
 Other processes of the machine may take memory while the measurement runs.
 """
@@ -275,7 +275,7 @@ class Known:
         return sum(suite == s.suite and case in s.cases for s in self.spent)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return each backend without a total, with the reason."""
+        """Return the reason for each backend that has no total."""
         reasons = dict(self.setting.missing)
         for name, model in self.models.items():
             if not model.complete:

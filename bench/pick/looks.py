@@ -164,7 +164,7 @@ def setup_task(known: Known, name: str, rows: int) -> Task:
 def step_task(known: Known, cases: Sequence[Case]) -> Task:
     """Return one child process that times the cases, ordered by size.
 
-    At large sizes on the CPU, it also times a bare read of the data.
+    At large sizes on the CPU, it also times a plain read of the data.
     """
     rows: list[str] = []
     for data in sorted({case.data for case in cases}):

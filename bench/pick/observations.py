@@ -1,8 +1,7 @@
 """Collect earlier measurements of this machine from the store.
 
-The store is the folder of results that `run` and `pick` share. Only records with the same
-machine, versions, threads and code are used, because other timings say nothing about this
-machine.
+The store is the folder of results that `run` and `pick` share. Only records of this machine
+with the present versions, threads and code are used, because other timings may differ.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ limit of a container, which can change."""
 
 @dataclass(frozen=True)
 class Observations:
-    """The measurements of a backend at one number of features and dtype.
+    """The measurements of a backend for one number of features and one dtype.
 
     Attributes
     ----------

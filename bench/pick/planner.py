@@ -87,7 +87,7 @@ def _read(known: Known) -> bool:
 def answered(known: Known) -> bool:
     """Return whether the models answer the request with enough certainty.
 
-    An answer from the store alone may be less certain than one from new measurements.
+    An answer from the store alone needs less certainty than an answer from new measurements.
     """
     if not all(known.models[name].complete for name in known.live):
         return False

@@ -138,16 +138,16 @@ class Answer:
         The best backend among the loops, which work with any loss; None if no loop was measured
         completely.
     tied : tuple of str
-        Backends that cannot be told apart from the pick.
+        Backends that tie with the pick, see `bench.pick.ties`.
     loop_tied : tuple of str
-        Backends that cannot be told apart from the loop pick.
+        Backends that tie with the loop pick.
     fits : bool
-        Whether the pick fits into memory; if not, no backend does.
+        Whether the pick fits into memory; False means that no backend fits.
     candidates : tuple of Candidate
-        All backends, the fastest first, lower bounds after them; backends without figures come
-        last.
+        All backends, the fastest first. Backends with lower bounds come after the others, and
+        backends without figures come last.
     plainest : str
-        Backend that the break-evens are relative to; empty if no backend has figures.
+        Backend with which break-evens compare; empty if no backend has figures.
     """
 
     request: Request
@@ -279,7 +279,7 @@ def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover
                 for n in grid
             ]
         )
-        # Bounds: the last size at which b is rarely faster, the first at which it mostly is.
+        # Bounds: the last size at which b is rarely faster, the first size at which it mostly is.
         below, above = wins[: i + 1] <= 1 - COVERAGE, wins[i + 1 :] >= COVERAGE
         low = grid[np.flatnonzero(below)[-1]] if below.any() else grid[0]
         high = grid[i + 1 + np.flatnonzero(above)[0]] if above.any() else grid[-1]

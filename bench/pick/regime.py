@@ -25,7 +25,8 @@ class Regime:
     cache_bytes : int
         Effective cache size: data of `IN_MEMORY` times this size are read from memory.
     curve : tuple of tuple
-        Bytes and bytes/s in ascending order of size; empty if no curve was measured.
+        Pairs of data size in bytes and throughput in bytes/s, by ascending size; empty if no
+        curve was measured.
     """
 
     cache_bytes: int

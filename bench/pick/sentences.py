@@ -56,7 +56,10 @@ def sentence(answer: Answer) -> str:
 
 
 def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
-    """Return a phrase about a tied backend with a shorter total than the pick; "" if none."""
+    """Return a phrase about a tied backend with a shorter total than the pick; "" without one.
+
+    The phrase also says why the pick is preferred.
+    """
     mine = answer.of(pick).total_s
     assert mine is not None  # noqa: S101 a pick has a total
     others = [c for c in map(answer.of, tied) if c.total_s and c.fits is not False]
@@ -122,7 +125,7 @@ def _pays_later(answer: Answer, line: Candidate, rivals: Sequence[Candidate]) ->
 
 
 def rounded(value: float) -> str:
-    """Write a number with one or two significant digits: 40,000 or 3e7."""
+    """Write a number with two significant digits, from 10⁷ on with one: 42,000 or 3e7."""
     return (
         f"{float(f'{value:.1e}'):,.0f}" if value < 1e7 else f"{value:.0e}".replace("e+0", "e")
     )

@@ -92,7 +92,7 @@ class Machines:
 
 
 def over_workers(backend: str) -> str | None:
-    """Return the distributed backend that runs this backend's library; None if none does."""
+    """Return the distributed backend whose workers use this backend's library, or None."""
     library = Name.parse(backend).library
     for name in names.libraries().values():
         if name.distributed and library in name.techniques:

@@ -123,8 +123,8 @@ class MemoryThroughput:
         """Return a step's seconds at the usual throughput, and the fraction spent waiting.
 
         The fraction of a step's time spent waiting for memory is the step's throughput divided
-        by the throughput of a bare read. The rest of the time is arithmetic, which the memory
-        does not affect.
+        by the throughput of a plain read. The rest of the time is arithmetic, which does not
+        depend on the memory.
         """
         waiting = min(1.0, nbytes / step_s / read_bytes_per_s)
         reading = step_s * waiting / self.slowness(nbytes, read_bytes_per_s)

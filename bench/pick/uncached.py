@@ -1,7 +1,7 @@
 """Predict the time of steps over data in memory, for a backend measured only in the caches.
 
-The read curve shows how much longer a byte takes from memory than from a cache. A
-step reads its data at least once and at most a few times.
+The read curve shows how much longer reading a byte takes from memory than from a cache. A step
+reads its data once or several times.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Compute the value of a further measurement: the expected regret that it can remove.
 
 The expected regret of a pick is the mean difference, over the models' draws, between the
-pick's total and the lowest total. The value of a measurement is the share of this regret
-due to the error that the measurement reduces. The next child process is the one with the
+pick's total and the lowest total. The value of a measurement is the part of this regret that
+comes from the error that the measurement reduces. The next child process is the one with the
 highest value per second. This rule is the expected improvement of Jones, Schonlau and
 Welch (J. Global Optim. 13, 1998) per unit of cost, as in the knowledge gradient of
 Frazier, Powell and Dayanik (SIAM J. Control Optim. 47, 2008).
@@ -106,7 +106,7 @@ def _doubt_s(known: Known, model: CostModel) -> float:
 
 
 def removed(model: CostModel, known: Known, *, step: int = 0, setup: int = 0) -> float:
-    """Return the share of a total's variance that one more measurement removes.
+    """Return the share of the variance of the expected total that one measurement removes.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ table of all cases shows them."""
 
 @dataclass(frozen=True)
 class Best:
-    """The backend with the shortest step at one size, with plain NumPy and a read of the data.
+    """The fastest backend at one size, and the times of plain NumPy and a read at this size.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ class Mark:
 class Line:
     """One size in the picture: its marks, and its figures as text.
 
-    A phone shows only lines with `main`.
+    A phone shows only the lines whose `main` is True.
     """
 
     best: Best
@@ -220,7 +220,7 @@ class Picture:
 
 
 def picture(found: Sequence[Best]) -> Picture:
-    """Return the layout of the picture; sizes beyond `MOST_SIZES` are left out."""
+    """Return the layout of the picture, which has a line for at most `MOST_SIZES` sizes."""
     shown = list(found)
     while len(shown) > MOST_SIZES:  # drop a middle size of the features with the most sizes
         crowded = Counter(best.result.features for best in shown).most_common(1)[0][0]

@@ -1,4 +1,4 @@
-"""Find the number of iterations from which a GPU is faster, including setup and transfer."""
+"""Find the number of iterations from which a GPU is faster than the CPU, setup included."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Pays:
     iterations : float or None
         None if the GPU is not faster at any number of iterations up to `MOST_ITERATIONS`.
     gpu, cpu : str
-        The fastest backend on the GPU and on the CPU, at this number of iterations.
+        The fastest backend on the GPU and on the CPU, at this number of iterations. If
+        `iterations` is None, they are the fastest at `MOST_ITERATIONS`.
     """
 
     rows: int

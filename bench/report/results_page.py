@@ -160,7 +160,7 @@ def is_readme_limit(record: Record) -> bool:
 
 
 def shares(record: Record) -> str:
-    """Return a Markdown table: each library's largest share of the read bandwidth, by size."""
+    """Return a Markdown table: share of the read bandwidth of each library's fastest technique."""
     best = best_by_library(summarise(record))
     bounds = [limit for limit in limits(record) if limit.bounds]
     lines = [
@@ -231,7 +231,7 @@ def _step(result: Result | None) -> str:
 
 
 def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """Return the times to read a step's bytes once, for sizes whose step is bound by memory."""
+    """Return the times to read a step's bytes once, as text; "–" for sizes limited by latency."""
     known = {
         (limit.rows, limit.features): limit.read_s
         for record in source.records

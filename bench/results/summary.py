@@ -24,7 +24,10 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and the ends of its 95 % confidence interval; None: too few samples."""
+    """A median and the ends of its 95 % confidence interval.
+
+    An end is None if there are too few samples for it.
+    """
 
     median: float
     low: float | None
@@ -45,7 +48,7 @@ class Interval:
 
     @property
     def spread(self) -> float | None:
-        """Half the interval's width, relative to the median; None: too few samples."""
+        """Half the interval's width, relative to the median; None for too few samples."""
         if self.low is None or self.high is None:
             return None
         return (self.high - self.low) / (2 * self.median)
