@@ -29,7 +29,7 @@ HEADINGS = "backend", "memory", "setup", "a step", "total (90 %)", "pays\nfrom",
 
 INTERRUPTED = "Interrupted: this is the answer from what had been measured by then."
 
-LOWER_BOUND = "> is a lower bound: excluded after steps in the caches, before any in memory"
+LOWER_BOUND = "> is a lower bound: the backend was timed only in the caches, then excluded"
 
 UNCHECKED = "Nothing was checked: every held-out size of the pick failed."
 

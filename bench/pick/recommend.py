@@ -279,7 +279,7 @@ def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover
                 for n in grid
             ]
         )
-        # Bounds: the last size at which b is rarely faster, the first size at which it mostly is.
+        # Bounds: the last size at which b is rarely faster, the first at which b mostly is.
         below, above = wins[: i + 1] <= 1 - COVERAGE, wins[i + 1 :] >= COVERAGE
         low = grid[np.flatnonzero(below)[-1]] if below.any() else grid[0]
         high = grid[i + 1 + np.flatnonzero(above)[0]] if above.any() else grid[-1]

@@ -34,7 +34,8 @@ def sentence(answer: Answer) -> str:
             f"No backend holds {size(answer)} in this machine's memory: "
             f"{byte_count(request.data_bytes, 2)} of data, {byte_count(most, 2)} to use. "
             f"On {count(machines)} machines like it, each with its share of the rows, or on "
-            f"one with the memory, use {answer.pick}; that one would take {takes}."
+            f"one machine with enough memory, use {answer.pick}; one machine would take "
+            f"{takes}."
         )
     parts = [f"Use {answer.pick} on {where(answer.pick)}: {takes}"]
     if faster := _faster_but_tied(answer, answer.pick, answer.tied):

@@ -160,7 +160,10 @@ def is_readme_limit(record: Record) -> bool:
 
 
 def shares(record: Record) -> str:
-    """Return a Markdown table: share of the read bandwidth of each library's fastest technique."""
+    """Return a Markdown table of shares of the read bandwidth, with a line for each library.
+
+    A share is that of the library's best technique at the size of the column.
+    """
     best = best_by_library(summarise(record))
     bounds = [limit for limit in limits(record) if limit.bounds]
     lines = [
@@ -231,7 +234,7 @@ def _step(result: Result | None) -> str:
 
 
 def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """Return the times to read a step's bytes once, as text; "–" for sizes limited by latency."""
+    """Return the times to read a step's bytes once, as text; "–" where latency is the limit."""
     known = {
         (limit.rows, limit.features): limit.read_s
         for record in source.records
