@@ -21,17 +21,19 @@ The eigenvalues of larger matrices take a noticeable time.
 def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
     """Return how far a fit is from the minimum of its loss.
 
-    The result is None in four cases:
+    The result is None in these cases:
 
     - The loss is not squared error.
     - `tolerance` or `until_loss` stopped the fit.
     - Computing the distance would take another pass over the rows.
     - There are more than `MOST_FEATURES` features.
+    - XᵀX is not finite.
 
     Parameters
     ----------
     rows : Problem
-        The rows of the descent. Their XᵀX is known if the learning rate is automatic.
+        The rows of the descent. Their XᵀX is known if the learning rate is automatic or was
+        checked before the descent.
     fit : Fit
     intercept : bool
         Whether the last feature is a column of ones.

@@ -38,8 +38,8 @@ class PickResult:
         Total time in seconds, setup included, as (low, median, high). The time lies between
         low and high with a probability of 90 %.
     fits : bool
-        Whether the data fit in memory with this backend. False means that the data fit in
-        memory with no backend.
+        Whether the data fit in memory with this backend. False means that no backend is known
+        to fit them in memory.
     why : str
         The recommendation and all remarks in words, as the command prints them.
     table : list of dict

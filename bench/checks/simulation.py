@@ -48,7 +48,7 @@ PROCESSES = 20
 OVERRUN = 0.1
 """Time by which a pick may exceed its budget, as a fraction of the budget.
 
-The import time of the slowest library is allowed in addition.
+The longest import time of a library is allowed in addition.
 """
 
 

@@ -114,8 +114,8 @@ def _steps(
 ) -> Iterator[Task]:
     """Yield at most one child process, which times steps at the sizes of `ladder.first_sizes`.
 
-    The process times the backends of `names` whose steps were not timed at these sizes. A
-    backend without a measured setup is left out, except with `before_setup`.
+    The process times the backends of `names` whose steps were not timed at any of these sizes.
+    A backend without a measured setup is left out, except with `before_setup`.
     """
     sizes = ladder.first_sizes(known, rungs, long=known.is_long)
     cases = []

@@ -142,7 +142,7 @@ class Answer:
     loop_tied : tuple of str
         Backends that tie with the loop pick.
     fits : bool
-        Whether the pick fits into memory; False means that no backend fits.
+        Whether the pick fits into memory; False means that no backend is known to fit.
     candidates : tuple of Candidate
         All backends, the fastest first. Backends with lower bounds come after the others, and
         backends without figures come last.
