@@ -32,8 +32,7 @@ MISSING = (
     "A step takes as long as with 'descentbench run', because the libraries are measured one",
     "after another: the threads of the others rest ('nox -s benchmark-check' compares).",
 )
-"""Lines above the table: the meaning of the times, and quantities that one process cannot
-measure."""
+"""Lines above the table: the meaning of the times, and what one process cannot measure."""
 
 
 def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUARED) -> str:

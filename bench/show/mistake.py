@@ -48,7 +48,7 @@ def reported() -> Iterator[None]:
 
 
 class Script(click.Command):
-    """A command outside ``descentbench`` that reports errors in the same way."""
+    """A command outside ``descentbench`` that reports errors as ``descentbench`` does."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; report an error that the user can correct in one line."""
