@@ -139,7 +139,7 @@ class DescentRegressor(RegressorMixin, _Linear):
     n_features_in_ : int
         Number of features.
     feature_names_in_ : (d,) str
-        Names of the columns; missing unless all names are text.
+        Names of the columns; the attribute is missing if a name is not text.
 
     Warns
     -----
