@@ -33,9 +33,7 @@ def arrow_table(path: Path, *, drop: bool) -> Table:
     def source(xs: list[str], y: str, dtype: str) -> Source:
         for name in (*xs, y):
             check_kind(name, schema.field(name).type)
-        in_place = _in_place(path)
-        with _opened(path, None if in_place else [schema.names.index(y)]) as file:
-            counts = [file.get_batch(k).num_rows for k in range(file.num_record_batches)]
+        counts, in_place = _counts(path, schema.names.index(y))
         ends = tuple(accumulate(counts))
         if not ends or not ends[-1]:
             raise ProblemError(NO_ROWS)
@@ -64,19 +62,24 @@ def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
             yield inexact(name, largest)
 
 
-DECODED_BYTES = 1 << 16
-"""Memory in bytes that opening a batch may take if its values are used in the file: 64 kB."""
+def _counts(path: Path, column: int) -> tuple[list[int], bool]:
+    """Return the rows of each batch, and whether the values can be used in the file.
 
-
-def _in_place(path: Path) -> bool:
-    """Return whether the values can be used in the file, because it is not compressed."""
-    memory = library("lib", ".arrow").total_allocated_bytes
+    This is impossible if a batch is compressed: pyarrow then allocates memory for its values.
+    In this case, only one column is read to count the rows.
+    """
+    allocated = library("lib", ".arrow").total_allocated_bytes
     with _opened(path, None) as file:
-        before = memory()
-        batch = file.get_batch(0) if file.num_record_batches else None  # kept until the count
-        used = memory() - before
-        del batch
-    return bool(used < DECODED_BYTES)
+        counts, before = [], allocated()
+        for k in range(file.num_record_batches):
+            batch = file.get_batch(k)
+            if allocated() > before:
+                break
+            counts.append(batch.num_rows)
+        else:
+            return counts, True
+    with _opened(path, [column]) as file:
+        return [file.get_batch(k).num_rows for k in range(file.num_record_batches)], False
 
 
 @contextmanager

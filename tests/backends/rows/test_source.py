@@ -120,6 +120,21 @@ def test_a_source_survives_being_sent_elsewhere(kind, tmp_path):
     assert (there.rows, there.features, there.source) == (ROWS, 3, source.source)
 
 
+def test_only_compressed_arrow_files_are_decoded(tmp_path):
+    """The first batch is too short for compression."""
+    pa = pytest.importorskip("pyarrow")
+    rows = np.zeros((10_001, 4), "float32")
+    for compression, in_place in ((None, True), ("zstd", False)):
+        columns = pa.table({f"c{j}": column for j, column in enumerate(rows.T)})
+        how = pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.ipc.new_file(str(tmp_path / "rows.arrow"), columns.schema, options=how) as file:
+            file.write_table(columns.slice(0, 1))
+            file.write_table(columns.slice(1))
+        source = open_source(tmp_path / "rows.arrow")
+        assert source.ends == (1, 10_001)
+        assert source.in_place is in_place
+
+
 @every_kind
 def test_the_reference_needs_no_more_than_a_pass(kind, tmp_path):
     source, expected = KINDS[kind](tmp_path)
