@@ -179,7 +179,7 @@ class Blocked(PerStep):
         self.shares = self._shares(problem, self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts, block sizes and numbers of threads, the usual ones first."""
+        """Return the layouts, block sizes and thread counts to try, the usual ones first."""
         d, usual = problem.features, int(problem.features <= MOST_TRANSPOSED)
         serial = problem.bytes_per_step < self.SERIAL_BYTES
         counts = [1, processors()] if serial else [processors(), 1]

@@ -42,7 +42,7 @@ from backends.numba.vectors import (
 )
 
 LINE_ROWS = 8192
-"""Number of rows in a block for loops whose vectors hold one feature of many rows."""
+"""Number of rows in a block if a SIMD vector holds one feature of several rows."""
 
 BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
 """Smallest size of a block of long rows, in bytes and in rows: a block has at least both."""

@@ -28,13 +28,14 @@ LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
 can be faster than `STREAMS`. Shorter rows gain nothing from these two loops."""
 
 TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
-"""Size of a trial's data in bytes per thread, and number of steps. 32 MB are more than the
-caches hold. Smaller data take more steps, so that every trial reads as many bytes."""
+"""Size of a trial's data in bytes per thread, and number of its steps. 32 MB are more than the
+caches hold. With fewer rows, a trial takes more steps and so reads equally many bytes."""
 
 TRIALS, LEVEL = 8, 0.95
-"""Number of rounds of a trial, and the fraction of the usual loop's time below which the other
-loop is used. Two threads sometimes share one processor. Therefore the lower quartiles are
-compared, and the other loop must also be faster in at least all rounds but one."""
+"""Number of rounds of a trial, and the largest time with which the other loop replaces the
+usual loop, as a fraction of the usual loop's time. In some rounds two threads share a
+processor, so the lower quartiles of the times are compared. Also, the other loop may be slower
+in at most one round."""
 
 
 class Loop(Known):

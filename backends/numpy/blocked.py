@@ -130,7 +130,7 @@ class Blocked(Plain):
         self.blocks = self._blocks(len(self.y), self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts, block sizes and numbers of threads, the usual ones first."""
+        """Return the layouts, block sizes and thread counts to try, the usual ones first."""
         d, threads = problem.features, most_threads()
         far, columns = longrows.are_far(problem), longrows.usually_by_column(problem)
         usual, tried = self.COLUMN_BYTES if columns else self.BLOCK_BYTES, TRIED_BLOCKS

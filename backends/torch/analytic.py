@@ -218,7 +218,7 @@ class Analytic(Autograd):
         self.sums = self._sums(len(self.y), self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts and chunk sizes on the CPU, the usual ones first."""
+        """Return the layouts and chunk sizes to try on the CPU, the usual ones first."""
         d, itemsize = problem.features, self.x.itemsize
         usual, ours = self.CHUNK_BYTES, 1
         if d == 1:

@@ -63,7 +63,7 @@ def tests(*arguments: str) -> list[str]:
 
 
 def on_gpu(store: Path, device: str = "cuda:0") -> list[Part]:
-    """Return the parts on a machine with a GPU."""
+    """Return the parts of the check, which are commands, for a machine with a GPU."""
     backends = [*ON_CPU, *(f"{name}@{device}" for name in ON_GPU)]
     named = [word for name in available(backends) for word in ("--backend", name)]
     stored = ("--store", str(store))

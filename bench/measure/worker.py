@@ -83,7 +83,10 @@ class Children:
         return replace(outcome, noise=noise.seen())
 
     def run(self, task: Task) -> Outcome:
-        """Run one task; if its child dies, measure the other cases again in a new child."""
+        """Run one task in a child process.
+
+        If the child dies at a case, a new child measures the task's remaining cases.
+        """
         warm = self.scratch / "warm"
         folder = Path(tempfile.mkdtemp(dir=self.scratch)) if task.cold else warm
         folder.mkdir(exist_ok=True)

@@ -215,7 +215,10 @@ def _gain(gains: dict[str, float], task: Task) -> float:
 def _steps(
     known: Known, gains: dict[str, float], sizes: list[int]
 ) -> Iterator[tuple[Task, float]]:
-    """Yield child processes that time steps again or at other sizes, each with its gain."""
+    """Yield possible next tasks that time steps, and the expected gain of each task.
+
+    A task repeats a size or measures another size.
+    """
     for family in looks.families(_contenders(known, gains)):
         for n in sizes:
             of = {

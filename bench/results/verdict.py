@@ -230,9 +230,9 @@ def _too_few(case: Case, sides: Sides) -> Comparison:
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return the cases that failed, or whose verdict is slower by more than `limit`.
+    """Return the cases that failed, and the slower cases that exceed the limit.
 
-    `limit` is a fraction: 0.1 stands for 10 % slower.
+    `limit` is a fraction: with 0.1, the new time must exceed the old time by more than 10 %.
     """
     return [
         c
