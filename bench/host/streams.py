@@ -147,8 +147,8 @@ def prepared() -> Iterator[None]:
             stream.reconfigure(encoding=ASCII if ascii_only else None, errors=ERRORS)
     try:
         yield
-    except SystemExit:
-        _flush()
+    except SystemExit as end:
+        _flush(reported=end.code == 2)
         raise
     except BrokenPipeError:
         _discard()
@@ -156,8 +156,11 @@ def prepared() -> Iterator[None]:
     _flush()
 
 
-def _flush() -> None:
-    """Write buffered text now, so that a full disk is reported before Python's exit."""
+def _flush(reported: bool = False) -> None:
+    """Write buffered text now, so that a full disk is reported before Python's exit.
+
+    With `reported`, a line on stderr has already named an error, such as the full disk.
+    """
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -166,7 +169,8 @@ def _flush() -> None:
     except OSError as error:
         _discard()
         with suppress(OSError):
-            sys.stderr.write(f"descentbench: standard output: {error.strerror}\n")
+            if not reported:
+                sys.stderr.write(f"descentbench: standard output: {error.strerror}\n")
         sys.exit(2)
 
 

@@ -63,7 +63,7 @@ function sayAnswer(found, { rows, iterations }) {
   const takes = `${plural(iterations, "iteration")} in ${spread(line.total)}`;
   const device = line.model.device === "cpu" ? "the CPU" : line.model.device;
   const remarks = [];
-  if (found.tied.length) remarks.push(`${line.backend} cannot be told apart from ${found.tied.join(", ")}. Of backends that tie, the page names the plainest that costs less than 5 % more.`);
+  if (found.tied.length) remarks.push(`${line.backend} cannot be told apart from ${found.tied.join(", ")}. Of backends that tie, the page names the plainest whose expected total is at most 5 % above the lowest.`);
   const named = [line];
   if (line.model.least_squares_only && found.loopPick) {
     const loop = found.lines.find((l) => l.backend === found.loopPick);
