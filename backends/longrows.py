@@ -45,7 +45,7 @@ def trial_rows(problem: Problem) -> int:
     nbytes = tuning.TRIAL_BYTES
     if are_far(problem):
         nbytes = max(nbytes, min(TRIAL_BYTES, problem.bytes_per_step // 4))
-    return min(problem.rows, 1 + problem.rows * nbytes // problem.bytes_per_step)
+    return tuning.trial_rows(problem, nbytes)
 
 
 def _row_bytes(problem: Problem) -> int:

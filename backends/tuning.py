@@ -170,6 +170,11 @@ def choice_for(
     return choose(kind, ranges, timed(place), may_try=not problem.single_pass)
 
 
+def trial_rows(problem: Problem, nbytes: int) -> int:
+    """Return the number of rows of a trial whose data take about `nbytes` bytes."""
+    return min(problem.rows, 1 + problem.rows * nbytes // problem.bytes_per_step)
+
+
 def timed(place: Place) -> Callable[[Choice], float]:
     """Return the function that returns the median time of a trial's steps, in seconds.
 

@@ -200,7 +200,7 @@ class Blocked(PerStep):
 
     def _trial(self, problem: Problem) -> tuning.Place:
         """Return the function that places some rows for a trial."""
-        count = 1 + problem.rows * tuning.TRIAL_BYTES // problem.bytes_per_step
+        count = tuning.trial_rows(problem, tuning.TRIAL_BYTES)
         x, y = problem.x[:count], problem.y[:count]
         some = Problem(x, y, known_finite=True, loss=problem.loss)
         w = np.full(problem.features, 1e-3)

@@ -54,7 +54,7 @@ class Blocks:
         blocks = [slice(start, start + rows) for start in range(0, len(y), rows)]
         self.by_column = by_column
         if by_column:
-            self.columns = _columns(x, blocks)
+            self.columns = _columns(x, blocks, threads)
         longest = min(rows, len(y))
         self.shares = [(blocks[i::threads], np.empty(longest, x.dtype)) for i in range(threads)]
 
@@ -85,13 +85,12 @@ class Blocks:
         return total
 
 
-def _columns(x: Array, blocks: list[slice]) -> dict[int, Array]:
+def _columns(x: Array, blocks: list[slice], threads: int) -> dict[int, Array]:
     """Return a copy of each block of x, (d, rows), by the block's first row."""
 
     def copies(share: list[slice]) -> list[tuple[int, Array]]:
         return [(block.start, np.ascontiguousarray(x[block].T)) for block in share]
 
-    threads = most_threads()
     shares = in_threads(copies, (blocks[i::threads] for i in range(threads)))
     return dict(chain.from_iterable(shares))
 

@@ -39,10 +39,8 @@ def arrow_table(path: Path, *, drop: bool) -> Table:
             raise ProblemError(NO_ROWS)
         if dtype == "float32":
             notes.extend(_inexact(path, schema, [*xs, y]))
-        names = (tuple(xs), y)
-        return ArrowSource(
-            *(ends[-1], len(xs), dtype, path.absolute(), *names, ends, drop, in_place)
-        )
+        whole = (ends[-1], len(xs), dtype, path.absolute())
+        return ArrowSource(*whole, tuple(xs), y, ends, drop, in_place)
 
     return Table(list(schema.names), source, hidden=hidden, notes=notes)
 

@@ -1,4 +1,4 @@
-"""Which layouts of long rows are usual, which are tried, and on how many rows."""
+"""Long rows in memory have usual layouts, further layouts that are tried, and larger trials."""
 
 from __future__ import annotations
 
