@@ -33,7 +33,7 @@ def environment(session: nox.Session) -> None:
 
 
 def shared(function: Callable[[nox.Session], None]) -> Callable[..., Any]:
-    """Make a function a session that runs in the environment of the session `environment`."""
+    """Make a function a nox session that runs in the environment of session `environment`."""
     name = function.__name__.replace("_", "-")
     decorate = nox.session(
         name=name,
@@ -75,19 +75,19 @@ def bench(session: nox.Session) -> None:
 
 @shared
 def pick_check(session: nox.Session) -> None:
-    """Make two dozen picks for two losses, measure every backend, and print the regrets."""
+    """Make 26 picks, measure every backend, and print how much longer the picks take."""
     run(session, "python", "-m", "bench.checks.pick", *session.posargs)
 
 
 @shared
 def simulation(session: nox.Session) -> None:
-    """Simulate 300 picks on made-up machines whose true costs are known, and print regrets."""
+    """Simulate 300 picks on made-up machines, and print how much longer the picks take."""
     run(session, "python", "-m", "bench.checks.simulation", *session.posargs)
 
 
 @shared
 def compare_check(session: nox.Session) -> None:
-    """Count wrong verdicts of `compare`: for the same code, and for one backend made slower."""
+    """Count wrong verdicts of `compare`, with the same code and with one slower backend."""
     run(session, "python", "-m", "bench.checks.compare", *session.posargs)
 
 
@@ -99,25 +99,25 @@ def benchmark_check(session: nox.Session) -> None:
 
 @shared
 def autograd_cost(session: nox.Session) -> None:
-    """Measure each library's step with autograd, compiled, and with the gradient by hand."""
+    """Time each library's steps with autograd, compiled, and with a gradient by hand."""
     run(session, "python", "-m", "bench.checks.autograd_cost", *session.posargs)
 
 
 @shared
 def scale_check(session: nox.Session) -> None:
-    """Compare streaming with reading the file once, and a cluster with plain processes."""
+    """Compare streaming with a plain read of the file, and a cluster with plain processes."""
     run(session, "python", "-m", "bench.checks.scale", *session.posargs)
 
 
 @shared
 def regression_check(session: nox.Session) -> None:
-    """Time fits to the same loss: from Python, by scikit-learn and by SciPy."""
+    """Compare the time of fits in Python code with scikit-learn and SciPy."""
     run(session, "python", "-m", "descentbench.checks.regression", *session.posargs)
 
 
 @shared
 def pages_check(session: nox.Session) -> None:
-    """Compare steps over copied data, as in a run, with steps over other memory pages."""
+    """Compare steps over data copied from shared memory with steps over generated data."""
     run(session, "python", "-m", "bench.checks.shared_pages", *session.posargs)
 
 
@@ -130,7 +130,7 @@ def results(session: nox.Session) -> None:
 
 @shared
 def fuzz(session: nox.Session) -> None:
-    """Try 10,000 invalid or damaged inputs of every kind; arguments go to pytest."""
+    """Run the tests that use invalid or damaged inputs, with 10,000 inputs of each kind."""
     hostile = sorted(map(str, Path("tests").rglob("test_hostile*.py")))
     hours = "faulthandler_timeout=7200"  # a test of 10,000 inputs takes many minutes
     run(session, "pytest", "-o", hours, *hostile, *session.posargs, env={"FUZZ_CASES": "10000"})
@@ -161,7 +161,7 @@ MUTATED = {
     "bench/pick/model.py": "tests/bench/pick/test_model.py",
     "bench/pick/recommend.py": "tests/bench/pick/test_recommend.py",
 }
-"""Module to change → pytest arguments that select the tests which must detect a change."""
+"""File that `mutation` changes → pytest arguments that select the tests of this file."""
 
 COSMIC_RAY = """
 [cosmic-ray]
@@ -177,15 +177,15 @@ name = "local"
 # `int | None` is a type, which is never computed; decorators make data classes and properties.
 exclude-operators = ["core/ReplaceBinaryOperator_BitOr_.*", "core/RemoveDecorator"]
 """
-"""Configuration of Cosmic Ray for one module; `mutation` fills in `module` and `tests`."""
+"""Configuration of Cosmic Ray for one file; `mutation` fills in `module` and `tests`."""
 
 
 @nox.session(default=False)
 def mutation(session: nox.Session) -> None:
-    """Make small changes to some modules and show the changes that no test detects.
+    """Make small changes in some files, and show the changes that no test detects.
 
-    Arguments are modules (default: all keys of `MUTATED`) and options: `--sample N`
-    tries N random changes of each module instead of all changes; `--seed` draws other changes.
+    Arguments are file names; by default, all keys of `MUTATED`. The option `--sample N` tries
+    only N random changes of each file. The option `--seed` changes which ones are tried.
     """
     parser = argparse.ArgumentParser("nox -s mutation --")
     parser.add_argument("modules", nargs="*")
@@ -221,8 +221,8 @@ def mutation(session: nox.Session) -> None:
 def gpu(session: nox.Session) -> None:
     """Test and measure this machine's GPU in at most eight minutes.
 
-    Nothing is installed: the session uses the first `python` in PATH and its packages. Without
-    a GPU, the same parts run on the CPU with small sizes, as a rehearsal.
+    The session installs nothing: it uses the first `python` in PATH and its packages. Without a
+    GPU, similar parts run on the CPU with small sizes.
     """
     python = shutil.which("python") or "python3"
     session.run(python, "-m", "bench.checks.gpu", *session.posargs, external=True)

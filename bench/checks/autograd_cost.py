@@ -1,9 +1,9 @@
-"""Measure the cost of autograd, for every loss, in one interleaved run.
+"""Measure the cost of autograd for every loss, in one interleaved run.
 
-``nox -s autograd-cost`` runs this check. For each library, it times a step with autograd, a
-compiled step, and a step with the gradient derived by hand. As in any run, every w is checked,
-and the passes shuffle libraries, sizes and losses. ``nox -s results`` makes the table and the
-picture of docs/losses.md from the newest record of this check in ``results/``.
+``nox -s autograd-cost`` runs this check. For each library, it times three kinds of step: with
+autograd, compiled, and with a gradient derived by hand. The final weights of every case are
+checked. ``nox -s results`` makes the table and the picture of docs/losses.md from the newest
+record of this check in ``results/``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,15 @@ from bench.show.autograd import GRADIENTS, NAME, autograd_markdown, failures
 from bench.show.mistake import Script
 
 SIZES = ((1_000_000, 1), (1_000_000, 32))
-"""Pairs of rows and features: 8 MB of data, which a last cache holds, and 132 MB in memory."""
+"""(rows, features) of the measured sizes.
+
+The first size has 8 MB of data and fits into a last-level cache. The second size has 132 MB and
+does not fit.
+"""
 
 
 def cases(sizes: tuple[tuple[int, int], ...], losses: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return a case for each backend of `GRADIENTS` that can run here, by size and loss."""
+    """Return a case for every loss, available backend of `GRADIENTS` and size."""
     return tuple(
         Case(backend, rows, features, "float32", loss)
         for loss in losses
@@ -41,7 +45,7 @@ def cases(sizes: tuple[tuple[int, int], ...], losses: tuple[str, ...]) -> tuple[
 
 
 def measured(plan: Plan, threads: int, store: Path) -> Record:
-    """Run the plan, and print the name of each task on stderr when it starts."""
+    """Measure all cases of the plan, and print each task's name on stderr when it starts."""
 
     def started(task: Task) -> None:
         click.echo(task.name, err=True)
@@ -70,7 +74,7 @@ def main(
     passes: int,
     seconds: float,
 ) -> None:
-    """Print a table of each library's steps with autograd, compiled, and by hand."""
+    """Print a table of step times: with autograd, compiled, and with a gradient by hand."""
     threads = apply()
     sizes = tuple((rows or n, features) for n, features in SIZES)
     plan = Plan(cases(sizes, tuple(losses)), passes, seconds, (READ,), setup=False)

@@ -1,8 +1,8 @@
 """Count wrong verdicts of `compare` on runs of this machine (``nox -s compare-check``).
 
-Each repeat measures the same code in two alternating runs; `compare` must find no change. Then
-the step times of one backend in the second run are made 10 % longer; `compare` must find
-exactly this backend.
+Each repeat measures the same code in two alternating runs. There, `compare` must report no
+change. Then the recorded step times of one backend in the second run are multiplied by 1.1.
+There, `compare` must report exactly this backend as slower.
 """
 
 from __future__ import annotations
@@ -28,31 +28,33 @@ BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 ROWS = 10_000, 1_000_000
 
 PASSES, MORE = 4, 6
-"""Number of planned passes, and largest number of further passes over uncertain cases."""
+"""Number of passes over all cases, and largest number of extra passes over unclear cases."""
 
 SECONDS = 0.2
 """Sampling time of a case in a pass, in seconds."""
 
 SLOWER = 1.10
-"""Factor by which the step times of one backend are multiplied."""
+"""Factor by which the check multiplies the step times of one backend."""
 
 RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
-"""Smallest shares of repeats with right verdicts that pass the check: 19 of 20 for the same
-code, and 18 of 20 for one slower backend."""
+"""Smallest fractions of right repeats that pass the check.
+
+With the same code, 19 of 20 repeats must be right; with one slower backend, 18 of 20.
+"""
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """The verdicts on one pair of runs.
+    """The verdicts on one pair of runs of the same code.
 
     Attributes
     ----------
     flagged : tuple of Comparison
-        Comparisons found faster or slower, in the runs as measured.
+        Cases that `compare` called faster or slower. All of these verdicts are wrong.
     slowed : str
-        Backend whose step times are then multiplied by `SLOWER`.
+        Backend whose step times in the second run were multiplied by `SLOWER` afterwards.
     found : tuple of Comparison
-        Comparisons found faster or slower after the multiplication.
+        Cases that `compare` called faster or slower after this multiplication.
     """
 
     flagged: tuple[Comparison, ...]
@@ -61,12 +63,12 @@ class Repeat:
 
     @property
     def right(self) -> bool:
-        """Whether exactly the slowed backend was found to be slower."""
+        """Whether `compare` reported the slowed backend as slower and no other backend."""
         return {(c.case.backend, c.verdict) for c in self.found} == {(self.slowed, "slower")}
 
 
 def flagged(comparisons: list[Comparison]) -> tuple[Comparison, ...]:
-    """Return the comparisons with the verdict faster or slower."""
+    """Return the comparisons whose verdict is faster or slower."""
     return tuple(c for c in comparisons if c.verdict in ("faster", "slower"))
 
 
@@ -88,7 +90,7 @@ def slow_down(record: Record, backend: str, factor: float) -> Record:
 
 
 def judge(old: Record, new: Record, slowed: str) -> Repeat:
-    """Compare two runs as measured, and again with the backend `slowed` made slower."""
+    """Compare two runs as measured, then with one backend of the new run made slower."""
     return Repeat(
         flagged(compare(old, new)),
         slowed,
@@ -97,7 +99,7 @@ def judge(old: Record, new: Record, slowed: str) -> Repeat:
 
 
 def take_pair(threads: int) -> tuple[Record, Record]:
-    """Measure the same code twice, in alternation."""
+    """Measure the same code in two runs that alternate; return the records of both runs."""
     cases = tuple(Case(backend, n, 1, "float32") for n in ROWS for backend in BACKENDS)
     plan = Plan(cases, PASSES, SECONDS, (READ,), setup=False, more=MORE)
     with tempfile.TemporaryDirectory(prefix="descentbench-compare-") as folder:
@@ -109,16 +111,16 @@ def take_pair(threads: int) -> tuple[Record, Record]:
 def check(
     numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
 ) -> list[Repeat]:
-    """Measure pairs of runs; judge each pair as measured, and with one backend made slower.
+    """Measure pairs of runs, and judge each pair with and without a backend made slower.
 
     Parameters
     ----------
     numbers : range
-        Numbers of the repeats. The number of a repeat selects the backend that is made slower.
+        Numbers of the repeats. The number also selects the backend that is made slower.
     pair : callable
-        Measures the same code twice; returns both records.
+        Function that measures the same code in two runs and returns both records.
     say : callable
-        Called with a line about each repeat.
+        Function that is called with one line of text about each repeat.
     """
     found = []
     for k in numbers:
@@ -147,7 +149,7 @@ def _names(found: tuple[Comparison, ...]) -> str:
     help="Number of the first repeat, to divide a check into several calls.",
 )
 def main(repeats: int, first: int) -> None:
-    """Count the wrong verdicts of `compare`; exit with 1 if there are too many."""
+    """Count the wrong verdicts of `compare`; exit with code 1 if there are too many."""
     threads = apply()
     numbers = range(first, first + repeats)
     found = check(numbers, lambda: take_pair(threads), click.echo)

@@ -25,10 +25,10 @@ GPU = ("torch@cuda:0", "torch:analytic@cuda:0", "jax@cuda:0", "jax:loop@cuda:0")
 """Backends on a GPU, in addition to `CPU`."""
 
 COMPILED = ("numba", "torch:compile", "jax")
-"""Prefixes of the names of backends whose first call compiles."""
+"""Beginnings of the names of backends that compile code in their first call."""
 
 COPIES = 0.2
-"""Fraction of the tuned loops that copy small data into another layout, but not large data."""
+"""Probability that a hand-tuned loop copies small data into another layout before it runs."""
 
 
 def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeUp:
@@ -64,14 +64,14 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
 
 
 def read_again(machine: MadeUp, features: int) -> None:
-    """Let backends with separate products read the rows once more, for several features."""
+    """Add one read of all rows to each step of `SEPARATE_PRODUCTS`, for several features."""
     for name in SEPARATE_PRODUCTS if features > 1 else ():
         of = machine.costs[name]
         machine.costs[name] = replace(of, reads=of.reads + 1)
 
 
 def disturb(machine: MadeUp, rng: np.random.Generator) -> None:
-    """Change the machine: pauses prolong some setups, and some loops copy only small data."""
+    """Change the machine: some setups get longer by a pause, and some loops copy small data."""
     machine.pauses = log_uniform(rng, 0.002, 0.05)
     for name, of in machine.costs.items():
         limit = log_uniform(rng, 1e5, 1e8)
@@ -87,7 +87,7 @@ def draw_costs(
     device: float,
     budget: float,
 ) -> Costs:
-    """Draw a backend's costs; the backends of a library share its import time."""
+    """Draw a backend's costs; `libraries` holds the import time of each library."""
     parsed = Name.parse(name)
     gpu = parsed.device != "cpu"
     compiles = 0.0
@@ -113,7 +113,7 @@ def draw_costs(
 
 
 def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
-    """Draw a request for 100 rows or more, whose data take at most a quarter of the memory."""
+    """Draw a request for at least 100 rows, whose data fill at most a quarter of the memory."""
     features = int(rng.choice([1, 1, 4, 32, 200]))
     row = step_bytes(1, features, "float32")
     rows = int(log_uniform(rng, 100, machine.memory_bytes / 4 / row))

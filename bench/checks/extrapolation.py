@@ -1,9 +1,10 @@
-"""Compare predictions ten times beyond the largest fitted size with measurements.
+"""Compare predicted totals with measured totals, for ten times more rows than fitted.
 
-One interleaved run measures the fitted sizes and the predicted size, because the memory
-throughput of a shared machine drifts by more than the prediction errors. A second comparison
-removes the remaining drift: it converts the measured steps to the memory throughput that was
-usual while the fitted sizes were measured.
+One interleaved run measures both the fitted sizes and the predicted size. Reason: the memory
+throughput of a shared machine changes from run to run by more than the prediction errors.
+
+The throughput can also change within this run. A second comparison therefore converts the step
+times at the predicted size to the usual throughput of the fitted sizes.
 """
 
 from __future__ import annotations
@@ -31,19 +32,22 @@ FEATURES, ROWS = 4, 300_000_000
 """Features and rows of the size to predict: 6 GB of data."""
 
 LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
-"""Numbers of rows to which the models are fitted. In a pick for `ROWS` rows, the ladder ends
-with the last two of these numbers."""
+"""Numbers of rows to which the cost models are fitted. A pick for `ROWS` rows would also
+measure the last two of these sizes."""
 
 ITERATIONS = 100, 10_000
-"""Numbers of iterations of the predicted totals."""
+"""Numbers of iterations for which totals are predicted and measured."""
 
 CONTENDERS = "numpy:blocked", "numba:parallel", "numpy:gram"
-"""Backends that are plausible picks for a request of this size."""
+"""Backends that could be the fastest at this size."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a total that was predicted and then measured, in seconds."""
+    """A part of a total, predicted and measured in seconds.
+
+    `name` is "import", "place", "first call" or "step".
+    """
 
     backend: str
     name: str
@@ -53,19 +57,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Predicted and measured totals, and their parts.
+    """Predicted and measured totals at `ROWS` rows, and their parts.
 
     Attributes
     ----------
     predictions : tuple of Prediction
-        Predictions compared with the totals as they were measured.
+        Predicted totals beside the totals as measured.
     at_one_throughput : tuple of Prediction
-        Predictions compared with totals whose steps were converted to the usual memory
-        throughput at the fitted sizes.
+        Predicted totals beside measured totals whose step times were converted to the memory
+        throughput that was usual at the fitted sizes.
     parts : tuple of Part
     slowness : tuple of tuple
-        Pairs of a backend and the time of a read beside its steps at `ROWS` rows, relative to
-        the usual time of a read while the fitted sizes were measured.
+        Pairs of a backend and a ratio. The ratio compares the time to read memory during the
+        steps at `ROWS` rows with the usual time to read memory at the fitted sizes.
     """
 
     predictions: tuple[Prediction, ...]
@@ -74,7 +78,7 @@ class Extrapolation:
     slowness: tuple[tuple[str, float], ...] = ()
 
     def page(self) -> RenderableType:
-        """Return a sentence about the totals and a table of the parts."""
+        """Return a sentence about the errors of the totals, and a table of the parts."""
         from rich.console import Group
         from rich.text import Text
 
@@ -105,7 +109,7 @@ class Extrapolation:
 
 
 def _errors(predictions: Sequence[Prediction]) -> str:
-    """Return a phrase with the median error and the worst error."""
+    """Return a phrase with the median error and the largest error."""
     from bench.show.text import percent
 
     worst = max(predictions, key=lambda p: p.error)
@@ -116,7 +120,7 @@ def _errors(predictions: Sequence[Prediction]) -> str:
 def extrapolate(
     threads: int, store: Path, report: Callable[[str, float], None]
 ) -> Extrapolation:
-    """Measure the contenders at all sizes, and predict `ROWS` from the smaller sizes."""
+    """Measure the contenders at all sizes, and predict the totals at `ROWS` rows."""
     from bench.host.machine import describe
     from bench.measure.read_curve import TASK, measure_read_curve
     from bench.pick.regime import Regime
@@ -129,7 +133,7 @@ def extrapolate(
 
 
 def held(record: Record, regime: Regime) -> Extrapolation:
-    """Fit models to the sizes in `LEARNT`; compare their predictions with results at `ROWS`."""
+    """Fit models to the sizes `LEARNT`; compare their predictions with results at `ROWS`."""
     from bench.pick.fitting import fit
     from bench.pick.observations import observations
     from bench.results.summary import summarise
@@ -173,9 +177,9 @@ def _only(record: Record, sizes: Sequence[int]) -> Record:
 
 
 def parts_of(model: CostModel, result: Result) -> list[Part]:
-    """Return the parts of a total for a result's number of rows, predicted and measured.
+    """Return the parts of a total at the result's number of rows, predicted and measured.
 
-    A part without a measured time is left out.
+    Parts without a measured time are left out.
     """
     n, step = result.rows, result.step_s.median if result.step_s else None
     pairs = {

@@ -1,9 +1,10 @@
 """Test and measure this machine's GPU in at most eight minutes (``nox -s gpu``).
 
-The command uses the installed libraries and needs no network. Each part has its own share of
-the time, and the measurements of an interrupted part are kept. Without a GPU, the command
-rehearses: similar parts run on the CPU with small sizes. In a rehearsal, JAX has two CPU
-devices, and the Triton kernel runs in Triton's interpreter.
+The command uses the installed libraries and needs no network. Each part has its own time limit.
+The measurements of an interrupted part are kept.
+
+Without a GPU, the command is a rehearsal: similar parts run on the CPU with small sizes. In a
+rehearsal, JAX has two CPU devices, and the Triton kernel runs in Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ MINUTES = 8.0
 """Time limit for all parts together, in minutes."""
 
 GRACE_S = 10.0
-"""Seconds in which an interrupted part may save its results."""
+"""Seconds that an interrupted part has to save its results."""
 
 OK, CUT, FAILED, LEFT_OUT = "done", "cut short", "failed", "left out"
-"""States of a part at its end."""
+"""Possible values of `Done.state`."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """The state of a part at its end.
+    """How a part of the check ended.
 
     Attributes
     ----------
@@ -50,7 +51,7 @@ class Done:
         `OK`, `CUT`, `FAILED` or `LEFT_OUT`.
     seconds : float
     remark : str
-        What was not done; empty if all was done.
+        Why the part failed, or what it did not measure; empty if there is nothing to say.
     """
 
     title: str
@@ -59,17 +60,17 @@ class Done:
     remark: str = ""
 
     def line(self) -> str:
-        """Return the part's line of the summary."""
+        """Return one line of text for the summary at the end."""
         remark = f": {self.remark}" if self.remark else ""
         taken = f" in {duration(self.seconds)}" if self.state != LEFT_OUT else ""
         return f"{self.title}: {self.state}{taken}{remark}"
 
 
 def call(part: Part, seconds: float) -> tuple[int | None, float]:
-    """Run a part, and interrupt it after `seconds`.
+    """Run a part as a child process, and interrupt it after `seconds`.
 
-    Return the part's exit code and its time in seconds. The exit code is None for a part that
-    was interrupted.
+    Return the exit code and the time in seconds. The exit code is None if the part was
+    interrupted before it was complete.
     """
     began = time.monotonic()
     child = subprocess.Popen(  # noqa: S603 the arguments are ours
@@ -120,7 +121,7 @@ def each(parts: Sequence[Part], store: Path, seconds: float) -> Iterator[Done]:
 
 
 def unmeasured(records: Iterator[Saved]) -> str:
-    """Return a text about the cases of ``run`` that were not measured; "" if there are none."""
+    """Return a text about cases of ``run`` without a measurement; "" if all were measured."""
     new = [saved for saved in records if saved.path.name.startswith("run-")]
     results = [result for saved in new for result in summarise(saved.record)]
     missing = [str(result.case) for result in results if result.reason == NOT_MEASURED]
@@ -130,7 +131,7 @@ def unmeasured(records: Iterator[Saved]) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a device's name as the name of a folder."""
+    """Return a device's name in a form that can be the name of a folder."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "gpu"
 
 

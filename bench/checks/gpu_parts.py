@@ -1,4 +1,4 @@
-"""List the parts of ``nox -s gpu``: commands, and the share of the time for each command."""
+"""List the parts of ``nox -s gpu``: each part is a command and its share of the time."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from bench.show.mistake import Mistake
 
 ON_CPU = ("numba:parallel", "numpy:blocked")
 ON_GPU = ("torch:analytic", "jax:loop")
-"""Backends whose steps and setups are measured: the fastest loops of their devices."""
+"""Backends that the check measures on the CPU and on the GPU: the fastest loops there."""
 
 FIRST = "analytic or loop"
-"""Value of pytest's ``-k`` that selects the tests to run first: those of `ON_GPU`."""
+"""Value of pytest's option ``-k`` that selects the tests of the backends in `ON_GPU`. These
+tests run first."""
 
 DESCENT = ("--rows", "1e8", "--iterations", "1000")
-"""Options of ``pick``: the descent for which it recommends a backend."""
+"""Options of ``pick`` for a descent of 1000 iterations over 10⁸ rows."""
 
 BRIEF = ("--passes", "1", "--more", "0", "--seconds", "0.1", "--timeout", "60")
-"""Options of ``run`` for brief sampling: one pass of 0.1 s for each case."""
+"""Options that keep ``run`` short: one pass, and 0.1 s for each case."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A command, its share of the time, and the variables of its environment.
+    """A command of the check.
 
     Attributes
     ----------
@@ -38,9 +39,10 @@ class Part:
     arguments : sequence of str
         Arguments of the Python interpreter.
     share : float
-        Usual seconds of the part. The time that is left is divided among the remaining parts
-        in proportion to their shares.
+        Usual duration in seconds. The remaining time is divided among the remaining parts in
+        proportion to these durations.
     variables : mapping of str to str
+        Additional environment variables of the command.
     """
 
     title: str
@@ -50,20 +52,21 @@ class Part:
 
 
 def run(*arguments: str) -> list[str]:
-    """Return the arguments of Python that call ``descentbench run``, briefly."""
+    """Return the Python arguments that call ``descentbench run`` with brief sampling."""
     return ["-m", "bench", "run", *BRIEF, *arguments]
 
 
 def tests(*arguments: str) -> list[str]:
-    """Return the arguments of Python that run tests up to the first failure.
+    """Return the Python arguments that run tests up to the first failure.
 
-    The tests stop at the first failure, because an interrupt at the time limit would hide it.
+    Reason: if the time limit interrupted the tests after a failure, the exit code would not
+    show the failure.
     """
     return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
 
 
 def on_gpu(store: Path, device: str = "cuda:0") -> list[Part]:
-    """Return the parts of the check, which are commands, for a machine with a GPU."""
+    """Return the parts of the check on a machine with a GPU; they save records in `store`."""
     backends = [*ON_CPU, *(f"{name}@{device}" for name in ON_GPU)]
     named = [word for name in available(backends) for word in ("--backend", name)]
     stored = ("--store", str(store))
@@ -96,14 +99,20 @@ def on_gpu(store: Path, device: str = "cuda:0") -> list[Part]:
 
 
 def of_log_loss(device: str) -> list[str]:
-    """Return the options of ``run`` for log_loss; the data of the largest size take 1 GB."""
+    """Return the options of ``run`` for log_loss, with 1, 32 and 128 features.
+
+    The largest size has 1 GB of data.
+    """
     names = [word for name in ON_GPU for word in ("--backend", f"{name}@{device}")]
     sizes = ["--rows", "2e6", *listed("--features", "1 32 128")]
     return ["--loss", "log_loss", *names, *sizes]
 
 
 def rehearsed(store: Path) -> list[Part]:
-    """Return the parts of a rehearsal: small sizes, on the CPU and JAX's second CPU device."""
+    """Return the parts of a rehearsal, which run small sizes on the CPU.
+
+    One of the backends runs on a second CPU device of JAX.
+    """
     two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     known = available(["numpy:blocked", "numba:parallel", "jax:loop"], two)
     second = ["jax:loop@cpu:1"] if "jax:loop" in known else []
@@ -129,20 +138,20 @@ def rehearsed(store: Path) -> list[Part]:
 
 
 def pick(*arguments: str) -> list[str]:
-    """Return the arguments of Python that call ``descentbench pick``."""
+    """Return the Python arguments that call ``descentbench pick``."""
     return ["-m", "bench", "pick", *arguments]
 
 
 def listed(option: str, values: str) -> list[str]:
-    """Return arguments that repeat the option before each of the values."""
+    """Return the option before each value: "1 2" becomes [option, "1", option, "2"]."""
     return [word for value in values.split() for word in (option, value)]
 
 
 def available(names: Sequence[str], variables: Mapping[str, str] | None = None) -> list[str]:
-    """Return the named backends that can run here; print the others on stderr, with reasons.
+    """Return the names of backends that can run here; print why the others can not on stderr.
 
-    A child process with the environment `variables` lists the backends. If a device other than
-    the CPU is named, but no backend can use it, a `Mistake` is raised.
+    A child process with the additional environment `variables` lists the backends. `Mistake` is
+    raised if GPU backends were named but none can run.
     """
     listing = subprocess.run(
         [sys.executable, "-m", "bench", "backends", "--json"],

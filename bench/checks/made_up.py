@@ -1,4 +1,4 @@
-"""Simulate machines with known costs, which a pick measures in place of real hardware."""
+"""Simulate machines with known costs, so that a pick can be tested without measuring."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ from bench.results.case import READ, Case
 from bench.results.record import Measurement, Outcome
 
 COPYING = 0.1
-"""Time to copy data that an earlier child process used, relative to making the data."""
+"""Time to copy data from shared memory, as a fraction of the time to generate the data."""
 
 PAID = 0.8
-"""Smallest fraction of its setup time that a backend takes if another backend of its library
-was set up before in the same process."""
+"""Smallest fraction of its setup time that a backend needs after another backend of the same
+library was set up in the same process."""
 
 CACHED_COMPILERS = ("numba", "torch")
-"""Libraries that keep compiled code between processes."""
+"""Libraries that store compiled code on disk and use it in later processes."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """The true costs of a backend, in seconds and bytes per second.
+    """The true costs of a backend on a simulated machine.
 
     Attributes
     ----------
-    import_s, opening_s, compile_s, latency_s : float
-        Seconds of the import, of opening the device, of compiling, and of a step without rows.
+    import_s, opening_s, compile_s : float
+        Seconds to import the library, to open the device, and to compile.
+    latency_s : float
+        Seconds of a step without rows.
     arithmetic_s : float
-        Seconds per byte of arithmetic, in addition to the time of reading.
+        Seconds of arithmetic per byte, in addition to the time to read the byte.
     reads : float
-        Number of times that a step reads its data; 0 for `gram`.
+        How often a step reads its data; 0 for `gram`, whose steps read no rows.
     placing : float
-        Throughput of placing, in bytes per second.
+        Throughput of placing (copying the data into the backend's layout), in bytes/s.
     bytes_per_s : float
-        Memory throughput of a device; 0 if steps read the host's memory.
+        Memory throughput of the GPU in bytes/s; 0 if the backend reads the host's memory.
     copied_bytes : float
-        Largest data that placing copies, in bytes; larger data are used without a copy.
+        Largest data, in bytes, that placing copies. Larger data are used without a copy.
     """
 
     import_s: float
@@ -61,30 +63,31 @@ class Costs:
 
 @dataclass
 class MadeUp:
-    """A simulated machine, its clock, and the tasks that it measured.
+    """A simulated machine with a clock, which records the tasks that it ran.
 
     Attributes
     ----------
     costs : mapping
         Backend → its true costs.
     cache_bytes, reported_bytes : int
-        Size of the last cache that data really use, and the size that the system reports.
+        Usable size of the last-level cache, and the size that the system reports.
     memory_rate, cache_rate : float
-        Throughput of a read with all cores, from memory and from the cache, in bytes/s.
+        Throughput in bytes/s of all cores that read from memory and from the cache.
     slow : float
-        Time of a read in the memory's slow state, relative to the fast state.
+        The memory alternates between a fast and a slow state. `slow` is the time of a read in
+        the slow state, relative to the fast state.
     dwell_s : float
-        Mean time in seconds that the memory stays in one state.
+        Mean duration of a state, in seconds.
     noise, setup_noise : float
-        Relative spread between processes, of steps and of setups.
+        Standard deviation of the logarithm of step times and of setup times.
     pauses : float
-        Fraction of the setups that a pause of at most `PAUSE_S` prolongs.
+        Fraction of the setup stages that a pause of up to `PAUSE_S` seconds makes longer.
     drift : float
-        Relative spread of all times between two picks or descents; equal for all backends.
+        Standard deviation of the logarithm of a factor that `drift_on` draws for all backends.
     start_s : float
         Seconds to start a child process.
     making : float
-        Throughput at which a child process generates its data, in bytes/s.
+        Throughput in bytes/s at which a child process generates its data.
     now : float
         Simulated time in seconds.
     """
@@ -117,7 +120,7 @@ class MadeUp:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """Description of the machine, as in a record."""
+        """Description of the machine, with the keys of a record's description."""
         return {
             "cpu": "made up",
             "cpus": 4,
@@ -130,20 +133,24 @@ class MadeUp:
             "threads": 4,
         }
 
-    # -- the truth ------------------------------------------------------------
+    # -- the true times -------------------------------------------------------
 
     @property
     def usual(self) -> float:
-        """Mean time of a read from memory, relative to a read in the fast state."""
+        """Mean time of a read from memory over both states, relative to the fast state."""
         return (1 + self.slow) / 2
 
     def read_s(self, nbytes: float, state: float) -> float:
-        """Return the seconds to read `nbytes` from the host's memory or cache."""
+        """Return the seconds to read `nbytes` bytes.
+
+        `state` is the time of a read from memory relative to the fast state. As much as fits is
+        read from the cache.
+        """
         cached = min(1.0, self.cache_bytes / nbytes)
         return nbytes * (cached / self.cache_rate + (1 - cached) * state / self.memory_rate)
 
     def step_s(self, case: Case, state: float) -> float:
-        """Return the seconds of a step."""
+        """Return the true seconds of a step in a memory state."""
         of = self.costs[case.backend]
         nbytes = step_bytes(*case.size)
         if not of.reads:
@@ -152,23 +159,23 @@ class MadeUp:
         return of.latency_s + nbytes * of.arithmetic_s + of.reads * reading
 
     def place_s(self, case: Case) -> float:
-        """Return the seconds of placing the data."""
+        """Return the true seconds of placing: opening the device and copying the data."""
         of = self.costs[case.backend]
         return of.opening_s + self.copy_s(case)
 
     def copy_s(self, case: Case) -> float:
-        """Return the seconds that placing takes to copy the data."""
+        """Return the true seconds to copy the data; 0 if the backend copies nothing."""
         of, nbytes = self.costs[case.backend], step_bytes(*case.size)
         return nbytes / of.placing if nbytes <= of.copied_bytes else 0.0
 
     def total_s(self, case: Case, iterations: int) -> float:
-        """Return the mean total in seconds."""
+        """Return the true total in seconds, at the mean speed of the memory."""
         of = self.costs[case.backend]
         steps = (iterations + 1) * self.step_s(case, self.usual)
         return of.import_s + self.place_s(case) + of.compile_s + steps
 
     def one_total_s(self, case: Case, iterations: int, rng: np.random.Generator) -> float:
-        """Return the noisy total of one process, at the mean of the memory states."""
+        """Return the total of one process in seconds: the true total with random noise."""
         of = self.costs[case.backend]
 
         def setup(value: float) -> float:
@@ -183,33 +190,33 @@ class MadeUp:
     # -- measuring ------------------------------------------------------------
 
     def clock(self) -> float:
-        """Return the simulated time."""
+        """Return the simulated time in seconds."""
         return self.now
 
     def drift_on(self) -> None:
-        """Draw a factor by which the times of all backends change from now on."""
+        """Draw a new factor for the times of all backends."""
         self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:
-        """Return the current memory state: the time of a read relative to the fast state."""
+        """Return the current memory state: 1 if fast, `slow` if slow."""
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
-        """Return a value with random, relative noise."""
+        """Return `value` times random noise; `spread` is the noise's standard deviation."""
         return float(value * np.exp(spread * self.rng.standard_normal()))
 
     def drifted(self, value: float, spread: float) -> float:
-        """Return a backend's time with the present drift and random, relative noise."""
+        """Return `value` times the current drift and random noise."""
         return self.noisy(self.slowness * value, spread)
 
     def paused(self, value: float) -> float:
-        """Return a setup time with the present drift, random noise and perhaps a pause."""
+        """Return a setup time with drift and noise, and sometimes with a pause."""
         paused, seconds = self.interruptions.random(2)
         pause = PAUSE_S * float(seconds) if paused < self.pauses else 0.0
         return self.drifted(value, self.setup_noise) + pause
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Simulate the read curve; each size is the fastest of three passes."""
+        """Simulate the measurement of the read curve; return one outcome for all sizes."""
         found = []
         for size in sizes(self.reported_bytes, self.memory_bytes):
             seconds = min(
@@ -222,7 +229,10 @@ class MadeUp:
         return {TASK: Outcome(tuple(found))}
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Simulate a task; a task over the limit fails, and the clock stops at the limit."""
+        """Simulate a task for at most `seconds` of simulated time.
+
+        A task that takes longer has failed, and its clock stops at the limit.
+        """
         self.tasks.append(task)
         began = self.now
         self.now += self.noisy(self.start_s, 0.1)
@@ -289,7 +299,7 @@ class MadeUp:
         return Measurement("step", row, samples, 1, info)
 
     def _first(self, case: Case, compiling: float, state: float) -> dict[str, float]:
-        """Return the seconds of setting a backend up in a process that times steps."""
+        """Return the seconds of each setup stage in a process that then times steps."""
         of = self.costs[case.backend]
         paid = 1.0 if self.alone else self.rng.uniform(PAID, 1.0)
         self.alone = False
@@ -304,5 +314,5 @@ class MadeUp:
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw a number whose logarithm is uniformly distributed."""
+    """Draw a number between `low` and `high` whose logarithm is uniformly distributed."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))

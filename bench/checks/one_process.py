@@ -1,7 +1,7 @@
-"""Compare `pytest --benchmark-only` with `descentbench run` (``nox -s benchmark-check``).
+"""Compare step times of two commands (``nox -s benchmark-check``).
 
-With pytest, all libraries share one process; with `run`, each library has a process of its own.
-The step times of the two commands must agree.
+`pytest --benchmark-only` runs all libraries in one process. `descentbench run` runs each
+library in its own process. The step times must agree.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from bench.results.summary import summarise
 from bench.show.mistake import Script
 
 TYPICAL, WORST = 1.5, 3.0
-"""Largest allowed median, and largest allowed single value, of the ratios of step times."""
+"""Largest allowed median, and largest allowed value, of the ratios that `ratios` returns."""
 
 Times = dict[Case, float]
-"""Case → seconds per step."""
+"""Case → median seconds per step."""
 
 
 def by_pytest(folder: Path) -> Times:
-    """Return the median times from the JSON file of `pytest --benchmark-only`."""
+    """Return the step times that `pytest --benchmark-only` measures."""
     path = folder / "benchmarks.json"
     command = [sys.executable, "-m", "pytest", "-q", "--benchmark-only"]
     subprocess.run(  # noqa: S603 the command is ours
@@ -46,7 +46,7 @@ def by_pytest(folder: Path) -> Times:
 
 
 def by_run(cases: tuple[Case, ...], threads: int, folder: Path) -> Times:
-    """Return the median times of `descentbench run`, each library in its own process."""
+    """Return the step times that `descentbench run` measures for these cases."""
     plan = Plan(cases, passes=2, seconds=0.2, baselines=(), setup=False)
     record = Runner(plan, threads, folder).run(lambda task: print(task.name), lambda _: None)  # noqa: T201
     return {r.case: r.step_s.median for r in summarise(record) if r.step_s}
@@ -60,7 +60,7 @@ def ratios(one: Times, other: Times) -> dict[Case, float]:
 
 @click.command(cls=Script)
 def main() -> None:
-    """Print the times and ratio of each case; exit with 1 if a limit is exceeded."""
+    """Print both times and their ratio for each case; exit with code 1 above a limit."""
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
         shared = by_pytest(Path(folder))
         own = by_run(tuple(shared), apply(), Path(folder))

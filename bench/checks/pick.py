@@ -1,8 +1,8 @@
 """Compare the totals of picks with the lowest totals (``nox -s pick-check``).
 
-For each of two losses, the check asks for picks, and then measures every backend at the sizes
-of these picks in one interleaved run. `bench.checks.extrapolation` checks predictions far
-beyond the measured sizes. The check prints its figures as Markdown, as in docs/pick.md.
+For each of two losses, the check first asks for all picks. It then measures every backend at
+the same sizes in one interleaved run. The figures are printed as Markdown, as in docs/pick.md.
+`bench.checks.extrapolation` then compares predictions for ten times more rows.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ LOG_LOSS = "log_loss"
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests about one loss: features → rows, and the numbers of iterations."""
+    """Requests with one loss: every size (features → rows) with every number of iterations."""
 
     sizes: Mapping[int, tuple[int, ...]]
     iterations: tuple[int, ...]
 
     @property
     def each(self) -> list[tuple[int, int, int]]:
-        """Rows, features and iterations of every request."""
+        """(rows, features, iterations) of every request."""
         return [(n, d, k) for n, d in self.shapes for k in self.iterations]
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
-        """Rows and features of every request."""
+        """(rows, features) of every size."""
         return [(n, d) for d, sizes in self.sizes.items() for n in sizes]
 
 
@@ -65,22 +65,26 @@ REQUESTS = {
     ),
     LOG_LOSS: Requests({1: (10_000, 10_000_000), 32: (300_000,), 200: (10_000,)}, (30, 3_000)),
 }
-"""Loss → the requests about it.
+"""Loss → its requests.
 
-In total there are 26 picks and 125 measured cases, which take about 35 minutes on two cores.
+There are 26 picks and 125 measured cases, which take about 35 minutes on two cores.
 """
 
 BUDGET = 40.0
-"""Budget of each pick, in seconds."""
+"""Time budget of each pick, in seconds."""
 
 MEDIAN, WORST = 1.01, 1.10
-"""Largest median regret and largest single regret that pass the check, as ratios of totals."""
+"""Largest median regret and largest single regret that pass the check.
+
+The regret is the pick's total ÷ the lowest total, so 1.01 means 1 % longer.
+"""
 
 COVERAGE = 0.85, 0.95
-"""Smallest and largest share of totals in their 90 % intervals that pass the check."""
+"""Smallest and largest coverage that pass the check. The coverage is the fraction of measured
+totals that lie in their predicted 90 % intervals."""
 
 Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
-"""Rows, features and iterations → the explorer and its answer."""
+"""(rows, features, iterations) → the explorer that measured, and the answer."""
 
 
 @click.command(cls=Script)
@@ -102,7 +106,7 @@ Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
     help="Seconds for each pick.",
 )
 def main(only: str | None, losses: tuple[str, ...], budget: float) -> None:
-    """Ask, measure and compare; exit with 1 if a figure of the picks does not pass."""
+    """Check picks and predictions; exit with code 1 if the picks are not good enough."""
     threads = apply()
     good = True
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
@@ -120,12 +124,12 @@ def main(only: str | None, losses: tuple[str, ...], budget: float) -> None:
 
 
 def say(what: str, share: float) -> None:
-    """Print the progress to stderr."""
+    """Print the finished share and a text to stderr."""
     print(f"{share:4.0%} {what}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
-    """Ask for the picks of a loss, then measure every backend at their sizes."""
+    """Ask for all picks with a loss, and compare them with measurements of every backend."""
     from backends import catalogue
     from bench.measure.known_losses import named
     from bench.results.summary import summarise
@@ -141,7 +145,10 @@ def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
 def ask(
     names: Sequence[str], loss: str, threads: int, store: Path, budget: float = BUDGET
 ) -> Answers:
-    """Answer the requests in random order; each pick adds its measurements to the store."""
+    """Answer the requests of a loss in random order.
+
+    Each pick saves its measurements in `store`, and later picks use them.
+    """
     from bench.host.limits import available_bytes
     from bench.host.machine import describe
     from bench.measure.version import code_version
@@ -174,10 +181,10 @@ def ask(
 
 
 def compare(answers: Answers, results: Sequence[Result]) -> Check:
-    """Compare the picks and predictions of every request with the measurements.
+    """Compare the picks and predictions of all requests with the measured results.
 
-    If a pick works only for least squares, the pick among the loops is also compared with all
-    loops.
+    `answer.pick` is compared with all backends. `answer.loop_pick` is compared with the
+    backends that work for any loss.
     """
     outcomes: list[Outcome] = []
     predictions: list[Prediction] = []
@@ -197,14 +204,14 @@ def compare(answers: Answers, results: Sequence[Result]) -> Check:
 
 
 def passes(check: Check) -> bool:
-    """Return whether the regrets and the coverage are within their limits."""
+    """Return whether the regrets and the coverage are good enough."""
     low, high = COVERAGE
     worst = max(o.regret for o in check.outcomes)
     return check.regret <= MEDIAN and worst <= WORST and low <= check.coverage <= high
 
 
 def markdown(check: Check, loss: str) -> str:
-    """Return the figures of a loss in Markdown: a sentence, the picks, and the errors."""
+    """Return a loss's figures as Markdown: a sentence, a table of picks, a table of errors."""
     from bench.show.formats import markdown_text
 
     best = sum(o.pick == o.best for o in check.outcomes)

@@ -1,9 +1,9 @@
 """Measure the cost of streaming and of a cluster (``nox -s scale-check``).
 
-Each figure is a ratio of two sides that are timed alternately:
+Each figure is a ratio of two times that are measured alternately:
 
 - a step over a file, and one read of the file;
-- a step of Dask's workers, and a step of plain processes;
+- a step of two Dask workers, and a step of two plain processes;
 - a step of two workers, and a step of one worker over half of the rows.
 """
 
@@ -33,7 +33,7 @@ from bench.show.mistake import Script
 )
 @click.option("--only", type=click.Choice(["files", "workers"]), help="Run only this part.")
 def main(size: float, only: str | None) -> None:
-    """Print the cost of streaming and of a cluster; exit with 1 if a limit is exceeded."""
+    """Print the cost of streaming and of a cluster; exit with code 1 above a limit."""
     apply()
     found: list[Finding] = []
 

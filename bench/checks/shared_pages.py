@@ -1,9 +1,8 @@
 """Compare steps over copied, generated and mapped data (``nox -s pages-check``).
 
-The child processes of a run copy the data out of shared memory into their own pages. This check
-shows that a step over the copy takes as long as a step over data that the process generated.
-It also shows why the processes copy the shared pages and do not map them: shared memory seldom
-has large pages. Only ratios of alternating rounds are compared.
+In a run, a child process copies the data from shared memory into its own memory. This check
+shows that a step over the copy takes as long as a step over generated data. It also shows that
+a step over mapped shared memory can take longer, because shared memory seldom has large pages.
 """
 
 from __future__ import annotations
@@ -28,23 +27,22 @@ from bench.results.case import Case
 from bench.show.mistake import Mistake, Script
 
 ROWS = 20_000_000
-"""Default number of rows: 160 MB, several times the caches of most machines."""
+"""Default number of rows: 160 MB of data, more than the caches of most machines hold."""
 
 BACKENDS = ("numpy:blocked", "numba:parallel")
-"""Backends that keep the given arrays instead of copying the data."""
+"""Backends that use the given arrays without a copy."""
 
 WITHIN = 1.05
-"""Largest allowed time of a step over copied data, relative to a step over generated data: 5 %
-more."""
+"""Largest allowed ratio of step times, copied ÷ generated data."""
 
 STEPS = 3
-"""Number of steps in a round."""
+"""Number of steps in each timed call."""
 
 
 @click.command(cls=Script)
 @click.option("--rows", type=click.IntRange(min=1), default=ROWS, show_default=True)
 def main(rows: int) -> None:
-    """Print the ratios for each backend; exit with 1 if a ratio exceeds its limit."""
+    """Print the ratios for each backend; exit with code 1 if a ratio is too large."""
     apply()
     folder = shared.of_this_process()
     case = Case("numpy", rows, 1, "float32")

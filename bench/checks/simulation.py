@@ -1,8 +1,8 @@
 """Simulate picks on made-up machines (``nox -s simulation``).
 
-Each simulation is called a game. A game draws a machine, backends with known costs, and a
-request. The planner measures the simulated machine, and the known costs show whether its picks
-are right.
+Each simulation is called a game. A game draws a random machine, random costs of backends and a
+random request. Then `pick` measures the simulated machine and answers. The true costs show how
+good the answer is.
 """
 
 from __future__ import annotations
@@ -35,42 +35,45 @@ LIMITS = {
 }
 """Largest values that pass the check.
 
-The first three are regrets: the pick's total ÷ the lowest total. The last two are half-widths
-of the intervals of totals far beyond the measured sizes, relative to the total.
+- "median", "95 %", "worst": statistics of the regrets (the pick's total ÷ the lowest total).
+- "spread …": width of predicted intervals, where a request has ten or a hundred times more rows
+  than were measured. It is half of the interval's width ÷ the total, and nine of ten games must
+  lie below the limit.
 """
 
 COVERAGE = 0.85, 0.95
-"""Smallest and largest share of totals in their 90 % intervals that pass the check."""
+"""Smallest and largest coverage that pass the check. The coverage is the fraction of simulated
+totals that lie in their predicted 90 % intervals."""
 
 PROCESSES = 20
-"""Number of simulated processes per pick; their totals are compared with its interval."""
+"""Number of simulated totals that are compared with each pick's interval."""
 
 OVERRUN = 0.1
-"""Time by which a pick may exceed its budget, as a fraction of the budget.
+"""Fraction of its budget by which a pick may take longer than its budget.
 
-The longest import time of a library is allowed in addition.
+In addition, a pick may take longer by the longest import time of a library.
 """
 
 
 @dataclass(frozen=True)
 class Game:
-    """A game's request and its result.
+    """A game's request, answer and true figures.
 
     Attributes
     ----------
     regret, loop_regret : float
-        True total of the pick ÷ the lowest true total, among all backends and among the loops.
+        True total of the pick ÷ the lowest true total, among all backends and among the loops
+        (the backends other than `gram`).
     covered : tuple of float
-        For each pick, the share of simulated processes whose total lies in the interval.
+        For each pick, the fraction of simulated totals that lie in its predicted interval.
     spread : float
-        Half-width of the loop pick's interval, relative to its total.
+        Half of the width of the loop pick's interval ÷ its predicted total.
     beyond : float
-        Decades between the loop pick's largest measured size and the request.
+        log10 of the requested rows ÷ the most rows at which the loop pick was measured.
     over_s : float
-        Seconds by which the pick exceeded the budget and the allowed overrun; 0 or less if it
-        did not.
+        Seconds by which the pick took longer than allowed; 0 or less if it did not.
     unmeasured : tuple of str
-        Backends faster than the pick that were neither measured completely nor excluded.
+        Backends that were faster than the pick, but neither fully measured nor excluded.
     """
 
     seed: int
@@ -90,10 +93,10 @@ class Game:
 
 
 def play(seed: int, *, after_another: bool = False) -> Game:
-    """Play one game; with a GPU there are 18 backends, and the budget is 1.5 times as large.
+    """Play the game with this seed.
 
-    With `after_another`, a request for another number of rows is answered first, and the store
-    holds its measurements.
+    With `after_another`, a pick for another number of rows comes first. The game's pick then
+    also knows the measurements of that pick.
     """
     rng = np.random.default_rng(seed)
     gpu = bool(rng.random() < 0.3)
@@ -115,7 +118,10 @@ def play(seed: int, *, after_another: bool = False) -> Game:
 def explored(
     machine: MadeUp, request: Request, earlier: Sequence[Record], budget: float
 ) -> Explorer:
-    """Return an explorer that has measured for a request on a machine."""
+    """Return an explorer that has measured on a machine for a request.
+
+    `earlier` are records that the explorer knows from the start.
+    """
     setting = Setting(
         request, tuple(machine.costs), machine.machine, "code", 4, machine.memory_bytes, {}
     )
@@ -129,7 +135,7 @@ def explored(
 
 
 def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Generator) -> Game:
-    """Compare a game's answer with the true costs."""
+    """Compare an explorer's answer with the true costs."""
     known, request = explorer.known, explorer.known.request
     answer = recommend(list(known.models.values()), request, explorer.unmeasured())
     cases = {b: Case(b, request.rows, request.features, "float32") for b in machine.costs}
@@ -173,7 +179,7 @@ def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Genera
 
 
 def summary(games: Sequence[Game]) -> dict[str, float]:
-    """Return the figures that decide the check."""
+    """Return the figures of all games: those that decide the check, and the number of games."""
     regrets = np.array([r for g in games for r in (g.regret, g.loop_regret)])
     far = {
         name: [g.spread for g in games if low <= g.beyond < high]
@@ -223,7 +229,7 @@ def good(figures: dict[str, float]) -> bool:
     help="Games to print, the worst first.",
 )
 def main(games: int, first: int, after_another: bool, worst: int) -> None:
-    """Play games and print the figures; exit with 1 if the figures do not pass."""
+    """Play games and print their figures; exit with code 1 if the check fails."""
     seeds = range(first, first + games)
     played = [play(seed, after_another=after_another) for seed in seeds]
     figures = summary(played)

@@ -1,4 +1,4 @@
-"""Compare a step over a streamed file with reading the same file once."""
+"""Compare a step over a streamed file with a plain read of the same file."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ BACKEND = "numba:parallel"
 """The backend whose steps are timed."""
 
 FEATURES = 1, 2, 4, 32
-"""Numbers of features of the files; the kernel and its cost per row depend on them."""
+"""Numbers of features of the written files. Each number uses another kernel."""
 
 READ_BYTES = 64 << 20
-"""Number of bytes that the baseline reads at a time: 64 MiB."""
+"""Number of bytes in each block that the plain read of an npy file copies: 64 MiB."""
 
 SPEED = 0.8
-"""Smallest allowed speed of a step, relative to reading the file once."""
+"""Smallest allowed ratio of times, read of the file ÷ step over the file."""
 
 
 def write_npy(folder: Path, source: Source) -> Path:
-    """Write rows as an npy array of features and target; return the path of the file.
+    """Write features and target as the columns of one npy array; return the file's path.
 
-    The function uses ordinary writes, as `numpy.save` does, because the system caches pages
-    differently if they are written through a memory map.
+    The file is not written through a memory map, because the system would then cache its pages
+    differently.
     """
     path = folder / "rows.npy"
     header = {
@@ -52,9 +52,9 @@ def write_npy(folder: Path, source: Source) -> Path:
 
 
 def write_parquet(folder: Path, source: Source) -> Path:
-    """Write rows as Parquet columns; return the path of the file.
+    """Write features and target as Parquet columns; return the file's path.
 
-    The columns are not compressed, because random floats do not compress.
+    The columns are not compressed, because random numbers do not get smaller.
     """
     pa, parquet = _pyarrow()
     path = folder / "rows.parquet"
@@ -75,7 +75,7 @@ def _pyarrow() -> tuple[Any, Any]:
 
 
 def read_npy(path: Path) -> None:
-    """Copy a mapped array once, block by block, into one buffer."""
+    """Copy an npy file once, block by block, into one buffer."""
     rows = np.load(path, mmap_mode="r")
     length = READ_BYTES // rows[:1].nbytes
     into = np.empty((length, rows.shape[1]), rows.dtype)
@@ -85,7 +85,7 @@ def read_npy(path: Path) -> None:
 
 
 def read_parquet(path: Path) -> None:
-    """Decode every batch of a Parquet file once, with pyarrow's own threads."""
+    """Decode all batches of a Parquet file once, with pyarrow's own threads."""
     _, parquet = _pyarrow()
     with parquet.ParquetFile(path) as file:
         for _ in file.iter_batches():
@@ -96,11 +96,11 @@ FORMATS: dict[str, tuple[Callable[[Path, Source], Path], Callable[[Path], None]]
     "npy": (write_npy, read_npy),
     "parquet": (write_parquet, read_parquet),
 }
-"""Format → function that writes a file, and function that reads it for the baseline."""
+"""Format → a function that writes a file, and a function that reads the file once."""
 
 
 def streaming(kind: str, source: Source, folder: Path) -> Finding:
-    """Compare a step over a file with one read of the file, both from a warm file cache."""
+    """Compare a step over a file with one read of the file; the system has cached the file."""
     write, read = FORMATS[kind]
     path = write(folder, source)
     with path.open("rb") as file:  # so that the system does not write while steps are timed

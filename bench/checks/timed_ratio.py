@@ -1,4 +1,4 @@
-"""Time two callables alternately, and compare the ratio of their times with a limit."""
+"""Time two functions alternately, and compare the ratio of their times with a limit."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from dataclasses import dataclass
 from statistics import median
 
 ROUNDS = 9
-"""Smallest number of rounds of a comparison."""
+"""Smallest number of rounds; each round calls both functions once."""
 
 ROUNDS_S = 15.0
-"""Shortest time of a comparison, in seconds.
+"""Shortest duration of a comparison, in seconds.
 
-On a shared machine, two cores sometimes do the work of one core for some seconds. Such a phase
-slows only a side that uses both cores, so a comparison must last longer than the phase.
+On a shared machine, two cores sometimes do only the work of one core for some seconds. This
+slows a function that uses two cores but not one that uses one core, so a comparison must last
+longer.
 """
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The times of two callables that were timed alternately, and the limits of these times.
+    """Times of two functions, `mine` and `other`, that were timed alternately.
 
     Attributes
     ----------
     what : str
         Description of the comparison in a few words.
     mine, other : list of float
-        Seconds per step of the first and of the second callable, in each round.
+        Seconds per step of the two functions, one value per round.
     bound : float or None
-        Smallest allowed ratio if `least`, else largest allowed ratio; None for no limit.
+        Limit of `ratio`; None for no limit.
     least : bool
-        Whether `ratio` is a speed, which should be large; if not, it is a time, which should be
-        small.
+        If true, `ratio` is a speed (other ÷ mine), and `bound` is its smallest allowed value.
+        If false, `ratio` is a time (mine ÷ other), and `bound` is its largest allowed value.
     most_s : float
         Largest allowed median of `mine`, in seconds; infinity for no limit.
     """
@@ -47,13 +48,13 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """Median over the rounds of other ÷ mine (a speed) if `least`, else of mine ÷ other."""
+        """Median of other ÷ mine over all rounds if `least`, otherwise of mine ÷ other."""
         pairs = zip(self.mine, self.other, strict=True)
         return median(o / m if self.least else m / o for m, o in pairs)
 
     @property
     def good(self) -> bool:
-        """Whether the ratio and the time are within their limits."""
+        """Whether the ratio and the median of `mine` keep their limits."""
         if median(self.mine) > self.most_s:
             return False
         if self.bound is None:
@@ -88,7 +89,11 @@ def alternate(
     steps: int = 1,
     most_s: float = math.inf,
 ) -> Finding:
-    """Time two callables alternately, after one warm-up round; a call takes `steps` steps."""
+    """Call two functions alternately and time them, after one call of each as warm-up.
+
+    One call of a function takes `steps` steps; the times are divided by this number. The other
+    arguments are attributes of `Finding`.
+    """
     mine(), other()
     rounds: list[tuple[float, float]] = []
     until = time.perf_counter() + ROUNDS_S

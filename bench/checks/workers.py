@@ -1,4 +1,4 @@
-"""Compare the workers of a Dask cluster with plain processes and with one worker."""
+"""Compare steps of Dask workers with steps of plain processes and of one worker."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from bench.checks.timed_ratio import Finding, alternate, seconds
 from bench.measure.verify import LEARNING_RATE
 
 OVERHEAD = 1.3
-"""Largest allowed time of a step of Dask's workers, relative to plain processes."""
+"""Largest allowed ratio of step times, Dask workers ÷ plain processes."""
 
 EFFICIENCY = 0.9
-"""Smallest allowed speed of each of two workers, relative to one worker alone."""
+"""Smallest allowed ratio of step times, one worker ÷ two workers with twice the rows."""
 
 WITHOUT_TORCH_S = 6e-3
-"""Largest allowed seconds per step of two workers without PyTorch, whose sums the client adds
-up: 6 ms."""
+"""Largest allowed time of a step without PyTorch on the workers, in seconds: 6 ms. The client
+then adds up the sums of the workers."""
 
 SMALL = Generated(1000, 32)
-"""Rows so few that a step consists almost entirely of overhead."""
+"""Data so small that almost all of a step's time is overhead."""
 
 STEPS = 300
-"""Steps per round when the overhead is measured."""
+"""Number of steps in each timed call of `overhead`."""
 
 WEAKLY_SCALED = (
     ("numba", 500_000, 128, EFFICIENCY),
     ("numpy:blocked", 5_000_000, 8, None),
     ("numba:parallel", 1_000_000, 32, None),
 )
-"""Kernel, rows per worker, features, and the smallest allowed efficiency; None for no limit.
+"""Kernel, rows per worker, features, and the limit (`EFFICIENCY`, or None for no limit).
 
-Only Numba's plain loop has a limit, because arithmetic bounds its speed. Memory bounds the
-speed of the other kernels, and two workers share the memory of their machine. The figures of
-these kernels are therefore shown together with the figures of two plain processes.
+Only Numba's plain loop has a limit, because its speed depends on arithmetic. The other kernels
+depend on the memory, which two workers of one machine share. Their figures are shown beside the
+figures of two plain processes.
 """
 
 
 @contextmanager
 def workers(count: int) -> Iterator[None]:
-    """Start `count` workers with one thread each for the ``dask`` backends."""
+    """Start a local Dask cluster for the ``dask`` backends; each worker has one thread."""
     import dask
     from distributed import LocalCluster
 
@@ -76,9 +76,10 @@ def workers(count: int) -> Iterator[None]:
 def plain_rank(
     number: int, count: int, port: int, kernel: str, source: Source, orders: Connection
 ) -> None:
-    """Take steps as one process (rank) of a gloo group, PyTorch's all-reduce on CPUs.
+    """Take steps as one of `count` plain processes, which add up their sums with PyTorch.
 
-    The number of steps is read from `orders`, and w is sent back; 0 steps end the process.
+    The process reads numbers of steps from `orders`, and sends w back after each number. It
+    ends at 0.
     """
     import torch
     from torch import distributed as dist
@@ -101,7 +102,7 @@ def plain_rank(
 
 @contextmanager
 def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
-    """Start plain processes that share the rows; yield a function that takes steps."""
+    """Start plain processes, each with its share of the rows; yield a function `run(steps)`."""
     import socket
 
     with socket.socket() as free:
@@ -135,7 +136,7 @@ def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[i
 
 @contextmanager
 def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
-    """Start Dask workers that share the rows; yield a function that takes steps."""
+    """Start Dask workers, each with its share of the rows; yield a function `run(steps)`."""
     from backends.dask.ranks import Ranks
 
     technique = type("Kernel", (Ranks,), {"kernel": kernel})
@@ -147,7 +148,7 @@ def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[in
 def overhead() -> Iterator[Finding]:
     """Compare a step of two Dask workers with a step of two plain processes.
 
-    The first comparison is with PyTorch on the workers, the second without PyTorch.
+    The first comparison has PyTorch on the workers, and the second has not.
     """
     with workers(2), plain_ranks(2, "numpy:blocked", SMALL) as plain:
         descent: Any = open_backend("dask:numpy").place(SMALL.load(), LEARNING_RATE)
@@ -179,10 +180,11 @@ def overhead() -> Iterator[Finding]:
 def weak_scaling(
     kernel: str, rows: int, features: int, least: float | None
 ) -> Iterator[Finding]:
-    """Compare 2·n rows on two workers with n rows on one worker; repeat with plain processes.
+    """Compare steps over ``2 * rows`` rows by two workers with steps over `rows` rows by one.
 
-    `rows` is n, and `least` is the smallest allowed efficiency of the workers, or None for no
-    limit. The efficiency is the time with one worker ÷ the time with two workers.
+    The first comparison uses Dask workers, and the second uses plain processes. `least` is the
+    smallest allowed ratio of times (one worker ÷ two workers) for Dask workers; None for no
+    limit.
     """
     steps = 20
     what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half the rows on 1"
