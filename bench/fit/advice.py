@@ -1,6 +1,6 @@
-"""Write remarks on a fit: columns of unlike size, the distance from the minimum, remedies.
+"""Write remarks on a fit, such as a warning that far more steps are needed.
 
-The *missing steps* of a fit are the further steps until the loss is close enough to its minimum
+A fit *needs* further steps until its loss is about 0.1 % above the minimum
 (`Excess.more_steps`).
 """
 
@@ -19,32 +19,33 @@ if TYPE_CHECKING:
     from bench.fit.scaled import Prepared
 
 UNLIKE = 30.0
-"""Smallest ratio of the root mean squares of two columns for which a remark is written. The
-condition number is at least the square of this ratio, about 1000, so a descent is slow."""
+"""A remark is written if the root mean squares of two columns differ by this factor or more.
+The condition number is then at least 30² = 900, so a descent is slow."""
 
 SAMPLE_ROWS = 1000
-"""Largest number of rows from which the sizes of the columns are estimated."""
+"""Largest number of rows that are read to estimate the root mean squares of the columns."""
 
 SAMPLE_BYTES = 8 << 20
-"""Largest size in bytes of the rows from which the sizes of the columns are estimated."""
+"""Largest number of bytes that are read to estimate the root mean squares of the columns."""
 
 MOST_NAMED = 3
-"""Largest number of constant columns that get a line each; one more line counts the other
-constant columns."""
+"""Largest number of constant columns that remarks name. Further constant columns are only
+counted."""
 
 WITHIN = 1e-6
-"""Relative excess of a loss below which the text says that the loss is the minimum."""
+"""If a loss exceeds its minimum by less than this fraction, the text calls the loss the
+minimum."""
 
 USELESS = 10
-"""A fit gets a warning if the missing steps are more than this multiple of the steps taken and
-also more than `MANY_STEPS`. With fewer missing steps, the fit is merely not finished."""
+"""A fit gets a warning if it needs more further steps than this multiple of the steps taken,
+and also more than `MANY_STEPS`."""
 
 MANY_STEPS = 10_000
-"""Number of missing steps; only a fit with more missing steps gets a warning."""
+"""A fit that needs at most this many further steps gets no warning."""
 
 
 def excess_text(excess: Excess) -> str:
-    """Return, as text, how far the loss is above its minimum."""
+    """Return a text such as ``0.12% above the minimum``, for the end of a sentence."""
     relative = excess.relative
     if relative is None:
         return "and the minimum is 0"
@@ -56,14 +57,17 @@ def excess_text(excess: Excess) -> str:
 
 
 def missing_text(excess: Excess | None) -> str:
-    """Return the end of a sentence: the number of missing steps; "" if none or unknown."""
+    """Return the end of a sentence that says how many more steps are needed.
+
+    The text is empty if no step is needed, or if the number is unknown.
+    """
     if excess is None or excess.finished or excess.more_steps is None:
         return ""
     return f"; about {_about(excess.more_steps)} more steps lead to within 0.1% of the minimum"
 
 
 def before(ready: Prepared) -> list[str]:
-    """Return remarks on constant columns and on columns of unlike size.
+    """Return remarks on constant columns and unlike scales, to be shown before the descent.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def before(ready: Prepared) -> list[str]:
 
 
 def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
-    """Return a remark if two columns have unlike sizes, estimated from some rows."""
+    """Return a remark if two columns differ much in scale (`UNLIKE`), judged by some rows."""
     if ready.source.features < 2:
         return []
     row_bytes = ready.source.bytes_per_step // ready.source.rows
@@ -105,7 +109,7 @@ def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
 
 
 def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
-    """Return a warning with a remedy if far too few steps were taken (`USELESS`), else ""."""
+    """Return a warning with advice if a fit needs far more steps (`USELESS`), else ""."""
     if excess is None or excess.finished or fit.stopped != "steps" or not fit.steps:
         return ""
     more = excess.more_steps
@@ -121,7 +125,7 @@ def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
 
 
 def _remedy(excess: Excess, ready: Prepared) -> str:
-    """Return a text: the option with which the fewest steps remain, and how many remain."""
+    """Return advice that needs the fewest further steps, such as ``add --steps 400``."""
     alike, auto, more = excess.standardized_steps, excess.automatic_steps, excess.more_steps
     if ready.scaling.standardized:
         alike = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.fit.scaled import Prepared
 
 FORMAT = "descentbench checkpoint 1"
-"""Value of the field ``format``; another version of the format has another number."""
+"""Value of the field ``format`` in the file. It changes whenever the format changes."""
 
 
 class CheckpointError(DescentbenchError):
@@ -29,13 +29,14 @@ class CheckpointError(DescentbenchError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The w of a descent after some steps, and the data and learning rate of the descent.
+    """The weights w of a descent after some steps, with the data and settings of the descent.
 
     Attributes
     ----------
     steps : int
         Number of steps taken so far.
     w : tuple of float
+        Weights; with `scaling`, the weights of the columns after scaling.
     learning_rate : float
     source : str
         Description of where the rows came from.
@@ -44,8 +45,8 @@ class Checkpoint:
     loss : str
         Name of the loss.
     scaling : Scaling, optional
-        Map of the columns, which adds an intercept or standardises them; w then belongs to the
-        mapped columns. None if the descent reads the columns as they are.
+        How the columns are scaled, and whether a column of ones is added for an intercept. None
+        if the columns are read as they are.
     """
 
     steps: int
@@ -94,9 +95,10 @@ class Checkpoint:
         return found
 
     def check(self, other: Checkpoint, path: Path) -> None:
-        """Raise CheckpointError if this checkpoint, read from `path`, is of another descent.
+        """Raise CheckpointError if this checkpoint was written by a different descent.
 
-        `other` is a checkpoint at the start of the descent that is to be continued.
+        `other` has the data and settings of the current descent. `path` is the file of this
+        checkpoint, for the error message.
         """
         for name in ("source", "rows", "dtype", "loss", "learning_rate"):
             mine, asked = getattr(self, name), getattr(other, name)
@@ -111,7 +113,7 @@ class Checkpoint:
             )
 
     def _check_scaling(self, other: Checkpoint, path: Path) -> None:
-        """Raise CheckpointError if the two descents map their columns differently."""
+        """Raise CheckpointError if the columns of `other` are scaled differently."""
         mine, asked = (c.scaling.options() if c.scaling else () for c in (self, other))
         if mine != asked:
             raise CheckpointError(
@@ -126,7 +128,7 @@ class Checkpoint:
 
 
 class Track:
-    """The start of a descent, and the checkpoint file that stores w.
+    """The current w of a descent, kept in memory and optionally in a checkpoint file.
 
     Parameters
     ----------
@@ -136,14 +138,15 @@ class Track:
     w0 : tuple of float, optional
         First w of a new descent, for the scaled columns; zeros by default.
     checkpoint : Path, optional
-        File that stores w; by default, the file `resume`.
+        File to write; by default, the file `resume` is overwritten. Nothing is written if both
+        arguments are None.
     resume : Path, optional
-        Checkpoint to continue from.
+        Checkpoint from which the descent continues; None starts a new descent.
 
     Raises
     ------
     CheckpointError
-        The checkpoint is of another descent.
+        `resume` cannot be read, or was written by a descent with other data or settings.
     """
 
     def __init__(

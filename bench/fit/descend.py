@@ -1,7 +1,7 @@
-"""Descend with any backend, evaluate the loss between steps, stop, and predict.
+"""Descend with any backend: run steps, evaluate the loss in between, and stop.
 
-A backend's `run` is one loop over steps. This module calls `run` several times and evaluates
-the loss between two calls.
+`Descent.run` takes several steps without a pause. This module calls `run` several times and
+evaluates the loss between two calls.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 Stopped = Literal["steps", "loss", "tolerance"]
 
 GROWTH = 1e-5
-"""Largest relative growth of the loss that counts as float32 rounding."""
+"""If the loss grows by at most this fraction, the growth counts as rounding, not as
+divergence."""
 
 
 Rows = TypeVar("Rows", bound="Problem | Source")
@@ -39,7 +40,7 @@ AnyRows = TypeVar("AnyRows", bound="Problem | Source", contravariant=True)
 
 
 class Places(Protocol[AnyRows]):
-    """A backend, or an object with its interface, that can place these rows."""
+    """Interface of an object that can place rows, such as a backend."""
 
     @property
     def name(self) -> str:
@@ -47,13 +48,13 @@ class Places(Protocol[AnyRows]):
         ...
 
     def place(self, problem: AnyRows, learning_rate: float) -> Descent:
-        """Make the rows ready to descend."""
+        """Prepare the rows, and return an object that runs steps over these rows."""
         ...
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """w after `epoch` steps, and the loss at w; `intercept` is None for a model without one."""
+    """w after `epoch` steps, and the loss at w; `intercept` is None without an intercept."""
 
     epoch: int
     w: tuple[float, ...]
@@ -71,9 +72,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of a descent: w after `steps` steps, and the reason why it stopped.
+    """The result of a descent: w after `steps` steps, and the reason why the descent stopped.
 
-    `epochs` has the evaluations after the start; `intercept` is None for a model without one.
+    `epochs` has every evaluation of the loss except that at the start. `intercept` is None for
+    a model without an intercept.
     """
 
     backend: str
@@ -109,24 +111,23 @@ def descend(
     w0 : (d,), optional
         Zeros by default.
     done : int
-        Number of the `steps` that were taken before; `w0` is the w after these steps.
+        Number of steps that were taken earlier and led to `w0`; `steps` includes these steps.
     until_loss : float, optional
         Stop at the first evaluation at which the loss is at most this value.
     tolerance : float, optional
-        Stop at the first evaluation at which the gradient's norm is at most this multiple of
+        Stop at the first evaluation at which the gradient's norm is at most `tolerance` times
         the norm at `w0`.
     predict : sequence of (d,)
         Points at which to predict.
     on_epoch : callable, optional
         Called at every evaluation, including the start.
     automatic : str
-        Option for the automatic learning rate, which the error about a diverging rate
-        recommends; "" for no recommendation.
+        Option for an automatic learning rate, to be named in error messages; "" for none.
 
     Raises
     ------
     DivergenceError
-        The loss is no longer finite, or grows at a learning rate that is not stable.
+        The loss is not finite, or it grows because the learning rate is too large.
     """
     descent = backend.place(problem, learning_rate)
     start = np.zeros(problem.features) if w0 is None else np.asarray(w0, dtype=np.float64)
@@ -156,7 +157,7 @@ def _fit(
     epochs: list[Epoch],
     predict: Sequence[Sequence[float]],
 ) -> Fit:
-    """Return the result of a descent from its epochs, the start included."""
+    """Return the result of a descent; the first of the epochs is the start."""
     last = epochs[-1]
     return Fit(
         backend=backend,
@@ -186,7 +187,10 @@ def _enough(
 
 
 def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
-    """Yield the start, then the epochs 1, 1 + every, … and `steps` that come after `done`."""
+    """Take the steps; yield w and the loss at the start and after steps 1, 1 + every, ….
+
+    The last step is also evaluated. The first `done` steps were taken earlier and are skipped.
+    """
     yield Epoch(done, tuple(w.tolist()), descent.loss(w))
     for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
         if epoch <= done:
@@ -221,8 +225,9 @@ def _raise_if_diverging(
 ) -> None:
     """Raise DivergenceError if the loss is not finite, or grows because the rate is too large.
 
-    For squared error, a learning rate above 2/L is too large; growth at a lower learning rate
-    is rounding. For other losses, see `_raise_if_growing`.
+    For squared error, a rate above 2/L is too large (L is the largest curvature of the loss).
+    Growth at a lower rate comes from rounding and is accepted. For other losses, see
+    `_raise_if_growing`.
     """
     finite = math.isfinite(epoch.loss)
     if problem.loss != SQUARED_ERROR:

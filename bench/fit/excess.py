@@ -1,11 +1,15 @@
-"""Compute the excess of a loss over its minimum, and the number of steps that are missing.
+"""Compute how far a loss is above its minimum, and how many further steps are needed.
 
-Near its minimum, a loss is the quadratic ``L* + ½·eᵀHe`` with ``e = w − w*``. For squared error
-this formula holds for every w, H is ``2·XᵀX/n``, and the reference gives H, w* and L*. For any
-other loss, Newton's method in NumPy and float64 finds the minimum from the w of the fit, and H
-is the Hessian at the minimum. Each step of a descent multiplies e along an eigenvector of H by
-``1 − rate·h``, where h is the eigenvalue. The number of steps to a given excess is computed
-from these factors.
+Near its minimum, a loss is about ``L* + ½·eᵀHe``. L* is the minimum, w* are the weights at the
+minimum, ``e = w − w*``, and H is the Hessian at w*.
+
+- For squared error, this formula is exact. H is ``2·XᵀX/n``. w* and L* come from the float64
+  reference.
+- For any other loss, Newton's method in float64 finds the minimum, starting at the w of the
+  fit.
+
+A step multiplies the part of e along an eigenvector of H by ``1 − rate·h``, where h is the
+eigenvalue. The number of steps to a given excess follows from these factors.
 """
 
 from __future__ import annotations
@@ -28,18 +32,18 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 ENOUGH = 1e-3
-"""Relative excess of the loss up to which a fit counts as finished: 0.1 %."""
+"""A fit is finished if its loss exceeds the minimum by at most this fraction (0.1 %)."""
 
 NEGLIGIBLE = 1e-6
-"""Excess that is allowed in addition to `ENOUGH`, as a share of the excess at w = 0. The
-minimum of a perfect fit is 0, so a share of the minimum alone would demand an excess of 0."""
+"""Excess that is allowed in addition to `ENOUGH`, as a fraction of the excess at w = 0. Reason:
+the minimum of a perfect fit is 0, and 0.1 % of 0 would allow no excess at all."""
 
 MOST_STEPS = 1 << 60
-"""Largest number of steps that is returned; no descent takes as many."""
+"""If more steps than this are needed, the number of steps is returned as None."""
 
 EXACT_BYTES = 1 << 28
-"""Largest size of X and y in bytes for which the minimum is a sum over the rows: the sum takes
-about a second at most. For larger data, the minimum is the loss at w minus the excess."""
+"""Largest size of X and y in bytes for which a sum over the rows gives the minimum; the sum
+takes a second at most. For larger data, the minimum is the loss of the fit minus the excess."""
 
 EPS = float(np.finfo(np.float64).eps)
 """Machine epsilon of float64."""
@@ -56,21 +60,22 @@ class Excess:
     minimum : float
         The smallest possible loss on these rows.
     relative : float, optional
-        ``absolute / |minimum|``; None if the minimum is 0, apart from rounding.
+        ``absolute / |minimum|``; None if the minimum is 0 apart from rounding.
     condition_number : float
-        Largest ÷ smallest curvature of the loss; directions without any curvature are left
-        out. At the rate 1/L, about this many steps divide the excess by e².
+        Largest ÷ smallest curvature of the loss; curvatures of 0 are left out. With the
+        learning rate 1/L (L is the largest curvature), about this many steps divide the excess
+        by e² = 7.4.
     finished : bool
-        Whether the excess is small enough: at most `ENOUGH` times the minimum plus `NEGLIGIBLE`
-        times the excess at w = 0.
+        Whether `absolute` is at most `ENOUGH` times the minimum plus `NEGLIGIBLE` times the
+        excess at w = 0.
     more_steps : int, optional
-        Further steps at this learning rate until the excess is small enough. In this and the
-        next two attributes, None means that no number of steps is enough.
+        Further steps at this learning rate until the fit is finished; None if no number of
+        steps is enough.
     automatic_steps : int, optional
-        Further steps at the rate 1/L until the excess is small enough.
+        Further steps at the rate 1/L until the fit is finished; None as for `more_steps`.
     standardized_steps : int, optional
-        Steps from w = 0, with standardised columns and the rate 1/L, until the excess is small
-        enough.
+        Steps from w = 0, with standardised columns and the rate 1/L, until the fit is finished;
+        None as for `more_steps`.
     standardized_condition_number : float
         Condition number with standardised columns.
     method : str
@@ -101,7 +106,7 @@ class Quadratic:
     minimum: float
 
     def at(self, apart: Weights) -> float:
-        """Return the excess of the loss at ``w* + apart``."""
+        """Return the loss at ``w* + apart`` minus the minimum."""
         return max(0.0, 0.5 * float(apart @ self.hessian @ apart))
 
     @cached_property
@@ -111,10 +116,10 @@ class Quadratic:
         return np.maximum(values, 0.0), vectors
 
     def condition_number(self) -> float:
-        """Return the largest ÷ the smallest curvature, without directions of curvature 0.
+        """Return the largest ÷ the smallest curvature; curvatures of 0 are left out.
 
-        Directions of curvature 0 are counted after H is scaled to a diagonal of ones. Without
-        the scaling, columns of unlike size could be mistaken for dependent columns.
+        H is scaled to a diagonal of ones before the curvatures of 0 are counted. Otherwise,
+        columns of very different scale would count as linearly dependent columns.
         """
         values, _ = self.curvatures
         size = np.sqrt(np.diag(self.hessian))
@@ -133,9 +138,9 @@ class Quadratic:
         Parameters
         ----------
         apart : Weights
-            First w minus w*.
+            Weights at the start, minus w*.
         rate : float, optional
-            Learning rate; 1/L by default.
+            Learning rate; by default 1 divided by the largest curvature.
         enough : float
             Largest accepted excess of the loss over its minimum.
         """
@@ -166,14 +171,15 @@ class Quadratic:
         return high
 
     def standardized(self, apart: Weights, *, intercept: bool) -> tuple[Quadratic, Weights]:
-        """Return the loss as a function of the standardised columns' weights, and `apart`.
+        """Convert this loss and `apart` to the weights of standardised columns.
 
         Parameters
         ----------
         apart : Weights
-            A w minus w*; the second result is this difference for standardised columns.
+            Some weights minus w*, for the columns as they are.
         intercept : bool
-            Whether the last column consists of ones; the other columns are then centred, too.
+            Whether the last column consists of ones. Standardising then also centres the other
+            columns.
         """
         sizes = np.diag(self.hessian).copy()
         mean = np.zeros(len(sizes))
@@ -202,17 +208,17 @@ def excess(
     *,
     intercept: bool,
 ) -> Excess | None:
-    """Return how far w is from the minimum; None if no minimum is found in a few seconds.
+    """Return how far w is from the minimum; None if the minimum is not found in seconds.
 
     Parameters
     ----------
     source : Source
-        Rows that the descent read; a reference that was computed before is used.
+        Rows of the descent. Their float64 reference is used if it was computed before.
     w : (weights,)
         Weights of the descent.
     learning_rate : float
     memory_bytes : float
-        Largest size of the rows, in bytes, with which further passes over them are quick.
+        Largest size in bytes of rows that are read again to find the minimum.
     loss : float
         The loss at w.
     intercept : bool
@@ -242,7 +248,7 @@ class _Minimum:
 def _of_reference(
     source: Source, w: Weights, memory_bytes: float, loss: float
 ) -> _Minimum | None:
-    """Return the minimum of squared error, from XᵀX scaled to a diagonal of ones.
+    """Return the minimum of squared error, computed from XᵀX and Xᵀy.
 
     None means that the reference would take too long, or that its numbers are not finite.
     """
@@ -266,9 +272,9 @@ def _of_reference(
 
 
 def _of_newton(source: Source, w: Weights, memory_bytes: float) -> _Minimum | None:
-    """Return the minimum of a loss other than squared error.
+    """Return the minimum of a loss other than squared error, by Newton's method.
 
-    None means that Newton's method finds no minimum in seconds.
+    None means that the search would take too long, or finds no minimum.
     """
     found = minimise(source, w) if source.bytes_per_step <= memory_bytes else None
     if found is None:

@@ -1,4 +1,4 @@
-"""Prepare the inputs of a fit: the backend, the rows, the first w, the memory limit."""
+"""Prepare the inputs of a fit: the backend, the rows, the first w and the memory limit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class InputError(DescentbenchError):
 
 
 def on_device(backend: str, device: str | None) -> str:
-    """Return the backend's name with the requested device; None requests no device."""
+    """Return the backend's name, followed by ``@device`` if a device is given."""
     if device is None:
         return backend
     if "@" in backend:
@@ -43,7 +43,7 @@ def on_device(backend: str, device: str | None) -> str:
 def open_for(loss: Loss, backend: str) -> Backend:
     """Open the backend; raise an error with the reason if it does not work for the loss.
 
-    If the backend is slower here than it could be, a line on stderr says why.
+    If the backend could be faster on this machine, print the reason on stderr.
     """
     check_loss(Name.parse(backend), loss)
     opened = open_backend(backend)
@@ -65,7 +65,10 @@ def open_rows(
     seed: int,
     loss: Loss,
 ) -> Source:
-    """Return the rows to generate; with a data file, the rows that `file` opens."""
+    """Return the rows of a fit: generated rows, or the rows of a data file.
+
+    `file` opens the data file for a dtype; None stands for generated rows.
+    """
     if file is None:
         return Generated(rows or 100, features or 1, dtype, seed, loss=loss)
     if rows or features:
@@ -74,15 +77,16 @@ def open_rows(
 
 
 def room_bytes(memory: int | None) -> int:
-    """Return the bytes that rows may use: `memory` minus the memory of this process.
+    """Return the number of bytes that the rows may use.
 
-    By default, rows may use half of the free memory.
+    This number is `memory` minus the memory that this process uses already. If `memory` is
+    None, it is half of the machine's free memory.
     """
     return available_bytes() // 2 if memory is None else memory - rss_bytes()
 
 
 def streaming_text(streamed: Streamed, steps: int) -> str:
-    """Return a message: every step reads the rows again, with the time that this takes."""
+    """Return a message that every step reads the rows again, and how long the reading takes."""
     a_pass = streamed.seconds_a_pass()
     passes = steps + 1  # each evaluation but the last shares a pass with the next step
     size = byte_count(streamed.source.bytes_per_step, 2)
@@ -97,10 +101,10 @@ def streaming_text(streamed: Streamed, steps: int) -> str:
 def first_w(
     w0: tuple[float, ...] | Literal["random"] | None, ready: Prepared, seed: int
 ) -> tuple[float, ...] | None:
-    """Return the first w of the descent, for the scaled columns; None stands for zeros.
+    """Return the weights at the start, for the scaled columns; None stands for zeros.
 
-    The numbers in `w0` are in the units of the data. With an intercept, one more number, the
-    first intercept, is allowed at the end.
+    `w0` has a weight for each original column. With an intercept, the first intercept may
+    follow. ``"random"`` draws normally distributed weights for the scaled columns.
     """
     if w0 is None:
         return None
@@ -126,7 +130,7 @@ def check_length(option: str, numbers: tuple[float, ...], source: Source) -> Non
 
 @contextmanager
 def progress(steps: int) -> Iterator[Callable[[Epoch], None]]:
-    """Show a progress bar if stderr is a terminal; yield the function that updates the bar."""
+    """Show a progress bar if stderr is a terminal; yield a function that updates the bar."""
     from rich.progress import Progress
 
     err = console(stderr=True)

@@ -1,8 +1,8 @@
-"""Write the result of a fit to a model file, read the file, and predict with the model.
+"""Write a fit to a model file, read the file, and predict with the model.
 
-A model holds all that a prediction needs: the weights by column name, the intercept and the
-loss. A model also records how it was made: the scaling, the data, the descent and the versions
-of the software. Only `write_model` and `read_model` access files.
+A model contains all that a prediction needs: the weights by column name, the intercept and the
+loss. It also records the scaling, the data, the descent and the software's versions. Only
+`write_model` and `read_model` access files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.fit.scaling import Scaling, finite
 from bench.host.files import write_atomically
 
 FORMAT = "descentbench model 1"
-"""Value of the field ``format``; another version of the format has another number."""
+"""Value of the field ``format`` in the file. It changes whenever the format changes."""
 
 
 class ModelError(DescentbenchError):
@@ -34,14 +34,14 @@ class ModelError(DescentbenchError):
 
 @dataclass(frozen=True)
 class Response:
-    """How the linear prediction of a loss becomes a prediction of the target.
+    """How a loss turns ``p = x·w + intercept`` into a prediction of y.
 
     Attributes
     ----------
     name : str
         Name of the column in the output of ``predict``.
     of : callable
-        Maps the linear prediction ``p = x·w + intercept``, float64, to the prediction of y.
+        Function that turns an array of p (float64) into predictions of y.
     """
 
     name: str
@@ -62,10 +62,12 @@ RESPONSES = {
     LOG_LOSS.name: Response("probability_of_1", _sigmoid),
     POISSON.name: Response("rate", _exp),
 }
-"""Responses, by the name of the loss: the probability that y is 1, and the expected count."""
+"""Losses whose prediction is not x·w itself. log_loss predicts the probability that y is 1, and
+poisson the expected count."""
 
 LINEAR = Response("prediction", lambda p: p)
-"""Response of any other loss, also of a loss from a file: the linear prediction itself."""
+"""Response of all other losses, including losses from a file: x·w + intercept is the
+prediction."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +77,19 @@ class Model:
     Attributes
     ----------
     columns : tuple of str
-        Names of the features; ``"0"``, ``"1"``, … where the data have no names.
+        Names of the features; ``"0"``, ``"1"``, … if the data have no names.
     weights : tuple of float
-        A weight for each column.
+        A weight for each column, in the units of the data.
     intercept : float, optional
         None for a model without an intercept.
     loss : str
         Name of the loss that was minimised.
     scaling : Scaling, optional
-        Centring and scaling during the descent; None if the columns were read as they are. In
-        both cases, the weights are in the units of the data.
+        How the columns were centred and scaled during the descent; None if they were not.
     source : dict
         Where the rows came from: path, files, target column, number of rows.
     fit : dict
-        How the model was fitted: backend, dtype, learning rate, steps, loss and so on.
+        How the model was fitted: backend, dtype, learning rate, number of steps and so on.
     versions : dict
         Versions of Python and of the libraries.
     """
@@ -104,19 +105,19 @@ class Model:
 
     @property
     def response(self) -> Response:
-        """Name of a prediction, and the function from p to the prediction of y."""
+        """How the model's loss turns ``p = x·w + intercept`` into a prediction of y."""
         return RESPONSES.get(self.loss, LINEAR)
 
     def linear(self, x: ArrayLike) -> Weights:
-        """Return the linear predictions ``p = x·w + intercept`` of rows x, (n, d), float64."""
+        """Return ``p = x·w + intercept`` in float64 for rows x of shape (n, d)."""
         rows = np.asarray(x, dtype=np.float64).reshape(-1, len(self.weights))
         return np.asarray(rows @ np.asarray(self.weights) + (self.intercept or 0.0))
 
     def predict(self, x: ArrayLike) -> Weights:
-        """Return the predictions of y for rows x, (n, d).
+        """Return the predictions of y for rows x of shape (n, d).
 
-        For log_loss, a prediction is the probability that y is 1. For poisson, it is the rate,
-        the expected count. For any other loss, it is the linear prediction p.
+        For log_loss, a prediction is the probability that y is 1. For poisson, it is the
+        expected count. For any other loss, it is ``x·w + intercept``.
         """
         return self.response.of(self.linear(x))
 
@@ -146,7 +147,7 @@ def check_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
     ----------
     path : Path
     inputs : iterable of Path
-        Files that are read, which the model must not replace.
+        Input files, which the model must not overwrite.
     """
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not os.access(folder, os.W_OK) or not folder.is_dir():

@@ -1,13 +1,14 @@
 """Find the minimum of a loss without a closed form, by Newton's method in float64.
 
-If a step does not lower the loss, it is repeated with a multiple of XᵀX added to the Hessian,
-as in the method of Levenberg and Marquardt. Huber's loss needs this damping where its curvature
-is 0 for most rows.
+If a step does not lower the loss, the step is repeated with damping: a multiple of XᵀX is added
+to the Hessian (the method of Levenberg and Marquardt). Huber's loss needs damping if its
+curvature is 0 for most rows.
 
-The search uses NumPy over blocks of rows and no kernel of a backend, so that a fit is checked
-independently of the kernel that made it. The second derivative of the loss in ``p = x·w`` is a
-finite difference of the loss's slope; for a loss without a slope, it is a finite difference of
-the loss's value. A loss from a user's file therefore needs no second derivative.
+The search uses NumPy and no code of a backend. It can therefore check the fit of any backend.
+
+The second derivative of the loss is a finite difference of the loss's slope. For a loss without
+a slope, it is a second difference of the loss's value. A loss from a user's file therefore
+needs no second derivative.
 """
 
 from __future__ import annotations
@@ -24,26 +25,27 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PASSES = 30
-"""Largest number of passes over the rows. From the w of a fit, Newton's method usually takes 5
-to 10 passes."""
+"""Largest number of passes over the rows. From the w of a fit, a search usually takes 5 to
+10."""
 
 MOST_WORK = 5e7
-"""Largest number of multiplications in a pass, ``rows · (features² + ROW_WORK)``. With this
-number, a pass takes at most 0.2 s, and a search takes seconds."""
+"""Largest ``rows · (features² + ROW_WORK)``, the multiplications of a pass, for which the
+minimum is searched. A pass then takes at most 0.2 s, and a search takes seconds."""
 
 ROW_WORK = 20
-"""Work for a row's loss and its two derivatives, as a number of multiplications."""
+"""Work of computing a row's loss, slope and second derivative, in multiplications."""
 
 DONE = 1e-10
-"""Largest predicted decrease of the loss, relative to the loss, at which the search ends."""
+"""The search ends when a step is predicted to lower the loss by at most this fraction."""
 
 LITTLE = 1e-2
-"""Largest damping at which a search can end; a rejected step raises the damping to at least
-this value. A damping adds `damping · c · XᵀX/n` to the Hessian, where c is `loss.curvature`, or
-1 if the loss states no curvature."""
+"""Largest damping at which the search may end, and smallest damping after a rejected step.
+Damping adds ``damping · c · XᵀX/n`` to the Hessian. c is `loss.curvature`, or 1 if the loss
+does not state its curvature."""
 
 WIDTH = 1e-4
-"""Step of the difference quotients, relative to 1 + |p|: float64 then causes errors of 1e-8."""
+"""Step of the finite differences, as a fraction of 1 + |p|. Rounding then causes errors of
+1e-8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class Minimum:
     loss : float
         The loss at w.
     first : float
-        The loss at the start of the search, also in float64.
+        The loss at the start of the search, computed in float64.
     hessian : (d, d)
         Second derivatives of the loss at w.
     """
@@ -69,7 +71,7 @@ class Minimum:
 
 
 def minimise(source: Source, w: Weights) -> Minimum | None:
-    """Return the minimum, searched from `w`; None if the search is too long or finds none.
+    """Search for the minimum from `w`; return None if there is too much work or no minimum.
 
     Raises
     ------
@@ -101,9 +103,9 @@ def minimise(source: Source, w: Weights) -> Minimum | None:
 
 
 def _step(gradient: Weights, hessian: Weights) -> tuple[Weights, float]:
-    """Return Newton's step, and the decrease of the loss that it predicts.
+    """Return Newton's step, and the decrease of the loss that this step should give.
 
-    The decrease is infinite if the gradient is not 0 in a direction without any curvature.
+    The decrease is infinite if the loss has a slope but no curvature in some direction.
     """
     size = np.sqrt(np.diag(hessian))
     size = np.where(size > 0, size, 1.0)
@@ -150,7 +152,7 @@ def _look(source: Source, w: Weights) -> tuple[float, Weights, Weights]:
 
 
 def _derivatives(loss: Loss, p: Weights, y: Weights) -> tuple[Weights, Weights]:
-    """Return the first and second derivatives in p; a second derivative below 0 becomes 0."""
+    """Return the loss's first and second derivatives in p; negative second ones become 0."""
     width = WIDTH * (1 + np.abs(p))
     if loss.slope is None:
         below, here, above = (loss.value(np, q, y) for q in (p - width, p, p + width))

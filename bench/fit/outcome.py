@@ -24,8 +24,7 @@ class Outcome:
     Attributes
     ----------
     fit : Fit
-        The result. Its weights and intercept apply to the original columns, before centring
-        and scaling.
+        The result of the descent, with weights and intercept for the columns before scaling.
     excess : Excess, optional
         Distance of the loss from its minimum; None if unknown.
     remarks : tuple of str
@@ -43,17 +42,18 @@ def conclude(
     points: Sequence[Sequence[float]] = (),
     memory_bytes: float = float("inf"),
 ) -> Outcome:
-    """Return the outcome of a descent over `ready.source`.
+    """Return the outcome of a descent: weights in the units of the data, excess and remarks.
 
     Parameters
     ----------
     result : Fit
         The result of `descend`, with weights for the scaled columns.
     ready : Prepared
+        The rows of the descent, and the scaling of their columns.
     points : sequence of (d,)
         Points at which to predict, in the units of the data.
     memory_bytes : float
-        Largest size of the rows, in bytes, with which further passes over them are quick.
+        Largest size in bytes of rows that are read again to find the minimum.
     """
     intercept = ready.scaling.intercept
     apart = excess(

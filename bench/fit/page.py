@@ -20,11 +20,11 @@ REASONS = {
     "loss": "the loss is low enough",
     "tolerance": "the gradient is small enough",
 }
-"""Texts for the reasons why a descent stopped."""
+"""Text for each reason why a descent stops."""
 
 
 def fields(outcome: Outcome, ready: Prepared) -> dict[str, Any]:
-    """Return the fields of ``fit --json``; ``loss`` is a number, the loss at w."""
+    """Return the fields of ``fit --json``; the field ``loss`` is the value of the loss at w."""
     scaling = ready.scaling if ready.scaling.standardized else None
     excess = outcome.excess
     return asdict(outcome.fit) | {
@@ -35,7 +35,7 @@ def fields(outcome: Outcome, ready: Prepared) -> dict[str, Any]:
 
 
 def as_csv(result: Fit) -> str:
-    """Return the epochs as CSV with a column for each weight, w1, w2, …, at full precision."""
+    """Return the epochs as CSV at full precision, with a column for each weight: w1, w2, …."""
     rows = []
     for epoch in result.epochs:
         weights = {f"w{i + 1}": w for i, w in enumerate(epoch.w)}

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bench.fit.descend import Fit
 
 MOST_POINTS = 2000
-"""Largest number of points in a picture; of more rows, evenly spaced rows are drawn."""
+"""Largest number of points in a picture. If there are more rows, evenly spaced rows are
+drawn."""
 
 
 class PlotError(DescentbenchError):
@@ -35,8 +36,8 @@ def check(path: Path) -> None:
     MissingLibraryError
         Matplotlib is not installed.
     PlotError
-        The path is a folder, its folder is missing or not writable, or no picture format has
-        its suffix.
+        The path is a folder, its folder is missing or not writable, or its suffix names no
+        format for pictures.
     """
     need("matplotlib.figure", "a plot")
     from matplotlib.figure import Figure
@@ -52,10 +53,10 @@ def check(path: Path) -> None:
 
 
 def save_fit(path: Path, problem: Problem, fit: Fit) -> None:
-    """Draw the data and the fit, and write the picture in the format of the suffix.
+    """Draw the data and the fit, and write a picture; the path's suffix selects the format.
 
     For one feature, the picture shows the data and the line. For several features, it shows
-    actual against predicted values; in a perfect fit all points lie on the diagonal.
+    actual against predicted values; in a perfect fit, all points lie on the diagonal.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def _line(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
 
 
 def _diagonal(axes: Axes, x: Array, y: Array, fit: Fit) -> None:
-    """Draw y against its prediction, and the diagonal on which y equals its prediction."""
+    """Draw actual against predicted y, and the diagonal of a perfect fit."""
     predicted = x @ np.asarray(fit.w) + (fit.intercept or 0.0)
     ends = [min(predicted.min(), y.min()), max(predicted.max(), y.max())]
     axes.scatter(predicted, y, s=14, alpha=0.6, label="data")

@@ -1,4 +1,4 @@
-"""Write predictions to a CSV or Parquet file, which appears only when it is complete."""
+"""Write predictions to a CSV or Parquet file. The file appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARQUET = (".parquet", ".pq")
 CSV = (".csv",)
 
 Columns = Mapping[str, Weights]
-"""Values of each column in some consecutive rows, by the column's name."""
+"""Values of some consecutive rows: name of a column → array."""
 
 
 class OutputError(DescentbenchError):
@@ -38,7 +38,8 @@ def check_output(path: Path, inputs: tuple[str, ...]) -> None:
     Raises
     ------
     OutputError
-        No format has this suffix, the file is one of `inputs`, or it cannot be written.
+        The suffix names no supported format, `path` is one of `inputs`, or the file cannot be
+        written.
     MissingLibraryError
         Parquet needs pyarrow.
     """
@@ -56,14 +57,14 @@ def check_output(path: Path, inputs: tuple[str, ...]) -> None:
 
 
 def predictions(source: Source, model: Model, target: str | None) -> Iterator[Columns]:
-    """Yield the predictions of consecutive rows, as columns.
+    """Yield the predictions block by block, in the order of the rows.
 
-    `target` is the name of y, or None. With a name, the columns also contain y.
+    `target` is the name of y. If `target` is not None, each block also has the column y.
 
     Raises
     ------
     ProblemError
-        A value, or a prediction, is not finite.
+        A value or a prediction is not finite.
     """
     for block in source.blocks():
         block.check()
@@ -93,13 +94,13 @@ class Writer(ABC):
 
 
 class CsvWriter(Writer):
-    """Writes CSV with a heading; numbers have the fewest digits that give the same float64."""
+    """Writes CSV with a heading, and with as many digits as float64 needs."""
 
     def __init__(self, out: IO[str]) -> None:
         self.out, self.begun = out, False
 
     def write(self, columns: Columns) -> None:
-        """Add lines; the first call also writes the heading."""
+        """Add a line for each row; the first call also writes the heading."""
         if not self.begun:
             self.out.write(",".join(map(_cell, columns)) + "\n")
             self.begun = True
@@ -108,7 +109,7 @@ class CsvWriter(Writer):
 
 
 class ParquetWriter(Writer):
-    """Writes Parquet with a row group for each block."""
+    """Writes Parquet; each block of rows becomes a row group."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -131,7 +132,7 @@ class ParquetWriter(Writer):
 
 @contextmanager
 def writer(path: Path) -> Iterator[Writer]:
-    """Open a writer; the file gets its name only when all rows are written.
+    """Open a file for predictions; it gets its name only when all rows are written.
 
     The path ``-`` means CSV on standard output.
     """
@@ -160,7 +161,7 @@ def _closed(opened: Writer) -> Iterator[Writer]:
 
 
 def _cell(name: str) -> str:
-    """Return a heading of CSV, in quotes if it contains a special character."""
+    """Return a name as a CSV cell, in quotes if it contains a special character."""
     if any(character in name for character in ',"\r\n'):
         return '"' + name.replace('"', '""') + '"'
     return name

@@ -1,4 +1,4 @@
-"""Compute the automatic learning rate, and check whether a given rate converges."""
+"""Compute the automatic learning rate, and check whether a given learning rate converges."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PRODUCTS = 2e11
-"""Largest number of multiplications, n·d², for which a reference is computed although no option
-needs it. This number of multiplications takes a few seconds."""
+"""Largest number of multiplications, n·d², for a float64 reference that no option requires. The
+computation then takes a few seconds at most."""
 
 SQUARED_ERROR_CURVATURE = 2.0
-"""Second derivative of the squared error, a factor of `Reference.lipschitz`."""
+"""Second derivative of ``(p − y)²``; `Reference.lipschitz` contains this factor."""
 
 ROUNDING = 1e-12
-"""Largest size of a gradient that counts as a rounding error, relative to the two terms whose
-difference is the gradient. The errors of float64 products are smaller."""
+"""The gradient is a difference of two terms. If it is below this fraction of the terms, it
+counts as 0, because it can be a rounding error of float64."""
 
 
 AUTOMATIC = "--lr auto"
@@ -38,15 +38,15 @@ class DivergenceError(DescentbenchError):
 
 
 def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.001") -> float:
-    """Return 1/L, half of the largest stable learning rate; a descent with 1/L converges.
+    """Return the learning rate 1/L, with which every descent converges.
 
-    L is the loss's curvature times the largest eigenvalue of ``XᵀX/n``. `number` is an example
-    of a rate, as the user would write it; the error message shows this example.
+    L is the loss's largest second derivative times the largest eigenvalue of ``XᵀX/n``. A rate
+    up to 2/L is stable. `number` is an example of a rate for error messages.
 
     Raises
     ------
     ProblemError
-        All x are 0 or too large to be squared, or the loss states no curvature.
+        All x are 0 or too large to be squared, or the loss does not state its curvature.
     """
     loss = problem.loss
     if loss.curvature is None:
@@ -62,10 +62,10 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
 
 
 def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool:
-    """Return whether the reference can be computed in a few seconds.
+    """Return whether the float64 reference of squared error takes a few seconds at most.
 
-    The loss must be squared error, and the data must fit in `memory_bytes`. The reference must
-    need at most `MOST_PRODUCTS` multiplications.
+    The result is False for any other loss, for data larger than `memory_bytes`, and for more
+    than `MOST_PRODUCTS` multiplications.
     """
     products = source.rows * float(source.features) ** 2
     small = source.bytes_per_step <= memory_bytes and products <= MOST_PRODUCTS
@@ -77,9 +77,10 @@ def check_rate(
 ) -> None:
     """Raise DivergenceError if a descent from `w0` diverges, even if its loss falls at first.
 
-    Each step multiplies the error along an eigenvector of curvature c by 1 − rate·c. At a rate
-    above 2/L, the error along the steepest eigenvectors grows, while the loss may fall for a
-    long time. If `w0` has no error along these eigenvectors, the descent does not diverge.
+    A step multiplies the error along an eigenvector by 1 − rate·c, where c is the curvature. At
+    a rate above 2/L (L is the largest curvature), the error grows along the steepest
+    eigenvectors. The loss may fall for a long time all the same. If `w0` has no error along
+    these eigenvectors, the descent does not diverge.
 
     Raises
     ------

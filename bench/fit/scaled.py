@@ -1,10 +1,11 @@
-"""Map rows for an intercept or for standardised columns while the rows are read.
+"""Standardise columns, or add a column of ones, each time the rows are read.
 
-The kernels get ordinary rows. Standardised columns are scaled and, with an intercept, also
-centred. An intercept adds a column of ones. Every backend and every loss works with the mapped
-rows: in memory, streamed from a file, and on the workers of a cluster. The numbers of the file
-are centred in float64, and only the result is rounded to the dtype of the kernels. Centring the
-sums of float32 rows instead would lose digits.
+Standardised columns are scaled and, with an intercept, also centred. An intercept adds a column
+of ones. Backends read the result like any other rows. It therefore works with every backend and
+loss: in memory, streamed from a file, and on a cluster.
+
+Rows are centred in float64, and only then rounded to the dtype of the backend. Centring sums of
+float32 rows instead would lose digits.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ from backends.rows.source import Source
 from bench.fit.scaling import Columns, Scaling, may_shift_target
 
 PIECE_BYTES = 1 << 20
-"""Largest size in bytes of the float64 copy of a piece: 1 MiB fits in a second-level cache."""
+"""Largest size in bytes of the float64 copy of some rows: 1 MiB fits in a second-level
+cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled(Source):
-    """The rows of another source, mapped by a `Scaling` each time that they are read.
+    """The rows of another source, scaled by a `Scaling` each time that they are read.
 
     Attributes
     ----------
     raw : Source
-        Rows in the units of the data. They are converted to the dtype of this source only
-        after the map.
+        Rows in the units of the data. They are scaled first, and then rounded to the dtype of
+        this source.
     scaling : Scaling
     """
 
@@ -43,13 +45,13 @@ class Scaled(Source):
 
     @classmethod
     def of(cls, raw: Source, scaling: Scaling, dtype: str) -> Scaled:
-        """Return the rows of `raw` after the map, in this dtype."""
+        """Return the rows of `raw`, scaled and then rounded to `dtype`."""
         size = raw.rows, scaling.weights, dtype
         return cls(*size, raw, scaling, origin=raw.origin, loss=raw.loss)
 
     @property
     def source(self) -> str:
-        """A short description of where the rows came from."""
+        """A short text that says where the rows came from."""
         return self.raw.source
 
     @property
@@ -58,11 +60,11 @@ class Scaled(Source):
         return self.raw.in_order
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the rows with another loss, mapped as before."""
+        """Return the rows with another loss, scaled as before."""
         return replace(self, raw=self.raw.with_loss(loss), loss=loss)
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Yield rows `start` to `stop` in order, in pieces of `PIECE_BYTES` at most."""
+        """Yield rows `start` to `stop` in order, in pieces of at most `PIECE_BYTES`."""
         length = max(1, PIECE_BYTES // (8 * self.features))
         for parts, y in self.raw.pieces(start, stop):
             for first in range(0, len(y), length):
@@ -74,7 +76,7 @@ class Scaled(Source):
                 start += len(y[rows])
 
     def _mapped(self, parts: list[NDArray[Any]], first_row: int) -> list[NDArray[Any]]:
-        """Return the mapped parts of X; the column of ones is added without another copy."""
+        """Scale the parts of X, which are groups of columns; add a column of ones if needed."""
         d = self.scaling.features
         rows = np.empty((len(parts[0]), self.features if len(parts) == 1 else d), self.dtype)
         rows[:, d:] = 1
@@ -112,7 +114,7 @@ def measured(source: Source) -> Columns:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The rows of a fit, before and after the map.
+    """The rows of a fit, before and after scaling.
 
     Attributes
     ----------
@@ -121,7 +123,7 @@ class Prepared:
     source : Source
         Rows that the descent reads.
     scaling : Scaling
-        The map between `raw` and `source`.
+        How `raw` is converted to `source`.
     constant : tuple of int
         Indices of the standardised columns that have no effect: columns of zeros and, with an
         intercept, columns with one value.
@@ -133,11 +135,11 @@ class Prepared:
     constant: tuple[int, ...] = ()
 
     def used(self) -> Scaling | None:
-        """Return the map; None if the rows are read as they are."""
+        """Return the scaling; None if the rows are read as they are."""
         return None if self.source is self.raw else self.scaling
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the columns; if the data have no names, ``"0"``, ``"1"``, …."""
+        """Return the names of the columns, or ``"0"``, ``"1"``, … if the data have no names."""
         named = self.raw.origin.x if self.raw.origin else ()
         if len(named) == self.raw.features:
             return named
@@ -147,20 +149,20 @@ class Prepared:
 def prepare(
     raw: Source, dtype: str, *, intercept: bool, standardize: bool, send: bool = False
 ) -> Prepared:
-    """Return the rows for a descent in this dtype, with an intercept or standardised columns.
+    """Return the rows for a descent: standardised, or with a column of ones, if requested.
 
     Parameters
     ----------
     raw : Source
-        Rows in the units of the data, with the loss. For standardised columns, float64 is the
-        best dtype of `raw`, because the rows are rounded to `dtype` only after centring.
+        Rows in the units of the data, with the loss. To standardise, prefer float64 rows: they
+        are rounded to `dtype` only after centring.
     dtype : str
-        Dtype of the rows that the kernels read.
+        Dtype of the rows that the backend reads.
     intercept, standardize : bool
         See `Scaling.of`.
     send : bool
-        Whether the rows go to other processes. Rows in memory are then mapped in this process,
-        so that each of the other processes gets only its own rows.
+        Whether the backend sends the rows to other processes. If so, rows in memory are scaled
+        here, so that each process gets only its own rows.
     """
     if not (intercept or standardize):
         return Prepared(raw, raw, Scaling.identity(raw.features, intercept=False))

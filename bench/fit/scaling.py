@@ -1,20 +1,18 @@
 """Centre and scale columns, and convert weights back to the units of the data.
 
-A descent with an intercept has one more feature, a column of ones, whose weight is the
-intercept. With an intercept, the columns of a standardised descent have mean 0 and standard
-deviation 1. This module computes in float64 and with NumPy only.
+With an intercept, a descent has one more feature: a column of ones, whose weight is the
+intercept. Standardised columns then have mean 0 and standard deviation 1. This module computes
+in float64 and with NumPy only.
 
     columns = Columns.of(x, y)                   # one block; `merged` adds further blocks
     scaling = Scaling.of(columns, intercept=True, standardize=True, shift_target=True)
     weights = …                                  # descend over scaling.transform(x), y − target
     w, intercept = scaling.to_original(weights)  # x @ w + intercept predicts y
 
-Two choices follow from the mathematics:
-
 - Without an intercept, columns are scaled but not centred, because centring would add an
-  intercept. The scale of a column is then its root mean square.
-- The mean of y may be subtracted from y only if the loss depends on ``p − y`` alone, as squared
-  error and Huber do. float32 keeps more digits of the smaller targets.
+  intercept. Each column is divided by its root mean square.
+- The mean of y is subtracted from y if the loss depends on ``p − y`` alone, as squared error
+  and Huber do. Reason: float32 keeps more digits of smaller targets.
 """
 
 from __future__ import annotations
@@ -34,8 +32,8 @@ from backends.losses import HUBER, SQUARED_ERROR, Loss
 Floats = NDArray[np.floating[Any]]
 
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
-"""Largest range of values (largest − smallest) in a column that counts as constant, relative to
-the column's largest |value|: four times float64's machine epsilon."""
+"""A column counts as constant if its range (largest − smallest value) is at most this fraction
+of its largest |value|. The fraction is four times float64's machine epsilon."""
 
 
 def finite(values: Any, name: str) -> tuple[float, ...]:
@@ -50,7 +48,7 @@ def finite(values: Any, name: str) -> tuple[float, ...]:
 
 
 def may_shift_target(loss: Loss) -> bool:
-    """Return whether a loss depends on ``p − y`` alone, so that p and y may be shifted."""
+    """Return whether the loss depends on ``p − y`` alone, so that p and y may be shifted."""
     return loss in (SQUARED_ERROR, HUBER)
 
 
@@ -62,7 +60,8 @@ class Columns:
     ----------
     rows : int
     mean, squares, low, high : (d,) float64
-        Mean, sum of the squared distances from the mean, smallest and largest value.
+        Mean, sum of the squared distances from the mean, smallest and largest value of each
+        column.
     target : float
         Mean of y.
     """
@@ -90,7 +89,10 @@ class Columns:
         return reduce(cls.merged, blocks)
 
     def merged(self, other: Columns) -> Columns:
-        """Return the statistics of both sets of rows (Chan, Golub and LeVeque, 1979)."""
+        """Return the statistics of all rows of `self` and `other`.
+
+        The formula is from Chan, Golub and LeVeque (1979).
+        """
         rows = self.rows + other.rows
         share = other.rows / rows
         apart = other.mean - self.mean
@@ -108,18 +110,24 @@ class Columns:
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Whether all values of a column are equal, apart from rounding; shape (d,)."""
+        """Whether each column has one value only, apart from rounding; shape (d,)."""
         size = np.maximum(np.abs(self.low), np.abs(self.high))
         return np.asarray(self.high / 2 - self.low / 2 <= ROUNDING / 2 * size)
 
     @property
     def deviation(self) -> Weights:
-        """Standard deviation of each column; half the range if squares over- or underflow."""
+        """Standard deviation of each column.
+
+        If squares overflow or underflow, half of the column's range takes its place.
+        """
         return self._root(self.squares / self.rows, self.high / 2 - self.low / 2)
 
     @property
     def root_mean_square(self) -> Weights:
-        """Root mean square of each column; the largest size if squares over- or underflow."""
+        """Root mean square of each column.
+
+        If squares overflow or underflow, the largest absolute value takes its place.
+        """
         with np.errstate(over="ignore"):
             squares = self.squares / self.rows + self.mean**2
         return self._root(squares, np.maximum(np.abs(self.low), np.abs(self.high)))
@@ -131,16 +139,16 @@ class Columns:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Maps columns by centring and scaling, and maps weights back to the units of the data.
+    """Centres and scales columns, and converts weights back to the units of the data.
 
     Attributes
     ----------
     mean : tuple of float
-        Number that is subtracted from each column; zeros if columns are not centred.
+        Number that is subtracted from each column; 0 for a column that is not centred.
     scale : tuple of float
-        Positive number by which each column is then divided; ones if columns are not scaled.
+        Positive number by which each column is then divided; 1 for a column that is not scaled.
     intercept : bool
-        Whether a column of ones follows the columns; the last weight belongs to this column.
+        Whether a column of ones is added at the end, to which the last weight belongs.
     target : float
         Number that is subtracted from y.
     standardized : bool
@@ -155,17 +163,17 @@ class Scaling:
 
     @classmethod
     def identity(cls, features: int, *, intercept: bool) -> Scaling:
-        """Return the map that leaves all columns as they are, with or without an intercept."""
+        """Return a scaling that changes no column, with or without an intercept."""
         return cls((0.0,) * features, (1.0,) * features, intercept)
 
     @classmethod
     def of(
         cls, columns: Columns, *, intercept: bool, standardize: bool, shift_target: bool
     ) -> Scaling:
-        """Return the map for rows with these statistics.
+        """Return the scaling for columns with these statistics.
 
-        A constant column has a scale of 1. With an intercept, the column is centred to zeros,
-        so its weight keeps its first value.
+        With an intercept, a constant column becomes a column of zeros, so its weight never
+        changes.
 
         Parameters
         ----------
@@ -175,8 +183,8 @@ class Scaling:
         standardize : bool
             Whether to scale the columns.
         shift_target : bool
-            Whether the loss allows a shift of y; see `may_shift_target`. y is shifted only
-            with an intercept and `standardize`.
+            Whether the loss allows a shift of y; see `may_shift_target`. y is shifted only with
+            an intercept and `standardize`.
         """
         if not standardize:
             return cls.identity(len(columns.mean), intercept=intercept)
@@ -202,9 +210,10 @@ class Scaling:
         return len(self.mean) + self.intercept
 
     def mapped(self, columns: NDArray[Any], first: int = 0) -> NDArray[Any]:
-        """Return k columns, (n, k), centred and scaled; the first one has the index `first`.
+        """Return some of the columns, centred and scaled.
 
-        The result is float64, or `columns` itself if the map does not change these columns.
+        `columns` has the shape (n, k). `first` is the index of its first column in the data.
+        The result is float64, or `columns` itself if nothing changes.
         """
         part = slice(first, first + columns.shape[1])
         mean, scale = self.mean[part], self.scale[part]
@@ -215,7 +224,7 @@ class Scaling:
         return centred
 
     def transform(self, x: ArrayLike, out: Floats | None = None) -> Floats:
-        """Return the rows that a descent reads: mapped x, and ones if there is an intercept.
+        """Return the rows that a descent reads: x scaled, and ones if there is an intercept.
 
         Parameters
         ----------
@@ -230,18 +239,18 @@ class Scaling:
         return rows
 
     def options(self) -> tuple[str, ...]:
-        """Return the options of ``fit`` that select this map, such as ``--intercept``."""
+        """Return the options of ``fit`` that lead to this scaling, such as ``--intercept``."""
         asked = {"--intercept": self.intercept, "--standardize": self.standardized}
         return tuple(option for option, given in asked.items() if given)
 
     @classmethod
     def from_fields(cls, raw: Mapping[str, Any]) -> Scaling:
-        """Return the map with the attributes that a JSON document gives.
+        """Return the scaling from the fields of a JSON document.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            An attribute is missing, or its value is not valid.
+            A field is missing, or its value is not valid.
         """
         mean, scale = (finite(raw[name], name) for name in ("mean", "scale"))
         if len(mean) != len(scale) or not all(number > 0 for number in scale):
@@ -253,10 +262,10 @@ class Scaling:
         return cls(mean, scale, flags[0], target, flags[1])
 
     def to_original(self, weights: ArrayLike) -> tuple[Weights, float]:
-        """Return w, (d,), and the intercept in the units of the data.
+        """Return the weights, (d,), and the intercept in the units of the data.
 
-        The prediction ``x @ w + intercept`` equals ``transform(x) @ weights + target``. The
-        intercept is 0 for a model without one.
+        ``x @ w + intercept`` equals ``transform(x) @ weights + target``. The intercept is 0 for
+        a model without an intercept.
         """
         weights = np.asarray(weights, dtype=np.float64)
         w = weights[: self.features] / np.asarray(self.scale)
@@ -265,7 +274,7 @@ class Scaling:
         return w, float(weights[-1] + self.target - np.asarray(self.mean) @ w)
 
     def to_scaled(self, w: ArrayLike, intercept: float = 0.0) -> Weights:
-        """Return the weights of the descent, (weights,): the inverse of `to_original`."""
+        """Return the weights for scaled columns, (weights,); the inverse of `to_original`."""
         w = np.asarray(w, dtype=np.float64)
         scaled: Weights = w * np.asarray(self.scale)
         if not self.intercept:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def remark(source: Source, fit: Fit) -> str:
-    """Return a sentence if w shows that the loss has no minimum on these rows, else ""."""
+    """Return a sentence if w shows that log_loss has no minimum on these rows, else ""."""
     if source.loss != LOG_LOSS or not _separates(source, fit):
         return ""
     return (
