@@ -1,4 +1,4 @@
-"""Tests use every technique's usual block sizes, and leave this process as it was."""
+"""Let tests use the usual block sizes, and check that they restore the process's settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ os.environ.setdefault("DESCENTBENCH_TUNE", "off")
 
 @pytest.fixture(scope="session", autouse=True)
 def numba_threads() -> None:
-    """Start all of Numba's threads before a test asks for fewer: none can be added later."""
+    """Start all of Numba's threads at first, because later calls cannot add threads."""
     try:
         import numba
     except Exception:  # optional, and it may be broken
@@ -22,7 +22,7 @@ def numba_threads() -> None:
 
 @pytest.fixture(autouse=True)
 def all_processors() -> Iterator[None]:
-    """Fail a test that leaves fewer processors to the tests after it, as ``--threads`` does."""
+    """Fail a test that changes the processors of this process, as ``--threads`` does."""
     if not hasattr(os, "sched_getaffinity"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Techniques that differentiate do so by their library; those derived by hand do not."""
+"""Test which techniques use the autograd of their library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RATE = 0.001
 
 
 def doubled(derive: Callable[..., Any]) -> Callable[..., Any]:
-    """Derive twice the function instead."""
+    """Return a function that differentiates twice the given function."""
     return lambda function: derive(lambda *arguments: 2 * function(*arguments))
 
 
@@ -36,7 +36,10 @@ def doubled(derive: Callable[..., Any]) -> Callable[..., Any]:
 def test_the_gradient_is_the_librarys(
     monkeypatch: pytest.MonkeyPatch, backend: str, expected: int, features: int
 ) -> None:
-    """Where the library derives twice the loss, a step is twice as long; by hand it is not."""
+    """Make the library's autograd return doubled gradients.
+
+    A step with autograd is then twice as long; other steps do not change.
+    """
     library = backend.partition(":")[0]
     pytest.importorskip(library)
     if library == "torch":

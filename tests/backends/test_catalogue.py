@@ -1,4 +1,4 @@
-"""Names, patterns, what is missing, and backends from elsewhere."""
+"""Test names and patterns of backends, missing libraries, and registered libraries."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ Register = Callable[[str, str], Library]
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A folder of packages without Numba, PyTorch and JAX."""
+    """A folder whose `sitecustomize` hides Numba, PyTorch, JAX and Dask."""
     (tmp_path / "sitecustomize.py").write_text(HIDE.format(hidden=HIDDEN))
     return tmp_path
 
 
 @pytest.fixture
 def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
-    """Register the `LIBRARY` of a module for one test."""
+    """Return a function that registers a library from source code, for one test."""
     monkeypatch.syspath_prepend(tmp_path)
     registered_names = []
 

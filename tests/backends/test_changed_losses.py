@@ -1,6 +1,6 @@
-"""Every library's contract notices a loss whose value or slope was changed.
+"""Test that the checks of every library notice a changed loss or slope.
 
-A change is made in the text of the built-in function, as a slip of the pen would be.
+A change is a small edit in the source of a built-in function, like a typing mistake.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ CHANGES = {
     ("poisson", "value"): ("y * p", "1.001 * y * p"),
     ("poisson", "slope"): ("- y", "- 1.001 * y"),
 }
-"""Loss and function → a part of its text, and what replaces it."""
+"""Loss and function → a part of the function's source, and its replacement."""
 
 
 def changed(name: str, part: str) -> Loss:
-    """Return the built-in loss with one function changed."""
+    """Return the built-in loss `name` with its function `part` changed."""
     function = getattr(LOSSES[name], part)
     before, after = CHANGES[name, part]
     text = inspect.getsource(function)
@@ -41,7 +41,7 @@ def changed(name: str, part: str) -> Loss:
 
 
 def noticed(backend: str, name: str, part: str) -> bool:
-    """Return whether the contract of the right loss fails with the changed one."""
+    """Return whether the checks of a backend fail after the change."""
     right, wrong = LOSSES[name], changed(name, part)
     data = check.problem(1009, 3, "float64", right)
     other = Problem(data.x, data.y, loss=wrong)
@@ -62,6 +62,6 @@ def test_a_changed_value_is_noticed(backend: str, name: str) -> None:
 @pytest.mark.parametrize("backend", for_loss(LOG_LOSS))
 @pytest.mark.parametrize("name", check.NAMES)
 def test_a_changed_slope_is_noticed_where_it_is_used(backend: str, name: str) -> None:
-    """A backend with autograd does not use the slope; `test_losses.py` compares both."""
+    """Backends with autograd do not use the slope; `test_losses.py` tests their slopes."""
     uses_slope = bool(reason_against(Name.parse(backend), check.VALUE_ONLY))
     assert noticed(backend, name, "slope") == uses_slope

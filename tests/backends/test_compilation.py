@@ -1,4 +1,4 @@
-"""Compilers compile once: not for other steps, rates or numbers of rows."""
+"""Test that other steps, learning rates or numbers of rows need no new compilation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def descend(backend: str, problem: Problem, steps: int = 3, rate: float = RATE) 
 
 @contextmanager
 def compiles_nothing(library: str, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fail if anything is compiled inside."""
+    """Fail if code in this context compiles anything."""
     if library == "numba":
         before = numba_signatures()
         yield
@@ -49,12 +49,12 @@ def compiles_nothing(library: str, caplog: pytest.LogCaptureFixture) -> Iterator
 
 
 def numba_signatures() -> dict[str, list[Any]]:
-    """Return what every jitted function of Numba's backends has been compiled for."""
+    """Return the types for which each function of Numba's backends was compiled."""
     return {name: f.signatures for name, f in numba_functions().items()}
 
 
 def numba_functions() -> dict[str, Any]:
-    """Return the jitted functions of Numba's backends that are imported by now."""
+    """Return the compiled functions in all imported modules of Numba's backends."""
     from numba.extending import is_jitted
 
     return {
@@ -68,7 +68,10 @@ def numba_functions() -> dict[str, Any]:
 
 @contextmanager
 def jax_compilations(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
-    """Collect JAX's log of what it compiles, in any thread: `jax.log_compiles` is of one."""
+    """Collect what JAX compiles in this context, in all threads.
+
+    `jax.log_compiles` works for the current thread only.
+    """
     import jax
 
     compiled: list[str] = []
@@ -112,7 +115,7 @@ def test_another_number_of_rows_compiles_nothing(
 
 @pytest.mark.parametrize("backend", ["jax", "jax:loop"])
 def test_jax_compiles_for_a_new_shape(backend: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The log that shows no compilation elsewhere shows one here."""
+    """Check that the log does show a compilation, because other tests expect none."""
     pytest.importorskip("jax")
     with jax_compilations(caplog) as compiled:
         descend(backend, generate(len(backend) + 200))
@@ -130,7 +133,7 @@ def test_what_jax_compiles_in_another_thread_is_seen(caplog: pytest.LogCaptureFi
 def test_jaxs_gram_compiles_for_many_rows_once(
     features: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its blocks have one shape, whatever is left for the last of them."""
+    """All blocks have the same shape; the last block is filled up."""
     pytest.importorskip("jax")
     descend("jax:gram", generate(300_007, features))
     with compiles_nothing("jax", caplog):
@@ -139,7 +142,7 @@ def test_jaxs_gram_compiles_for_many_rows_once(
 
 
 def test_torch_compiles_for_another_dtype() -> None:
-    """The stance that forbids to compile elsewhere forbids it here."""
+    """Check that PyTorch does report a compilation, because other tests expect none."""
     torch = pytest.importorskip("torch")
     problem = generate(100, 1, "float32")
     descend("torch:compile", problem)
@@ -149,7 +152,10 @@ def test_torch_compiles_for_another_dtype() -> None:
 
 
 def test_torch_compiles_any_number_of_kinds_in_a_process() -> None:
-    """PyTorch gives up at the ninth version of a function: with 1 to 10 features it did."""
+    """Check that 20 combinations of features and dtype have separate compiled functions.
+
+    Reason: PyTorch stops compiling a function after its eighth version.
+    """
     torch = pytest.importorskip("torch")
     if reason := catalogue.devices(names.libraries()["torch"], "compile")["cpu"]:
         pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""Every backend of the catalogue keeps the contract: same w, any shape, any start."""
+"""Test all backends of the catalogue: the same w, for any shape of data and any first w."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_any_number_of_rows(backend: str, rows: int) -> None:
 
 @every_backend
 def test_a_thousand_steps_on_a_million_rows(backend: str) -> None:
-    """Errors of float32 sums neither grow with the rows nor add up over the steps."""
+    """Check that errors of float32 sums grow neither with the rows nor with the steps."""
     data = problem(1_000_000, 1, "float32")
     w = place(backend, data).run(np.zeros(1), 1000)
     assert relative_error(w, data.reference.iterate(1000, RATE, np.zeros(1))) <= 1e-6
@@ -99,7 +99,7 @@ def test_the_learning_rate_counts(backend: str) -> None:
 @pytest.mark.parametrize("features", [1, 2])
 @pytest.mark.slow
 def test_a_hundred_million_rows(backend: str, features: int) -> None:
-    """Float32 sums that run on would be off by more than 1e-3 here."""
+    """Simple float32 sums over all rows would have errors of more than 1e-3."""
     data = generate(100_000_000, features, np.float32)
     w = place(backend, data).run(np.zeros(features), 3)
     assert relative_error(w, data.reference.iterate(3, RATE, np.zeros(features))) <= 1e-5

@@ -1,4 +1,4 @@
-"""Every backend descends with every loss that it works for, and refuses the others."""
+"""Test that every backend works with every loss it supports, and refuses other losses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_users_value_is_differentiated(backend: str, dtype: str) -> None:
 def test_a_users_slope_may_be_one_of_two_numbers(
     backend: str, dtype: str, features: int
 ) -> None:
-    """Seen red: PyTorch's ``where`` rounded 0.1 and −0.9 to float32 for float64 rows."""
+    """Fixed bug: PyTorch's ``where`` rounded 0.1 and −0.9 to float32 for float64 rows."""
     check.check_quantile(backend, dtype, features)
 
 

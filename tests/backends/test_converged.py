@@ -1,4 +1,4 @@
-"""A descent that has converged stands at the minimum that SciPy finds, for every loss."""
+"""Test that converged weights agree with the minimum that SciPy finds, for every loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_converged_weights_are_scipys(backend: str, loss: Loss) -> None:
 @pytest.mark.parametrize("backend", for_loss(LOG_LOSS))
 @pytest.mark.parametrize("loss", [LOG_LOSS, HUBER], ids=lambda loss: loss.name)
 def test_a_curvature_that_is_too_small_is_noticed(backend: str, loss: Loss) -> None:
-    """The automatic rate is then too large for the minimum to be reached."""
+    """Check that a wrong curvature is noticed; it makes the automatic rate too large."""
     assert loss.curvature is not None
     with pytest.raises(AssertionError):
         check.check_converged(backend, replace(loss, curvature=loss.curvature / 40))

@@ -1,4 +1,4 @@
-"""A stated slope or curvature that does not fit the value is an error with both figures."""
+"""Test that a user's wrong slope or curvature is an error that shows both numbers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_curvature_that_is_too_small_is_noticed(loss: Loss) -> None:
 
 
 def test_a_users_wrong_slope_is_told_with_both_figures(tmp_path: Path) -> None:
-    """Red before: a wrong slope gave wrong weights that the check of w agreed with."""
+    """Check the error's text for a wrong slope and for a wrong curvature."""
     file = tmp_path / "mine.py"
     file.write_text(MINE.format(curvature=1.0, slope=f"-{RIGHT}"))
     with pytest.raises(ProblemError) as caught:
@@ -92,7 +92,7 @@ def test_a_function_that_fails_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["value", "slope"])
 def test_a_function_that_branches_on_a_row_is_told(tmp_path: Path, part: str) -> None:
-    """Red before: `fit` ended with a traceback from the middle of a library."""
+    """Check that a function with `if` on a row's value is an error in one line."""
     file = tmp_path / "mine.py"
     parts = {"value": "(p - y) ** 2", "slope": "2 * (p - y)"}
     parts[part] += " if p > y else 0"

@@ -1,4 +1,4 @@
-"""XᵀX and Xᵀy of every library: exact sums, accurate losses."""
+"""Test XᵀX and Xᵀy of every library: exact sums and accurate losses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RATE = 0.001
 
 
 def whole_numbers(rows: int, features: int) -> Problem:
-    """Return data of which every product and sum is exact, in float32, too."""
+    """Return a problem of small integers: all products and sums are exact, even in float32."""
     rng = np.random.default_rng(rows)
     x = rng.integers(-3, 4, (rows, features)).astype(np.float32)
     return Problem(
@@ -32,7 +32,7 @@ def whole_numbers(rows: int, features: int) -> Problem:
 @pytest.mark.parametrize("features", [1, 3, 20])
 @pytest.mark.parametrize("rows", [70, 1000, 100_003, (1 << 18) + 1, (1 << 20) + 257])
 def test_a_gram_takes_every_row_once(library: str, features: int, rows: int) -> None:
-    """Several threads, and rows that neither pieces nor blocks divide."""
+    """Compare the sums exactly, for several threads and for incomplete blocks."""
     if library != "numpy":
         pytest.importorskip(library)
     problem = whole_numbers(rows, features if rows < 1 << 20 else 1)
@@ -46,7 +46,7 @@ def test_a_gram_takes_every_row_once(library: str, features: int, rows: int) -> 
 
 @pytest.mark.parametrize("library", ["numpy", "numba", "torch", "jax"])
 def test_a_gram_errs_less_than_a_loop_of_a_million_rows(library: str) -> None:
-    """Loops are off by 1e-8 here."""
+    """A loop over float32 rows has an error of about 1e-8."""
     if library != "numpy":
         pytest.importorskip(library)
     problem = generate(1_000_000)
@@ -58,7 +58,7 @@ def test_a_gram_errs_less_than_a_loop_of_a_million_rows(library: str) -> None:
 
 
 def exact_loss(problem: Problem, w: np.ndarray) -> Fraction:
-    """Return the loss of these very numbers, in fractions."""
+    """Return the exact loss as a fraction."""
     exact, total = [Fraction(value) for value in w.tolist()], Fraction(0)
     rows = problem.x.reshape(problem.rows, -1).tolist()
     for x, y in zip(rows, problem.y.tolist(), strict=True):
@@ -69,7 +69,7 @@ def exact_loss(problem: Problem, w: np.ndarray) -> Fraction:
 
 
 def rounding(problem: Problem, w: np.ndarray) -> float:
-    """Return a bound of a float64 residual's own rounding."""
+    """Return an upper bound for the rounding error of a residual in float64."""
     x = np.abs(problem.x.reshape(problem.rows, -1)).astype(np.float64)
     size = float((x @ np.abs(w) + np.abs(problem.y)).max())
     return float(8 * np.finfo(np.float64).eps * size)
@@ -84,7 +84,7 @@ def check_loss(found: float, problem: Problem, w: np.ndarray, accuracy: float = 
 
 
 def offset(rows: int = 1000) -> Problem:
-    """A column of ones, another far from 0, and a y of a million with little noise."""
+    """Return a problem whose loss is small although y is about a million."""
     column = np.linspace(1, 2, rows)
     noise = 1e-3 * np.random.default_rng(0).standard_normal(rows)
     x = np.stack([np.ones(rows), column], axis=1)
@@ -94,7 +94,7 @@ def offset(rows: int = 1000) -> Problem:
 @pytest.mark.parametrize("library", ["numpy", "numba", "torch", "jax"])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_loss_far_below_its_terms_is_accurate(library: str, streamed: bool) -> None:
-    """Seen red: −8.75e-4 in the place of 1.84e-3, the terms being 10¹²."""
+    """Fixed bug: the loss was −8.75e-4 instead of 1.84e-3, because its terms are about 10¹²."""
     if library != "numpy":
         pytest.importorskip(library)
     problem, rate = offset(), 0.15
@@ -112,7 +112,7 @@ def test_a_loss_far_below_its_terms_is_accurate(library: str, streamed: bool) ->
 
 
 def test_a_column_of_many_rows_has_an_accurate_loss_too() -> None:
-    """NumPy sums so many float32 values in pieces of their own dtype."""
+    """Use many float32 rows, whose sums NumPy adds up in pieces."""
     x = (1 + np.random.default_rng(0).random(1 << 18)).astype(np.float32)
     problem = Problem(x, 3 * x)  # y is rounded: a loss of some 1e-14
     descent = open_backend("numpy:gram").place(problem, 0.1)
@@ -142,7 +142,7 @@ def test_losses_are_those_of_exact_fractions(
     apart: float,
     seed: int,
 ) -> None:
-    """Gram's and the reference's, at several w one after the other."""
+    """Compare the losses of `gram` and of the reference with exact fractions."""
     rng = np.random.default_rng(seed)
     x = away + rng.standard_normal((rows, features))
     truth = scale * rng.standard_normal(features)
@@ -155,7 +155,7 @@ def test_losses_are_those_of_exact_fractions(
 
 
 def test_losses_near_the_minimum_read_the_rows_few_times() -> None:
-    """Each reading is good for as many digits as the sums hold."""
+    """Check that 1000 losses near the minimum read the rows only once."""
     problem, reads = offset(), list[np.ndarray]()
 
     class Counted(ProblemGram):

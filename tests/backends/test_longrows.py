@@ -1,4 +1,4 @@
-"""Long rows in memory have usual layouts, further layouts that are tried, and larger trials."""
+"""Test which layouts of long rows are tried, and how much data a trial uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def shaped(rows: int, features: int, dtype: str = "float32") -> Problem:
-    """Return a problem of this shape whose rows take no memory."""
+    """Return a problem with this shape; its rows are views of a single number."""
     x = np.broadcast_to(np.zeros(1, dtype), (rows, features))
     return Problem(x, np.broadcast_to(np.zeros(1, dtype), rows), known_finite=True)
 
@@ -62,7 +62,7 @@ def ranges(technique: Any, problem: Problem) -> tuning.Ranges:
 def test_numpy_tries_both_layouts_of_long_rows(
     features: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: only rows were tried, which take 1.2 to 1.3 times as long at 64 to 500."""
+    """Without both layouts, 64 to 500 features would take 1.2 to 1.3 times as long."""
     monkeypatch.setattr(Blocked, "squared", True, raising=False)
     found = ranges(Blocked, shaped(MIB, features))
     assert sorted(found["by_column"]) == [0, 1]
@@ -71,7 +71,7 @@ def test_numpy_tries_both_layouts_of_long_rows(
 
 @pytest.mark.parametrize("features", [64, 500, 3000])
 def test_pytorch_tries_three_layouts_of_long_rows(features: int) -> None:
-    """Seen red: the layout of long rows followed from constants of one processor."""
+    """The layout must depend on measurements, not on constants of one processor."""
     pytest.importorskip("torch")
     from backends.torch.analytic import BY_COLUMN, BY_ROW, COPIED, Analytic
 

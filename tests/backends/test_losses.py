@@ -1,4 +1,4 @@
-"""The losses: formulas, targets, and a user's own from a file."""
+"""Test the losses: formulas, checks of targets, and a user's loss from a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PREDICTIONS = np.concatenate([np.linspace(-30, 30, 241), [-1e4, 1e4]])
 
 
 def targets(loss: Loss, count: int) -> np.ndarray:
-    """Return targets that the loss accepts."""
+    """Return random targets that the loss accepts."""
     rng = np.random.default_rng(0)
     if loss.targets is None:
         return rng.normal(0, 3, count)
@@ -43,7 +43,7 @@ def test_the_value_is_the_textbooks(loss: Loss) -> None:
 
 @pytest.mark.parametrize("loss", ALL, ids=lambda loss: loss.name)
 def test_the_textbooks_derivatives_are_those_of_its_value(loss: Loss) -> None:
-    """A wrong formula in the tests' own table would be trusted by several tests."""
+    """Check the formulas `TEXTBOOK`, because several other tests rely on these formulas."""
     p, h = np.linspace(-5, 5, 400) + 1e-3, 1e-6
     y, textbook = targets(loss, len(p)), TEXTBOOK[loss.name]
     smooth = abs(abs(p - y) - 1) > 2 * h if loss.name == "huber" else np.full(len(p), True)
@@ -249,7 +249,7 @@ def _triton_namespaces() -> Iterator[Any]:
 def test_every_namespace_has_the_functions_that_a_loss_may_use(
     namespaces: Callable[[], Iterator[Any]],
 ) -> None:
-    """Seen red: none had sqrt, and a loss with xp.sqrt was an AttributeError in a descent."""
+    """Fixed bug: no namespace had sqrt, and a loss with xp.sqrt ended in an AttributeError."""
     for namespace in namespaces():
         assert set(vars(namespace)) == set(FUNCTIONS)
 
@@ -271,7 +271,7 @@ class root:
     "backend", ["numpy", "numpy:blocked", "numba", "numba:parallel", "torch", "torch:analytic"]
 )
 def test_a_loss_with_a_square_root_descends(backend: str, tmp_path: Path) -> None:
-    """Seen red for numpy:blocked and torch: a bare AttributeError."""
+    """Fixed bug: numpy:blocked and torch ended in an AttributeError."""
     pytest.importorskip(backend.partition(":")[0])
     file = tmp_path / "mine.py"
     file.write_text(ROOT_LOSS)
@@ -283,7 +283,7 @@ def test_a_loss_with_a_square_root_descends(backend: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("field", ["value", "slope"])
 def test_a_function_that_no_namespace_has_is_one_line(field: str, tmp_path: Path) -> None:
-    """Seen red: the loss was read, and then an AttributeError of some backends."""
+    """Check that an unknown function of `xp` is an error as soon as the file is read."""
     file = tmp_path / "mine.py"
     other = {"value": "p * y", "slope": "y", field: "xp.sinh(p)"}
     file.write_text(

@@ -1,4 +1,4 @@
-"""NumPy's blocks and its Gram matrix: sizes, threads, every row once."""
+"""Test NumPy's blocks and its Gram matrix: block sizes, threads, and that no row is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_numpys_blocks_stay_in_cache_and_hold_every_row_once(features: int) -> N
 
 
 def test_numpys_blocks_of_little_data_are_one_threads() -> None:
-    """Below 6 MB a step, x and y, the others would take longer to wake up."""
+    """Below 6 MB of x and y, waking other threads would take longer than it saves."""
     from backends.numpy import Blocked
     from backends.numpy.threads import most_threads
 
@@ -75,7 +75,7 @@ def test_numpys_blas_has_one_thread_while_the_blocks_have_them_all(
 def test_numpys_gram_converts_blocks_of_a_mebibyte_or_less_than_a_piece(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """For one feature and many rows, only the rest after the last piece is converted."""
+    """For one feature and many rows, only the rows after the last full piece are converted."""
     from backends.numpy import gram as module
 
     gram_of, converted = module.gram_of, list[int]()

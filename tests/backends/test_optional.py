@@ -1,4 +1,4 @@
-"""Every optional library missing, and broken, in turn: one line, and all else works."""
+"""Test that a missing or broken optional library is one line, and everything else works."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.command import HIDDEN, HIDE, descentbench
 from tests.support.records import record
 
 LIBRARY = {library.imports: library for library in BUILT_IN if library.imports in HIDDEN}
-"""Module → the built-in library with this module; NumPy is left out."""
+"""Import name → its built-in library, without NumPy."""
 
 NEEDED = {  # what is asked for, and who asks
     **{m: (("fit", "--backend", found.name), found.name) for m, found in LIBRARY.items()},
@@ -55,7 +55,7 @@ def test_who_needs_it_says_so_in_a_line(
 
 @pytest.mark.parametrize("library", LIBRARY)
 def test_all_else_is_listed_and_works(tmp_path: Path, library: str, fault: str) -> None:
-    """The others are hidden, too: they need not be imported for this."""
+    """Spoil one library; the other libraries are hidden to save time."""
     others = [name for name in LIBRARY if name != library]
     _spoil(tmp_path, library, fault, *others)
     done = descentbench(tmp_path, "backends", "--json")
@@ -69,7 +69,7 @@ def test_all_else_is_listed_and_works(tmp_path: Path, library: str, fault: str) 
 
 
 def _spoil(folder: Path, library: str, fault: str, *hidden: str) -> None:
-    """Hide a library, or put another of its name in front of it."""
+    """Hide a library, or let a broken module with its name be imported instead."""
     if fault == "missing":
         hidden = (library, *hidden)
     else:

@@ -1,4 +1,4 @@
-"""A library that a variable breaks is listed with the reason; the others go on."""
+"""Test that a library broken by an environment variable is listed with that reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.command import HIDE, descentbench
 
 @pytest.fixture
 def jax_alone(tmp_path: Path) -> Path:
-    """NumPy and JAX, the others hidden to save time."""
+    """A folder whose `sitecustomize` hides all libraries except NumPy and JAX, to save time."""
     pytest.importorskip("jax")
     hidden = ("numba", "torch", "distributed")
     (tmp_path / "sitecustomize.py").write_text(HIDE.format(hidden=hidden))
@@ -38,7 +38,7 @@ def jax_alone(tmp_path: Path) -> Path:
 def test_a_variable_that_breaks_jax_is_named_and_the_others_go_on(
     jax_alone: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, what: str
 ) -> None:
-    """Seen red: tracebacks, advice to install JAX anew, and an abort."""
+    """Fixed bug: a wrong variable caused tracebacks, an abort, or advice to reinstall JAX."""
     monkeypatch.setenv(variable, value)
     done = descentbench(jax_alone, "backends", "--json")
     assert (done.returncode, done.stderr) == (0, "")
@@ -87,7 +87,7 @@ Starts = Callable[[], int]
 
 @pytest.fixture
 def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starts]:
-    """Register a library `fragile`; return how often it was started by now."""
+    """Register a library `fragile`; return a function that counts how often it was imported."""
     notes = tmp_path / "notes"
     (tmp_path / "fragile.py").write_text(NOTED.format(notes=str(notes)))
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,4 +1,4 @@
-"""The data: the tutorial's recipe at every size, and the door that bad data stop at."""
+"""Test the data: the tutorial's data for any number of rows, and errors for invalid data."""
 
 from __future__ import annotations
 

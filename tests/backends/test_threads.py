@@ -1,4 +1,4 @@
-"""Threads of ours that share out a step: every share is summed, by the caller, too."""
+"""Test that threads sum all shares of a step, and that the calling thread takes a share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BACKENDS = Path(backends.__file__).parent
 
 RATE = 0.001
 ROWS = 1009
-"""Prime: no block or number of threads divides it."""
+"""A prime number of rows, so that blocks and threads have unequal numbers of rows."""
 
 
 def test_parts_are_in_their_order_and_the_first_is_the_callers() -> None:
@@ -50,7 +50,7 @@ def test_what_a_share_raises_is_raised(broken: int) -> None:
 
 
 def test_waiting_threads_hold_no_data() -> None:
-    """Otherwise the last share's arrays would stay in memory after a step."""
+    """Check that an idle thread keeps no reference to the arrays of its last step."""
 
     class Data:
         pass
@@ -90,11 +90,11 @@ SHARED = {
     "jax:blocked": ("jax.blocked", {"Blocked.SERIAL_BYTES": 0}),
     "jax:gram": ("jax.gram", {"GRAM_BYTES": 1024, "LINE_ROWS": 512}),
 }
-"""Module, and sizes that make a technique divide even little work into several shares."""
+"""Technique → its module, and constants with which little data make several shares."""
 
 
 def test_every_technique_with_shares_is_tested() -> None:
-    """`SHARED` names every module that calls them. Seen red: torch:gram was missing."""
+    """Check that `SHARED` names every module that divides a step into shares."""
     calling = [
         ".".join(path.relative_to(BACKENDS).with_suffix("").parts)
         for path in BACKENDS.glob("*/*.py")

@@ -1,4 +1,4 @@
-"""Choices by measurement: timed once, kept in a file, and the same for equal choices."""
+"""Test choices by measurement: timed once, saved in a file, and read again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEST = {"size": 8, "threads": 1}
 
 
 class Timed:
-    """A machine on which size 8 and one thread are fastest; it counts the trials."""
+    """A simulated timer that counts trials; size 8 with one thread is fastest."""
 
     def __init__(self, scale: float = 1e-6) -> None:
         self.count, self.scale = 0, scale
@@ -133,7 +133,7 @@ def test_a_small_gain_changes_nothing() -> None:
 
 
 def test_threads_are_awake_when_their_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first step of two threads takes 800 µs, and each further step 200 µs."""
+    """Two threads take 800 µs for the first step, and the expected 200 µs for later steps."""
     clock, awake = [0.0], [False]
 
     def place(choice: tuning.Choice) -> tuning.Trial:
@@ -154,7 +154,7 @@ def test_threads_are_awake_when_their_steps_are_timed(monkeypatch: pytest.Monkey
 def test_a_busy_machine_changes_nothing_and_is_not_remembered(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trials take so long that there is no time for three of each value."""
+    """Use trials so long that there is no time for three trials of each value."""
     machine = Timed(scale=tuning.SECONDS / 50)
     assert choose("kind", RANGES, machine) == USUAL
     another_process(monkeypatch)
@@ -210,7 +210,7 @@ CHOICES: dict[str, list[Choice]] = {
 
 
 def test_every_tuned_technique_is_tested() -> None:
-    """`CHOICES` names each technique whose module, called after it, chooses by measurement."""
+    """Check that `CHOICES` names each technique that chooses values by measurement."""
     folder = Path(tuning.__file__).parent
     tuned = [
         f"{path.parent.name}:{path.stem}"
@@ -257,7 +257,9 @@ def test_w_is_right_for_every_choice_and_equal_for_equal_choices(
 def test_a_trial_times_steps_over_some_of_the_rows(
     name: str, features: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All values of each range can be timed; the usual ones come first."""
+    """Also check that each range of values starts with the usual value, and that each can be
+    timed.
+    """
     pytest.importorskip(name.partition(":")[0])
     problem = generate(5000, features)
     monkeypatch.setattr(tuning, "LEAST_BYTES", 0)

@@ -1,8 +1,9 @@
-"""Every backend of this CPU prints the tutorial's tables, to the digit.
+"""Test that every backend on the CPU prints exactly the tables of the tutorial.
 
-The tutorial did not seed its noise. But w depends on the data only through mean(x²), which
-x = 0, 0.1 … 9.9 fixes, and mean(x·y), which the printed numbers confine to the intervals
-below. Data with a mean(x·y) inside its interval must print the same numbers.
+The tutorial did not fix the seed of its noise. But w depends on the data only through two
+means, mean(x²) and mean(x·y). The values x = 0, 0.1 … 9.9 fix mean(x²). The printed numbers
+restrict mean(x·y) to the intervals below. All data with mean(x·y) inside its interval must
+print the same numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ X = np.arange(100) / 10
 
 @dataclass(frozen=True)
 class Listing:
-    """Numbers that one of the tutorial's listings printed, and the interval of mean(x·y)."""
+    """Printed numbers of one listing, and the interval of mean(x·y) that they allow."""
 
     w: dict[int, float]
     x: float
@@ -33,7 +34,7 @@ class Listing:
 
     @property
     def problem(self) -> Problem:
-        """``y = 2x + noise`` with the noise scaled to the middle of the interval."""
+        """Return data ``y = 2x + noise`` whose mean(x·y) is the middle of the interval."""
         noise = np.random.default_rng(0).random(100)
         wanted = np.mean(self.mean_xy) - 2 * np.mean(X * X)
         return make_problem(X, 2 * X + noise * wanted / np.mean(X * noise))

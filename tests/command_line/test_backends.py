@@ -25,7 +25,7 @@ ABSENT = Library(
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """NumPy and a library that is missing, and no other."""
+    """Only NumPy and a missing library are known."""
     monkeypatch.setattr(names, "BUILT_IN", names.BUILT_IN[:1])
     names.register(ABSENT)
     yield

@@ -1,4 +1,4 @@
-"""``fit``, ``pick`` and ``run`` read a file in the same way, and say what they assumed."""
+"""Test that ``fit``, ``pick`` and ``run`` read files alike, and print their assumptions."""
 
 from __future__ import annotations
 

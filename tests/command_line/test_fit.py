@@ -1,4 +1,4 @@
-"""``descentbench fit``, as a user meets it."""
+"""Test ``descentbench fit`` with the options of a user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def one_line(result: Result, exit_code: int = 2) -> str:
-    """Return the error of a command that failed as it should."""
+    """Return the one-line error of a command that failed."""
     assert result.exit_code == exit_code, result.output
     assert result.stdout == ""
     assert isinstance(result.exception, SystemExit)

@@ -1,6 +1,6 @@
-"""Nothing that a user hands over ends in a traceback, runs code or is believed by mistake.
+"""Test that no input causes a traceback, runs code or is silently misread.
 
-200 cases of each here; ``nox -s fuzz`` tries 10 000.
+Each test tries 200 inputs; ``nox -s fuzz`` tries 10,000.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ VALUES = st.recursive(
 
 @contextmanager
 def one_line(kind: type[DescentbenchError], words: str = "") -> Iterator[None]:
-    """Let an error of this kind pass if it is a line with these words; no other does."""
+    """Allow this error in the context, if its message is one line that contains `words`."""
     try:
         yield
     except kind as refusal:
@@ -96,7 +96,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return every container inside, with every key or index of it."""
+    """Return (container, key or index) for every value inside nested containers."""
     found: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         keys: list[Any] = list(value)
@@ -111,7 +111,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 
 def edit(document: dict[str, Any], data: st.DataObject) -> None:
-    """Change one thing somewhere: another value, nothing, or what stands elsewhere."""
+    """Change one random value of a document: replace, delete, or copy another value to it."""
     everywhere = places(document)
     inside, key = data.draw(st.sampled_from(everywhere))
     how = data.draw(st.sampled_from(["replace", "delete", "move"]))
@@ -125,7 +125,7 @@ def edit(document: dict[str, Any], data: st.DataObject) -> None:
 
 
 def use(read: Record) -> None:
-    """Do what `run`, `pick`, `compare` and `report` do with a record."""
+    """Use a record as `run`, `pick`, `compare` and `report` do."""
     results = summarise(read)
     results_table(results)
     results_csv(results)
@@ -163,18 +163,18 @@ def test_an_edited_result_is_right_or_refused_in_a_line(
 
 
 class Trap:
-    """Whoever unpickles it calls a function."""
+    """An object that makes a folder when it is unpickled."""
 
     def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return (os.mkdir, ("trapped",))
 
 
 SUFFIXES = (".csv", ".npy", ".npz", ".parquet", ".arrow")
-"""Suffixes of the formats that can be read; `saved` writes each of them."""
+"""Suffixes of the readable formats; `saved` can write all of them."""
 
 
 def saved(suffix: str) -> bytes:
-    """Return a file as it should be, and as large as it need be."""
+    """Return the content of a valid, small file in the format of this suffix."""
     table = np.arange(12.0).reshape(4, 3)
     out = io.BytesIO()
     if suffix == ".csv":
@@ -201,7 +201,7 @@ PIECES = st.binary(max_size=8) | st.sampled_from(
 
 
 def damage(whole: bytes, data: st.DataObject) -> bytes:
-    """Cut, overwrite, repeat or leave out a piece."""
+    """Return damaged content: cut, overwritten, or with a piece twice."""
     start = data.draw(st.integers(0, len(whole)))
     stop = data.draw(st.integers(start, min(start + 64, len(whole))))
     how = data.draw(st.sampled_from(["cut", "overwrite", "repeat"]))
@@ -255,7 +255,7 @@ HEADERS = st.fixed_dictionaries(
 def test_any_header_of_an_array_is_read_or_refused_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: Any, content: bytes
 ) -> None:
-    """Seen red with ``allow_pickle=True``: the trap makes a folder."""
+    """Check also that no header can run code: the folder of `Trap` must not exist."""
     monkeypatch.chdir(tmp_path)
     text = repr(header).encode(errors="replace") + b"\n"
     whole = b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text + content
@@ -314,12 +314,12 @@ WORDS = st.sampled_from(
 
 
 class EnoughError(DescentbenchError):
-    """The arguments were accepted; nothing shall be measured."""
+    """Raised instead of measuring, when the arguments were accepted."""
 
 
 @pytest.fixture
 def idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with some files, and commands that neither measure nor bind to CPUs."""
+    """A folder with some files; commands raise `EnoughError` instead of measuring."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "data.csv").write_bytes(saved(".csv"))

@@ -1,6 +1,6 @@
-"""Made-up tables, written in any dialect and folder: read right, or not without a word.
+"""Test random tables in text files of any dialect: read correctly, or with a message.
 
-200 cases of each here; ``nox -s fuzz`` tries 10 000.
+Each test tries 200 tables; ``nox -s fuzz`` tries 10,000.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ NAMES = ["a", "b c", "Größe", "x,y", "p;q", "#n", "na", "1st", "2019", "7", 'q
 
 @dataclass(frozen=True)
 class Written:
-    """A text file, and what is in it."""
+    """The content of a text file, and the table that it contains."""
 
     content: str
     table: np.ndarray
@@ -46,7 +46,7 @@ class Written:
 
 @st.composite
 def written(draw: st.DrawFn) -> Written:
-    """Draw a table, a dialect, a header, an index, and perhaps a hole."""
+    """Draw a table, its dialect and header, an index column, and sometimes a missing value."""
     columns, rows = draw(st.integers(2, 4)), draw(st.integers(2, 6))
     table = np.array(draw(st.lists(VALUES, min_size=rows * columns, max_size=rows * columns)))
     table = table.reshape(rows, columns)

@@ -1,4 +1,4 @@
-"""Runs that are told to end, or killed, at any moment: nothing stays but what was saved."""
+"""Test runs that are interrupted or killed at any moment: only saved results stay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def start(folder: Path, *arguments: object, **streams: int) -> subprocess.Popen[bytes]:
-    """Start the program in a folder, whose packages it sees."""
+    """Start the program in a folder from which it can import packages."""
     return subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, *map(str, arguments)],
         cwd=folder,
@@ -43,7 +43,7 @@ def start(folder: Path, *arguments: object, **streams: int) -> subprocess.Popen[
 
 
 def records(store: Path) -> list[Record]:
-    """Read every record; one that is damaged raises."""
+    """Return all records of a store; a damaged record is an error."""
     return [Record.load(path) for path in store.glob("*.json")]
 
 
@@ -92,7 +92,7 @@ def test_after_a_kill_a_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_terminal_is_restored(tmp_path: Path) -> None:
-    """The progress bar hides the cursor; seen red with SIGTERM left to its default."""
+    """Check that the cursor, which the progress bar hides, is visible again after SIGTERM."""
     declare_faulty(tmp_path, slow=f"Path({str(tmp_path / 'up')!r}).touch(); time.sleep(600)")
     ours, its = pty.openpty()
     arguments = (*SMALL, *chosen("slow"), "--store", "store")
@@ -135,7 +135,7 @@ def test_any_command_ends_in_a_line(tmp_path: Path, number: signal.Signals) -> N
 def test_pick_answers_and_ends_with_the_code_of_the_signal(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Seen red: 130 after SIGTERM and SIGHUP, too."""
+    """Fixed bug: the exit code was 130 after SIGTERM and SIGHUP, too."""
     up = tmp_path / "up"
     declare_faulty(tmp_path, slow=f"Path({str(up)!r}).touch(); time.sleep(600)")
     question = ("pick", "--rows", 1000, "--backend", "slow", "--store", tmp_path / "store")
@@ -153,7 +153,7 @@ def test_pick_answers_and_ends_with_the_code_of_the_signal(
 def test_compiled_code_does_not_turn_an_interrupt_into_an_error(
     tmp_path: Path, backend: str
 ) -> None:
-    """Seen red: a page that ends in `SystemError: … a result with an exception set`."""
+    """Fixed bug: the output ended with `SystemError: … a result with an exception set`."""
     pytest.importorskip("numba")
     kept = tmp_path / "w.json"
     arguments = ("--backend", backend, "--rows", 1_000_000, "--checkpoint", kept)
@@ -169,7 +169,7 @@ def test_compiled_code_does_not_turn_an_interrupt_into_an_error(
 
 
 class Late:
-    """Is told to end while it is finalised; what is raised there, Python ignores."""
+    """An object that sends a signal while it is destroyed, when Python ignores exceptions."""
 
     def __init__(self, number: int, deaths: list[int]) -> None:
         self.number, self.deaths = number, deaths
@@ -181,7 +181,9 @@ class Late:
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 def test_a_signal_in_a_finaliser_is_not_lost(number: signal.Signals) -> None:
-    """Seen red: one Ctrl-C in several hundred came while an import let go of its lock."""
+    """Fixed bug: one of several hundred interrupts was ignored, because it came during an
+    import.
+    """
     own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
     before, hook = signal.signal(number, own), sys.unraisablehook
     deaths: list[int] = []

@@ -1,4 +1,4 @@
-"""``--loss`` at every door: built-in losses and a user's own file, end to end."""
+"""Test ``--loss`` in every command, with built-in losses and a user's file."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def one_line(result: Result, exit_code: int = 2) -> str:
 
 
 def needs(backend: str, loss: Loss) -> None:
-    """Skip where the backend does not work for the loss; its reason is the skip's."""
+    """Skip the test, with the reason, if the backend does not work for the loss."""
     if reason := catalogue.reason_against(Name.parse(backend), loss):
         pytest.skip(f"{backend}: {reason}")
 
@@ -70,7 +70,7 @@ def own(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_fit_descends_with_a_loss(loss: Loss) -> None:
-    """Red where a backend forgets the loss: its w would be squared error's."""
+    """Check w and the loss against independent formulas."""
     needs("numpy", loss)
     found = document("fit", "--loss", loss.name, "--steps", 50, "--dtype", "float64")
     rows = Generated(100, 1, "float64", loss=loss)
@@ -87,7 +87,7 @@ def test_fit_descends_with_a_loss(loss: Loss) -> None:
 def test_the_documented_file_gives_the_same_w_with_every_backend(
     backend: str, own: Path
 ) -> None:
-    """The example of docs/losses.md: a loss of six lines, blank ones not counted."""
+    """Use the example of docs/losses.md, a loss in six lines."""
     example = python_blocks(ROOT / "docs" / "losses.md")[0]
     assert len([line for line in example.splitlines() if line]) == 6
     own.write_text(example)
@@ -135,7 +135,7 @@ def test_a_rate_that_is_too_large_is_told(loss: str, rate: float, says: str) -> 
 
 
 def test_a_rate_that_is_automatic_already_is_no_advice(tmp_path: Path) -> None:
-    """Seen red: `--lr auto takes 1/L` as the remedy of --lr auto."""
+    """Fixed bug: the advice after an error with --lr auto was to use --lr auto."""
     own = tmp_path / "mine.py"
     own.write_text(
         "class steeper:\n"

@@ -1,4 +1,4 @@
-"""``descentbench pick`` as a user calls it: for real at small sizes, or with made-up costs."""
+"""Test ``descentbench pick``: real measurements of small sizes, and made-up costs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.results.record import Outcome, Record
 from tests.support.world import World
 
 SMALL = ("pick", "--backend", "numpy", "--memory", "400MB")
-"""The memory bounds the sizes that are measured, to what takes a second or two."""
+"""Command for a pick that takes a second or two, because `--memory` limits the sizes."""
 
 
 def call(*arguments: object) -> Result:
@@ -73,7 +73,7 @@ def test_an_answer_and_then_another_from_the_store(
 def test_nobody_else_measures_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measures: str
 ) -> None:
-    """Seen red with each of the three claims left out."""
+    """Check that the store is locked during each of the three kinds of measurement."""
     World(monkeypatch)
     request = *SMALL, "--rows", 1000, "--store", tmp_path
     if measures != "steps":
@@ -100,7 +100,7 @@ def test_nobody_else_measures_meanwhile(
 def test_what_cannot_run_here_is_named_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the store, too, where nothing is imported to find it out again."""
+    """The second pick takes the reason from the store and imports nothing."""
     World(monkeypatch)
     request = "pick", "--backend", "n*[yd]", "--rows", 1000, "--store", tmp_path
     names.register(Library("npad", "a_module_that_is_nowhere"))

@@ -1,4 +1,4 @@
-"""``descentbench predict``: from a file to a model, and from the model to predictions."""
+"""Test ``descentbench predict``, from a file of rows to a model and to predictions."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def column(text: str) -> tuple[str, list[float]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with `model.json` of a = 2, b = 1000, intercept −4, and `new.csv` with P."""
+    """A folder with a model (a = 2, b = 1000, intercept −4) and new rows in `new.csv`."""
     model = Model(("a", "b"), (2.0, 1000.0), -4.0, "squared_error", source={"target": "y"})
     write_model(tmp_path / "model.json", model)
     table(tmp_path / "new.csv", "a,b", *X.T)

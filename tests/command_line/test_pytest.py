@@ -1,4 +1,4 @@
-"""Plain ``pytest`` runs the tests, ``pytest --benchmark-only`` the benchmarks."""
+"""Test that ``pytest`` runs the tests and ``pytest --benchmark-only`` the benchmarks."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Unread(pytest.Module):
 def pytest_pycollect_makemodule(module_path, parent):
     return Unread.from_parent(parent, path=module_path)
 """
-"""A plugin that names the files which would be collected, and imports none of them."""
+"""A pytest plugin that prints the files with tests and does not import them."""
 
 NO_TESTS = 5
-"""Pytest's exit code where it collected none."""
+"""Pytest's exit code if there are no tests."""
 
 SMALL, LARGE = "numpy/100x1/float32", "numpy/1000000x1/float32"
 
 
 def call(*arguments: object, folder: Path = ROOT, code: int = 0) -> list[str]:
-    """Run pytest and return its output's lines."""
+    """Run pytest, check its exit code, and return its lines of output."""
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
     done = subprocess.run(
@@ -50,7 +50,7 @@ def call(*arguments: object, folder: Path = ROOT, code: int = 0) -> list[str]:
 
 
 def files(listed: list[str]) -> set[str]:
-    """Return the files with the tests that would run."""
+    """Return the files of the tests in pytest's output."""
     return {line.partition("::")[0] for line in listed if "::" in line}
 
 
@@ -99,7 +99,7 @@ def test_a_case_is_measured_by_every_benchmark_in_the_process_that_is_asked() ->
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
-    """Return the output and the JSON of two sizes, with a fast backend whose w is wrong."""
+    """Return output and JSON of a benchmark of two sizes; one backend returns a wrong w."""
     folder = tmp_path_factory.mktemp("measured")
     declare_faulty(folder, drifting="w = w + (steps > 3)")
     names = ("numpy", "numpy:blocked", "drifting")
@@ -117,7 +117,7 @@ def step(document: dict[str, Any], case: str) -> dict[str, Any]:
 
 
 def group_line(lines: list[str], rows: int) -> int:
-    """Return the number of the line with the title of the steps' group."""
+    """Return the index of the line with the title of this size's group of step times."""
     name = title("test_step", rows, 1, "float32")
     (found,) = [i for i, line in enumerate(lines) if name in line]
     return found
@@ -160,7 +160,9 @@ def test_the_json_says_what_was_measured(measured: tuple[list[str], dict[str, An
 def test_the_table_says_which_backend_is_fastest_at_each_size(
     measured: tuple[list[str], dict[str, Any]],
 ) -> None:
-    """A group holds what is comparable, fastest first; a wrong w is in none."""
+    """A group has the backends of one size, the fastest first; a backend with a wrong w is left
+    out.
+    """
     lines, document = measured
     text = "\n".join(lines)
     for rows in (100, 1_000_000):

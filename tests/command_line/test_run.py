@@ -1,4 +1,4 @@
-"""``descentbench run``: real runs of small sizes, with backends that fail in every way."""
+"""Test ``descentbench run``: real runs of small sizes, and backends with faults."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from tests.support.runs import INTERRUPTIBLE, SMALL, chosen, declare_faulty, onl
 
 
 def finish_again(store: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Print the table of a record that lacks nothing but its end: nothing is measured anew."""
+    """Mark the only record as incomplete and run again; only the table is printed."""
     path = only_record(store)
     replace(Record.load(path), complete=False).save(path)
     return descentbench(store, *SMALL, *arguments, "--store", store)
 
 
 def processes_with(text: str) -> list[int]:
-    """Return the processes in whose environment the text stands."""
+    """Return the ids of processes whose environment contains this text."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -56,7 +56,7 @@ def processes_with(text: str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Return the folder and the JSON of a run."""
+    """Return the store and the JSON output of a successful run."""
     folder = tmp_path_factory.mktemp("good")
     backends = chosen("numpy", "numpy:blocked")
     done = descentbench(folder, *SMALL, *backends, "--passes", 2, "--store", folder, "--json")
@@ -183,7 +183,10 @@ def test_the_memory_of_more_rows_is_measured_once_for_a_backend(*, by_size: bool
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_each_table_is_printed_as_soon_as_its_size_is_measured(tmp_path: Path) -> None:
-    """The second size waits until a file allows it to go on; a new run prints both tables."""
+    """The second size waits for a file, so that the first table must come before it.
+
+    A new run prints both tables.
+    """
     allowed = tmp_path / "allowed"
     declare_faulty(
         tmp_path,
@@ -219,7 +222,7 @@ def test_each_table_is_printed_as_soon_as_its_size_is_measured(tmp_path: Path) -
 
 
 def interrupted(store: Path, threads: int = 2) -> Record:
-    """Leave the record of a run of which two tasks are done."""
+    """Save the record of an interrupted run, of which two tasks are done; return the record."""
     runner = Runner(PLAN, threads, store)
     record = runner.record
     for task in PLAN.tasks()[:2]:
@@ -254,7 +257,7 @@ def test_only_what_is_pending_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_unstable_is_measured_further(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
 ) -> None:
-    """One row is shaky at first, another always; a third is steady."""
+    """One case is unstable at first, one always, and one never."""
     shaky, never, steady = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
 
     def measure_task(self: Children, task: Task) -> Outcome:
@@ -286,7 +289,7 @@ def test_what_is_unstable_is_measured_further(
 def test_of_two_side_by_side_it_is_the_ratio_that_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are slow in the same passes: the times are unstable, their ratio is known."""
+    """Two runs are slow in the same passes: the times are unstable, their ratio is not."""
     known, shaky, third = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
     slow = {str(k): 2.0 ** (k % 3) for k in range(1, 10)}
 
@@ -382,12 +385,12 @@ class Hanging(Plain):
         return super().run(w, steps)
 
 """
-"""Two of its techniques get through the set-up, and take the hot loop's process along."""
+"""Source of backends of which two fail only in the process that times steps."""
 
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """Return the folder, and the results by backend, of a run with every fault and NumPy."""
+    """Return the store, and backend → result, of a run with NumPy and all faulty backends."""
     folder = tmp_path_factory.mktemp("bad")
     declare_faulty(folder, **FAULTS, loud=LOUD)
     backends = chosen("numpy", "loud", *FAULTS)
@@ -505,7 +508,7 @@ def test_a_backend_that_hangs_is_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_run_that_was_interrupted_goes_on(tmp_path: Path) -> None:
-    """It hangs where the hot loop begins, until a file allows it to go on."""
+    """The first run hangs when steps are timed; the second one finds a file and continues."""
     reached, allowed = tmp_path / "reached", tmp_path / "allowed"
     declare_faulty(
         tmp_path,
@@ -617,7 +620,7 @@ def test_another_checkout_is_measured_in_turn_and_compared(tmp_path: Path) -> No
 
 
 def test_an_interrupt_ends_both_sides() -> None:
-    """Seen red without the event: the one that measures is waited for."""
+    """Check that the side that still measures is told to stop."""
     ended = []
 
     class Interrupted:

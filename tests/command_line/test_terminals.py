@@ -1,4 +1,4 @@
-"""Every command at every encoding and width: no traceback, and no figure cut."""
+"""Test every command in any encoding and width: no traceback, and no number cut."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ON_PAGES = {
     "compare": ("compare", "old", "new"),
     "backends": ("backends",),
 }
-"""Commands that print tables, by name."""
+"""Name → command that prints a table."""
 
 BEFORE = record(name="old", passes=3)
 AFTER = record(name="new", passes=3, seed=1, factors={"numpy": 1.2, "torch": 0.8})
@@ -51,7 +51,7 @@ FAILURES = {"numpy:blocked/100x1/float32": "w[0] = 3 – the reference has 2 × 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two results."""
+    """A store with two result files."""
     folder = tmp_path_factory.mktemp("store")
     BEFORE.save(folder / "run-1.json")
     AFTER.save(folder / "run-2.json")
@@ -60,7 +60,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is measured; the doctor finds one fault of each kind."""
+    """Replace measurements by a saved record, and the doctor's findings by one of each kind."""
     measured = record(failed=FAILURES)
 
     def enough(*arguments: Any) -> list[Record]:
@@ -88,7 +88,7 @@ def with_store(name: str, store: Path) -> list[object]:
 
 
 def figures(text: str) -> Counter[str]:
-    """Count the words that hold a digit, headings included; backends' names may fold."""
+    """Count the words with a digit, except backends' names, which may be split."""
     words = (word.strip(";,()") for word in text.split() if not re.search("[:@]", word))
     return Counter(word for word in words if re.search(r"\d", word))
 
@@ -135,7 +135,7 @@ def test_any_encoding_takes_the_doctors_page(encoding: str) -> None:
 def test_no_figure_is_cut_at_any_width(
     store: Path, name: str, width: int, encoding: str
 ) -> None:
-    """Every figure of a line of 250 columns is there, whole; so is every name's part."""
+    """Compare with a width of 250 columns: all numbers and parts of names must be there."""
     arguments = with_store(name, store)
     wide = invoke(*arguments, width=250, encoding=encoding)
     narrow = invoke(*arguments, width=width, encoding=encoding)
@@ -213,7 +213,7 @@ def test_a_closed_stream_takes_what_is_written_to_it(closed: str, output: str) -
 
 
 def test_no_file_takes_a_closed_streams_number(tmp_path: Path) -> None:
-    """Otherwise the printed text would be written into the checkpoint."""
+    """Close stdout and stderr first; printed text must not be written into the checkpoint."""
     done = shell(f"{FIT} --checkpoint {tmp_path / 'kept'} >&- 2>&-")
     assert done.returncode == 0
     assert json.loads((tmp_path / "kept").read_text())["steps"] == 3
@@ -228,7 +228,7 @@ def test_a_reader_that_has_gone_is_no_error(command: str) -> None:
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_a_full_disk_is_said_in_a_line(output: str, unbuffered: str) -> None:
-    """Seen red: with buffers, text that could not be written was tried, and reported, again."""
+    """Fixed bug: buffered text was written again at exit, with a second error."""
     done = shell(f"{FIT} --format {output} > /dev/full", PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1, done.stderr

@@ -1,4 +1,4 @@
-"""Arrays and tables of callers become NumPy arrays, without a copy where none is needed."""
+"""Test that arrays and tables become NumPy arrays, without a copy if possible."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_pyarrow() -> None:
 
 
 class Only:
-    """A table that offers one interface alone."""
+    """A table with only one of the interfaces for reading tables."""
 
     def __init__(self, table: Any, name: str) -> None:
         setattr(type(self), name, lambda _, *args, **kwargs: getattr(table, name)(*args))

@@ -1,4 +1,4 @@
-"""``backend="auto"``: what the store knows, else a documented default; nothing is measured."""
+"""Test ``backend="auto"``: the fastest backend in the store, or the default."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from tests.support import records
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store with measurements of this machine, in which numpy:blocked is the fastest loop."""
+    """A store with results of this machine; numpy:blocked is the fastest NumPy loop.
+
+    The test fails if anything is measured.
+    """
     monkeypatch.setattr(Children, "run", lambda *_: pytest.fail("was measured"))
     costs = {
         "numpy": (0.0, 1e-3, 1e-4, 5e-6, 2.5e-10),

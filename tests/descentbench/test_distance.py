@@ -1,4 +1,4 @@
-"""How far a fit is from the minimum: told where it costs no further pass."""
+"""Test the distance from the minimum; it is stated only if it needs no extra pass."""
 
 from __future__ import annotations
 

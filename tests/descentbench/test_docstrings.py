@@ -1,4 +1,4 @@
-"""The examples in docstrings run, and every public function documents itself."""
+"""Test that docstrings have working examples, and that public functions have docstrings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = ("descentbench", "descentbench.fitting", "descentbench.sklearn")
 
 
 ONE_PARAMETER = ("open_backend", "read_model")
-"""Functions whose only parameter needs no section."""
+"""Functions that need no section for their single parameter."""
 
 
 @pytest.mark.parametrize("name", MODULES)

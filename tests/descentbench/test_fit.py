@@ -1,4 +1,4 @@
-"""`descentbench.fit`: arrays in, weights in the data's units out."""
+"""Test `descentbench.fit`: arrays in, weights in the data's units out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SOLUTION = np.linalg.lstsq(np.column_stack([X, np.ones(200)]), Y)[0]
 
 @pytest.mark.parametrize("backend", parameters())
 def test_every_backend_fits_columns_of_unlike_scale(backend: str) -> None:
-    """The weights are those of NumPy's least squares, in the data's units."""
+    """Compare with NumPy's least squares, in the data's units."""
     fitted = descentbench.fit(
         X, Y, backend=backend, intercept=True, standardize=True, tolerance=1e-12
     )
@@ -55,7 +55,7 @@ def test_a_fit_is_the_descent_of_the_backend() -> None:
 
 
 def test_only_the_columns_of_ones_need_a_start_of_their_own() -> None:
-    """No step is taken, so w is the start, in the data's units."""
+    """Take no step, so that the result must be the given first w."""
     for how in ({}, {"intercept": True}, {"intercept": True, "standardize": True}):
         fitted = descentbench.fit(X, Y, steps=0, w0=[1.0, 2.0, 3.0], **how)
         np.testing.assert_allclose(fitted.w, [1.0, 2.0, 3.0])
@@ -63,7 +63,7 @@ def test_only_the_columns_of_ones_need_a_start_of_their_own() -> None:
 
 
 class Spy(Plain):
-    """Keeps the addresses of the rows that it was given."""
+    """A backend that records the memory addresses of its data."""
 
     seen: tuple[int, int] = (0, 0)
 
@@ -196,7 +196,7 @@ def _sinh(xp: Any, p: Any, y: Any) -> Any:
     ids=["slope", "Loss", "curvature", "function"],
 )
 def test_a_loss_given_as_an_object_is_checked(loss: Any, says: str) -> None:
-    """Seen red: only a loss from a file was checked; the fit returned other weights."""
+    """Fixed bug: only losses from files were checked."""
     with pytest.raises(descentbench.ProblemError) as caught:
         descentbench.fit([1.0, 2.0], [1.0, 2.0], loss=loss, learning_rate=0.1)
     assert says in str(caught.value)
@@ -254,7 +254,7 @@ def test_errors_are_exceptions_of_one_line(how: Any, error: type, reason: str) -
 
 
 class Steeper:
-    """A loss whose curvature is larger than stated, beyond the points that are checked."""
+    """A loss with a wrong curvature, which is too far from 0 for the check to find it."""
 
     curvature = 1.0
 
@@ -280,7 +280,7 @@ class Steeper:
     ids=["given", "squares", "automatic", "none"],
 )
 def test_an_error_of_the_rate_advises_in_pythons_words(how: Any, says: str) -> None:
-    """Seen red: the command's --lr auto, even where the rate was the automatic one."""
+    """Fixed bug: the advice named the command's option --lr auto."""
     with pytest.raises(descentbench.DescentbenchError) as caught:
         descentbench.fit([1.0, 2.0], [100.0, 300.0], backend="numpy", **how)
     line = str(caught.value).replace('"', "'")

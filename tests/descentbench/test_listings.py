@@ -1,4 +1,4 @@
-"""The tables of backends and of saved results."""
+"""Test the tables of backends and of saved results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`descentbench.pick`: the answer of the command as an object, on a made-up machine."""
+"""Test `descentbench.pick`, which returns the command's answer as an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimators keep scikit-learn's conventions, on each library's best backend."""
+"""Test that the estimators keep scikit-learn's conventions, with several backends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BEST = (
     *("auto", "numpy:blocked", "numba:parallel", "torch:analytic"),
     pytest.param("jax:loop", marks=pytest.mark.slow),  # compiles for each of 200 shapes
 )
-"""The default, and the fastest loop of each library on a CPU."""
+"""The default backend, and the fastest loop of each library on a CPU."""
 
 RNG = np.random.default_rng(0)
 X = RNG.random((300, 3)) * [1.0, 100.0, 1e4] + [0.0, 50.0, 1e3]
@@ -155,7 +155,7 @@ def test_more_than_two_classes_need_one_vs_rest() -> None:
 
 
 def test_weights_of_samples_are_not_supported() -> None:
-    """There is no parameter, so scikit-learn's tools say so themselves."""
+    """scikit-learn's tools then report the missing parameter themselves."""
     with pytest.raises(TypeError, match="sample_weight"):
         DescentRegressor().fit(X, Y, sample_weight=np.ones(300))  # type: ignore[call-arg]
 

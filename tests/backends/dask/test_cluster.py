@@ -1,7 +1,8 @@
-"""Descents on Dask workers: the same w as on one machine, and what happens when things break.
+"""Test the Dask backends: w as on one machine, and clear errors when workers or schedulers
+fail.
 
-Workers are real processes. Those that are killed belong to a scheduler of their
-own, started as a user would start it.
+Workers are real processes. Tests that kill workers start a scheduler and workers as a user
+would.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ KERNELS = [
 
 @pytest.fixture(autouse=True)
 def _own_cluster() -> Iterator[None]:
-    """Leave no cluster to the tests of other files."""
+    """Close the shared cluster after the tests of this file."""
     yield
     if os.environ.get(cluster.SCHEDULER):
         cluster.close()
@@ -61,7 +62,7 @@ def _own_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
 def embedded(request: pytest.FixtureRequest) -> Iterator[int]:
-    """An embedded cluster of so many workers."""
+    """Start a local cluster with 1, 2 or 3 workers, and return that number."""
     cluster.close()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(cluster.WORKERS, str(request.param))
@@ -81,7 +82,7 @@ def right(source: object, w: np.ndarray, steps: int = 10) -> bool:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_w_is_that_of_one_machine(embedded: int, kernel: str) -> None:
-    """1009 rows: no number of workers divides them."""
+    """Check w, loss and gradient against one machine for 1009 rows, a prime number."""
     if embedded != 2 and kernel != "dask:numpy":
         pytest.skip("compiles in each worker; two of them will do")
     for features in (1, 32):
@@ -109,7 +110,7 @@ def test_the_array_expression_comes_to_the_same_w(embedded: int, dtype: str) -> 
 
 
 def test_a_loss_reaches_the_workers(embedded: int, tmp_path: Path) -> None:
-    """Built in or from a file of the user's, in the array expression and in the ranks."""
+    """Test built-in losses and a user's loss with both kinds of Dask backends."""
     if embedded != 2:
         pytest.skip("two workers will do")
     file = tmp_path / "mine.py"
@@ -148,7 +149,7 @@ def test_rows_of_an_array_travel(embedded: int) -> None:
 
 
 def test_a_worker_imports_no_library_but_its_kernels(embedded: int) -> None:
-    """Seconds of every worker's start; seen red with Numba's and PyTorch's threads bounded."""
+    """Check that a worker that runs NumPy imports neither Numba nor PyTorch."""
     if embedded > 1:
         pytest.skip("several add up with PyTorch, and two have run all kernels")
     descend("dask:numpy", Generated(100))
@@ -210,7 +211,10 @@ def test_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Processes:
-    """A scheduler, and workers that can be killed, each without a nanny that restarts it."""
+    """A scheduler and workers as separate processes, which a test can kill.
+
+    The workers have no nanny process, so nothing restarts a killed worker.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -221,7 +225,7 @@ class Processes:
         self.address = found[1]
 
     def add(self) -> None:
-        """Start a worker, and wait until it has registered."""
+        """Start a worker, and wait until the scheduler has registered it."""
         worker, _ = self._start(
             "Registered to:", "worker", self.address, "--nthreads", "1", "--no-nanny"
         )
@@ -259,7 +263,7 @@ def processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proce
 def kill_at_a_step(
     monkeypatch: pytest.MonkeyPatch, workers: list[subprocess.Popen[str]]
 ) -> None:
-    """Kill workers while they compute the third chunk of steps."""
+    """Patch the steps so that the workers are killed during the third chunk of steps."""
     from backends.dask import ranks
 
     monkeypatch.setattr(ranks, "CHECKPOINT_SECONDS", 0.3)
@@ -322,12 +326,16 @@ def test_a_scheduler_without_workers_is_an_error(
 
 
 NO_ADDRESSES = ["head", "tcp://", "tcp://head:port", "http://head:8786", "tls://127.0.0.1:1"]
-"""No port twice, a port that is no number, a protocol that Dask lacks, one without its keys."""
+"""Invalid scheduler addresses.
+
+The list has a word, addresses without a host or without a numeric port, an unknown protocol,
+and TLS without keys.
+"""
 
 
 @pytest.mark.parametrize("address", NO_ADDRESSES)
 def test_an_address_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does it leave a client to the garbage collector: seen red, and tests that hung."""
+    """Also check that the failed connection leaves no open client behind."""
     cluster.close()
     monkeypatch.setenv(cluster.SCHEDULER, address)
     before = open_clients()
@@ -337,7 +345,7 @@ def test_an_address_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def open_clients() -> set[int]:
-    """Return Dask's clients in this process that are not closed."""
+    """Return the ids of all Dask clients in this process that are not closed."""
     clients = [each for each in gc.get_objects() if issubclass(type(each), Client)]
     return {id(each) for each in clients if each.status != "closed"}
 
@@ -355,7 +363,7 @@ def test_no_scheduler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_program_stops_with_a_checkpoint_and_goes_on_from_it(
     processes: Processes, tmp_path: Path
 ) -> None:
-    """The only worker is killed; another process resumes, with a backend of its own."""
+    """Kill the only worker during a fit, and resume the fit with NumPy in a new process."""
     processes.add()
     kept = tmp_path / "w.json"
     size = ["--rows", "50003", "--features", "4", "--dtype", "float64"]
@@ -390,14 +398,14 @@ def test_the_program_stops_with_a_checkpoint_and_goes_on_from_it(
 
 
 def wait_for_steps(running: subprocess.Popen[str], kept: Path, steps: int) -> None:
-    """Wait until so many are in the checkpoint, or more: under load, one may go by unseen."""
+    """Wait until the checkpoint file contains at least this number of steps."""
     while not kept.exists() or json.loads(kept.read_text())["steps"] < steps:
         assert running.poll() is None, running.communicate()
         time.sleep(0.01)
 
 
 def processes_with(mark: str) -> list[int]:
-    """Return the processes that inherited a mark in their environment."""
+    """Return the ids of processes whose environment contains the text `mark`."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -435,7 +443,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
 
 
 def test_a_second_cluster_finds_ports_of_its_own() -> None:
-    """Seen red with Dask's default: a warning that another cluster might be running."""
+    """Check that a second cluster works without a warning if Dask's default port is in use."""
     with socket.socket() as taken:
         with suppress(OSError):  # then another has it, which is as good
             taken.bind(("127.0.0.1", 8787))

@@ -1,4 +1,4 @@
-"""How JAX's techniques cut rows into blocks: every row once, zeros in the place of others."""
+"""Test JAX's blocks of rows: every row is used once, and zeros fill the last block."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from backends.jax import blocked, gram, layout
 from backends.problem import TOLERANCE, Problem
 
 WHERE_JAX_LENDS = 64
-"""Bytes; jax.device_put copies what begins elsewhere."""
+"""Alignment in bytes of arrays that jax.device_put uses without a copy."""
 
 
 def beginning_at(items: int, values: np.ndarray) -> np.ndarray:
-    """Return a copy that begins so many items behind a place that JAX takes as it is."""
+    """Return a copy of `values` that begins `items` items after an aligned address."""
     room = np.empty(len(values) + 16 + items, values.dtype)
     first = -room.ctypes.data % WHERE_JAX_LENDS // values.itemsize + items
     copy = room[first : first + len(values)]

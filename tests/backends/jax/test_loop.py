@@ -1,4 +1,4 @@
-"""The compiled loop with few features: lanes hold every row once, and all lanes are summed."""
+"""Test JAX's compiled loop with few features, which stores rows in lanes of a vector."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def test_lanes_hold_every_row_once(rows: int, features: int, dtype: str) -> None
 def test_the_sums_of_lanes_stay_in_a_cache(
     features: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: at 10⁸ rows, the lanes took 1.45 times as long as columns."""
+    """Check that rows are stored in lanes only if the sums of all lanes fit into a cache.
+
+    Larger sums would make a step 1.45 times as long at 10⁸ rows.
+    """
     data = generate(4001, features, dtype)
     size = 1001 * features * data.x.itemsize
     for most, shape in ((size, (4, 1008)), (size - 1, (4001,))):
@@ -73,7 +76,10 @@ def test_every_lane_is_summed(rows: int, features: int, loss: Loss, dtype: str) 
     ("features", "loss"), [(1, SQUARED_ERROR), (1, LOG_LOSS), (2, SQUARED_ERROR)]
 )
 def test_xla_sums_few_values(features: int, loss: Loss) -> None:
-    """XLA's sum of all rows would take longer than the rest of a step."""
+    """Check that XLA sums only few values.
+
+    Reason: a sum over all rows would take longer than the rest of a step.
+    """
     descent = open_backend("jax:loop@cpu").place(generate(100_000, features, loss=loss), RATE)
     w = np.zeros(features)
     step = descent.compiled.step.lower(w, descent.x, descent.y, descent.rows, RATE)

@@ -1,4 +1,4 @@
-"""Numba's cache on disk: it notices edits, and there always is a folder for it."""
+"""Test Numba's cache on disk: edits are noticed, and a folder is always found."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ print(sum(serial_descent.stats.cache_hits.values()))
 
 
 def copied(folder: Path) -> Path:
-    """Return a folder with a copy of the package `backends`, without what is compiled."""
+    """Copy the package `backends` into a folder, without compiled code; return the folder."""
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "backends", folder / "backends", ignore=ignored)
     return folder
 
 
 def run(code: str, folder: Path, **environment: str) -> list[str]:
-    """Run Python code on the copied package; return the lines that it printed."""
+    """Run Python code with the copied package; return the lines that it printed."""
     cleared = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -63,7 +63,7 @@ def run(code: str, folder: Path, **environment: str) -> list[str]:
 def test_an_edit_in_any_file_compiles_anew(
     tmp_path: Path, file: str, before: str, after: str
 ) -> None:
-    """Seen red where only the file of the function that Python calls counted."""
+    """Check that an edit in any file of the loops makes Numba compile again."""
     folder = copied(tmp_path)
     first = run(GRADIENT, folder)
     assert run(GRADIENT, folder) == [first[0], "1"]  # from the cache
@@ -97,7 +97,7 @@ class mine:
 
 
 def test_an_edited_users_loss_compiles_anew(tmp_path: Path) -> None:
-    """The second edit is in a module that the file imports: red without the module's text."""
+    """Edit the user's file, then a module that this file imports."""
     folder = copied(tmp_path)
     helper = "import numba\n@numba.njit\ndef factor(p): return p * "
     (folder / "helper.py").write_text(f"{helper}1.0")
@@ -131,7 +131,7 @@ os.access = lambda path, mode: False if "backends" in str(path) else really(path
 def test_numba_runs_where_it_can_write_to_no_folder_of_its_own(
     tmp_path: Path, user: str
 ) -> None:
-    """A file where the cache's folder should be stops root, too."""
+    """Put a file in place of the cache folder, because root can write to every folder."""
     pytest.importorskip("pwd")
     folder = copied(tmp_path)
     (folder / "backends" / "numba" / "__pycache__").write_text("")

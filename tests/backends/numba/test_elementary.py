@@ -1,4 +1,4 @@
-"""Elementary functions of vectors against NumPy's in a higher precision."""
+"""Compare elementary functions of vectors with NumPy's functions in a higher precision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backends.numba.cache import Known
 LINE = Known("elementary", size=64)
 
 ULPS = 3
-"""Largest error in units in the last place; 0.5 is the least possible."""
+"""Largest allowed error in units in the last place; a correctly rounded result has 0.5."""
 
 SERIES = [
     name
@@ -30,11 +30,15 @@ SERIES = [
 """Public functions of `elementary`, which have the names of NumPy's functions."""
 
 INSIDE = {"exp": (-746, 710), "log": (0, 4), "log1p": (-1, 3), "tanh": (-20, 20)}
-"""Where a function's results are neither 0 nor infinite, and where few digits could cancel."""
+"""Function → range of arguments that are tested densely. There the results are neither 0 nor
+infinite, or the function could lose digits."""
 
 
 def on_vectors(name: str) -> Any:
-    """Return a function that writes a function of NumPy's, by vectors, to another array."""
+    """Return a compiled function that applies NumPy's function `name` by vectors.
+
+    It reads an array and writes the results to another array.
+    """
     assert operators
     function = getattr(np, name)
 
@@ -48,7 +52,10 @@ def on_vectors(name: str) -> Any:
 
 
 def arguments(dtype: str, lowest: float, highest: float) -> Array:
-    """Return numbers of all exponents and signs, the same range densely, and both edges."""
+    """Return test arguments: random bits, special values and dense ranges.
+
+    One dense range is `lowest` to `highest`; the others lie near 0 and near 1.
+    """
     rng, bits = np.random.default_rng(0), np.dtype(dtype).itemsize * 8
     every = rng.integers(0, 1 << bits, 1 << 19, dtype=f"uint{bits}").view(dtype)
     limits, one = np.finfo(dtype), np.ones(1, dtype)
@@ -65,7 +72,6 @@ def arguments(dtype: str, lowest: float, highest: float) -> Array:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", SERIES)
 def test_errors_are_few_units_in_the_last_place(name: str, dtype: str) -> None:
-    """Subnormal results count, too; red with a wrong third digit in exp."""
     a = arguments(dtype, *INSIDE[name])
     out = np.full_like(a, 7)
     on_vectors(name)(a, out, LINE)

@@ -1,4 +1,7 @@
-"""Every loop of numba:parallel against float64 sums: shapes, dtypes, threads, last rows."""
+"""Compare every loop of numba:parallel with float64 sums.
+
+The tests vary shapes, dtypes, numbers of threads and the last rows.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ LONG = loops.STREAMS, loops.PAIRS, loops.ABREAST
 
 
 def error(got: Array, x: Array, y: Array, w: Array) -> float:
-    """Return a gradient's distance from the float64 one, relative to its terms' length."""
+    """Return the gradient's largest error ÷ the sum of the terms' absolute values."""
     columns = np.ascontiguousarray(x.T, dtype=np.float64)
     # NumPy sums along a row in pairs; BLAS would be less exact than the loops.
     expected = np.sum(columns * (w @ columns - y), axis=1)
@@ -37,7 +40,9 @@ def error(got: Array, x: Array, y: Array, w: Array) -> float:
 
 
 def guarded(rows: int, features: int, dtype: str, seed: int = 0) -> tuple[Array, Array, Array]:
-    """Return x, y and w; x and y end before NaN, which shows in every sum that reads it."""
+    """Return x, y and w. The memory behind x and y is NaN, so a loop that reads too far returns
+    NaN.
+    """
     rng = np.random.default_rng([rows, features, seed])
     x = rng.standard_normal((rows + 1, features), dtype=dtype)
     y = rng.standard_normal(rows + 1, dtype=dtype)
@@ -47,7 +52,7 @@ def guarded(rows: int, features: int, dtype: str, seed: int = 0) -> tuple[Array,
 
 
 def loops_for(features: int, dtype: str) -> list[Loop]:
-    """Return every loop that may take rows of so many features, whatever their number."""
+    """Return every loop that may run on rows with this number of features."""
     size = features * np.dtype(dtype).itemsize
     if features == 1:
         return [LINE, LINE_ASKING]
@@ -98,7 +103,10 @@ def test_rows_of_every_length_that_come_from_the_caches(dtype: str, rows: int) -
 def test_rows_of_every_length_that_come_from_memory(
     dtype: str, features: int, more: int
 ) -> None:
-    """More than `FAR_BYTES` a thread; the last rows, which no group takes, stand out."""
+    """Test data larger than `FAR_BYTES` per thread.
+
+    The last rows have large targets, so a gradient without them is clearly wrong.
+    """
     a_row = features * np.dtype(dtype).itemsize
     rows = int(1.1 * loops.FAR_BYTES * get_num_threads() / a_row) // 8 * 8 + more
     x, y, w = guarded(rows, features, dtype)
@@ -122,7 +130,7 @@ def test_rows_of_every_length_that_come_from_memory(
 def test_two_loops_compete_for_long_rows_from_memory_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The trial takes the other loop when it is faster for certain, and is made once."""
+    """Check that a single trial decides, and that the second loop must be clearly faster."""
     x, y = np.ones((40_000, 1000), np.float32), np.ones(40_000, np.float32)
     assert loops.candidates(x, y, 2) == (loops.STREAMS, loops.PAIRS)
     assert loops.candidates(x[:1000], y[:1000], 2) == (loops.STREAMS,)
@@ -152,7 +160,7 @@ def test_two_loops_compete_for_long_rows_from_memory_only(
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_columns_of_several_blocks_meet_their_own_targets(dtype: str, threads: int) -> None:
-    """Seen red with the first block's targets for every block."""
+    """Check that each block of rows is combined with its own targets."""
     x, y, w = guarded(20_001, 8, dtype)
     threads = min(threads, get_num_threads())
     got = descend(in_columns(x), y, w.copy(), 0.0, 1, threads, COLUMNS[8], SQUARED_ERROR)
@@ -160,7 +168,7 @@ def test_columns_of_several_blocks_meet_their_own_targets(dtype: str, threads: i
 
 
 def relative(xp: object, p: Any, y: Any) -> Any:
-    """Return a slope that is NaN where a lane beyond the last row holds zeros."""
+    """Return a slope that is NaN for a target of 0, as in lanes without a row."""
     return (p - y) / y
 
 

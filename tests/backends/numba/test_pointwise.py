@@ -1,4 +1,4 @@
-"""Functions of a loss in compiled loops: on vectors, lane by lane, and not at all."""
+"""Test a loss's functions in compiled loops: by vectors, by numbers, or not compilable."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SCALAR: dict[str, Callable[[Any, Any, Any], Any]] = {
     "real power": lambda xp, p, y: xp.abs(p) ** 1.5 - y,
     "mask": lambda xp, p, y: p > y,
 }
-"""Functions that have no version for vectors."""
+"""Name → a slope that cannot be computed by vectors."""
 
 
 @njit
@@ -68,7 +68,7 @@ def numbers(function: Pointwise, a: Array, b: Array, out: Array) -> None:
 
 
 def pairs(dtype: str) -> tuple[Array, Array]:
-    """Return predictions and targets with all pairs of some special values among them."""
+    """Return predictions and targets: all pairs of special values, and random pairs."""
     special = np.array([0, -0.0, 1, -1, 0.5, np.inf, -np.inf, np.nan], dtype)
     rng = np.random.default_rng(0)
     a = np.concatenate([np.repeat(special, 8), rng.normal(0, 2, 64).astype(dtype)])
@@ -80,7 +80,7 @@ def pairs(dtype: str) -> tuple[Array, Array]:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() | losses.FUNCTIONS))
 def test_functions_give_numpys_results(name: str, dtype: str) -> None:
-    """On vectors and on numbers; NaN wherever NumPy has NaN."""
+    """Compare vectors and single numbers with NumPy, including NaN."""
     function, (a, b) = FUNCTIONS[name], pairs(dtype)
     assert not failure(function, EXAMPLE)
     expected = np.broadcast_to(
@@ -137,12 +137,12 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
     "two results": (lambda xp, p, y: (p, y), "it returns"),
     "object": (np.vectorize(lambda xp, p, y: p), ""),
 }
-"""Slopes that Numba does not compile at all, with a part of the reason."""
+"""Name → a slope that Numba cannot compile, and a part of the reason."""
 
 
 @pytest.mark.parametrize(("slope", "says"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_a_slope_that_nothing_compiles_is_unavailable(slope: Any, says: str) -> None:
-    """The reason is one line where a backend is chosen and where it is placed."""
+    """Check that the reason is one line, in the list of backends and as an error."""
     loss = own(slope)
     for name in (Name("numba"), Name("numba", "parallel"), Name("dask", "numba")):
         reason = catalogue.reason_against(name, loss)
@@ -190,7 +190,7 @@ class mine:
 
 
 def test_a_users_file_runs_as_numpy_does(tmp_path: Path) -> None:
-    """On vectors; the functions call others of the file, and use a number of it."""
+    """Use a file whose functions call each other and use a constant of the file."""
     file = tmp_path / "mine.py"
     file.write_text(FILE)
     loss = find(f"{file}:mine")

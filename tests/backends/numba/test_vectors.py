@@ -1,4 +1,4 @@
-"""SIMD vectors, and tuples of vectors."""
+"""Test SIMD vectors and tuples of vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES = {size: Known(f"test {size}", size=size) for size in (32, 256)}
 
 @njit
 def through_vectors(a: Array, b: Array, out: Array, known: Known) -> None:
-    """Write ``a·b + out`` to `out`, a vector a time, and the last numbers by a masked load."""
+    """Write ``a·b + out`` to `out` by vectors; the last vector may be incomplete."""
     none = vectors.zero_vector(a, known.size)
     lanes = vectors.lanes_of(none)
     for j in range(0, len(a) // lanes * lanes, lanes):
@@ -35,7 +35,7 @@ def masked(a: Array, out: Array, known: Known, keep: int) -> None:
 
 @njit
 def features(a: Array, out: Array, known: Known, keep: int | None) -> None:
-    """Write three features of as many rows as a vector holds, one after the other."""
+    """Write the three features of the first rows to `out`, one feature after the other."""
     none = vectors.zero_vector(a, known.size)
     xs = vectors.load_features(a, 1, vectors.repeat(none, 3), keep)
     vectors.store(out, 0, xs[0])
@@ -45,7 +45,7 @@ def features(a: Array, out: Array, known: Known, keep: int | None) -> None:
 
 @njit
 def sums(a: Array, out: Array, known: Known, count: Known) -> None:
-    """Write the sums of so many vectors that lie one after the other."""
+    """Write to `out` the sum of each of `count` adjacent vectors."""
     none = vectors.zero_vector(a, known.size)
     places = vectors.spaced(0, vectors.lanes_of(none), count.size, 1)
     vectors.store(out, 0, arithmetic.sum_lanes(vectors.load(a, places, none, None)))

@@ -1,4 +1,4 @@
-"""The choice between the kernel and the plain path, and the line that explains it."""
+"""Test the choice between the one-pass kernel and plain operations, and its explanation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backends.names import Name
 MISSING = "jax-triton is not installed: pip install jax-triton"
 
 BRANCHES = Loss("own-01234567", lambda xp, p, y: p, lambda xp, p, y: p if p > 0 else y)
-"""A loss whose slope Triton cannot compute; NumPy could for one row at a time."""
+"""A loss whose slope Triton cannot compile, because it branches on a value."""
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_jax_triton_that_does_not_start_is_a_reason(monkeypatch: pytest.MonkeyPa
 
 
 def older(*arguments: Any, out_shape: Any) -> Any:
-    """Stand in for ``triton_call`` of version 0.3."""
+    """Replace ``triton_call`` of jax-triton 0.3, which returns the shape of its result."""
     return out_shape
 
 
 def newer(*arguments: Any, out_type: Any, backend_options: Any = None) -> Any:
-    """Stand in for ``triton_call`` of version 0.4, where Triton would choose the option."""
+    """Replace ``triton_call`` of jax-triton 0.4, and check the compiler option it is given."""
     assert backend_options == {"enable_fp_fusion": True}
     return out_type
 
@@ -137,7 +137,7 @@ def newer(*arguments: Any, out_type: Any, backend_options: Any = None) -> Any:
 def test_jax_triton_keeps_the_cache_folder_of_triton(
     folder: str | None, version: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Version 0.3 sets the variable to an empty folder, version 0.4 removes it."""
+    """The import of jax-triton 0.3 changes the variable, and 0.4 removes it."""
     pytest.importorskip("jax")
     from backends.jax import triton
 

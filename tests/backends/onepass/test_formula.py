@@ -1,4 +1,4 @@
-"""Slopes written for Triton."""
+"""Test the Triton code that is generated from a loss's slope."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def own(slope: Any) -> Loss:
 
 
 class Numbers(np.ndarray):
-    """NumPy's numbers with Triton's ``to``; a mask becomes numbers."""
+    """A NumPy array with the method ``to`` of Triton's tensors."""
 
     def to(self, dtype: Any) -> Any:
         return self.astype(dtype)
 
 
 def evaluate(loss: Loss, p: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Run the written function with NumPy in place of Triton's language."""
+    """Run the generated Triton code with NumPy in place of Triton."""
     language = SimpleNamespace(
         **{name: getattr(np, name) for name in ("exp", "log", "sqrt", "abs")},
         where=lambda *of: np.where(*of).view(Numbers),
@@ -47,7 +47,10 @@ def evaluate(loss: Loss, p: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def everything(xp: Any, p: Any, y: Any) -> Any:
-    """Use every operation that a loss may use, with constants of all digits."""
+    """Return a slope that uses every operation that a loss may use.
+
+    Its constants have many digits.
+    """
     r = SCALE * (p - y)
     mask = (p > 0) | (y <= -0.5) & ~(p != y) ^ (p >= 0.7)
     a = xp.where(mask, xp.exp(-abs(r)), 1 / 3) + (p < y) * 0.1 - (p == y)
@@ -57,7 +60,7 @@ def everything(xp: Any, p: Any, y: Any) -> Any:
 
 @pytest.mark.parametrize("slope", [everything, interpreted.OWN.slope])
 def test_the_tested_slopes_use_every_function_that_a_loss_may_use(slope: Any) -> None:
-    """This slope and the slope with which the kernel is tested."""
+    """Check the slope of this file and the slope in the tests of the kernel."""
     assert functions_in(slope) == set(FUNCTIONS)
 
 

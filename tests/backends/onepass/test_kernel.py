@@ -1,4 +1,4 @@
-"""The Triton kernel without a GPU: its sums in the interpreter, and its code for a GPU."""
+"""Test the Triton kernel without a GPU: its sums in the interpreter, and its compiled code."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def run(*arguments: str, needs: tuple[str, ...] = (), **variables: str) -> None:
 
 @pytest.mark.parametrize("loss", [*LOSSES, OWN])
 def test_sums_of_every_slope(loss: str) -> None:
-    """The user's loss calls every function that a loss may use."""
+    """The tested losses include a user's loss that calls every allowed function."""
     run("sums", loss, TRITON_INTERPRET="1")
 
 
 def test_one_pass_adds_up_the_gradient() -> None:
-    """The sums of squared error have the digits of their dtype."""
+    """Check the sums for squared error with the small tolerance of their dtype."""
     run("squares", "squared_error", TRITON_INTERPRET="1")
 
 
@@ -49,10 +49,10 @@ def test_a_descent_in_one_pass_per_step(library: str, loss: str) -> None:
 
 @pytest.mark.parametrize("loss", [*LOSSES, OWN])
 def test_triton_compiles_the_kernel_for_a_gpu(loss: str) -> None:
-    """Compiling for a Hopper GPU needs Triton alone."""
+    """Compiling the kernel for a Hopper GPU needs Triton but no GPU."""
     run("compile", loss)
 
 
 def test_jax_calls_the_kernel_on_a_gpu_only() -> None:
-    """JAX writes a program for a GPU on any machine with its CUDA plugin."""
+    """JAX can compile for a GPU on any machine that has JAX's CUDA plugin."""
     run("lower", "log_loss", needs=("jax_triton", "jax_cuda12_plugin"))

@@ -1,4 +1,4 @@
-"""Files as other programs write them are read as they are, or refused with the remedy."""
+"""Test files that other programs write: they are read, or an error says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of three times the memory that is allowed: the right w, in no more memory."""
+"""Test a file three times as large as the allowed memory: w is right, and the limit is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backends.problem import TOLERANCE, make_problem
 from backends.reference import relative_error
 
 ALLOWED = 400_000_000
-"""Bytes; the interpreter, NumPy and pyarrow take some 100 MB of them."""
+"""Allowed memory in bytes; the interpreter, NumPy and pyarrow take about 100 MB of it."""
 
 REPEATS = 240
 
@@ -36,7 +36,7 @@ main()
 
 
 def some_rows() -> np.ndarray:
-    """Rows that stand in the file over and over: their descent is that of the whole."""
+    """Return the rows that the file repeats; w is the same for these rows as for the file."""
     return np.random.default_rng(0).random((320_000, 4), dtype=np.float32)
 
 
@@ -66,7 +66,7 @@ def write_arrow(folder: Path, rows: np.ndarray) -> Path:
 
 
 def write_one_batch(folder: Path, rows: np.ndarray) -> Path:
-    """Write all rows as one batch, as polars does."""
+    """Write all rows as one Arrow batch, as polars does; return the file's path."""
     return written_arrow(folder, rows, REPEATS)
 
 
@@ -81,7 +81,7 @@ def written_arrow(folder: Path, rows: np.ndarray, repeats: int) -> Path:
 
 
 def fit(path: Path, *arguments: object) -> tuple[dict[str, object], int]:
-    """Fit in a process of its own; return what it says and the most bytes it held."""
+    """Fit in a new process; return its JSON output and its peak memory in bytes."""
     command = [sys.executable, "-c", FIT, "fit", "--data", path, "--json", *arguments]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
     (peak,) = re.findall(r"VmHWM:\s*(\d+) kB", done.stderr)
@@ -98,9 +98,9 @@ def fit(path: Path, *arguments: object) -> tuple[dict[str, object], int]:
     ],
 )
 def test_the_peak_stays_below_what_is_allowed(write, backend, tmp_path):
-    """Seen red with 250 MB allowed, where pyarrow alone and what it keeps are too much.
+    """Check that a fit within the allowed memory gives the right w.
 
-    Seen red with Arrow: 409 MB, and one batch was refused, because pyarrow copied its columns.
+    Fixed bug: pyarrow copied the columns of an Arrow batch, and a fit took 409 MB.
     """
     rows = some_rows()
     path = write(tmp_path, rows)

@@ -1,4 +1,4 @@
-"""A data file becomes the problem it holds, or one line that says why not."""
+"""Test reading of data files: the right problem, or an error in one line."""
 
 import csv
 import pickle
@@ -23,7 +23,7 @@ SUFFIXES = (".csv", ".npy", ".npz", ".parquet", ".arrow")
 """Suffixes of the formats that can be read."""
 
 OF_ARROW = (".parquet", ".arrow")
-"""Suffixes of the formats that pyarrow writes: their values have the machine's byte order."""
+"""Suffixes of the formats that pyarrow writes; these files have the machine's byte order."""
 
 ROWS = np.array([[1.0, 10.0, 5.0], [2.0, 20.0, 6.0], [3.0, 30.0, 7.0], [4.0, 40.0, 8.0]])
 
@@ -36,7 +36,7 @@ files = settings(
 
 
 def write(path: Path, table: np.ndarray, names: list[str]) -> Path:
-    """Save a table without any of the code under test."""
+    """Write a table in the format of the file's suffix, without using the code under test."""
     if path.suffix == ".csv":
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -75,7 +75,7 @@ def parquet(folder: Path, **columns: object) -> Path:
 
 
 def refusal(path: Path, *args: object, **kwargs: object) -> str:
-    """Return the error's one line, without the file's name before it."""
+    """Return the one-line error of loading a file, without the file's name."""
     with pytest.raises(ProblemError) as caught:
         load(path, *args, **kwargs)
     line = str(caught.value)
@@ -371,7 +371,7 @@ def test_a_member_of_an_npz_that_is_no_array_is_refused(tmp_path):
 
 
 class Trap:
-    """Unpickling it leaves a file behind."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, bait: Path) -> None:
         self.bait = bait
@@ -575,7 +575,7 @@ def test_any_bytes_as_csv_give_a_problem_or_one_line(content, tmp_path):
 def test_a_format_without_a_reader_is_not_opened_as_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: whatever had no reader was opened as Arrow."""
+    """Fixed bug: a format without a reader was opened as an Arrow file."""
     monkeypatch.setitem(cast("dict[str, str]", FORMATS), ".sas", "sas")
     file = tmp_path / "rows.sas"
     file.write_bytes(b"1 2 3")

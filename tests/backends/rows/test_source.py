@@ -1,4 +1,4 @@
-"""Rows that are read a range at a time are the rows that were saved, whatever the pieces."""
+"""Test that all sources return the saved rows, however the rows are divided into blocks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def save_npy(folder: Path, rows: np.ndarray, order: str = "C") -> Path:
 
 
 def save_parquet(folder: Path, rows: np.ndarray, groups: int = 100, parts: int = 1) -> Path:
-    """Write row groups of so many rows, in a file or in a directory of several."""
+    """Write row groups of `groups` rows, in one file or in a folder of `parts` files."""
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     path = folder / "rows.parquet" if parts == 1 else folder / "parts"
@@ -52,7 +52,7 @@ def save_parquet(folder: Path, rows: np.ndarray, groups: int = 100, parts: int =
 def save_arrow(
     folder: Path, rows: np.ndarray, batch: int = 100, compression: str | None = None
 ) -> Path:
-    """Write batches of so many rows."""
+    """Write Arrow batches of `batch` rows; return the file's path."""
     pa = pytest.importorskip("pyarrow")
     columns = pa.table({f"c{j}": column for j, column in enumerate(rows.T)})
     path = folder / "rows.arrow"
@@ -121,7 +121,7 @@ def test_a_source_survives_being_sent_elsewhere(kind, tmp_path):
 
 
 def test_only_compressed_arrow_files_are_decoded(tmp_path):
-    """The first batch is too short for compression."""
+    """Write a first batch of one row, which is too short to be compressed."""
     pa = pytest.importorskip("pyarrow")
     rows = np.zeros((10_001, 4), "float32")
     for compression, in_place in ((None, True), ("zstd", False)):
@@ -218,7 +218,7 @@ def test_files_with_other_columns_are_refused(tmp_path):
     ],
 )
 def test_data_that_shrank_are_no_zeros(save, told, tmp_path):
-    """A pass over a file that was replaced meanwhile must not go on with what is missing."""
+    """Replace an opened file by a shorter one; reading its blocks must fail."""
     source = open_source(save(tmp_path, table()))
     save(tmp_path, table()[:500])
     with pytest.raises(ProblemError, match=told):

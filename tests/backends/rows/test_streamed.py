@@ -1,4 +1,4 @@
-"""A descent over blocks comes to the same w as one in memory, for every backend."""
+"""Test that a descent over blocks gives the same w as a descent in memory."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def test_blocks_come_to_the_same_w(backend: str, features: int, dtype: str) -> N
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("y", "dtype"), [("0", "float32"), ("2", "float64"), ("9", "float64")])
 def test_rows_of_a_file_need_not_be_taken_apart(backend, y, dtype, tmp_path) -> None:
-    """Red with weights of +1 for y, with y's sum left in, or with x in another order."""
+    """Check that whole rows of a file, features and y together, can be used without a copy.
+
+    The features are in another order than in the file.
+    """
     rows = np.random.default_rng(1).normal(size=(ROWS, 10)).astype(dtype)
     np.save(tmp_path / "rows.npy", rows)
     names = [str(j) for j in (9, 7, 0, 1, 2, 3, 4, 5, 6, 8) if str(j) != y]
@@ -78,7 +81,7 @@ def test_one_feature_is_streamed_as_it_lies_to_those_who_like_it(backend, y, tmp
     seen = []
 
     class Watched:
-        """The backend, and what it is given to place."""
+        """A backend that records the problems it is given."""
 
         def __init__(self) -> None:
             self.backend = open_backend(backend)
@@ -122,7 +125,7 @@ def test_a_part_of_the_rows_is_a_descent_of_its_own() -> None:
 
 
 class Counting(Generated):
-    """Counts the rows that are read."""
+    """A source that counts the rows that were read."""
 
     read = 0
 

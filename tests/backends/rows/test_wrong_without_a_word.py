@@ -1,4 +1,4 @@
-"""Data that used to come in wrong without a word; each test was seen red on the old code."""
+"""Test data that were once read wrongly without an error."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_column_without_a_name_may_be_used(tmp_path):
 
 
 def spark(folder: Path) -> Path:
-    """Write what Spark leaves behind: two parts, and files that do not count."""
+    """Write a folder as Spark does: two parts, and other files that must be ignored."""
     for k in range(2):
         parquet(folder / f"part-{k}.snappy.parquet", a=[k, k + 10], y=[k + 0.5, k + 10.5])
         parquet(folder / f".part-{k}.snappy.parquet", a=[9], y=[9])

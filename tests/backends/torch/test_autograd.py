@@ -1,4 +1,4 @@
-"""PyTorch's ``backward``."""
+"""Test PyTorch's technique that uses ``backward``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layout of few features for PyTorch's compiler."""
+"""Test how data with few features are stored for PyTorch's compiler."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The step that a CUDA graph records."""
+"""Test the step that is recorded as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support import losses
     ("features", "name"), [(1, "squared_error"), (3, "squared_error"), (3, "log_loss")]
 )
 def test_what_a_cuda_graph_records_is_a_step(features: int, name: str) -> None:
-    """Recording needs CUDA; what is recorded does not."""
+    """Run the step without a CUDA graph, because recording a graph needs a GPU."""
     pytest.importorskip("torch")
     if reason := catalogue.devices(names.libraries()["torch"], "compile")["cpu"]:
         pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""PyTorch as the namespace of losses."""
+"""Test PyTorch as the namespace `xp` of losses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CALLS: dict[str, Any] = {
     "maximum": lambda xp, v: xp.maximum(v, 0.5) + xp.maximum(0.5, v) + xp.maximum(v, -v),
     "clip": lambda xp, v: xp.clip(v, -1.0, 1.0) + xp.clip(v, -xp.exp(v), 1.0),
 }
-"""Function that a loss may use → a call of it."""
+"""Function of `xp` → a loss's call of this function."""
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -1,4 +1,4 @@
-"""Threads that each sum over a share of the rows with PyTorch."""
+"""Test threads that each sum one share of the rows with PyTorch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RATE = 0.001
 
 
 def test_torchs_shares_take_one_thread_each_and_leave_the_others_as_they_were() -> None:
-    """A thread takes over the common number of threads at its first call, not at its start."""
+    """Check that each thread uses one PyTorch thread, and that the setting elsewhere stays."""
     torch = pytest.importorskip("torch")
     from backends.torch.threads import single_threaded
 
@@ -28,7 +28,7 @@ def test_torchs_shares_take_one_thread_each_and_leave_the_others_as_they_were() 
 
 
 def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rows are in ten chunks: by column, by row, or copied. The last chunk is short."""
+    """Use ten chunks stored by column, by row, or copied; the last chunk has fewer rows."""
     pytest.importorskip("torch")
     from backends.torch.analytic import Analytic
 
@@ -52,7 +52,7 @@ def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) ->
 def test_long_rows_in_memory_are_usually_stored_by_column(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Chunks of 1000 rows and the last chunk, of 999 rows, are contiguous by column."""
+    """Use chunks of 1000 rows and a last chunk of 999 rows."""
     pytest.importorskip("torch")
     from backends.torch.analytic import Analytic
 

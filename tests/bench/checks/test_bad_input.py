@@ -1,4 +1,7 @@
-"""The checks end with exit code 2 and one line if they cannot begin; 1 means a failed check."""
+"""Test that checks that cannot start end with exit code 2 and one line.
+
+Exit code 1 is for a check whose figures do not pass.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from bench.measure.shared import VARIABLE, Shared
 def test_a_record_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: exit code 1."""
+    """Fixed bug: the exit code was 1."""
     monkeypatch.setattr(autograd_cost, "apply", lambda: 1)
     monkeypatch.setattr(autograd_cost, "cases", lambda sizes, losses: ())
     file = tmp_path / "file"
@@ -28,7 +31,7 @@ def test_a_record_that_cannot_be_written(
 def test_a_machine_without_shared_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red: exit code 1."""
+    """Fixed bug: the exit code was 1."""
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(shared_pages, "apply", lambda: 1)
     absent = Shared(tmp_path / "absent")
@@ -41,7 +44,7 @@ def test_a_machine_without_shared_memory(
 def test_a_check_that_cannot_measure_says_so_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Seen red: a traceback, and exit code 1."""
+    """Fixed bug: there was a traceback, and the exit code was 1."""
 
     def fails(*_: object) -> None:
         raise StoreError("cannot write results: No space left on device")
@@ -55,5 +58,5 @@ def test_a_check_that_cannot_measure_says_so_in_one_line(
 
 @pytest.mark.parametrize("option", ["--games=0", "--first=-1"])
 def test_a_simulation_of_nothing_is_refused(option: str) -> None:
-    """Seen red: a traceback about an empty sequence."""
+    """Fixed bug: there was a traceback about an empty sequence."""
     assert CliRunner().invoke(simulation.main, [option]).exit_code == 2

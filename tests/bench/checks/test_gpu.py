@@ -1,4 +1,4 @@
-"""The command that tests and measures a GPU: its parts, its time, and what it says."""
+"""Test the command that tests and measures a GPU: its parts, time limit and output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 SLEEPS = ["-c", "import time; time.sleep(60)"]
 
 DEAF = ["-c", "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(60)"]
-"""A program that an interrupt does not end."""
+"""Arguments of Python for a program that ignores an interrupt."""
 
 
 def python(code: str, share: float = 1.0) -> Part:
@@ -81,7 +81,7 @@ def called(
     *arguments: str,
     found: tuple[Gpu, ...] = (),
 ) -> tuple[int, str, list[Path]]:
-    """Run the command with these parts; return its exit code, its output and the folders."""
+    """Run the command with these parts; return exit code, output and folders of records."""
     stores: list[Path] = []
 
     def chosen(store: Path) -> list[Part]:
@@ -132,7 +132,7 @@ def test_a_failed_part_is_an_exit_code(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_an_interrupt_is_an_exit_code(
     code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Seen red: 0 after Ctrl-C, as if every part had run."""
+    """Fixed bug: the exit code after Ctrl-C was 0, as if every part had run."""
 
     def interrupted(part: Part, seconds: float) -> tuple[int | None, float]:
         if part.title == "0":
@@ -149,7 +149,7 @@ def test_an_interrupt_is_an_exit_code(
 def test_every_part_is_a_command_that_exists(
     parts: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Nobody finds a misspelled option on a GPU that is lent for minutes."""
+    """Check all commands without running them, because a GPU may be available only briefly."""
     monkeypatch.setattr(gpu_parts, "available", lambda names, variables=None: list(names))
     for part in parts(tmp_path):
         assert part.arguments[0] == "-m"

@@ -1,4 +1,4 @@
-"""How picks and predictions are held against what was measured afterwards."""
+"""Test how predictions and picks are compared with later measurements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROWS = 300_000_000
 
 
 def result(backend: str = "numpy", slower: float = 1.0) -> Result:
-    """The costs that `test_cost_model.observed` is made of, ten times beyond."""
+    """Return a result with the costs of `tests.support.models.observed`, for `ROWS` rows."""
     return replace(
         RESULT,
         backend=backend,
@@ -128,7 +128,10 @@ def test_the_page_says_how_far_off_and_in_which_direction() -> None:
 
 
 def test_what_the_memorys_throughput_did_is_told_apart() -> None:
-    """All that waits for memory is 1.8 times as slow beside the large size."""
+    """Make the memory slower during the steps at the large size.
+
+    The errors at one throughput must stay small.
+    """
     sizes = [(n, FEATURES) for n in (*LEARNT, extrapolation.ROWS)]
     costs = {b: records.COSTS[b] for b in CONTENDERS}
     fast = records.record(sizes=sizes, costs=costs, spread=0.0)
@@ -148,7 +151,7 @@ def test_what_the_memorys_throughput_did_is_told_apart() -> None:
 
 
 def slower_far(outcome: Outcome, times: float) -> Outcome:
-    """Let memory take so many times as long to be read at the large size."""
+    """Return the outcome as if reading memory took `times` as long at the large size."""
 
     def moved(m: Measurement) -> Measurement:
         row = Case.parse(m.row)

@@ -1,4 +1,4 @@
-"""The page of ``doctor``."""
+"""Test the output of ``doctor``."""
 
 from __future__ import annotations
 

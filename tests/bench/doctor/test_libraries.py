@@ -1,4 +1,4 @@
-"""The libraries as the doctor finds them."""
+"""Test what ``doctor`` says about the libraries."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_threads_and_blas_are_judged() -> None:
 
 
 def test_libraries_that_are_hidden_broken_or_die(tmp_path: Path) -> None:
-    """With Numba and JAX hidden, PyTorch broken, and a library whose process dies."""
+    """Hide Numba and JAX, break PyTorch, and add a library that aborts its process."""
     hide = HIDE.format(hidden=("numba", "jax", "matplotlib"))
     (tmp_path / "sitecustomize.py").write_text(hide)
     (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.99 is not there')")
@@ -70,7 +70,10 @@ def test_libraries_that_are_hidden_broken_or_die(tmp_path: Path) -> None:
 def test_the_variable_that_breaks_a_library_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
-    """The advice was to reinstall JAX; the second value aborts the process that loads it."""
+    """Fixed bug: the advice was to reinstall JAX.
+
+    The second value aborts the process that imports JAX.
+    """
     pytest.importorskip("jax")
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     monkeypatch.setenv("OMP_PROC_BIND", "false")  # set as well, and innocent
@@ -124,7 +127,7 @@ def test_a_library_without_the_cpu_takes_its_step_elsewhere(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Seen red: it was opened on the CPU, which it does not have, and reported as bad."""
+    """Fixed bug: a library without CPU support was tried on the CPU and reported as broken."""
     declare(tmp_path, "mine", ON_ONE_DEVICE.format(name="mine", devices=devices))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     library = names.Library("mine", "mine", needs="numpy", install="pip install mine")

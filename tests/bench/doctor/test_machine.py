@@ -1,4 +1,4 @@
-"""Every fault of a machine, laid out."""
+"""Test every problem of a machine that ``doctor`` finds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUIET_STAT = {"proc/stat": "cpu 100 0 100 9800 0 0 0 0 0 0"}
 
 
 def of(findings: list[Finding], topic: str) -> list[tuple[str, bool]]:
-    """Return the levels of a topic, and whether there is something to do."""
+    """Return (level, whether there is advice) for each finding about a topic."""
     return [(f.level, bool(f.mend)) for f in findings if f.topic == topic]
 
 

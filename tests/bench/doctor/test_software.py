@@ -1,4 +1,4 @@
-"""Environment variables that change a library, and optional packages that are missing."""
+"""Test findings about environment variables and missing optional packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_a_variable_that_changes_a_library_is_named() -> None:
 
 
 def test_a_missing_package_has_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen red: scikit-learn was not listed; its module is called sklearn."""
+    """Fixed bug: scikit-learn was not listed, because its import name is sklearn."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     commands = [found.mend for found in extras()]
     packages = ("pyarrow", "matplotlib", "jinja2", "scikit-learn")

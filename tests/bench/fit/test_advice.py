@@ -1,4 +1,4 @@
-"""The remedy that a fit far from its minimum names."""
+"""Test the advice for a fit that is far from its minimum."""
 
 from __future__ import annotations
 

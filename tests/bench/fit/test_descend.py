@@ -1,4 +1,4 @@
-"""The driver: looks, stops, divergence; with the NumPy backend, and with none at all."""
+"""Test the loop of ``fit``: checks between steps, stopping and divergence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The distance from the minimum: against NumPy's lstsq, SciPy, and descents that are run."""
+"""Test the estimated distance from the minimum against lstsq, SciPy and real descents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models: what was written is read again, and a damaged file is refused in one line."""
+"""Test models: a saved model is read again, and a damaged file is an error in one line."""
 
 from __future__ import annotations
 

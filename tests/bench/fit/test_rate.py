@@ -1,4 +1,4 @@
-"""Learning rates beyond the largest stable one, noticed before the loss grows."""
+"""Test that a learning rate above the largest stable rate is noticed before the loss grows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,19 @@ from tests.support.command import descentbench
 
 
 def steep_and_flat() -> tuple[np.ndarray, np.ndarray]:
-    """Return ±10 with a share of 1e-6 in y, beside ±1 with a share of 5: 2/L is 0.01."""
+    """Return data whose steep feature has almost no influence on y.
+
+    The largest stable rate 2/L is 0.01.
+    """
     signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]] * 25, dtype=float)
     return signs * [10, 1], signs @ [1e-6 * 10, 5]
 
 
 def test_what_grows_slowly_is_noticed_at_once(tmp_path: Path) -> None:
-    """The loss falls for 60 steps; `fit` ended with exit code 0 and a growing first w."""
+    """Fixed bug: ``fit`` ended with exit code 0, although the first weight grew.
+
+    The loss falls during the first 60 steps.
+    """
     x, y = steep_and_flat()
     np.save(tmp_path / "data.npy", np.column_stack([x, y]))
     arguments = ("fit", "--data", tmp_path / "data.npy", "--steps", 20, "--lr")

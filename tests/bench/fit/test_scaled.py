@@ -1,4 +1,4 @@
-"""Scaled rows: one pass for the statistics, and rows that are mapped when they are read."""
+"""Test scaled rows: one pass for the statistics; rows are scaled when they are read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Y = X @ [1e3, 1, 1e-3, 1e-6] + 1e4 + RNG.standard_normal(len(X))
 
 @pytest.fixture(params=["memory", "npy", "parquet"])
 def raw(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
-    """Four columns of unlike size and a target: in memory, as one array, column by column."""
+    """Four columns of different size and a target, in memory or in a file."""
     if request.param == "memory":
         return InMemory.of(make_problem(X, Y, np.float64))
     if request.param == "npy":
@@ -81,7 +81,7 @@ def test_streamed_rows_descend_as_rows_in_memory_do(raw: Source) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Counted(Source):
-    """Rows in memory that count how often, and in how long pieces, they are read."""
+    """Rows in memory; `asked` lists the number of rows of each read."""
 
     inner: InMemory
     asked: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Scaling: a descent over standardised columns predicts as its weights in original units do."""
+"""Test that weights from scaled columns, converted to original units, predict the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZES = st.floats(-1e6, 1e6).filter(lambda value: value == 0 or abs(value) > 1e-
 
 @st.composite
 def rows(draw: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Draw at least 2 rows of 1 to 4 columns whose sizes differ by up to 10¹²."""
+    """Draw 2 to 30 rows of 1 to 4 columns, whose sizes differ by up to 10¹²."""
     n, d = draw(st.integers(2, 30)), draw(st.integers(1, 4))
     x = draw(arrays.arrays(np.float64, (n, d), elements=st.floats(-1, 1, width=32)))
     size = draw(st.lists(st.floats(1e-6, 1e6), min_size=d, max_size=d))

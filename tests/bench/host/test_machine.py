@@ -22,7 +22,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux only")
 
 
 def python(code: str) -> str:
-    """Run code in a fresh process, whose threads and affinity it may change."""
+    """Run code that may change threads and processors in a new process; return its output."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -110,7 +110,7 @@ def test_a_variable_asks_for_threads(
 def test_fewer_threads_that_a_variable_asks_for_are_used_and_said(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both were ignored: `apply` returned the CPUs, and set the variable to them."""
+    """Fixed bug: both variables were ignored."""
     for variable in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(name, "1")
@@ -180,9 +180,10 @@ def test_description_survives_json() -> None:
 
 
 def test_the_version_of_every_installed_library_is_recorded() -> None:
-    """A library is imported by one name, and may be installed by another name.
+    """Compare with the installed packages, because a package's name can differ from its import
+    name.
 
-    Dask is left out: its backends call the other libraries.
+    Dask is left out, because its backends call the other libraries.
     """
     by_module = packages_distributions()
     for library in BUILT_IN:
@@ -321,7 +322,7 @@ print(before, peak_rss_bytes(), number(ROOT / "proc/self/status", "VmRSS"), faul
 
 @linux
 def test_freed_blocks_are_kept_until_they_must_not_be() -> None:
-    """Those that come back from a system call at once are counted once in a peak."""
+    """Check how much freed memory the process keeps, before and after `keep_no_blocks`."""
     code = """
 import ctypes
 from bench.host.memory import keep_no_blocks, rss_bytes

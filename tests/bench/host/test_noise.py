@@ -1,4 +1,4 @@
-"""What disturbs a measurement: counted from the kernel's files, told in a line."""
+"""Test disturbances of a measurement, counted in files of the kernel and told in one line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def files(root: Path, user: float = 0, idle: float = 0, steal: float = 0, **more: int) -> Path:
-    """Lay out the counts of a machine; seconds."""
+    """Write the kernel's files with these counts; times are in seconds."""
     tick = os.sysconf("SC_CLK_TCK")
     fields = [user, 0, 0, idle, 0, 0, 0, steal, user, 0]  # a guest's time is the user's, too
     stat = " ".join(str(int(seconds * tick)) for seconds in fields)

@@ -1,4 +1,4 @@
-"""Children: what they print, how long they may take, and that nothing of them stays."""
+"""Test child processes: their output, their time limit, and that no process is left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print("begun", flush=True)
 """
-"""Hears no polite request, and has a child of its own."""
+"""Program that ignores signals to end and starts a child process of its own."""
 
 
 def run(folder: Path, code: str, patience: Callable[[], bool] = lambda: True) -> int | None:

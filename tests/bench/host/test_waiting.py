@@ -1,4 +1,4 @@
-"""Threads that wait for a processor: counted by the kernel, and waited out by a warm-up."""
+"""Test how long threads wait for a processor, and a warm-up that lasts until they do not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.host.waiting import Waiting, waited_s, warm_up
 
 
 def threads(root: Path, **seconds: float) -> Path:
-    """Lay out a process whose threads have waited so long."""
+    """Write the kernel's files of a process; `seconds` are the waiting times of its threads."""
     for name, waited in seconds.items():
         task = root / "proc/self/task" / name
         task.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def test_work_is_done_once_where_nobody_counts(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(waited_s() is None, reason="this kernel does not count waits")
 def test_a_rival_for_the_processor_is_seen() -> None:
-    """Two busy processes on one processor: each waits about half of the time."""
+    """Run two busy processes on one processor; each waits about half of the time."""
     code = "import os, time\nos.sched_setaffinity(0, {CPU})\n"
     code += "end = time.monotonic() + 3\nprint(flush=True)\nwhile time.monotonic() < end: pass"
     before = os.sched_getaffinity(0)

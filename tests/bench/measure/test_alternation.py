@@ -1,4 +1,4 @@
-"""Two processes in turn: never both at once, the same rounds, and no end without the other."""
+"""Test two alternating processes: never both at once, equal rounds, and a common end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.measure.alternation import Alternation, Side, sides, start_on
 ROW, NEXT = "numpy/100x1/float32", "numpy/200x1/float32"
 
 PATIENCE_S = 20.0
-"""A deadlock fails; nothing here takes long."""
+"""Time limit in seconds after which a test counts as a deadlock."""
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Log:
-    """What both sides did, in order; two at once are noticed."""
+    """List of what both sides did, in order; it fails if both sides work at once."""
 
     def __init__(self) -> None:
         self.lines, self.busy = list[str](), Lock()
@@ -36,7 +36,7 @@ class Log:
 
 
 def together(*both: Callable[[Alternation], None]) -> None:
-    """Run both sides as two processes would; a side's socket closes when it ends."""
+    """Run two sides in two threads, each with one end of the sockets, until both end."""
     failed: list[BaseException] = []
 
     def run(end: Side, side: Callable[[Alternation], None]) -> None:
@@ -61,7 +61,11 @@ def together(*both: Callable[[Alternation], None]) -> None:
 def measures(
     log: Log, name: str, *rows: tuple[str, int, int], fails_at: int | None = None
 ) -> Callable[[Alternation], None]:
-    """Return a side that measures rows of (name, steps, rounds); one may fail in a round."""
+    """Return a side that logs each round of its cases.
+
+    `rows` are tuples (case, steps, rounds). The side stops in round `fails_at` of the first
+    case.
+    """
 
     def side(mine: Alternation) -> None:
         for number, (row, steps, rounds) in enumerate(rows):

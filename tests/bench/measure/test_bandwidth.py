@@ -1,4 +1,4 @@
-"""The read: every way reads every word once a pass, and says how many bytes it read."""
+"""Test the baseline that reads memory: each pass reads and counts all bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.measure.bandwidth import REDUCTIONS, Reader, Way, _split, dots, large
 from bench.results.case import SMALLEST_BYTES
 
 PAIR = 2 << 11
-"""Words in a chunk of both halves."""
+"""Number of words in a pair of chunks, one chunk from each half of the array."""
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_without_numba_numpy_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_dots_walk_both_halves_side_by_side() -> None:
-    """Pass after pass, chunk after chunk: the results lie in the order they are made in."""
+    """Check the shape and strides of both halves: passes, then chunks, then words."""
     first, second = dots(np.ones(6 * PAIR), 3).values
     assert first.shape == second.shape == (3, 6, PAIR // 2)
     assert first.strides == second.strides == (0, 8 * PAIR // 2, 8)
@@ -85,7 +85,10 @@ def test_the_dots_walk_both_halves_side_by_side() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("nbytes", [800, 100_000, 3_000_000, 200_000_000])
 def test_a_reader_tells_what_it_reads(nbytes: int, threads: int) -> None:
-    """A call reads for as long as a round of steps lasts, not one pass."""
+    """Check the number of bytes, and of passes per call.
+
+    A call makes so many passes that it takes as long as a round of steps.
+    """
     reader = Reader.of_bytes(nbytes, threads)
     reader()
     reader.close()

@@ -1,4 +1,4 @@
-"""The baseline of a GPU, and the kernel that reads the rows once, without one."""
+"""Test the baseline of a GPU and its reading kernel, on a machine without a GPU."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ NBYTES = 1 << 30
 
 
 def way(seconds: float, at_once: int = 1) -> Way:
-    """Return a way to read that takes so long a pass, and reads `at_once` times or more."""
+    """Return a simulated way to read: a pass takes `seconds`, and passes come in groups.
+
+    The number of passes is a multiple of `at_once`.
+    """
 
     def read(passes: int) -> int:
         done = -(-passes // at_once) * at_once
@@ -21,7 +24,7 @@ def way(seconds: float, at_once: int = 1) -> Way:
 
 
 def test_the_fastest_way_is_kept_and_its_own_passes_are_counted() -> None:
-    """Sixteen passes at once are sixteen times the bytes, where one was asked for."""
+    """The fastest way makes 48 passes where 32 are requested; all 48 count."""
     fast = way(0.001, at_once=48)
     reader = DeviceReader([way(0.004), fast, way(0.006)], NBYTES)
     assert reader.passes == 32

@@ -1,4 +1,4 @@
-"""``descentbench run --data``: a file's own rows, in memory or read anew for every step."""
+"""Test ``descentbench run --data``: rows of a file, in memory or streamed in every step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS, FEATURES = 2_000_000, 4
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows of another scale than the synthetic ones: a learning rate of 0.001 diverges."""
+    """A file of rows so large that a learning rate of 0.001 diverges."""
     rows = 50 * np.random.default_rng(0).normal(size=(ROWS, FEATURES + 1))
     rows[:, -1] += rows[:, :-1] @ [1, 2, 3, 4]
     path = tmp_path_factory.mktemp("data") / "rows.npy"

@@ -1,4 +1,4 @@
-"""The float64 descent that other losses are checked against."""
+"""Test the float64 descent that checks w for losses other than squared error."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHERS = [loss for loss in LOSSES.values() if loss != SQUARED_ERROR]
 
 
 def test_every_built_in_loss_has_an_independent_slope() -> None:
-    """A loss that is missing would be checked against its own slope."""
+    """A loss without its own slope here would be checked against itself."""
     assert set(iterate.SLOPES) == set(LOSSES.values())
 
 
@@ -51,7 +51,7 @@ def test_a_quadratic_loss_has_the_closed_forms_iterates(features: int) -> None:
 @pytest.mark.parametrize("loss", OTHERS, ids=lambda loss: loss.name)
 @pytest.mark.parametrize("features", [1, 3])
 def test_at_convergence_w_is_scipys_minimum(loss: Loss, features: int) -> None:
-    """Red with a wrong sign, scale or formula in any slope."""
+    """Compare with SciPy's minimum, which does not use the tested slopes."""
     data = generate(500, features, "float64", loss=loss)
     x, textbook = data.x.reshape(500, features), TEXTBOOK[loss.name]
 
@@ -70,7 +70,7 @@ def test_at_convergence_w_is_scipys_minimum(loss: Loss, features: int) -> None:
 @pytest.mark.parametrize("loss", [*OTHERS, PSEUDO_HUBER], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("features", [1, 7, 500])
 def test_starts_and_rates_are_finite_and_every_step_shows(loss: Loss, features: int) -> None:
-    """Red for poisson with 500 features and starts up to 1: exp overflows."""
+    """Check that w stays finite, and that a missing step is noticed."""
     data = generate(400, features, "float32", loss=loss)
     w0 = start_scale(data) * np.ones(features)
     for steps, rate in ((3, usual_rate(data)), (64, slow_rate(data, 64))):

@@ -1,4 +1,4 @@
-"""Processes that stay for several tasks: cold forks, hot loops, and their ends."""
+"""Test processes that run several tasks: forks, loops over cases, and their ends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_it() -> None:
     Path(os.environ["TOLD"]).write_text(f"{os.getpid()} {os.getppid()} {before}")
     exec(os.environ.get("DO", ""))
 """
-"""A test that tells its process, its parent and how many tests that process ran before."""
+"""A test file that writes its process id, its parent's id and how many tests ran before."""
 
 NEW = """
 import json, sys
@@ -38,7 +38,7 @@ import pytest
 pytest.main([*sys.argv[2:], "--collect-only", "-q"])
 json.dump(sorted(sys.modules), open(sys.argv[1], "w"))
 """
-"""Program that loads what a new process loads for a case, and lists its modules."""
+"""Program that imports what a new process imports for a case, and lists its modules."""
 
 KEPT = """
 import importlib, json, sys
@@ -47,7 +47,7 @@ for name in bench.measure.forkserver.MODULES:
     importlib.import_module(name)
 json.dump(sorted(sys.modules), open(sys.argv[1], "w"))
 """
-"""Program that loads what a process loads before it forks, and lists its modules."""
+"""Program that imports what a process imports before it forks, and lists its modules."""
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def launcher(tmp_path: Path) -> Iterator[Launcher]:
 def run(
     launcher: Launcher, name: str, *, fork: bool, do: str = "", seconds: float = 60
 ) -> tuple[int | None, list[int]]:
-    """Run the task; return its status, and the numbers that it told."""
+    """Run the task; return its exit status and the numbers that it wrote."""
     folder, deadline = launcher.folder, time.monotonic() + seconds
     told = folder / "told"
     told.unlink(missing_ok=True)
@@ -104,7 +104,7 @@ def test_ends_are_told_as_of_a_process_of_its_own(launcher: Launcher, *, fork: b
 
 @pytest.mark.parametrize("fork", [True, False])
 def test_the_processor_time_is_no_disturbance(launcher: Launcher, *, fork: bool) -> None:
-    """Seen red without the credit: half of two processors' time was another program's."""
+    """The processor time of a task is the run's own, not time of another program."""
     run(launcher, "a", fork=fork)  # starts the process
     noise = Noise()
     before = noise.before["own_s"]
@@ -114,7 +114,7 @@ def test_the_processor_time_is_no_disturbance(launcher: Launcher, *, fork: bool)
 
 
 def test_a_fork_has_the_threads_of_a_new_process(launcher: Launcher) -> None:
-    """NumPy starts its threads at the import; the first product must not start them again."""
+    """NumPy starts its threads when it is imported; a fork must have these threads, too."""
     threads = "len(os.listdir('/proc/self/task'))"
     do = f"""
 import numpy
@@ -128,7 +128,7 @@ assert before == {threads} > 1
 
 
 def test_a_fork_has_loaded_no_more_than_a_new_process(tmp_path: Path) -> None:
-    """No part of a library that is measured, such as SciPy for JAX, is loaded before."""
+    """Check that modules of measured libraries are not imported before the fork."""
     arguments = [
         str(TREE / "bench" / "test_setup.py"),
         *("-c", os.devnull, "--rootdir", str(TREE / "bench"), "-p", "no:cacheprovider"),

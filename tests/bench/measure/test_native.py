@@ -1,4 +1,4 @@
-"""The kernel in C: right at every shape, and merely missing without a compiler."""
+"""Test the kernel in C: right for all shapes, and only missing without a compiler."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def start(features: int) -> np.ndarray:
 
 @pytest.fixture
 def parallel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give small data to all threads, too."""
+    """Use all threads even for small data."""
     monkeypatch.setattr(native, "SERIAL_BYTES", 0)
 
 
@@ -49,7 +49,7 @@ def parallel(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_iterates_equal_the_reference(
     rows: int, features: int, dtype: str, threads: int
 ) -> None:
-    """Primes: no block, group or thread count divides them; one row leaves threads idle."""
+    """Use prime sizes, so that blocks are incomplete, and one row, so that threads are idle."""
     problem = generate(rows, features, dtype)
     kernel = Kernel(problem, RATE, threads)
     for w0 in (np.zeros(features), start(features)):
@@ -86,7 +86,7 @@ def test_what_is_not_finite_stays_so() -> None:
 
 @pytest.fixture
 def unbuilt() -> Iterator[None]:
-    """Let nothing be known that was built before."""
+    """Forget the compiled kernel before and after the test."""
     build.cache_clear()
     yield
     build.cache_clear()
@@ -94,7 +94,7 @@ def unbuilt() -> Iterator[None]:
 
 @pytest.fixture
 def compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuilt: None) -> Path:
-    """Return an empty folder that is to hold all the programs there are."""
+    """An empty folder that is the only one in PATH, for compilers of the test."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""The read curve: which size it reaches, and from where on it is flat."""
+"""Test the read curve: its largest size, and the size from which it is flat."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 
 def curve(cache: int, reported: int, fast: float = 4.0) -> list[tuple[int, float]]:
-    """Reads of a cache that keeps what it can, and of memory at 1 byte/s."""
+    """Return a read curve: memory at 1 byte/s, and a cache that is `fast` times faster."""
     found = []
     for size in sizes(reported, 1 << 36):
         cached = min(1.0, cache / size)
@@ -30,13 +30,13 @@ def curve(cache: int, reported: int, fast: float = 4.0) -> list[tuple[int, float
 
 @given(st.integers(1, 1000))
 def test_a_cache_is_found_to_a_factor_of_two(mebibytes: int) -> None:
-    """Reading is flat from about five times the cache on; sizes are powers of two."""
+    """The curve is flat from about five times the cache's size; sizes are powers of two."""
     flat = flat_from(curve(mebibytes * MIB, mebibytes * MIB))
     assert 1.5 * mebibytes * MIB <= flat <= 10 * mebibytes * MIB
 
 
 def test_a_cache_that_is_only_reported_is_seen_through() -> None:
-    """A guest sees its host's 480 MB and gets nothing: reading is flat from the first size."""
+    """The system reports 480 MB, but the process has no cache; the curve is flat everywhere."""
     assert flat_from(curve(0, 480 * MIB)) == sizes(480 * MIB, 1 << 36)[0]
 
 

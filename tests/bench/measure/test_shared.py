@@ -1,4 +1,4 @@
-"""Data that are made once: the same as generated ones, within the memory, and removed."""
+"""Test data that are generated once for all processes: equal, within memory, and removed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_shared_data_are_those_that_a_child_would_make(folder: Shared, case: Cas
 
 
 def test_a_child_owns_its_pages(folder: Shared) -> None:
-    """Neither a mapping of the file nor another child's memory: as if it had made the data."""
+    """Check that loaded data are neither a mapped file nor shared with another load."""
     folder.provide([LARGE])
     one, other = load(LARGE.data), load(LARGE.data)
     assert one is not None
@@ -74,7 +74,7 @@ def test_small_data_and_a_clusters_are_not_shared(folder: Shared) -> None:
 
 
 def test_the_memory_is_not_exceeded(folder: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest size makes room; a size that does not fit is made by each child."""
+    """The oldest data are removed to make space; data that never fit are not provided."""
     assert folder.folder is not None
     need = LARGE.bytes_per_step
     monkeypatch.setattr(shared, "available_bytes", lambda: 4 * need)

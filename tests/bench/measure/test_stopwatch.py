@@ -1,7 +1,7 @@
-"""The stopwatch itself: backends that know what they cost, and backends that lie.
+"""Test the timing itself, with backends that know their times and backends with a wrong w.
 
-Nothing here holds a time against a number of seconds: a backend notes by its own
-clock how long its work took, and what was measured must be that.
+No test compares a time with a fixed number of seconds. A backend notes how long its work took,
+and the measured time must agree.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.command import declare
 from tests.support.contract import check_iterates
 
 CLOSE = 0.05
-"""How far a measured time may be from the backend's own."""
+"""Largest allowed relative difference between measured and noted times."""
 
 CLOCKED = '''
 """A library of known costs: its import, place and first call work, too."""
@@ -176,7 +176,7 @@ SIZE = "/100x1/float32"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Both packages, for this process and its children."""
+    """Install both packages of made-up backends for this process and its children."""
     folder = tmp_path_factory.mktemp("packages")
     declare(folder, "clocked", CLOCKED)
     declare(folder, "lying", LYING)
@@ -195,7 +195,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def child(folder: Path, suite: str, *backends: str) -> tuple[Outcome, list[dict[str, Any]]]:
-    """Return what a child measured, and what the clocked backends noted."""
+    """Return what a child process measured, and what the backends noted."""
     notes = folder / "notes"
     notes.unlink(missing_ok=True)
     scratch = folder / "scratch"
@@ -230,10 +230,10 @@ def test_what_is_paid_once_is_in_its_own_column(installed: Path) -> None:
 
 
 def temporaries() -> float:
-    """Return the bytes a row that NumPy allocates for a step, as Python's own tracing has it.
+    """Return how many bytes per row NumPy allocates in a step, measured by `tracemalloc`.
 
-    Two of float32, ``x·w − y`` and ``2·x``; three where NumPy cannot tell that nobody
-    else holds the second (with Debian's Python 3.14).
+    Usually there are two float32 arrays, ``x·w − y`` and ``2·x``. NumPy can need a third array,
+    for instance with Debian's Python 3.14.
     """
     rows = 1_000_000
     descent = open_backend("numpy").place(generate(rows), 0.001)
@@ -256,7 +256,7 @@ def test_a_row_adds_its_temporaries_to_numpys_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["clocked", "clocked:device"])
 def test_a_step_is_what_the_work_took(installed: Path, backend: str) -> None:
-    """Also where it is done elsewhere; what is paid once is in none of the rounds."""
+    """Also test work in other threads. Work that is done once must not be in any round."""
     outcome, notes = child(installed, "test_step.py", backend)
     assert outcome.failures == {}
     measured = only(outcome, "step")
@@ -291,7 +291,7 @@ def test_who_does_not_wait_breaks_the_contract(installed: Path) -> None:
     ],
 )
 def test_a_liar_is_found(installed: Path, suite: str, liars: list[str]) -> None:
-    """Seen red at the usual learning rate, where w stands still, and without a new shape."""
+    """Check that a wrong w is found for each kind of wrong backend."""
     outcome, _ = child(installed, suite, "lying", *liars)
     assert outcome.failures.keys() == {f"{liar}{SIZE}" for liar in liars}
     for why in outcome.failures.values():

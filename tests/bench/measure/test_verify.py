@@ -1,4 +1,4 @@
-"""What counts as the right w."""
+"""Test which w is accepted as correct."""
 
 from __future__ import annotations
 

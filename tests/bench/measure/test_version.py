@@ -1,4 +1,4 @@
-"""The code version: any file that a timing depends on changes it."""
+"""Test the code version, which changes with every file that timings depend on."""
 
 from __future__ import annotations
 

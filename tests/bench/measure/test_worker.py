@@ -1,4 +1,4 @@
-"""A child's file is read right, from this checkout's children and from another's."""
+"""Test reading the results file of a child process, of this version or another version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CASE = "numpy/100x1/float32"
 
 
 def written(folder: Path, seconds: list[float], **info: Any) -> Path:
-    """Write a file as pytest-benchmark writes it."""
+    """Write a results file in pytest-benchmark's format."""
     benchmark = {
         "extra_info": {"row": CASE, "kind": "step", "relative_error": 0.0, **info},
         "stats": {"data": seconds},
@@ -53,7 +53,10 @@ def test_the_timer_counts_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_plug_ins_cache_of_compiled_code_is_in_the_childs_folder(tmp_path: Path) -> None:
-    """Seen red with the built-in libraries alone: another first call may find compiled code."""
+    """Each library that caches compiled code gets a new folder, including installed plug-ins.
+
+    Otherwise a first call could find code that is compiled already.
+    """
     names.register(Library("mine", "nowhere", caches=("MINE_CACHE_DIR",)))
     try:
         found = cache_folders(tmp_path)
@@ -64,7 +67,9 @@ def test_a_plug_ins_cache_of_compiled_code_is_in_the_childs_folder(tmp_path: Pat
 
 
 def test_loaded_code_stays_as_it_is_when_a_file_takes_its_place(tmp_path: Path) -> None:
-    """Seen red with a plain copy: processes that had loaded the old code ended by SIGSEGV."""
+    """The new file must replace the old one; processes that loaded the old code may still use
+    it.
+    """
     new, old = tmp_path / "new.so", tmp_path / "old.so"
     new.write_bytes(b"new")
     old.write_bytes(b"old")

@@ -1,4 +1,4 @@
-"""Paused, single and extrapolated setups decide nothing."""
+"""Test that setups that were paused, measured once or extrapolated exclude no backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = 1_000_000
 
 
 def setups(*seconds: float, rows: int = ROWS, placed: int = 0) -> Observations:
-    """Return a backend whose setup took so long in each of some fresh processes."""
+    """Return observations of a backend: one setup time for each new process."""
     again = placed or rows
     return Observations(
         place=tuple(Sample(rows, s) for s in seconds),
@@ -33,7 +33,10 @@ def setups(*seconds: float, rows: int = ROWS, placed: int = 0) -> Observations:
 
 
 def known(**models: Observations) -> Known:
-    """Return a pick of one iteration over `ROWS` rows; "_" stands for the colon of a name."""
+    """Return the state of a pick for one iteration over `ROWS` rows.
+
+    In the keywords, "_" replaces the colon of a backend's name.
+    """
     request = Request(ROWS, 1, 1, "float32", {"cpu": 10**12})
     named = {name.replace("_", ":"): seen for name, seen in models.items()}
     setting = Setting(request, tuple(named), {}, "code", 2, 10**12, {})
@@ -45,7 +48,7 @@ QUICK = setups(*[7e-3] * 6)
 
 
 def test_a_setup_measured_once_excludes_no_backend_that_a_pause_slowed() -> None:
-    """Seen: one setup took 64 instead of 18 ms, and the fastest backend was excluded."""
+    """Fixed bug: a single slow setup (64 ms, not 18 ms) excluded the fastest backend."""
     once = known(numpy=QUICK, numpy_gram=setups(64e-3))
     assert once.live == ["numpy", "numpy:gram"]
     assert not answered(once)
@@ -61,7 +64,10 @@ def test_a_setup_that_no_pause_explains_excludes_a_backend_at_once() -> None:
 
 
 def test_an_extrapolated_copy_excludes_no_backend() -> None:
-    """Seen: 3·10⁴ rows were copied in 3.4 ms; 10⁶ rows, which are not copied, got 116 ms."""
+    """Fixed bug: a prediction of 116 ms from copies of few rows excluded a backend.
+
+    At the requested size, the backend copies nothing.
+    """
     small = setups(*[7e-3] * 6, rows=3_000)
     small = replace(small, place_again=(Sample(3_000, 1e-4), Sample(30_000, 3.4e-3)))
     found = known(numpy=QUICK, numpy_blocked=small)

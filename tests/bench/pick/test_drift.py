@@ -1,4 +1,4 @@
-"""The drift between two moments: estimated from records, and the same for all backends."""
+"""Test the drift between two moments, estimated from records for all backends together."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_drift_is_the_spread_between_records() -> None:
 
 
 def test_a_paused_process_is_no_drift() -> None:
-    """Seen red: one paused setup among six records gave a drift of 120 %."""
+    """Fixed bug: one paused setup in six records gave a drift of 120 %."""
     assert drift_of(records(*[1e-5] * 5, 1e-3), CACHE) < 3 * DRIFT
 
 

@@ -1,4 +1,4 @@
-"""``pick --loss``: what is known of one loss says nothing about another one."""
+"""Test ``pick --loss``: measurements with another loss are not used."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ def measured(loss: str, seconds: float) -> Record:
 
 
 def test_times_of_another_loss_are_not_used(tmp_path: Path) -> None:
-    """Red without the filter: squared error's fast steps would be those of log_loss."""
     measured("squared_error", 1.0).save(tmp_path / "pick-1.json")
     measured("log_loss", 9.0).save(tmp_path / "run-2.json")
     for loss, seconds in (("squared_error", 1.0), ("log_loss", 9.0)):

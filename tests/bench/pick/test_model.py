@@ -1,4 +1,4 @@
-"""The cost model: it recovers known costs, grows as it must, and heeds no order."""
+"""Test the cost model: it finds known costs, and the order of measurements does not matter."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ def test_a_known_cost_is_recovered_ten_times_beyond_too(n: int, k: int) -> None:
 
 
 def test_an_interval_is_what_the_processes_and_the_distance_make_it() -> None:
-    """In closed form, of measurements without noise: what is left is the prior's share."""
+    """Compare intervals with a formula, for measurements without noise.
+
+    The width then depends on assumed spreads, the number of processes and the distance.
+    """
     m = model()  # three processes at each of seven sizes
     spread = STEP_SPREAD * math.sqrt(PRIOR_COUNT / (PRIOR_COUNT + 7 * (3 - 1)))
     own = spread * narrowing(PRIOR_COUNT + 7 * (3 - 1)) * math.sqrt(1 + 1 / 3)
@@ -84,12 +87,12 @@ def test_an_interval_is_what_the_processes_and_the_distance_make_it() -> None:
 
 @pytest.mark.parametrize(("count", "factor"), [(4, 1.0), (10, 0.850), (10_000, 0.772)])
 def test_a_spread_known_well_has_lighter_tails(count: int, factor: float) -> None:
-    """Student's t: 2.132, 1.812 and 1.645 times the spread at 95 %, from printed tables."""
+    """Compare with printed tables of Student's t for 95 %: 2.132, 1.812 and 1.645."""
     assert narrowing(count) == pytest.approx(factor, abs=1e-3)
 
 
 def test_set_ups_have_a_spread_of_their_own() -> None:
-    """Two places and two first calls of one process each tell nothing, three imports do."""
+    """Here only the three imports add degrees of freedom to the spread of setup times."""
     total = model(observed(step=(1e-12, 0.0))).totals(10_000, 1)
     count = PRIOR_COUNT + 3 - 1
     sigma = narrowing(count) * SETUP_SPREAD * math.sqrt(PRIOR_COUNT / count)
@@ -98,7 +101,7 @@ def test_set_ups_have_a_spread_of_their_own() -> None:
 
 
 def test_the_overhead_lies_between_those_of_the_measured_sizes() -> None:
-    """Where the curve is flat, as for steps that read no row, the decades count."""
+    """Between two sizes, the overhead is interpolated over the logarithm of the rows."""
     calls = (Sample(100, 1.0), Sample(10_000, 2.0), Sample(1_000_000, 4.0))
     seen = replace(observed(step=(1e-9, 0.0)), first_call=calls)
     for n, overhead in ((10, 1), (100, 1), (1000, 1.5), (10_000, 2), (10**5, 3), (10**9, 4)):
@@ -106,10 +109,7 @@ def test_the_overhead_lies_between_those_of_the_measured_sizes() -> None:
 
 
 def test_first_times_pass_through_what_was_measured() -> None:
-    """Seen red: `gram` had 7.3 ms at 100 rows, and the model 5.7 ms; 45 ms, and 69 ms.
-
-    Placing again took longer than the first time, so the difference to the curve fell.
-    """
+    """Fixed bug: at 100 rows `gram` took 7.3 ms to place, and the model said 5.7 ms."""
     firsts = {100: 7.3e-3, 1_000_000: 10.4e-3, 30_000_000: 18.6e-3}
     again = {100: 1e-5, 1_000_000: 4e-3, 30_000_000: 24e-3}
     seen = replace(
@@ -142,7 +142,7 @@ def test_a_step_is_straight_beyond_the_largest_size() -> None:
 
 
 def test_beyond_the_largest_size_all_that_was_read_from_memory_counts() -> None:
-    """One process in four was given slow pages, and it was the largest size's."""
+    """A slow process at the largest size must not decide the time of a row alone."""
     a_row = {10_000: [1e-10], 20_000_000: [1e-9, 1e-9], 40_000_000: [1.5e-9, 1e-9]}
     steps = [Sample(n, n * s) for n, of in a_row.items() for s in of]
     m = model(replace(observed(), step=tuple(steps)))
@@ -152,7 +152,7 @@ def test_beyond_the_largest_size_all_that_was_read_from_memory_counts() -> None:
 
 
 def test_two_sizes_in_memory_give_the_cost_of_a_row() -> None:
-    """Seen red: half of it, since the smaller size, whose time is the latency, counted as 0."""
+    """Fixed bug: the predicted time of a row was half of the measured time."""
     sizes = {1_000_000: 1e-3, 30_000_000: 3e-2}
     seen = replace(observed(), step=tuple(Sample(n, s) for n, s in sizes.items()))
     in_memory = CostModel("numpy", seen, 1, "float32", cache_bytes=1 << 20)
@@ -203,7 +203,7 @@ def test_one_small_placing_says_nothing_about_a_row() -> None:
 
 
 def test_placing_costs_a_row_what_it_does_at_the_largest_size() -> None:
-    """A small one may come from another place: pages that the allocator kept, a cache."""
+    """Placing few rows can be faster, because the memory is already allocated or cached."""
     again = {10_000: 5e-5, 1_000_000: 1e-2, 30_000_000: 6e-2}
     seen = replace(
         observed(),
@@ -227,7 +227,7 @@ def test_memory_is_the_process_the_data_and_what_is_added() -> None:
 
 
 def test_memory_follows_what_fresh_processes_held() -> None:
-    """A compiler's own memory is there at 10⁴ rows and hidden by the data at 10⁶."""
+    """A compiler's memory matters at 10⁴ rows; at 10⁶ rows the data need more."""
     seen = (Sample(10_000, 250e6), Sample(1_000_000, 300e6))
     added = tuple(Sample(n, 100.0 * n) for n in (10_000, 1_000_000))
     of = model(replace(observed(), peak_bytes=seen, added_bytes=added))
@@ -261,7 +261,7 @@ def test_the_draws_are_students() -> None:
 
 
 def test_mulberry32_by_hand() -> None:
-    """One number in Python's own integers."""
+    """Compute one random number of the page's generator with Python integers."""
     mask = 2**32 - 1
     a = (7 + 0x6D2B79F5) & mask
     t = ((a ^ a >> 15) * (a | 1)) & mask

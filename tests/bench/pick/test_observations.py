@@ -1,4 +1,4 @@
-"""What earlier records tell: which of them count, and what of them."""
+"""Test which earlier records count for a request, and what is taken from them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> Non
 
 
 def test_a_process_that_times_steps_tells_the_setup_until_a_fresh_one_does() -> None:
-    """Only the first such process counts: later ones find compiled code."""
+    """Setup times from a process that times steps count until a new process measured setups.
+
+    Only the first backend of its kind in such a process counts, because later ones find
+    compiled code.
+    """
     row, larger = "torch/100x1/float32", "torch/900x1/float32"
 
     def step(case: str, first: float) -> Measurement:
@@ -73,9 +77,9 @@ def test_what_disturbed_is_of_the_same_features(tmp_path: Path) -> None:
 
 
 def test_another_memory_limit_drops_no_timing(tmp_path: Path) -> None:
-    """Seen red: every measurement was lost without a word.
+    """Fixed bug: all measurements under another memory limit were ignored.
 
-    A failure under the other limit does not count: memory may have been its reason.
+    A failure under another limit does not count, because too little memory may be its cause.
     """
     row, failed = "numpy/100x1/float32", "torch/100x1/float32"
     task = Outcome(

@@ -1,4 +1,4 @@
-"""What to measure next: a pure function, asked about situations that are made up."""
+"""Test the function that decides what to measure next, in made-up situations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CACHE = 32 << 20
 EVERYTHING = 10**12
 
 ROUGH = replace(observed(overhead=1.0, step=(1e-5, 1e-9), sizes=SIZES[:6]), imports=())
-"""Its setup takes long: rivals may win a single step."""
+"""Observations of a backend with a long setup, so that others may be faster for one step."""
 
 
 def situation(
@@ -67,7 +67,7 @@ def test_the_read_curve_comes_first_where_data_leave_the_first_caches() -> None:
 
 
 def test_the_first_library_is_looked_at_whole_before_others() -> None:
-    """One process sets up all its techniques and times their steps."""
+    """Check that one process times the steps of all techniques of the first library."""
     names = ("torch", "torch:analytic", "numpy")
     known = situation({name: Observations() for name in names})
     task = next_task(known, 60.0)
@@ -104,7 +104,7 @@ def test_steps_alone_can_prove_that_a_backend_has_lost() -> None:
 
 
 def test_time_goes_to_rivals_that_may_win() -> None:
-    """Two that nearly tie are measured again; a third, far behind, is not."""
+    """Two backends with nearly equal totals are measured again; a far slower third is not."""
     once = (100, 10_000, 1_000_000, 10_000_000)
     near = replace(observed(overhead=0.001, step=(1e-5, 1.02e-9), sizes=once), imports=())
     known = situation(
@@ -131,7 +131,11 @@ def test_one_backend_that_is_known_well_needs_nothing() -> None:
 
 
 def test_a_first_setup_is_waited_for_as_long_as_it_may_win() -> None:
-    """Or for a share of the budget, while several others were not looked at."""
+    """Check how long the first setup of a backend may take.
+
+    It may take as long as the best total so far, or a share of the budget if other backends
+    wait.
+    """
     started = [Spent(SETUP, ("numpy/100x1/float32",), 1.0)]
     short = situation({"numpy": NUMPY, "torch": Observations()}, 1000, 1, spent=started)
     task = next(t for t in [next_task(short, 60.0)] if t)
@@ -160,7 +164,10 @@ def test_the_ladder_keeps_within_memory_and_holds_the_request() -> None:
 
 
 def test_a_process_compiles_once_for_all_sizes_but_jax_for_each() -> None:
-    """Seen red: Numba's other techniques "did not fit", because each size counted a compile."""
+    """Fixed bug: Numba's predicted cost counted a compilation for each size.
+
+    Numba's other techniques then did not fit into the budget.
+    """
     slow = replace(observed(overhead=5.0), imports=())
     for library, times in (("numba", 1), ("jax", 2)):
         known = situation({library: slow, f"{library}:gram": Observations()})
@@ -170,7 +177,7 @@ def test_a_process_compiles_once_for_all_sizes_but_jax_for_each() -> None:
 
 
 def test_backends_that_do_not_fit_together_are_measured_one_by_one() -> None:
-    """Seen red: `numba:gram` was never measured, and it was the fastest."""
+    """Fixed bug: `numba:gram` was never measured, although it was the fastest."""
     slow = replace(observed(overhead=6.0), imports=())
     names = ("numba", "numba:gram")
     known = situation(

@@ -1,4 +1,4 @@
-"""The recommendation: what is picked, what ties, what it is called in words."""
+"""Test the recommendation: the pick, ties, and the sentence about them."""
 
 from __future__ import annotations
 
@@ -110,9 +110,11 @@ EARLY = (
 def test_a_crossovers_bounds_are_where_it_is_certain(
     models: tuple[CostModel, CostModel], rows: int, open_ends: tuple[bool, bool]
 ) -> None:
-    """From the last size where it hardly ever wins to the first where it nearly always does.
+    """Check the bounds of a crossover, the size at which another backend gets faster.
 
-    Where there is no such size it is the smallest, or the largest, that was looked at.
+    The lower bound is the last size where the other backend is almost never faster. The upper
+    bound is the first size where it almost always is. Without such a size, the bound is the
+    smallest or the largest size tested.
     """
     before, after = models
     (found,) = crossovers(models, ask(rows=rows))
@@ -143,8 +145,10 @@ def test_what_does_not_fit_is_not_picked_while_something_does() -> None:
 
 
 def test_unknown_memory_is_not_enough_where_another_backend_does_not_fit() -> None:
-    """Seen red: a slow backend of unknown memory was picked, and the fastest was called too
-    large."""
+    """Fixed bug: a slow backend of unknown memory was picked.
+
+    The fastest backend did not fit into memory.
+    """
     hungry = costs("numba:parallel", added=400.0, overhead=0.0, step=(1e-6, 1e-10))
     seen = replace(SLOW.observations, peak_bytes=(), added_bytes=())
     unknown = replace(SLOW, observations=seen)
@@ -182,7 +186,7 @@ def test_the_sentence_needs_no_glossary() -> None:
 
 
 def test_a_tie_is_named_with_its_reason_in_the_same_line() -> None:
-    """Seen red: the sentence named 3.8 s above a table that began with 3.63 s."""
+    """Fixed bug: the sentence began with 3.8 s, but the table below it began with 3.63 s."""
     faster = costs("numpy:blocked", step=(1e-5, 1e-9))
     plain = costs("numpy", step=(1e-5, 1.03e-9))
     text = sentence(recommend([faster, plain], ask(iterations=10**6), {}))
@@ -193,7 +197,7 @@ def test_a_tie_is_named_with_its_reason_in_the_same_line() -> None:
 
 
 def test_a_wide_interval_is_not_picked_for_a_slightly_lower_median() -> None:
-    """Seen: a backend measured only in the caches was picked and took 1.96 times as long."""
+    """Fixed bug: the pick was measured in the caches only, and took 1.96 times as long."""
     sure = costs("numpy:blocked", step=(1e-5, 1e-9))
     wide = costs("jax:loop", step=(1e-5, 0.9e-9), sizes=(100, 100_000))
     request = ask(iterations=10**6)
@@ -207,7 +211,7 @@ def test_a_wide_interval_is_not_picked_for_a_slightly_lower_median() -> None:
 
 
 def test_a_tie_of_equally_plain_backends_has_its_own_reason() -> None:
-    """Seen red: numba:parallel was called plainer than jax:blocked."""
+    """Fixed bug: numba:parallel was called plainer than jax:blocked."""
     near = costs("jax:blocked", step=(1e-5, 2.95e-10))
     text = sentence(recommend([costs("numba:parallel"), near], ask(), {}))
     assert text.startswith("Use numba:parallel")
@@ -242,7 +246,7 @@ def test_gram_names_a_loop_for_other_losses() -> None:
 
 
 def test_a_loop_that_is_extrapolated_is_named_as_such() -> None:
-    """Beside a `gram` that was measured at the size itself."""
+    """The pick is a `gram` measured at the requested size; only the loop is extrapolated."""
     answer = recommend([SLOW, GRAM], ask(rows=10**9, iterations=100_000), {})
     assert answer.pick == GRAM.backend
     said = [note for note in notes(answer, "", {}, "") if "extrapolated" in note]
@@ -281,7 +285,7 @@ def test_spans_and_counts() -> None:
 
 
 def test_a_backend_measured_far_away_is_left_out_beside_a_near_one() -> None:
-    """Seen red: steps of 100 rows were extrapolated to 3·10⁷ rows."""
+    """Fixed bug: times of 100 rows were used to predict 3·10⁷ rows."""
     tiny = costs("numba:parallel", step=(1e-6, 1e-12), sizes=(100,))
     answer = recommend([SLOW, tiny], ask(rows=30_000_000), {})
     assert answer.pick == "numpy"
@@ -290,7 +294,7 @@ def test_a_backend_measured_far_away_is_left_out_beside_a_near_one() -> None:
 
 
 def test_steps_from_the_caches_alone_give_a_lower_bound() -> None:
-    """Seen red: plain NumPy had 8.6 ms a step at 10⁷ rows; measured there, it takes 23 ms."""
+    """Fixed bug: plain NumPy was shown with 8.6 ms per step at 10⁷ rows, but takes 23 ms."""
     cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
     answer = recommend([cached, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])
     line = answer.of("numpy")
@@ -309,7 +313,7 @@ def test_steps_from_the_caches_alone_give_a_lower_bound() -> None:
 
 
 def test_break_evens_with_a_lower_bound_are_upper_bounds() -> None:
-    """If plain NumPy takes longer than shown, other backends pay from fewer iterations."""
+    """Plain NumPy can be slower than shown; others then pay from fewer iterations."""
     cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
     answer = recommend([cached, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])
     rows = rendered(answer_page(answer, [])).splitlines()
@@ -319,7 +323,7 @@ def test_break_evens_with_a_lower_bound_are_upper_bounds() -> None:
 
 
 def test_break_evens_are_bounds_if_the_backend_they_are_relative_to_is_one() -> None:
-    """Seen red: another library's plain technique, as plain as NumPy's, was taken for it."""
+    """Fixed bug: plain JAX instead of plain NumPy was taken as the basis of comparison."""
     cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
     plain = costs("jax", overhead=0.1, step=(1e-5, 8e-10))
     answer = recommend([cached, plain, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])

@@ -1,4 +1,4 @@
-"""What several machines would take, from the model of one."""
+"""Test the predicted totals of several machines, from a model of one machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NANOSECONDS_A_ROW = 2.0
 
 
 def model(backend: str = "numba:parallel") -> CostModel:
-    """One machine: 2 ns a row a step, memory of exactly its data."""
+    """Return a model in which a row takes 2 ns per step, and memory holds the data only."""
     sizes = (100, 10_000, 1_000_000, 100_000_000)
     steps = tuple(Sample(n, 1e-9 * NANOSECONDS_A_ROW * n) for n in sizes)
     set_up = tuple(Sample(n, 0.01) for n in sizes)
@@ -57,7 +57,7 @@ def test_a_step_is_its_share_and_the_exchange(rows: int, exchange: float) -> Non
 
 
 def test_two_pay_from_where_half_the_rows_save_more_than_the_exchange() -> None:
-    """n/2 rows of 2 ns take as long as the exchange of 1 ms at a million rows."""
+    """At 10⁶ rows, half of the rows take 1 ms, as long as the exchange between the machines."""
     found = across(model(), request(1e9), 1e-3)
     assert found is not None
     assert found.pays_from_rows == pytest.approx(1e6, rel=0.1)

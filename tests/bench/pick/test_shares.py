@@ -1,4 +1,4 @@
-"""The shares of the read throughput beside a pick's totals."""
+"""Test the fraction of the memory's throughput that is shown beside a pick's totals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def known(rows: int, **models: CostModel) -> Known:
 
 
 def test_the_share_is_that_of_the_predicted_step() -> None:
-    """Seen red: a share measured at 10⁶ rows stood beside the predicted step for 10⁷ rows."""
+    """Fixed bug: a fraction measured at 10⁶ rows was shown for a predicted step of 10⁷ rows."""
     rows = 30_000_000
     loop = model(observed(step=(1e-5, 8 / 10e9)), "torch:analytic")
     gram = model(observed(), "numpy:gram")

@@ -1,4 +1,4 @@
-"""The memory's throughput: its share of a step is told apart from the step's own time."""
+"""Test the memory's throughput, and how much of a step's time depends on it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def reads(*gb_per_s: float, nbytes: int = 10**13) -> MemoryThroughput:
 
 
 def test_the_usual_throughput_is_what_a_long_descent_gets() -> None:
-    """Half of the bytes at 30 and half at 60 GB/s are read at 40; one hiccup is left out."""
+    """Half of the bytes at 30 GB/s and half at 60 GB/s give 40 GB/s; outliers are left out."""
     assert reads(30, 60).usual == pytest.approx(40e9, rel=1e-5)
     assert reads(*[30] * 6, *[60] * 6, 0.1, 10_000).usual == pytest.approx(40e9, rel=1e-5)
 
@@ -43,7 +43,7 @@ def test_what_a_cache_holds_says_nothing() -> None:
 
 
 def test_remaining_bytes_of_a_cache_are_no_faster_memory() -> None:
-    """A read of which the cache keeps its size takes as long as the others' bytes do."""
+    """Bytes that stay in the cache must not count as read from memory."""
     bare = 40e9
     sizes = [(n, n / ((n - CACHE) / bare)) for n in (4 * CACHE, 10 * CACHE, 100 * CACHE)]
     memory = MemoryThroughput.of(sizes, CACHE)
@@ -59,7 +59,7 @@ def test_remaining_bytes_of_a_cache_are_no_faster_memory() -> None:
 def test_a_step_is_the_same_at_whatever_throughput_it_was_measured(
     own: float, seen: list[float], nbytes: int
 ) -> None:
-    """A step takes its own time and the memory's; all measurements say what it usually is."""
+    """Steps measured at any throughput give the same step time at the usual throughput."""
     memory = reads(*seen, nbytes=nbytes)
     usually = own + nbytes / memory.usual * (1 - CACHE / nbytes)
     for gb_per_s in seen:
@@ -109,7 +109,10 @@ def test_the_memory_state_is_shared_so_that_it_hides_no_winner() -> None:
 
 
 def test_a_read_is_of_the_same_process() -> None:
-    """Just before the rounds if there was one, else the baseline's; a gram's reads nothing."""
+    """The throughput before a step's rounds counts; without it, the process's baseline counts.
+
+    A step of `gram` reads no rows and has no throughput.
+    """
     n = 30_000_000
     row, gram = Case("numba:parallel", n, 1, "float32"), Case("numpy:gram", n, 1, "float32")
 

@@ -1,4 +1,4 @@
-"""Steps beyond the caches, of a backend that was only measured in them."""
+"""Test predictions beyond the caches for a backend that was measured only within them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.models import observed
 MIB = 1 << 20
 
 CURVE = tuple((n * MIB, 40e9 if n <= 32 else 10e9) for n in (1, 8, 32, 64, 256))
-"""Reads of a cache at 40 GB/s, and of memory at 10."""
+"""(bytes, bytes/s) of reads: 40 GB/s from a cache of 32 MiB, and 10 GB/s from memory."""
 
 
 def in_cache(curve: tuple[tuple[int, float], ...]) -> CostModel:
@@ -26,7 +26,7 @@ def in_cache(curve: tuple[tuple[int, float], ...]) -> CostModel:
 
 
 MORE = 8 * (1 / 10e9 - 1 / 40e9)
-"""Seconds that a row of 8 bytes takes longer from memory, read once."""
+"""Extra seconds to read a row of 8 bytes from memory instead of the cache."""
 
 
 def test_a_row_in_memory_takes_its_reads_longer() -> None:
@@ -38,7 +38,7 @@ def test_a_row_in_memory_takes_its_reads_longer() -> None:
 
 
 def test_rows_that_the_cache_holds_stay_as_they_are() -> None:
-    """Seen red: 55 MB, in a cache of 96 MB, were predicted at three times their time."""
+    """Fixed bug: 55 MB in a cache of 96 MB were predicted to take three times too long."""
     held = 32 * MIB // 8
     known, unknown = in_cache(CURVE), in_cache(())
     assert known.step_s(held) == unknown.step_s(held)
@@ -47,7 +47,7 @@ def test_rows_that_the_cache_holds_stay_as_they_are() -> None:
 
 
 def test_with_the_read_curve_the_interval_is_bounded() -> None:
-    """Seen red: without it, an error of 50 % a decade made ±500 % three decades away."""
+    """Without the read curve, the interval far beyond the measured sizes is very wide."""
     known, unknown = (in_cache(curve).step(10**9).spread for curve in (CURVE, ()))
     assert known < 1.5
     assert unknown > 3 * known
@@ -70,9 +70,9 @@ def test_where_reading_is_flat_nothing_is_added() -> None:
 
 
 def test_plain_array_code_takes_longer_beyond_the_caches() -> None:
-    """Seen red: plain NumPy was predicted to take 9.6 s (5.3–16.5 s) where it takes 24 s.
+    """Fixed bug: plain NumPy was predicted to take 9.6 s instead of 24 s.
 
-    Its temporary arrays cost page faults.
+    Its temporary arrays do not fit into the caches and cause page faults.
     """
     samples = [Sample(n, 1e-5 + 9e-10 * n) for n in (100_000, 1_000_000)]
     memory_rows = 16e6 / 8 * 4
@@ -85,7 +85,7 @@ def test_plain_array_code_takes_longer_beyond_the_caches() -> None:
 
 
 def test_separate_products_read_the_rows_several_times() -> None:
-    """Seen red: jax at 10⁵ × 200 was predicted 3.4 times too low from sizes in a cache."""
+    """Fixed bug: jax at 10⁵ rows and 200 features was predicted to be 3.4 times too fast."""
     samples = [Sample(n, 1e-5 + 5e-9 * n) for n in (1_000, 5_000)]
     for features, reads in ((1, ONE_PASS), (200, SEVERAL_PASSES)):
         steps = Steps.of("jax", samples, 804, features, 64 * MIB / 804, CURVE)

@@ -26,12 +26,12 @@ LOG_LOSS_COSTS = {
     "numba:parallel": (0.2, 5e-3, 2.5, 2e-6, 2e-11),
     "jax:loop": (0.5, 1e-2, 0.1, 1e-6, 5.5e-10),
 }
-"""Costs with log_loss, whose exponential function changes the order of the backends."""
+"""Backend → costs with log_loss; the ranking differs from squared error."""
 
 
 @pytest.fixture(scope="package")
 def found() -> list[Source]:
-    """A laptop with float32, float64 and log_loss, and a server with a GPU."""
+    """Results of a laptop (float32, float64 and log_loss) and of a server with a GPU."""
     gpu = {"name": "Made-up GPU", "memory_bytes": 80 * 10**9, "driver": "1"}
     server = SERVER | {"caches": {"L3": 64 << 20}, "gpus": [gpu]}
     records = [

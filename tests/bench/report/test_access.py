@@ -1,4 +1,4 @@
-"""The page for everybody: axe-core finds nothing, the keyboard reaches all, paper is enough."""
+"""Test that the page is accessible: axe-core, keyboard, and print."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def axe() -> str:
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page with every kind of element and few of each: axe-core looks at every node."""
+    """A small page with every kind of element, because axe-core checks every element."""
     gpu = {"name": "Made-up GPU", "memory_bytes": 80 * 10**9, "driver": "1"}
     costs = {b: COSTS[b] for b in ("numpy", "torch", "numpy:gram")}
     costs["torch@cuda:0"] = (1.0, 0.5, 0.05, 5e-6, 3e-13)
@@ -90,7 +90,7 @@ def test_a_button_of_the_legend_keeps_the_focus(watched: Watched) -> None:
 
 
 def test_lines_and_marks_stand_out_from_the_paper(browser: Browser, path: Path) -> None:
-    """WCAG 1.4.11 asks for 3:1 of graphics; axe looks at text alone."""
+    """The standard WCAG 1.4.11 requires a contrast of 3:1; axe-core checks only text."""
     ratio = """() => {
         const light = text => {
             const [r, g, b] = text.match(/[\\d.]+/g).map(v => v / 255)

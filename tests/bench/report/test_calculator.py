@@ -1,4 +1,4 @@
-"""The calculator on the page answers as ``pick`` does, and draws what its answer rests on."""
+"""Test that the page's calculator answers as ``pick`` does, and draws the same models."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_calculator_says_it_in_words(watched: Watched, found: list[Source]) 
 def test_a_shape_with_another_loss_has_no_choice_of_gram(
     watched: Watched, found: list[Source]
 ) -> None:
-    """The choices of `gram` belong to squared error; all else follows the chosen loss."""
+    """The choice "loops only" exists for squared error alone, because only it has `gram`."""
     page = watched.page
     models = found[0].models[Shape(1, "float32", "log_loss")]
     request = Request(10**7, 1, 1000, "float32", found[0].memory_bytes, loss="log_loss")
@@ -110,7 +110,7 @@ def test_a_shape_with_another_loss_has_no_choice_of_gram(
 def test_break_evens_are_where_the_model_has_them(
     watched: Watched, found: list[Source]
 ) -> None:
-    """The marked change from one backend to the next is the crossing of their totals."""
+    """Compare the break-even points in the text with crossings of the models' totals."""
     page = watched.page
     page.check("[name=loop_only]")
     models = {
@@ -159,7 +159,7 @@ def test_the_choice_is_kept_in_the_address(browser: Browser, path: Path) -> None
 def test_the_calculator_answers_as_pick_does_with_a_loss(
     watched: Watched, found: list[Source], tmp_path: Path
 ) -> None:
-    """`pick --loss` reads the store that holds records of both losses; so does the page."""
+    """Compare the page with `recommend` for each loss of a store with two losses."""
     laptop = found[0]
     for k, one in enumerate(laptop.records):
         one.save(tmp_path / f"run-{k}.json")
@@ -186,7 +186,7 @@ def test_the_calculator_answers_as_pick_does_with_a_loss(
 
 
 def test_a_backend_measured_far_away_is_left_out(browser: Browser, tmp_path: Path) -> None:
-    """Seen red: steps of 100 rows were extrapolated to 3·10⁷ rows."""
+    """Fixed bug: times of 100 rows were used to predict 3·10⁷ rows."""
     pytest.importorskip("jinja2")
     near = {name: COSTS[name] for name in ("numpy", "numpy:blocked")}
     tiny = {"numba:parallel": COSTS["numba:parallel"]}

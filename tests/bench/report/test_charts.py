@@ -1,4 +1,4 @@
-"""The figures: each is drawn from the results, on common axes, with a text alternative."""
+"""Test the figures: they show the results, share axes, and have a text alternative."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator
 
 ON_BOTH = ("roofline", "scaling", "map", "cost", "convergence", "correctness")
-"""Figures that have a frame for each of the two machines of `found`."""
+"""Figures with one chart for each of the two machines of `found`."""
 
 ON_A_GPU = ("gpu",)
-"""Figures that have a frame only for the machine with a GPU; tests below check them."""
+"""Figures with a chart only for the machine with a GPU; separate tests check them."""
 
 
 def test_every_figure_of_the_page_is_listed() -> None:
-    """A figure that is missing in `ON_BOTH` and `ON_A_GPU` would not be tested."""
+    """Check that each figure of the page is in `ON_BOTH` or `ON_A_GPU`, and so is tested."""
     page = Path(report.__file__).with_name("page.html.j2").read_text(encoding="utf-8")
     assert sorted(re.findall(r'data-figure="(\w+)"', page)) == sorted(ON_BOTH + ON_A_GPU)
 

@@ -1,4 +1,4 @@
-"""The first screen answers: three sentences, a picture, the calculator beside it."""
+"""Test the first screen of the page: an answer in words, a figure and the calculator."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_another_machine_shows_its_own(watched: Watched, found: list[Source]) ->
 
 
 def test_a_machine_without_set_up_says_what_to_run(browser: Browser, tmp_path: Path) -> None:
-    """No empty chart, no empty selector, and no other machine's answers."""
+    """Check that there is no empty chart, no empty menu, and no answer of another machine."""
     sizes = [(100, 1), (1000, 1)]
     whole = record(sizes=sizes)
     only = {name: task for name, task in whole.tasks.items() if name.startswith("pass")}

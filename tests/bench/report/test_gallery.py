@@ -1,4 +1,4 @@
-"""The gallery names every recorded machine with its revision and date."""
+"""Test that the gallery names each recorded machine, its code revision and date."""
 
 from __future__ import annotations
 

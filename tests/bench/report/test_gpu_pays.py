@@ -1,4 +1,4 @@
-"""From where a GPU pays, in the tables and the sentence of the documentation."""
+"""Test the tables and the sentence about when a GPU is faster than the CPU."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_without_setups_on_a_gpu_nothing_is_said() -> None:
 
 
 def test_the_pages_show_it_and_keep_the_overview_of_a_cpu() -> None:
-    """Records of picks give evidence, and have no table."""
+    """Records of picks are used for the sentence, but have no table of their own."""
     laptop = record(LAPTOP, sizes=SIZES, created="2026-11-01T10:00:00.000+00:00")
     server = machine_of(GPU_COSTS)
     picked = Saved(Path("pick-1.json"), replace(server, name="a pick"))

@@ -1,4 +1,4 @@
-"""The page as a file: small, complete, harmless."""
+"""Test the page as a file: its size, that it is complete, and that it runs no foreign code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 FEW = [(100, 1), (1000, 1)]
-"""Sizes of a page that is quickly made: each size needs a convergence curve."""
+"""(rows, features) of a small page."""
 
 BYTES = 2_500_000
 
@@ -52,7 +52,7 @@ def test_nothing_is_asked_for_and_nothing_complained_of(watched: Watched, path: 
 
 
 def test_it_is_drawn_within_a_sane_time(watched: Watched) -> None:
-    """Not a benchmark: a page of ten times the work would be noticed."""
+    """Check that the page is drawn within 20 s, a generous limit for slow machines."""
     assert int(watched.page.locator("html").get_attribute("data-ready") or "inf") < 20_000
 
 
@@ -70,7 +70,7 @@ def test_nothing_scrolls_sideways(
 
 
 def test_words_from_a_file_are_words(browser: Browser, tmp_path: Path) -> None:
-    """Seen red: with ``| safe`` on the label, and with json.dumps for script_json."""
+    """Check that HTML and scripts in a result file are shown as text."""
     gpu = {"name": BREAKING_OUT, "memory_bytes": 1, "driver": BREAKING_OUT}
     machine = LAPTOP | {"cpu": EVIL, "os": EVIL, "versions": {EVIL: EVIL}, "gpus": [gpu]}
     machine |= {"python": BREAKING_OUT, "caches": {EVIL: 1 << 20, BREAKING_OUT: 2 << 20}}
@@ -99,7 +99,7 @@ def test_results_without_set_up_still_make_a_page(tmp_path: Path) -> None:
 
 
 def test_typical_requests_name_the_loss_if_there_is_another_one() -> None:
-    """With squared error alone, the page shows nothing new."""
+    """With squared error alone, the table has no column for the loss."""
     squared, other = record(sizes=FEW), record(sizes=FEW, loss="log_loss")
     heading = '<th scope="col">loss</th>'
     both = sources([Saved(Path(f"{i}.json"), r) for i, r in enumerate((squared, other))])

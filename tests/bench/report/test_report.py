@@ -1,4 +1,4 @@
-"""The report, plot and saved results without a browser: what goes in, what is refused."""
+"""Test the report, plots and saved results without a browser: content and errors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_gpus_memory_is_its_own() -> None:
 
 
 def test_the_plainest_model_is_the_first_as_for_pick() -> None:
-    """Seen red: sorted by name alone, plain JAX came before plain NumPy."""
+    """Fixed bug: plain JAX came before plain NumPy, because names were sorted by letters."""
     costs = dict.fromkeys(("torch", "numpy:blocked", "jax", "numpy", "numba"), COSTS["numpy"])
     (source,) = sources(saved(record(sizes=SMALL, costs=costs)))
     plainest = [m.backend for m in source.models[Shape(1, "float32")]]
@@ -132,7 +132,9 @@ def test_csv_quotes_what_needs_it() -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
 def test_csv_holds_no_formula(text: str) -> None:
-    """A reason comes from an exception's message, which may be anything."""
+    """Check that a spreadsheet reads any text as text, because messages of exceptions may begin
+    with "=".
+    """
     (line,) = csv.DictReader(io.StringIO(csv_text([{"text": text, "number": -1}]), newline=""))
     assert line == {"text": f"'{text}", "number": "-1"}
     assert flat({"s": {"median": 1, "low": 0, "high": 2}, "n": 3}) == {

@@ -1,4 +1,4 @@
-"""The documentation's tables are made from recorded results, and only between the markers."""
+"""Test the tables of the documentation: made from records, and only between the markers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with pages that have markers, and a store with one record."""
+    """A folder with pages that contain the markers, and a store with one record."""
     monkeypatch.setattr(results_page, "PICTURES", ["scaling"])  # the map takes seconds
     (tmp_path / "results").mkdir()
     record(sizes=SIZES, name="laptop").save(tmp_path / "results" / "run-1.json")
@@ -95,7 +95,7 @@ def test_a_page_without_markers_is_left_alone(made: Path) -> None:
 
 
 def test_the_documentation_shows_the_results_that_are_recorded() -> None:
-    """After a new record or a change to the overview: ``nox -s results``."""
+    """If this fails after a new record, run ``nox -s results``."""
     found = saved(ROOT / "results")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"{BEGIN}\n\n{results_page.readme_tables(found)}\n{END}" in readme
@@ -111,7 +111,7 @@ def test_the_documentation_shows_the_results_that_are_recorded() -> None:
 
 
 def limit_of(loss: str, **fields: Any) -> Record:
-    """Return a record as ``run --limit --loss`` writes it."""
+    """Return a record like those of ``run --limit --loss``."""
     whole = record(sizes=SIZES, loss=loss, name="limit", **fields)
     setup = {name for name in whole.tasks if name.startswith("set-up")}
     tasks = {name: task for name, task in whole.tasks.items() if name not in setup}
@@ -147,7 +147,7 @@ def test_a_newer_run_of_another_loss_leaves_the_overview(tmp_path: Path) -> None
 
 
 def autograd_cost() -> Record:
-    """Return a record as ``nox -s autograd-cost`` writes it, of two losses."""
+    """Return a record like those of ``nox -s autograd-cost``, for two losses."""
     one, two = (limit_of(loss) for loss in ("log_loss", "huber"))
     rows = [*one.request["rows"], *two.request["rows"]]
     tasks = one.tasks | {f"{name} ": task for name, task in two.tasks.items()}

@@ -1,4 +1,4 @@
-"""All cases: collapsed, searched, filtered, sorted, shared and downloaded."""
+"""Test the table of all cases: folding, search, filters, order, links and download."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only: a clear line, and what was there before stays."""
+"""Test a full or read-only disk: an error in one line, and older files stay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Mount = Callable[[str], Path]
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Mount a file system in memory with these options; skip where we may not."""
+    """Return a function that mounts a file system in memory; skip if that is not allowed."""
     mounted = []
 
     def mounted_at(options: str) -> Path:
@@ -44,9 +44,9 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
 
 def test_a_disk_that_fills_while_measuring(mount: Mount) -> None:
-    """There is room for the record, not for all that is added to it.
+    """The disk has space for the first record, but not for all results.
 
-    Tables of the sizes that were complete before may stand on stdout.
+    The tables of completed sizes may be on stdout.
     """
     store = mount("size=24k")
     run = (*SMALL, *chosen("numpy*"), "--passes", 1, "--seconds", 1, "--store", store)

@@ -1,4 +1,4 @@
-"""Result files: what is written is read again, and nothing else is believed."""
+"""Test result files: a saved file is read again, and an invalid file is refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JSON = st.recursive(
 )
 OBJECTS = st.dictionaries(st.text(), JSON, max_size=3)
 MORE = OBJECTS.map(lambda more: {f"more {name}": value for name, value in more.items()})
-"""Fields that nobody knows."""
+"""Random fields that no version writes."""
 
 WORDS = st.text(st.characters(exclude_categories=["C", "Z"]))
 ROWS = st.builds(

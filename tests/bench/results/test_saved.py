@@ -1,4 +1,4 @@
-"""Files that are no record, or hold no times: used all the same, or one line that helps."""
+"""Test files without a record or without times: a one-line error, or the rest is used."""
 
 from __future__ import annotations
 

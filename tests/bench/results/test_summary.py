@@ -1,4 +1,4 @@
-"""From raw timings to figures: the arithmetic by hand, the intervals by simulation."""
+"""Test figures from raw timings, against arithmetic by hand and simulation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def one(rows: list[str], *outcomes: Outcome) -> Result:
 
 @pytest.mark.parametrize("samples", [7, 15])
 def test_an_interval_covers_the_median_as_often_as_it_claims(samples: int) -> None:
-    """Lognormal: skewed as timings are; its true median is 1."""
+    """Draw timings from a lognormal distribution, which is skewed like real timings; its median
+    is 1.
+    """
     drawn = np.random.default_rng(0).lognormal(sigma=1.0, size=(1000, samples))
     intervals = [Interval.of(row.tolist()) for row in drawn]
     assert np.mean([i.low <= 1 <= i.high for i in intervals]) >= 0.93
@@ -163,7 +165,7 @@ def test_a_failure_is_its_own_rows_and_comes_last() -> None:
 
 
 def test_the_fraction_is_taken_within_a_process() -> None:
-    """The second process is ten times slower throughout; the fraction is not."""
+    """The second process is ten times slower than the first, but the fraction is the same."""
     quick = outcome(step(NUMPY, 4.0, steps=2), read(1.0))
     slow = outcome(step(NUMPY, 40.0, steps=2), read(10.0))
     assert one([NUMPY], quick, slow).bandwidth_fraction == 0.5
@@ -179,7 +181,7 @@ def test_a_process_without_a_read_is_left_out() -> None:
 
 
 def test_reads_between_the_rounds_are_nearer_than_the_baseline() -> None:
-    """The machine is half as fast in the second round, and so is its read."""
+    """In the second round, both the step and the read beside it take twice as long."""
     timed = step(NUMPY, 2.0, 4.0, 2.0)
     rates = [STEP_BYTES / s for s in (1.0, 2.0, 1.0)]
     beside = replace(timed, info=timed.info | {"read_bytes_per_s": rates})
@@ -187,7 +189,7 @@ def test_reads_between_the_rounds_are_nearer_than_the_baseline() -> None:
 
 
 def test_a_pass_in_which_the_memory_changed_does_not_decide_the_fraction() -> None:
-    """Seen red: the median over passes was 105 %, between 50 % and 160 %."""
+    """Fixed bug: the median over two passes was 105 %, because one pass had changing memory."""
     passes = []
     for reads in ((1.0, 1.0, 1.0), (3.2, 1.0, 3.2)):
         timed = step(NUMPY, 2.0, 2.0, 2.0)
@@ -203,7 +205,7 @@ def test_another_sizes_read_is_no_baseline() -> None:
 
 @pytest.mark.parametrize("row", ["numpy/100x1/float32", "numpy@cuda:0/1000000x1/float32"])
 def test_no_fraction_where_it_says_nothing(row: str) -> None:
-    """A few bytes wait for latency, a device's are in another memory."""
+    """Use few bytes, whose time is latency, or a GPU, which has its own memory."""
     baseline = Measurement("read", str(Case.parse(row).read), (1.0,), 1, {"bytes": 800})
     result = one([row], outcome(step(row, 1.0), baseline))
     assert result.bandwidth_fraction is None

@@ -1,4 +1,4 @@
-"""``run --limit``: each library's best beside what the machine can do."""
+"""Test ``run --limit``: each library's fastest backend beside the machine's limits."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def limit(rows: int = 1_000_000, features: int = 1, **fields: object) -> Limit:
 def result(
     backend: str, rows: int, features: int, seconds: float | None, share: float
 ) -> Result:
-    """Return a result, made by the same code as those of a run."""
+    """Return a result of a backend; without `seconds`, the backend failed."""
     row = str(Case(backend, rows, features, "float32"))
     (made,) = summarise(record([row], outcome(step(row, 1.0))))
     if seconds is None:
@@ -57,7 +57,7 @@ def lines(results: list[Result], bounds: list[Limit]) -> list[str]:
 
 
 def cells(table: list[str], label: str) -> list[list[str]]:
-    """Return the cells of the lines with this label, a number and its unit in one."""
+    """Return the cells of the lines that begin with this label; a number includes its unit."""
     found = [line.removeprefix(label) for line in table if line.startswith(f"{label} ")]
     for unit in ("ns", "µs", "ms", "s"):
         found = [line.replace(f" {unit}", unit) for line in found]
@@ -68,7 +68,7 @@ def cells(table: list[str], label: str) -> list[list[str]]:
 
 
 def test_the_read_is_that_of_a_steps_bytes() -> None:
-    """A third of the bytes were read, in one process ten times slower than in the other."""
+    """The baseline reads a quarter of a step's bytes, so its time is multiplied by four."""
     quick, slow = read(1.0, 2.0, nbytes=STEP_BYTES // 4), read(10.0, nbytes=STEP_BYTES // 4)
     (found,) = limits(record([f"numpy/{BIG}"], outcome(quick), outcome(slow)))
     assert found.read_s == 4 * 2.0
@@ -173,7 +173,7 @@ def test_a_device_has_tables_of_its_own() -> None:
 
 
 def test_another_loss_has_no_line_of_the_c_kernel() -> None:
-    """Red before: the kernel, which knows squared error alone, had lines without figures."""
+    """Fixed bug: the C kernel, which is for squared error only, had empty lines."""
     bounds = [limit(), limit(loss="log_loss", native_s=None, native_fraction=None)]
     for bound in bounds:
         case = replace(result("numpy", 1_000_000, 1, 0.002, 0.4), loss=bound.loss)

@@ -1,4 +1,4 @@
-"""The table for people: numbers that read well, lines that fit."""
+"""Test the table in the terminal: readable numbers, and lines that fit."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
 
 
 def test_what_is_unstable_is_named_below() -> None:
-    """From ±10 % on, or where the samples are too few for an interval."""
+    """A time is unstable from ±10 % on, or if there are too few samples for an interval."""
     steady = replace(RESULT, step_s=Interval(10.0, 9.1, 10.9))
     wide = replace(RESULT, backend="numba", step_s=Interval(10.0, 8.0, 12.6))
     few = replace(RESULT, backend="torch", step_s=Interval(10.0, None, None))

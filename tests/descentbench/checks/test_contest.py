@@ -1,4 +1,4 @@
-"""The comparison of programs that fit the same data."""
+"""Test the comparison of programs that fit the same data."""
 
 from __future__ import annotations
 
