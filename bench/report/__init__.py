@@ -1,1 +1,1 @@
-"""The report: one offline page with all measurements and a calculator."""
+"""Write the report: one offline page with all measurements and a calculator."""

@@ -1,4 +1,4 @@
-"""Write the part of docs/losses.md about the cost of autograd: a picture and a table."""
+"""Write a part of docs/losses.md: a picture and a table of the cost of autograd."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PICTURE = "autograd.svg"
-"""File of the picture, beside the other pictures of the documentation."""
+"""Name of the picture's file, in the folder of the documentation's pictures."""
 
 WIDTH, LANE_HEIGHT = 7.2, 0.125
-"""Width of the picture and height of one library's lane, in inches."""
+"""Width of the picture, and height of the strip for one library, in inches."""
 
 
 def section(record: Record, picture: str, described: str) -> str:
-    """Return the text for docs/losses.md between the markers.
+    """Return the text about autograd for docs/losses.md, in Markdown.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def section(record: Record, picture: str, described: str) -> str:
 
 
 def draw(record: Record, path: Path) -> Path:
-    """Draw the picture, with a panel for each size and a lane for each loss and library.
+    """Draw a picture with a panel for each size, write it to `path`, and return `path`.
 
-    Return the path of the picture.
+    A panel has a horizontal strip for each loss and library.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ def draw(record: Record, path: Path) -> Path:
 
 
 def _panel(axes: Axes, size: Size, losses: list[str], libraries: list[str]) -> None:
-    """Draw the step times at one size; a line joins the backends of a library."""
+    """Draw the step times at one size; a line joins the points of each library."""
     look = styles(size.steps)
     height = len(libraries) + 1
     for k, loss in enumerate(losses):

@@ -1,4 +1,4 @@
-"""Collect the content of the report's page as numbers and text for JSON."""
+"""Collect the content of the report's page: numbers and text that are stored as JSON."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from bench.results.case import NATIVE, READ, Case
 from bench.results.summary import UNSTABLE
 
 TYPICAL_ROWS = 1_000, 1_000_000, 1_000_000_000
-"""Numbers of rows in the typical requests."""
+"""Numbers of rows for which the page shows recommended backends."""
 
 TYPICAL_ITERATIONS = 100, 10_000
-"""Numbers of iterations in the typical requests."""
+"""Numbers of iterations for which the page shows recommended backends."""
 
 TYPICAL_SHAPES = 2
-"""Number of shapes (features and dtype) of each loss in the page's table of typical requests:
-so few that the table is read at once."""
+"""Largest number of shapes (features and dtype) for each loss in the page's table of
+recommended backends. Reason: a short table is easy to read."""
 
 
 def content(found: Sequence[Source]) -> dict[str, Any]:
-    """Return all data that the page's scripts read."""
+    """Return all data that the page's scripts read, ready for JSON."""
     backends = [r.backend for source in found for r in source.results]
     return {
         "created": datetime.now(UTC).isoformat(timespec="minutes"),
@@ -94,7 +94,10 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _limits(source: Source) -> Iterator[dict[str, Any]]:
-    """Yield the times of the read and of the C kernel, for sizes limited by bandwidth."""
+    """Yield the times of a plain read and of the C kernel at each size.
+
+    Sizes at which latency limits a step are left out.
+    """
     for limit in source.limits:
         if limit.bounds:
             yield {
@@ -116,7 +119,10 @@ def _model(model: CostModel) -> dict[str, Any]:
 
 
 def typical(source: Source) -> Iterator[Answer]:
-    """Yield answers to the typical requests, for `TYPICAL_SHAPES` shapes of each loss."""
+    """Yield recommendations for `TYPICAL_ROWS` and `TYPICAL_ITERATIONS`.
+
+    Each loss has recommendations for at most `TYPICAL_SHAPES` shapes.
+    """
     of_loss: dict[str, int] = {}
     for shape, models in source.models.items():
         of_loss[shape.loss] = of_loss.get(shape.loss, 0) + 1
@@ -130,7 +136,7 @@ def typical(source: Source) -> Iterator[Answer]:
 def answer(
     source: Source, shape: Shape, models: Sequence[CostModel], rows: int, iterations: int
 ) -> Answer:
-    """Return what ``pick`` would answer on the source's machine with all its memory free."""
+    """Return the answer that ``pick`` would give if all memory of the machine were free."""
     memory = source.memory_bytes
     request = Request(rows, shape.features, iterations, shape.dtype, memory, loss=shape.loss)
     return recommend(models, request, {})

@@ -1,4 +1,4 @@
-"""Compute convergence curves for the page: the loss minus its minimum, by number of steps."""
+"""Compute convergence curves for the page: by how much the loss exceeds its minimum."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from bench.report.sources import Source
 from bench.results.case import SQUARED
 
 MOST_BYTES = 200_000_000
-"""Largest data size for a curve, in bytes: the reference of larger data takes seconds."""
+"""Largest size of data in bytes for which a curve is computed. The reference of larger data
+takes seconds."""
 
 MOST_STEPS = 10**7
 """Largest number of steps in a curve."""
 
 POINTS = 180
-"""Number of points of a curve, evenly spaced on a logarithmic scale up to `MOST_STEPS`."""
+"""Number of points of a curve. Their distances are equal on a logarithmic axis of steps."""
 
 GAP = 1e-10
-"""A curve ends where the excess loss is at most this fraction of the initial excess loss."""
+"""Excess loss at which a curve ends, as a fraction of the excess loss at w = 0. The excess loss
+is the loss minus its minimum."""
 
 
 def curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
-    """Yield the excess loss of a descent from w = 0, for sizes measured with squared error.
+    """Yield the curve of a descent with squared error for each measured size.
 
-    The excess loss is the loss minus its minimum. The loss comes from the float64 reference.
-    Every backend's w was checked against this reference, so one curve holds for all backends.
+    A curve is the loss minus its minimum, by number of steps, from w = 0. The weights come from
+    the float64 reference. Every backend agrees with this reference, so one curve is enough for
+    all backends.
     """
     sizes = {r.case.size for source in found for r in source.of_loss(SQUARED) if r.verified}
     for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):
@@ -61,7 +64,7 @@ def _curve(rows: int, features: int, dtype: str) -> dict[str, Any]:
 
 
 def tutorial() -> dict[str, Any]:
-    """Return the tutorial's hundred points, and the fitted line after a hundred steps."""
+    """Return the tutorial's hundred points, and w and the loss after a hundred steps."""
     problem = generate(100)
     fit = descend(open_backend("numpy"), problem, LEARNING_RATE, steps=100)
     return {

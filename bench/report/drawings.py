@@ -1,4 +1,4 @@
-"""The figures of `plot`: functions that draw one figure each on matplotlib's axes."""
+"""Draw the figures of ``plot`` with matplotlib; each figure has one function."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from bench.results.summary import Result
 
 COST_ITERATIONS = 1000
-"""Number of steps in the cost figure: the calculator's initial value."""
+"""Number of steps in the cost figure. The calculator begins with the same number."""
 
 PARTS = (
     ("import", "#3F97CF", ".."),
     ("place", "#B97F00", "//"),
     ("first call", "#D55E00", "xx"),
 )
-"""Parts of the setup time in the cost figure: name, colour, hatch."""
+"""Parts of the setup time in the cost figure: name, colour and pattern."""
 
 Draw = Callable[["Axes", "Source", "Shape"], bool]
-"""Function that draws one figure on the axes, from a source's results for one `Shape`
-(features, dtype and loss). It returns False if there is nothing to draw."""
+"""Type of a function that draws one figure for one shape (features, dtype and loss). It returns
+False if there is nothing to draw."""
 
 
 def _by_backend(source: Source, shape: Shape) -> dict[str, list[Result]]:
@@ -53,7 +53,7 @@ def _look(style: Style) -> dict[str, Any]:
 
 
 def _caches(axes: Axes, source: Source, bytes_per_unit: float) -> None:
-    """Mark the sizes at which the data of a step fill a cache."""
+    """Draw a vertical line at each size at which the data of a step just fit in a cache."""
     for level, size in source.machine["caches"].items():
         at = size / bytes_per_unit
         axes.axvline(at, color="0.5", linestyle=":", linewidth=0.8)
@@ -82,7 +82,7 @@ def _legend(axes: Axes) -> None:
 
 
 def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw the time of a step in seconds against rows, with 95 % confidence intervals."""
+    """Draw the seconds of a step against the number of rows, with 95 % confidence intervals."""
     found = _by_backend(source, shape)
     look = styles(r.backend for r in source.results)
     loops = {b: of for b, of in found.items() if not of[0].least_squares_only}
@@ -101,7 +101,7 @@ def scaling(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def bandwidth(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw the share of the read bandwidth against the bytes of a step."""
+    """Draw the speed of a step, as a share of the read bandwidth, against the step's bytes."""
     look = styles(r.backend for r in source.results)
     some = False
     for backend, of in _by_backend(source, shape).items():
@@ -123,7 +123,7 @@ def bandwidth(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def cost(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw stacked bars of import, place, first call and steps, at the largest size."""
+    """Draw a bar for each backend at the largest size: import, place, first call and steps."""
     whole = [
         r
         for of in _by_backend(source, shape).values()
@@ -167,7 +167,7 @@ def cost(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw a map of the fastest backend over rows and iterations; ties are hatched."""
+    """Draw a map of the fastest backend by rows and iterations; ties are hatched."""
     models = [m for m in source.models.get(shape, []) if ":gram" not in m.backend]
     if len(models) < 2:
         return False

@@ -1,4 +1,4 @@
-"""Write the figures of `plot` to files, as wide as a paper's column."""
+"""Write the figures of ``plot`` to files, as wide as a column of a paper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.report.sources import Shape, Source
 
 WIDTH, HEIGHT = 3.5, 3.1
-"""Size of a figure in inches. A column of a two-column paper is about 3.5 inches wide."""
+"""Width and height of a figure in inches. A column of a paper is about 3.5 inches wide."""
 
 SETTINGS: dict[str, Any] = {
     "font.size": 8,
@@ -42,9 +42,9 @@ class FigureError(DescentbenchError):
 def save_all(
     source: Source, folder: Path, formats: Sequence[str], names: Sequence[str] = ()
 ) -> Iterator[Path]:
-    """Write the named figures of every shape in every format; yield the paths of the files.
+    """Write a file for each figure, shape and format; yield the paths of the files.
 
-    Without names, all figures are written.
+    `names` selects the figures; all figures are written by default.
 
     Raises
     ------
@@ -62,7 +62,10 @@ def save_all(
 
 
 def shape_name(shape: Shape) -> str:
-    """Return a shape as a part of a file's name: 32-float32, or 32-float32-log_loss."""
+    """Return the part of a file's name for a shape, such as ``32-float32-log_loss``.
+
+    For squared error, the loss is left out: ``32-float32``.
+    """
     loss = "" if shape.loss == SQUARED else f"-{shape.loss}"
     return f"{shape.features}-{shape.dtype}{loss}"
 
@@ -70,7 +73,7 @@ def shape_name(shape: Shape) -> str:
 def save(
     source: Source, shape: Shape, draw: Draw, stem: Path, formats: Sequence[str]
 ) -> Iterator[Path]:
-    """Write one figure and yield its paths; write nothing if there is nothing to draw."""
+    """Write one figure in each format and yield the paths; skip a figure without content."""
     need("matplotlib.figure", "a figure")
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -84,7 +87,10 @@ def save(
 
 
 def write_figure(figure: Figure, path: Path, kind: str) -> Path:
-    """Write one file atomically, and return its path. Equal figures give equal bytes."""
+    """Write a figure to a file atomically, and return the path.
+
+    Equal figures give equal bytes, because the file contains no date.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     try:

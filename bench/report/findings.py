@@ -1,4 +1,4 @@
-"""Write the first screen of the page: three sentences, a picture, and the doubtful cases."""
+"""Write the page's first screen: a few sentences, a picture, and the cases in doubt."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from bench.results.summary import Result, instability
 from bench.show.text import count, percent, plural, seconds, times
 
 PLAIN = "numpy"
-"""Baseline of every speed-up: NumPy as in the tutorial."""
+"""Backend to which all others are compared: NumPy as in the tutorial."""
 
 MOST_SIZES = 11
-"""Largest number of sizes in the picture: eleven fit on a laptop's first screen."""
+"""Largest number of sizes in the picture: 11 sizes fit on the first screen of a laptop."""
 
 MAIN_SIZES = 4
-"""Number of sizes in the picture on a phone: four leave room for the calculator."""
+"""Number of sizes in the picture on a phone: 4 sizes leave room for the calculator."""
 
 MOST_DOUBTS = 8
-"""Largest number of doubtful cases that are named. Further doubtful cases are only counted; the
-table of all cases shows them."""
+"""Largest number of failed or unstable cases that are listed. Further cases are only
+counted."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The fastest backend at one size, and the times of plain NumPy and a read at this size.
+    """The fastest backend at one size, with the times of plain NumPy and of a plain read.
 
     Attributes
     ----------
     result : Result
-        The case with the shortest step. Techniques for least squares only are left out.
+        The result of the fastest backend. `gram` techniques are left out.
     step_s : float
-        Time of a step of this case, in seconds.
+        Time of a step of the fastest backend, in seconds.
     plain_s : float or None
         Time of a step of plain NumPy, in seconds; None if not measured.
     read_s : float or None
@@ -50,22 +50,22 @@ class Best:
 
     @property
     def size(self) -> str:
-        """Rows and features: 1e6 × 32."""
+        """The size as text: ``1e6 × 32`` (rows × features)."""
         return size_name(self.result)
 
     @property
     def speed_up(self) -> float | None:
-        """Speed-up over plain NumPy; None if plain NumPy was not measured."""
+        """Speed-up over plain NumPy, such as 14.0; None if plain NumPy was not measured."""
         return self.plain_s / self.step_s if self.plain_s else None
 
     @property
     def share(self) -> float | None:
-        """Throughput of the step as a share of the read bandwidth; None if unknown."""
+        """Speed of the step as a fraction of the read bandwidth; None if not measured."""
         return self.result.bandwidth_fraction
 
 
 def size_name(result: Result) -> str:
-    """Return rows and features as text, with the dtype if it is not float32."""
+    """Return rows × features as text, followed by the dtype if it is not float32."""
     dtype = "" if result.dtype == "float32" else f", {result.dtype}"
     return f"{count(result.rows)} × {count(result.features)}{dtype}"
 
@@ -73,7 +73,8 @@ def size_name(result: Result) -> str:
 def bests(source: Source, loss: str | None = None) -> list[Best]:
     """Return the fastest backend of every size, ordered by features, dtype and rows.
 
-    `loss` is the source's first loss by default: squared error, if it was measured.
+    The default loss is squared error; if squared error was not measured, the first other loss
+    by name.
     """
     found = []
     loss = loss or next(iter(source.losses), SQUARED)
@@ -95,14 +96,14 @@ def _size(result: Result) -> tuple[int, str, int]:
 
 
 def sentences(found: Sequence[Best]) -> list[str]:
-    """Return three sentences: the fastest backend, its speed-up, its share of the bandwidth."""
+    """Return three sentences about the fastest backends, their speed-up and their bandwidth."""
     if not found:
         return ["No step was timed on this machine: run 'descentbench run' there."]
     return [_fastest(found), _speed_up(found), _limit(found)]
 
 
 def other_losses(source: Source) -> list[str]:
-    """Return a sentence for each loss except the first: its fastest backend and speed-up."""
+    """Return a sentence for each further loss: the fastest backends and their speed-up."""
     return [_other_loss(loss, bests(source, loss)) for loss in source.losses[1:]]
 
 
@@ -164,13 +165,13 @@ def _limit(found: Sequence[Best]) -> str:
 
 
 def _between(values: Sequence[float], write: Callable[[float], str]) -> str:
-    """Return the smallest and the largest value as text: 2.1–230×."""
+    """Return the range from the smallest to the largest value as text: ``2.1–230×``."""
     low, high = write(min(values)), write(max(values))
     return high if low == high else f"{low.rstrip('×%')}–{high}"
 
 
 def headline(source: Source) -> str:
-    """Return a line with the main finding, which `run --report` prints at its end."""
+    """Return the main finding as one line, with which ``run --report`` ends."""
     found = bests(source)
     if not found:
         return "nothing was timed"
@@ -187,7 +188,7 @@ def headline(source: Source) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point on the picture's logarithmic time axis; `at` is in percent of the width."""
+    """A point on the picture's time axis; `at` is its place in percent of the width."""
 
     kind: str
     at: float
@@ -196,7 +197,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """One size in the picture: its marks, and its figures as text.
+    """A line of the picture, about one size; `figures` is the text beside the marks.
 
     A phone shows only the lines whose `main` is True.
     """
@@ -209,9 +210,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with one line per size: the fastest backend, plain NumPy, and a plain read.
+    """A picture with a line for each size: marks for the fastest backend, NumPy and a read.
 
-    `left_out` is the number of sizes that have no line.
+    `left_out` is the number of sizes without a line.
     """
 
     lines: tuple[Line, ...]
@@ -220,7 +221,7 @@ class Picture:
 
 
 def picture(found: Sequence[Best]) -> Picture:
-    """Return the layout of the picture, which has a line for at most `MOST_SIZES` sizes."""
+    """Return the picture, with a line for each size, but at most `MOST_SIZES` lines."""
     shown = list(found)
     while len(shown) > MOST_SIZES:  # drop a middle size of the features with the most sizes
         crowded = Counter(best.result.features for best in shown).most_common(1)[0][0]
@@ -262,7 +263,10 @@ def picture(found: Sequence[Best]) -> Picture:
 
 
 def doubts(source: Source) -> tuple[list[str], int]:
-    """Return texts of at most `MOST_DOUBTS` failed or unstable cases, and the number of all."""
+    """Return texts about the failed and unstable cases, and the number of these cases.
+
+    There are at most `MOST_DOUBTS` texts.
+    """
     failed = [
         f"{r.backend} at {size_name(r)} failed: {r.reason}"
         for r in source.results

@@ -1,7 +1,7 @@
-"""Write the gallery: a page of all recorded machines, and a list of them.
+"""Write the gallery: a list of all recorded machines, and one report of all machines.
 
-``nox -s results`` runs this module. ``docs/gallery/index.html`` is the report of all records in
-``results/``; ``docs/gallery/README.md`` names each machine with its revision and date.
+``nox -s results`` runs this module. It reads the records in ``results/``. It writes the report
+to ``docs/gallery/index.html``, and the list to ``docs/gallery/README.md``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ download it and open it in a browser. `nox -s results` writes both pages.
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"))
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("docs/gallery"))
 def main(results: Path, folder: Path) -> None:
-    """Write README.md and index.html of the gallery."""
+    """Write the two files of the gallery: README.md and index.html."""
     found = sources(saved(results))
     write(folder / "index.html", found)
     write_atomically(folder / "README.md", listing(found))
@@ -42,7 +42,7 @@ def main(results: Path, folder: Path) -> None:
 
 
 def listing(found: list[Source]) -> str:
-    """Return the list of machines in Markdown, the newest first."""
+    """Return the list of machines in Markdown; the newest machine is first."""
     return "\n".join([INTRODUCTION, *map(_machine, found)])
 
 

@@ -1,4 +1,4 @@
-"""Find the number of iterations from which a GPU is faster than the CPU, setup included."""
+"""Find out for how many iterations a GPU is faster than the CPU, including the setup."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from bench.show.formats import markdown_text
 from bench.show.text import count
 
 MOST_ITERATIONS = 1e9
-"""Largest number of iterations that is considered, as in the figure of the report's page."""
+"""Largest number of iterations for which a GPU and a CPU are compared."""
 
 ASKED = 1000
-"""Largest number of iterations in README's sentence: most descents take fewer steps."""
+"""README names only GPUs that are faster within this number of iterations. Reason: most
+descents take fewer steps."""
 
 
 @dataclass(frozen=True)
 class Pays:
-    """The number of iterations from which a GPU is faster than the CPU of its machine.
+    """The number of iterations from which a GPU is faster than the CPU, at one size.
 
     Attributes
     ----------
     rows, features : int
     dtype : str
     iterations : float or None
-        None if the GPU is not faster at any number of iterations up to `MOST_ITERATIONS`.
+        None if the GPU is not faster up to `MOST_ITERATIONS`.
     gpu, cpu : str
-        The fastest backend on the GPU and on the CPU, at this number of iterations. If
-        `iterations` is None, they are the fastest at `MOST_ITERATIONS`.
+        The fastest backend on the GPU and on the CPU for `iterations` (for `MOST_ITERATIONS` if
+        `iterations` is None).
     """
 
     rows: int
@@ -44,9 +45,9 @@ class Pays:
 
 
 def pays(source: Source) -> Iterator[Pays]:
-    """Yield a `Pays` for each measured size with setup times on a GPU and on the CPU.
+    """Yield a `Pays` for each size that was measured with setup on both the GPU and the CPU.
 
-    Import, transfer and first call are included; `gram` techniques are not.
+    The compared times include import, transfer and first call. `gram` techniques are left out.
     """
     for shape, models in source.models.items():
         if shape.loss != SQUARED:
@@ -65,7 +66,7 @@ def pays(source: Source) -> Iterator[Pays]:
 
 
 def fastest(models: Iterable[CostModel], rows: int, iterations: float) -> CostModel:
-    """Return the model with the smallest total."""
+    """Return the model of the backend that takes the least time, including the setup."""
     return min(models, key=lambda model: model.total_s(rows, iterations))
 
 
@@ -74,8 +75,8 @@ def from_iterations(
 ) -> float | None:
     """Return the number of iterations from which the GPU takes less time than the CPU.
 
-    For each number, the fastest backend of the GPU is compared with the fastest of the CPU. The
-    result is None if the GPU is not faster for `MOST_ITERATIONS`.
+    The fastest backend on the GPU is compared with the fastest on the CPU. None means that the
+    GPU takes more time even for `MOST_ITERATIONS`.
     """
 
     def wins(iterations: float) -> bool:
@@ -96,9 +97,9 @@ def from_iterations(
 
 
 def section(sources: Iterable[Source]) -> list[str]:
-    """Return the section of docs/results.md about GPUs, with a table per machine.
+    """Return the section about GPUs for docs/results.md, with a table for each machine.
 
-    The list is empty if no machine has setup times on a GPU and on its CPU.
+    The list is empty if no machine has setup times on both a GPU and its CPU.
     """
     parts = []
     for source in sources:
@@ -126,7 +127,10 @@ def _from(iterations: float | None) -> str:
 
 
 def sentence(sources: Iterable[Source]) -> str:
-    """Return README's sentence about the newest GPU with setup times; "" without one."""
+    """Return a sentence for README about the newest machine with a GPU.
+
+    The sentence is empty if no GPU was measured with setup times.
+    """
     for source in sources:
         found = [p for p in pays(source) if p.dtype == "float32"]
         if not found:

@@ -1,4 +1,4 @@
-"""Assemble the page of the report: a single file that loads no other file."""
+"""Assemble the page of the report: one file that works without network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPTS = (
     *("calculator.js", "words.js", "plot.js", "charts.js", "maps.js", "ask.js", "table.js"),
     "start.js",
 )
-"""The page's scripts; each script needs only the scripts before it."""
+"""Scripts of the page. A script uses only functions of the scripts before it."""
 
 
 class ReportError(DescentbenchError):
@@ -32,7 +32,7 @@ class ReportError(DescentbenchError):
 
 
 def check(path: Path) -> None:
-    """Check, before measuring, that `write` can write the page to this path.
+    """Check, before anything is measured, that `write` can write the page to this path.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, found: Sequence[Source]) -> None:
-    """Write the page of these sources, atomically.
+    """Write the page about these sources. The file appears only when it is complete.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def write(path: Path, found: Sequence[Source]) -> None:
 
 
 def render(found: Sequence[Source]) -> str:
-    """Return the page of these sources as HTML."""
+    """Return the page about these sources as HTML."""
     need("jinja2", PURPOSE)
     from jinja2 import Environment
 
@@ -83,7 +83,7 @@ def render(found: Sequence[Source]) -> str:
 
 
 def _first(source: Source) -> dict[str, Any]:
-    """Return the part of the first screen about one machine."""
+    """Return the content of the page's first screen for one machine."""
     found = bests(source)
     named, count = doubts(source)
     return {
@@ -99,6 +99,6 @@ def _part(name: str) -> str:
 
 
 def script_json(value: Any) -> str:
-    """Return JSON for a script element, escaped so that no text can end the element."""
+    """Return JSON for a script element; ``<``, ``>`` and ``&`` are escaped."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

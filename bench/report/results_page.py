@@ -1,7 +1,7 @@
-"""Write the tables and pictures of the documentation from recorded results.
+"""Write tables and pictures for the documentation from recorded results.
 
-``nox -s results`` runs this module. It replaces the text between two markers in
-``docs/results.md``, ``docs/losses.md`` and ``README.md``; other text is written by hand.
+``nox -s results`` runs this module. It replaces the text between two marker lines in three
+pages: ``docs/results.md``, ``docs/losses.md`` and ``README.md``.
 """
 
 from __future__ import annotations
@@ -32,20 +32,21 @@ from bench.show.table import results_table
 from bench.show.text import byte_count, count, percent, seconds
 
 OVERVIEW = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
-"""Rows and features of README's table: the default sizes of ``descentbench run``."""
+"""Sizes in README's table, as pairs of rows and features. They are the default sizes of
+``descentbench run``."""
 
 BEGIN, END = "<!-- made by nox -s results: begin -->", "<!-- end -->"
-"""Marker lines; this module replaces the text between them."""
+"""Marker lines in a page; the text between them is replaced."""
 
 SECOND = "log_loss"
-"""Loss of README's second table: the usual loss of classification."""
+"""Loss of README's second table: the most common loss for classification."""
 
 PICTURES = ("scaling", "map")
 """Figures of ``descentbench plot`` that the documentation shows."""
 
 
 class PageError(DescentbenchError):
-    """A page, or the results for a page, are missing."""
+    """A page is missing or has no markers, or there are no results for a page."""
 
 
 @click.command(cls=Script)
@@ -68,7 +69,10 @@ def main(results: Path, page: Path, readme: Path, losses: Path) -> None:
 
 
 def write_autograd(found: Iterable[Saved], page: Path) -> list[Path]:
-    """Write the newest record of autograd's cost into its page; return the written files."""
+    """Write the newest results on the cost of autograd to a page; return the written files.
+
+    The list is empty if there are no such results.
+    """
     from bench.report import autograd
 
     record = next((one.record for one in found if is_autograd_cost(one.record)), None)
@@ -81,7 +85,7 @@ def write_autograd(found: Iterable[Saved], page: Path) -> list[Path]:
 
 
 def saved(results: Path) -> list[Saved]:
-    """Return the records in the folder and in its subfolders, newest first.
+    """Return the records in a folder and in its direct subfolders, newest first.
 
     Raises
     ------
@@ -96,12 +100,12 @@ def saved(results: Path) -> list[Saved]:
 
 
 def newest_whole(found: Iterable[Saved]) -> Source:
-    """Return the newest results on a CPU that have setup times and squared error.
+    """Return the newest source with results for squared error and setup times on a CPU.
 
     Raises
     ------
     PageError
-        No results on a CPU have setup times and squared error.
+        There is no such source.
     """
     whole = [one for one in found if has_setup(one.record) and not on_gpu(one.record)]
     squared = [source for source in sources(whole) if SQUARED in source.losses]
@@ -111,27 +115,27 @@ def newest_whole(found: Iterable[Saved]) -> Source:
 
 
 def is_limit(record: Record) -> bool:
-    """Return whether ``run --limit`` wrote the record, which then has no setup times."""
+    """Return whether ``run --limit`` wrote the record. Such a record has no setup times."""
     return not has_setup(record) and not is_autograd_cost(record)
 
 
 def has_setup(record: Record) -> bool:
-    """Return whether the record has setup times."""
+    """Return whether the record contains setup times."""
     return bool(record.request.get("setup", True))
 
 
 def on_gpu(record: Record) -> bool:
-    """Return whether a case of the record ran on a device other than the CPU."""
+    """Return whether a backend of the record used a device other than the CPU."""
     return any("@" in case.split("/")[0] for case in record.request["rows"])
 
 
 def write_between(path: Path, text: str) -> None:
-    """Replace the text between the markers of a page.
+    """Replace the text between the marker lines of a page.
 
     Raises
     ------
     PageError
-        The page lacks a marker.
+        The page has no marker lines.
     """
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     if old.count(BEGIN) != 1 or END not in old.partition(BEGIN)[2]:
@@ -142,7 +146,10 @@ def write_between(path: Path, text: str) -> None:
 
 
 def readme_tables(found: Sequence[Saved]) -> str:
-    """Return README's tables: the overview, and shares of the read bandwidth for `SECOND`."""
+    """Return README's two tables: step times, and shares of the read bandwidth with log_loss.
+
+    A sentence about a GPU follows if there are results from a GPU.
+    """
     limit = next((one.record for one in found if is_readme_limit(one.record)), None)
     second = "" if limit is None else f"\n{shares(limit)}"
     pays = sentence(sources(found))
@@ -150,9 +157,9 @@ def readme_tables(found: Sequence[Saved]) -> str:
 
 
 def is_readme_limit(record: Record) -> bool:
-    """Return whether ``run --limit --loss log_loss`` wrote the record, for NumPy and Numba.
+    """Return whether README's second table can be made from this record.
 
-    The record must have no case on a device other than the CPU.
+    The record must come from ``run --limit --loss log_loss`` on a CPU, with NumPy and Numba.
     """
     of_loss = all(Case.parse(case).loss == SECOND for case in record.request["rows"])
     whole = {"numpy", "numba"} <= {Case.parse(case).library for case in record.request["rows"]}
@@ -160,9 +167,9 @@ def is_readme_limit(record: Record) -> bool:
 
 
 def shares(record: Record) -> str:
-    """Return a Markdown table of shares of the read bandwidth, with a line for each library.
+    """Return a Markdown table of the share of the read bandwidth that each library reaches.
 
-    A share is that of the library's best technique at the size of the column.
+    Each line is a library with its best technique, each column a size.
     """
     best = best_by_library(summarise(record))
     bounds = [limit for limit in limits(record) if limit.bounds]
@@ -187,7 +194,7 @@ def _largest_share(of: Mapping[Data, Result]) -> float:
 
 
 def overview(source: Source) -> str:
-    """Return README's table in Markdown: setup and step times, one line per backend."""
+    """Return README's first table in Markdown: setup and step times, a line per backend."""
     loops = [r for r in source.of_loss(SQUARED) if r.verified and not r.least_squares_only]
     measured = {(r.rows, r.features) for r in loops if r.dtype == "float32"}
     sizes = [size for size in OVERVIEW if size in measured]
@@ -234,7 +241,7 @@ def _step(result: Result | None) -> str:
 
 
 def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """Return the times to read a step's bytes once, as text; "–" where latency is the limit."""
+    """Return the times to read the data once, as text; "–" where latency limits a step."""
     known = {
         (limit.rows, limit.features): limit.read_s
         for record in source.records
@@ -245,7 +252,7 @@ def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def tables(found: Iterable[Saved], newest: Source, pictures: Iterable[str]) -> str:
-    """Return the newest results' pictures, the section about GPUs, and each run's table."""
+    """Return the text for docs/results.md: pictures of the newest results, GPUs, all runs."""
     found = list(found)
     images = "\n".join(map(_image, pictures))
     drawn = f"## Pictures\n\n{describe(newest.records[-1])}\n\n{images}\n"
@@ -273,14 +280,14 @@ def _record(one: Saved) -> str:
 
 
 def _text(shown: RenderableType) -> str:
-    """Return the table as text for a terminal of 80 columns."""
+    """Return a table as text that fits a terminal of 80 columns."""
     out = io.StringIO()
     Console(file=out, width=80, highlight=False, color_system=None).print(shown)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
 
 
 def describe(record: Record) -> str:
-    """Return a line with the machine, the versions, the revision and the date."""
+    """Return a line with the machine, the versions, the revision and the date of a record."""
     machine = record.machine
     caches = ", ".join(f"{level} {byte_count(n, 2)}" for level, n in machine["caches"].items())
     memory = byte_count(machine["memory_bytes"], 2)
@@ -293,7 +300,7 @@ def describe(record: Record) -> str:
 
 
 def _known(machine: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the recorded names and versions of the libraries, without other packages."""
+    """Return a list of (library, version), without packages that are not libraries."""
     versions = machine["versions"]
     return [(name, versions[name]) for name in LIBRARIES if name in versions]
 

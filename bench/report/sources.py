@@ -1,4 +1,4 @@
-"""Group saved records into sources: a source is one machine with one version of the code."""
+"""Group saved records into sources. A source is one machine with one version of the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from bench.show.roofline import Limit, limits
 
 
 class Shape(NamedTuple):
-    """Features, dtype and loss; each shape has separate cost models."""
+    """Features, dtype and loss of data. `pick` models the times of each shape separately."""
 
     features: int
     dtype: str
@@ -31,14 +31,14 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """All records of one machine and one version of the code.
+    """All records of one machine with one version of the code.
 
     Attributes
     ----------
     label : str
         Short name, unique on a page.
     records : tuple of Record
-        Records of the machine, oldest first.
+        Records of this machine and version, oldest first.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Source:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """Processor, caches, memory and versions in the newest record."""
+        """Processor, caches, memory and versions, from the newest record."""
         return self.records[-1].machine
 
     @property
@@ -56,14 +56,17 @@ class Source:
 
     @property
     def memory_bytes(self) -> dict[str, int]:
-        """Device → total memory in bytes."""
+        """Total memory in bytes of each device: ``cpu``, ``cuda:0``, …."""
         gpus = {f"cuda:{i}": gpu["memory_bytes"] for i, gpu in enumerate(self.machine["gpus"])}
         known = {device: size for device, size in gpus.items() if size}
         return {"cpu": self.machine["memory_bytes"], **known}
 
     @cached_property
     def results(self) -> list[Result]:
-        """The newest result of every timed or failed case."""
+        """The newest result of every timed or failed case.
+
+        A case is a backend at one size, with one dtype and loss.
+        """
         found: dict[Case, Result] = {}
         for record in self.records:
             for result in summarise(record):
@@ -73,7 +76,7 @@ class Source:
 
     @cached_property
     def losses(self) -> list[str]:
-        """The losses of the results: squared error first, then the other losses by name."""
+        """Names of the measured losses: squared error first, then the others by name."""
         return sorted({r.loss for r in self.results}, key=_squared_first)
 
     def of_loss(self, loss: str) -> list[Result]:
@@ -82,13 +85,16 @@ class Source:
 
     @property
     def shapes(self) -> list[Shape]:
-        """The shapes with at least one verified result; shapes of squared error come first."""
+        """The shapes with at least one verified result. Shapes with squared error are first."""
         found = {shape_of(r) for r in self.results if r.verified}
         return sorted(found, key=lambda s: (_squared_first(s.loss), s))
 
     @cached_property
     def limits(self) -> list[Limit]:
-        """The newest baselines (a read; on the CPU also the C kernel) by size and device."""
+        """The newest times of a plain read and of the C kernel, for each device and size.
+
+        The C kernel runs on the CPU only.
+        """
         found = {
             (limit.device, *limit.data): limit
             for record in self.records
@@ -99,9 +105,10 @@ class Source:
 
     @cached_property
     def models(self) -> dict[Shape, list[CostModel]]:
-        """Shape → its complete cost models, the plainest backend first.
+        """Cost models of each shape; the plainest backend is first.
 
-        A shape with fewer than two complete models is left out.
+        A cost model that lacks measurements is left out, and so is a shape with fewer than two
+        models.
         """
         found = {}
         for loss in self.losses:
@@ -116,7 +123,7 @@ class Source:
 
 
 def shape_of(result: Result) -> Shape:
-    """Return the shape of a result."""
+    """Return the features, dtype and loss of a result."""
     return Shape(result.features, result.dtype, result.loss)
 
 
@@ -125,7 +132,7 @@ def _squared_first(loss: str) -> tuple[bool, str]:
 
 
 def _plain_first(backend: str) -> tuple[object, ...]:
-    """Return the sort key of `pick`: plain techniques first, then in the catalogue's order."""
+    """Return a key that sorts plain techniques first, then libraries as in the catalogue."""
     order, name = list(libraries()), Name.parse(backend)
     place = order.index(name.library) if name.library in order else len(order)
     return (*plainness(backend), place, backend)
@@ -138,7 +145,7 @@ def _order(result: Result) -> tuple[object, ...]:
 
 
 def sources(saved: Iterable[Saved]) -> list[Source]:
-    """Group records by machine and code; the newest source comes first."""
+    """Group records by machine and version of the code; the newest source is first."""
     groups: dict[str, list[Record]] = {}
     for one in saved:
         key = json.dumps([one.record.machine, one.record.code], sort_keys=True)
@@ -150,7 +157,10 @@ def sources(saved: Iterable[Saved]) -> list[Source]:
 
 
 def _labels(newest: Sequence[Record]) -> list[str]:
-    """Return labels with processor and threads; equal labels also get revision and date."""
+    """Return a label for each source: the processor and the number of threads.
+
+    If two labels would be equal, both also get the revision and the date.
+    """
     plain = [machine_name(record.machine) for record in newest]
     dated = [
         f"{name}, {record.revision[:12] or record.code} of {record.created[:16]}"
@@ -163,7 +173,7 @@ def _labels(newest: Sequence[Record]) -> list[str]:
 
 
 def machine_name(machine: dict[str, Any]) -> str:
-    """Return processor, threads and GPUs as a short text."""
+    """Return a text with the processor, the number of threads and the GPUs."""
     cpu = machine["cpu"].replace("(R)", "").replace("(TM)", "").split(" CPU @")[0]
     threads = machine["threads"]
     gpus = sorted({gpu["name"] for gpu in machine["gpus"]})

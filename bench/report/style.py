@@ -1,7 +1,7 @@
-"""Choose the look of a backend in all figures: colour by library, mark and dash by technique.
+"""Choose the look of each backend in figures: its colour, its mark and its pattern of dashes.
 
-Marks and dashes distinguish the techniques of a library, also without colours. The page and the
-plots use the same marks and dashes.
+The colour shows the library; mark and dashes show the technique, so that figures are clear
+without colours. The page and the plots use the same looks.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ COLOURS = {"numpy": "#0072B2", "numba": "#D55E00", "torch": "#CC79A7", "jax": "#
 """Colour of each library, from Okabe and Ito's palette for colour-blind readers."""
 
 OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
-"""Colours for all other libraries, such as Dask and third-party libraries."""
+"""Colours of all other libraries, such as Dask and third-party libraries."""
 
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
-"""Marks: the name on the page and the name in matplotlib. Plain techniques have circles."""
+"""Marks for the techniques of a library. Plain techniques have circles. Each pair has the name
+on the page and the name in matplotlib."""
 
 DASHES = (
     ("", "-"),
@@ -27,15 +28,16 @@ DASHES = (
     ("2 3", ":"),
     ("14 4", (0, (8, 3))),
 )
-"""Line patterns: SVG's ``stroke-dasharray`` and matplotlib's line style of each pattern."""
+"""Patterns of dashes for the techniques of a library. Each pair has SVG's ``stroke-dasharray``
+and matplotlib's line style."""
 
 
 @dataclass(frozen=True)
 class Style:
     """The look of a backend.
 
-    `mark` and `dash` each hold the page's name and matplotlib's name. A `hollow` mark is not
-    filled.
+    `mark` and `dash` are pairs: the name on the page and the name in matplotlib. A `hollow`
+    mark is an outline.
     """
 
     colour: str
@@ -45,7 +47,7 @@ class Style:
 
 
 def styles(backends: Iterable[str]) -> dict[str, Style]:
-    """Return a style for every backend; marks of devices other than the CPU are hollow."""
+    """Return a style for every backend. Marks are hollow for devices other than the CPU."""
     names = sorted({str(b) for b in backends})
     libraries = list(dict.fromkeys(Name.parse(b).library for b in names))
     others = [library for library in libraries if library not in COLOURS]

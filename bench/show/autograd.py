@@ -1,4 +1,4 @@
-"""Write the cost of autograd as tables: the time of a step with and without it, by loss."""
+"""Write tables of the cost of autograd: step times with autograd and by hand, by loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.show.formats import markdown_text
 from bench.show.text import count, figures, seconds
 
 NAME = "autograd-cost"
-"""Name of a record that ``nox -s autograd-cost`` measured."""
+"""Name that ``nox -s autograd-cost`` gives to its records."""
 
 GRADIENTS = {
     "torch": "autograd",
@@ -26,12 +26,13 @@ GRADIENTS = {
     "numba": "by hand, compiled",
     "numba:parallel": "by hand, compiled",
 }
-"""How each backend computes the gradient; the libraries with autograd come first."""
+"""Text on how a backend computes the gradient. The order of the backends is the order in
+tables."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """The results at one size; `steps` maps backend → loss → result."""
+    """The results at one size: `steps[backend][loss]` is a result."""
 
     rows: int
     features: int
@@ -41,7 +42,7 @@ class Size:
     def ratio(self, backend: str, loss: str) -> float | None:
         """Return the time of a step ÷ the time of the library's fastest step with this loss.
 
-        The result is None if the backend has no time.
+        The result is None if this step was not timed.
         """
         library = backend.partition(":")[0]
         mine = [
@@ -60,12 +61,12 @@ def is_autograd_cost(record: Record) -> bool:
 
 
 def losses_of(record: Record) -> list[str]:
-    """Return the losses of a record in the order in which they were requested."""
+    """Return the losses of a record, in the order of the user's request."""
     return list(dict.fromkeys(Case.parse(case).loss for case in record.request["rows"]))
 
 
 def sizes_of(record: Record) -> list[Size]:
-    """Return the steps of a record by size, in the order of `GRADIENTS`."""
+    """Return the results of a record by size; backends are in the order of `GRADIENTS`."""
     found: dict[tuple[int, int, str], dict[str, dict[str, Result]]] = {}
     for result in summarise(record):
         size = result.rows, result.features, result.dtype
@@ -77,7 +78,7 @@ def sizes_of(record: Record) -> list[Size]:
 
 
 def autograd_markdown(record: Record) -> str:
-    """Return a table for each size in Markdown: backends by losses."""
+    """Return a Markdown table for each size: a line per backend, a column per loss."""
     losses = losses_of(record)
     parts = []
     for size in sizes_of(record):
@@ -92,7 +93,7 @@ def autograd_markdown(record: Record) -> str:
 
 
 def _cell(size: Size, backend: str, loss: str) -> str:
-    """Return the time of a step, and its ratio to the library's fastest step, as text."""
+    """Return the time of a step and its ratio to the library's fastest: ``1.2 ms (3×)``."""
     result = size.steps[backend].get(loss)
     if result is None or result.step_s is None:
         return "–" if result is None or not result.reason else "failed"
@@ -102,5 +103,5 @@ def _cell(size: Size, backend: str, loss: str) -> str:
 
 
 def failures(record: Record) -> Sequence[str]:
-    """Return a line with the reason for each case without a verified time."""
+    """Return a line for each case without a verified time: the case and the reason."""
     return [f"{r.case}: {r.reason}" for r in summarise(record) if not r.verified]

@@ -16,7 +16,8 @@ from bench.show.text import count, data_text, seconds
 HEADINGS = "backend", "verdict", "rows", "features", "dtype", "old", "new", "new ÷ old", "95 %"
 
 MARKS = {"faster": "▼ faster", "slower": "▲ slower", "same": "= same", "failed": "✗ failed"}
-"""Text of each verdict. The signs: the time decreases (▼), increases (▲), or is missing (✗)."""
+"""Text for each verdict. ▼ means that the time decreased, ▲ that it increased, ✗ that a time is
+missing."""
 
 COLOURS = {"faster": "green", "slower": "red", "failed": "red"}
 
@@ -28,7 +29,7 @@ def comparison_document(
     unlike: Sequence[str],
     changed: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the output of ``compare --json``."""
+    """Return the JSON document that ``compare --json`` prints."""
     return {
         "schema": new.schema,
         "old": _side(old),
@@ -44,17 +45,17 @@ def _side(record: Record) -> dict[str, str]:
 
 
 def comparison_csv(found: Sequence[Comparison]) -> str:
-    """Return CSV with a line for every comparison and numbers at full precision."""
+    """Return CSV with a line for every comparison. Numbers are not rounded."""
     return csv_text([c.as_dict() for c in found])
 
 
 def comparison_markdown(found: Sequence[Comparison]) -> str:
-    """Return the table in Markdown."""
+    """Return the table of all comparisons in Markdown."""
     return markdown_text(HEADINGS, [_cells(c) for c in found], words=2)
 
 
 def print_comparison(found: Sequence[Comparison], remarks: Sequence[str]) -> None:
-    """Print the table, the reasons of failures, the remarks, and the number of each verdict."""
+    """Print the table, the reasons of failures, the remarks, and the count of each verdict."""
     headings = "backend", "", "rows", "×", "dtype", "old", "new", "new ÷\nold", "95 %"
     table = Columns(*headings, words=(0, 1, 4))
     for c in found:
@@ -67,7 +68,10 @@ def print_comparison(found: Sequence[Comparison], remarks: Sequence[str]) -> Non
 
 
 def _reasons(found: Sequence[Comparison]) -> list[str]:
-    """Return a line for each reason of a failure or doubt, with its cases."""
+    """Return a line for each reason why a comparison failed or is doubtful.
+
+    The line names the cases (backends at one size) with this reason.
+    """
     cases: dict[str, list[str]] = {}
     for c in found:
         if c.reason:

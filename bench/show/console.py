@@ -1,4 +1,4 @@
-"""Print tables that fit any width and encoding without truncating a number."""
+"""Print tables that fit any width and encoding. No number is cut off."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ from rich.text import Text
 from bench.host.streams import readable
 
 WIDTH = 80
-"""Width of a line in characters if the output is no terminal and `COLUMNS` is not set."""
+"""Width of a line in characters if the output is not a terminal and `COLUMNS` is not set."""
 
 NARROWEST = 24
-"""Smallest width of a line in characters, also on narrower terminals: room for the longest
-number with its heading."""
+"""Smallest width of a line in characters, even if the terminal is narrower. The longest number
+fits with its heading."""
 
 SHORTEST_NAME = 12
-"""Smallest width in characters of a column of names, unless all parts of names are shorter."""
+"""A column of names is not made narrower than this many characters, if it has long names."""
 
 SHORTEST_TEXT = 24
-"""Smallest width in characters of a column of sentences, unless all words are shorter."""
+"""A column of sentences is not made narrower than this many characters, if it has long
+words."""
 
 ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-"""`SIMPLE_HEAD` for encodings that have no line-drawing characters."""
+"""Lines of a table for encodings that have no line-drawing characters."""
 
 
 class _Terminal(Console):
-    """A console that replaces characters that its encoding lacks, and only then wraps lines."""
+    """A console that replaces characters which its encoding lacks before it wraps lines."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Replace characters that the encoding lacks, then render a part of the output."""
+        """Replace the characters that the encoding lacks, then render as usual."""
         if isinstance(renderable, Text):
             renderable = _text(renderable, self.encoding)
         return super().render(renderable, options)
 
     def on_broken_pipe(self) -> None:
-        """Raise the error again; `bench.host.streams.prepared` handles it."""
+        """Raise the current error again; `bench.host.streams.prepared` handles it."""
         raise
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
     """Return a console for stdout or stderr, as wide as the terminal.
 
-    If the stream is not a terminal, the width is `COLUMNS`, or 80 columns without this
-    variable. With `soft_wrap`, lines of text are printed without line breaks, and the terminal
-    wraps them.
+    If the stream is not a terminal, the environment variable `COLUMNS` gives the width, 80 by
+    default. With `soft_wrap`, long lines get no line breaks, so the terminal wraps them.
     """
     stream = sys.stderr if stderr else sys.stdout
     settings: dict[str, Any] = {
@@ -76,9 +76,9 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 class Columns:
     """A table with names in the first column and numbers in the other columns.
 
-    If the table is too wide for a line, names are folded after ``:`` and before ``@``, and
-    sentences are wrapped between words. If the table is still too wide, every row becomes a
-    paragraph: the name, and below the name each number with its heading.
+    If the table is too wide for a line, names are broken after ``:`` and before ``@``, and
+    sentences between words. If the table is still too wide, every row is printed as a
+    paragraph: the name, and below it the numbers with their headings.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ class Columns:
     title : str
         Text above the table.
     gap : int
-        Number of spaces between columns, in addition to the box's own space.
+        Number of spaces to the right of each column, in addition to those of `box`.
     box : Box, optional
-        None for a table without a rule below the headings.
+        Style of rich for the lines; None for a table without a line below the headings.
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class Columns:
         self.section_ends: set[int] = set()
 
     def add_row(self, *cells: str | Text) -> None:
-        """Add a row; if it has too few cells, the last columns are empty."""
+        """Add a row. Missing cells at its end are empty."""
         self.rows.append((*cells, *[""] * (len(self.headings) - len(cells))))
 
     def add_section(self) -> None:
-        """Separate the rows so far from the following rows."""
+        """Draw a line between the last row and the next row."""
         self.section_ends.add(len(self.rows))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -134,7 +134,7 @@ class Columns:
     def _widths(
         self, console: Console, options: ConsoleOptions, lines: list[list[Text]]
     ) -> list[int] | None:
-        """Return each column's width, or None if the columns do not fit into a line."""
+        """Return the width of each column; None if the columns do not fit into a line."""
         columns = list(zip(*lines, strict=True))
         widths = [max(map(_width, column)) for column in columns]
         whole = self._table("", lines, widths, options)
@@ -154,7 +154,7 @@ class Columns:
         widths: Sequence[int],
         options: ConsoleOptions,
     ) -> Table:
-        """Return the table with columns of these widths."""
+        """Return the table, with columns of these widths."""
         table = Table(
             title=Text(title) if title else None,
             title_justify="left",
@@ -192,7 +192,7 @@ class Columns:
 
 
 def _text(cell: Any, encoding: str) -> Text:
-    """Return the cell as text; characters that the encoding lacks are replaced."""
+    """Return the cell as text that the encoding can print; other characters are replaced."""
     text = cell if isinstance(cell, Text) else Text(str(cell))
     plain = readable(text.plain, encoding)
     if plain != text.plain:
@@ -217,7 +217,7 @@ def _least(column: Iterable[Text], most: int) -> int:
 
 
 def _folded(name: Text, width: int) -> Text:
-    """Break a name into lines between its parts."""
+    """Insert line breaks between the parts of a name, so that no line exceeds the width."""
     if _width(name) <= width:
         return name
     lines = [""]
@@ -229,7 +229,7 @@ def _folded(name: Text, width: int) -> Text:
 
 
 def _packed(items: Iterable[str], width: int) -> list[str]:
-    """Join items by semicolons into lines of `width` characters; a longer item is one line."""
+    """Join items with semicolons; begin a new line where a line would exceed the width."""
     lines: list[str] = []
     for item in items:
         if lines and len(lines[-1]) + 2 + len(item) < width:

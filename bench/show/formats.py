@@ -1,4 +1,4 @@
-"""Write tables for other programs and for documents: CSV and Markdown."""
+"""Write tables as CSV for other programs, and as Markdown for documents."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ RESULT_COLUMNS = (
     *("import_s", "place_s", "first_call_s", "new_shape_s"),
     *("peak_bytes", "relative_error", "threads", "verified", "reason"),
 )
-"""Columns of ``run --format csv``; the report's CSV adds columns that describe the machine."""
+"""Columns of ``run --format csv``. The CSV file of the report adds columns about the
+machine."""
 
 
 def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
-    """Return CSV (RFC 4180) with a heading; numbers at full precision, None as an empty cell.
+    """Return CSV (RFC 4180) with a heading. Numbers are not rounded; None is an empty cell.
 
-    By default, the columns are the keys of the first row. Text that a spreadsheet would
-    evaluate as a formula is preceded by an apostrophe.
+    By default, the columns are the keys of the first row. A text that a spreadsheet would
+    evaluate as a formula gets an apostrophe in front.
     """
     rows = [{key: _inert(value) for key, value in row.items()} for row in rows]
     columns = columns or (list(rows[0]) if rows else [])
@@ -34,7 +35,7 @@ def csv_text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = ()) -> 
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""First characters of a formula in a spreadsheet (OWASP: CSV injection)."""
+"""Characters with which a formula begins in a spreadsheet (OWASP: CSV injection)."""
 
 
 def _inert(value: Any) -> Any:
@@ -44,7 +45,7 @@ def _inert(value: Any) -> Any:
 def markdown_text(
     headings: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1
 ) -> str:
-    """Return a table in Markdown; columns after the first `words` are aligned right."""
+    """Return a table in Markdown. The first `words` columns are aligned left."""
     rule = [":--" if i < words else "--:" for i in range(len(headings))]
     lines = [_line(headings), _line(rule), *map(_line, rows)]
     return "\n".join(lines) + "\n"
@@ -56,7 +57,10 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def flat(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten intervals: ``step_s`` becomes ``step_s``, ``step_s_low``, ``step_s_high``."""
+    """Replace each interval, such as ``step_s``, by three numbers.
+
+    The median keeps the name ``step_s``. The ends are ``step_s_low`` and ``step_s_high``.
+    """
     found: dict[str, Any] = {}
     for key, inner in value.items():
         if isinstance(inner, Mapping) and "median" in inner:
@@ -68,7 +72,7 @@ def flat(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def results_csv(results: Iterable[Result]) -> str:
-    """Return CSV with a line for every result, in seconds and bytes."""
+    """Return CSV with a line for every result. Times are in seconds and sizes in bytes."""
     rows = [flat(result.as_dict()) for result in results]
     for row in rows:
         row["peak_bytes"] = row["peak_device_bytes"] or row["peak_bytes"]

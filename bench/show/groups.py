@@ -1,4 +1,4 @@
-"""Group the table of ``pytest --benchmark-only`` by kind of benchmark and size."""
+"""Group the results that ``pytest --benchmark-only`` prints, by kind of benchmark and size."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ KINDS = {
     "test_more_rows": "setup, more rows",
     "test_end_to_end": "end to end, arrays in and w out",
 }
-"""Title of the groups of each benchmark function, in the order of the table.
+"""Kind of each benchmark function, as titles name it. The order is the order of the groups.
 
-A read is in the same group as the steps whose speed the read limits.
+A plain read (`test_read`) is the baseline of a step, so both are in the same group.
 """
 
 MISSING = (
@@ -32,16 +32,16 @@ MISSING = (
     "A step takes as long as with 'descentbench run', because the libraries are measured one",
     "after another: the threads of the others rest ('nox -s benchmark-check' compares).",
 )
-"""Lines above the table: the meaning of the times, and what one process cannot measure."""
+"""Lines above the table: what the times mean, and which figures are missing."""
 
 
 def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUARED) -> str:
-    """Return the title of a benchmark's group: ``a step, 10⁶ × 1, float32``."""
+    """Return the title of a group of benchmarks, such as ``a step, 10⁶ × 1, float32``."""
     return f"{KINDS[function]}, {power(rows)} × {power(features)}, {data_text(dtype, loss)}"
 
 
 def power(value: int) -> str:
-    """Return a number as text: 10⁶ for powers of ten from 10⁴ on, else with commas: 1,234."""
+    """Return a number as text: 10,000 and higher powers of ten as 10⁴, others as 1,234."""
     digits = str(value)
     if value >= 10_000 and digits.rstrip("0") == "1":
         return "10" + str(len(digits) - 1).translate(SUPERSCRIPTS)
@@ -54,16 +54,16 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def grouped(
     benchmarks: Iterable[dict[str, Any]], failed: Container[str]
 ) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return pairs of a group's title and its benchmarks, in the order of the table.
+    """Return the groups of the table in order: pairs of a title and a list of benchmarks.
 
-    Each benchmark is named after its backend.
+    In each group, a benchmark has the name of its backend.
 
     Parameters
     ----------
     benchmarks : iterable of dict
         Benchmarks as pytest-benchmark passes them to its table.
     failed : container of str
-        Cases with a wrong w or an error; their times are left out.
+        Cases with a wrong w or an error; their benchmarks are left out.
     """
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
     for benchmark in benchmarks:

@@ -1,4 +1,4 @@
-"""Report the errors of a command line in one line on stderr, without a traceback."""
+"""Report an error of a command in one line on stderr, without a traceback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.host.streams import CLOSED_PIPE
 
 
 class Mistake(click.ClickException):
-    """An error reported by one line on stderr and exit code 2."""
+    """An error that is printed as one line on stderr; the exit code is 2."""
 
     exit_code = 2
 
@@ -25,7 +25,10 @@ class Mistake(click.ClickException):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn every error that the user can correct into a `Mistake`, and end after Ctrl-C."""
+    """Turn each error that the user can correct into a `Mistake`.
+
+    After Ctrl-C, print "interrupted" and end the process.
+    """
     try:
         with interruptible(), interrupts():
             yield
@@ -48,9 +51,9 @@ def reported() -> Iterator[None]:
 
 
 class Script(click.Command):
-    """A command outside ``descentbench`` that reports errors as ``descentbench`` does."""
+    """A command of a developers' script that reports errors as ``descentbench`` does."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; report an error that the user can correct in one line."""
+        """Run the command; turn each error that the user can correct into one line."""
         with reported():
             return super().invoke(ctx)

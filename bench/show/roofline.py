@@ -1,7 +1,7 @@
-"""Show the speed of each library's best technique as a share of the machine's roofline.
+"""Show how close each library's best technique comes to the roofline (the limit of memory).
 
-A full-batch step must read the data once, so the time of a plain read of these bytes is a lower
-bound for the time of a step. A kernel in C shows the speed of plain hand-written code.
+A full-batch step must read the data once, so it takes at least as long as a plain read of the
+same bytes. A kernel in C shows the speed of plain hand-written code.
 """
 
 from __future__ import annotations
@@ -25,32 +25,33 @@ GRID = (
     *((70_000_000, 1), (40_000_000, 2), (30_000_000, 3), (8_000_000, 8), (2_000_000, 32)),
     *((500_000, 128), (200_000, 500), (40_000, 2000)),
 )
-"""Rows and features of ``run --limit``. Latency limits the first sizes. The last eight sizes
-are 256 MB or more in float32, more than most caches hold."""
+"""Sizes of ``run --limit`` as pairs of rows and features. Latency limits a step at the first
+three sizes. The last eight sizes are 256 MB or more in float32, more than most caches hold."""
 
 DEVICE_GRID = (
     *((100, 1), (10_000, 1), (1_000_000, 1)),
     *((250_000_000, 1), (130_000_000, 2), (90_000_000, 3), (32_000_000, 8), (8_000_000, 32)),
     *((2_000_000, 128), (500_000, 500), (130_000, 2000)),
 )
-"""Rows and features of ``run --limit`` on a GPU. The last eight sizes are 1 GB or more."""
+"""Sizes of ``run --limit`` on a GPU as pairs of rows and features. The last eight sizes are 1
+GB or more in float32."""
 
 Data = tuple[int, int, str, str]
-"""Rows, features, dtype and loss."""
+"""Size and kind of data: rows, features, dtype and loss."""
 
 C = "C, OpenMP"
-"""Label of the C kernel in a table."""
+"""Name of the C kernel in the tables."""
 
 MOST_COLUMNS = 6
-"""Largest number of sizes in a table of 80 characters, with room for the units."""
+"""Largest number of sizes in one table: six sizes and their units fit into 80 characters."""
 
 LABEL_WIDTH, SIZE_WIDTH = 14, 10
-"""Width in characters of the first column and of a size's column, including spaces."""
+"""Widths in characters of the first column and of each other column, including spaces."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The baselines at one size; None stands for a time that was not measured.
+    """The baselines at one size: a plain read and a C kernel. None means "not measured".
 
     Attributes
     ----------
@@ -65,7 +66,7 @@ class Limit:
     failure : str
         Why the C kernel failed; "" if it did not fail.
     read_by : str
-        Name of the way of reading, such as ``compiled, 2 places``; "" in older records.
+        Name of the fastest way of reading, such as ``compiled, 2 places``; "" in older records.
     """
 
     rows: int
@@ -81,26 +82,26 @@ class Limit:
 
     @property
     def bounds(self) -> bool:
-        """Whether bandwidth limits a step; latency limits steps over few bytes."""
+        """Whether memory bandwidth limits a step. Latency limits a step over few bytes."""
         return Case(READ, *self.data).bytes_per_step >= SMALLEST_BYTES
 
     @property
     def size(self) -> tuple[int, int, str]:
-        """Return rows, features and dtype."""
+        """The numbers of rows and features, and the dtype."""
         return self.rows, self.features, self.dtype
 
     @property
     def data(self) -> Data:
-        """Return rows, features, dtype and loss."""
+        """The numbers of rows and features, the dtype and the loss."""
         return *self.size, self.loss
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields of ``run --limit --json``."""
+        """Return the fields of this object for ``run --limit --json``."""
         return asdict(self) | {"failure": self.failure or None, "read_by": self.read_by or None}
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the baselines of every size, ordered by device (the CPU first) and features."""
+    """Return the baselines of every size, ordered by device (CPU before GPU) and features."""
     cases = [Case.parse(text) for text in record.request["rows"]]
     asked = sorted(
         {(case.device, case.data) for case in cases},
@@ -113,7 +114,7 @@ def limits(record: Record) -> list[Limit]:
 
 
 def _device(record: Record, data: Data, device: str) -> Limit:
-    """Return a device's baselines at one size, from the reads before the rounds of steps."""
+    """Return a device's read time at one size, from the reads that were timed beside steps."""
     found = [m for task in record.tasks.values() for m in task.measurements]
     rates = [
         rate
@@ -153,12 +154,14 @@ def _host(record: Record, data: Data) -> Limit:
 
 
 def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType:
-    """Return tables with each library's best technique at every size, and the baselines.
+    """Return tables of step times and of shares of the read bandwidth, with the baselines.
+
+    Each line is the best technique of a library, each column a size.
 
     Parameters
     ----------
     results : list of Result
-        Results ordered as `summarise` returns them, the fastest of each size first.
+        Results as `summarise` orders them: the fastest of each size first.
     limits : list of Limit
     """
     parts: list[RenderableType] = []
@@ -182,7 +185,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
 
 @dataclass(frozen=True)
 class _Device:
-    """The tables of one device; each table has as many sizes as fit into a line."""
+    """The tables of one device. A table has as many sizes as fit into a line."""
 
     results: list[Result]
     limits: list[Limit]
@@ -218,9 +221,9 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
 
 
 def best_by_library(results: list[Result]) -> dict[str, dict[Data, Result]]:
-    """Return the fastest result of each library and device at each size: name → size → result.
+    """Return a library's fastest result by size, for each library and device.
 
-    The names are in the order of the catalogue.
+    The result maps name → size → result. The names are in the order of the catalogue.
     """
     best: dict[Name, dict[Data, Result]] = {}
     for result in results:
@@ -234,7 +237,7 @@ def best_by_library(results: list[Result]) -> dict[str, dict[Data, Result]]:
 
 
 def _time(best: Result | None) -> str | Text:
-    """Return the time of a step as text, with the technique in a second line."""
+    """Return a cell: the time of a step, and the technique below it."""
     if best is None:
         return "–"
     if best.step_s is None:

@@ -26,10 +26,10 @@ class RunPage:
     Attributes
     ----------
     path : Path
-        The file of the record.
+        The file in which the record is stored.
     record : Record
     roofline : bool
-        Whether the run measured the roofline (``run --limit``).
+        Whether the baselines were measured, too (``run --limit``).
     """
 
     path: Path
@@ -38,27 +38,27 @@ class RunPage:
 
     @cached_property
     def results(self) -> list[Result]:
-        """Return a result for every case, ordered by size, fastest first."""
+        """A result for every case, ordered by size. At each size, the fastest is first."""
         return summarise(self.record)
 
     @cached_property
     def bounds(self) -> list[Limit]:
-        """Return the baselines at every size; an empty list without the roofline."""
+        """The baselines at every size; empty if they were not measured."""
         return limits(self.record) if self.roofline else []
 
     @property
     def good(self) -> bool:
-        """Return whether every result and every baseline is correct."""
+        """Whether every result was verified, and no baseline failed."""
         right = all(result.verified for result in self.results)
         return right and not any(bound.failure for bound in self.bounds)
 
     @property
     def noise(self) -> list[str]:
-        """Return a line for each kind of disturbance."""
+        """A line for each kind of disturbance of the run, such as other busy processes."""
         return noticed(task.noise for task in self.record.tasks.values())
 
     def document(self) -> dict[str, Any]:
-        """Return the output of ``run --json``."""
+        """Return the JSON document that ``run --json`` prints."""
         found: dict[str, Any] = {
             "schema": self.record.schema,
             "machine": self.record.machine,
@@ -71,15 +71,15 @@ class RunPage:
         return found
 
     def as_csv(self) -> str:
-        """Return CSV with a line for every result and numbers at full precision."""
+        """Return CSV with a line for every result. Numbers are not rounded."""
         return results_csv(self.results)
 
     def as_markdown(self) -> str:
-        """Return a table for every size in Markdown."""
+        """Return a Markdown table for every size."""
         return results_markdown(self.results)
 
     def show(self) -> None:
-        """Print the tables for people, and below them the disturbances of the run."""
+        """Print the tables for people, followed by the disturbances of the run."""
         out = console()
         if self.roofline:
             out.print(roofline_table(self.results, self.bounds))
@@ -95,6 +95,6 @@ class RunPage:
 
 
 def show_results(record: Record, cases: Collection[Case]) -> None:
-    """Print the tables of some cases; flush stdout, so that a pipe passes them on at once."""
+    """Print the tables of some cases at once, even if stdout is a pipe."""
     console().print(results_table([r for r in summarise(record) if r.case in cases]))
     sys.stdout.flush()

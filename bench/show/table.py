@@ -1,4 +1,4 @@
-"""Write the results as tables for a terminal of 80 columns, one table for each size."""
+"""Write a table of results for each size; it fits a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADINGS = (
 
 
 def results_table(results: list[Result]) -> RenderableType:
-    """Return a table for every size, sorted by the time of a step, with failures last."""
+    """Return a table for every size. The fastest step is first; failures are last."""
     tables: list[RenderableType] = []
     for _, group in groupby(results, key=lambda r: r.case.data):
         tables.append(_size_table(list(group)))
@@ -45,7 +45,7 @@ def results_markdown(results: list[Result]) -> str:
 
 
 def _unstable(results: list[Result]) -> list[str]:
-    """Return one line that names the backends with an unstable time; no line without them."""
+    """Return a line that names the backends with unstable times; [] if there are none."""
     found = [f"{r.backend} {instability(r.spread)}" for r in results if r.unstable]
     return [f"unstable: {', '.join(found)}"] if found else []
 
@@ -57,7 +57,7 @@ def _title(result: Result) -> str:
 
 
 def _plain(results: list[Result]) -> Interval | None:
-    """Return the time of a step of plain NumPy, for the column ``× numpy``; None without it."""
+    """Return the time of a step of plain NumPy, a baseline of the table; None if missing."""
     return next((r.step_s for r in results if r.backend == "numpy"), None)
 
 
@@ -77,7 +77,7 @@ def _size_table(results: list[Result]) -> RenderableType:
 
 
 def _cells(result: Result, plain: Interval | None) -> list[str]:
-    """Return the cells of a line; `plain` is the step of plain NumPy at the line's size."""
+    """Return the cells of a result. `plain` is the step time of plain NumPy at this size."""
     if result.step_s is None:
         return [result.backend, "failed"]
     return [

@@ -1,4 +1,4 @@
-"""Write numbers as text: times, sizes, counts, shares; None becomes "–"."""
+"""Write numbers as text: times, sizes in bytes, counts, percentages. None becomes "–"."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Sequence
 from bench.results.case import SQUARED
 
 MOST_SHOWN = 4
-"""Largest number of weights that a text shows; JSON output has all weights."""
+"""Largest number of weights that a text shows. JSON output shows all weights."""
 
 
 def seconds(value: float | None, digits: int = 3) -> str:
-    """Return a time, given in seconds, with a suitable unit: 1.23 ms."""
+    """Return a time with a suitable unit: 0.00123 s becomes ``1.23 ms``."""
     return _scaled(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")), digits)
 
 
 def byte_count(value: float | None, digits: int = 3) -> str:
-    """Return a size, given in bytes, with a suitable unit: 1.23 GB (10⁹ bytes)."""
+    """Return a number of bytes with a suitable unit: 1.23e9 bytes become ``1.23 GB``."""
     return _scaled(
         value, ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")), digits
     )
 
 
 def figures(value: float, digits: int) -> str:
-    """Return a number with `digits` significant digits, but all digits before the point."""
+    """Return a number with at least `digits` significant digits: 0.0123, 1.23 or 12345."""
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text else text
 
 
 def count(value: float) -> str:
-    """Return a whole number as text: 1e4 or 2.5e8 if that is exact, else 1,234 or 25,000."""
+    """Return a whole number as text: 1e4 or 2.5e8 if this is exact, otherwise 12,345."""
     for digits, least in ((0, 1e4), (1, 1e6)):
         short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
         if value >= least and float(short) == value:
@@ -46,27 +46,30 @@ def _scaled(value: float | None, units: tuple[tuple[float, str], ...], digits: i
 
 
 def percent(value: float | None, sign: str = "") -> str:
-    """Return a share in percent: 97%."""
+    """Return a fraction as a percentage: 0.97 becomes ``97%``."""
     return "–" if value is None else f"{sign}{value:.0%}"
 
 
 def data_text(dtype: str, loss: str) -> str:
-    """Return the dtype as text, with the loss if it is not squared error."""
+    """Return the dtype, followed by the loss if it is not squared error: ``float32, huber``."""
     return dtype if loss == SQUARED else f"{dtype}, {loss}"
 
 
 def plural(number: int, noun: str) -> str:
-    """Return the number with the noun: ``1 iteration``, ``1000 iterations``."""
+    """Return the number with the noun: ``1 iteration``, ``1,000 iterations``."""
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def times(ratio: float) -> str:
-    """Return a ratio as text: 1.6×."""
+    """Return a ratio as text, such as ``1.6×``."""
     return f"{figures(ratio, 2)}×"
 
 
 def duration(value: float) -> str:
-    """Return a duration, given in seconds, in a suitable unit: 1.2 ms, 3.4 h, 12 days."""
+    """Return a time with a suitable unit, up to days: ``1.2 ms``, ``3.4 h``, ``12 days``.
+
+    `value` is in seconds.
+    """
     if value < 120:
         return seconds(value)
     for unit, scale in (("min", 60.0), ("h", 3600.0), ("days", 86400.0)):
@@ -77,11 +80,14 @@ def duration(value: float) -> str:
 
 
 def number_text(value: float) -> str:
-    """Return a number with three decimals; below 0.01 and from 10⁶ on, with an exponent."""
+    """Return a number with three decimals, such as ``1.633``.
+
+    Numbers below 0.01 and from 10⁶ on have an exponent, such as ``2.500e-03``.
+    """
     return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1e6 else f"{value:.3e}"
 
 
 def weights_text(w: Sequence[float]) -> str:
-    """Return the first weights as text, with the number of all weights."""
+    """Return the first weights as text; the number of all weights follows if there are more."""
     text = ", ".join(map(number_text, w[:MOST_SHOWN]))
     return text if len(w) <= MOST_SHOWN else f"{text}, … ({len(w)} in all)"
