@@ -1,7 +1,7 @@
-"""Gradient descent on one problem, written for each array library.
+"""Gradient descent, implemented with several array libraries.
 
-Importing this package loads only NumPy. An array library is imported when one
-of its backends is opened.
+Importing this package loads only NumPy. An array library is imported when one of its backends
+is opened.
 
 >>> from backends import generate, open_backend
 >>> problem = generate(100)

@@ -1,8 +1,7 @@
-"""The catalogue of backends: functions to list, check and open them.
+"""The catalogue of backends: functions to list, check and open backends.
 
-This module imports no array library. Each `Library` names the module that imports its array
-library. That module is loaded when one of the library's backends is opened, or when the
-library's devices are listed.
+Importing this module imports no array library. A library such as PyTorch is imported when one
+of its backends is listed, checked or opened.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Entry:
         return not self.reason
 
     def as_dict(self, note: str = "") -> dict[str, str | bool | None]:
-        """Return the fields for JSON; `note` says why the backend is slow here."""
+        """Return the entry's fields for JSON; `note` says why the backend is slow here."""
         return {
             "backend": str(self.name),
             "library": self.name.library,
@@ -50,10 +49,11 @@ class Entry:
 
 
 def entries(patterns: Iterable[str] = ("*",), loss: Loss = SQUARED_ERROR) -> list[Entry]:
-    """List all backends of the libraries whose names match the library part of a pattern.
+    """Return all backends of every library that a pattern names.
 
-    Libraries that no pattern names are not imported. A backend that does not work for `loss` is
-    listed with the reason.
+    Only the library part of a pattern counts: for ``torch:gram``, all backends of torch are
+    returned. Libraries that no pattern names are not imported. A backend that cannot run here,
+    or does not work for `loss`, has a reason.
     """
     return [
         replace(entry, reason=entry.reason or reason_against(entry.name, loss))
@@ -103,7 +103,10 @@ def _library_part(pattern: str) -> str:
 
 
 def matches(name: Name, pattern: str) -> bool:
-    """Return whether a name matches a pattern; one without ``@device`` matches all devices."""
+    """Return whether a name matches a pattern.
+
+    A pattern without ``@device`` matches a backend on every device.
+    """
     backend, _, device = pattern.partition("@")
     return fnmatch.fnmatch(
         str(Name(name.library, name.technique)), backend or "*"
@@ -123,18 +126,20 @@ def _entries_of(library: Library) -> Iterator[Entry]:
 def select(
     patterns: Iterable[str], devices: Iterable[str] = (), loss: Loss = SQUARED_ERROR
 ) -> list[Name]:
-    """Return the backends that match the patterns, without duplicates, in the patterns' order.
+    """Return the backends that match the patterns, in the order of the patterns.
 
-    A pattern is a backend's name, or a shell pattern such as ``torch*``. Matches of a shell
-    pattern that cannot run here are left out, whereas a name whose backend cannot run here is
-    an error. If `devices` are given, only backends on these devices are returned. A name
-    without a device then stands for the backend on each of these devices.
+    A pattern is a backend's name, such as ``torch:gram``, or a shell pattern, such as
+    ``torch*``. A backend that is named must be able to run here. A shell pattern selects only
+    backends that can run here. No backend is returned twice.
+
+    If `devices` are given, only backends on these devices are returned. A name without
+    ``@device`` then means the backend on each of these devices.
 
     Raises
     ------
     BackendError
-        A name is unknown, its backend cannot run here, or a shell pattern matches no backend
-        that can run here.
+        A name is unknown, a named backend cannot run here, or nothing that can run here matches
+        a shell pattern or `devices`.
     """
     chosen: dict[Name, None] = {}
     devices = list(devices)
@@ -158,7 +163,7 @@ def select(
 
 
 def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str, str]:
-    """Return the backends that match a pattern and cannot run here: name → reason."""
+    """Return the matching backends that cannot run here, each with the reason."""
     patterns = list(patterns)
     return {
         str(entry.name): entry.reason
@@ -168,12 +173,12 @@ def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str
 
 
 def check_installed(library: Library) -> None:
-    """Check, without importing the library, that it is installed and may be imported.
+    """Check that a library is installed and safe to import, without importing it.
 
     Raises
     ------
     MissingLibraryError
-        The library is not installed, or importing it could end this process.
+        The library is not installed, or a trial start in a child process failed.
     """
     if importlib.util.find_spec(library.imports) is None:
         raise MissingLibraryError(f"{library.name} is not installed: {library.install}")
@@ -182,12 +187,13 @@ def check_installed(library: Library) -> None:
 
 
 def load(library: Library, module: str = "") -> ModuleType:
-    """Import a module of a library's backends, by default ``library.module``.
+    """Import and return `module`, or the library's own ``library.module`` if `module` is empty.
 
     Raises
     ------
     MissingLibraryError
-        The library is not installed or does not start; the error gives cause and remedy.
+        The library is not installed or does not start. The error names the cause and the
+        remedy.
     """
     check_installed(library)
     try:
@@ -197,12 +203,15 @@ def load(library: Library, module: str = "") -> ModuleType:
 
 
 def devices(library: Library, technique: str = "") -> Mapping[str, str]:
-    """Return the devices of a technique: name → the reason why it cannot be used, or "".
+    """Return the devices of a technique, each with the reason why it cannot be used.
+
+    The reason is "" for a device that can be used.
 
     Raises
     ------
     MissingLibraryError
-        The library is not installed or does not start; the error gives cause and remedy.
+        The library is not installed or does not start. The error names the cause and the
+        remedy.
     """
     listed = getattr(load(library), "devices", None)
     if listed is None:
@@ -245,14 +254,14 @@ def check_loss(name: Name, loss: Loss) -> None:
 
 
 def note(name: Name, loss: Loss = SQUARED_ERROR) -> str:
-    """Return why a backend is slower here than it could be, in one line ("" if it is not)."""
+    """Return one line that says why a backend is slower here than it could be, or ""."""
     noted = getattr(load(libraries()[name.library]), "note", None)
     return cast(str, noted(name.technique, name.device, loss)) if noted else ""
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A `Backend`: a technique's class together with a device."""
+    """An implementation of `Backend`: a technique's class and a device."""
 
     name: str
     device: str
@@ -261,7 +270,7 @@ class _Opened:
 
     @property
     def reads_pairs(self) -> bool:
-        """Return whether the technique sums interleaved (x, y) pairs as fast as two arrays."""
+        """Return whether the technique is as fast on (x, y) pairs as on two separate arrays."""
         return getattr(self.technique, "reads_pairs", False)
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
@@ -275,7 +284,7 @@ class _Opened:
 
 
 def open_backend(name: str | Name) -> Backend:
-    """Import the library and return the backend of that name.
+    """Import a backend's library, and return the backend.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Run Python code in a child process; return the JSON it prints, or why it printed none."""
+"""Run Python code in a child process, and return the JSON object that it prints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _FATAL = re.compile(r"F\d{4} \S+ +\d+ \S+\] (.*)")
-"""Pattern of the line that XLA's logging writes before it ends the process; group 1 is the
+"""Pattern of the log line that XLA writes before it ends the process. Group 1 is the
 message."""
 
 
@@ -33,13 +33,13 @@ def answer(
     seconds : float
         Timeout in seconds.
     does : str
-        A past participle for the message on a timeout: ``"started"`` gives "it had not started
-        after 60 s".
+        Past participle for the message after a timeout. For example, ``"started"`` gives "it
+        had not started after 60 s".
 
     Returns
     -------
     dict or str
-        The JSON object, or a str: one line that says why there is no JSON object.
+        The JSON object. If the child failed, a str of one line that says why.
     """
     folders = [folder or os.curdir for folder in sys.path]
     path = os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), *folders)))
@@ -65,7 +65,7 @@ def answer(
 
 
 def _reason(output: str, status: int) -> str:
-    """Return the line of a failed process's output that says why it failed."""
+    """Return one line that says why a process failed, from its error output and exit status."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if fatal := next(filter(None, map(_FATAL.match, lines)), None):
         return str(fatal[1])

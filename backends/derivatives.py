@@ -1,8 +1,9 @@
-"""Check a loss's stated slope and curvature against finite differences of its value.
+"""Check a loss's slope and curvature against finite differences of its value.
 
-A wrong slope gives wrong weights, and a curvature that is too small gives a learning rate at
-which the descent diverges. The check evaluates the value in float64 at a few predictions and
-targets.
+The slope is the derivative of the value with respect to the prediction. The curvature is the
+largest second derivative. A wrong slope gives wrong weights. A curvature that is too small
+gives a learning rate at which the descent diverges. The check evaluates the value in float64 at
+a few predictions and targets.
 """
 
 from __future__ import annotations
@@ -18,25 +19,26 @@ from backends.errors import ProblemError
 Float64 = NDArray[np.float64]
 
 Pointwise = Callable[[Any, Any, Any], Any]
-"""A function ``(xp, p, y)``; see `backends.losses.Loss`."""
+"""A function ``(xp, p, y)`` of an array namespace, the predictions and the targets."""
 
 PREDICTIONS = (-3.17, -1.71, -0.83, -0.29, 0.13, 0.59, 1.37, 2.41, 4.03)
-"""Predictions at which a loss is checked. A loss may have a kink where ``p − y`` is a round
-number, so no prediction lies a round number away from any of the `TARGETS`."""
+"""Predictions p at which a loss is checked. For every target y in `TARGETS`, the difference ``p
+− y`` is no round number such as 0 or 1, because a loss may have a kink there."""
 
 TARGETS = (0.0, 1.0, 2.0, 0.5, -1.0, -2.5)
 """Targets at which a loss is checked; targets that the loss does not accept are left out."""
 
 STEP = 1e-5
-"""Step in p of the central differences for the slope. Their error is less than 1e-10 times the
-third derivative of the value."""
+"""Step in p of the finite differences that are compared with the slope. Their truncation error
+is less than 1e-10 times the third derivative of the value."""
 
 WIDE_STEP = 1e-3
-"""Step in p of the differences for the curvature. Rounding changes the result by about 1e-9."""
+"""Step in p of the finite differences that are compared with the curvature. Rounding changes
+such a difference by about 1e-9."""
 
 TOLERANCE = 1e-4
-"""Largest accepted error of a slope or curvature, relative to its size, or to 1 if the size is
-below 1. The finite differences are far more precise."""
+"""Largest accepted error of a slope or curvature. The error is relative for sizes above 1, and
+absolute for smaller sizes. The finite differences are far more precise."""
 
 
 class Stated(Protocol):
@@ -57,14 +59,15 @@ class Stated(Protocol):
 
 
 def check_derivatives(loss: Stated) -> None:
-    """Raise ProblemError if the slope or the curvature does not fit the value.
+    """Raise ProblemError if a loss's slope or curvature contradicts its value.
 
-    Points at which the value is not finite are left out.
+    Points at which the value is not finite are not checked.
 
     Raises
     ------
     ProblemError
-        The slope or the curvature does not fit; the error names prediction, target and figures.
+        The slope is wrong, or the curvature is too small. The error names the point and both
+        figures.
     """
     p, y = _points(loss)
     with np.errstate(all="ignore"):

@@ -1,7 +1,7 @@
-"""Gradient descent over XᵀX and Xᵀy, which replace the rows for squared error.
+"""Gradient descent for squared error with XᵀX and Xᵀy in place of the rows.
 
-Each library computes only the sums. The steps, which cost O(d²), and the loss are computed here
-for all libraries. A library has its own loop of steps only where that loop was measured to be
+Each library only computes these sums. This module takes the steps, which cost O(d²) each, and
+computes the loss. A library has its own loop of steps only if that loop was measured to be
 faster.
 """
 
@@ -23,25 +23,26 @@ Sums = tuple[Weights, float]
 """``Xᵀ(y − X·w)`` of shape (d,), and the number ``Σ(y − X·w)²``, both in float64."""
 
 LEAST_SHARE = 1e-8
-"""Smallest loss that is computed from its expansion, as a fraction of the sum of the
-expansion's absolute terms. Rounding errors of about 1e-14 of that sum leave the loss at least
-five correct digits."""
+"""Smallest loss that `GramDescent` computes from its expansion, as a fraction of the sum of the
+terms' absolute values. A smaller loss is computed from the rows. Rounding errors are about
+1e-14 of that sum, so the loss has at least five correct digits."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
-"""`LEAST_SHARE` for data with one float32 feature. NumPy sums pieces of these data in float32,
-with measured errors of up to 6e-9; the loss then also keeps about five correct digits."""
+"""`LEAST_SHARE` for data with one float32 feature. NumPy adds parts of these data in float32,
+and the measured errors reach 6e-9. The loss again has about five correct digits."""
 
 BLOCK_BYTES = 1 << 20
-"""Size in bytes of the float64 copy of a block of rows: it fits in a second-level cache."""
+"""Largest size in bytes of a float64 copy of rows. This size fits in a second-level cache."""
 
 
 class GramDescent(ABC):
-    """A descent over sums that replace the rows.
+    """A descent for squared error with the sums XᵀX, Xᵀy and yᵀy in place of the rows.
 
-    The loss is a quadratic function of w. The sums give its expansion about a point, which is
-    ``w = 0`` at first. If the loss is much smaller than the expansion's terms, the terms
-    cancel. In this case the rows are read again, and the expansion is moved to the requested w.
-    A loss is therefore never negative, and its relative error is small.
+    The loss is quadratic in w. It is therefore computed from the sums, as an expansion about a
+    point. This point is ``w = 0`` at first. A loss that is much smaller than the expansion's
+    terms would have few correct digits. In this case, the rows are read again, and the
+    requested w becomes the new point. A loss is therefore never negative, and its relative
+    error is small.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ class GramDescent(ABC):
     rows : int
         Number of rows.
     dtype : str
-        The data's dtype, on which the errors of the sums depend.
+        The data's dtype. The sums are less precise for one float32 feature.
     """
 
     def __init__(self, moments: Moments, learning_rate: float, rows: int, dtype: str) -> None:
@@ -63,7 +64,7 @@ class GramDescent(ABC):
 
     @abstractmethod
     def residual_sums(self, w: Weights) -> Sums:
-        """Return the `Sums` of the residuals at w, from another pass over the rows."""
+        """Return the `Sums` at w, from another pass over the rows."""
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
@@ -96,7 +97,7 @@ class GramDescent(ABC):
         return squares / self.count
 
     def _expanded(self, w: Weights) -> tuple[float, float]:
-        """Return ``Σ(y − X·w)²``, and the sum of the expansion's absolute terms."""
+        """Return the expansion ``Σ(y − X·w)²``, and the sum of its terms' absolute values."""
         point, (slope, squares) = self._about
         apart = w - point
         total = squares - 2 * slope @ apart + apart @ self.xtx @ apart
@@ -119,7 +120,7 @@ def residual_sums(x: Array, y: Array, w: Weights) -> Sums:
 
 
 class ProblemGram(GramDescent):
-    """A descent over the sums of a problem's rows, which it keeps to compute small losses."""
+    """A descent with the sums of a problem. The rows are kept, to compute small losses."""
 
     def __init__(self, problem: Problem, learning_rate: float, moments: Moments) -> None:
         super().__init__(moments, learning_rate, problem.rows, problem.dtype)

@@ -1,8 +1,8 @@
-"""The contract between backends and the code that runs, times or picks them.
+"""The interface that every backend implements.
 
-A technique is a class that a `Library` of the catalogue names. The class is called as `Place`
-says, and its objects have the methods of `Descent`. No base class is needed: mypy checks the
-types, and ``tests/support/contract.py`` checks the behaviour.
+A technique is a class that is listed in a `Library`. The class has the signature of `Place`,
+and its objects have the methods of `Descent`. No base class is needed. mypy checks the types,
+and ``tests/support/contract.py`` checks the behaviour.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 
 
 class Descent(Protocol):
-    """A problem that was placed on a device and is ready for steps.
+    """A problem on a device, ready for steps of gradient descent.
 
-    X, y and products with X or y have the data's dtype. w is float64 in these methods and
-    between steps. The d values of w cost little compared with the n·d values of X, and a
-    float32 w would stop moving once a step is smaller than half its last bit. These dtypes
-    hold for every backend, so all backends do equal work.
+    X, y and products with X or y have the data's dtype. w is float64 in all methods and between
+    steps. Reason: a float32 w would stop changing once the steps are smaller than its rounding
+    error. All backends use these dtypes, so they all do the same work.
     """
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         """Take `steps` steps from `w`, shape (d,), and return the new w.
 
-        The method waits until the device has finished. A call with another number of steps must
-        not compile anything.
+        The method returns when the device has finished. If a call compiles code, later calls
+        with other values of `steps` must use that code.
         """
         ...
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return the unscaled sums over the problem's rows, ``xᵀ·slope(x·w, y)``, shape (d,).
+        """Return the gradient without constant factors, ``Xᵀ·slope(X·w, y)``, shape (d,).
 
-        The gradient of the loss is ``loss.scale / n`` times these sums; for squared error the
-        slope is ``x·w − y`` and the scale 2. Sums over parts of the rows can be added.
+        The gradient of the loss is ``loss.scale / n`` times this result. For squared error, the
+        slope is ``X·w − y`` and the scale is 2. Results for separate parts of the rows can be
+        added.
         """
         ...
 
@@ -64,16 +64,13 @@ class Backend(Protocol):
         ...
 
     def peak_device_bytes(self) -> int | None:
-        """Return the largest device memory held so far by this process, in bytes.
-
-        On the CPU the result is None, because the memory of the process is measured instead.
-        """
+        """Return this process's peak memory on the device in bytes, or None for the CPU."""
         ...
 
 
 Place = Callable[["Problem", float, str], Descent]
-"""A function ``place(problem, learning_rate, device)``, usually a technique's class.
+"""Signature ``place(problem, learning_rate, device)`` of a technique, which is usually a class.
 
-Set ``reads_pairs = True`` on a technique that sums over interleaved (x, y) pairs as fast as
-over two separate arrays; files with one feature are then streamed to it without a copy.
-"""
+Set the attribute ``reads_pairs = True`` on a technique that sums interleaved (x, y) pairs as
+fast as two separate arrays. Files with one feature are then streamed to the technique without a
+copy."""

@@ -1,9 +1,10 @@
-"""Choose the layout of long rows that are read from memory.
+"""Decide whether long rows in memory are stored by row or by column.
 
-BLAS's products read several rows, or several columns, side by side. From memory, one of these
-patterns can be twice as fast as the other. Which one is faster depends on the processor and the
-length of the rows, so a technique tries both (`backends.tuning`). Such a trial needs more data
-than a shared cache holds, because both patterns are equally fast in a cache.
+The matrix products of BLAS read several rows, or several columns, side by side. If the data
+come from memory, one layout can be twice as fast as the other. The faster layout depends on the
+processor and on the length of the rows, so a technique tries both layouts (see
+`backends.tuning`). The trial needs more data than a cache holds, because both layouts are
+equally fast in a cache.
 """
 
 from __future__ import annotations
@@ -12,35 +13,36 @@ from backends import tuning
 from backends.problem import Problem
 
 LONG_BYTES = 256
-"""Smallest size in bytes of a long row. With shorter rows, the layouts differ little, so a
-trial in a cache is enough."""
+"""Smallest size in bytes of a long row. For shorter rows, both layouts are similarly fast, so a
+trial with data in a cache is enough."""
 
 FAR_BYTES = 1 << 25
-"""Smallest size in bytes of data that count as read from memory: 32 MiB."""
+"""Smallest size in bytes of data that are assumed to be in memory, not in a cache: 32 MiB."""
 
 COLUMN_BYTES = 1 << 11
-"""Largest size in bytes of a row that is usually stored by column. The columns of a block would
-otherwise have too few values in a row."""
+"""Largest size in bytes of a row that is stored by column by default. A block with longer rows
+has few rows, so its columns would be short."""
 
 TRIAL_BYTES = 1 << 26
-"""Largest size in bytes of the data of a trial: 64 MiB, of which each layout has a copy."""
+"""Largest size in bytes of the data of a trial: 64 MiB. Each layout gets its own copy."""
 
 
 def are_far(problem: Problem) -> bool:
-    """Return whether the rows are long and read from memory."""
+    """Return whether the rows are long and the data larger than a cache."""
     return _row_bytes(problem) >= LONG_BYTES and problem.bytes_per_step >= FAR_BYTES
 
 
 def usually_by_column(problem: Problem) -> bool:
-    """Return whether the rows are long, read from memory, and usually stored by column."""
+    """Return whether storage by column is the default layout for these rows."""
     return are_far(problem) and _row_bytes(problem) <= COLUMN_BYTES
 
 
 def trial_rows(problem: Problem) -> int:
-    """Return the number of rows of a trial: a quarter of long rows in memory.
+    """Return the number of rows for a trial.
 
-    The result lies between `tuning.TRIAL_BYTES` and `TRIAL_BYTES`, so that the copies of a
-    trial are not larger than the data.
+    The data of a trial take `tuning.TRIAL_BYTES` bytes. For long rows in memory, they take a
+    quarter of all data instead, but at most `TRIAL_BYTES`. All copies of a trial together are
+    then not larger than the data.
     """
     nbytes = tuning.TRIAL_BYTES
     if are_far(problem):

@@ -1,13 +1,12 @@
-"""Losses that a descent minimises, each written once for all libraries.
+"""Losses that a descent minimises. Each loss is written once for all libraries.
 
-``L(w) = mean(loss(p, y))`` with the prediction ``p = x·w``. A loss is a few functions of ``(xp,
-p, y)``, where ``xp`` is the namespace of an array library (numpy, jax.numpy, or a backend's
-own) and p and y are arrays, scalars or vectors of this library. A function may use ``+ − × ÷``,
-comparisons, and xp's ``exp``, ``log``, ``log1p``, ``sqrt``, ``abs``, ``where``, ``minimum``,
-``maximum``, ``clip`` and ``tanh`` (`FUNCTIONS`).
+A descent minimises ``L(w) = mean(loss(p, y))`` with the prediction ``p = x·w``. A loss consists
+of a few functions of ``(xp, p, y)``. xp is the namespace of an array library, such as numpy or
+jax.numpy. p and y are arrays, scalars or vectors of this library. A function may use ``+ − ×
+÷``, comparisons, and the functions of xp that are listed in `FUNCTIONS`.
 
-The losses have the names that scikit-learn gives them. Their formulas are those of
-``sklearn._loss``, except that ``squared_error`` has no factor ½, as in the tutorial.
+Names and formulas are those of scikit-learn (``sklearn._loss``), except that ``squared_error``
+has no factor ½, as in the tutorial.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ FUNCTIONS = (
 Floats = NDArray[np.floating[Any]]
 
 _CHECK_ROWS = 1 << 20
-"""Number of targets checked at a time: 8 MB of float64 and a Boolean mask of 1 MB."""
+"""Number of targets checked at a time: they take 8 MB in float64, and the result takes 1 MB."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +47,27 @@ class Loss:
     Attributes
     ----------
     name : str
-        Unique name; the name of a user's own loss ends in a hash of the loss's file.
+        Unique name. The name of a user's own loss ends in a hash of the loss's file.
     value : callable
-        ``value(xp, p, y)``, the loss of each row. Backends that differentiate use it.
+        ``value(xp, p, y)`` returns the loss of each row. Backends that differentiate
+        automatically use it.
     slope : callable, optional
-        ``slope(xp, p, y)``, the derivative of the value with respect to p, divided by
-        `scale`. Backends whose gradient is derived by hand need it.
+        ``slope(xp, p, y)`` returns the derivative of the value with respect to p, divided by
+        `scale`. Backends with a hand-written gradient need it.
     scale : float
-        Constant factor of the slope. Backends multiply the sums by it, not every row.
+        Constant factor that `slope` leaves out. Backends multiply sums over rows by it, which
+        is faster than multiplying each row.
     curvature : float, optional
         Largest second derivative of the value with respect to p, or None if there is no upper
-        bound. Without this bound, no safe learning rate can be computed.
+        bound. Without an upper bound, no safe learning rate can be computed.
     accepts : callable, optional
-        ``accepts(y)`` returns for every target whether the loss is defined for it. By default
+        ``accepts(y)`` returns for each target whether the loss is defined for it. By default,
         every target is accepted.
     domain : str
-        The accepted targets in words.
+        The accepted targets in words, for error messages.
     targets : callable, optional
         ``targets(z, u)`` makes synthetic targets, float64 of shape (n,). z is the true
-        prediction of each row, scaled to mean 0 and standard deviation 1; u is noise, uniform
+        prediction of each row, scaled to mean 0 and standard deviation 1. u is noise, uniform
         in [0, 1).
     """
 
@@ -80,7 +81,7 @@ class Loss:
     targets: Callable[[Floats, Floats], Floats] | None = None
 
     def check(self, y: Floats, first_row: int = 0) -> None:
-        """Raise ProblemError if the loss is not defined for a target; the error names the row.
+        """Raise ProblemError, which names the row, if the loss does not accept a target.
 
         `first_row` is the number of rows before `y`. The first row of the data is row 1.
         """
@@ -160,8 +161,8 @@ def _count_targets(z: Floats, u: Floats) -> Floats:
 
 
 _MOST_COUNT = 32
-"""Largest synthetic count. Poisson rates are at most e² = 7.4, so larger counts have a
-probability of at most 10⁻¹¹."""
+"""Largest count in synthetic data. The rates of the Poisson distributions are at most e² = 7.4,
+so a larger count has a probability of at most 10⁻¹¹."""
 
 SQUARED_ERROR = Loss(
     "squared_error", _squared_error, _squared_error_slope, scale=2.0, curvature=2.0
@@ -189,21 +190,21 @@ LOSSES = {loss.name: loss for loss in (SQUARED_ERROR, LOG_LOSS, HUBER, POISSON)}
 """The built-in losses by name."""
 
 NAME = re.compile(r"[A-Za-z_]\w*(-[0-9a-f]{8})?")
-"""Pattern of a loss's name in a benchmark case; the eight hexadecimal digits are the hash of a
-user's file."""
+"""Pattern of a loss's name in a benchmark case. The name of a user's own loss ends in eight
+hexadecimal digits: a hash of the loss's file."""
 
 
 def find(text: str) -> Loss:
-    """Return the built-in loss of this name, or import a user's loss from ``FILE.py:NAME``.
+    """Return a built-in loss by its name, or import a user's loss from ``FILE.py:NAME``.
 
-    NAME is a `Loss`, an object with the fields of `Loss` (only ``value`` is required), or a
+    NAME is a `Loss`, an object with fields of `Loss` (only ``value`` is required), or a
     function ``value(xp, p, y)``.
 
     Raises
     ------
     ProblemError
-        The loss does not exist, the file cannot be imported, or the stated slope or curvature
-        does not fit the value.
+        The loss does not exist, the file cannot be imported, or the slope or curvature
+        contradicts the value.
     """
     if text in LOSSES:
         return LOSSES[text]
@@ -218,7 +219,7 @@ def find(text: str) -> Loss:
 
 @dataclass(frozen=True)
 class _Own(Loss):
-    """A user's own loss. Another process recreates the loss from the text of its file."""
+    """A user's own loss. It is pickled as the text of its file."""
 
     source: bytes = b""
     file: str = ""
@@ -271,8 +272,8 @@ def check_own(loss: Loss, called: str) -> None:
     Raises
     ------
     ProblemError
-        The loss uses a function of xp that is not in `FUNCTIONS`, cannot be evaluated, or its
-        slope or curvature does not fit its value.
+        The loss cannot be evaluated, uses a function of xp that is not in `FUNCTIONS`, or has a
+        slope or curvature that contradicts its value.
     """
     xp = _Functions(called)
 
@@ -291,7 +292,10 @@ def check_own(loss: Loss, called: str) -> None:
 
 
 def _import(source: bytes, file: str, label: str) -> None:
-    """Import `source` as a module. The file itself may exist only on another machine."""
+    """Import the text of a user's file as the module `label`.
+
+    The text is needed because the file may exist only on another machine.
+    """
     module = ModuleType(label)
     module.__file__ = file
     sys.modules[label] = module

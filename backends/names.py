@@ -12,14 +12,14 @@ from typing import cast
 from backends.errors import BackendError
 
 GRAM = "gram"
-"""Name, in every library, of the technique that replaces the rows by XᵀX and Xᵀy.
+"""Name of the technique that replaces the rows by XᵀX and Xᵀy, in every library.
 
 The technique works for squared error only."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """One line of the catalogue: a library, its techniques, and where their classes are.
+    """A library, its techniques, and the classes that implement the techniques.
 
     Nothing is imported until a backend of the library is opened or its devices are listed.
 
@@ -28,16 +28,20 @@ class Library:
     name : str
         The library's part of a backend's name.
     module : str
-        The module that is imported first; it may import the library. The module may define four
-        functions. ``devices(technique)`` returns the devices by name, each with the reason why
-        it cannot be used ("" if it can). Without this function, the CPU is the only device.
-        ``peak_device_bytes(device)`` returns the largest device memory held so far in bytes, or
-        None on the CPU. ``note(technique, device, loss)`` returns why a technique is slower
-        than it could be ("" if it is not). ``refusal(technique, loss)`` returns why a user's
-        loss cannot run ("" if it can).
+        The module that is imported first. It may import the library, and may define four
+        functions:
+
+        - ``devices(technique)`` returns the devices by name, each with the reason why it cannot
+          be used, or "". Without this function, the CPU is the only device.
+        - ``peak_device_bytes(device)`` returns this process's peak memory on the device in
+          bytes, or None for the CPU.
+        - ``note(technique, device, loss)`` returns why a technique is slower than it could be,
+          or "".
+        - ``refusal(technique, loss)`` returns why a user's loss cannot run, or "".
     techniques : mapping of str to str
-        Technique → its class, ``"module:Class"``, or ``"Class"`` for a class in `module`. The
-        plain technique has the empty name. The class is called as `interface.Place` says.
+        The class of each technique: ``"module:Class"``, or ``"Class"`` for a class in `module`.
+        The default technique has the empty name. Each class has the signature
+        `interface.Place`.
     needs : str
         Import name of the library; by default `name`.
     install : str
@@ -45,14 +49,14 @@ class Library:
     variables : tuple of str
         Patterns of environment variables that may keep the library from starting.
     risky : tuple of str
-        Patterns of environment variables that may end the whole process or make it hang. If one
-        of these variables is set, the library is first started in a child process.
+        Patterns of environment variables with which a starting library may end the process or
+        hang. If such a variable is set, the library is first started in a child process.
     distributed : bool
-        Whether its backends run in other processes and accept a `Source` in place of a
+        Whether the backends run in other processes and accept a `Source` in place of a
         `Problem`.
     caches : tuple of str
-        Environment variables that name the folders where compiled code is stored. A timed first
-        call needs new folders, because it must not find the code of an earlier process.
+        Environment variables that name the folders for compiled code. To time a first call, new
+        folders are used, so that the code of an earlier process is not found.
     by_slope : tuple of str
         Techniques that work for every loss with a slope.
     by_value : tuple of str
@@ -100,7 +104,13 @@ class Name:
 
     @classmethod
     def parse(cls, text: str) -> Name:
-        """Split a name into its parts; check library and technique, but not the device."""
+        """Split a backend's name into its parts.
+
+        Raises
+        ------
+        BackendError
+            The library or the technique is unknown. The device is not checked.
+        """
         rest, _, device = text.strip().partition("@")
         library, _, technique = rest.partition(":")
         known = libraries()
@@ -219,7 +229,10 @@ _registered: dict[str, Library] = {}
 
 
 def register(library: Library) -> None:
-    """Add a library for the rest of this process. An entry point adds it for all processes."""
+    """Add a library for the rest of this process.
+
+    An entry point (`ENTRY_POINT_GROUP`) adds a library for all processes.
+    """
     _registered[library.name] = library
 
 

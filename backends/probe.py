@@ -1,9 +1,9 @@
-"""Start a library in a child process, to find out whether and why it does not start.
+"""Start a library in a child process, to find out why it does not start.
 
-Some environment variables end the process in which a library starts, or delay the process for
-minutes. If one of these variables is set, the library is first started in a child process. If
-the start fails, further child processes start the library without these variables, to find the
-variable that is the cause.
+Some environment variables make a library end the process in which it starts, or hang for
+minutes. If such a variable is set, a child process starts the library first. If this fails,
+more child processes start the library without these variables, to find the variable that is the
+cause.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ TIMEOUT_SECONDS = 60.0
 was measured."""
 
 PASSED = "DESCENTBENCH_STARTED_WITH"
-"""Environment variable that lists the settings under which libraries have started, one JSON
-object per line. A child process that inherits it does not repeat the check."""
+"""Environment variable that records the checks which libraries have passed. Each line is a JSON
+object with a library and its risky variables. Child processes inherit the record and do not
+repeat the checks."""
 
 _CODE = """
 import importlib, json, sys
@@ -46,7 +47,7 @@ def check_first(library: Library) -> None:
     Raises
     ------
     MissingLibraryError
-        The library does not start in the child; the error names the reason and the variable.
+        The library does not start in the child. The error names the reason and the variable.
     """
     risky = _set_here(library.risky)
     settings = json.dumps({library.name: risky}, sort_keys=True)
@@ -58,7 +59,7 @@ def check_first(library: Library) -> None:
 
 
 def failure(library: Library, reason: str, what: str = "start") -> MissingLibraryError:
-    """Return the error for a library that does not start, with its cause and the remedy."""
+    """Return the error for a library that does not start; it names the cause and the remedy."""
     if causes := cause(library, reason):
         settings = " ".join(f"{name}={os.environ[name]}" for name in causes)
         return MissingLibraryError(
@@ -72,11 +73,13 @@ def failure(library: Library, reason: str, what: str = "start") -> MissingLibrar
 
 
 def cause(library: Library, reason: str) -> list[str]:
-    """Return the variables without which the library starts.
+    """Return the environment variables that keep the library from starting.
 
-    The list holds one variable if its removal is enough, and otherwise all variables that are
-    set. The list is empty if no variable is set, or if the library does not start even without
-    all of them.
+    The result is one of these lists:
+
+    - a single variable, if the library starts without it;
+    - all variables that are set, if the library starts only without several of them;
+    - no variable, if none is set, or if the library does not start without all of them either.
     """
     names = [*_set_here(library.variables)]
     if not names or started_without(library, tuple(names)):

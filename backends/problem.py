@@ -1,4 +1,4 @@
-"""The problem that every backend solves: the data, the loss, and the float64 answer."""
+"""The problem that every backend solves: the data, the loss, and the reference results."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Problem:
     Attributes
     ----------
     x : (n,) or (n, d) float32 or float64
-        Read-only view of the caller's array, never a copy; a single column,
-        (n, 1), becomes (n,).
+        Read-only view of the caller's array, never a copy; a single column, (n, 1), becomes
+        (n,).
     y : (n,), of the same dtype
     source : str
         Where the rows come from, in a few words.
@@ -52,8 +52,8 @@ class Problem:
     Raises
     ------
     ProblemError
-        Shapes or dtypes that do not fit, no rows, a value that is not finite, or a target
-        that the loss does not accept.
+        The shapes or dtypes do not fit, there are no rows, a value is not finite, or the loss
+        does not accept a target.
     """
 
     x: Array
@@ -109,7 +109,7 @@ class Problem:
 
     @cached_property
     def reference(self) -> Reference:
-        """The float64 answer for squared error, from one pass over the data."""
+        """Reference results for squared error, from one pass over the data."""
         return Reference.of(self.x, self.y)
 
 
@@ -134,7 +134,10 @@ def make_problem(
 
 
 def check_finite(x: Array, y: Array, first_row: int = 0) -> None:
-    """Raise ProblemError if a value is not finite; `first_row` rows precede these rows."""
+    """Raise ProblemError, which names the row, if a value is NaN or infinite.
+
+    `first_row` is the number of rows before `x` and `y` in the data.
+    """
     for name, values in (("x", x), ("y", y)):
         _check_finite(name, values, first_row)
 
@@ -154,7 +157,7 @@ def _check_finite(name: str, values: Array, first_row: int) -> None:
 
 
 def check_shape(rows: int, features: int, dtype: str) -> None:
-    """Raise ProblemError if there are no rows or features, or the dtype is not supported."""
+    """Raise ProblemError if the dtype is not supported, or there are no rows or too many."""
     if features < 1 or rows < 1:
         raise ProblemError(f"rows and features must be at least 1, not {rows} and {features}")
     if dtype not in DTYPES:

@@ -1,9 +1,9 @@
-"""The float64 answer for squared error, with which every backend's result is compared.
+"""Reference results for squared error in float64, with which every backend is compared.
 
-One pass over the data gives the Gram matrix. The minimum, the k-th iterate and the largest
-stable learning rate follow from the matrix's eigenvalues and eigenvectors, without taking a
-step. The loss is summed over the rows: computed from the Gram matrix, a small loss would be the
-difference of large terms.
+One pass over the rows gives the Gram matrix ``XᵀX/n``. The minimum, the weights after k steps
+and the largest stable learning rate are computed from its eigenvalues and eigenvectors, without
+taking a step. The loss is summed over the rows, because a small loss would lose digits if it
+were computed from the Gram matrix.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ Block = tuple[NDArray[np.floating], NDArray[np.floating]]
 """k rows: X of shape (k,) or (k, d), and y of shape (k,)."""
 
 _BLOCK_BYTES = 8 << 20
-"""Largest size in bytes of the float64 copy of a piece of a block, including Python's
-overhead."""
+"""Largest size in bytes of rows in float64 that are added at a time, including
+`_OVERHEAD_BYTES`."""
 
 _OVERHEAD_BYTES = 4096
-"""Upper bound in bytes of Python's overhead for a piece: array headers and a generator."""
+"""Upper bound in bytes of the Python objects, such as array headers, for rows added at a
+time."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Second moments of the rows in float64, and the exact results of a squared-error descent.
+    """Reference results of a squared-error descent, computed from XᵀX and Xᵀy in float64.
 
     Attributes
     ----------
@@ -56,9 +57,10 @@ class Reference:
 
     @classmethod
     def of_blocks(cls, blocks: Callable[[], Iterable[Block]], rows: int) -> Reference:
-        """Return the reference for blocks of `rows` rows in total.
+        """Return the reference for rows that come in blocks.
 
-        The blocks may also hold padding rows of zeros, which `rows` does not count.
+        A block may also hold rows of zeros as padding. These are not counted in `rows`, the
+        total number of rows.
         """
         gram: Float64 | float = 0.0
         moment: Float64 | float = 0.0
@@ -74,7 +76,7 @@ class Reference:
 
     @property
     def lipschitz(self) -> float:
-        """L, the largest curvature of squared error (of no other loss): ``2·λmax(XᵀX/n)``."""
+        """L, the largest curvature of the mean squared error: ``2·λmax(XᵀX/n)``."""
         return 2.0 * float(self._eigen[0][-1])
 
     @property
@@ -126,7 +128,7 @@ class Reference:
 
 
 def _float64(blocks: Iterable[Block]) -> Iterator[tuple[Float64, Float64]]:
-    """Yield the rows in pieces of at most `_BLOCK_BYTES`; X has the shape (k, d)."""
+    """Yield the rows in float64, at most `_BLOCK_BYTES` at a time; X has the shape (k, d)."""
     for x, y in blocks:
         d = 1 if x.ndim == 1 else x.shape[1]
         length = max(1, (_BLOCK_BYTES - _OVERHEAD_BYTES) // (8 * (d + 1)))

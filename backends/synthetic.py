@@ -1,4 +1,4 @@
-"""Synthetic data: the classic tutorial's line, or several features scaled like it."""
+"""Synthetic data: the classic tutorial's line, or several features of a similar scale."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ def generate(
     stop: int | None = None,
     loss: Loss = SQUARED_ERROR,
 ) -> Problem:
-    """Return rows `start` to `stop` of the synthetic problem of a given size.
+    """Return rows `start` to `stop` of the synthetic problem with `rows` rows in total.
 
-    One feature gives the classic tutorial's data: ``x = 10·i/n`` and ``y = 2x + 2·uniform(0,
-    1)``. With n = 100, x is 0, 0.1 … 9.9, and one learning rate converges for any n. Several
-    features are uniform in [0, 10/√d). The mean of ‖x‖², and therefore the largest curvature,
-    is then about 33 for every d, as in the tutorial.
+    One feature gives the classic tutorial's data: ``x = 10·i/n`` and ``y = 2x + 2·noise``, with
+    noise that is uniform in [0, 1). For n = 100, x is 0, 0.1 … 9.9. One learning rate converges
+    for every n.
 
-    If the loss defines `targets`, this function makes y: from the standardised predictions of
-    the true w, and from the noise.
+    Several features are uniform in [0, 10/√d). The mean of ‖x‖² is then about 33 for every d,
+    as in the tutorial. The largest curvature therefore also depends little on d.
 
-    A generated range is bit-equal to that range of the whole problem, because each block of
-    rows has its own random generator.
+    A loss with the attribute `targets` makes y from the noise and from the predictions of the
+    true w, scaled to mean 0 and standard deviation 1.
+
+    Rows `start` to `stop` are bit-equal to the same rows of the whole problem, because each
+    block of rows has its own random generator.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ def generate(
     start, stop : int
         The range of rows to generate, counted from 0, without `stop`; by default all rows.
     loss : Loss
-        The problem's loss, which may make the targets.
+        The problem's loss.
     """
     dtype = np.dtype(dtype)
     stop = rows if stop is None else stop
@@ -59,8 +61,7 @@ def generate(
         last = min(first + block, stop)
         rows_here = range(max(first, start), last)
         to = slice(rows_here.start - start, last - start)
-        # The third word of the seed separates a block's random numbers from those of the true
-        # w.
+        # The third number keeps a block's random numbers different from those of the true w.
         rng = np.random.default_rng([seed, features, 1 + first // block])
         # Draw in the data's dtype: a float32 number takes half the time of a float64 number.
         shape = (last - first, features + (features > 1))
@@ -72,7 +73,7 @@ def generate(
 
 
 def _truth(features: int, seed: int) -> Array:
-    """Return the true w, shape (d,): the tutorial's 2, or random numbers in [1, 3)."""
+    """Return the true w, shape (d,): 2 for one feature, otherwise random numbers in [1, 3)."""
     if features == 1:
         return np.array([2.0])
     return np.asarray(1.0 + 2.0 * np.random.default_rng([seed, features]).random(features))
@@ -92,7 +93,7 @@ def _fill(x: Array, uniform: Array, truth: Array, here: range, rows: int) -> Arr
 
 
 def _targets(line: Array, noise: Array, truth: Array, loss: Loss) -> Array:
-    """Return the line plus noise, or the targets that the loss makes from line and noise."""
+    """Return ``line + 2·noise``, or the targets that the loss makes from `line` and `noise`."""
     if loss.targets is None:
         return line + 2.0 * noise
     features = len(truth)

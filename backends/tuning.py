@@ -1,13 +1,13 @@
-"""Choose block sizes, layouts and numbers of threads by measuring them on this machine.
+"""Choose block sizes, layouts and numbers of threads by measurements on this machine.
 
-A technique lists the values to try for each parameter, such as ``block_bytes``, the usual value
-first. The values are timed once for each machine, library version and kind of data (`kind_of`).
-The choice is stored in a file, like FFTW's wisdom files. It is used until the library, the
-processor or the technique's code changes. A given choice gives deterministic results, and the
-record of a run contains the choice.
+A technique lists the values to try for each parameter, such as ``block_bytes``. The first value
+of each list is the default. The values are timed once for each machine, library version and
+kind of data (`kind_of`). The fastest values are stored in a file, like FFTW's wisdom. They are
+used until the library, the processor or the technique's code changes. With given values,
+results are deterministic. The record of a run contains the values.
 
-With ``DESCENTBENCH_TUNE=off``, the usual values are used. With ``DESCENTBENCH_TUNE=known``,
-stored choices are used, and nothing is timed.
+The environment variable ``DESCENTBENCH_TUNE`` can be set to ``off`` or ``known``. With ``off``,
+the defaults are used. With ``known``, stored values are used and nothing is timed.
 """
 
 from __future__ import annotations
@@ -34,39 +34,40 @@ Choice = dict[str, int]
 """A value for each parameter, such as ``{"block_bytes": 262144, "threads": 2}``."""
 
 Ranges = Mapping[str, Sequence[int]]
-"""The values to try for each parameter, the usual value first."""
+"""The values to try for each parameter. The first value is the default."""
 
 Trial = tuple[Callable[[], object], Callable[[], AbstractContextManager[object]]]
-"""A function that takes one step, and a function that returns the context in which the step
-runs. Entering the context is not timed."""
+"""Two functions. The first takes one step. The second returns a context in which the steps are
+timed; entering the context is not timed."""
 
 Place = Callable[[Choice], Trial]
-"""``place(choice)`` places the data of a trial as the choice says, and returns the trial."""
+"""``place(choice)`` prepares the data of a trial for these parameters and returns the trial."""
 
 LEAST_BYTES = 1 << 20
-"""Data size in bytes below which the usual values are used: a step then takes microseconds,
-mostly for function calls."""
+"""Smallest size in bytes of data for which values are timed. For smaller data, the defaults are
+used, because a step takes only microseconds, mostly for function calls."""
 
 TRIAL_BYTES = 1 << 24
-"""Largest size in bytes of the data of a trial: 16 MB exceed any core's private caches."""
+"""Largest size in bytes of the data of a trial: 16 MB, more than the private caches of a
+core."""
 
 SECONDS = 0.25
-"""Time limit in seconds for all trials of a kind of data, without compiling and copying."""
+"""Time limit in seconds for all trials of one kind of data, without compiling and copying."""
 
 ROUNDS = 5
-"""Largest number of trials of a value."""
+"""Largest number of trials of each value."""
 
 TRIAL_SECONDS = 2e-3
-"""Least duration in seconds of a trial. Short steps are repeated, because the first step after
-another value's takes up to four times as long while it wakes sleeping threads."""
+"""Shortest duration of a trial in seconds. A short step is repeated, because the first step of
+a trial takes up to four times as long while sleeping threads wake up."""
 
 FEWEST = 3
-"""Smallest number of trials of a value; a value with fewer trials is not chosen."""
+"""Smallest number of trials after which a value may be chosen."""
 
 LEVEL, HOPELESS = 0.95, 1.3
-"""A value replaces the usual value if both its fastest and its median trial take less than 95 %
-of the usual value's. A value whose fastest trial takes more than 1.3 times the fastest trial of
-all values is not tried again."""
+"""Limits for choosing a value. `LEVEL`: another value replaces the default if both its fastest
+and its median trial take less than 95 % of the default's. `HOPELESS`: another value is not
+tried again if its fastest trial takes more than 1.3 times the fastest trial of all values."""
 
 LOCK_SECONDS = 2.0
 """Longest wait in seconds for the file lock that a process holds while it times values."""
@@ -76,20 +77,22 @@ _here = threading.RLock()
 
 
 def setting() -> str:
-    """Return ``on``, ``known`` or ``off``, from the environment."""
+    """Return the setting ``on``, ``known`` or ``off`` of the environment variable."""
     return os.environ.get(VARIABLE, "on")
 
 
 def known_at_most() -> str:
-    """Return the setting for a process that must not time anything."""
+    """Return the setting for a process that must not time values: ``known`` or ``off``."""
     return "off" if setting() == "off" else "known"
 
 
 def kind_of(technique: str, version: str, problem: Problem, threads: int, source: str) -> str:
-    """Return the key under which the choice for a technique and a kind of data is stored.
+    """Return the key under which a choice is stored.
 
-    A kind covers data sizes within a factor of eight. `version` is the library's. `source` is
-    the path of the technique's file; an edit of this file makes stored choices invalid.
+    The key contains the technique, the loss, the number of threads, and the data's features,
+    dtype and size. Sizes within a factor of eight share a key. `version` is the library's
+    version. `source` is the path of the technique's file; editing this file makes stored
+    choices invalid.
     """
     size = 8 ** ((problem.bytes_per_step.bit_length() - 1) // 3)
     return ", ".join(
@@ -116,14 +119,14 @@ def choose(
     Parameters
     ----------
     kind : str
-        See `kind_of`.
+        The key of the choice, from `kind_of`.
     ranges : mapping
-        See `Ranges`. One parameter is varied at a time; every other parameter has its best
-        value so far.
+        See `Ranges`. One parameter is varied at a time; the others keep their best value so
+        far.
     seconds : callable
-        ``seconds(choice)`` returns the time of a step. Its first call may compile.
+        ``seconds(choice)`` returns the time of a step. Its first call for a choice may compile.
     may_try : bool
-        Whether values may be timed now.
+        Whether values may be timed now. If not, stored values or the defaults are returned.
     """
     usual = {name: values[0] for name, values in ranges.items()}
     if setting() == "off" or all(len(values) == 1 for values in ranges.values()):
@@ -153,12 +156,12 @@ def choice_for(
     ranges: Ranges,
     place: Place,
 ) -> Choice:
-    """Return the fastest values for a problem, or the usual values if the data are small.
+    """Return the fastest values for a problem, or the defaults if the data are small.
 
     Parameters
     ----------
     technique, version, problem, threads, source
-        See `kind_of`. Nothing is timed for data that can be read only once.
+        See `kind_of`. Nothing is timed for a `problem` whose rows can be read only once.
     ranges : mapping
         See `Ranges`.
     place : callable
@@ -171,14 +174,15 @@ def choice_for(
 
 
 def trial_rows(problem: Problem, nbytes: int) -> int:
-    """Return the number of rows of a trial whose data take about `nbytes` bytes."""
+    """Return the number of rows that take about `nbytes` bytes, but at most all rows."""
     return min(problem.rows, 1 + problem.rows * nbytes // problem.bytes_per_step)
 
 
 def timed(place: Place) -> Callable[[Choice], float]:
-    """Return the function that returns the median time of a trial's steps, in seconds.
+    """Return a function that measures the median time of a step for a choice, in seconds.
 
-    The data of each choice are placed once. An untimed step follows, which may compile.
+    The first call for a choice places the data and takes one step that is not timed, because it
+    may compile code.
     """
 
     @cache
@@ -202,7 +206,7 @@ def timed(place: Place) -> Callable[[Choice], float]:
 
 
 def _fitting(found: object, ranges: Ranges) -> Choice | None:
-    """Return a copy of a stored choice, or None if a value is missing or not in its range."""
+    """Return a copy of a stored choice, or None if it does not fit the ranges."""
     if not isinstance(found, dict) or found.keys() != ranges.keys():
         return None
     if not all(found[name] in values for name, values in ranges.items()):
@@ -211,15 +215,15 @@ def _fitting(found: object, ranges: Ranges) -> Choice | None:
 
 
 def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice, bool]:
-    """Try the values of one parameter after the other, until `SECONDS` are used up.
+    """Time the values of one parameter after another, until `SECONDS` are used up.
 
     Returns
     -------
     choice : dict
         The fastest value of every parameter.
     settled : bool
-        Whether the usual value of every parameter had `FEWEST` trials. On a busy machine, the
-        time may be used up earlier. The usual value is then kept.
+        Whether the default of every parameter had `FEWEST` trials. On a busy machine, the time
+        may be used up earlier; the default is then kept.
     """
     best, left, settled = {name: values[0] for name, values in ranges.items()}, SECONDS, True
     for name, values in ranges.items():
@@ -268,7 +272,7 @@ def _path() -> Path:
 
 
 def _kept() -> dict[str, Choice]:
-    """Return the stored choices; if the file is missing or damaged, there are none."""
+    """Return the stored choices, or an empty dict if the file is missing or damaged."""
     try:
         found = json.loads(_path().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, RuntimeError):
@@ -290,10 +294,10 @@ def _keep(kind: str, choice: Choice) -> None:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Hold the file's lock, so that two processes do not time values at the same time.
+    """Hold a lock on the file, so that two processes do not time values at the same time.
 
-    Without file locks, or after `LOCK_SECONDS`, the block runs without the lock. This is safe,
-    because the file is always replaced as a whole.
+    If the system has no file locks, or the lock is not free within `LOCK_SECONDS`, the block
+    runs without the lock. This is safe, because the file is always replaced as a whole.
     """
     try:
         import fcntl
