@@ -44,12 +44,11 @@ Place = Callable[[Choice], Trial]
 """``place(choice)`` prepares the data of a trial for these parameters and returns the trial."""
 
 LEAST_BYTES = 1 << 20
-"""Smallest size in bytes of data for which values are timed. For smaller data, the defaults are
-used, because a step takes only microseconds, mostly for function calls."""
+"""Smallest size in bytes of data for which values are timed. A step over smaller data takes
+microseconds, mostly for function calls."""
 
 TRIAL_BYTES = 1 << 24
-"""Largest size in bytes of the data of a trial: 16 MB, more than the private caches of a
-core."""
+"""Largest size in bytes of a trial's data: 16 MB, more than the private caches of a core."""
 
 SECONDS = 0.25
 """Time limit in seconds for all trials of one kind of data, without compiling and copying."""

@@ -24,7 +24,11 @@ from backends.rows.source import Source
 
 
 def arrow_table(path: Path, *, drop: bool) -> Table:
-    """Open an Arrow file; with `drop`, a null becomes NaN, so that its row can be dropped."""
+    """Open an Arrow file as a table of columns.
+
+    If `drop` is true, a null becomes NaN, so that its row can be dropped. Otherwise it is an
+    error.
+    """
     with _opened(path, None) as file:
         schema = file.schema
     notes: list[str] = []
@@ -46,7 +50,7 @@ def arrow_table(path: Path, *, drop: bool) -> Table:
 
 
 def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
-    """Yield a note for each column with an integer that float32 may round; read the columns."""
+    """Read the integer columns; yield a note for each column that float32 may round."""
     types, compute = library("types", ".arrow"), library("compute", ".arrow")
     for name in names:
         if not types.is_integer(schema.field(name).type):
@@ -61,9 +65,9 @@ def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
 
 
 def _counts(path: Path, column: int) -> tuple[list[int], bool]:
-    """Return the rows of each batch, and whether the values can be used in the file.
+    """Return the number of rows of each batch, and whether the batches can be used in place.
 
-    This is impossible if a batch is compressed: pyarrow then allocates memory for its values.
+    A compressed batch cannot be used in place, because pyarrow allocates memory for its values.
     In this case, only one column is read to count the rows.
     """
     allocated = library("lib", ".arrow").total_allocated_bytes
@@ -82,10 +86,10 @@ def _counts(path: Path, column: int) -> tuple[list[int], bool]:
 
 @contextmanager
 def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
-    """Open a file for reading the columns at the given positions; None stands for all.
+    """Open a file for reading the columns at the given positions; None stands for all columns.
 
-    pyarrow copies the chosen columns of a batch to memory. All columns of a file that is not
-    compressed are used in place.
+    With None, the file is mapped, so pyarrow uses batches that are not compressed in place.
+    With positions, pyarrow copies the chosen columns of a batch to memory.
     """
     ipc = library("ipc", ".arrow")
     options = ipc.IpcReadOptions(included_fields=columns, use_threads=False)
@@ -97,7 +101,7 @@ def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
 
 @dataclass(frozen=True, eq=False)
 class ArrowSource(Source):
-    """The rows of an Arrow file, read one batch of the file at a time, or part of a batch.
+    """The rows of an Arrow file, which consists of batches of rows.
 
     Attributes
     ----------
@@ -107,11 +111,11 @@ class ArrowSource(Source):
     y : str
         Column of y.
     ends : tuple of int
-        For each batch of the file, the number of rows up to the batch's end.
+        For each batch, the number of the file's rows up to the end of the batch.
     drop : bool
         Whether a null becomes NaN instead of an error.
     in_place : bool
-        Whether the values are used in the file. Otherwise a whole batch is read to memory.
+        Whether batches are used in the mapped file. Otherwise each batch is copied to memory.
     """
 
     path: Path
@@ -123,7 +127,7 @@ class ArrowSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True, because a batch may be compressed and is decoded as a whole."""
+        """Return True, because a compressed batch can only be decoded as a whole."""
         return True
 
     @property

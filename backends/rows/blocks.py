@@ -1,4 +1,4 @@
-"""Blocks of rows in memory: all blocks have one shape and are filled from pieces."""
+"""Blocks of rows in memory. All blocks of a source have one shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem, check_finite
 
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
-"""m rows of any dtype: X as a list of parts with k columns each, (m, k), and y, (m,)."""
+"""m rows of any dtype, as a pair (X, y). X is a list of arrays of shape (m, k), which side by
+side hold all features. y has the shape (m,)."""
 
 
 COLUMN_ROWS = 1 << 13
@@ -23,9 +24,8 @@ and fit in the caches."""
 
 
 PADDING = 16
-"""Number of unused numbers after each column in `_copy`. Without them, columns would lie a
-power of two apart and compete for the same cache sets, and `_copy` would be three times
-slower."""
+"""Number of unused numbers after each column in `_copy`. Without this padding, the columns
+would compete for the same cache sets, and `_copy` would be three times slower."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,8 @@ class Block:
     start : int
         Position of the block's first row in the source, from 0.
     stop : int
-        Position in the source after the last requested row. The block's rows from `stop` on are
-        padding.
+        Position in the source after the last requested row. If the block reaches beyond this
+        position, the rest of the block is padding.
     loss : Loss
         The loss of a row.
     """
@@ -64,7 +64,10 @@ class Block:
         return Problem(self.x, self.y, known_finite=True, single_pass=True, loss=self.loss)
 
     def losses(self, mean: float) -> float:
-        """Return the sum of the rows' losses, from the mean loss of all rows with padding."""
+        """Return the sum of the losses of all rows but the padding.
+
+        `mean` is the mean loss of all rows of the block, with the padding.
+        """
         filling = len(self.y) - self.rows
         if not filling or self.loss == SQUARED_ERROR:  # the residual of a padding row is 0
             return mean * len(self.y)
@@ -73,11 +76,11 @@ class Block:
         return mean * len(self.y) - filling * each
 
     def fill(self, pieces: Iterable[Piece], last: int, stop: int) -> None:
-        """Copy and convert rows up to row `last` of the source, and add padding rows.
+        """Copy rows up to row `last` of the source into the block, and add padding rows.
 
-        Padding rows of X are zeros, so they add nothing to a gradient. The targets of padding
-        rows are 0 for squared error. For any other loss, these targets are the last row's
-        target, for which the loss is defined.
+        The numbers are converted to the block's dtype. A padding row has zeros as X, so it adds
+        nothing to a gradient. Its target is 0 for squared error. For any other loss, its target
+        is the target of the last row, for which the loss is defined.
 
         Raises
         ------
@@ -99,17 +102,17 @@ class Block:
         self.y[filled:] = 0 if self.loss == SQUARED_ERROR else self.y[filled - 1]
 
     def check(self) -> None:
-        """Raise ProblemError if a value cannot be used; the error names the source's row."""
+        """Raise ProblemError, which names the row of the source, if a value cannot be used."""
         check_finite(self.x, self.y, self.start)
         self.check_targets()
 
     def check_targets(self) -> None:
-        """Raise ProblemError if the loss is not defined for a target; it names the row."""
+        """Raise ProblemError, which names the row, if the loss does not accept a target."""
         self.loss.check(self.y[: self.rows], self.start)
 
 
 class Cutter:
-    """Divides pieces of any length into pieces of the requested lengths."""
+    """Cuts a stream of pieces into pieces of the requested numbers of rows."""
 
     def __init__(self, pieces: Iterator[Piece]) -> None:
         self.pieces = pieces
@@ -132,7 +135,7 @@ class Cutter:
             rows -= min(rows, len(y))
 
     def take_all(self, rows: int) -> list[Piece]:
-        """Return the pieces of `take` as a list, for sources whose pieces stay valid."""
+        """Return the next `rows` rows as a list, for sources whose pieces stay valid."""
         return list(self.take(rows))
 
 
@@ -158,12 +161,14 @@ def _copy(parts: list[NDArray[Any]], into: Array, first_row: int) -> None:
 
 
 def convert(values: NDArray[Any], into: Array, first_row: int) -> None:
-    """Copy numbers into `into`, converted to its dtype.
+    """Copy numbers into the array `into`, converted to its dtype.
+
+    `first_row` is the number of rows before `values`, for the error message.
 
     Raises
     ------
     ProblemError
-        A number is too large for the dtype. `first_row` is the number of rows before `values`.
+        A number is too large for the dtype.
     """
     if np.can_cast(values.dtype, into.dtype):
         return np.copyto(into, values)

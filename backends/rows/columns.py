@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NO_ROWS = "the data have no rows; at least one is needed"
 
 EXACT_FLOAT32 = 1 << 24
-"""Largest number up to which float32 holds every integer: 24 bits of mantissa."""
+"""Largest number up to which float32 can represent all integers: its mantissa has 24 bits."""
 
 _LISTED = 10
 
@@ -32,13 +32,14 @@ class Table:
     ----------
     names : list of str
     source : callable
-        ``source(xs, y, dtype)`` returns the rows for the names of X's columns and of y.
+        ``source(xs, y, dtype)`` returns the rows. xs are the names of X's columns, and y is the
+        name of y's column.
     x : list of str, optional
-        Default columns of X. None stands for all columns but y and `hidden`.
+        Default columns of X. None stands for all columns except y and `hidden`.
     y : str, optional
         Default column of y. None stands for the last column that is not hidden.
     hidden : dict
-        Columns that are used only if the user names them: name → the reason.
+        Columns that are used only if the user names them, each with the reason.
     notes : list of str
         Assumptions about the file; `source` may add to the list.
     ask : str
@@ -56,10 +57,10 @@ class Table:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Put the file's name before an error's message, and raise a `ProblemError` for any error.
+    """Turn every error inside the context into a `ProblemError` that names the file.
 
-    With a damaged file, NumPy, zipfile, zlib and Arrow may raise almost any exception, so every
-    exception is caught.
+    NumPy, zipfile, zlib and Arrow may raise almost any exception for a damaged file. Errors for
+    a missing library stay as they are.
     """
     try:
         yield
@@ -139,8 +140,8 @@ def find_all(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
     Raises
     ------
     ProblemError
-        Columns do not exist, and the message lists all missing columns; or a column exists more
-        than once or was named twice.
+        A column does not exist, exists more than once, or was named twice. The error lists all
+        columns that do not exist.
     """
     plain = {_plain(name) for name in names}
     missing = [name for name in wanted if _plain(name) not in plain]
@@ -164,7 +165,7 @@ def _plain(name: str) -> str:
 
 
 def listing(names: Sequence[str]) -> str:
-    """Return names as text for a message; of more than ten names, only the first ten."""
+    """Return names as text for a message: the first ten, and the number of any others."""
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return (", ".join(map(repr, names[:_LISTED])) or "none") + more
 

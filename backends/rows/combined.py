@@ -17,8 +17,8 @@ from backends.rows.made import InMemory
 from backends.rows.source import Source
 
 CHUNK_ROWS = 1 << 16
-"""Number of rows in a chunk. The number of complete rows in each chunk is stored. To find a
-range of complete rows, at most one chunk before the range is read."""
+"""Number of rows in a chunk. `Complete` stores the number of complete rows up to the end of
+each chunk. To find a range of complete rows, it reads at most one chunk before the range."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Chained(Source):
 
     @classmethod
     def of(cls, sources: list[Source], name: str) -> Source:
-        """Return one source with all rows; it is in memory if all sources are in memory."""
+        """Return one source with the rows of all sources, in memory if all sources are."""
         first = sources[0]
         held = [source.problem for source in sources if isinstance(source, InMemory)]
         if len(held) == len(sources):
@@ -85,7 +85,7 @@ class Paired(Source):
 
     @classmethod
     def of(cls, xs: Source, ys: Source, name: str) -> Source:
-        """Return one source with X and y; it is in memory if both sources are in memory.
+        """Return one source with X of `xs` and y of `ys`, in memory if both of these are.
 
         Raises
         ------
@@ -123,6 +123,7 @@ class Complete(Source):
     Attributes
     ----------
     whole : Source
+        The other source.
     ends : tuple of int
         For each chunk of `CHUNK_ROWS` rows, the number of complete rows up to the chunk's end.
     """
@@ -161,10 +162,10 @@ def _complete(parts: list[NDArray[Any]], y: NDArray[Any]) -> NDArray[Any]:
 
 
 def without_missing(source: Source) -> tuple[Source, int]:
-    """Return a source with only the complete rows, and the number of rows dropped.
+    """Return a source with only the complete rows, and the number of rows left out.
 
-    The complete rows of a source in memory are kept in memory. Any other source is read once,
-    and only the number of complete rows in each chunk is kept.
+    From a source in memory, the complete rows are copied. Any other source is read once to
+    count its complete rows; the rows are read again when they are needed.
 
     Raises
     ------

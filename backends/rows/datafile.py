@@ -34,7 +34,10 @@ def load(
     dtype: str = "float32",
     reading: Reading | None = None,
 ) -> Problem:
-    """Read the columns `x` and `y` of a file into memory; parameters as for `open_source`."""
+    """Read the columns `x` and `y` of a file into memory.
+
+    The parameters are those of `open_source`.
+    """
     path = Path(path)
     with named_errors(path):
         return open_source(path, x, y, dtype, reading).load()
@@ -49,20 +52,20 @@ def open_source(
 ) -> Source:
     """Open the columns `x` and `y` of a file, a folder or a pattern of files.
 
-    The source's ``origin.notes`` list the assumptions about the file.
+    The returned source's ``origin.notes`` list assumptions about the file.
 
     Parameters
     ----------
     path : str or Path
-        The suffix determines the format, or for an unknown suffix, the first bytes of the file.
+        The suffix determines the format. For an unknown suffix, the first bytes of the file do.
         ``.npy``, Parquet and Arrow files are read when their rows are needed. Text and ``.npz``
         files are read as a whole by this call.
     x : sequence of str, optional
-        Names of the columns of X. By default all columns but y; in an ``.npz`` file with arrays
-        x and y, the array x.
+        Names of the columns of X. The default is all columns but y, or the array x of an
+        ``.npz`` file with arrays x and y.
     y : str, optional
-        Name of the column of y. By default the last column; in an ``.npz`` file with arrays x
-        and y, the array y.
+        Name of the column of y. The default is the last column, or the array y of an ``.npz``
+        file with arrays x and y.
     dtype : str
         ``float32`` or ``float64``, to which all numbers are converted.
     reading : Reading, optional
@@ -104,9 +107,10 @@ def _open(
 def open_features(
     path: str | Path, x: Sequence[str], dtype: str = "float32", reading: Reading | None = None
 ) -> tuple[Source, tuple[str, ...]]:
-    """Open the columns `x` of a file that need not have a target.
+    """Open the columns `x` of a file that may have no target, for predictions.
 
-    The first column of x takes the place of y. The other parameters are those of `open_source`.
+    The returned source has the first of these columns in place of y. The other parameters are
+    those of `open_source`.
 
     Returns
     -------
@@ -139,16 +143,17 @@ def open_features(
 
 @contextmanager
 def _only_errors(path: Path) -> Iterator[None]:
-    """Put the file's name into errors, and hide NumPy's warnings about damaged files."""
+    """Name the file in errors inside the context, and hide NumPy's warnings."""
     with named_errors(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _with_all_values(source: Source, reading: Reading) -> tuple[Source, list[str]]:
-    """Return the source, without incomplete rows if `reading.na` is "drop", and notes.
+    """Return the source and notes; leave out incomplete rows if `reading.na` is "drop".
 
-    If rows were left out, a note gives their number. Otherwise the list of notes is empty.
+    The list of notes is empty unless rows were left out. It then holds one note with their
+    number.
     """
     if reading.na != "drop":
         return source, []
@@ -191,7 +196,7 @@ def _open_pair(
 
 
 def _tables(path: Path, found: Sequence[Found], reading: Reading) -> list[Table]:
-    """Return a table for each file; Parquet files together form one table."""
+    """Return a table for each file, or a single table for all Parquet files."""
     drop = reading.na == "drop"
     kind = found[0].format  # all files are of one format
     if kind == "parquet":
@@ -222,7 +227,7 @@ def _chain(
     y: str,
     dtype: str,
 ) -> Source:
-    """Return a source with the rows of all tables; every table must have the columns."""
+    """Return a source with the rows of all tables; raise ProblemError if one lacks a column."""
     if len(tables) == 1:
         return tables[0].source(xs, y, dtype)
     sources = []
@@ -244,7 +249,7 @@ def _chain(
 def _hidden(
     table: Table, x: Sequence[str] | None, y: str | None, used: Sequence[str]
 ) -> list[str]:
-    """Return a list with a note about hidden columns that are not used; it may be empty."""
+    """Return a note on the hidden columns that are not used, as a list; it may be empty."""
     left = [name for name in table.hidden if name not in used]
     if not left or (x is not None and y is not None):
         return []
@@ -265,9 +270,9 @@ def _notes(path: Path, found: Sequence[Found], tables: Sequence[Table]) -> list[
 def _origin(
     path: Path, found: Sequence[Found], source: Source, xs: list[str], y: str, notes: list[str]
 ) -> Origin:
-    """Return the origin of the rows.
+    """Return the `Origin` of the rows.
 
-    If x is a single array with several features, they are named ``x[0]``, ``x[1]`` and so on.
+    The columns of an array with several columns are named ``x[0]``, ``x[1]`` and so on.
     """
     names = list(xs)
     if len(xs) < source.features:

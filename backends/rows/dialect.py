@@ -54,13 +54,13 @@ class Dialect:
     numbers : Numbers
         How numbers are written.
     names : list of str
-        Names of the columns; a column without a name is ``Unnamed: 0`` after its position.
+        Names of the columns. A column without a name is called ``Unnamed: 0`` (its position).
     unnamed : tuple of str
         The columns in `names` that have no name in the header.
     header : bool
         Whether a line of the file contains the names.
     before : int
-        Number of lines before the first row of data.
+        Number of lines up to the end of the header; 0 without a header or if it is a comment.
     notes : tuple of str
         Assumptions about the file, one line each.
     """
@@ -76,9 +76,9 @@ class Dialect:
 
 @dataclass
 class Lines:
-    """Splits lines into records; blank lines and comments are skipped.
+    """Splits lines into records, and skips blank lines and comments.
 
-    A comment begins with ``#`` at the start of a record.
+    A comment is a line that begins with ``#`` and is not part of a quoted cell.
     """
 
     lines: Iterator[str]
@@ -175,7 +175,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
 
 
 def _sample(split: Lines, *, cut: bool) -> list[Record]:
-    """Return the first records; with `cut`, leave out the last one, which may be incomplete."""
+    """Return the first records; with `cut`, the last one may be incomplete and is left out."""
     records: list[Record] = []
     try:
         records.extend(islice(split.records(), SAMPLE_RECORDS))
@@ -259,7 +259,7 @@ def _with_names(
 def _commented_names(
     comments: list[str], first: Record, delimiter: str, numbers: Numbers
 ) -> list[str]:
-    """Return the names in a comment above the first row (`numpy.savetxt`), or []."""
+    """Return the names in a comment above the first row (as `numpy.savetxt` writes), or []."""
     if not comments or any(numbers.kind(cell) == "text" for cell in first.cells):
         return []
     split = Lines(iter([comments[-1].lstrip("#").lstrip()]), delimiter)
@@ -275,7 +275,7 @@ def _commented_names(
 def _is_header(
     first: Record, rest: list[Record], numbers: Numbers, said: bool | None
 ) -> tuple[bool, list[str]]:
-    """Return whether the first record contains the names, and notes about assumptions."""
+    """Return whether the first record is a header, and notes about assumptions."""
     if said is not None:
         return said, []
     kinds = [numbers.kind(cell) for cell in first.cells]
@@ -298,7 +298,7 @@ def _is_header(
 def _numeric_header(
     first: Record, rest: list[Record], kinds: Sequence[str]
 ) -> tuple[bool, list[str]]:
-    """Distinguish numeric names from data: names are quoted, or are 0, 1, 2 and so on."""
+    """Return whether a first line of numbers is a header, and notes about assumptions."""
     if rest and _is_quoted(first) and not _is_quoted(rest[0]):
         return True, []
     cells = [cell.strip() for cell in first.cells]
@@ -314,7 +314,7 @@ def _numeric_header(
 
 
 def _is_quoted(record: Record) -> bool:
-    """Return whether all cells are in quotation marks; the first cell may be empty."""
+    """Return whether all cells are in quotation marks, except perhaps an empty first cell."""
     cells = record.cells if record.text.lstrip().startswith('"') else record.cells[1:]
     corner = len(cells) == len(record.cells) or not record.cells[0]
     return bool(cells) and corner and record.text.count('"') == 2 * len(cells)

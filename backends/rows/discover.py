@@ -14,8 +14,7 @@ from backends.errors import ProblemError
 from backends.rows.text import COMPRESSED
 
 Format = Literal["text", "npy", "npz", "parquet", "arrow"]
-"""Format of a file. `datafile._tables` has a reader for each format; mypy checks that none is
-missing."""
+"""Format of a file. mypy checks that `datafile._tables` has a reader for each format."""
 
 FORMATS: dict[str, Format] = {
     ".csv": "text", ".tsv": "text", ".tab": "text", ".txt": "text", ".dat": "text",
@@ -32,7 +31,8 @@ MAGIC: dict[bytes, Format] = {
     b"PK\x03\x04": "npz",
     b"\x1f\x8b": "text", b"\x28\xb5\x2f\xfd": "text", b"BZh": "text", b"\xfd7zXZ": "text",
 }  # fmt: skip
-"""Format of a file without a known suffix, by its first bytes; compressed files hold text."""
+"""Format of a file by its first bytes, used for a file without a known suffix. A compressed
+file is assumed to hold text."""
 
 KNOWN = "there are .csv (.tsv, .txt; also .gz, .bz2, .xz, .zst), .npy, .npz, .parquet, .feather"
 """The usual suffixes, listed in the error message for an unknown suffix."""
@@ -47,8 +47,8 @@ class Found:
     path : Path
     format : Format
     constants : dict
-        Columns and their values, taken from the names of the file's folders, such as
-        ``year=2024``.
+        Columns that the names of the file's folders give. For example, the folder ``year=2024``
+        gives a column year, whose value is 2024 in all rows.
     """
 
     path: Path
@@ -57,17 +57,17 @@ class Found:
 
 
 def discover(path: Path) -> list[Found]:
-    """Return the files for a path, a folder or a pattern, sorted by name, all of one format.
+    """Return the data files that a path, a folder or a pattern names, sorted by name.
 
     If the path is a folder, or the pattern matches a folder, all folders below it are searched,
-    too. As in Spark, Hive and `pyarrow.dataset`, names that begin with ``.`` or ``_`` are
-    ignored, and a folder called ``column=value`` adds a column to its files.
+    too. Names that begin with ``.`` or ``_`` are ignored. A folder called ``column=value`` adds
+    a column to its files. These are the rules of Spark, Hive and `pyarrow.dataset`.
 
     Raises
     ------
     ProblemError
-        There is no file, the format of a file is not known, or the files have different formats
-        or columns from folders.
+        There is no file, the format of a file is unknown, or the files differ in their formats
+        or in the columns that their folders add.
     """
     if path.is_dir():
         found = _without_notes([*_below(path, path)])
@@ -83,13 +83,16 @@ def discover(path: Path) -> list[Found]:
 
 
 def _without_notes(found: list[Found]) -> list[Found]:
-    """Return the files sorted by name; .txt and .dat beside other files are taken for notes."""
+    """Return the files sorted by name, without .txt and .dat files if there are others.
+
+    Reason: text files beside data files are usually notes about the data.
+    """
     plain = [file for file in found if file.path.suffix.lower() not in (".txt", ".dat")]
     return sorted(plain or found, key=lambda file: file.path)
 
 
 def _of_one_format(found: list[Found]) -> list[Found]:
-    """Return the files; raise ProblemError if formats or columns from folders differ."""
+    """Return the files; raise ProblemError if they differ in format or in folders' columns."""
     first = found[0]
     for file in found:
         if file.format != first.format:
@@ -133,7 +136,7 @@ def _matching(path: Path) -> list[Found]:
 
 
 def _before_pattern(path: Path) -> Iterator[str]:
-    """Yield the parts of a path up to the first one with a wildcard."""
+    """Yield the parts of a path before the first part with a wildcard."""
     for part in path.parent.parts:
         if glob.has_magic(part):
             return
@@ -141,13 +144,13 @@ def _before_pattern(path: Path) -> Iterator[str]:
 
 
 def _constants(path: Path) -> dict[str, str]:
-    """Return the columns and values that the names of a path's folders give."""
+    """Return the columns, each with its value, that folders such as ``year=2024`` add."""
     pairs = (part.partition("=") for part in path.parent.parts if "=" in part)
     return {unquote(name): unquote(value) for name, _, value in pairs}
 
 
 def _suffix(path: Path) -> str:
-    """Return the suffix that determines the format: ``.csv`` for ``.csv.gz``."""
+    """Return the suffix that determines the format. For ``a.csv.gz``, it is ``.csv``."""
     suffix = path.suffix.lower()
     return path.with_suffix("").suffix.lower() if suffix in COMPRESSED else suffix
 

@@ -1,4 +1,4 @@
-"""Rows of a ``.npy`` file, read one window of some megabytes at a time."""
+"""Rows of a ``.npy`` file, which is read in windows of a few megabytes."""
 
 from __future__ import annotations
 
@@ -27,18 +27,20 @@ from backends.rows.columns import (
 from backends.rows.source import Joined, Source
 
 WINDOW_BYTES = 2 << 20
-"""Size of a window in bytes: its numbers stay in the caches until they are converted."""
+"""Size in bytes of a window, the part of a file that is read at a time. A window of this size
+stays in the caches until its numbers are converted."""
 
 SAMPLE_WINDOWS = 16
-"""Number of windows, evenly spaced over the file, in which integers that float32 rounds are
-searched. A file of up to 32 MB is searched as a whole."""
+"""Number of windows, evenly spaced over the file, that are searched for integers which float32
+rounds. A file of up to 32 MB is searched as a whole."""
 
 
 def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
     """Open an array of rows × columns, or a structured array.
 
-    A column's name is its position, or the name of its field. A one-dimensional array without
-    fields is accepted as a column only with `may_be_1d`, for a file with only x or only y.
+    The columns of a structured array have the names of its fields. All other columns are named
+    by their positions: ``"0"``, ``"1"``, … A one-dimensional array without fields is a single
+    column. It is accepted only with `may_be_1d`, for a file with only x or only y.
     """
     data = open_memmap(path, mode="r")
     fields = data.dtype.names
@@ -76,7 +78,10 @@ def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
 
 
 def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
-    """Yield a note for each column with an integer that float32 rounds, in the sample."""
+    """Yield a note for each column with integers that float32 rounds.
+
+    Only `SAMPLE_WINDOWS` windows of the file are searched.
+    """
     dtype = source.layout.dtype
     kinds = [dtype] if dtype.names is None else [dtype[name] for name in dtype.names]
     if not any(kind.kind in "iu" and kind.itemsize >= 4 for kind in kinds):
@@ -110,11 +115,11 @@ class Layout:
     Attributes
     ----------
     header : bytes
-        The file's bytes before the numbers. If the header differs later, the file has changed.
+        The file's bytes before the numbers. If these bytes differ later, the file has changed.
     dtype : dtype
         Dtype of a number, or of a record of a structured array.
     rows, columns : int
-        Shape; a structured array has one column of records.
+        Shape of the array. A structured array counts as one column.
     by_row : bool
         True if rows are stored one after another, False if columns are.
     """
@@ -126,14 +131,14 @@ class Layout:
     by_row: bool
 
     def offset(self, row: int, column: int = 0) -> int:
-        """Return the position of a number in the file, in bytes."""
+        """Return the position in the file, in bytes, of the number in a row and column."""
         before = row * self.columns + column if self.by_row else column * self.rows + row
         return len(self.header) + before * self.dtype.itemsize
 
 
 @dataclass(frozen=True, eq=False)
 class NpySource(Source):
-    """The rows of a ``.npy`` file, (n, columns), in either memory order.
+    """The rows of a ``.npy`` file, whose array is stored by row or by column.
 
     Attributes
     ----------
@@ -155,7 +160,11 @@ class NpySource(Source):
         return f"{self.path.name}: '{self.y}' from {listing([str(j) for j in self.x])}"
 
     def joined(self) -> Joined | None:
-        """Return all columns as features, or None if dtype or order need a conversion."""
+        """Return rows with all columns of the file as features, or None if this is impossible.
+
+        It is possible if every column belongs to X or y, and the rows are stored by row in the
+        requested dtype. No number then needs a conversion.
+        """
         layout, all_columns = self.layout, tuple(range(self.layout.columns))
         as_wanted = layout.by_row and layout.dtype == self.dtype
         if not as_wanted or {*self.x, self.y} != {*all_columns}:
@@ -166,9 +175,9 @@ class NpySource(Source):
         return Joined(rows, list(self.x), self.y)
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Yield one window of the file after the other, read into one buffer.
+        """Yield the rows window by window. All windows are read into one buffer.
 
-        Reading is faster than mapping the file, because a map costs a page fault every few
+        The file is read instead of mapped, because a mapped file causes a page fault every few
         pages.
         """
         layout = self.layout
@@ -209,7 +218,7 @@ class NpyRows(NpySource):
     """Rows with all columns of the file as features, and zeros as y."""
 
     def joined(self) -> None:
-        """Return None, because these rows already have y as a feature."""
+        """Return None, because y is already a feature of these rows."""
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         for parts, _ in super().pieces(start, stop):
@@ -239,7 +248,7 @@ def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
 
 
 def _parts(rows: NDArray[Any], x: tuple[int, ...]) -> list[NDArray[Any]]:
-    """Return X's columns as parts; adjacent columns are one part, which is copied faster."""
+    """Return X's columns as one part if they are adjacent, otherwise as one part each."""
     if x == tuple(range(x[0], x[0] + len(x))):
         return [rows[:, x[0] : x[0] + len(x)]]
     return [rows[:, j : j + 1] for j in x]

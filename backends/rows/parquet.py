@@ -26,11 +26,11 @@ from backends.rows.columns import (
 from backends.rows.source import Source
 
 BATCH_BYTES = 4 << 20
-"""Size in bytes of a batch of float32 columns: the columns that are decoded at a time."""
+"""Size in bytes of a batch, the rows that are decoded at a time, for float32 columns."""
 
 MAPPED_BYTES = 16 << 20
-"""Largest size in bytes of the row groups that are mapped at a time, because mapped pages count
-as memory of the process. A larger group is mapped alone."""
+"""Largest size in bytes of the row groups that are mapped at the same time. Reason: mapped
+pages count as memory of the process. A row group that is larger is mapped alone."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Part:
     ----------
     path : Path
     constants : dict
-        Columns and values that the names of the file's folders give, as in ``year=2024``.
+        Columns that the names of the file's folders give. For example, the folder ``year=2024``
+        gives a column year, whose value is 2024 in all rows.
     """
 
     path: Path
@@ -130,9 +131,9 @@ def index_columns(schema: Any) -> list[str]:
 def _largest_integers(
     metadata: Any, schema: Any, names: Sequence[str], into: dict[str, float]
 ) -> None:
-    """Store each column's largest integer in `into` if float32 may round it.
+    """Store each column's largest absolute integer in `into` if float32 may round it.
 
-    The integers come from the file's statistics, without reading the rows.
+    The largest integers are in the file's statistics, so no rows are read.
     """
     types = library("types", ".parquet")
     integers = {
@@ -152,12 +153,12 @@ def _largest_integers(
 
 
 def number_in_folder(name: str, text: str) -> float:
-    """Return the value, as a number, that the name of a folder gives to a column.
+    """Return the value that a folder's name gives to a column, such as 2024 for ``year=2024``.
 
     Raises
     ------
     ProblemError
-        The text is not a number, or is ``__HIVE_DEFAULT_PARTITION__`` for a missing value.
+        The text is not a number. For a missing value, it is ``__HIVE_DEFAULT_PARTITION__``.
     """
     try:
         return float(text)
@@ -193,7 +194,7 @@ class ParquetSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True, because pyarrow decodes whole row groups, in several threads."""
+        """Return True, because pyarrow decodes whole row groups and uses threads itself."""
         return True
 
     @property
@@ -201,7 +202,7 @@ class ParquetSource(Source):
         return f"{self.name}: {self.y!r} from {listing(self.x)}"
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Decode the row groups that hold the range, one batch at a time."""
+        """Decode the row groups that hold rows `start` to `stop`, one batch at a time."""
         parquet = library("parquet", ".parquet")
         first = 0
         for part in self.parts:
@@ -216,7 +217,7 @@ class ParquetSource(Source):
     def _pieces_of(
         self, part: Part, metadata: Any, first: int, start: int, stop: int
     ) -> Iterator[Piece]:
-        """Yield the rows of one file that are in the range.
+        """Yield the rows of one file that lie between `start` and `stop`.
 
         `first` is the number of rows in the files before this file.
         """
@@ -235,9 +236,10 @@ class ParquetSource(Source):
 
 
 def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield runs of row groups that together hold the range: the run's first row, its groups.
+    """Yield the row groups that hold rows `start` to `stop`, in runs that are mapped together.
 
-    The groups of a run are mapped at the same time. The file's first row is `first`.
+    A run is given by the position of its first row and the numbers of its row groups. `first`
+    is the position of the file's first row.
     """
     run: list[int] = []
     held, at, begins = 0, first, first
@@ -259,7 +261,11 @@ def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[in
 def as_piece(
     batch: Any, names: Sequence[str], first_row: int, drop: bool, constants: dict[str, str]
 ) -> Piece:
-    """Return a batch as a piece: X's columns and y; the batch's first row is `first_row`."""
+    """Return a batch as a piece of X and y; y is the last of the columns `names`.
+
+    `first_row` is the position of the batch's first row. `constants` are the columns that the
+    names of folders give.
+    """
     columns = []
     for name in names:
         if name in batch.schema.names:

@@ -11,8 +11,8 @@ from backends.errors import ProblemError
 MISSING = frozenset(
     ["", "?", ".", "-", "na", "n/a", "nan", "null", "none", "nil", "#n/a", "#na", "\\n", "<na>"]
 )
-"""Cells that stand for a missing value, in lower case, as pandas, R, SQL, SAS and Excel write
-them."""
+"""Cells that stand for a missing value, in lower case. They are written by pandas, R, SQL, SAS
+and Excel."""
 
 _VALUE = re.compile(
     r"""[-+\s$€£¥(]*[\d.,][\d.,'\s_]*([eE][-+]?\d+)?[\s%€$£¥)]*  # 5%, 1,5, $1 000
@@ -93,8 +93,8 @@ class Numbers:
         Raises
         ------
         ValueError
-            The cell does not hold a number. ``1_000`` and digits that are not ASCII, which
-            `float` accepts, are errors, too.
+            The cell does not hold a number. ``1_000`` and digits that are not ASCII are errors,
+            although `float` accepts them.
         """
         text = cell.strip()
         if self.thousands and self.thousands in text:
@@ -126,7 +126,7 @@ class Numbers:
         return True
 
     def kind(self, cell: str) -> Literal["number", "missing", "value", "text"]:
-        """Return the kind of a cell; a "value" is a date, a percentage or an unusual number."""
+        """Return the kind of a cell. A "value" is a date, a percentage or an unusual number."""
         text = cell.strip()
         if text.lower() in MISSING:
             return "missing"
@@ -135,7 +135,7 @@ class Numbers:
         return "value" if _VALUE.fullmatch(text) else "text"
 
     def remedy(self, cell: str) -> str:
-        """Return the options with which the cell could be read, as the end of an error message.
+        """Return the end of an error message: options with which the cell could be read.
 
         The text is empty if no option would help.
         """

@@ -1,9 +1,9 @@
 """Sources: rows that are read in ranges and need not fit in memory.
 
-A `Source` has a number of rows, and yields any range of its rows in pieces.
-`Source.each_block` copies the pieces into blocks of one shape. Several threads work on one
-block each, so one block is read while another block is summed. A source of a file that
-is read in ranges is small and can be pickled: another process then opens the file.
+A `Source` yields any range of its rows in pieces. `Source.each_block` copies the pieces into
+blocks of one shape. Several threads work on one block each, so that one block is read while
+another block is summed. A source that reads a file in ranges is small and can be pickled.
+Another process can then open the file itself.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from backends.rows.blocks import Block, Cutter, Piece
 from backends.threads import processors
 
 BLOCK_BYTES = 4 << 20
-"""Size in bytes of X and y in a block. A block stays in the caches until it is summed, and is
-large enough that placing the block costs little."""
+"""Default size in bytes of X and y in a block. A block of this size stays in the caches until
+it is summed, and the overhead of a block is small in comparison."""
 
 RUN = 4
-"""Number of consecutive blocks in a thread's task. The thread opens the file once per task."""
+"""Number of consecutive blocks in a task of a thread. The file is opened once per task."""
 
 
 Result = TypeVar("Result")
@@ -96,8 +96,8 @@ class Source(ABC):
     def in_order(self) -> bool:
         """Return whether one thread should read all rows in order.
 
-        If true, a piece stays valid. If false, the cost of reading a range depends only on its
-        length, and a piece is valid until the next piece is requested.
+        If true, pieces stay valid. If false, ranges can be read in any order at the same cost,
+        but a piece is valid only until the next piece is requested.
         """
         return False
 
@@ -108,7 +108,7 @@ class Source(ABC):
     def filled(
         self, run: list[Block], stop: int, pieces: Iterable[Piece] | None = None
     ) -> Iterator[Block]:
-        """Fill consecutive blocks with their rows up to `stop`; yield each full block.
+        """Fill consecutive blocks with rows up to `stop`; yield each block when it is full.
 
         The rows are taken from `pieces`, or read from the source if `pieces` is None.
         """
@@ -120,11 +120,11 @@ class Source(ABC):
             yield block
 
     def joined(self) -> Joined | None:
-        """Return the rows with y as a further feature, or None if this is not faster."""
+        """Return the rows with y as one more feature, or None if this is not supported."""
         return None
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the rows with another loss; the targets are checked when they are read."""
+        """Return the same rows with another loss; reading the rows checks their targets."""
         if loss == self.loss:
             return self
         other = copy.copy(self)
@@ -139,7 +139,7 @@ class Source(ABC):
 
     @cached_property
     def reference(self) -> Reference:
-        """The float64 answer for squared error, from one pass over the rows."""
+        """Reference results for squared error, from one pass over the rows."""
 
         def checked() -> Iterator[tuple[Array, Array]]:
             for block in self.blocks():
@@ -153,7 +153,7 @@ class Source(ABC):
     ) -> Iterator[Block]:
         """Yield rows `start` to `stop` in blocks of one shape; other threads read ahead.
 
-        A block's arrays are overwritten after the next block was requested; see `each_block`.
+        A block's arrays are overwritten after the next block was requested.
         """
         return self.each_block(lambda block: block, block_bytes, start, stop, run=1)
 
@@ -171,23 +171,23 @@ class Source(ABC):
         Parameters
         ----------
         work : callable
-            ``work(block)`` is called by several threads at the same time. After the call, the
+            ``work(block)`` is called by several threads at the same time. After a call, the
             block's arrays are overwritten.
         block_bytes : int
-            Largest size of X and y in a block, in bytes. ``threads + 1`` blocks are in memory;
-            rows that are read in order need `run` times this memory.
+            Largest size of X and y in a block, in bytes. ``threads + 1`` blocks are in memory,
+            or `run` times as many if the source is read in order.
         start, stop : int
             Range of rows, without `stop`; all rows by default.
         threads : int, optional
             Number of threads that read and work; `most_threads` by default.
         run : int
-            Number of consecutive blocks in a thread's task.
+            Number of consecutive blocks in a task of a thread.
 
         Yields
         ------
         Result
-            What `work` returned, in the order of the blocks. The last block is padded with rows
-            that add nothing to a gradient; see `Block.fill` and `Block.losses`.
+            The result of ``work(block)``. The last block is padded with rows that add nothing
+            to a gradient; see `Block.fill` and `Block.losses`.
 
         Raises
         ------
@@ -213,9 +213,10 @@ class Source(ABC):
         return self._each(runs, work, start, stop, threads)
 
     def _rows_a_block(self, block_bytes: int, start: int, stop: int) -> int:
-        """Return the rows per block: the fewest blocks of at most `block_bytes`, of equal size.
+        """Return the number of rows per block, for the fewest blocks of at most `block_bytes`.
 
-        The last block may be smaller. If one row exceeds `block_bytes`, a block is one row.
+        All blocks have the same number of rows; only the last block may have fewer. A block has
+        at least one row, even if the row exceeds `block_bytes`.
         """
         most = max(1, block_bytes // step_bytes(1, self.features, self.dtype))
         count = -(-(stop - start) // most)
@@ -273,18 +274,20 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Joined:
-    """Rows in which y is a further feature and the target is zero, for squared error.
+    """Rows in which y is one more feature and the target is zero, for squared error.
 
-    ``[X y]·(w, −1)`` is the residual ``X·w − y``. A kernel can therefore sum over these rows
-    as over any rows, and X and y need not be separated.
+    With the weights ``(w, −1)``, the prediction for such a row is the residual ``x·w − y``. The
+    sums over these rows therefore contain the gradient for w, and y need not be separated from
+    X.
 
     Attributes
     ----------
     source : Source
+        The rows with y as a feature.
     x : list of int
-        Positions of X's features among the features.
+        Positions of X's features among all features.
     y : int
-        Position of y among the features.
+        Position of y among all features.
     """
 
     source: Source
@@ -292,7 +295,7 @@ class Joined:
     y: int
 
     def weights(self, w: Weights) -> Weights:
-        """Return d + 1 weights whose predictions are the residuals of `w`, shape (d,)."""
+        """Return the d + 1 weights for these rows: w for the features of X, and −1 for y."""
         joined = np.full(len(w) + 1, -1.0)
         joined[self.x] = w
         return joined
@@ -310,6 +313,6 @@ class Joined:
 def most_threads() -> int:
     """Return the number of processors that this process may use, but at least two.
 
-    With a single thread, no block would be summed while another block is read.
+    Reason: a single thread cannot read one block while it sums another block.
     """
     return max(2, processors())

@@ -1,11 +1,12 @@
-"""A descent with any backend over rows that are read again, block by block, in every step.
+"""A descent with any backend that reads the rows again, block by block, in every step.
 
-If the data do not fit in memory, a step is a pass over the file: read a block, place it, add
-its gradient to the sum. Several threads do this, and each thread's block is still in the caches
-when the kernel reads it. The backends' own kernels are used, limited to one thread if the
-library allows the limit. Without the limit, a kernel's threads would wait for each other,
-because the blocks are small; OpenMP's threads would also occupy processors that the reading
-threads need. A ``gram`` technique makes a single pass for XᵀX and Xᵀy.
+It is used for data that do not fit in memory. A step is then a pass over the file: several
+threads each read a block, place it, and add its gradient to the sum. A block is still in the
+caches when the backend sums it. A ``gram`` technique makes a single pass for XᵀX and Xᵀy.
+
+Each library is limited to one thread per block, if it allows a limit. Otherwise its threads
+would wait for each other, because the blocks are small. OpenMP's threads would also occupy
+processors that the reading threads need.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from backends.rows.source import BLOCK_BYTES, RUN, Joined, Result, Source, most_
 from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4
-"""Memory that a backend may need, as a multiple of the size of X and y. Autograd needs this
-much; no technique needs more."""
+"""Memory that any backend may need, as a multiple of the size of X and y. Autograd needs the
+most."""
 
 BLOCKS_A_THREAD = 4 + RUN
-"""Memory per thread, as a number of blocks: 4 for a block and a backend's temporaries, and one
-run of blocks that are decoded in advance."""
+"""Memory per thread, as a number of blocks: 4 for the thread's block and a backend's temporary
+arrays, and `RUN` for rows that are decoded in advance."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""Memory besides that of the threads, as a number of blocks: 1 for results that are not
-collected yet, and one run of blocks that is being read."""
+"""Memory in addition to that of the threads, as a number of blocks: 1 for results that are not
+collected yet, and `RUN` for rows that are being read."""
 
 SMALLEST_BLOCK = 1 << 20
 """Smallest block size in bytes: placing a smaller block would take longer than summing it."""
@@ -134,7 +135,7 @@ class Bounded:
 
 
 class SourceBackend(Backend, Protocol):
-    """A backend that can place a source, for example one that runs on other machines."""
+    """A backend that can also place a `Source`, for example on the workers of a cluster."""
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
         """Place the rows, and return a descent over them."""
@@ -143,7 +144,7 @@ class SourceBackend(Backend, Protocol):
 
 @dataclass(eq=False)
 class _Blockwise:
-    """A backend that receives one block of rows after another.
+    """A base class that gives a backend one block of rows after another.
 
     Attributes
     ----------
@@ -182,7 +183,10 @@ class _Blockwise:
         return self.source.joined()
 
     def _each(self, work: Callable[[Block], Result]) -> Iterator[Result]:
-        """Yield the result of `work` for each block, in order; join x and y if possible."""
+        """Yield the result of `work` for each block, in order.
+
+        The blocks hold joined rows (see `Joined`) if the source and the backend allow this.
+        """
 
         def alone(block: Block) -> Result:
             bound_here(1)
@@ -208,7 +212,8 @@ class _Blockwise:
 class Streamed(_Blockwise):
     """A descent in which every step reads the rows once.
 
-    `loss` also reads the rows once, and stores the gradient for the next step.
+    The method `loss` also reads the rows once. It stores the gradient, so the next step from
+    the same w reads no rows.
     """
 
     _looked: tuple[Weights, Weights, float] | None = None  # w, the gradient's sums, the loss
@@ -229,7 +234,7 @@ class Streamed(_Blockwise):
         return self._look(w)[1]
 
     def seconds_a_pass(self, most_blocks: int = 4) -> float:
-        """Return the estimated time of a pass, from a few blocks per thread after a warm-up."""
+        """Estimate the seconds of a pass by timing a few blocks per thread after a warm-up."""
         w = np.zeros(self.source.features)
         row_bytes = step_bytes(1, self.source.features, self.source.dtype)
         rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
@@ -282,9 +287,10 @@ class Streamed(_Blockwise):
 
 @dataclass(eq=False)
 class StreamedGram(_Blockwise, GramDescent):
-    """One pass for XᵀX and Xᵀy, then steps that cost O(d²); squared error only.
+    """A squared-error descent that reads the rows once, to compute XᵀX and Xᵀy.
 
-    A loss that the sums do not give accurately is computed by another pass over the rows.
+    The steps then cost O(d²) and read no rows. `loss` reads the rows again if the sums do not
+    give the loss accurately.
     """
 
     def __post_init__(self) -> None:

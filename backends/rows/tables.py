@@ -26,12 +26,12 @@ Column = NDArray[Any]
 """One column, (n,). An array of an ``.npz`` file may contain several columns, (n, d)."""
 
 _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
-"""Names that are likely to mean y. If an array has one of these names, the last array is not
-assumed to be y."""
+"""Names of arrays that suggest y. If an array before the last one has such a name, there is no
+default for y, and the user must name it."""
 
 _LARGEST = 1e20
-"""Limit of a column's largest absolute value: a column beyond it is not searched for integers
-that float32 rounds. Its values exceed 64-bit integers, so they are floats with no fraction."""
+"""Limit of a column's largest absolute value. Larger values exceed 64-bit integers and are
+floats without a fraction. Such a column is not searched for integers that float32 rounds."""
 
 _BLOCK_ROWS = 4096
 """Number of rows copied at a time: 4096 rows of 32 float32 columns take 512 kB."""
@@ -43,7 +43,8 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
     Parameters
     ----------
     constants : mapping
-        Columns and values that the names of the file's folders give, as in ``year=2024``.
+        Columns that the names of the file's folders give. For example, the folder ``year=2024``
+        gives a column year, whose value is 2024 in all rows.
     """
     file = TextFile.open(path, reading)
     notes = list(file.dialect.notes)
@@ -69,8 +70,8 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
 def npz_table(path: Path, *, drop: bool) -> Table:
     """Open an ``.npz`` file: arrays x and y (or X and Y), or one-dimensional columns.
 
-    If the file has other arrays, the user must name x and y. `Table.ask` is then the error
-    message for a user who did not.
+    In any other file, the user must name the arrays of x and y. `Table.ask` is the error
+    message if the user did not name them.
     """
     with _archive(path) as arrays:
         names = list(arrays.files)
@@ -91,9 +92,10 @@ def npz_table(path: Path, *, drop: bool) -> Table:
 def _usual(
     names: list[str], shapes: dict[str, tuple[int, ...]]
 ) -> tuple[list[str] | None, str | None, str]:
-    """Return the default arrays of X and of y, and the message that asks the user to name them.
+    """Return the default columns of X and y, and the message that asks for their names.
 
-    X or y is None if it has no default. The message is empty if it is not needed.
+    The defaults are those of `Table`, which explains None. The message is empty if the user
+    need not name x and y.
     """
     listed = ", ".join(f"{name!r} {shapes.get(name, '')}".strip() for name in names)
     ask = f"say which arrays are x and y with --x and --y; there are {listed}"
@@ -146,7 +148,10 @@ def _in_memory(
     *,
     drop: bool,
 ) -> InMemory:
-    """Return the columns as rows in memory; with `drop`, rows with NaN are dropped later."""
+    """Return the columns as rows in memory.
+
+    With `drop`, NaN is allowed, because rows with NaN are dropped later.
+    """
     target = columns[y]
     if target.ndim == 2 and target.shape[1] == 1:
         target = target[:, 0]

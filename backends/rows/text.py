@@ -23,15 +23,15 @@ from backends.rows.dialect import SPACES, Dialect, Lines, Record, find_dialect
 from backends.rows.reading import MISSING, Numbers, Reading
 
 FAST_BYTES = 1 << 20
-"""File size in bytes from which pyarrow or NumPy parses the text: importing pyarrow takes as
-long as parsing a megabyte in Python."""
+"""Smallest size in bytes of a file that pyarrow or NumPy parses. For a smaller file, parsing in
+Python is faster than importing pyarrow."""
 
 CHUNK_ROWS = 4096
-"""Number of rows that are in memory as text at a time: text takes ten times the memory of
+"""Number of rows that are held as text at a time. Text takes ten times the memory of
 numbers."""
 
 PLAIN = Numbers()
-"""The notation that Python's `float` reads, except for ``_`` and digits that are not ASCII."""
+"""Numbers as Python's `float` reads them, but without ``_`` and with ASCII digits only."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed text files."""
@@ -82,7 +82,7 @@ class TextFile:
     def _read_records(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], int]:
         """Read row after row in Python, so that an error can name the line.
 
-        Returns the columns, and the number of comments among the rows.
+        Return the columns, and the number of comments among the rows.
         """
         dialect = self.dialect
         at = [dialect.names.index(name) for name in wanted]
@@ -219,7 +219,7 @@ def _arrow_csv() -> Any:
 
 
 def _begin_with_hash(column: Any) -> bool:
-    """Return whether a cell of the first column begins with ``#``, as a comment does."""
+    """Return whether a cell begins with ``#``, so that its line may be a comment."""
     arrow, compute = (
         importlib.import_module("pyarrow"),
         importlib.import_module("pyarrow.compute"),
@@ -250,7 +250,7 @@ def _open_text(path: Path, reading: Reading) -> Iterator[TextIO]:
 
 
 def _raise_undecodable(path: Path, encoding: str) -> None:
-    """Raise ProblemError with the line number, which the decoder's error does not contain."""
+    """Find the line that cannot be decoded, and raise ProblemError with its number."""
     if encoding.lower().replace("_", "-").startswith(("utf-16", "utf-32")):
         return  # one byte of a wide character may look like the end of a line
     called = "UTF-8" if encoding == "utf-8-sig" else encoding
