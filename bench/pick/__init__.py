@@ -2,24 +2,39 @@
 
 `pipeline` answers a `question` in this order:
 
-1. `observations` reads the store, and `pipeline.candidates` lists the backends.
-2. `fitting` fits a `model` to each backend, from `curves`, `steps`, `uncached`, `peaks`,
-   `spread`, `drift` and `draws`; `regime` and `throughput` describe the memory. `known`
-   holds all models that were measured at `near` sizes. It excludes the backends that cannot
-   be the fastest, after subtracting the doubtful seconds of their setups (`doubt`).
-3. `planner` chooses the next task. The first tasks come from `looks`: they measure every
-   library briefly at sizes of the `ladder`. Each later task is the task that removes the most
-   expected regret (`worth`) per second (`expense`). `hope` estimates the totals of backends
-   that are not completely measured.
-4. `explorer` runs the task, saves its outcome and makes a new `known`. Steps 3 and 4 repeat
-   until the answer is certain enough or the budget is spent.
-5. `recommend` answers the request: `ties` chooses the backend, and `shares` compares steps
-   with a plain read. `several_machines` and `verification` run after `recommend`.
-6. `sentences` and `page` write the answer; `progress` shows a line while tasks run.
+1. `observations` reads earlier measurements. `pipeline.candidates` lists the backends.
+2. `fitting` fits a cost model (`model`) to each backend. `known` keeps the models and excludes
+   the backends that cannot be the fastest.
+3. `planner` chooses the next task. The first tasks (`looks`) measure every library briefly.
+   Each later task is the task that removes the most expected regret (`worth`) per second
+   (`expense`).
+4. `explorer` runs the task and saves its outcome. Steps 2 to 4 repeat until the answer is
+   certain enough or the budget is spent.
+5. `recommend` chooses the backend and collects the figures of the answer.
+6. `several_machines` predicts the time on several machines. For ``--verify``, `verification`
+   compares the predictions with new measurements.
+7. `sentences` and `page` write the answer.
 
-Four classes hold the state. `question.Question` holds all options of the user. It is converted
-to a `recommend.Request`: the descent and the memory. A `known.Setting` is a request with the
-machine and the backends. A `known.Known` is a setting with the models so far.
+The other modules have these tasks:
+
+- `curves`, `steps`, `uncached` and `peaks` predict times and memory from the number of rows.
+- `spread`, `drift` and `draws` estimate the errors of a prediction.
+- `regime` and `throughput` describe the caches and the memory of the machine.
+- `ladder` lists the sizes to measure. `near` decides which sizes are near the request.
+- `doubt` estimates by how many seconds a setup time may be too long.
+- `hope` estimates the totals of backends that are not completely measured.
+- `ties` chooses between backends with similar totals.
+- `shares` compares the time of a step with the time of reading the same bytes.
+- `progress` shows a line while tasks run.
+
+Four classes hold the state:
+
+- `question.Question` holds all options of the user.
+- `recommend.Request` holds the descent and the memory that may be used.
+- `known.Setting` holds a request, the backends and the machine.
+- `known.Known` holds a setting and the models that were fitted so far.
+
+These words have a special meaning in this package:
 
 - *Placing* the data makes the rows ready for a backend. The *first call* is the first step,
   which may compile code. The *setup* is import, placing and first call.
@@ -31,7 +46,7 @@ machine and the backends. A `known.Known` is a setting with the models so far.
 - A backend is *live* if it is neither excluded nor failed.
 - A backend's *rival* is the model with which it is compared: the model whose total has the
   lowest upper bound.
-- *Regret* is the pick's total minus the lowest total. In `verification`, it is the pick's total
-  divided by the lowest total.
+- *Regret* is the pick's total minus the lowest total. In `verification`, regret is the pick's
+  total divided by the lowest total.
 - *Hope* is an optimistic estimate of a total, for a backend with an unmeasured part.
 """

@@ -1,4 +1,4 @@
-"""Fit monotone curves of seconds over rows through the measured sizes."""
+"""Predict seconds from a number of rows, by monotone curves through measured times."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Sample:
     Attributes
     ----------
     read_bytes_per_s : float or None
-        Throughput of a plain read, in the same process, of as many bytes as the step reads;
-        None if no such read was timed.
+        Throughput of reading the bytes of a step without computing, in the same process. None
+        if no read was timed.
     """
 
     rows: int
@@ -32,7 +32,10 @@ class Sample:
 
 
 def by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
-    """Return the numbers of rows, (k,), and a list of the values at each; all ascending."""
+    """Return the k different numbers of rows, and a list of the values for each number.
+
+    The numbers of rows are ascending. The values of each list are ascending, too.
+    """
     groups: dict[int, list[float]] = {}
     for sample in sorted(samples, key=lambda s: (s.rows, s.value)):
         groups.setdefault(sample.rows, []).append(sample.value)
@@ -60,13 +63,16 @@ class Curve:
 
     @classmethod
     def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
-        """Fit a monotone curve to the medians of the sizes, with the least relative error.
+        """Fit a monotone curve to the median at each size, with the least relative error.
 
-        At sizes of `straight` rows or more, and always at the largest size, points on a
-        straight line replace the medians. The line begins at the latency: the median of the
-        smallest size, but at most 90 % of the median of the largest size. The line's slope is
-        the median of the seconds per row over all processes at these sizes, because one
-        process may read memory at half the throughput of another.
+        A straight line replaces the medians from `straight` rows on, and always at the largest
+        size:
+
+        - At 0 rows, the line has the latency of the work. The latency is the median at the
+          smallest size, but at most 90 % of the median at the largest size.
+        - The line's slope is the median of the seconds per row over all measurements from
+          `straight` rows on. Reason: one process may read memory at half the throughput of
+          another.
         """
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
@@ -87,7 +93,7 @@ class Curve:
 
     @classmethod
     def flat(cls, samples: Iterable[Sample]) -> Curve:
-        """Return a constant curve, the median of all values, for work that reads no rows."""
+        """Return a curve for work that reads no rows: everywhere the median of all values."""
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
         everywhere = median(value for group in groups for value in group)
@@ -96,8 +102,9 @@ class Curve:
     def at(self, rows: float) -> float:
         """Return the seconds for `rows` rows.
 
-        The curve is constant below the smallest size, interpolated between two sizes, and a
-        straight line beyond the largest size.
+        - Below the smallest measured size, the curve is constant.
+        - Between two measured sizes, the curve is interpolated.
+        - Beyond the largest measured size, the curve is a straight line.
         """
         sizes, seconds = self.rows, self.seconds
         if rows <= sizes[-1]:
@@ -105,19 +112,19 @@ class Curve:
         return float(seconds[-1] + self.a_row * (rows - sizes[-1]))
 
     def beyond_cache(self, straight: float, cache_rows: float, waiting: float) -> Curve:
-        """Return the curve with a corrected cost per row beyond the largest size.
+        """Return the curve with more seconds per row beyond the largest measured size.
 
-        At the measured sizes, the cache kept some rows between two steps. Every row beyond the
-        largest size is read from memory and therefore takes longer.
+        Reason: at the measured sizes, the cache kept some of the rows between two steps. All
+        further rows must be read from memory, which takes longer.
 
         Parameters
         ----------
         straight : float
-            Number of rows from which the data are read from memory.
+            Smallest number of rows whose data are read from memory instead of a cache.
         cache_rows : float
             Number of rows that the cache keeps between two steps.
         waiting : float
-            Fraction of a step's time spent waiting for memory.
+            Fraction of a step's time in which the processor waits for memory.
         """
         kept = cache_rows / (self.rows[self.rows >= straight] - cache_rows)
         return replace(self, a_row=self.a_row * (1 + waiting * float(np.median(kept))))
@@ -136,17 +143,21 @@ class Timed(Protocol):
 
 @dataclass(frozen=True)
 class Overhead:
-    """The one-time cost of a placing or first call: its measured time minus a `Curve`.
+    """The additional seconds of doing some work for the first time in a process.
+
+    For example, the first step compiles code, so its time is longer than that of a later step.
+    The time of later repetitions is a curve (`Timed`). The overhead is the measured time of the
+    first time minus the seconds of the curve.
 
     Attributes
     ----------
     rows : (k,) float64
-        Measured sizes, ascending.
+        Measured numbers of rows, ascending.
     base : (k,) float64
-        Seconds of the curve at these sizes.
+        Seconds of the curve at each number of rows.
     seconds : (k,) float64
-        One-time cost at these sizes, in seconds. A cost is negative if the measured time is
-        shorter than the curve's.
+        Overhead at each number of rows, in seconds. It is negative if the measured time is
+        shorter than the time of the curve.
     """
 
     rows: Floats
@@ -155,18 +166,28 @@ class Overhead:
 
     @classmethod
     def beside(cls, curve: Timed, samples: Iterable[Sample]) -> Overhead:
-        """Compute the overhead: the median at each size, made monotone, minus the curve."""
+        """Compute the overhead of first times (`samples`) over the `curve` of later times.
+
+        The overhead at each size is the median of the samples minus the curve. Before the
+        subtraction, the medians are changed as little as possible to make them ascending.
+        """
         rows, groups = by_rows(samples)
         whole = isotonic_regression([median(g) for g in groups]).x
         base = np.array([curve.at(n) for n in rows])
         return cls(rows, base, np.asarray(whole - base))
 
     def at(self, rows: float, base: float) -> float:
-        """Return the one-time cost in seconds; `base` is the curve's value at `rows`.
+        """Return the overhead in seconds for `rows` rows.
 
-        Between two measured sizes, the cost changes in proportion to the curve. Outside the
-        measured sizes, a positive cost is constant, and a negative cost is proportional to the
-        curve.
+        - Between two measured sizes, the overhead is interpolated by the curve's seconds.
+        - Outside the measured sizes, a positive overhead is constant.
+        - Outside the measured sizes, a negative overhead is proportional to the curve.
+
+        Parameters
+        ----------
+        rows : float
+        base : float
+            Seconds of the curve at `rows` rows.
         """
         i = int(np.searchsorted(self.rows, rows))
         if i in (0, len(self.rows)):
@@ -188,5 +209,8 @@ class Overhead:
 
 
 SLOWEST_COPY = 1e9
-"""Lower bound for the throughput of placing data, in bytes/s: 1 GB/s. The bound applies to a
-backend until a process has placed data a second time (`bench.pick.model`)."""
+"""Lowest assumed throughput of placing data, in bytes/s: 1 GB/s.
+
+It limits the time per row as long as a backend was timed only in its first placing. Reason: the
+first placing also opens the device.
+"""

@@ -1,8 +1,9 @@
-"""Estimate the doubtful seconds of a setup time: pauses and extrapolated placing.
+"""Estimate by how many seconds a setup time may be too long.
 
-A process may pause while it is timed. A setup that was measured only once, or that was
-extrapolated, must not exclude a backend that may be the fastest. The doubtful seconds are
-therefore subtracted before a backend is excluded. Repeated setups show which times were paused.
+The system may have paused the process during the setup, or the time for placing the data may be
+extrapolated from fewer rows. These doubtful seconds are subtracted before a backend is excluded
+as too slow. If a setup was measured several times, the repetitions show which of them were
+paused.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ PAUSE_S = 0.1
 Linux's CPU quotas. A process that exceeds its quota pauses until the period ends."""
 
 LONG = 2.0
-"""Smallest ratio of a paused time to the usual time of the same work.
+"""A setup that takes more than twice its usual time may have been paused.
 
-Repeated setups without a pause differ by less than this factor.
+Reason: repeated setups without a pause differed by less than this factor.
 """
 
 
 def without_pauses(seen: Observations) -> Observations:
-    """Return the observations without the setup times that a pause prolonged.
+    """Return the observations without the setup times that include a pause of the process.
 
-    At each size, the usual time is the median of the repetitions; of two repetitions, it is the
-    shorter one. A time counts as paused if it is more than `LONG` times the usual time, but at
-    most `PAUSE_S` seconds longer.
+    A time is left out if it is more than twice the usual time (`LONG`), but at most 0.1 s
+    longer (`PAUSE_S`). The usual time is the median of the times at the same number of rows. Of
+    an even count, the lower of the two middle times is used.
     """
     return replace(
         seen,
@@ -50,10 +51,11 @@ def _unpaused(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 
 def extrapolated_s(model: CostModel, rows: float) -> float:
-    """Return the seconds by which the time of placing exceeds that of the largest placed size.
+    """Return how many seconds of the predicted placing of `rows` rows are extrapolated.
 
-    These seconds are extrapolated. They are doubtful, because a backend may place large data
-    in another way than small data, for example without a copy.
+    The result is the time for `rows` rows minus the time for the largest size that was placed.
+    These seconds are doubtful, because a backend may place large data in another way than small
+    data, for example without a copy.
     """
     seen = model.observations
     largest = max(s.rows for s in (*seen.place, *seen.place_again))
@@ -61,9 +63,10 @@ def extrapolated_s(model: CostModel, rows: float) -> float:
 
 
 def paused_s(model: CostModel, rows: float) -> float:
-    """Return by how many seconds pauses may have prolonged the setup nearest to `rows` rows.
+    """Return how many seconds of a measured setup time may be pauses of the process.
 
-    The result is 0 if this setup was repeated, or if no setup was measured.
+    The setup is the one whose number of rows is nearest to `rows`. The result is 0 if this
+    setup was measured several times, or if no setup was measured.
     """
     seen = model.observations
     sizes = [s.rows for s in seen.place]

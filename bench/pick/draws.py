@@ -1,7 +1,7 @@
-"""Make random draws that the script of the report's page can repeat exactly.
+"""Draw random numbers that the script of the report's page can reproduce exactly.
 
-A total's interval comes from draws of the errors of its parts. The functions of this module and
-of the page's script return the same draws in every call.
+The interval of a predicted time comes from random errors. All seeds are fixed, so every call
+returns the same numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 DRAWS = 2000
-"""Number of draws of a total. With 2000, the ends of a 90 % interval vary by about 3 %."""
+"""Number of random values of a total.
+
+With 2000 values, the ends of a 90 % interval depend on the seed by only about 3 %.
+"""
 
 
 def uniforms(seed: int, count: int) -> Floats:
@@ -32,11 +35,13 @@ def uniforms(seed: int, count: int) -> Floats:
 
 
 def student_t4(uniform: Floats) -> Floats:
-    """Return the quantiles of Student's t, four degrees of freedom, at these probabilities.
+    """Return the quantiles of Student's t distribution with four degrees of freedom.
 
-    This distribution has heavier tails than the normal distribution. Measured times have such
-    tails, too: one of a few processes is often much slower or faster than the others. The
-    closed form is from Shaw, Sampling Student's T distribution, J. Comput. Finance 9(4), 2006.
+    `uniform` contains the probabilities of the quantiles.
+
+    Reason for this distribution: one of a few processes is often much slower or faster than the
+    others, and large deviations are rarer in the normal distribution. The formula is from Shaw,
+    Sampling Student's T distribution, J. Comput. Finance 9(4), 2006.
     """
     alpha = np.sqrt(4 * uniform * (1 - uniform))
     q = np.cos(np.arccos(alpha) / 3) / alpha
@@ -45,10 +50,11 @@ def student_t4(uniform: Floats) -> Floats:
 
 @cache
 def errors_of(backend: str) -> Floats:
-    """Return draws of the errors of import, place, first call and step, (4, `DRAWS`).
+    """Return random errors of a backend's times, an array of shape (4, `DRAWS`).
 
-    The errors are standardised: the cost model multiplies them by the relative error of each
-    part. The backend's name is the seed, so the errors of two backends are independent.
+    The rows of the array are the import, placing, first call and step. The values follow
+    Student's t distribution. The cost model multiplies each row by the relative error of its
+    time. The seed is the backend's name, so the errors of two backends are independent.
     """
     uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)
     draws = student_t4(uniform).reshape(4, DRAWS)
@@ -70,20 +76,26 @@ class Range:
 
     @property
     def spread(self) -> float:
-        """Half the interval's width, relative to the median."""
+        """Half the width of the interval, as a fraction of the median."""
         return (self.high - self.low) / (2 * self.median)
 
 
 def range_of(centre: float, draws: Floats) -> Range:
-    """Return the central `COVERAGE` interval of the draws, extended to contain the centre."""
+    """Return the interval from the 5 % quantile to the 95 % quantile of the draws.
+
+    The interval is extended if it does not contain `centre`, the predicted value.
+    """
     low, high = np.quantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return Range(centre, min(centre, float(low)), max(centre, float(high)))
 
 
 TAIL = 0.02
-"""Fraction of the draws that `bounded` clips at each end: 2 %."""
+"""Fraction of the draws that `bounded` limits at each end: 2 %."""
 
 
 def bounded(draws: Floats) -> Floats:
-    """Return the draws clipped at both ends, so that extreme draws do not dominate the mean."""
+    """Return the draws, limited to the range from their 2 % quantile to their 98 % quantile.
+
+    Reason: a few extreme draws would dominate the mean.
+    """
     return np.clip(draws, *np.quantile(draws, [TAIL, 1 - TAIL]))

@@ -1,8 +1,8 @@
 """Estimate the drift: by how much all times of this machine change within minutes.
 
-The load of other virtual machines, the clock rate and the state of the caches change. They slow
-all work of this machine alike. Repeated measurements of one pick follow each other within
-seconds, so their spread does not show this drift.
+The load of other virtual machines, the clock rate and the state of the caches change. These
+changes slow down all work on this machine alike. Repeated measurements of one pick follow each
+other within seconds, so their differences do not show the drift.
 """
 
 from __future__ import annotations
@@ -23,24 +23,26 @@ from bench.pick.throughput import IN_MEMORY
 from bench.results.record import Record
 
 DRIFT = 0.08
-"""Prior of the drift, as a fraction of a time: 8 %.
+"""Drift that is assumed before anything was measured, as a fraction of a time: 8 %.
 
-On a shared machine, setups of the same backends took 13 % longer a few minutes later.
+On a shared machine, the same setups took 13 % longer when they were repeated minutes later.
 """
 
 MOST = math.log(2)
-"""Largest drift between two records, as a logarithm: a factor of two. A larger change counts as
-a factor of two, because a pause of the process explains it better."""
+"""Largest change of a time that counts as drift: the logarithm of a factor of two.
+
+A larger change counts as a factor of two, because it is probably a pause of the process.
+"""
 
 SEED = crc32(b"drift")
-"""Seed of the drift's draws: one for all backends, because they all have the same drift."""
+"""Seed of the drift's random numbers. All backends have the same drift, so they share it."""
 
 
 def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
-    """Return the relative spread of equal work between records, shrunk towards `DRIFT`.
+    """Return the drift: the relative standard deviation of equal work's times between records.
 
-    Steps over data in memory are left out, because `bench.pick.throughput` describes how the
-    memory's throughput changes.
+    With few measurements, the result is close to `DRIFT`. Steps whose data come from memory are
+    left out, because `bench.pick.throughput` describes how the speed of memory changes.
     """
     seen: dict[tuple[str, str], list[float]] = defaultdict(list)
     for record in records:
@@ -61,13 +63,16 @@ def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
 
 
 def factors(drift: float) -> Floats:
-    """Return draws of the drift, (`DRAWS`,), as factors of a time; equal for all backends."""
+    """Return `DRAWS` random factors by which the drift changes a time.
+
+    All calls use the same random numbers, so the factors are equal for all backends.
+    """
     return np.asarray(np.exp(drift * _normals()))
 
 
 @cache
 def _normals() -> Floats:
-    """Return standard normal draws, by the transform of Box and Muller (1958)."""
+    """Return standard normal random numbers, by the transform of Box and Muller (1958)."""
     u, v = uniforms(SEED, 2 * DRAWS).reshape(2, DRAWS)
     draws = np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)
     draws.flags.writeable = False

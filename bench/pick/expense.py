@@ -1,4 +1,4 @@
-"""Estimate the time of a child process from the child processes that have run."""
+"""Estimate how long a child process will take, from the child processes that have run."""
 
 from __future__ import annotations
 
@@ -8,44 +8,51 @@ from bench.pick.ladder import BYTES_A_SECOND
 from bench.results.case import BASELINES, Case
 
 SETUP, STEP = "test_setup.py", "test_step.py"
-"""Benchmark files of the child processes: `SETUP` measures one setup with cold compile caches,
-`STEP` times the steps of many cases."""
+"""Benchmark files that child processes run.
+
+`SETUP` measures one setup without any compiled code from before. `STEP` times the steps of many
+cases.
+"""
 
 SECONDS = 0.1
-"""Sampling time of a case, in seconds."""
+"""Time in seconds for which the steps of each case are timed."""
 
 START_S = 1.0
-"""Assumed seconds to start a child process, until a child process has run."""
+"""Assumed seconds to start a child process, as long as no child process has run."""
 
 UNKNOWN_COMPILE_S = 2.5
-"""Assumed seconds of an unmeasured first call: about the compile time of Numba."""
+"""Assumed seconds of a first call that was not measured: about the compile time of Numba."""
 
 LIKELY_COMPILE_S = 0.5
-"""Assumed compile time in a process that times steps, in seconds, for an unmeasured library."""
+"""Assumed seconds to compile a backend of an unmeasured library in a process that times steps.
+"""
 
 SLOW_COMPILE_S = 10.0
-"""Assumed seconds of an unmeasured first call of a `SLOW` technique."""
+"""Assumed seconds of an unmeasured first call, for techniques that compile slowly (`SLOW`)."""
 
 NOT_CACHED = ("jax",)
-"""Libraries that compile again for every size, and in every process."""
+"""Libraries that compile in every process again, and for every size again."""
 
 SLOW = ("compile",)
 """Techniques that are known to compile for many seconds."""
 
 STEPS_A_CASE = 15
-"""Smallest number of steps that a child process takes for a case, in trials, warm-up, rounds
-and checks."""
+"""Smallest number of steps that a child process takes for a case.
+
+Trials, warm-up, timed rounds and checks together take these steps.
+"""
 
 OVERHEAD_S = 0.1
 """Assumed seconds that a case takes in addition to placing, compiling and steps."""
 
 
 COPYING = 0.1
-"""Time to copy data that an earlier child process used, relative to generating the data."""
+"""Time to reuse the data of an earlier child process, as a fraction of the time to generate
+them."""
 
 
 def cost_s(known: Known, task: Task) -> float:
-    """Return the estimated seconds of a child process, including its start."""
+    """Return the estimated seconds of a child process from its start to its end."""
     library = Case.parse(task.cases[0]).library
     children = [s for s in known.spent if s.cases]
     alike = [s for s in children if Case.parse(s.cases[0]).library == library]
@@ -63,7 +70,7 @@ def cost_s(known: Known, task: Task) -> float:
 
 
 def _work_s(known: Known, suite: str, texts: tuple[str, ...]) -> float:
-    """Return the estimated seconds of a child process's work, without its start."""
+    """Return the estimated seconds of a child process after it has started."""
     cases = [case for text in texts if (case := Case.parse(text)).backend not in BASELINES]
     made = {case.size: case.bytes_per_step for case in cases}
     copied = {Case.parse(text).size for spent in known.spent for text in spent.cases}
@@ -93,9 +100,9 @@ def _setup_s(known: Known, case: Case) -> float:
 
 
 def _steps_s(known: Known, case: Case, *, compiled: bool) -> float:
-    """Return the estimated seconds of a case whose steps are timed.
+    """Return the estimated seconds to place the data, compile, and time the steps of a case.
 
-    `compiled` says whether the process has compiled the backend for another size.
+    `compiled` is True if the process has compiled the backend before, for another size.
     """
     model = known.models[case.backend]
     step = model.step_s(case.rows) if model.observations.step else 0.0
@@ -112,7 +119,11 @@ def _steps_s(known: Known, case: Case, *, compiled: bool) -> float:
 
 
 def _compile_s(known: Known, case: Case) -> float:
-    """Return the estimated compile time in seconds: the longest one measured in the library."""
+    """Return the longest compile time of the case's library that was measured, in seconds.
+
+    If none was measured, return `LIKELY_COMPILE_S`. Techniques that compile slowly (`SLOW`) are
+    ignored.
+    """
     alike = [
         max(0.0, sample.value - model.step_s(sample.rows))
         for model in known.models.values()
@@ -124,6 +135,6 @@ def _compile_s(known: Known, case: Case) -> float:
 
 
 def is_slow(backend: str) -> bool:
-    """Return whether a technique is known to compile for many seconds."""
+    """Return whether the backend's technique is known to compile for many seconds."""
     technique = backend.partition(":")[2].partition("@")[0]
     return technique in SLOW

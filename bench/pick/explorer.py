@@ -1,6 +1,6 @@
-"""Measure in a loop: choose the next task, run it, and fit all models anew.
+"""Measure in a loop: choose the next task, run the task, and fit all models anew.
 
-`bench.pick.planner` chooses the tasks. This module runs the tasks, keeps their outcomes and
+`bench.pick.planner` chooses the tasks. This module runs the tasks, saves their outcomes and
 limits their time.
 """
 
@@ -26,29 +26,30 @@ from bench.results.case import READ, Case
 from bench.results.record import Outcome, Record
 
 OVERRUN = 0.1
-"""Time by which a running child process may exceed the budget, as a fraction of the budget."""
+"""Time that a running child process may take beyond the budget, as a fraction of the budget.
+"""
 
 LEAST_S = 2.0
-"""Seconds that a child process gets even if less of the budget is left."""
+"""Smallest time limit of a child process in seconds, even if less of the budget is left."""
 
 Report = Callable[[str, float, Known], None]
 """Progress callback, called before each task.
 
-The arguments are the task's name, the share of the budget spent, and the state of the pick.
+The arguments are the task's name, the spent fraction of the budget, and the state of the pick.
 """
 
 
 class Measure(Protocol):
-    """Interface of an object that measures tasks; tests pass a simulated machine."""
+    """Interface of an object that measures tasks; tests use a simulated machine."""
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Run a child process for at most `seconds` seconds; return its outcome."""
+        """Run the child process of a task for at most `seconds` seconds; return its outcome."""
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Measure the read curve; return its outcomes by task name, for the record."""
+        """Measure the read curve (the read speed at each size); return task name → outcome."""
 
     def clock(self) -> float:
-        """Return a time in seconds that never decreases."""
+        """Return the seconds of a clock that is never set back."""
 
 
 @dataclass
@@ -72,21 +73,21 @@ class Measuring:
     logs: Path
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Run a child process for at most `seconds` seconds; return its outcome."""
+        """Run the child process of a task for at most `seconds` seconds; return its outcome."""
         children = Children(
             *(self.threads, SECONDS, self.scratch, self.logs, seconds), budget=seconds
         )
         return children.watched(task)
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Measure the read curve; return its outcomes by task name, for the record."""
+        """Measure the read curve (the read speed at each size); return task name → outcome."""
         noise = Noise()
         tasks = measure_read_curve(self.threads, self.machine)
         seen = noise.seen()
         return {name: replace(outcome, noise=seen) for name, outcome in tasks.items()}
 
     def clock(self) -> float:
-        """Return a time in seconds that never decreases."""
+        """Return the seconds of a clock that is never set back."""
         return time.monotonic()
 
 
@@ -102,17 +103,17 @@ class Explorer:
     earlier : sequence of Record
         Measurements from the store.
     budget : float
-        Seconds for measuring.
+        Longest time for measuring, in seconds.
     asked : dict
-        Options by which the backends were chosen; stored in the record.
+        Options of the user that choose the backends; they are saved in the record.
     claim : callable
-        Function that locks the store; called before the first measurement.
+        Function that locks the store. It is called before the first measurement.
     measure : Measure, optional
-        Object that measures; by default a `Measuring`.
+        Object that measures the tasks; by default a `Measuring`.
     save : bool
         Whether the record is written to the store.
     late : dict
-        Backend → why its child process was stopped.
+        Backend → why the child process that measured it was stopped.
     """
 
     setting: Setting
@@ -185,7 +186,7 @@ class Explorer:
         report : callable
             Progress callback, see `Report`.
         reserve : callable
-            Function that returns the seconds to reserve for a later stage.
+            Function that returns how many seconds of the budget to leave for a later stage.
         """
         while task := next_task(self.known, self.left - reserve(self.known)):
             report(task.name, 1 - self.left / self.budget, self.known)
@@ -198,13 +199,13 @@ class Explorer:
             self._save()
 
     def can_spend(self, seconds: float) -> bool:
-        """Return whether `seconds` are left, including the allowed overrun."""
+        """Return whether `seconds` are left of the budget plus `OVERRUN`."""
         return self.left + OVERRUN * self.budget >= seconds
 
     def stage(self, task: Task) -> None:
-        """Run the child process of a stage of the pipeline after `explore`; save its outcome.
+        """Run the child process of a task after `explore`; save its outcome.
 
-        The child process may take the rest of the budget and the allowed overrun.
+        The time limit is the rest of the budget and its allowed overrun (`OVERRUN`).
         """
         assert self.measure is not None  # noqa: S101 the explorer was entered
         most = self.left + OVERRUN * self.budget
@@ -213,7 +214,7 @@ class Explorer:
         self._save()
 
     def _begin(self) -> None:
-        """Before the first measurement, lock the store and note the revision of the code."""
+        """Lock the store and record the git revision, if nothing was measured so far."""
         if not self.known.spent:
             self.claim()
             self.record = replace(self.record, revision=revision())
@@ -227,7 +228,11 @@ class Explorer:
         self._learn(Spent(READ_CURVE.suite, (), self.measure.clock() - began))
 
     def _child(self, task: Task) -> None:
-        """Run a child process; keep its outcome, or note why it was stopped; fit all models."""
+        """Run the child process of a task and fit all models anew.
+
+        The outcome is added to the record. If the child process exceeded its time limit, the
+        reason is noted in `late` or in the record.
+        """
         assert self.measure is not None  # noqa: S101 the explorer was entered
         self._begin()
         patience = patience_s(self.known, task)
@@ -252,9 +257,10 @@ class Explorer:
         self._learn(Spent(task.suite, task.cases, taken))
 
     def _give_up(self, task: Task, seconds: float) -> None:
-        """Note in the record that the setup of a task takes longer than `seconds`.
+        """Write to the record that the setup of a task takes longer than was allowed.
 
-        The start of the child process is subtracted from `seconds`.
+        The child process was stopped after `seconds`. The recorded lower bound of the setup
+        time is `seconds` minus the time to start the child process.
         """
         at_least = dict(self.record.request["pick"].get("at_least", {}))
         at_least[Case.parse(task.cases[0]).backend] = max(1e-3, seconds - start_s(self.known))
@@ -262,7 +268,7 @@ class Explorer:
         self.record = replace(self.record, request=self.record.request | {"pick": pick})
 
     def keep(self, task: Task, outcome: Outcome) -> None:
-        """Add the outcome of a task, and the cases of this task, to the record."""
+        """Add the outcome and the cases of a task to the record."""
         asked = [*self.record.request["rows"]]
         asked += [r for r in task.cases if r not in asked and not r.startswith(f"{READ}/")]
         self.record = replace(self.record, request=self.record.request | {"rows": asked})
@@ -279,7 +285,7 @@ class Explorer:
             self.record.save(self.path)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return the reason for each backend that has no total."""
+        """Return backend → reason, for each backend whose total cannot be predicted."""
         reasons = self.known.unmeasured()
         return reasons | {b: why for b, why in self.late.items() if self._lacks(b)}
 

@@ -24,9 +24,14 @@ from bench.results.record import Record
 def fit(
     records: Sequence[Record], features: int, dtype: str, regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
-    """Fit a model to each backend in the records; return backend → model, and the throughput.
+    """Fit a model to each backend in the records.
 
-    The throughput is the memory throughput that the records show.
+    Returns
+    -------
+    models : dict
+        Backend → its cost model.
+    memory : MemoryThroughput
+        The throughput of memory in the records.
     """
     seen, model, memory = _prepared(records, (features, dtype), regime)
     return {name: model(name, of) for name, of in seen.items()}, memory
@@ -35,7 +40,10 @@ def fit(
 def fit_named(
     names: Iterable[str], records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
-    """Fit a model to each named backend, also if it was not measured; see `fit`."""
+    """Fit a model to each named backend; return the models and the memory throughput.
+
+    The model of a backend that is not in the records has at most import times.
+    """
     found, model, memory = _prepared(records, shape, regime)
     imports = import_seconds(records)
     models = {}
@@ -49,13 +57,13 @@ def fit_named(
 
 
 Model = Callable[[str, Observations], CostModel]
-"""Function that returns the model of a backend with these observations."""
+"""Function that fits a model to a backend's name and observations."""
 
 
 def _prepared(
     records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, Observations], Model, MemoryThroughput]:
-    """Return the observations by backend, a function that makes a model, and the throughput."""
+    """Return each backend's observations, a function that fits a model, and the throughput."""
     memory = memory_throughput(records, regime.cache_bytes)
     steady = steady_observations(records, *shape, memory)
     found = {name: without_pauses(seen) for name, seen in steady.items()}

@@ -1,6 +1,6 @@
 """Estimate the total of a backend that is not completely measured.
 
-An unmeasured part is estimated optimistically, from the same part of the other backends.
+Parts of the total that were not measured are estimated optimistically, from other backends.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from bench.pick.expense import SLOW_COMPILE_S, is_slow
 from bench.pick.known import Known, is_gram
 
 KIND = 0.7
-"""Estimate of an unmeasured part, as a fraction of the shortest time of this part among the
-other backends."""
+"""Estimated time of an unmeasured part, as a fraction of the fastest other backend's time."""
 
 STEPPED, UNSEEN = 0.3, 0.8
-"""Relative error of an estimated total: `STEPPED` if the backend's steps were measured, else
-`UNSEEN`, because backends on one machine differ by factors of two and three.
+"""Relative error of an estimated total.
+
+`STEPPED` is used if the backend's steps were measured. `UNSEEN` is used if they were not:
+backends on one machine differ by factors of two and three.
 """
 
 
 def hope_s(known: Known, name: str) -> float:
-    """Return a backend's total in seconds, with optimistic estimates of unknown parts."""
+    """Return a backend's total in seconds, with optimistic estimates of unmeasured parts."""
     model, request = known.models[name], known.request
     seen = model.observations
     if model.complete:
@@ -40,6 +41,6 @@ def hope_s(known: Known, name: str) -> float:
 
 
 def hopes(known: Known, name: str) -> Floats:
-    """Return draws of the estimated total of an incompletely measured backend."""
+    """Return `DRAWS` random values around the total that `hope_s` returns, in seconds."""
     error = STEPPED if known.models[name].observations.step else UNSEEN
     return np.asarray(hope_s(known, name) * np.exp(error * errors_of(name)[3]))

@@ -1,7 +1,7 @@
 """Hold the state of a pick at one moment: the models, and which backends are excluded.
 
-`know` computes this state from the records, without measuring. A `Known` never changes: after
-every child process, `know` makes a new one.
+`know` computes this state from the records, without measuring. A `Known` object never changes:
+after every child process, `know` makes a new object.
 """
 
 from __future__ import annotations
@@ -25,29 +25,28 @@ from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.record import Record
 
 SURE = 0.8
-"""Lower bound for the next setup time, as a fraction of the observed setup time.
+"""Shortest time that a repeated setup may take, as a fraction of the measured setup time.
 
 Repeated setups varied by less than 20 %.
 """
 
 FASTER_A_ROW = 0.7
-"""Lower bound for the time of a row beyond the measured sizes, relative to a measured row.
+"""Shortest time of a row beyond the measured sizes, as a fraction of a measured row's time.
 
-The bound allows for the spread between processes, about 15 %.
+The value allows for the differences between processes, about 15 %.
 """
 
 LONG_S = 1.5
-"""Shortest total of a long descent, in seconds. For a long descent, steps are timed before
-setups.
+"""Time in seconds from which a whole descent counts as long: its steps are timed first.
 
-The total of a shorter descent depends mostly on the setup. A separate process measures the
-setup more precisely than a process that times steps.
+The total of a short descent depends mostly on the setup. Setups are therefore measured first,
+each in a process of its own, which is more precise.
 """
 
 ROOM = 1.2
 """Free memory that a measurement requires, as a multiple of its predicted peak memory.
 
-Other processes of the machine may take memory while the measurement runs.
+Reason: other processes may take memory while the measurement runs.
 """
 
 ALL_THREADS_BYTES = 3_000_000
@@ -106,9 +105,10 @@ class Known:
         Backend → its cost model; the model of an unmeasured backend has no observations.
     memory : MemoryThroughput
     has_curve : bool
-        Whether the read curve was measured; until then the reported cache size is used.
+        Whether the read curve (the read speed at each size) was measured. If not, the system's
+        report of the cache size is used.
     at_least : mapping
-        Backend → lower bound for its setup time in seconds, from a setup that was stopped.
+        Backend whose setup was stopped → the seconds that this setup takes at least.
     spent : tuple of Spent
         The child processes of this pick, in order.
     """
@@ -128,11 +128,11 @@ class Known:
 
     @property
     def regime_bytes(self) -> int:
-        """Size in bytes from which data are read from memory."""
+        """Smallest size in bytes of data that are read from memory instead of a cache."""
         return IN_MEMORY * self.memory.cache_bytes
 
     def total(self, model: CostModel) -> Range:
-        """Return the total of a complete model and its interval, at usual memory throughput."""
+        """Return a complete model's total and its interval, at the usual speed of memory."""
         return self._totals[model.backend]
 
     @cached_property
@@ -147,9 +147,9 @@ class Known:
     def rival(self, backend: str) -> CostModel | None:
         """Return the model with which a backend is compared; None if no model is complete.
 
-        The rival's total has the lowest upper bound. A loop is compared with loops only,
-        because the answer also names the best loop, for losses other than squared error. A
-        `gram` technique is compared with all backends.
+        The rival is the model whose total has the lowest upper bound. `gram` techniques are
+        compared with all backends. All other backends are compared only with each other,
+        because the answer also names the best of them.
         """
         rivals = [m for m in self.models.values() if m.complete]
         if not is_gram(backend):
@@ -169,7 +169,7 @@ class Known:
         return found
 
     def _why_not(self, model: CostModel, rival: CostModel) -> str:
-        """Return why a backend cannot be faster than its rival; "" if it may be faster."""
+        """Return why a backend cannot be faster than its rival; "" if it could be faster."""
         most = self.total(rival).high
         if model.complete:
             low = self.total(model).low - self.paused_s(model) - self.extrapolated_s(model)
@@ -185,24 +185,24 @@ class Known:
         return ""
 
     def paused_s(self, model: CostModel) -> float:
-        """Return the seconds of a measured setup that may be a pause; 0 for a long descent."""
+        """Return how many seconds of a setup may be pauses; 0 if the descent is long."""
         return 0.0 if self.is_long else paused_s(model, self.request.rows)
 
     def extrapolated_s(self, model: CostModel) -> float:
-        """Return the seconds of placing that are extrapolated; 0 for a long descent."""
+        """Return how many seconds of placing are extrapolated; 0 if the descent is long."""
         return 0.0 if self.is_long else extrapolated_s(model, self.request.rows)
 
     @cached_property
     def is_long(self) -> bool:
-        """Whether the whole descent takes the fastest loop at least `LONG_S` seconds.
+        """Whether the fastest loop needs at least `LONG_S` seconds for the whole descent.
 
-        Without a complete loop, the descent counts as short.
+        The result is False if no loop was measured completely.
         """
         loops = (total.median for name, total in self._totals.items() if not is_gram(name))
         return min(loops, default=0.0) >= LONG_S
 
     def least_setup_s(self, model: CostModel) -> float:
-        """Return a lower bound for a setup time in seconds, from the parts measured so far."""
+        """Return how many seconds a setup takes at least, from the parts measured so far."""
         seen = model.observations
         parts = [min(seen.imports, default=0.0)]
         parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
@@ -210,10 +210,10 @@ class Known:
         return SURE * max(measured, self.at_least.get(model.backend, 0.0))
 
     def _least_steps_s(self, model: CostModel) -> float:
-        """Return a lower bound for the seconds of all steps; 0 if no step was measured.
+        """Return how many seconds all steps take at least; 0 if no step was measured.
 
-        A row from memory takes at least as long as a row from a cache. The measured time per
-        row is therefore a lower bound for each row beyond the measured sizes.
+        Beyond the measured sizes, a row takes at least `FASTER_A_ROW` of its measured time,
+        because reading it from memory is not faster than reading it from a cache.
         """
         if not model.observations.step:
             return 0.0
@@ -234,9 +234,9 @@ class Known:
         ]
 
     def groups(self) -> Iterable[list[CostModel]]:
-        """Yield lists of complete live models to compare: all models, then only the loops.
+        """Yield two lists of models to compare: all complete live models, then only the loops.
 
-        Without `gram` models, and with ``loop_only``, there is only one list.
+        Only one list is yielded if there are no `gram` models, or if the request is for loops.
         """
         complete = [self.models[name] for name in self.live if self.models[name].complete]
         loops = [m for m in complete if not is_gram(m.backend)]
@@ -248,7 +248,7 @@ class Known:
         return step_bytes(rows, self.request.features, self.request.dtype)
 
     def memory_of(self, device: str) -> int:
-        """Return how many bytes of a device's memory may be used here."""
+        """Return how many bytes of a device's memory a measurement on this machine may use."""
         memory = self.request.memory_bytes
         if device in memory.keys() - {"cpu"}:
             return memory[device]
@@ -261,9 +261,9 @@ class Known:
         return CAUTION * self.request.data_bytes > most
 
     def fits(self, backend: str, rows: int) -> bool:
-        """Return whether the device's memory is enough to measure a backend at a size.
+        """Return whether a backend with `rows` rows can be measured within the device's memory.
 
-        A backend without a measured peak is assumed to need `CAUTION` times the data.
+        If no peak memory was measured, the backend is assumed to need 6 times its data.
         """
         needs = self.models[backend].peak_bytes(rows)
         if needs is None:
@@ -271,11 +271,11 @@ class Known:
         return ROOM * needs <= self.memory_of(Name.parse(backend).device)
 
     def tries(self, suite: str, case: str) -> int:
-        """Return how many child processes of this pick measured a case, or tried to."""
+        """Return how many child processes of this pick measured a case or were stopped."""
         return sum(suite == s.suite and case in s.cases for s in self.spent)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return the reason for each backend that has no total."""
+        """Return backend → reason, for each backend whose total cannot be predicted."""
         reasons = dict(self.setting.missing)
         for name, model in self.models.items():
             if not model.complete:
@@ -289,7 +289,7 @@ class Known:
 
 
 def is_gram(backend: str) -> bool:
-    """Return whether a technique works only for least squares."""
+    """Return whether a backend's technique works only for squared error."""
     return Name.parse(backend).least_squares_only
 
 

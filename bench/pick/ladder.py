@@ -1,4 +1,7 @@
-"""Choose the sizes that a pick may measure: a ladder of rungs half a decade apart."""
+"""Choose the numbers of rows that a pick may measure, such as 100, 300, 1000, 3000.
+
+This list of sizes is called the ladder, and each size is a rung.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,25 @@ from bench.pick.near import SCOUT_BYTES
 from bench.pick.peaks import CAUTION
 
 LEAST_MEMORY_BYTES = 32_000_000
-"""Smallest data size, in bytes, at which the ladder may end, even if all caches are smaller."""
+"""Data size in bytes that the largest rung has at least, even if all caches are smaller."""
 
 FAR = 3
-"""Size of the request's data from which the ladder gets one more rung, as a multiple of the
-data at the ladder's end.
+"""If the request's data are at least three times `end_bytes`, the ladder gets one more rung.
 
-At the ladder's end, a quarter of the data may still come from a cache.
+Reason: at `end_bytes`, a quarter of the data may still come from a cache.
 """
 
 BYTES_A_SECOND = 1.5e8
-"""Estimated throughput of generating data and their reference, in bytes/s."""
+"""Estimated speed of generating data and computing the reference result, in bytes/s."""
 
 DATA_SHARE = 0.3
-"""Largest share of the budget for generating the largest data of the ladder."""
+"""Largest fraction of the budget that generating the data of a rung may take."""
 
 FIRST_SHARE = 0.02
-"""Largest share of the budget for generating the data of a library's first steps, if the
-descent is long."""
+"""Largest fraction of the budget that generating data for a library's first steps may take.
+
+It limits the size of these data only if the descent is long.
+"""
 
 
 def half_decades() -> Iterator[int]:
@@ -39,12 +43,14 @@ def half_decades() -> Iterator[int]:
 
 
 def sizes(known: Known) -> list[int]:
-    """Return the ladder, ascending: rungs up to data in memory, and the request's rows.
+    """Return the numbers of rows to measure, ascending.
 
-    The last rung is the first one whose data are read from memory; for a request with far
-    larger data, it is one rung more (`FAR`). A size is left out if its data may exceed the
-    memory, or if generating the data would take too much of the budget (`DATA_SHARE`). If no
-    size is left, the ladder consists of the request's rows.
+    - The ladder contains the request's number of rows.
+    - The largest rung is the smallest one whose data are read from memory. If the request's
+      data are far larger (`FAR`), the ladder has one more rung.
+    - Sizes are left out if their data may exceed the memory, or if generating the data would
+      take too much of the budget (`DATA_SHARE`).
+    - If no size is left, the ladder contains only the request's number of rows.
     """
     target = known.request.rows
     most = min(known.memory_of("cpu") / CAUTION, known.budget * BYTES_A_SECOND * DATA_SHARE)
@@ -61,15 +67,15 @@ def sizes(known: Known) -> list[int]:
 
 
 def end_bytes(known: Known) -> int:
-    """Return the smallest data size, in bytes, at which the ladder may end."""
+    """Return the data size in bytes that the largest rung has at least."""
     return max(LEAST_MEMORY_BYTES, known.regime_bytes)
 
 
 def scout(known: Known, ladder: list[int]) -> int:
     """Return the rung at which setups are measured first.
 
-    This is the largest rung with at most 8 MB of data (`SCOUT_BYTES`) and at most as many rows
-    as the request. If there is no such rung, it is the smallest rung.
+    It is the largest rung with at most 8 MB of data (`SCOUT_BYTES`) and at most the request's
+    number of rows. If there is no such rung, it is the smallest rung.
     """
     target = known.request.rows
     cheap = [n for n in ladder if n <= target and known.nbytes(n) <= SCOUT_BYTES]
@@ -77,11 +83,14 @@ def scout(known: Known, ladder: list[int]) -> int:
 
 
 def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
-    """Return the rungs at which steps are timed first, ascending.
+    """Return the two rungs at which steps are timed first, ascending.
 
-    These are the rung of the first setups (`scout`), and the largest rung with at most a
-    thirtieth of its rows. For a long descent, the smallest rung whose data are read from memory
-    replaces the rung of the first setups, if generating these data is quick enough.
+    - For a short descent, the larger rung is the rung of the first setups (`scout`).
+    - For a long descent, the larger rung is the smallest one whose data are read from memory.
+      If there is no such rung up to the request's number of rows, or if generating its data
+      would take too long (`FIRST_SHARE`), the larger rung is `scout`'s.
+    - The smaller rung is the largest one with at most a thirtieth of the larger rung's rows. If
+      there is no such rung, the result contains only the larger rung.
     """
     at = scout(known, ladder)
     if long:

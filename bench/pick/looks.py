@@ -1,8 +1,8 @@
 """List the tasks that measure every library briefly, before any library is measured at length.
 
-A backend is excluded, without further measurements, once the lower bound of its total exceeds
-the lowest upper bound of all totals (successive elimination: Even-Dar, Mannor and Mansour,
-J. Mach. Learn. Res. 7, 2006).
+A backend is not measured further once it is certainly slower than another backend. This means
+that the lower bound of its total exceeds the upper bound of the other total. The method is
+called successive elimination (Even-Dar, Mannor and Mansour, J. Mach. Learn. Res. 7, 2006).
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ PROMISING = ("parallel", "blocked", "analytic", "loop")
 """Techniques that are measured first, because each is usually the fastest of its library."""
 
 ALIKE = 1.0
-"""Largest distance between two sizes at which their setup times count as alike, in decades."""
+"""Two setup times are alike if their numbers of rows differ at most by a factor of 10.
+
+The value is the decimal logarithm of this factor.
+"""
 
 
 def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str]]:
     """Group the backends by library and device.
 
-    `slow_apart` puts the techniques that compile for many seconds into groups of their own.
+    With `slow_apart`, the techniques that compile for many seconds form separate groups.
     """
     found: dict[tuple[str, str, bool], list[str]] = {}
     for text in names:
@@ -42,11 +45,12 @@ def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str
 def first(known: Known) -> Iterator[Task]:
     """Yield the child processes that measure each library for the first time, in order.
 
-    One child process measures all backends of the first library. For every other library
-    and device, only the most promising backend is measured. If the descent is long, one child
-    process imports, places, compiles and times the steps. If the descent is short, a separate
-    process measures the setup first. The setup takes most of a short descent's time, so the
-    setup alone may show that the backend is not the fastest.
+    All backends of the first library are measured. For every other library and device, only the
+    most promising backend is measured:
+
+    - For a long descent, one child process measures its setup and its steps.
+    - For a short descent, a child process measures only its setup. Another child process then
+      times its steps. Reason: the setup alone may show that the backend is not the fastest.
     """
     rungs = ladder.sizes(known)
     mine, *others = families(known.models)
@@ -65,8 +69,8 @@ def first(known: Known) -> Iterator[Task]:
 def rest(known: Known, *, alone: bool = False) -> Iterator[Task]:
     """Yield the child processes that measure the missing parts of incomplete backends.
 
-    A process measures all incomplete backends of a library; with `alone`, it measures only one
-    backend.
+    A process that times steps measures all incomplete backends of a library. With `alone`, it
+    measures only one backend.
     """
     rungs = ladder.sizes(known)
     lacking = [n for n in known.live if not known.models[n].complete]
@@ -94,9 +98,9 @@ def promising(family: Sequence[str]) -> str:
 def _setups(
     known: Known, names: Iterable[str], rungs: list[int], *, again: bool = False
 ) -> Iterator[Task]:
-    """Yield a child process for each backend whose setup must be measured.
+    """Yield a child process for each backend of `names` whose setup must be measured.
 
-    A setup that was measured near the size of `ladder.scout` is not measured again. With
+    A setup is not measured again if it was measured near the size of `ladder.scout`. With
     `again`, a setup that was stopped once is tried a second time.
     """
     rows = ladder.scout(known, rungs)
@@ -130,17 +134,20 @@ def _steps(
 
 
 def stepped(known: Known, name: str, rows: int) -> int:
-    """Return how many processes timed, or tried to time, a backend's steps at a size."""
+    """Return how many processes timed a backend's steps with `rows` rows.
+
+    Processes of this pick that were stopped count, too.
+    """
     done = sum(s.rows == rows for s in known.models[name].observations.step)
     return max(done, known.tries(STEP, str(case_of(known, name, rows))))
 
 
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
-    """Return whether a setup was measured within `ALIKE` decades of `ladder.scout`'s size.
+    """Return whether the setup of a backend was measured well enough.
 
-    A setup in a process that timed steps is enough if the request's data certainly fit in
-    memory. If the data may exceed the memory, a fresh process must show how much memory the
-    backend needs.
+    - A setup in a fresh process is enough near the size of `ladder.scout` (`ALIKE`).
+    - A setup in a process that timed steps is enough if the request's data certainly fit in
+      memory. If the data may not fit, a fresh process must show the peak memory.
     """
     rows = ladder.scout(known, rungs)
     seen = model.observations
@@ -156,15 +163,16 @@ def case_of(known: Known, name: str, rows: int) -> Case:
 
 
 def setup_task(known: Known, name: str, rows: int) -> Task:
-    """Return the child process that sets up a backend with cold compile caches."""
+    """Return the child process that sets up a backend without compiled code from before."""
     case = str(case_of(known, name, rows))
     return Task(_unused(known, f"set-up {case}"), SETUP, (case,), cold=True)
 
 
 def step_task(known: Known, cases: Sequence[Case]) -> Task:
-    """Return one child process that times the cases, ordered by size.
+    """Return one child process that times the steps of the cases, ordered by size.
 
-    At large sizes on the CPU, it also times a plain read of the data.
+    On the CPU, the process also times reading the data without computing, for each size of at
+    least 1 MiB.
     """
     rows: list[str] = []
     for data in sorted({case.data for case in cases}):

@@ -1,27 +1,26 @@
 """Predict a backend's time and memory for n rows and K iterations: the cost model.
 
-A total is import + place + first call + K · step. Each part is learnt from
-measurements at the user's own features and dtype:
+The total of a descent is import + place + first call + K · step. Each of these four parts is
+predicted from measurements with the user's number of features and dtype:
 
-- **step(n)**: a monotone curve through the measured sizes, because a row takes longer
-  once the data exceed a cache. For data in memory, the curve is a straight line: a latency
-  plus a cost per row. The cost per row is the median over all processes at all sizes in
-  memory, converted to the machine's usual memory throughput (`bench.pick.throughput`).
-  A step of `gram` reads no row and takes the same time for any n.
-- **place(n)**: a monotone curve plus an overhead (opening the device). The curve passes
-  through the times of placing the data a second time, in the processes that time steps. The
-  sum of curve and overhead passes through the times of fresh processes.
-- **first call(n)**: one step plus an overhead (compiling). The sum passes through the times
-  of fresh processes.
-- **memory(n)**: straight lines through the peaks of fresh processes. Beyond the measured
-  sizes, each row adds its data and the memory that the backend needs per row.
+- **step(n)** is a monotone curve through the measured times, because a row takes longer once
+  the data exceed a cache. For data in memory, the curve is a straight line. All times in memory
+  are first converted to the machine's usual speed of memory (`bench.pick.throughput`). A step
+  of `gram` reads no rows and takes the same time for any n.
+- **place(n)** is the time to place the data for a second time plus an overhead (opening the
+  device). Both are curves. Processes that time steps measure the second placing. Fresh
+  processes measure the sum.
+- **first call(n)** is the time of one step plus an overhead (compiling). Fresh processes
+  measure the sum.
+- **memory(n)** consists of straight lines through the peaks of fresh processes. Each row beyond
+  the measured sizes adds its data and the memory that the backend needs per row.
 
-Each part has a spread, estimated from the differences between processes. A total's interval
-comes from random draws of all parts (`bench.pick.draws`), of the memory's throughput, and of
-the drift between two moments (`bench.pick.drift`).
+The error of each part is estimated from the differences between processes. The interval of a
+total comes from random draws (`bench.pick.draws`) of these errors, of the speed of memory, and
+of the change of all times within minutes (`bench.pick.drift`).
 
-The report's calculator (``bench/report/calculator.js``) repeats these
-computations from `CostModel.as_dict`. Change both files together.
+The report's calculator (``bench/report/calculator.js``) repeats these computations from
+`CostModel.as_dict`. Change both files together.
 """
 
 from __future__ import annotations
@@ -46,19 +45,23 @@ from bench.pick.steps import BETWEEN, Steps
 from bench.pick.throughput import IN_MEMORY, SEED, drawn
 
 SHARED = 0.15
-"""Relative error of a setup time that was measured in a process shared with other backends.
+"""Relative error of a setup time from a process that also measured other backends.
 
-The first backend of the process starts threads and loads code for all backends of the process.
+Reason: the first backend of a process starts threads and loads code that the others share.
 """
 
 FARTHEST = 2.0
-"""Distance to the nearest measured size, in decades, beyond which the error of a predicted
-setup time grows no further."""
+"""Distance in decades from which the error of a predicted setup time stops growing.
+
+The distance is measured between the predicted and the nearest measured number of rows.
+"""
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """Predictions for one backend; totals require that all parts were measured (`complete`).
+    """Predicts the times and the peak memory of one backend.
+
+    A total can be predicted only if all its parts were measured (`complete`).
 
     Parameters
     ----------
@@ -69,15 +72,15 @@ class CostModel:
     cache_bytes : int
         Effective size of the last cache, see `bench.pick.regime`.
     spreads : Spreads
-        The machine's spread of step times and of setup times, see `machine_spreads`.
+        The differences between processes on this machine, see `machine_spreads`.
     states : tuple of float
-        Time of a read in each of several equally likely memory states, relative to the usual
-        time of a read; empty if the states are unknown.
+        Equally likely values of the time of a read, as multiples of its usual time. Empty if no
+        reads from memory were timed.
     curve : tuple of tuple
-        The read curve: pairs of data size in bytes and throughput in bytes/s; empty if not
-        measured.
+        The read curve: pairs of data size in bytes and throughput in bytes/s. Empty if it was
+        not measured.
     drift : float
-        Relative spread of the same work between two moments, see `bench.pick.drift`.
+        Relative change of all times within minutes, see `bench.pick.drift`.
     """
 
     backend: str
@@ -96,7 +99,7 @@ class CostModel:
 
     @property
     def complete(self) -> bool:
-        """Whether all parts of a total were measured."""
+        """Whether all parts of a total were measured, and no measurement failed."""
         seen = self.observations
         return bool(seen.step and seen.place and seen.first_call) and not seen.failure
 
@@ -158,21 +161,21 @@ class CostModel:
         return self.import_s + self.place_s(rows) + self.first_call_s(rows)
 
     def total_s(self, rows: float, iterations: float) -> float:
-        """Return the seconds of the whole descent, which grow with rows and iterations."""
+        """Return the seconds of the whole descent: setup and all steps."""
         return self.setup_s(rows) + iterations * self.step_s(rows)
 
     @cached_property
     def at_usual_throughput(self) -> CostModel:
-        """The model without drift, for a memory that always has its usual throughput.
+        """A copy of this model, for a memory that always has its usual speed, without drift.
 
-        The intervals of this model contain only errors that further measurements can reduce.
+        The copy's intervals contain only errors that further measurements can reduce.
         """
         return replace(self, states=(), drift=0.0)
 
     def _slowed(self, rows: float) -> Floats | float:
-        """Return draws of a step's time ÷ the step's time at the usual memory throughput.
+        """Return random factors by which the varying speed of memory changes a step's time.
 
-        The draws, (`DRAWS`,), follow the memory's states; the result is 1 without states.
+        The result has shape (`DRAWS`,). It is 1 if `states` is empty.
         """
         if not self.states:
             return 1.0
@@ -186,7 +189,7 @@ class CostModel:
         return drawn(self.states, uniforms(SEED, DRAWS))
 
     def totals(self, rows: float, iterations: float) -> Floats:
-        """Return draws of the total, in seconds, (`DRAWS`,); all calls return equal draws."""
+        """Return `DRAWS` random values of the total, in seconds; equal in all calls."""
         z_import, z_place, z_first, z_step = self._draws
         step = self.step_s(rows) * self._slowed(rows)
         total: Floats = (
@@ -198,10 +201,10 @@ class CostModel:
         return total * factors(self.drift)
 
     def expected(self, rows: float, iterations: float) -> Floats:
-        """Return draws of the mean total over many processes, in seconds, (`DRAWS`,).
+        """Return `DRAWS` random values of the mean total of many processes, in seconds.
 
-        Additional measurements narrow these draws. `totals` returns the draws for a single
-        process, which also contain the spread between processes.
+        The values show only the error of the model, which further measurements reduce. The
+        values of `totals` are for a single process, so they also differ as processes do.
         """
         z_import, z_place, z_first, z_step = self._draws
         step, setup = self.mean_errors(rows)
@@ -215,8 +218,8 @@ class CostModel:
     def mean_errors(self, rows: float, step: int = 0, setup: int = 0) -> tuple[float, float]:
         """Return the relative errors of the mean step time and of the mean setup time.
 
-        The result can be computed as if there were one more measurement: of a step with `step`
-        rows, and of a setup with `setup` rows. 0 stands for no additional measurement.
+        The result can include measurements that have not been made. `step` is the number of
+        rows of such a step, and `setup` is the number of rows of such a setup; 0 for none.
         """
         nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))
@@ -243,8 +246,8 @@ class CostModel:
     def peak_bytes(self, rows: float) -> float | None:
         """Return the peak memory in bytes; None if no peak was measured.
 
-        On the CPU, the peak is the memory of the whole process. On another device, it is the
-        memory that the process allocated on this device.
+        The peak on the CPU is the memory of the whole process. The peak on another device is
+        the memory that the process allocated on this device.
         """
         return None if self._peaks is None else self._peaks.at(rows)
 
@@ -264,7 +267,7 @@ class CostModel:
 
     @property
     def _one_step(self) -> float:
-        """Relative spread of the step time of one process."""
+        """Relative error of the step time of one process at a measured size."""
         return self._spreads.step * narrowing(self._spreads.step_count)
 
     @property
@@ -274,7 +277,7 @@ class CostModel:
         return math.hypot(spread, SHARED if self.observations.shared else 0.0)
 
     def _step_error(self, rows: float) -> float:
-        """Return the relative error of a process's step time, from spread and distance."""
+        """Return the relative error of the step time of one process with `rows` rows."""
         nearest, distance = self._steps.distance(rows)
         return math.hypot(self._one_step * math.sqrt(1 + 1 / nearest), distance)
 

@@ -1,4 +1,4 @@
-"""Decide which measured sizes are near enough to a request to predict its times."""
+"""Decide which measured numbers of rows are near enough to a request to predict its times."""
 
 from __future__ import annotations
 
@@ -11,52 +11,53 @@ from bench.pick.model import CostModel
 from bench.pick.throughput import IN_MEMORY
 
 SCOUT_BYTES = 8_000_000
-"""Largest data of a first setup, in bytes: 8 MB.
+"""Largest data size, in bytes, at which a backend's setup is measured first: 8 MB.
 
-With 8 MB all threads are in use, and compilers generate the code for large data.
+With 8 MB of data, backends use all threads and the same compiled code as for larger data.
 """
 
 NEAR = 10
-"""Largest factor between a measured number of rows and the request's number of rows.
+"""Largest factor between two numbers of rows that are near to each other.
 
-Steps over far fewer or far more rows say little about the request: latency limits steps over
-small data, and memory limits steps over large data.
+Reason: latency limits steps over small data, and memory limits steps over large data.
 """
 
 
 def nearby(models: Sequence[CostModel], rows: int) -> Sequence[CostModel]:
-    """Return the models with a step and a setup near `rows` rows; all models if none has both.
+    """Return the models whose steps and setup were measured near `rows` rows.
 
-    `steps_near` and `setup_near` define which measured sizes are near.
+    If there is no such model, return all models. `steps_near` and `setup_near` define which
+    sizes are near.
     """
     return [m for m in models if steps_near(m, rows) and setup_near(m, rows)] or models
 
 
 def steps_near(model: CostModel, rows: float) -> bool:
-    """Return whether a step was measured with 0.1 to 10 times `rows` rows (`NEAR`).
+    """Return whether a step was measured with 0.1 to 10 times `rows` rows.
 
-    If `rows` rows are larger than 8 MB (`SCOUT_BYTES`), the range begins at 0.8 MB. A step that
-    is extrapolated over several decades could exclude the fastest backend.
+    If the data of `rows` rows exceed 8 MB (`SCOUT_BYTES`), all steps over at least 0.8 MB and
+    at most 10 times `rows` rows are near.
     """
     least = min(rows, SCOUT_BYTES // _row_bytes(model)) / NEAR
     return any(least <= s.rows <= NEAR * rows for s in model.observations.step)
 
 
 def setup_near(model: CostModel, rows: float) -> bool:
-    """Return whether a setup was measured with at most `NEAR` times `rows` rows.
+    """Return whether a setup was measured with at most 10 times `rows` rows.
 
-    A setup with fewer rows is always near, because it shows the fixed cost of a setup. With far
-    more rows, the first call takes much longer.
+    A setup with fewer rows is always near, because most of a setup's time does not depend on
+    the number of rows. With far more rows, the first step of the setup takes much longer.
     """
     return any(s.rows <= NEAR * rows for s in model.observations.first_call)
 
 
 def near_only(model: CostModel, rows: int) -> CostModel:
-    """Return the model; leave out its steps if none is near `rows`, and its setups if none is.
+    """Return the model without measurements that say too little about `rows` rows.
 
-    The store may hold measurements for a question about far fewer or far more rows. If these
-    were extrapolated over several decades, they could exclude the fastest backend before it is
-    measured near `rows` rows.
+    - All steps are left out if none of them is near `rows` rows.
+    - All setups are left out if none of them is near `rows` rows.
+
+    Reason: an extrapolation from far fewer or far more rows could exclude the fastest backend.
     """
     seen = model.observations
     if not steps_near(model, rows):
@@ -67,9 +68,10 @@ def near_only(model: CostModel, rows: int) -> CostModel:
 
 
 def only_cached(model: CostModel, rows: float) -> bool:
-    """Return whether `rows` rows are read from memory, but only smaller data were measured.
+    """Return whether `rows` rows are read from memory, but all measured data fit in a cache.
 
-    The measured time of a row is then a lower bound, because memory is slower than a cache.
+    In this case, the measured time per row is a lower bound, because memory is slower. The
+    result is False for `gram` techniques and for devices other than the CPU.
     """
     name = Name.parse(model.backend)
     if name.device != "cpu" or name.least_squares_only:

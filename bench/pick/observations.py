@@ -1,7 +1,7 @@
 """Collect earlier measurements of this machine from the store.
 
-The store is the folder of results that `run` and `pick` share. Only records of this machine
-with the present versions, threads and code are used, because other timings may differ.
+The store is the folder in which `run` and `pick` save their results. Records are used only if
+they come from this machine, with the present versions, number of threads and code.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from bench.results.record import Measurement, Outcome, Record
 from bench.results.saved import folder
 
 NOT_TIMED = ("memory_bytes",)
-"""Fields of a machine's description that do not affect timings. The memory's size may be the
-limit of a container, which can change."""
+"""Fields of a machine's description that do not affect timings.
+
+The size of the memory may change, because it may be the limit of a container.
+"""
 
 
 @dataclass(frozen=True)
@@ -33,27 +35,27 @@ class Observations:
     Attributes
     ----------
     imports : tuple of float
-        Import times in seconds, one per fresh process of the library.
+        Seconds to import the library; one value for each process that imported it.
     place, first_call : tuple of Sample
-        Seconds of placing the data and of the first call, in a fresh process with cold compile
-        caches.
+        Seconds of placing the data and of the first call, in a fresh process without compiled
+        code from before.
     place_again : tuple of Sample
         Seconds of placing the data in a process that had placed them before.
     step : tuple of Sample
-        Seconds per step; one median for each process.
+        Seconds per step; the median of each process.
     peak_bytes : tuple of Sample
         Peak memory, in bytes, of a fresh process that placed the data and took a step.
     added_bytes : tuple of Sample
-        Bytes that placing and stepping added to a process that already held the data.
+        Memory, in bytes, that placing and a step needed in addition to the data.
     failure : str
-        Why a case of the backend failed; empty if no case failed.
+        Reason why a case of the backend failed; empty if no case failed.
     waiting : float
-        Fraction of a step's time spent waiting for memory, for data in memory at the usual
-        throughput; 0 if no such step was measured.
+        Fraction of a step's time in which the processor waits for memory, at its usual speed.
+        0 if no step over data in memory was measured.
     shared : bool
-        Whether `place` and `first_call` come from the first process that timed the backend's
-        steps, because no fresh process was measured. In that process, another backend of the
-        library may have done a part of the setup before.
+        Whether `place` and `first_call` were measured in a process that timed steps, because no
+        fresh process was measured. Another backend of the library may have done a part of the
+        setup in the same process.
     """
 
     imports: tuple[float, ...] = ()
@@ -70,7 +72,10 @@ class Observations:
     def at_usual_throughput(
         self, memory: MemoryThroughput, features: int, dtype: str
     ) -> Observations:
-        """Return the observations with steps rescaled to the memory's usual throughput."""
+        """Return the observations, with step times converted to the usual speed of memory.
+
+        Only steps over data in memory are converted, if a read was timed together with them.
+        """
         steps, waiting = [], []
         for sample in self.step:
             nbytes = step_bytes(sample.rows, features, dtype)
@@ -87,8 +92,8 @@ def alike(
 ) -> list[Record]:
     """Return the store's records of this machine, code and loss, oldest first.
 
-    Records with another memory limit are included, because the limit does not affect timings.
-    The failed cases of these records are left out: the other limit may be the reason.
+    The size of the memory may differ, because it does not affect timings. If it differs, the
+    record's failed cases are left out, because they may have needed more memory.
     """
     here, memory = _timed(machine), machine.get("memory_bytes")
     found = []
@@ -101,7 +106,7 @@ def alike(
 
 
 def _without_failures(record: Record) -> Record:
-    """Return the record without the cases that failed."""
+    """Return the record without its failed cases."""
 
     def good(outcome: Outcome) -> Outcome:
         kept = tuple(m for m in outcome.measurements if m.row not in outcome.failures)
@@ -116,10 +121,11 @@ def _timed(machine: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measurements(records: Iterable[Record]) -> Iterator[tuple[Case, Measurement, Outcome]]:
-    """Yield each measurement of a backend, with its case and the outcome that contains it.
+    """Yield a tuple for each measurement: its case, the measurement, its process's outcome.
 
-    Cases that failed, such as cases with a wrong w, are left out. Measurements over the rows of
-    a file are also left out, because the rows may come from a disk.
+    Baselines are left out, because they are not backends. Failed cases are left out, such as
+    cases with a wrong w. Measurements over the rows of a file are left out, because reading
+    from a disk takes additional time.
     """
     for outcome in _of_memory(records):
         for m in outcome.measurements:
@@ -136,7 +142,7 @@ def _of_memory(records: Iterable[Record]) -> Iterator[Outcome]:
 
 
 def memory_throughput(records: Iterable[Record], cache_bytes: int) -> MemoryThroughput:
-    """Compute the memory throughput from the reads that were timed together with steps."""
+    """Collect the throughput of memory from all reads that were timed together with steps."""
     reads = []
     for outcome in _of_memory(records):
         for m in outcome.measurements:
@@ -160,11 +166,12 @@ def _rate_beside(step: Measurement) -> float | None:
 
 
 def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | None:
-    """Return the throughput of a read of the step's bytes, in bytes/s.
+    """Return the throughput of reading a step's bytes without computing, in bytes/s.
 
-    This is the median of the reads timed before the rounds of the step. Without such reads, it
-    is the read baseline of the process. The result is None if no read was timed, or if the
-    rows are not read from the CPU's memory.
+    - If a read was timed before each round of the step, the result is the median of the reads.
+    - If not, the result is the throughput of the process's separate read case.
+    - The result is None if no read was timed, or if the step reads no rows from the CPU's
+      memory.
     """
     if not case.reads_memory:
         return None
@@ -176,7 +183,7 @@ def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | Non
 def noises(
     records: Iterable[Record], features: int, dtype: str
 ) -> Iterator[Mapping[str, float]]:
-    """Yield the noise of each process that measured the given features and dtype."""
+    """Yield the disturbances of each process that measured these features and this dtype."""
     for record in records:
         for outcome in record.tasks.values():
             cases = (Case.parse(m.row) for m in outcome.measurements)
@@ -185,7 +192,7 @@ def noises(
 
 
 def failures(records: Iterable[Record]) -> dict[Case, str]:
-    """Return each failed case with the reason."""
+    """Return failed case → reason, without the cases of baselines."""
     return {
         Case.parse(text): why
         for record in records
@@ -198,7 +205,7 @@ def failures(records: Iterable[Record]) -> dict[Case, str]:
 def observations(
     records: Iterable[Record], features: int, dtype: str
 ) -> dict[str, Observations]:
-    """Group the measurements with the given features and dtype by backend."""
+    """Return backend → its observations with these features and this dtype."""
     records = list(records)
     imports = import_seconds(records)
     samples: dict[str, dict[str, list[Sample]]] = {}
@@ -255,7 +262,7 @@ def observations(
 def steady_observations(
     records: Iterable[Record], features: int, dtype: str, memory: MemoryThroughput
 ) -> dict[str, Observations]:
-    """Return the observations by backend, with steps at the memory's usual throughput."""
+    """Return backend → its observations, with step times at the usual speed of memory."""
     found = observations(records, features, dtype)
     return {
         backend: seen.at_usual_throughput(memory, features, dtype)
@@ -264,7 +271,7 @@ def steady_observations(
 
 
 def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
-    """Return each library's import times in seconds, one per fresh process."""
+    """Return library → its import times in seconds, one for each process that imported it."""
     found: dict[str, list[float]] = {}
     for case, m, _ in measurements(records):
         if m.kind == "import":
@@ -275,7 +282,7 @@ def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
 
 
 def age(stored: Iterable[Record], measured: Record) -> str:
-    """Return a remark about the age of measurements from the store; empty if there are none."""
+    """Return a remark about the age of the oldest stored measurement; empty if none is used."""
     created = [datetime.fromisoformat(record.created) for record in stored if record.tasks]
     if not created:
         return ""

@@ -1,4 +1,4 @@
-"""Lay out the answer of the command: a table of 80 columns, Markdown, or JSON."""
+"""Lay out the answer of ``pick``: as a page with a table of 80 columns, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ UNCHECKED = "Nothing was checked: every held-out size of the pick failed."
 
 
 def remarks(picked: Picked, *, verify: bool) -> list[str]:
-    """Return all remarks, the most important first."""
+    """Return all remarks about the answer, the most important remark first."""
     answer, known = picked.answer, picked.known
     ended = INTERRUPTED if picked.interrupted else ""
     found = notes(answer, age(picked.earlier, picked.record), known.excluded, ended)
@@ -72,7 +72,7 @@ def as_json(picked: Picked, said: Sequence[str]) -> dict[str, Any]:
 
 
 def whole_page(picked: Picked, said: Sequence[str]) -> RenderableType:
-    """Return the whole output of the command: the answer, the noise and the check."""
+    """Return the whole output of ``pick``: answer, disturbances and result of ``--verify``."""
     parts = [answer_page(picked.answer, said)]
     parts += [Text(f"noise: {line}", "yellow") for line in picked.noise]
     parts += [picked.check.page()] if picked.check else []
@@ -80,7 +80,7 @@ def whole_page(picked: Picked, said: Sequence[str]) -> RenderableType:
 
 
 def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
-    """Return the sentence, the remarks, the table and the crossovers."""
+    """Return the answer: sentence, remarks, table, and where the fastest backend changes."""
     parts: list[RenderableType] = [Text(sentence(answer), "bold"), Text()]
     parts += [*map(Text, remarks), *([Text()] if remarks else []), _table(answer)]
     if any(line.fits is False for line in answer.candidates):
@@ -123,7 +123,7 @@ def answer_markdown(answer: Answer, remarks: Sequence[str]) -> str:
 
 
 def _lines(answer: Answer) -> list[list[str]]:
-    """Return the cells of each backend that has a total."""
+    """Return a list of cells for each backend whose total is known."""
     shown = [line for line in answer.candidates if line.total_s is not None]
     at_most = bool(answer.plainest) and answer.of(answer.plainest).lower_bound
     return [
@@ -136,7 +136,10 @@ def _lines(answer: Answer) -> list[list[str]]:
 
 
 def _cells(line: Candidate, *, at_most: bool) -> list[str]:
-    """Return the cells after the name; with `at_most`, break-evens are upper bounds."""
+    """Return the cells of a backend without its name.
+
+    With `at_most`, the numbers of iterations in the column "pays from" are upper bounds.
+    """
     assert line.total_s is not None  # noqa: S101 `_lines` passes only candidates with a total
     assert line.step_s is not None  # noqa: S101
     even = line.break_even_iterations

@@ -14,19 +14,19 @@ from bench.pick.curves import Sample, by_rows
 from bench.pick.draws import Floats
 
 CAUTION = 6
-"""Memory that an unmeasured backend is assumed to need, as a multiple of its data."""
+"""Peak memory of a backend whose peak was not measured, as a multiple of its data."""
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """The peak memory of a backend: straight lines through the peaks of fresh processes.
+    """Peak memory of a backend: straight lines through measured peaks.
 
     Attributes
     ----------
     rows, nbytes : (k,) float64
-        Measured sizes and peaks, both ascending.
+        Measured numbers of rows and peaks in bytes, both ascending.
     a_row : float
-        Bytes of each additional row beyond the measured sizes.
+        Bytes of each row beyond the largest measured number of rows.
     """
 
     rows: Floats
@@ -37,15 +37,15 @@ class Peaks:
     def of(
         cls, backend: str, peaks: Sequence[Sample], added: Sequence[Sample], row_bytes: int
     ) -> Peaks:
-        """Fit the lines to measured peaks.
+        """Compute the lines from measured peaks.
 
         Parameters
         ----------
         backend : str
         peaks : sequence of Sample
-            Peaks of fresh processes; at least one.
+            Peaks in bytes of fresh processes; at least one.
         added : sequence of Sample
-            Bytes that placing and stepping added to the bytes of the data.
+            Memory in bytes that placing and a step needed in addition to the data.
         row_bytes : int
             Bytes of a row of the data.
         """
@@ -62,7 +62,7 @@ class Peaks:
         return cls(sizes, nbytes, a_row)
 
     def at(self, rows: float) -> float:
-        """Return the peak memory in bytes."""
+        """Return the peak memory in bytes for `rows` rows."""
         if self.rows[0] < rows < self.rows[-1]:
             return float(np.interp(rows, self.rows, self.nbytes))
         end = 0 if rows <= self.rows[0] else -1

@@ -1,7 +1,8 @@
 """Run a whole pick, from the question to the answer.
 
-A pick reads the store, measures, and recommends a backend. Further stages predict the time
-on several machines and run the check of ``--verify``.
+A pick reads earlier measurements, measures, and recommends a backend. Where needed, it also
+predicts the time on several machines. For ``--verify``, it compares its predictions with new
+measurements.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
 from bench.results.record import Record
 
 RESERVE = 0.15
-"""Largest share of the budget reserved for measuring the exchange between workers."""
+"""Largest fraction of the budget that is reserved for measuring the exchange between workers.
+"""
 
 
 @dataclass(frozen=True)
 class Picked:
-    """The answer, and the measurements and checks behind it.
+    """The result of a pick: the answer, the measurements, and further predictions.
 
     Attributes
     ----------
@@ -49,18 +51,18 @@ class Picked:
     record : Record
         The measurements of this pick.
     interrupt : KeyboardInterrupt or None
-        The interrupt or signal that ended the measuring; the answer then uses the measurements
-        so far. None if the measuring ended by itself.
+        Ctrl-C or the signal that ended the measuring early. None if the measuring was not
+        interrupted.
     noise : sequence of str
         Remarks about disturbances of the measurements.
     a_pass_s : float or None
-        Seconds to read the rows of ``--data`` and take a step; None without ``--data``, or if
-        the rows fit in memory.
+        Seconds to read the file of ``--data`` once and take a step. None without ``--data``, or
+        if the rows fit in memory.
     machines : Machines or None
-        The time on several machines; None if one machine is enough for a short descent, or if
-        the exchange between machines could not be measured.
+        The time on several machines. None if the data fit in one machine and the descent is
+        short, or if the time could not be predicted.
     check : Check or None
-        The result of ``--verify``; None without it.
+        The result of ``--verify``. None without ``--verify``, or if nothing could be checked.
     """
 
     answer: Answer
@@ -75,7 +77,7 @@ class Picked:
 
     @property
     def interrupted(self) -> bool:
-        """Whether Ctrl-C or a signal ended the measuring."""
+        """Whether Ctrl-C or a signal ended the measuring early."""
         return self.interrupt is not None
 
     @property
@@ -88,13 +90,13 @@ class Picked:
 Report = Callable[[str, float, str], None]
 """Progress callback, called before each task.
 
-The arguments are the task's name, the finished fraction of measuring or of the check, and the
-answer so far.
+The arguments are the task's name, a fraction, and the answer so far in words. The fraction is
+the spent part of the budget, or the finished part of ``--verify``.
 """
 
 
 def pick(question: Question, report: Report, measure: Measure | None = None) -> Picked:
-    """Answer a question from the store, or by measuring within the budget."""
+    """Answer a question, from earlier measurements if they suffice, or by measuring."""
     machine, code, loss = describe(question.threads), code_version(), question.loss
     earlier = (
         [] if question.fresh else alike(question.store, machine.as_dict(), code, loss.name)
@@ -128,11 +130,11 @@ def candidates(
     *,
     loop_only: bool,
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the backends to choose from, and each backend that cannot run here → the reason.
+    """Return the backends to choose from, and the backends that cannot run here.
 
-    Finding the backends imports every library, which takes seconds. If `earlier` contains a
-    pick with the same options, the lists of that pick are returned: all records in `earlier`
-    have the machine, versions and code of this pick.
+    The second part of the result gives a reason for each backend. If `earlier` contains a pick
+    with the same options, the function returns what that pick used. Reason: finding the
+    backends imports every library, which takes seconds.
     """
     for record in earlier:
         before: dict[str, Any] = record.request.get("pick", {})
@@ -155,7 +157,7 @@ def candidates(
 
 
 def _explore(explorer: Explorer, report: Report) -> KeyboardInterrupt | None:
-    """Measure; return the interrupt that ended the measuring, or None if it ended by itself."""
+    """Measure; return the interrupt that ended the measuring early, or None without one."""
 
     def tell(what: str, share: float, known: Known) -> None:
         report(what, share, so_far(known))
@@ -172,7 +174,7 @@ def _explore(explorer: Explorer, report: Report) -> KeyboardInterrupt | None:
 
 
 def so_far(known: Known) -> str:
-    """Return the answer so far in a few words; empty if there is none."""
+    """Return the answer so far in a few words; empty if no backend can be recommended yet."""
     from bench.pick.sentences import span
 
     answer = recommend(list(known.models.values()), known.request, {})
@@ -199,7 +201,10 @@ def _picked(explorer: Explorer, interrupt: KeyboardInterrupt | None) -> Picked:
 
 
 def _stages(explorer: Explorer, picked: Picked, question: Question, report: Report) -> Picked:
-    """Run the stages after the recommendation; after Ctrl-C, the results so far are kept."""
+    """Predict the time on several machines, and run the check of ``--verify``.
+
+    If Ctrl-C ends this function, the results so far are returned.
+    """
     try:
         picked = _with_machines(explorer, picked, question)
         if question.verify and picked.answer.pick:
@@ -211,7 +216,11 @@ def _stages(explorer: Explorer, picked: Picked, question: Question, report: Repo
 
 
 def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Picked:
-    """Add the time of streaming a file, and the time on several machines, where needed."""
+    """Add the time of reading the file for every step, and the time on several machines.
+
+    The file's time is added only if its data exceed the memory. The time on several machines is
+    added if the data exceed the memory or the descent is long.
+    """
     answer, request = picked.answer, picked.known.request
     if answer.loop_pick is None:
         return picked
@@ -235,7 +244,7 @@ def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Pi
 def _verified(
     picked: Picked, question: Question, claim: Callable[[], None], report: Report
 ) -> Check | None:
-    """Measure held-out sizes, and compare the predictions with the results."""
+    """Measure all backends at new sizes, and compare the predictions with the results."""
     claim()
     return verify(
         picked.known,

@@ -1,10 +1,12 @@
 """Choose the next measurement from a pick's state and the time left.
 
-1. The read curve shows from which size data are read from memory.
-2. Every library is measured briefly before any library is measured at length
-   (`bench.pick.looks`).
-3. After that, the next child process is the one that removes the most expected regret per
-   second (`bench.pick.worth`), until the answer is certain enough or the budget is spent.
+1. The first task measures the read curve (the read speed at each data size), if it is needed
+   and not in the store.
+2. The next tasks measure every library briefly (`bench.pick.looks`).
+3. Each later task is the one that removes the most expected regret per second
+   (`bench.pick.worth`), until the answer is certain enough or the budget is spent.
+
+Regret is the total of the picked backend minus the lowest total.
 """
 
 from __future__ import annotations
@@ -30,36 +32,49 @@ from bench.pick.worth import (
 from bench.results.case import READ, Case
 
 READ_CURVE = Task("read curve", "read_curve", ())
-"""Task that needs no child process: this process measures the read curve itself."""
+"""Task that measures the read curve in this process, without a child process."""
 
 PASSES = 12
-"""Largest number of processes that time the steps of a case, or that measure its setup."""
+"""Largest number of processes for the steps of a case, and also for its setup."""
 
 CERTAIN = 1.02
-"""Factor by which a setup's time limit exceeds the time after which its backend is excluded.
-Without this margin of 2 %, rounding could keep a stopped backend from being excluded."""
+"""A setup's time limit is 2 % above the time from which its backend is excluded.
+
+Reason: without this margin, rounding could keep a stopped backend from being excluded.
+"""
 
 SLACK = 3
-"""Time that the process of a setup may take in addition to the setup itself, as a multiple of
-the shortest time of a child process so far."""
+"""Time that the process of a setup may take in addition to the setup, for example to start.
+
+The unit is the shortest time of a child process so far.
+"""
 
 CERTAIN_REGRET = 0.15
-"""Largest expected regret, relative to the pick's total, at which the planner reserves time for
-incomplete backends."""
+"""A pick is nearly certain if its expected regret is at most 15 % of its total.
+
+In this case, the planner reserves time for backends that are not completely measured.
+"""
 
 SHARE = 0.2
-"""Largest share of the budget for one first setup while other backends are incomplete."""
+"""Time limit of a backend's first setup, as a fraction of the budget.
+
+It holds while other backends are not completely measured.
+"""
 
 STEPS_SHARE = 0.3
-"""Largest share of the budget for a library's first steps while another library has no setup
-time."""
+"""Time limit of a library's first steps, as a fraction of the budget.
+
+It holds while no setup of another library was measured.
+"""
 
 LEAST_SHARE_S = 8.0
-"""Smallest time limit of a first setup or of first steps, in seconds."""
+"""Smallest value of the time limits from `SHARE` and `STEPS_SHARE`, in seconds."""
 
 
 def next_task(known: Known, left: float) -> Task | None:
-    """Return the next task; None if the request is answered, or no task fits the time left.
+    """Return the next task.
+
+    The result is None if the request is answered, or if no task fits in the time that is left.
 
     Parameters
     ----------
@@ -87,7 +102,7 @@ def _read(known: Known) -> bool:
 def answered(known: Known) -> bool:
     """Return whether the models answer the request with enough certainty.
 
-    An answer from the store alone needs less certainty than an answer from new measurements.
+    Without new measurements, less certainty is required than after new measurements.
     """
     if not all(known.models[name].complete for name in known.live):
         return False
@@ -105,10 +120,12 @@ def answered(known: Known) -> bool:
 def patience_s(known: Known, task: Task) -> float:
     """Return the time limit of a task in seconds; infinity for a task without a limit.
 
-    Only a backend's first setup and a library's first steps have a limit. A setup is stopped
-    once its backend can no longer be the fastest. While several backends are incomplete, a
-    setup also gets only a share of the budget; a backend that exceeds this share is tried again
-    at the end.
+    Only a backend's first setup and a library's first steps have limits.
+
+    - A setup is stopped once its backend can no longer be the fastest.
+    - While other backends are incomplete, a setup may take at most 20 % of the budget
+      (`SHARE`). If it takes longer, it is tried a second time later.
+    - For a library's first steps, see `_steps_patience_s`.
     """
     if not known.spent:
         return math.inf
@@ -128,9 +145,9 @@ def patience_s(known: Known, task: Task) -> float:
 def _steps_patience_s(known: Known, task: Task) -> float:
     """Return the time limit of a library's first steps, in seconds; infinity without a limit.
 
-    There is a limit only while another library has no setup time. On a busy machine, steps
-    whose threads wait for each other may take 50 times as long. The first library has no limit,
-    because there is no answer without it.
+    There is a limit only while no setup of another library was measured. Reason: on a busy
+    machine, threads may wait for each other, so that steps take 50 times as long. The first
+    library has no limit, because there is no answer without it.
     """
     if not any(model.complete for model in known.models.values()):
         return math.inf
@@ -148,10 +165,13 @@ def start_s(known: Known) -> float:
 
 
 def _fresh_setup(known: Known, left: float) -> Task | None:
-    """Return the task that sets up the picked backend alone, to measure its peak memory.
+    """Return a task that sets up a picked backend in a fresh process, to measure its memory.
 
-    The result is None if a live backend has no total yet, if the pick's setup was measured in a
-    fresh process before, or if the task does not fit the memory or the time left.
+    The picked backends are the fastest one and the fastest loop. The result is None
+
+    - while a live backend is not completely measured,
+    - if the setups of the picked backends were measured in fresh processes before,
+    - if there is too little memory or time for the task.
     """
     if not all(known.models[name].complete for name in known.live):
         return None
@@ -171,8 +191,9 @@ def _fresh_setup(known: Known, left: float) -> Task | None:
 def _most_valuable(known: Known, left: float) -> Task | None:
     """Return the child process that removes the most expected regret per second.
 
-    The process takes at most `left` seconds. The result is None if there is no such process.
-    While the pick is nearly certain, time is reserved for incomplete backends.
+    Only processes that take at most `left` seconds are considered. The result is None if there
+    is none. If the pick is nearly certain (`CERTAIN_REGRET`), complete backends are measured
+    again only in the time that the incomplete backends do not need.
     """
     if not any(known.groups()):
         return next((t for t in looks.rest(known) if cost_s(known, t) <= left), None)
@@ -199,7 +220,10 @@ def _most_valuable(known: Known, left: float) -> Task | None:
 def _fitting(
     known: Known, options: Iterable[tuple[Task, float]], most: float
 ) -> Iterator[tuple[float, Task]]:
-    """Yield the gain per second and the task of each option that takes at most `most` s."""
+    """Yield pairs of gain per second and task, for tasks that take at most `most` seconds.
+
+    `options` has pairs of task and gain.
+    """
     for task, gain in options:
         cost = cost_s(known, task)
         if cost <= most:
@@ -207,7 +231,7 @@ def _fitting(
 
 
 def _gain(gains: dict[str, float], task: Task) -> float:
-    """Return the summed gains of the backends that a task measures for the first time."""
+    """Return the sum of the gains of all backends that a task measures."""
     backends = {Case.parse(text).backend for text in task.cases} - {READ}
     return sum(gains.get(backend, 0.0) for backend in backends)
 
@@ -215,10 +239,7 @@ def _gain(gains: dict[str, float], task: Task) -> float:
 def _steps(
     known: Known, gains: dict[str, float], sizes: list[int]
 ) -> Iterator[tuple[Task, float]]:
-    """Yield possible next tasks that time steps, and the expected gain of each task.
-
-    A task repeats a size or measures another size.
-    """
+    """Yield tasks that time steps, each with the expected regret that it removes."""
     for family in looks.families(_contenders(known, gains)):
         for n in sizes:
             of = {
@@ -234,7 +255,7 @@ def _steps(
 
 
 def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float]]:
-    """Yield child processes that repeat a setup, each with its possible gain."""
+    """Yield tasks that measure another setup, each with the expected regret that it removes."""
     rungs, rows = ladder.sizes(known), known.request.rows
     for name in _contenders(known, gains):
         for n in ladder.near(rungs, rows, 1):
@@ -247,13 +268,13 @@ def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float
 
 
 def _contenders(known: Known, gains: dict[str, float]) -> list[str]:
-    """Return the complete live backends whose exact totals would remove expected regret."""
+    """Return the complete live backends whose measurement would remove expected regret."""
     complete = (name for name in known.live if known.models[name].complete)
     return [name for name in complete if gains.get(name, 0.0) > 0]
 
 
 def _leading(gains: dict[str, float]) -> Iterator[list[str]]:
-    """Yield the most valuable backend alone, then the two most valuable ones, and so on."""
+    """Yield the backend with the largest gain, then the two with the largest gains, etc."""
     order = sorted((name for name in gains if gains[name] > 0), key=lambda b: -gains[b])
     for k in range(1, len(order) + 1):
         yield order[:k]
