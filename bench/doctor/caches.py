@@ -1,4 +1,4 @@
-"""Measure the read curve, and describe it in words."""
+"""Measure the read curve (the read speed at each data size), and describe it in words."""
 
 from __future__ import annotations
 
@@ -9,27 +9,33 @@ from bench.measure.read_curve import Curve, flat_from, read_curve, sizes
 from bench.show.text import byte_count
 
 SEEN_THROUGH = 2.0
-"""Smallest ratio of the reported cache size to the size from which the read throughput is
-constant, at which the reported cache counts as the host's. With a cache of the reported size,
-the throughput would be constant only from five times this size on."""
+"""A cache that the system reports is probably not available if it is this many times too large.
+
+The reported size is divided by the data size from which the read speed is constant. With a
+cache of the reported size, the read speed would be constant only from 5 times this size on.
+"""
 
 
 def measured_caches() -> Finding:
-    """Measure the read curves with all threads and with one thread, in a few seconds."""
+    """Measure the read speed with all threads and with one thread; describe it in a finding.
+
+    This takes a few seconds.
+    """
     threads, reported = cpu_count(), last_cache_bytes({"caches": caches()})
     nbytes = sizes(reported, available_bytes())
     return in_words(read_curve(threads, nbytes), read_curve(1, nbytes), reported)
 
 
 def in_words(together: Curve, alone: Curve, reported: int) -> Finding:
-    """Describe from which size data are read from memory, and whether the cache is as reported.
+    """Describe from which data size memory is read, and whether the reported cache exists.
 
     Parameters
     ----------
     together, alone : sequence of tuple
-        The read curves of all threads and of one thread: pairs of bytes and bytes/s.
+        Read curves of all threads and of one thread: pairs of data size in bytes and throughput
+        in bytes/s.
     reported : int
-        Bytes of the last cache that the system reports.
+        Size in bytes of the last cache, as the system reports it.
     """
     flat = flat_from(together)
     smallest, fast = together[0]

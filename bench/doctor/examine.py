@@ -1,4 +1,4 @@
-"""All checks of ``doctor``, in the order in which they are shown."""
+"""Run all checks of ``doctor``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from bench.host.procfs import ROOT
 
 
 def examine(store: Path, root: Path = ROOT) -> Iterator[Finding]:
-    """Check the machine, then every library in a process of its own; yield the findings."""
+    """Run all checks; yield the findings in the order in which they are shown.
+
+    Parameters
+    ----------
+    store : Path
+        Folder of the results.
+    root : Path
+        Root of the file system; tests use another one.
+    """
     yield from processor(root)
     yield from memory(root)
     yield measured_caches()

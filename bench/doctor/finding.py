@@ -1,4 +1,4 @@
-"""A finding of ``doctor``."""
+"""The result of a check of ``doctor``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["good", "note", "bad"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding of ``doctor``.
+    """The result of a check of ``doctor``.
 
     Attributes
     ----------
@@ -19,9 +19,10 @@ class Finding:
     found : str
         What the check found.
     level : {"good", "note", "bad"}
-        bad: it distorts results now; note: it may distort results, or a feature is missing.
+        "good": there is no problem. "note": this may distort measurements, or an optional
+        feature is missing. "bad": this distorts or prevents measurements now.
     mend : str
-        How to correct it; empty if there is nothing to correct.
+        What the user can do about the finding; empty if there is nothing to do.
     """
 
     topic: str

@@ -1,4 +1,4 @@
-"""Check the array libraries, each in a process of its own."""
+"""Check the libraries of the backends, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIBRARY_SECONDS = 120.0
 
 
 def library_findings(library: Library) -> Iterator[Finding]:
-    """Take a step with a library in a process like that of a measurement; judge the result."""
+    """Take a step with a library in a process of its own; yield findings about the library."""
     done = _told(library, os.environ)
     if isinstance(done, dict):
         yield from judge(library, done)
@@ -37,7 +37,10 @@ def library_findings(library: Library) -> Iterator[Finding]:
 
 
 def _cause(library: Library) -> str:
-    """Return the environment variable that keeps the library from running; "" if none does."""
+    """Return the environment variable without which the library runs; "" if there is none.
+
+    Each variable in `OVERRIDES` that is set is tried. Each try takes a process.
+    """
     for name in (name for name in OVERRIDES if name in os.environ):
         without = {key: value for key, value in os.environ.items() if key != name}
         if isinstance(_told(library, without), dict):
@@ -46,13 +49,19 @@ def _cause(library: Library) -> str:
 
 
 def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | str:
-    """Run `tell` in a process of its own; return what it prints, or why it failed."""
+    """Run `tell` in a process of its own; return what it prints as a dict.
+
+    If `tell` fails, return the reason as a string.
+    """
     code = f"from bench.doctor.libraries import tell; tell({library.name!r})"
     return answer(code, environment=environment, seconds=LIBRARY_SECONDS, does="taken a step")
 
 
 def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield findings about what `tell` printed."""
+    """Yield findings about a library from what `tell` has printed.
+
+    They cover the version, the devices, Numba's threads and NumPy's BLAS.
+    """
     if not told["devices"]:
         reasons = ", ".join(f"{device}: {why}" for device, why in told["unusable"].items())
         yield Finding(
@@ -94,7 +103,10 @@ def tell(name: str) -> None:
 
 
 def _step_and_look(library: Library) -> dict[str, Any]:
-    """Take a step on the first usable device; return version, devices and thread pools."""
+    """Take a step on the first usable device; return version, devices and thread pools.
+
+    The key "unusable" gives a reason for each device that cannot be used.
+    """
     technique = "parallel" if "parallel" in library.techniques else ""
     listed = devices(library, technique)
     usable = [device for device, reason in listed.items() if not reason]

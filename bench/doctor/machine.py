@@ -21,14 +21,20 @@ from bench.host.procfs import ROOT, number, read
 from bench.show.text import byte_count
 
 BUSY = 0.25
-"""Load average of a minute, per CPU, above which other programs disturb timings."""
+"""Load per CPU above which other programs disturb timings: one busy program for four CPUs.
+
+The load is the mean number of running programs in the last minute.
+"""
 
 LITTLE_DISK = 10**9
 """Free disk space, in bytes, below which there is too little room for results: 1 GB."""
 
 
 def processor(root: Path = ROOT) -> Iterator[Finding]:
-    """Check the CPUs, their quota and frequency, and the load by other programs."""
+    """Check the CPUs, their quota and frequency, and the load from other programs.
+
+    `root` is the root of the file system.
+    """
     cpus, may_use = os.cpu_count() or 1, cpu_count(root)
     yield Finding("processor", f"{cpu_model(root)}: {may_use} of {cpus} CPUs may be used")
     if (quota := cpu_quota(root)) < len(affinity()):
@@ -79,7 +85,7 @@ def _governor(root: Path) -> Finding:
 
 
 def memory(root: Path = ROOT) -> Iterator[Finding]:
-    """Check the memory, the swap space and the huge pages."""
+    """Check the memory, the swap space and the huge pages; `root` is as in `processor`."""
     total, free = memory_bytes(root), available_bytes(root)
     short = free < total / 10
     yield Finding(
@@ -103,7 +109,7 @@ def memory(root: Path = ROOT) -> Iterator[Finding]:
 
 
 def disk(store: Path) -> Finding:
-    """Check that results can be written, and that there is room for them."""
+    """Check that results can be written to the folder `store`, and that there is space."""
     folder = next(
         parent for parent in (store.absolute(), *store.absolute().parents) if parent.exists()
     )

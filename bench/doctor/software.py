@@ -29,11 +29,11 @@ EXTRAS = {
 """Module of an optional package → the features that need it."""
 
 PACKAGES = {"sklearn": "scikit-learn"}
-"""Module → name of its package for ``pip install``, if the names differ."""
+"""Module → name of the package that ``pip install`` needs, if the two names differ."""
 
 
 def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Report the variables in `OVERRIDES` that are set here."""
+    """Report the variables in `OVERRIDES` that are set in `environment`."""
     for name in OVERRIDES:
         if name in environment:
             found = f"{name}={environment[name]}"
@@ -42,7 +42,7 @@ def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def compiler() -> Finding:
-    """Look for the compilers of torch:compile (C++) and of the C baseline (C)."""
+    """Look for C and C++ compilers: ``torch:compile`` needs C++, ``run --limit`` needs C."""
     found = [name for name in (*COMPILERS, "c++", "g++", "clang++") if shutil.which(name)]
     if any("+" in name for name in found):
         return Finding("compiler", ", ".join(found))

@@ -1,4 +1,4 @@
-"""Hold the user's question, and turn the question into a request for this machine."""
+"""Hold the user's question, and convert it to a request for this machine."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Question:
     fresh : bool
         Whether to ignore measurements from the store.
     verify : bool
-        Whether to measure held-out sizes at the end.
+        Whether to compare the predictions with new measurements at the end.
     source : Source or None
-        The rows of the file after ``--data``; None without this option.
+        The rows of the file that ``--data`` names; None without this option.
     loss : Loss
     """
 
@@ -58,7 +58,7 @@ class Question:
 
 
 def request_of(question: Question, machine: Machine) -> Request:
-    """Return the request, with the memory of the host and of each GPU."""
+    """Return the request, with the memory that may be used on the host and on each GPU."""
     gpus = {
         f"cuda:{i}": gpu.memory_bytes for i, gpu in enumerate(machine.gpus) if gpu.memory_bytes
     }

@@ -1,8 +1,7 @@
 """Recommend a backend for the rows, features and iterations of a request.
 
-`recommend` is a pure function of cost models. The models' draws decide whether the faster of
-two backends is known. If it is not known, the two backends tie, and `bench.pick.ties` prefers
-the plainer backend.
+`recommend` is a pure function of cost models. If the models cannot tell which of two backends
+is faster, the two backends tie, and `bench.pick.ties` prefers the plainer backend.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from bench.pick.ties import choose, plainness
 from bench.results.case import SQUARED
 
 FEWEST_ROWS = 100
-"""Smallest number of rows at which crossovers are searched."""
+"""Smallest number of rows at which the search for crossovers begins."""
 
 NOT_NEAR = "was not measured near this number of rows"
-"""Reason to leave out a backend if other backends were measured near the request's rows."""
+"""Reason shown for a backend that was measured only at sizes far from the request's rows."""
 
 GRID_POINTS = 160
-"""Number of sizes between `FEWEST_ROWS` and the request's rows where totals are compared."""
+"""Number of sizes at which totals are compared, from `FEWEST_ROWS` to the request's rows."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Request:
     memory_bytes : dict
         Device → bytes of its memory that may be used; ``cpu`` stands for the host's memory.
     loop_only : bool
-        Whether to leave out techniques that work only for least squares.
+        Whether to leave out techniques that work only for squared error.
     loss : str
         Name of the loss.
     """
@@ -64,21 +63,28 @@ class Request:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One backend's line of the answer, in seconds and bytes; None for an unknown value.
+    """One backend's line of the answer.
+
+    Names that end in ``_s`` are in seconds, names that end in ``_bytes`` in bytes. None stands
+    for an unknown value.
 
     Attributes
     ----------
+    reason : str
+        Why the backend has no figures; empty if it has figures.
     fits : bool or None
-        Whether `needs_bytes` of memory are available; None if the need is unknown.
+        Whether `needs_bytes` of memory are available.
     break_even_iterations : float or None
-        See `break_even`.
+        Number of iterations from which the backend is faster than the plainest backend, see
+        `break_even`.
     bandwidth_fraction : float or None
-        Throughput of a step ÷ throughput of a plain read, see `bench.pick.shares`.
+        Throughput of a step, as a fraction of the throughput of reading the same bytes without
+        computing, see `bench.pick.shares`.
     lower_bound : bool
-        Whether `step_s` and `total_s` are only lower bounds: the backend was excluded after
-        steps over data in the caches, and the request's rows are read from memory.
+        Whether `step_s` and `total_s` are only lower bounds. Reason: the backend was measured
+        only with data in a cache and then excluded, but the request's data are in memory.
     largest_rows : int
-        Largest measured number of rows.
+        Largest number of rows at which a step was measured.
     """
 
     backend: str
@@ -99,7 +105,7 @@ class Candidate:
 
     @property
     def least_squares_only(self) -> bool:
-        """Whether the technique works only for least squares."""
+        """Whether the backend's technique works only for squared error."""
         return Name.parse(self.backend).least_squares_only
 
     def as_dict(self) -> dict[str, Any]:
@@ -112,7 +118,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Crossover:
-    """A number of rows at which the fastest backend changes, with its bounds."""
+    """A number of rows at which the fastest backend changes, and the range that contains it.
+
+    Attributes
+    ----------
+    rows, low, high : float
+        Estimated number of rows, and the ends of its range.
+    before, after : str
+        Fastest backend below and above this number of rows.
+    """
 
     rows: float
     low: float
@@ -135,19 +149,20 @@ class Answer:
     pick : str or None
         The recommended backend; None if no backend was measured completely.
     loop_pick : str or None
-        The best backend among the loops, which work with any loss; None if no loop was measured
-        completely.
+        The recommended backend for losses other than squared error. None if no backend for such
+        losses was measured completely.
     tied : tuple of str
-        Backends that tie with the pick, see `bench.pick.ties`.
+        Backends that may be as fast as `pick`, see `bench.pick.ties`.
     loop_tied : tuple of str
-        Backends that tie with the loop pick.
+        Backends that may be as fast as `loop_pick`.
     fits : bool
-        Whether the pick fits into memory; False means that no backend is known to fit.
+        Whether the pick's data fit in memory. If False, no backend is known to fit.
     candidates : tuple of Candidate
-        All backends, the fastest first. Backends with lower bounds come after the others, and
-        backends without figures come last.
+        All backends in this order: backends with a known total by ascending total, backends
+        with only a lower bound, backends without figures.
     plainest : str
-        Backend with which break-evens compare; empty if no backend has figures.
+        Backend with which all others are compared for `Candidate.break_even_iterations`. Empty
+        if no backend has figures.
     """
 
     request: Request
@@ -172,7 +187,7 @@ def recommend(
     fractions: Mapping[str, float | None] | None = None,
     excluded: Collection[str] = (),
 ) -> Answer:
-    """Answer a request.
+    """Recommend a backend for a request, and return it with the figures of all backends.
 
     Parameters
     ----------
@@ -182,9 +197,9 @@ def recommend(
     unavailable : mapping
         Backend without a complete measurement → the reason.
     fractions : mapping, optional
-        Backend → its fraction of the read throughput.
+        Backend → `Candidate.bandwidth_fraction`.
     excluded : collection of str
-        Backends that were excluded early.
+        Backends that are certainly not the fastest.
     """
     complete = sorted((m for m in models if m.complete), key=lambda m: plainness(m.backend))
     usable = nearby(complete, request.rows)
@@ -216,7 +231,7 @@ def recommend(
 
 
 def _by_total(line: Candidate) -> tuple[bool, float]:
-    """Return a sort key: totals in ascending order, and lower bounds after them."""
+    """Return a sort key: known totals in ascending order, then totals that are lower bounds."""
     return line.lower_bound, line.total_s.median if line.total_s else math.inf
 
 
@@ -250,11 +265,12 @@ def _line(
 
 
 def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None:
-    """Return the number of iterations from which `model` is faster; 0 if it always is.
+    """Return the number of iterations from which `model` is faster than `simplest`.
 
-    `simplest` is the plainest model, with which `model` is compared. The result is None if
-    `model` never becomes faster. It is also None if `model` has the shorter setup but slower
-    steps, and so is faster only for few iterations.
+    - 0 if `model` is always faster.
+    - None if `model` is never faster.
+    - None if `model` is faster only up to some number of iterations, because its setup is
+      shorter but its steps take longer.
     """
     more_setup = model.setup_s(rows) - simplest.setup_s(rows)
     gain = simplest.step_s(rows) - model.step_s(rows)
@@ -264,7 +280,10 @@ def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None
 
 
 def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover, ...]:
-    """Return where the fastest backend changes between `FEWEST_ROWS` and the request's rows."""
+    """Return the numbers of rows at which the fastest backend changes, ascending.
+
+    The search covers the sizes from `FEWEST_ROWS` to the request's number of rows.
+    """
     if len(models) < 2 or request.rows <= FEWEST_ROWS:
         return ()
     grid = np.geomspace(FEWEST_ROWS, request.rows, GRID_POINTS)

@@ -1,7 +1,8 @@
 """Find the memory regime: the size from which data are read from memory.
 
-The size follows from the read curve (`bench.measure.read_curve`), which the store keeps.
-Until the curve is measured, the cache size that the system reports is used.
+The size follows from the read curve, which shows how fast data of each size are read
+(`bench.measure.read_curve`). Until the curve is measured, the size follows from the cache size
+that the system reports.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ class Regime:
     Attributes
     ----------
     cache_bytes : int
-        Effective cache size: data of `IN_MEMORY` times this size are read from memory.
+        Effective cache size. Data of at least 4 times this size (`IN_MEMORY`) are read from
+        memory.
     curve : tuple of tuple
-        Pairs of data size in bytes and throughput in bytes/s, by ascending size; empty if no
-        curve was measured.
+        The read curve: pairs of data size in bytes and throughput in bytes/s, by ascending
+        size. Empty if it was not measured.
     """
 
     cache_bytes: int
@@ -34,9 +36,9 @@ class Regime:
 
     @classmethod
     def of(cls, records: Iterable[Record], machine: Mapping[str, Any]) -> Regime:
-        """Return the regime of the newest read curve in the records.
+        """Compute the regime from the newest read curve in the records.
 
-        Without a read curve, it is the regime of the cache size that the system reports.
+        If there is no read curve, the cache size in the machine's description is used.
         """
         found = [record.tasks[TASK] for record in records if TASK in record.tasks]
         measured = [outcome for outcome in found if curve_of(outcome)]
@@ -44,6 +46,6 @@ class Regime:
 
     @classmethod
     def shown(cls, outcome: Outcome) -> Regime:
-        """Return the regime that the read curve of an outcome shows."""
+        """Compute the regime from the outcome of a read-curve measurement."""
         curve: Sequence[tuple[int, float]] = curve_of(outcome)
         return cls(flat_from(curve) // IN_MEMORY, tuple(curve))

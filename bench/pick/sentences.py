@@ -12,14 +12,11 @@ from bench.pick.ties import TIE, plainness
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
-"""Largest ratio of a backend's step time to the pick's step time in a "pays off" phrase.
-
-A backend whose step takes more than 95 % of the pick's step time is not mentioned.
-"""
+"""A backend is mentioned as paying off later if its step takes less than 95 % of the pick's."""
 
 
 def sentence(answer: Answer) -> str:
-    """Return one sentence: the backend to use, its time, and the alternatives."""
+    """Return one sentence that names the backend to use, its time, and the alternatives."""
     request = answer.request
     if answer.pick is None:
         return "Nothing can be recommended: no backend was measured to the end."
@@ -57,9 +54,9 @@ def sentence(answer: Answer) -> str:
 
 
 def _faster_but_tied(answer: Answer, pick: str, tied: Sequence[str]) -> str:
-    """Return a phrase about a tied backend with a shorter total than the pick; "" without one.
+    """Return a phrase that says why the pick is preferred to a tied backend that seems faster.
 
-    The phrase also says why the pick is preferred.
+    The result is "" if no tied backend has a shorter predicted total than the pick.
     """
     mine = answer.of(pick).total_s
     assert mine is not None  # noqa: S101 a pick has a total
@@ -86,13 +83,13 @@ def size(answer: Answer) -> str:
 
 
 def where(backend: str) -> str:
-    """Return the device of a backend in words."""
+    """Return a backend's device in words: "this CPU" or a name such as ``cuda:0``."""
     device = Name.parse(backend).device
     return "this CPU" if device == "cpu" else device
 
 
 def span(total: Range) -> str:
-    """Write a total and its interval: 12.9 s (12.1–13.8 s)."""
+    """Write a total and its interval, for example "12.9 s (12.1–13.8 s)"."""
     low, high = duration(total.low), duration(total.high)
     if low.split()[1] == high.split()[1]:
         low = low.split()[0]
@@ -106,9 +103,9 @@ def _ratio(other: Candidate, line: Candidate) -> float:
 
 
 def _pays_later(answer: Answer, line: Candidate, rivals: Sequence[Candidate]) -> str:
-    """Return a phrase about a backend with shorter steps, and when its setup pays off.
+    """Return a phrase that names a backend which is faster for more iterations than requested.
 
-    The phrase is empty if no setup pays off later, after more iterations than requested.
+    The result is "" if there is no such backend.
     """
     found: list[tuple[float, str]] = []
     for other in rivals:
@@ -126,7 +123,10 @@ def _pays_later(answer: Answer, line: Candidate, rivals: Sequence[Candidate]) ->
 
 
 def rounded(value: float) -> str:
-    """Write a number with two significant digits, from 10⁷ on with one: 42,000 or 3e7."""
+    """Write a number with two significant digits, such as 42,000.
+
+    From 10⁷ on, the number has one significant digit, such as 3e7.
+    """
     return (
         f"{float(f'{value:.1e}'):,.0f}" if value < 1e7 else f"{value:.0e}".replace("e+0", "e")
     )
@@ -139,11 +139,11 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
     ----------
     answer : Answer
     age : str
-        Remark about the age of measurements from the store; empty for none.
+        Remark about the age of earlier measurements; empty if none were used.
     excluded : mapping
         Excluded backend → the reason.
     ended : str
-        Remark about an interruption of the measuring; empty for none.
+        Remark that the measuring was interrupted; empty if it was not.
     """
     found: list[str] = []
     if answer.pick is None:
@@ -180,7 +180,7 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
 
 
 def memory_note(memory: MemoryThroughput) -> list[str]:
-    """Return a remark about the memory throughput, if the throughput varies."""
+    """Return a list with a remark about the memory throughput; empty if it hardly varies."""
     if not memory.changes:
         return []
     slow, fast, usual = (f"{of / 1e9:.2g}" for of in (memory.slow, memory.fast, memory.usual))
@@ -189,7 +189,10 @@ def memory_note(memory: MemoryThroughput) -> list[str]:
 
 
 def streaming_note(answer: Answer, a_pass_s: float | None) -> str:
-    """Return a remark about data larger than memory, whose rows are read for every step."""
+    """Return a remark about reading the file for every step, if the data exceed the memory.
+
+    `a_pass_s` is the time in seconds to read the file once and take a step; None if unknown.
+    """
     if a_pass_s is None or answer.loop_pick is None:
         return (
             "This machine can still do it by reading the rows anew for every step: "

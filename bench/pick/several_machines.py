@@ -1,10 +1,11 @@
-"""Predict the time on several machines from the model of one machine and an all-reduce.
+"""Predict the time of a descent on several machines.
 
-All machines hold equal shares of the rows and compute with one backend. In each step, an
-all-reduce adds up the machines' gradient sums; it is called the exchange. The time of a step is
-the time for one share plus the time of the exchange. The exchange is measured between two
-processes of this machine. In a ring of k machines, it takes k − 1 times as long (Patarasuk &
-Yuan, J. Parallel Distrib. Comput. 69, 2009).
+All machines hold equal shares of the rows and compute with the same backend. In each step, the
+machines add up their gradient sums (an all-reduce). This is called the exchange. The time of a
+step is the time for one share of the rows plus the time of the exchange.
+
+The exchange is measured between two processes of this machine. An exchange between k machines
+in a ring takes k − 1 times as long (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
 """
 
 from __future__ import annotations
@@ -35,16 +36,16 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 KERNEL = "dask:numpy"
-"""Backend whose steps are measured; the all-reduce takes equally long with all kernels."""
+"""Backend with which the exchange is measured. All backends take the same time for it."""
 
 SMALL_ROWS = 1000
-"""Rows of the measured steps: so few that nearly all of a step's time is the exchange."""
+"""Rows of the measured steps. With so few rows, nearly all of a step's time is the exchange."""
 
 LONG = 10.0
-"""Shortest descent, in seconds, for which the answer also predicts several machines."""
+"""Time of a descent, in seconds, above which the time on several machines is predicted, too."""
 
 STAGE_S = 8.0
-"""Estimated seconds to measure the exchange: two workers start and take some steps."""
+"""Estimated seconds to measure the exchange, including the start of two worker processes."""
 
 MOST_MACHINES = 1 << 20
 """Largest number of machines that is tried: 2²⁰, about a million."""
@@ -52,9 +53,10 @@ MOST_MACHINES = 1 << 20
 
 @dataclass(frozen=True)
 class Share:
-    """A number of machines, and the rows, memory and time of each machine.
+    """A number of machines, and the rows, memory and times of each machine.
 
-    The time of a step (`step_s`) includes the exchange of the sums (`exchange_s`).
+    `step_s` is the time of a step in seconds; it includes `exchange_s`, the time of the
+    exchange. `total_s` is the time of the whole descent in seconds.
     """
 
     machines: int
@@ -78,7 +80,8 @@ class Machines:
     shares : tuple of Share
         The fewest machines that hold the data, then twice and four times as many.
     pays_from_rows : float or None
-        Rows from which two machines are faster than one; None for never.
+        Number of rows from which a step takes less time on two machines than on one; None if
+        one machine is always faster.
     """
 
     backend: str
@@ -92,7 +95,10 @@ class Machines:
 
 
 def over_workers(backend: str) -> str | None:
-    """Return the distributed backend whose workers use this backend's library, or None."""
+    """Return the backend that runs this backend's library on several machines.
+
+    For example, ``dask:numba`` runs Numba. The result is None if there is no such backend.
+    """
     library = Name.parse(backend).library
     for name in names.libraries().values():
         if name.distributed and library in name.techniques:
@@ -116,7 +122,7 @@ def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
 
 
 def missing_s(known: Known, records: Sequence[Record]) -> float:
-    """Return the seconds that measuring the exchange needs; 0 if no measurement is needed."""
+    """Return the estimated seconds to measure the exchange; 0 if it need not be measured."""
     if exchange_s(records, known.request) is not None or not installed():
         return 0.0
     loops = [m for group in known.groups() for m in group if not is_gram(m.backend)]
@@ -132,7 +138,7 @@ def _fits(model: CostModel, request: Request) -> bool:
 
 
 def task(request: Request) -> Task:
-    """Return the child process that measures the all-reduce of two workers."""
+    """Return the child process that measures the exchange between two workers."""
     return Task("two workers", STEP, (str(_case(request)),))
 
 
@@ -141,10 +147,7 @@ def _case(request: Request) -> Case:
 
 
 def exchange_s(records: Iterable[Record], request: Request) -> float | None:
-    """Return the seconds of the exchange: a step of two workers with few rows.
-
-    The result is None if no such step was measured.
-    """
+    """Return the measured seconds of the exchange between two workers; None if not measured."""
     steps = [
         median(m.seconds_per_step)
         for case, m, _ in measurements(records)
@@ -154,7 +157,7 @@ def exchange_s(records: Iterable[Record], request: Request) -> float | None:
 
 
 def across(model: CostModel, request: Request, exchange: float) -> Machines | None:
-    """Return the time that several machines like this one would take with a loop.
+    """Predict the time on several machines like this one.
 
     Parameters
     ----------
@@ -167,7 +170,7 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
     Returns
     -------
     Machines or None
-        None if no distributed backend runs the model's library.
+        None if no backend runs the model's library on several machines.
     """
     backend = over_workers(model.backend)
     if backend is None:
@@ -178,7 +181,7 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
 
 
 def _fewest(model: CostModel, request: Request) -> int:
-    """Return the smallest number of machines that hold the data, by doubling and bisection."""
+    """Return the smallest number of machines whose memory is enough for the data."""
     memory = request.memory_bytes["cpu"]
 
     def holds(machines: int) -> bool:
@@ -215,9 +218,9 @@ def _share(model: CostModel, request: Request, machines: int, exchange: float) -
 
 
 def _pays_from(model: CostModel, request: Request, exchange: float) -> float | None:
-    """Return the rows from which a second machine saves more time than the exchange takes.
+    """Return the number of rows from which a step is faster on two machines than on one.
 
-    The result is None if the second machine saves less at every size.
+    The result is None if one machine is faster even at the largest number of rows tried.
     """
     grid = np.geomspace(SMALL_ROWS, max(request.rows, 1e9) * 100, 400)
     gains = [model.step_s(n) - model.step_s(n / 2) > exchange for n in grid]
@@ -227,7 +230,7 @@ def _pays_from(model: CostModel, request: Request, exchange: float) -> float | N
 
 
 def in_words(machines: Machines, request: Request) -> list[str]:
-    """Return sentences about the time on several machines and the assumptions."""
+    """Return sentences about the time on several machines, and about what was assumed."""
     from bench.pick.sentences import rounded
     from bench.show.text import byte_count, count, duration, plural, seconds
 

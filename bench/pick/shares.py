@@ -1,4 +1,4 @@
-"""Compare the predicted steps with a plain read of the same bytes."""
+"""Compare the time of a step with the time of reading the same bytes without computing."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from bench.results.record import Record
 from bench.results.summary import read_fraction
 
 AT_MOST = 3
-"""Largest factor between the request's rows and a measured size whose share is shown.
+"""Largest factor by which a measured number of rows may differ from the request's rows.
 
-Two rungs of the ladder lie this far apart.
+Two neighbouring sizes that a pick measures differ by about this factor.
 """
 
 
 def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
-    """Return each backend's fraction of the read throughput at the request's rows.
+    """Return backend → throughput of its step ÷ throughput of a read without computing.
 
-    - Rows read from the CPU's memory: the predicted step is compared with a read at the usual
-      memory throughput. The fraction is None for a backend that was timed only in the caches.
-    - All other rows: the fraction is the one measured at the nearest size (`near_shares`). It
-      is None if no size is near enough.
+    - For rows in the CPU's memory, the fraction is computed from the predicted step time and
+      the usual speed of memory. It is None if the backend was timed only with data in a cache.
+    - For all other rows, the fraction was measured at a similar size (`near_shares`). It is
+      None if no size is near enough.
 
-    Backends that read no rows and backends that are not complete are left out.
+    Techniques that read no rows in a step (`gram`) and incomplete backends are left out.
     """
     request, memory = known.request, known.memory
     nbytes = known.nbytes(request.rows)
@@ -48,9 +48,10 @@ def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
 def near_shares(
     records: Iterable[Record], rows: int, features: int, dtype: str
 ) -> dict[str, float]:
-    """Return each backend's fraction of the read throughput, measured nearest to `rows` rows.
+    """Return backend → throughput of its step ÷ throughput of a read, from the records.
 
-    Sizes that differ by more than a factor of `AT_MOST` are ignored.
+    The fraction was measured at the size that is nearest to `rows` rows. Sizes that differ from
+    `rows` by more than a factor of 3 (`AT_MOST`) are ignored.
     """
     nearest: dict[str, tuple[float, float]] = {}
     for record in records:

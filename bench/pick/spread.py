@@ -1,4 +1,4 @@
-"""Estimate the spread between processes that measure the same work."""
+"""Estimate how much the times of the same work differ between processes: the spread."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bench.pick.draws import COVERAGE
 from bench.pick.observations import Observations
 
 STEP_SPREAD, SETUP_SPREAD = 0.15, 0.20
-"""Prior of the relative spread between processes: 15 % of a step time, 20 % of a setup time."""
+"""Spreads that are assumed before anything was measured: 15 % of a step, 20 % of a setup."""
 
 PRIOR_COUNT = 4
-"""Weight of a prior spread: it counts as much as four measurements."""
+"""Weight of an assumed spread, compared with measurements: it counts as much as four."""
 
 
 @dataclass(frozen=True)
 class Spreads:
-    """Relative spreads between processes, and the degrees of freedom of each spread.
+    """Spreads of step and setup times between processes.
 
     Attributes
     ----------
     step, setup : float
-        Relative spread of the step times and of the setup times.
+        Standard deviation of step times and of setup times, as a fraction of the time.
     step_count, setup_count : int
-        Degrees of freedom of the estimates, including `PRIOR_COUNT` for the prior.
+        Degrees of freedom of the estimates `step` and `setup`, including `PRIOR_COUNT`.
     """
 
     step: float = STEP_SPREAD
@@ -39,9 +39,9 @@ class Spreads:
     setup_count: int = PRIOR_COUNT
 
     def of(self, seen: Observations) -> Spreads:
-        """Return the spreads of the backend with the measurements `seen`.
+        """Return the spreads of one backend from its measurements `seen`.
 
-        These spreads are shrunk towards `self`, the spreads of the whole machine.
+        With few measurements, the result is close to `self`, the spreads of all backends.
         """
         own = spreads_of([seen], self)
         return Spreads(
@@ -57,29 +57,30 @@ PRIOR = Spreads()
 
 @cache
 def narrowing(count: int) -> float:
-    """Return an interval's width, relative to its width with `PRIOR_COUNT` degrees of freedom.
+    """Return the factor by which an interval is narrower with `count` degrees of freedom.
 
-    A new value has Student's t distribution with as many degrees of freedom as the estimate
-    of the spread (posterior predictive distribution: Gelman et al., Bayesian Data Analysis,
-    3.2). The draws have `PRIOR_COUNT` degrees of freedom. If they are multiplied by the result,
-    their interval is as wide as with `count` degrees of freedom. The result is 1 for 4 degrees
-    of freedom and approaches 0.77 for many.
+    The factor compares Student's t distributions with `count` and with 4 degrees of freedom. It
+    is 1 for 4 degrees of freedom, and approaches 0.77 for many. The random errors of the cost
+    model have 4 degrees of freedom, so they are multiplied by the factor.
+
+    Reason: a new value has Student's t distribution with as many degrees of freedom as the
+    estimate of its spread (Gelman et al., Bayesian Data Analysis, 3.2).
     """
     upper = (1 + COVERAGE) / 2
     return float(student_t.ppf(upper, count) / student_t.ppf(upper, PRIOR_COUNT))
 
 
 def machine_spreads(observations: Iterable[Observations]) -> Spreads:
-    """Return the relative spreads of step and setup times between processes, over all backends.
+    """Return the spreads of step and setup times, estimated from all backends together.
 
-    Other virtual machines and the scheduler disturb all backends alike. A backend that was
-    measured once can therefore use the spread of the other backends.
+    A backend that was measured only once uses these spreads. Reason: other virtual machines and
+    the scheduler disturb all backends alike.
     """
     return spreads_of(observations, PRIOR)
 
 
 def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
-    """Return the pooled spreads of step and setup times, shrunk towards a prior."""
+    """Return the spreads of step and setup times; with few measurements, close to `prior`."""
     steps: list[list[float]] = []
     setups: list[list[float]] = []
     for seen in observations:
@@ -93,10 +94,10 @@ def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
 
 
 def _pooled(groups: Iterable[Sequence[float]], prior: float) -> tuple[float, int]:
-    """Return the standard deviation of logarithms within groups, and its degrees of freedom.
+    """Return the standard deviation of the values' logarithms, and its degrees of freedom.
 
-    The prior counts as `PRIOR_COUNT` measurements; the posterior is a scaled inverse χ²
-    (Gelman et al., Bayesian Data Analysis, 2.6).
+    Each value is compared only with the mean of its group. `prior` counts like `PRIOR_COUNT`
+    measurements (Gelman et al., Bayesian Data Analysis, 2.6).
     """
     squares, count = PRIOR_COUNT * prior**2, PRIOR_COUNT
     for group in sorted(map(list, groups)):  # a sum's last digit depends on its order

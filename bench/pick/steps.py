@@ -1,4 +1,4 @@
-"""Predict the time of a backend's step, and the prediction's error far from measured sizes."""
+"""Predict the time of a backend's step from the number of rows, and the prediction's error."""
 
 from __future__ import annotations
 
@@ -15,33 +15,40 @@ from bench.pick.throughput import IN_MEMORY
 from bench.pick.uncached import ONE_PASS, PLAIN, SEVERAL_PASSES, Reads, Uncached
 
 BETWEEN = 0.15
-"""Relative error of a step time per decade between the predicted number of rows and the nearest
-measured number of rows, for sizes up to the largest measured size."""
+"""Relative error of a predicted step time per decade of distance: 15 %.
+
+The distance is measured between the predicted and the nearest measured number of rows. The
+value holds up to the largest measured size. A decade is a factor of 10.
+"""
 
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
-"""Relative error of a step time per decade beyond the largest measured number of rows.
+"""Relative error of a predicted step time per decade beyond the largest measured size.
 
-- `BEYOND`: data in memory were measured, and larger sizes lie on a straight line.
-- `BEYOND`: a loop on the CPU was measured in the caches, and a read curve was measured.
-- `BEYOND_IN_CACHE`: all other cases, because the memory's throughput is unknown.
+- `BEYOND` is used if steps over data in memory were measured, because the times of larger sizes
+  lie on a straight line.
+- `BEYOND` is also used on the CPU if the read curve (the read speed at each data size) was
+  measured, except for `gram`.
+- `BEYOND_IN_CACHE` is used in all other cases, because the speed of memory is unknown.
 """
 
 TEMPORARIES = ("numpy", "torch")
-"""Libraries whose plain technique allocates temporary arrays in every step."""
+"""Libraries whose plain technique (without a name) allocates temporary arrays in each step."""
 
 
 def temporaries(name: Name) -> bool:
-    """Return whether a step of a backend allocates temporary arrays in the host's memory."""
+    """Return whether a backend's step allocates temporary arrays in the host's memory."""
     return name.library in TEMPORARIES and not name.technique and name.device == "cpu"
 
 
 SEPARATE_PRODUCTS = ("jax", "jax:loop")
-"""Backends whose products each read all rows if there are several features. With one feature,
-XLA fuses the products into one loop over the rows."""
+"""Backends that read all rows once for each product of a step, if there are several features.
+
+With one feature, the compiler XLA combines the products, so the rows are read once.
+"""
 
 
 def reads(name: Name, features: int) -> Reads:
-    """Return how often a backend's step reads its data."""
+    """Return how often a backend's step reads all of its data."""
     if temporaries(name):
         return PLAIN
     several = features > 1 and str(name) in SEPARATE_PRODUCTS
@@ -55,14 +62,14 @@ class Steps:
     Attributes
     ----------
     curve : Curve
-        Seconds of a step, by number of rows.
+        Seconds of a step by number of rows, through the measured times.
     memory_rows : float
         Smallest number of rows whose data are read from memory instead of a cache.
     beyond : float
         Relative error per decade beyond the largest measured size.
     uncached : Uncached or None
-        Additional time of rows that no cache holds; None if it is unknown, or if `curve`
-        contains it.
+        Time to add to `curve` if the data are read from memory, but only smaller data were
+        measured. None if nothing is added, or if the time is unknown.
     """
 
     curve: Curve
@@ -81,13 +88,13 @@ class Steps:
         read_curve: Sequence[tuple[int, float]],
         waiting: float = 0.0,
     ) -> Steps:
-        """Fit the curve to measured steps.
+        """Fit the curve to measured step times.
 
         Parameters
         ----------
         backend : str
         samples : sequence of Sample
-            Measured steps; at least one.
+            Measured step times in seconds; at least one.
         row_bytes : int
             Bytes of a row of X and y.
         features : int
@@ -96,7 +103,8 @@ class Steps:
         read_curve : sequence of tuple
             Pairs of data size in bytes and throughput in bytes/s; empty if not measured.
         waiting : float
-            Fraction of a step's time spent waiting for memory, for data in memory.
+            Fraction of a step's time in which the processor waits for memory, for data in
+            memory.
         """
         name, largest = Name.parse(backend), max(s.rows for s in samples)
         in_memory = largest >= memory_rows
@@ -116,15 +124,24 @@ class Steps:
         return cls(curve, memory_rows, BEYOND if found else BEYOND_IN_CACHE, found)
 
     def at(self, rows: float) -> float:
-        """Return the seconds of a step."""
+        """Return the seconds of a step over `rows` rows."""
         return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
-        """Return the number of measurements at the nearest size, and the error of its distance.
+        """Return how well the step time for `rows` rows is known.
 
-        The relative error grows with the distance from the nearest measured size to `rows`. The
-        result can be computed as if a step with `more` rows had been measured, too; 0 stands
-        for no additional measurement.
+        Parameters
+        ----------
+        rows : float
+        more : int
+            Number of rows of a measurement that has not been made, but is assumed; 0 for none.
+
+        Returns
+        -------
+        nearest : int
+            Number of measurements at the nearest measured size.
+        error : float
+            Relative error of the step time because of the distance to this size.
         """
         sizes, counts = self.curve.rows, self.curve.counts
         if more:

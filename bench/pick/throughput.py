@@ -1,9 +1,8 @@
-"""Estimate the memory throughput, which changes within minutes for all processes alike.
+"""Estimate the speed at which memory is read, which changes within minutes.
 
-Virtual machines share their memory with other virtual machines. On two cores of an EPYC 9004,
+Reason for the changes: several virtual machines share one memory. On two cores of an EPYC 9004,
 all processes read 33 GB/s for some minutes and 62 GB/s for other minutes. Reads are therefore
-timed together with the steps, and each step's time is converted to the machine's usual
-throughput.
+timed together with the steps. Each step's time is converted to the usual speed of memory.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from scipy.stats import trim_mean
 from bench.pick.draws import Floats
 
 IN_MEMORY = 4
-"""Smallest size of data that are read from memory, in multiples of the effective cache size.
+"""Data are read from memory if they are at least four times as large as the effective cache.
 
 At this size, the cache holds at most a quarter of the data.
 """
 
 STATES = 20
-"""Number of equally likely memory states that stand for all observed throughputs."""
+"""Number of equally likely speeds of memory that summarise all measured speeds."""
 
 WORTH_TELLING = 1.25
-"""Ratio of fast to slow throughput above which the answer contains a remark about memory."""
+"""Ratio of `MemoryThroughput.fast` to `slow` above which the answer has a remark about it."""
 
 OUTLIERS = 0.1
-"""Fraction of the reads at each end that is left out of the usual throughput."""
+"""The usual throughput ignores the fastest 10 % and the slowest 10 % of the reads."""
 
 SEED = crc32(b"memory")
-"""Seed of the memory states' draws: one for all backends, because all share the memory."""
+"""Seed of the random speeds of memory; one seed, because all backends use the same memory."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class MemoryThroughput:
     cache_bytes : int
         Effective size of the last cache, see `bench.pick.regime`.
     bytes_per_s : tuple of float
-        One throughput per process and size, ascending, in bytes/s. Bytes that the cache may
-        have held are not counted.
+        Throughput of each read in bytes/s, ascending. Bytes that the cache may have held are
+        not counted.
     """
 
     cache_bytes: int
@@ -55,9 +54,9 @@ class MemoryThroughput:
 
     @classmethod
     def of(cls, reads: Iterable[tuple[int, float]], cache_bytes: int) -> MemoryThroughput:
-        """Return the throughputs of the reads, which are pairs of bytes and bytes/s.
+        """Collect the throughputs of the reads that memory has served.
 
-        Reads of data that a cache may have held are left out.
+        `reads` are pairs of bytes and bytes/s. Reads of data that fit in a cache are left out.
         """
         bare = cls(cache_bytes)
         return cls(
@@ -66,52 +65,58 @@ class MemoryThroughput:
         )
 
     def holds(self, nbytes: int) -> bool:
-        """Return whether memory, not the cache, serves reads of `nbytes`."""
+        """Return whether data of `nbytes` bytes are read from memory instead of a cache."""
         return nbytes >= IN_MEMORY * self.cache_bytes
 
     def _beyond_cache(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the throughput of the bytes that a full cache cannot have held."""
+        """Return the throughput of a read, counting only the bytes that exceed the cache."""
         return bytes_per_s * (1 - self.cache_bytes / nbytes)
 
     @cached_property
     def _usual_s(self) -> float:
-        """Mean seconds per byte, because a long descent spends some time in every state."""
+        """Mean seconds per byte of all reads, without the outliers.
+
+        Reason for the mean: a long descent experiences all speeds of the memory.
+        """
         return float(trim_mean(1 / np.array(self.bytes_per_s), OUTLIERS))
 
     @property
     def usual(self) -> float:
-        """Average throughput of a long descent, in bytes/s."""
+        """Average throughput during a long descent, in bytes/s."""
         return 1 / self._usual_s
 
     @property
     def slow(self) -> float:
-        """Throughput in the second slowest memory state, in bytes/s."""
+        """Second slowest of the `states` as a throughput, in bytes/s."""
         return self.usual / self.states[-2]
 
     @property
     def fast(self) -> float:
-        """Throughput in the second fastest memory state, in bytes/s."""
+        """Second fastest of the `states` as a throughput, in bytes/s."""
         return self.usual / self.states[1]
 
     @property
     def changes(self) -> bool:
-        """Whether the throughput varies enough for a remark."""
+        """Whether the throughput varies enough to be mentioned in the answer."""
         return bool(self.states) and self.fast > WORTH_TELLING * self.slow
 
     def usual_read_s(self, nbytes: int) -> float:
-        """Return the seconds of a read of `nbytes` bytes at the usual throughput.
+        """Return the seconds to read `nbytes` bytes at the usual throughput.
 
-        The bytes that the cache holds take no time.
+        Bytes in the cache count as 0 seconds.
         """
         return (nbytes - self.cache_bytes) * self._usual_s
 
     def slowness(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the time of a read ÷ the time of the same read at the usual throughput."""
+        """Return the time of a read, divided by its time at the usual throughput."""
         return 1 / (self._beyond_cache(nbytes, bytes_per_s) * self._usual_s)
 
     @cached_property
     def states(self) -> tuple[float, ...]:
-        """Relative read times in `STATES` equally likely memory states; empty without reads."""
+        """`STATES` equally likely times of a read, divided by its time at the usual throughput.
+
+        The times are ascending. The tuple is empty if no reads from memory were timed.
+        """
         if not self.bytes_per_s:
             return ()
         slow = 1 / (np.array(self.bytes_per_s) * self._usual_s)
@@ -120,11 +125,17 @@ class MemoryThroughput:
     def steady(
         self, nbytes: int, step_s: float, read_bytes_per_s: float
     ) -> tuple[float, float]:
-        """Return a step's seconds at the usual throughput, and the fraction spent waiting.
+        """Convert a step's time to the usual throughput of memory.
 
-        The fraction of a step's time spent waiting for memory is the step's throughput divided
-        by the throughput of a plain read. The rest of the time is arithmetic, which does not
-        depend on the memory.
+        The fraction of its time in which a step waits for memory is the step's throughput
+        divided by that of a read without computing. Only this part of the time is converted.
+
+        Returns
+        -------
+        seconds : float
+            Time of the step at the usual throughput.
+        waiting : float
+            Fraction of this time in which the step waits for memory.
         """
         waiting = min(1.0, nbytes / step_s / read_bytes_per_s)
         reading = step_s * waiting / self.slowness(nbytes, read_bytes_per_s)
@@ -133,5 +144,5 @@ class MemoryThroughput:
 
 
 def drawn(states: tuple[float, ...], uniform: Floats) -> Floats:
-    """Return one memory state for each uniform number in (0, 1)."""
+    """Choose one of the states with each uniform random number in (0, 1)."""
     return np.asarray(states, dtype=np.float64).take((uniform * len(states)).astype(int))

@@ -1,4 +1,7 @@
-"""Choose the backend with the lowest expected total, or a plainer one that ties with it."""
+"""Choose the fastest backend, or a plainer backend that may be as fast.
+
+The fastest backend has the lowest expected total: the mean of the random totals of its model.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,17 @@ from bench.pick.draws import COVERAGE, bounded
 from bench.pick.model import CostModel
 
 TIE = 1.05
-"""Largest expected total of a plainer pick, relative to the lowest expected total: 5 % more."""
+"""A plainer backend is picked only if its expected total is at most 5 % above the lowest."""
 
 
 def plainness(backend: str) -> tuple[bool, bool, bool]:
     """Return a sort key that puts the plainest backend first.
 
-    Loops precede `gram`, plain techniques precede others, and the CPU precedes other devices.
+    The criteria are, in this order:
+
+    1. Techniques for all losses come before techniques for squared error only.
+    2. A library's plain technique comes before its named techniques.
+    3. The CPU comes before other devices.
     """
     name = Name.parse(backend)
     return name.least_squares_only, bool(name.technique), name.device != "cpu"
@@ -26,14 +33,21 @@ def plainness(backend: str) -> tuple[bool, bool, bool]:
 def choose(
     models: Sequence[CostModel], rows: int, iterations: int
 ) -> tuple[str | None, tuple[str, ...]]:
-    """Return the pick, and the backends that cannot be told apart from the fastest one.
+    """Return the picked backend, and the backends that tie with the fastest backend.
 
-    The fastest backend has the lowest expected total: the mean of the draws, not their median.
-    A total with a wide interval is therefore not picked for a slightly lower median.
+    - The fastest backend has the lowest mean of its random totals (`CostModel.totals`). A wide
+      interval raises the mean, so a backend with a wide interval is rarely the fastest.
+    - A backend ties with the fastest backend if it has a longer total in less than 90 % of the
+      random totals (`COVERAGE`).
+    - The pick is the plainest of these backends whose mean is at most 5 % above the lowest mean
+      (`TIE`).
 
-    A backend ties with the fastest one if the fastest has the shorter total in fewer than
-    `COVERAGE` of the draws. Tied backends whose expected total is at most `TIE` times the
-    lowest one are eligible, and the plainest of the eligible backends is picked.
+    Returns
+    -------
+    pick : str or None
+        None if there are no models.
+    tied : tuple of str
+        The tied backends without the pick.
     """
     if not models:
         return None, ()

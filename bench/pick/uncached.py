@@ -1,7 +1,7 @@
-"""Predict the time of steps over data in memory, for a backend measured only in the caches.
+"""Predict steps over data in memory from steps over small data, which are read from a cache.
 
-The read curve shows how much longer reading a byte takes from memory than from a cache. A step
-reads its data once or several times.
+The read curve shows how much longer it takes to read a byte from memory than from a cache. The
+additional time of a step also depends on how often the step reads its data.
 """
 
 from __future__ import annotations
@@ -15,43 +15,45 @@ import numpy as np
 
 
 class Reads(NamedTuple):
-    """How often a step reads its data: the assumed and the largest number of reads."""
+    """How often a step reads its data.
+
+    `usual` is the assumed number of reads. `most` is the largest number of reads that the
+    interval of a prediction includes.
+    """
 
     usual: float
     most: float
 
 
 ONE_PASS = Reads(1.2, 3.2)
-"""Reads of a step over blocks of rows that stay in a cache. Measured numbers of reads are 1 to
-2."""
+"""Reads of techniques that process blocks of rows which fit in a cache. Measured: 1 to 2."""
 
 SEVERAL_PASSES = Reads(3.2, 9.0)
-"""Reads of compiled code with several features whose products each read all rows.
+"""Reads of compiled code that reads all rows once for each product of a step.
 
-Measured numbers of reads are 2 to 5 for JAX at 2 to 200 features, because products read memory
-more slowly than a plain read does. The largest number is 9, so that the interval also contains
-a single read.
+For JAX with 2 to 200 features, steps took as much additional time as 2 to 5 reads. The largest
+number is 9, so that the interval also contains a single read.
 """
 
 PLAIN = Reads(4.0, 12.0)
-"""Reads of array code that allocates temporary arrays.
+"""Reads of techniques that allocate temporary arrays in each step.
 
-Plain NumPy reads and writes its data 4 times. The allocator returns large arrays to the system,
-so every step also causes page faults, which take as long as several reads.
+Plain NumPy reads or writes as many bytes as 4 reads of the data. Large temporary arrays also
+cause page faults in each step, which take as long as several reads.
 """
 
 
 @dataclass(frozen=True)
 class Uncached:
-    """The additional time of rows that no cache holds.
+    """Additional time of a step for rows that are read from memory instead of a cache.
 
     Attributes
     ----------
     bend : float
-        Number of rows from which a row takes longer: the rows that the cache holds, or the
-        largest measured size if that is larger.
+        Number of rows beyond which each further row takes longer. It is the number of rows that
+        fit in the cache, but at least the largest measured number of rows.
     more : float
-        Additional seconds of each row beyond the bend.
+        Additional seconds of each row beyond `bend`.
     error : float
         Relative error of the time of a row that is read from memory.
     """
@@ -70,19 +72,21 @@ class Uncached:
         curve: Sequence[tuple[int, float]],
         reads: Reads = ONE_PASS,
     ) -> Uncached | None:
-        """Compute the additional time of a row from memory; None without a read curve.
+        """Compute the additional time; None if there is no read curve.
 
         Parameters
         ----------
         a_row : float
             Seconds per row at the largest measured size.
         largest : int
-            Rows of the largest measured size.
+            Largest measured number of rows.
         row_bytes : int
+            Bytes of a row of X and y.
         cache_rows : float
-            Rows that the last cache holds.
+            Number of rows that fit in the last cache.
         curve : sequence of tuple
-            The read curve in bytes and bytes/s; empty if no curve was measured.
+            The read curve: pairs of data size in bytes and throughput in bytes/s. Empty if it
+            was not measured.
         reads : Reads
             How often a step reads its data.
         """
@@ -101,5 +105,5 @@ class Uncached:
         return self.more * max(0.0, rows - self.bend)
 
     def error_at(self, rows: float) -> float:
-        """Return the relative error of a step; only rows beyond the bend contribute."""
+        """Return the relative error of a step over `rows` rows; 0 up to `bend` rows."""
         return self.error * max(0.0, 1 - self.bend / rows)

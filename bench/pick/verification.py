@@ -1,6 +1,6 @@
-"""Compare predictions with measurements to which no model was fitted.
+"""Compare predictions with new measurements, at sizes that were not measured before.
 
-``pick --verify`` checks a few sizes; `bench.checks.pick` checks two dozen picks.
+``pick --verify`` checks a few sizes. `bench.checks.pick` checks two dozen picks.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
     from bench.show.console import Columns
 
 HELD_OUT = 3
-"""Number of held-out sizes that ``--verify`` measures: sizes to which no model was fitted."""
+"""Number of new sizes at which ``--verify`` measures all backends."""
 
 PASSES = 3
-"""Number of passes over the held-out sizes."""
+"""Number of passes over the new sizes."""
 
 WORST_MEDIAN = 1.05
-"""Largest median regret that passes the check."""
+"""Largest median regret that passes the check; 1.05 is 5 % above the lowest total."""
 
 BYTES_A_SECOND = 1e7
-"""Largest held-out size, in bytes per second of the budget."""
+"""Largest new size in bytes, for each second of the budget: 10 MB."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A total that was predicted and then measured, in seconds."""
+    """A predicted total with its interval, and the measured total, in seconds."""
 
     backend: str
     rows: int
@@ -57,7 +57,7 @@ class Prediction:
 
     @property
     def error(self) -> float:
-        """Absolute error of the predicted total, relative to the measured total."""
+        """Absolute error of the predicted total, as a fraction of the measured total."""
         return abs(self.predicted_s / self.measured_s - 1)
 
     @property
@@ -68,7 +68,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A pick, the fastest measured backend, and the regret: pick's total ÷ fastest total."""
+    """A pick and the really fastest backend (`best`); `regret` is the ratio of their totals."""
 
     rows: int
     features: int
@@ -80,7 +80,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """The predictions, the picks with their regrets, and the peaks that `memory` returns."""
+    """Results of the check: predictions of totals, picks, and the result of `memory`."""
 
     predictions: tuple[Prediction, ...]
     outcomes: tuple[Outcome, ...]
@@ -98,7 +98,7 @@ class Check:
 
     @property
     def coverage(self) -> float:
-        """Share of the intervals that contain the measured total."""
+        """Fraction of the predictions whose interval contains the measured total."""
         return sum(p.covered for p in self.predictions) / len(self.predictions)
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Check:
         }
 
     def page(self) -> RenderableType:
-        """Return tables of the picks and of every backend's errors."""
+        """Return a summary, a table of the picks, and a table of each backend's errors."""
         from rich.console import Group
         from rich.text import Text
 
@@ -149,7 +149,7 @@ class Check:
         return table
 
     def errors(self) -> list[list[str]]:
-        """Return lines of backend, number of totals, median error, worst error, coverage."""
+        """Return rows of backend, number of totals, median error, worst error, coverage."""
         from bench.show.text import percent
 
         found = []
@@ -176,7 +176,7 @@ class Check:
 
 
 def plain_table(*headings: str) -> Columns:
-    """Return an empty table in which columns of words are aligned left."""
+    """Return an empty table; columns of backends are aligned left, numbers right."""
     from bench.show.console import Columns
 
     words = [i for i, h in enumerate(headings) if h in ("backend", "pick", "best")]
@@ -184,7 +184,7 @@ def plain_table(*headings: str) -> Columns:
 
 
 def measured_total(result: Result, iterations: int) -> float | None:
-    """Return import + place + first call + iterations · step; None for a case that failed."""
+    """Return the seconds of import, placing, first call and all steps; None if one failed."""
     if result.step_s is None or result.place_s is None or result.first_call_s is None:
         return None
     setup = (result.import_s or 0.0) + result.place_s + result.first_call_s
@@ -194,7 +194,7 @@ def measured_total(result: Result, iterations: int) -> float | None:
 def hold(
     models: Iterable[CostModel], results: Sequence[Result], iterations: Iterable[int]
 ) -> list[Prediction]:
-    """Return every total that was both predicted and measured."""
+    """Predict all measured totals, by the models of their backends."""
     found = []
     for model in models:
         if not model.complete:
@@ -219,7 +219,7 @@ def hold(
 def judge(
     pick: str, rows: int, features: int, iterations: int, results: Sequence[Result]
 ) -> Outcome | None:
-    """Compare a pick with the fastest measured backend; None if the pick was not measured."""
+    """Compare a pick with the fastest measured backend; None if the pick has no result."""
     totals = {
         r.backend: total
         for r in results
@@ -234,9 +234,9 @@ def judge(
 
 
 def held_out_sizes(known: Known) -> list[int]:
-    """Draw log-uniform numbers of rows to which no model was fitted, within memory and budget.
+    """Draw random numbers of rows that were not measured, ascending; equal for equal requests.
 
-    Equal requests get equal numbers.
+    Their logarithms are distributed uniformly, up to the limits of memory and budget.
     """
     request = known.request
     seen = {s.rows for m in known.models.values() for s in m.observations.step}
@@ -253,7 +253,7 @@ def held_out_sizes(known: Known) -> list[int]:
 def verify(
     known: Known, measure: Callable[[Sequence[Case]], Record], sizes: Sequence[int]
 ) -> Check | None:
-    """Measure all complete backends at these sizes; compare picks and predictions with them.
+    """Measure all complete backends at these sizes; compare picks and predictions with that.
 
     The result is None if no pick could be measured.
     """
@@ -284,7 +284,7 @@ def measure_cases(
     store: Path,
     report: Callable[[str, float], None],
 ) -> Record:
-    """Measure cases in one interleaved run, and save the record for later picks.
+    """Measure cases in one interleaved run, and save the record to the store.
 
     Parameters
     ----------
@@ -292,8 +292,8 @@ def measure_cases(
     threads : int
     store : Path
     report : callable
-        Progress callback, called before each child process with the name of its task and the
-        finished fraction of all tasks.
+        Progress callback, called before each child process. The arguments are the name of its
+        task and the finished fraction of all tasks.
     """
     plan = Plan(tuple(cases), PASSES, SECONDS)
     runner = Runner(plan, threads, store)

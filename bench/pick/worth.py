@@ -1,11 +1,12 @@
 """Compute the value of a further measurement: the expected regret that it can remove.
 
-The expected regret of a pick is the mean difference, over the models' draws, between the
-pick's total and the lowest total. The value of a measurement is the part of this regret that
-comes from the error that the measurement reduces. The next child process is the one with the
-highest value per second. This rule is the expected improvement of Jones, Schonlau and
-Welch (J. Global Optim. 13, 1998) per unit of cost, as in the knowledge gradient of
-Frazier, Powell and Dayanik (SIAM J. Control Optim. 47, 2008).
+The regret of a pick is its total minus the lowest total. The expected regret is the mean of the
+regret over all random totals of the models. A measurement reduces the error of a total, and the
+expected regret becomes smaller with this error.
+
+The next child process is the one with the highest value per second. This rule is the expected
+improvement of Jones, Schonlau and Welch (J. Global Optim. 13, 1998) per unit of cost, as in the
+knowledge gradient of Frazier, Powell and Dayanik (SIAM J. Control Optim. 47, 2008).
 """
 
 from __future__ import annotations
@@ -23,24 +24,29 @@ from bench.pick.model import CostModel
 from bench.pick.ties import choose
 
 REGRET, REGRET_FROM_STORE = 0.003, 0.02
-"""Largest expected regret of a sufficient answer, relative to the pick's total.
+"""Largest expected regret with which a pick is certain enough, as a fraction of its total.
 
-`REGRET` ends the measuring. `REGRET_FROM_STORE` is enough for an answer from the store alone.
+`REGRET` holds after new measurements, `REGRET_FROM_STORE` for an answer without any.
 """
 
 REGRET_CLEAR = 0.001
-"""Largest relative expected regret at which an answer from the store is sufficient although its
-intervals are wide. The picks' setups must have been measured."""
+"""Expected regret up to which an answer without new measurements may have wide intervals.
+
+It is a fraction of the pick's total. The setups of the picks must have been measured.
+"""
 
 DECIDED, WIDEST = 0.15, 0.4
-"""Largest half-width of the pick's interval in a sufficient answer, relative to its total.
+"""Largest half-width of a pick's interval with which it is certain enough.
 
-`DECIDED` ends the measuring. `WIDEST` is enough for an answer from the store alone.
+The value is a fraction of the pick's total. `DECIDED` holds after new measurements, `WIDEST`
+for an answer without any.
 """
 
 NARROW = 0.05
-"""Value of an exact total of the pick, in addition to the regret that it removes, as a fraction
-of the half-width of the pick's interval."""
+"""Additional value of measuring the pick, because a narrower interval is useful, too.
+
+It is a fraction of the half-width of the pick's interval.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,14 @@ class Worth:
     picks : tuple of str
         The pick among all backends, and the pick among the loops.
     regret : float
-        Expected regret of a pick, relative to its total: the larger one of the two picks.
+        Expected regret of a pick, as a fraction of its total. The larger value of the two
+        picks.
     spread : float
-        Half-width of a pick's interval, relative to its total: the larger one of the two picks.
+        Half-width of a pick's interval, as a fraction of its total. The larger value of the two
+        picks.
     gains : dict
-        Backend → expected regret that its exact total would remove, relative to the pick's
-        total.
+        Backend → expected regret that measuring its total exactly would remove, as a fraction
+        of the pick's total.
     """
 
     picks: tuple[str, ...]
@@ -99,21 +107,24 @@ def worth(known: Known) -> Worth:
 
 
 def _doubt_s(known: Known, model: CostModel) -> float:
-    """Return the seconds of a backend's setup that a repeated setup may show to be wrong."""
+    """Return how many seconds of a setup time may be wrong; another setup would show it.
+
+    They are pauses of the process and extrapolated placing, see `bench.pick.doubt`.
+    """
     largest, *_ = ladder.near(ladder.sizes(known), known.request.rows, 1)
     placed = any(s.rows >= largest for s in model.observations.place)
     return known.paused_s(model) + (0.0 if placed else known.extrapolated_s(model))
 
 
 def removed(model: CostModel, known: Known, *, step: int = 0, setup: int = 0) -> float:
-    """Return the share of the variance of the expected total that one measurement removes.
+    """Return the fraction by which another measurement reduces the variance of a total.
 
     Parameters
     ----------
     model : CostModel
     known : Known
     step, setup : int
-        Rows of the case whose steps, or whose setup, would be measured; 0 for none.
+        Number of rows at which a step, or a setup, would be measured; 0 for no measurement.
     """
     before = sum(_variances(model, known, 0, 0))
     after = sum(_variances(model, known, step, setup))
