@@ -1,1 +1,1 @@
-"""Benchmarks of the backends: measuring, results, verdicts, reports and recommendations."""
+"""Benchmark the backends: measure, store results, compare, report and recommend."""

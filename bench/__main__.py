@@ -1,4 +1,4 @@
-"""Run the command ``descentbench`` for ``python -m bench``."""
+"""Run ``descentbench`` when Python is called as ``python -m bench``."""
 
 from bench.cli import main
 

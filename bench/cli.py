@@ -1,7 +1,7 @@
-"""The command line ``descentbench``.
+"""Define the command line ``descentbench``.
 
-The module of a command is imported when the command is called. Array libraries are imported
-later still, because the number of threads must be in the environment before NumPy is imported.
+A command's module is imported when the command is called. Array libraries are imported even
+later, because the number of threads must be set before NumPy is imported.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ COMMANDS = ("fit", "predict", "run", "pick", "report", "compare", "plot", "backe
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are modules of `bench.commands`."""
+    """A group of commands; each command is imported from `bench.commands` when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Return the names of the commands in the order in which users need the commands."""
+        """Return the names of the commands, the most common ones first."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the module of a command and return the command; None if there is none."""
+        """Import and return the command; None if no command has this name."""
         if name not in COMMANDS:
             return None
         command: click.Command = getattr(
@@ -36,19 +36,19 @@ class LazyGroup(click.Group):
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line with streams that accept any text."""
+        """Run the command line. Prepare stdout and stderr so that any text can be printed."""
         with prepared():
             return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the arguments; with ``--help``, print the help."""
+        """Parse the arguments, or print the help; exit quietly if stdout was closed."""
         try:
             return super().make_context(*args, **kwargs)
         except BrokenPipeError:
             sys.exit(CLOSED_PIPE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; report an error that the user can correct in one line."""
+        """Run the command; turn each error that the user can correct into one line."""
         with reported():
             return super().invoke(ctx)
 
@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="descentbench")
 def main() -> None:
-    """One gradient descent in four array libraries: checked, timed, and picked.
+    """Run the same gradient descent in four array libraries, and pick the fastest library.
 
     \b
     Example:
@@ -65,6 +65,6 @@ def main() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document, the only output on stdout."""
+    """Print a JSON document. Nothing else may be printed on stdout."""
     json.dump(value, sys.stdout, indent=2, allow_nan=False)
     sys.stdout.write("\n")

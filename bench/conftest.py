@@ -1,4 +1,4 @@
-"""Define the options, cases and fixtures of the benchmarks."""
+"""Define pytest's options and fixtures for the benchmarks, and choose the cases."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ LOSS = pytest.StashKey[Loss]()
 CASE_FIXTURES = ("case", "baseline", "native")
 
 QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
-"""Rows and features that are measured by default: 0.8 kB, 80 kB and 8 MB in float32."""
+"""Default sizes, as pairs of rows and features: 0.8 kB, 80 kB and 8 MB of float32 data."""
 
 BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "loop"}
-"""Technique of each library that is measured by default in addition to the plain technique.
+"""A fast technique of each library, measured by default beside the plain technique.
 
-Of the techniques that read the rows and compile within a second, it is the fastest or nearly
-the fastest.
+It reads the rows in each step and compiles within a second. Among such techniques, it is the
+fastest or nearly the fastest.
 """
 
 QUICK_TESTS = ("test_step", "test_place", "test_first_call")
-"""Benchmarks that run by default: the hot loop and the setup."""
+"""Benchmarks that run by default: the steps, and two parts of the setup."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add options for users, and options that ``descentbench run`` passes to its children."""
+    """Add options for users, and options that ``descentbench run`` needs."""
     group = parser.getgroup("descentbench")
     group.addoption(
         "--row",
@@ -75,13 +75,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--alone",
         action="store_true",
-        help="also measure the memory for more rows, which slows later timings of this process",
+        help="also measure the memory for more rows; later timings of this process are slower",
     )
     group.addoption("--failures", type=Path, help="write the failed cases here, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Limit the threads before any optional library is imported."""
+    """Set the number of threads, before any array library is imported."""
     end_with_parent()
     config.stash[FAILURES] = {}
     if config.getoption("benchmark_only"):
@@ -93,12 +93,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def is_child(config: pytest.Config) -> bool:
-    """Return whether this process is a child of ``descentbench run``."""
+    """Return whether ``descentbench run`` started this process."""
     return config.getoption("failures") is not None
 
 
 def cases_of(config: pytest.Config) -> list[Case]:
-    """Return the cases to measure: those of ``--row`` in this order, or the default cases."""
+    """Return the cases to measure: those of ``--row`` in the given order, or the defaults."""
     chosen = config.getoption("row")
     if chosen:
         return [Case.parse(text) for text in chosen]
@@ -114,12 +114,15 @@ def cases_of(config: pytest.Config) -> list[Case]:
 
 
 def _quick(name: Name) -> bool:
-    """Return whether a backend is measured by default: plain, in `BEST`, or from a plug-in."""
+    """Return whether a backend is measured by default.
+
+    These are the plain techniques, the techniques in `BEST`, and all backends of plug-ins.
+    """
     return name.technique in ("", BEST.get(name.library, name.technique))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give every test its cases: the fixture `case` is a backend, the others are baselines."""
+    """Run each benchmark for its cases: backends, plain reads or the C kernel."""
     for fixture in CASE_FIXTURES:
         if fixture in metafunc.fixturenames:
             cases = [c for c in cases_of(metafunc.config) if _fixture(c) == fixture]
@@ -131,10 +134,10 @@ def _fixture(case: Case) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the benchmarks by case; without ``--row``, order them by library first.
+    """Order the benchmarks: as ``--row`` names the cases, or else by library.
 
-    Libraries in one process then disturb each other less: the threads of one library rest while
-    the next library is measured.
+    Ordering by library lessens disturbance: the threads of other libraries rest meanwhile.
+    Without ``--row`` and ``--all-backends``, only `QUICK_TESTS` run.
     """
     here = [item for item in items if item.path.parent == Path(__file__).parent]
     if len(here) < len(items):
@@ -165,7 +168,10 @@ def _case(item: pytest.Item) -> Case:
 
 @pytest.fixture(scope="session")
 def sampling(pytestconfig: pytest.Config) -> Sampling:
-    """Return the settings for sampling; in an alternation, wait until this process begins."""
+    """Return the settings of the timings.
+
+    If two processes measure alternately, wait until the other process lets this one begin.
+    """
     return Sampling(
         pytestconfig.stash[THREADS],
         float(pytestconfig.getoption("seconds")),
@@ -178,7 +184,7 @@ def sampling(pytestconfig: pytest.Config) -> Sampling:
 def described(
     request: pytest.FixtureRequest, benchmark: BenchmarkFixture, sampling: Sampling
 ) -> Iterator[None]:
-    """Group a benchmark by kind and size, and add the properties of its case to the JSON."""
+    """Name the group of a benchmark, and add the facts about its case to the JSON output."""
     if is_child(request.config):
         yield
         return
@@ -207,7 +213,7 @@ def described(
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Write the next case to a file, where the parent finds it if this process dies."""
+    """Write the name of the case to a file. If this process dies, the parent reads the name."""
     path = item.config.getoption("failures")
     if path:
         path.with_name(RUNNING).write_text(str(_case(item)))
@@ -217,7 +223,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Store the reason why a case failed, in one line."""
+    """Store the first line of the error if a case fails."""
     report = yield
     if call.excinfo is not None and report.failed:
         reason = call.excinfo.exconly(tryshort=True).strip().splitlines()[0]
@@ -227,7 +233,7 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(trylast=True)  # last, because this file marks the child as finished
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the failures to the file that the parent named."""
+    """Write all failures to the file that ``--failures`` names."""
     path = session.config.getoption("failures")
     if path:
         write_atomically(path, json.dumps(session.config.stash[FAILURES]))
@@ -237,7 +243,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_benchmark_group_stats(
     config: pytest.Config, benchmarks: list[dict[str, Any]], group_by: str
 ) -> list[tuple[str, list[dict[str, Any]]]] | None:
-    """Group the table by kind and size, unless the user requested another grouping."""
+    """Group the table by kind and size, unless ``--benchmark-group-by`` is given."""
     if group_by != "group" or is_child(config):
         return None
     failed = [*config.stash[FAILURES]]
@@ -248,7 +254,7 @@ def pytest_benchmark_group_stats(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print lines above the table: what its times mean, and what one process cannot measure."""
+    """Print lines above the table: what the times mean, and which figures are missing."""
     if config.getoption("benchmark_only") and not is_child(config):
         terminalreporter.ensure_newline()
         for line in ("", *MISSING):
@@ -257,13 +263,16 @@ def pytest_terminal_summary(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any] | None:
-    """Describe no machine in a child: the description takes 0.2 s, and the parent has it."""
+    """Leave out the description of the machine if ``descentbench run`` started this process.
+
+    Reason: the description takes 0.2 s, and ``run`` has it already.
+    """
     return {} if is_child(config) else None
 
 
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """Record the number of threads, and the thread pools that the libraries have started."""
+    """Add the number of threads, and the thread pools that the libraries have started."""
     machine_info["threads"] = config.stash[THREADS]
     machine_info["thread_pools"] = thread_pools()

@@ -1,7 +1,7 @@
-"""Time a descent from arrays to w, in seconds and in passes over the data.
+"""Time a whole descent, from arrays to w, in seconds and in reads of the data.
 
-A loop takes the tutorial's hundred steps. A gram technique takes a thousand steps: the steps
-take almost no time, so the total is the time of the technique's single pass over the data.
+A loop takes 100 steps, as in the tutorial. A `gram` technique takes 1000 steps. They cost
+almost nothing, so nearly all of its time is the single pass over the data.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from bench.measure.verify import slow_rate, usual_rate, verify
 from bench.results.case import SMALLEST_BYTES, Case
 
 LOOP_STEPS, GRAM_STEPS = 100, 1000
-"""Number of steps of a descent: of a technique that reads the rows in each step, of gram."""
+"""Number of steps in a descent: for techniques that read the rows in each step, and for
+`gram`."""
 
 ROUNDS = 5
-"""Number of timed descents."""
+"""Number of descents that are timed for each case."""
 
 
 def test_end_to_end(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> None:
-    """Place the data and descend; the library is imported and its code compiled before."""
+    """Time placing the data and all steps. Imports and compiling are not included."""
     problem = synthetic(case)
     backend = open_backend(case.backend)
     name = Name.parse(case.backend)

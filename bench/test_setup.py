@@ -1,8 +1,8 @@
-"""Time the setup: the import, placing the data, the first call, and a new shape.
+"""Time the setup: import, placing the data, the first call, and a new number of rows.
 
-Each benchmark has a single round, because the code would be compiled already in a second round.
-``descentbench run`` measures the setup in a new process, which also measures the memory for
-more rows. The import is skipped in a process that has imported the library before.
+Each benchmark runs once, because a second run would find the code already compiled. A library
+that this process has imported before has no import time. Therefore ``descentbench run``
+measures each setup in a new process. It also measures the memory for more rows.
 """
 
 from __future__ import annotations
@@ -32,19 +32,21 @@ from bench.measure.verify import LEARNING_RATE, start_scale, usual_rate, verify
 from bench.results.case import Case
 
 MORE_BYTES = 1 << 25
-"""Size in bytes of the data of `test_more_rows`: 32 MiB, large compared with disturbances."""
+"""Size in bytes of the data of `test_more_rows`: 32 MiB, large enough to exceed other changes
+in memory."""
 
 SMALL = 0.01
-"""Value of all weights in the first w of `test_more_rows`: so small that no loss overflows for
-any number of features."""
+"""Value of all weights at the start of `test_more_rows`. It is so small that no loss
+overflows."""
 
 PROVIDED = 3
-"""Memory that `provide` touches before a backend places the data, as a multiple of the data."""
+"""Memory that is touched before a backend places the data, as a multiple of the data's size.
+Reason: the first use of memory is slow on virtual machines."""
 
 
 @dataclass
 class Stage:
-    """The backend and the descent that one benchmark of a case passes to the next one."""
+    """The backend and the descent of a case, passed from one benchmark to the next."""
 
     backend: SourceBackend | None = None
     descent: Descent | None = None
@@ -52,12 +54,12 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(case: Case) -> Stage:  # noqa: ARG001 each case has a new fixture
-    """Return the object that the benchmarks of a case share; the next case has a new object."""
+    """Return an empty `Stage` for each case; all benchmarks of the case share it."""
     return Stage()
 
 
 def test_import(benchmark: BenchmarkFixture, case: Case) -> None:
-    """Time the import of the library itself."""
+    """Time the import of the library."""
     library = names.libraries()[names.Name.parse(case.backend).library]
     if library.imports in sys.modules:
         pytest.skip(f"{library.imports} is imported already in this process")
@@ -66,7 +68,7 @@ def test_import(benchmark: BenchmarkFixture, case: Case) -> None:
 
 
 def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Time opening the device and placing the data on it in the technique's layout."""
+    """Time opening the device, and placing the data there in the layout of the technique."""
     problem = data_of(case)
     rate = usual_rate(problem)
     if isinstance(problem, Problem):  # otherwise the rows are streamed
@@ -81,7 +83,7 @@ def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
 
 
 def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Time the first step, which compiles code and fills caches."""
+    """Time the first step, in which most libraries compile code; record the memory used."""
     if stage.backend is None or stage.descent is None:
         pytest.fail("the data were not placed")
     problem = data_of(case)
@@ -103,7 +105,10 @@ def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> No
 
 
 def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Time placing one row less and a step: some libraries compile again for each shape."""
+    """Time placing the data with one row less, and a step.
+
+    Reason: some libraries compile again for each number of rows.
+    """
     if stage.backend is None or stage.descent is None:
         pytest.fail("the data were not placed")
     whole = data_of(case)
@@ -123,10 +128,11 @@ def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> Non
 def test_more_rows(
     benchmark: BenchmarkFixture, case: Case, stage: Stage, pytestconfig: pytest.Config
 ) -> None:
-    """Place `MORE_BYTES` and take a step; record the memory used in addition to the data.
+    """Record the memory that `MORE_BYTES` of new data need in addition to the data.
 
-    The first of two calls is not measured, because it also loads code and starts threads. This
-    test is the last in its process, because `keep_no_blocks` changes the allocator.
+    This is done twice, and only the second time counts, because the first time also loads code
+    and starts threads. This benchmark must be the last of its process, because `keep_no_blocks`
+    changes how memory is allocated.
     """
     if not pytestconfig.getoption("alone"):
         pytest.skip("changes the allocator for later timings; --alone allows it")

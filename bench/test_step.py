@@ -1,7 +1,7 @@
-"""Time the hot loop: the steps after compiling and placing the data.
+"""Time the steps of a descent, without placing the data and compiling.
 
-The cases are measured in the order of the command line, so that the baselines of a size are
-measured shortly before or after its backends.
+Cases are measured in the order of the command line. The baselines of a size are therefore
+measured shortly before or after the backends of this size.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.benchmark(timer=TIMER)
 
 
 def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> None:
-    """Time the steps of a backend."""
+    """Time the steps of a backend, after a new setup."""
     problem = data_of(case)
     backend, size, benchmark.extra_info["set_up_s"] = set_up(case, problem)
     settle()  # placing then uses new memory, as in a new process
@@ -54,9 +54,10 @@ def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> No
 def set_up(
     case: Case, problem: Problem | Source
 ) -> tuple[SourceBackend, Round, dict[str, float]]:
-    """Set up a backend; return the backend, its round, and the seconds of each stage by name.
+    """Set up a backend; return it with the size of a round and the seconds of each part.
 
-    The import has no time if an earlier case of this process imported the library.
+    A round is the number of steps that are timed together. The parts are ``import``, ``place``
+    and ``first_call``. ``import`` is missing if the library was already imported.
     """
     library = libraries()[Name.parse(case.backend).library].imports
     rate, start = usual_rate(problem), start_scale(problem) * np.ones(case.features)
@@ -76,7 +77,7 @@ def set_up(
 
 
 def test_native(benchmark: BenchmarkFixture, native: Case, sampling: Sampling) -> None:
-    """Time the steps of the descent in C."""
+    """Time the steps of a descent in C."""
     problem = synthetic(native)
     try:
         size = Round.of(Kernel(problem, LEARNING_RATE, sampling.threads).run, problem)
@@ -89,10 +90,11 @@ def test_native(benchmark: BenchmarkFixture, native: Case, sampling: Sampling) -
 def beside(
     problem: Problem | Source, sampling: Sampling, case: Case
 ) -> Reader | DeviceReader | None:
-    """Return a reader for large data in memory; None for other data, and in an alternation.
+    """Return a reader that times a plain read of the data, to be called beside the steps.
 
-    The reader reads before each of the first rounds, so that a disturbance of the machine
-    affects a step and its baseline. For a GPU, it reads as many bytes of the GPU's memory.
+    Steps and reads are then disturbed alike. On a GPU, the reader reads as many bytes of the
+    GPU's memory. The result is None for small or streamed data, and if two processes measure
+    alternately.
     """
     if not (isinstance(problem, Problem) and sampling.alternation.alone):
         return None
@@ -104,7 +106,7 @@ def beside(
 
 
 def test_read(benchmark: BenchmarkFixture, baseline: Case, sampling: Sampling) -> None:
-    """Time reading the bytes of a step with all threads."""
+    """Time a plain read of the bytes of a step, with all threads."""
     data = data_of(baseline)
     if isinstance(data, Problem):
         reader = Reader.of(data, sampling.threads)

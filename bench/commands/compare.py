@@ -1,4 +1,4 @@
-"""``descentbench compare``: find the cases that became faster or slower between two results."""
+"""``descentbench compare``: find the backends that became faster or slower."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     "--fail-slower",
     type=share,
     metavar="SHARE",
-    help="Exit with 1 if a case is certainly slower by more than this share, such as 10%.",
+    help="Exit with code 1 if a case is certainly slower by more than this, such as 10%.",
 )
-@click.option("--force", is_flag=True, help="Compare results from different conditions, too.")
+@click.option(
+    "--force", is_flag=True, help="Compare results of different machines or settings, too."
+)
 @store_option
 @format_options
 def compare(
@@ -36,14 +38,17 @@ def compare(
     store: Path,
     output_format: Format,
 ) -> None:
-    """Say for every backend and size whether NEW is faster or slower than OLD.
+    """Find the backends that are faster or slower in NEW than in OLD.
 
     OLD and NEW are files, names that 'run --name' gave, or git revisions at
     which results were saved. A verdict needs at least two passes in both
-    results; three passes are better. Verdicts are corrected for the number of
-    comparisons. A difference below 2 % does not count as a change. Alternating
-    runs ('run --against TREE') are the most reliable, because a disturbance of
-    the machine affects both results.
+    results; three passes are better. A case is a backend at a size, and a pass
+    times every case once. A difference below 2 % does not count as a change. If
+    many cases are compared, each verdict needs clearer evidence, so that chance
+    produces no wrong verdict.
+
+    For the most reliable verdicts, measure both versions alternately with
+    'run --against TREE'. A disturbance of the machine then affects both.
 
     \b
     Examples:
@@ -65,12 +70,15 @@ def compare(
 def show(
     old: Record, new: Record, output_format: Format | None, *, force: bool = False
 ) -> list[Comparison]:
-    """Compare two records and print the result; a format of None prints nothing.
+    """Compare two records, print the comparison, and return it.
+
+    Nothing is printed if `output_format` is None.
 
     Raises
     ------
     RecordError
-        The records are not comparable (without `force`), or have no case in common.
+        The records come from different conditions (and `force` is False), or have no case in
+        common.
     """
     from bench.results.record import RecordError
     from bench.results.verdict import compare as judged

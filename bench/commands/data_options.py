@@ -1,4 +1,4 @@
-"""Options of ``fit``, ``predict``, ``pick`` and ``run`` that name and describe a data file."""
+"""Define the options of ``fit``, ``predict``, ``pick`` and ``run`` about a data file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 NAMED = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
-"""Words for characters that are hard to type in a shell."""
+"""Names of characters that are hard to type in a shell."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,14 @@ class DataFile:
     Attributes
     ----------
     path : Path
-        A file, a folder or a pattern.
+        A file, a folder, or a pattern that several files match.
     x : tuple of str, optional
         Names of the feature columns.
     y : str, optional
         Name of the target column.
     how : dict
-        The options of `backends.rows.reading.Reading` that were given.
+        The other options about the file that the user gave; see
+        `backends.rows.reading.Reading`.
     """
 
     path: Path
@@ -46,12 +47,12 @@ class DataFile:
     how: dict[str, Any]
 
     def files(self) -> tuple[Path, ...]:
-        """Return the path of the data and, if it was given, the path of the target."""
+        """Return the path of the data, followed by the path of ``--target`` if it was given."""
         target = (Path(self.how["target"]),) if "target" in self.how else ()
         return (self.path, *target)
 
     def open(self, dtype: str) -> Source:
-        """Open the file; print the assumptions about it on stderr."""
+        """Open the file, and print on stderr what was assumed about it."""
         from backends.rows.datafile import open_source
         from backends.rows.reading import Reading
 
@@ -61,14 +62,17 @@ class DataFile:
 
 
 def tell(source: Source) -> None:
-    """Print the assumptions about a data file on stderr, one line each."""
+    """Print on stderr what was assumed about a data file, one line for each assumption."""
     if source.origin is not None:
         for note in source.origin.notes:
             click.echo(f"descentbench: {source.origin.path}: {note}", err=True)
 
 
 def described(source: Source) -> dict[str, Any]:
-    """Return the file, columns and rows of a source for JSON; empty without a file."""
+    """Return the file, columns and number of rows of a source, for JSON output.
+
+    The result is empty for generated rows.
+    """
     if source.origin is None:
         return {}
     origin = source.origin
@@ -134,7 +138,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--header",
         type=yes_or_no,
         metavar="yes|no",
-        help="Whether a text file's first line has names.  [default: detected]",
+        help="Whether the first line of a text file has column names.  [default: detected]",
     ),
     click.option(
         "--delimiter",
@@ -144,10 +148,16 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "[default: detected]",
     ),
     click.option(
-        "--decimal", type=character, metavar="CHAR", help="Decimal point.  [default: detected]"
+        "--decimal",
+        type=character,
+        metavar="CHAR",
+        help="Character for the decimal point.  [default: detected]",
     ),
     click.option(
-        "--thousands", type=character, metavar="CHAR", help="Separator of three digits."
+        "--thousands",
+        type=character,
+        metavar="CHAR",
+        help="Character between groups of three digits.",
     ),
     click.option("--encoding", help="Encoding of a text file.  [default: UTF-8]"),
     click.option(
@@ -159,11 +169,14 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
 """The options about a data file, in the order of the help text."""
 
 HOW = ("target", "header", "delimiter", "decimal", "thousands", "encoding", "na")
-"""Names of the options for reading a file, which are fields of `Reading`."""
+"""Options that become fields of `Reading`, the description of how to read a file."""
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the command gets one argument `data`, a `DataFile` or None."""
+    """Add `OPTIONS` to a command; the command gets them as one argument `data`.
+
+    `data` is a `DataFile`, or None without ``--data``.
+    """
 
     @functools.wraps(command)
     def wrapped(
@@ -195,7 +208,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _standard_input() -> Path:
-    """Copy standard input to a file, which is deleted when the process ends."""
+    """Copy standard input to a temporary file, and return the file's path."""
     if sys.stdin.isatty():
         raise Mistake("--data - reads standard input: send a file there, as in ... < data.csv")
     folder = Path(tempfile.mkdtemp(prefix="descentbench-"))

@@ -1,4 +1,4 @@
-"""``descentbench doctor``: checks of this machine."""
+"""``descentbench doctor``: check this machine."""
 
 from __future__ import annotations
 

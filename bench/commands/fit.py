@@ -107,23 +107,28 @@ class Diverged(Mistake):
 @click.option(
     "--tolerance",
     type=positive,
-    help="Stop at a report whose gradient norm, relative to the first norm, is at most this.",
+    help="Stop at a report whose gradient norm is at most this multiple of the first norm.",
 )
 @click.option(
     "--predict", type=point, multiple=True, help="Predict y at this x; may be repeated."
 )
-@click.option("--output", "-o", type=PATH, help="Write the model to this file, for predict.")
+@click.option(
+    "--output",
+    "-o",
+    type=PATH,
+    help="Write the model to this file, for 'descentbench predict'.",
+)
 @click.option("--plot", type=PATH, help="Draw the data and the fit into this file.")
 @click.option("--threads", type=count, help="CPU threads.  [default: all this process may use]")
 @click.option(
     "--memory",
     type=byte_size,
-    help="Memory for the rows, such as 8GB; rows that do not fit are read anew in every step.  "
+    help="Memory for the rows, such as 8GB. Rows that do not fit are read in every step.  "
     "[default: half of the free memory]",
 )
 @click.option("--checkpoint", type=PATH, help="Write w to this file at every report.")
 @click.option(
-    "--resume", type=PATH, help="Continue from this checkpoint, and keep it up to date."
+    "--resume", type=PATH, help="Continue from this checkpoint; it is updated at every report."
 )
 @cluster_options
 @format_options
@@ -155,9 +160,9 @@ def fit(
 ) -> None:
     """Fit ŷ = x·w by gradient descent, and predict.
 
-    Without --data the rows are the classic tutorial's: x = 0, 0.1 … 9.9 and
-    y = 2x + noise. A report prints w and the loss. Reports come after step 1,
-    after every --every steps, and at the end.
+    Without --data, the rows are those of the classic tutorial: x = 0, 0.1 … 9.9
+    and y = 2x + noise. A report is a line with w and the loss. Reports come
+    after step 1, after every --every steps, and after the last step.
     """
     from bench.host.threads import apply
 
@@ -215,7 +220,7 @@ def _descended(
     stops: dict[str, Any],
     automatic: str,
 ) -> Fit:
-    """Descend, save checkpoints and show the progress; report each error in one line."""
+    """Descend, save checkpoints and show the progress; report an error in one line."""
     from backends.errors import DescentbenchError
     from bench.fit import inputs
     from bench.fit.descend import descend
@@ -244,7 +249,7 @@ def _descended(
 
 
 def _show(outcome: Outcome, ready: Prepared, output_format: Format) -> None:
-    """Print the fit in the requested format, and remarks on it on stderr."""
+    """Print the fit in the requested format on stdout, and remarks on stderr."""
     from bench.fit import page
 
     for said in outcome.remarks:

@@ -1,4 +1,4 @@
-"""Turn ``run``'s options into cases and baselines, measure them, and return the records."""
+"""Measure what the options of ``run`` request: backends, sizes and baselines."""
 
 from __future__ import annotations
 
@@ -29,19 +29,20 @@ from bench.show.console import console
 from bench.show.roofline import DEVICE_GRID, GRID
 
 DEFAULT_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 32))
-"""Default sizes of a run, as pairs of rows and features. Latency limits the small sizes, memory
-bandwidth limits the large sizes."""
+"""Default sizes of a run, as pairs of rows and features. At the small sizes, a step is limited
+by latency; at the large sizes, by the speed of memory."""
 
 Sizes = Sequence[tuple[int, int]]
-"""Pairs of rows and features."""
+"""Sizes, as pairs of rows and features."""
 
 
 def chosen(
     patterns: Sequence[str], devices: Iterable[str], loss: Loss, *, roofline: bool
 ) -> list[Name]:
-    """Return the backends to measure; print on stderr which backends are left out, and notes.
+    """Return the backends to measure; print on stderr which backends are left out and why.
 
-    Without patterns, and for the roofline, `gram` and `dask` backends are left out.
+    If `patterns` is empty, or for the roofline, `gram` and `dask` backends are left out.
+    Backends that could be faster here get a line on stderr, too.
     """
     names = catalogue.select(patterns or ("*",), devices, loss)
     _tell_left_out(patterns or ("*",), {name.library for name in names})
@@ -58,7 +59,7 @@ def chosen(
 
 
 def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
-    """Print a line on stderr for each named library that cannot run."""
+    """Print a line on stderr for each library that was requested and cannot run here."""
     missing: dict[str, str] = {}
     for backend, reason in catalogue.unavailable(patterns).items():
         missing.setdefault(Name.parse(backend).library, reason)
@@ -68,7 +69,7 @@ def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
 
 
 def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
-    """Print one line per reason on stderr: the backends that do not work for the loss."""
+    """Print on stderr which backends do not work for the loss, with a line for each reason."""
     unfit: dict[str, list[str]] = {}
     for entry in catalogue.entries(patterns or ("*",)):
         name, reason = entry.name, catalogue.reason_against(entry.name, loss)
@@ -82,7 +83,7 @@ def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
 
 
 def _tell_notes(names: Iterable[Name], loss: Loss) -> None:
-    """Print a line on stderr for each backend that is slower here than it could be."""
+    """Print a line on stderr for each backend that could be faster on this machine."""
     for name in names:
         if said := catalogue.note(name, loss):
             click.echo(f"descentbench: {name} {said}", err=True)
@@ -96,7 +97,10 @@ def sizes(
     limit: bool,
     loss: Loss,
 ) -> tuple[Sizes, Sizes]:
-    """Return the sizes to measure on the CPU, and the sizes to measure on other devices."""
+    """Return two lists of sizes: for the CPU, and for other devices.
+
+    The lists differ only for ``run --limit``.
+    """
     if file is not None:
         source = file.open(dtype).with_loss(loss)
         tell(source)
@@ -110,7 +114,7 @@ def sizes(
 def cases(
     names: Iterable[Name], of: tuple[Sizes, Sizes], dtype: str, loss: Loss
 ) -> tuple[Case, ...]:
-    """Return a case for every backend at every size that is measured on its device."""
+    """Return a case for every backend and size. The sizes depend on the backend's device."""
     on_cpu, on_device = of
     return tuple(
         Case(str(name), n, d, dtype, loss.name)
@@ -120,9 +124,9 @@ def cases(
 
 
 def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
-    """Return how the measuring processes read the rows of a file; None without a file.
+    """Return the description by which other processes read a data file; None without a file.
 
-    `memory` limits the bytes of the rows; None stands for half of the free memory.
+    `memory` is the largest size of the rows in bytes; None means half of the free memory.
     """
     if data is None:
         return None
@@ -133,7 +137,10 @@ def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
 def baselines(
     file: FileRows | None, dtype: str, loss: Loss, *, roofline: bool
 ) -> tuple[str, ...]:
-    """Return the baselines to measure; print on stderr why a baseline is left out."""
+    """Return the baselines to measure: a plain read and, for the roofline, the C kernel.
+
+    If a baseline cannot be measured, print the reason on stderr.
+    """
     if roofline and loss == SQUARED_ERROR:  # the C kernel has no other loss
         try:
             build()
@@ -158,9 +165,10 @@ def measured(
     against: Path | None,
     complete: Callable[[Record, Stage], None],
 ) -> list[Saved]:
-    """Run the plan here and, alternately, in the checkout `against`; return saved records.
+    """Run the plan, save the records, and return them.
 
-    `complete` is called with this checkout's record as soon as a stage of the plan is complete.
+    With `against`, the plan also runs in that checkout, alternating with this checkout. When a
+    stage of the plan is complete, `complete` is called with this checkout's record.
     """
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]
@@ -174,7 +182,7 @@ def measured(
 def _with_progress(
     runners: list[Runner], complete: Callable[[Record, Stage], None]
 ) -> list[Record]:
-    """Run the plan in every checkout under a progress bar on stderr."""
+    """Run the plan in every checkout, and show a progress bar on stderr."""
     columns = (
         TextColumn("{task.completed}/{task.total}"),
         BarColumn(bar_width=20),

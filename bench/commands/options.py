@@ -1,4 +1,7 @@
-"""Option types shared by the commands; each type reports bad input in one line."""
+"""Define types of options, and options that several commands share.
+
+A type reports bad input in one line.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ import click
 
 
 def count(text: str) -> int:
-    """Parse a whole number above 0; ``1e6`` and ``1_000_000`` are accepted."""
+    """Parse a whole number above 0, such as ``1000``, ``1e6`` or ``1_000_000``."""
     return _whole(text, least=1)
 
 
 def count_or_0(text: str) -> int:
-    """Parse a whole number, 0 or more."""
+    """Parse a whole number of at least 0."""
     return _whole(text, least=0)
 
 
@@ -39,7 +42,7 @@ def positive(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """Parse a share: ``10%`` or 0.1."""
+    """Parse a share: ``10%`` and ``0.1`` mean the same."""
     number = _finite(text.removesuffix("%"))
     if number is None or number < 0:
         raise click.BadParameter(f"{text!r} is not a share such as 10%")
@@ -47,7 +50,7 @@ def share(text: str) -> float:
 
 
 def byte_size(text: str) -> int:
-    """Parse a size in bytes: 64GB (64·10⁹ bytes), 512MiB (512·2²⁰ bytes), or a plain number."""
+    """Parse a size in bytes: 64GB (64·10⁹), 512MiB (512·2²⁰), or a number without a unit."""
     parts = re.fullmatch(r"\s*([0-9.e+]+)\s*([kMGT]?)(i?)B?\s*", text, re.IGNORECASE)
     number = _finite(parts[1]) if parts else None
     if parts is None or number is None or number <= 0:
@@ -71,7 +74,7 @@ def point(text: str) -> tuple[float, ...]:
 
 
 def start(text: str) -> tuple[float, ...] | Literal["random"]:
-    """Parse the start of a descent: ``random``, or finite numbers separated by commas."""
+    """Parse the first w of a descent: ``random``, or finite numbers separated by commas."""
     return "random" if text == "random" else point(text)
 
 
@@ -105,7 +108,7 @@ Format = Literal["table", "markdown", "csv", "json"]
 
 
 def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--format`` and ``--json``; the command gets one `output_format`."""
+    """Add ``--format`` and ``--json``; the command gets one argument `output_format`."""
 
     @click.option(
         "--format",
@@ -124,7 +127,7 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--scheduler`` and ``--workers``, whose values become environment variables.
+    """Add ``--scheduler`` and ``--workers``, which set environment variables.
 
     The ``dask`` backends read these variables.
     """

@@ -1,4 +1,4 @@
-"""``descentbench pick``: recommend a backend for these data on this machine."""
+"""``descentbench pick``: recommend a backend for a size of data on this machine."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ if TYPE_CHECKING:
     help="Choose only among backends on this device, such as cuda:0; may be repeated.",
 )
 @click.option(
-    "--loop-only", is_flag=True, help="Leave out gram, which works only for squared error."
+    "--loop-only",
+    is_flag=True,
+    help="Leave out gram techniques, which work only for squared error.",
 )
 @click.option(
     "--memory", type=byte_size, help="Memory to use, such as 64GB.  [default: all free memory]"
@@ -64,7 +66,9 @@ if TYPE_CHECKING:
 )
 @click.option("--fresh", is_flag=True, help="Ignore earlier measurements in the store.")
 @click.option(
-    "--verify", is_flag=True, help="Check the answer: measure other sizes; print the errors."
+    "--verify",
+    is_flag=True,
+    help="Check the answer: measure other sizes, and print the errors of the predictions.",
 )
 @click.option(
     "--threads", type=count, help="Threads per library.  [default: one for each usable CPU]"
@@ -91,9 +95,9 @@ def pick(
 ) -> None:
     """Recommend a backend for your number of rows, features and iterations.
 
-    The command measures a few sizes on this machine, within the budget, and predicts
-    the time of your descent. It reuses earlier measurements. Ctrl-C ends the
-    measuring and prints the answer so far.
+    The command times the backends at a few sizes on this machine, for at most
+    --budget seconds, and predicts the time of your descent. Measurements are
+    stored and used again. Ctrl-C ends the measuring and prints the answer so far.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``descentbench plot``: write the figures as files, for a paper or a slide."""
+"""``descentbench plot``: write figures to files, for a paper or a slide."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from bench.commands.options import store_option
 
 
 class Figures(click.Choice[str]):
-    """Option type for names of figures, which are imported late because they load NumPy."""
+    """Option type for the name of a figure.
+
+    The names are imported when they are needed, because the import also loads NumPy.
+    """
 
     def __init__(self) -> None:
         self.case_sensitive = True
 
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the names of all figures, in the order of drawing."""
+        """The names of all figures, in the order of drawing."""
         from bench.report.drawings import FIGURES
 
         return tuple(FIGURES)
@@ -59,10 +62,13 @@ def plot(
 ) -> None:
     """Draw the main figures, as wide as a column of a paper.
 
-    The figures are step times against rows, shares of the bandwidth, the parts
-    of the total time, and a map of the fastest backend. They are drawn for
-    every measured number of features and dtype. RESULT is as for 'report'.
-    Among results of several machines, the newest result selects the machine.
+    The figures show step times by number of rows, shares of the read bandwidth,
+    the parts of the total time, and a map of the fastest backend. Each figure is
+    drawn for every measured number of features and dtype.
+
+    RESULT is a file, a folder, a name that 'run --name' gave, or a git
+    revision. By default, all results in the store are used. If results come
+    from several machines, only the machine of the newest result is drawn.
 
     \b
     Examples:

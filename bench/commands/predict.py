@@ -1,4 +1,4 @@
-"""``descentbench predict``: predict the rows of a file with a model."""
+"""``descentbench predict``: predict y for the rows of a file, with a model."""
 
 from __future__ import annotations
 
@@ -35,12 +35,15 @@ Examples:
     help="Write to this file, .csv or .parquet.",
 )
 def predict(model_file: Path, data: DataFile | None, output: Path) -> None:
-    """Predict the rows of a file with a model that ``fit --output`` wrote.
+    """Predict y for the rows of a file, with a fitted model.
 
-    The columns of the model are found by their names; --x gives other names, in the order
-    of the model's columns. A prediction is the probability that y is 1 for log_loss, a rate
-    for poisson, and a value of y for any other loss. With --y or --target, y is written
-    next to the prediction. Files may be larger than memory.
+    MODEL is a file that 'fit --output' wrote. The columns of the model
+    are found in the data by their names. If the data have other names, list
+    these names with --x, in the order of the model's columns.
+
+    A prediction is the probability that y is 1 for log_loss, the expected count
+    for poisson, and a value of y for any other loss. With --y or --target, the
+    output also has a column of y. Files may be larger than memory.
     """
     from bench.fit.model import read_model
     from bench.fit.predictions import check_output, predictions, writer
@@ -57,7 +60,7 @@ def predict(model_file: Path, data: DataFile | None, output: Path) -> None:
 
 
 def _opened(data: DataFile, model: Model, model_file: Path) -> tuple[Source, str | None]:
-    """Open the model's columns by name; return the rows and the target's name.
+    """Open the model's columns in the data file; return the rows and the name of y.
 
     The name is None if neither --y nor --target was given.
     """

@@ -1,4 +1,4 @@
-"""``descentbench report``: write one page with all measurements."""
+"""``descentbench report``: write one page that shows all measurements."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from bench.commands.options import store_option
 @click.option("--open", "show", is_flag=True, help="Show the page in a browser.")
 @store_option
 def report(results: tuple[str, ...], output: Path, show: bool, store: Path) -> None:
-    """Write a page of results: what to use, a calculator, figures, all numbers.
+    """Write a page of results, with a calculator, figures and all numbers.
 
     RESULT is a file, a folder, a name that 'run --name' gave, or a git
-    revision. By default the page shows all results in the store. Several
+    revision. By default, the page shows all results in the store. Several
     machines are shown side by side. The page is one file and needs no network.
 
     \b

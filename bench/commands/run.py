@@ -1,4 +1,4 @@
-"""``descentbench run``: measure, and print the table."""
+"""``descentbench run``: measure backends, and print tables of results."""
 
 from __future__ import annotations
 
@@ -66,22 +66,22 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="Largest number of further passes over cases whose interval is wider than "
-    "±10 % (with --against: whose ratio's interval is wider than ±5 %).",
+    help="Largest number of further passes for uncertain cases. The interval of an uncertain "
+    "case is wider than ±10 % (with --against: ±5 % for the ratio).",
 )
 @click.option(
     "--seconds",
     type=positive,
     default=0.2,
     show_default=True,
-    help="Seconds of sampling for a case in a pass.",
+    help="Seconds for which a case is timed in a pass.",
 )
 @click.option(
     "--timeout",
     type=positive,
     default=900.0,
     show_default=True,
-    help="Seconds after which a case that takes too long is stopped.",
+    help="Seconds after which the measuring of a case is stopped.",
 )
 @click.option(
     "--threads",
@@ -94,19 +94,19 @@ if TYPE_CHECKING:
     "--against",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="TREE",
-    help="Measure another checkout of descentbench in alternation with this one, and compare.",
+    help="Measure this checkout of descentbench and the one in TREE alternately, and compare.",
 )
 @click.option(
     "--report",
     "page",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Also write the page of all results in the store; see 'descentbench report'.",
+    help="Also write a page of all results in the store, as 'descentbench report' does.",
 )
 @click.option(
     "--limit",
     is_flag=True,
-    help="Show how close each library's best technique comes to the machine's roofline.",
+    help="Show how close each library's best technique comes to the speed of memory.",
 )
 @data_options
 @click.option(
@@ -138,12 +138,13 @@ def run(
     memory: int | None,
     output_format: Format,
 ) -> None:
-    """Measure the backends and print a table for each size, fastest first.
+    """Measure the backends, and print a table for each size.
 
-    The table of a size is printed as soon as the size is measured, small sizes
-    first. Every library runs in a process of its own. A case is a backend at a
-    size; its w is compared with the float64 reference before and after the case
-    is timed. The same command continues a run that was interrupted.
+    Small sizes are measured first. The table of a size is printed as soon as the
+    size is measured, with the fastest backend first.
+    Every library runs in a process of its own. A case is a backend at a size.
+    Its w is compared with the float64 reference before and after its timing.
+    To continue an interrupted run, give the same command again.
 
     \b
     Examples:
