@@ -9,7 +9,7 @@ from backends.errors import DescentbenchError
 
 
 class StoreError(DescentbenchError):
-    """A file cannot be written, or a results folder or result file cannot be used.
+    """A file cannot be written, or a result file or a results folder cannot be used.
 
     A results folder cannot be used while another run holds its lock.
     """

@@ -19,11 +19,11 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 sends SIGHUP."""
 
 AGAIN_S = 0.01
-"""Delay in seconds before a lost signal is sent again: enough for most finalisers to end."""
+"""Delay in seconds before a lost signal is sent again; see `_none_is_lost`."""
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal ended the command; code that handles Ctrl-C handles this exception, too."""
+    """A signal of `ENDS` ended the command. Code that handles Ctrl-C also handles this error."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -32,9 +32,9 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Terminated` for the signals of `ENDS`, so that a command can clean up.
+    """Raise `Terminated` when a signal of `ENDS` arrives, so that a command can clean up.
 
-    A signal that the parent process set to be ignored stays ignored.
+    A signal stays ignored if the parent process has made this process ignore it.
     """
 
     def stop(number: int, _frame: object) -> None:
@@ -55,10 +55,11 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def _none_is_lost() -> Iterator[None]:
-    """Send a signal again if Python received the signal in a finaliser.
+    """Send a signal to this process again if its exception was lost in a finaliser.
 
-    An exception cannot leave ``__del__`` or the callback of a weak reference: Python prints
-    "Exception ignored", and the program continues. Every import ends in such a callback.
+    A finaliser is ``__del__`` or the callback of a weak reference. If an exception is raised
+    there, Python prints "Exception ignored" and continues the program. Every import ends with a
+    callback of this kind.
     """
     before = sys.unraisablehook
 
@@ -79,17 +80,18 @@ def _none_is_lost() -> Iterator[None]:
 
 
 def _again(thread: int, number: int) -> None:
-    """Send a thread a signal after `AGAIN_S`; the signal interrupts a waiting system call."""
+    """Wait for `AGAIN_S`, then send a signal to a thread; it interrupts a system call."""
     time.sleep(AGAIN_S)
     signal.pthread_kill(thread, number)
 
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Raise a KeyboardInterrupt that a library wrapped in another exception.
+    """Raise a KeyboardInterrupt itself if another exception has it as its cause.
 
-    Numba returns a result together with the exception, and Python reports a SystemError. Up to
-    Python 3.11, an interrupt during the creation of a class becomes a RuntimeError.
+    - Numba: Ctrl-C can become a SystemError, because Numba returns both a result and an
+      exception.
+    - Python up to 3.11: Ctrl-C during the creation of a class becomes a RuntimeError.
     """
     try:
         yield
@@ -105,5 +107,5 @@ def number_of(interrupt: KeyboardInterrupt) -> int:
 
 
 def exit_code(interrupt: KeyboardInterrupt) -> int:
-    """Return the exit code that a shell gives for the signal: Ctrl-C is 130, SIGTERM 143."""
+    """Return the exit code of shells for the signal: 130 for Ctrl-C, 143 for SIGTERM."""
     return 128 + number_of(interrupt)

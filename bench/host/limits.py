@@ -1,7 +1,8 @@
-"""Find the CPUs and the memory that this process may use, within its control groups' limits.
+"""Find how many CPUs and how much memory this process may use, for example in a container.
 
-`os.cpu_count` and the machine's physical memory ignore a container's quotas. A process that
-exceeds a quota is throttled or killed.
+The kernel's control groups set limits for a container. `os.cpu_count` and the size of the
+machine's memory ignore these limits. A process is slowed down above the CPU limit, and killed
+above the memory limit.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def cpu_count(root: Path = ROOT) -> int:
-    """Return the number of CPUs that CPU affinity and control groups allow."""
+    """Return the number of CPUs that the CPU affinity and the control groups allow."""
     return int(min(len(affinity()), cpu_quota(root)))
 
 
@@ -30,7 +31,7 @@ def affinity() -> set[int]:
 
 
 def cpu_quota(root: Path = ROOT) -> float:
-    """Return the control groups' quota in CPUs, rounded up; infinite if no quota is set."""
+    """Return the control groups' smallest limit in CPUs, rounded up; infinity without a limit."""
     tightest = math.inf
     for group in _groups("cpu", root):
         v1 = (read(group / "cpu.cfs_quota_us"), read(group / "cpu.cfs_period_us"))
@@ -41,18 +42,18 @@ def cpu_quota(root: Path = ROOT) -> float:
 
 
 def throttled_periods(root: Path = ROOT) -> int:
-    """Return the number of quota periods in which a control group was stopped; 0 if unknown."""
+    """Return in how many periods a CPU limit stopped this process's group; 0 if unknown."""
     counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
     return max(filter(None, counts), default=0)
 
 
 def memory_bytes(root: Path = ROOT) -> int:
-    """Return the machine's memory in bytes, or the control groups' limit if that is lower."""
+    """Return the machine's memory in bytes, or the control groups' limit if it is lower."""
     return min([_physical_bytes(), *(limit for _, limit in _memory_limits(root))])
 
 
 def available_bytes(root: Path = ROOT) -> int:
-    """Return the free memory in bytes; if it is unknown, all memory that the limits allow."""
+    """Return the free memory in bytes that this process may use; all memory if unknown."""
     free = [limit - _used_bytes(group) for group, limit in _memory_limits(root)]
     machine = number(root / "proc/meminfo", "MemAvailable")
     return max(0, min([_physical_bytes() if machine is None else machine, *free]))
@@ -75,9 +76,9 @@ def _memory_limits(root: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _used_bytes(group: Path) -> int:
-    """Return the bytes that the group uses, without the file cache that can be released."""
+    """Return the bytes of memory that a control group uses, without its inactive file cache."""
     used = read(group / "memory.current") or read(group / "memory.usage_in_bytes")
-    # The number must include subgroups. Version 2 of control groups has the shorter name only.
+    # The number includes subgroups: "total_…" in version 1 of control groups, else without it.
     cache = number(group / "memory.stat", "total_inactive_file")
     if cache is None:
         cache = number(group / "memory.stat", "inactive_file")
@@ -85,11 +86,10 @@ def _used_bytes(group: Path) -> int:
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's control groups, innermost first.
+    """Yield the folders of this process's control groups, the innermost group first.
 
-    `controller` is ``cpu`` or ``memory``. Inside a container, the kernel may name a folder of
-    the host that is not mounted. Such a folder does not exist; the mount's root then holds the
-    limits.
+    `controller` is ``cpu`` or ``memory``. Inside a container, the kernel may name folders that
+    exist only on the host. The last folder, the root of the mount, then holds the limits.
     """
     mounts = root / "sys/fs/cgroup"
     for line in read(root / "proc/self/cgroup").splitlines():

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.host.files import StoreError
 
 NAME = ".lock"
-"""Name of the lock file in a folder of results."""
+"""Name of the lock file in a results folder."""
 
 
 @contextmanager
@@ -52,8 +52,9 @@ def hold(store: Path) -> Iterator[None]:
 def hold_when_asked(store: Path) -> Iterator[Callable[[], None]]:
     """Yield a function that locks the results folder until the end of the ``with`` block.
 
-    The function raises the errors of `hold`; a second call has no effect. An answer from stored
-    measurements needs no lock and no writable folder, so it does not call the function.
+    A second call of the function has no effect. The function raises the errors of `hold`.
+    Reason: a command that answers from stored measurements does not lock the folder, which may
+    then be read-only.
     """
     with ExitStack() as until_the_end:
         yield cache(lambda: until_the_end.enter_context(hold(store)))

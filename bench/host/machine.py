@@ -1,4 +1,4 @@
-"""Describe the machine: processor, memory, GPUs, versions, threads."""
+"""Describe the machine: processor, memory, GPUs, versions of packages, threads."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
-"""Distributions (names for ``pip install``) of the libraries whose steps are timed."""
+"""Names, as for ``pip install``, of the libraries whose steps are timed."""
 
 PACKAGES = (*LIBRARIES, "jaxlib", "scipy", "pytest-benchmark")
-"""Distributions whose versions a result contains."""
+"""Names, as for ``pip install``, of the packages whose versions a result contains."""
 
 USUAL_CACHE_BYTES = 32 << 20
-"""Size in bytes that is assumed for the last cache if the system reports none: 32 MiB."""
+"""Assumed size in bytes of the largest cache if the system reports no cache: 32 MiB."""
 
 NVIDIA_SMI_SECONDS = 20.0
-"""Timeout in seconds for nvidia-smi; its first call may have to load the driver."""
+"""Time limit in seconds for nvidia-smi, whose first call may load the driver."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Machine:
     gpus : list of Gpu
         All GPUs that the driver lists.
     versions : dict
-        Version of each installed distribution of `PACKAGES`, by name.
+        Package name → version, for each installed package of `PACKAGES`.
     threads : int
         Number of threads that each library may use.
     """
@@ -102,9 +102,9 @@ def describe(threads: int) -> Machine:
 def identity(machine: Mapping[str, Any]) -> str:
     """Return a hash of the machine; machines with equal hashes give comparable results.
 
-    The hash leaves out the versions of packages and GPU drivers, because users compare results
-    of different versions. It includes the caches, because virtual machines report different
-    processors under one name.
+    The hash does not depend on the versions of packages and GPU drivers, because users compare
+    versions. It depends on the sizes of the caches, because virtual machines may report one
+    name for different processors.
     """
     gpus = [(gpu["name"], gpu["memory_bytes"]) for gpu in machine["gpus"]]
     caches = sorted(machine["caches"].items())
@@ -119,13 +119,13 @@ def cpu_model(root: Path = ROOT) -> str:
 
 
 def last_cache_bytes(machine: Mapping[str, Any]) -> int:
-    """Return the bytes of a machine's largest cache, `USUAL_CACHE_BYTES` if none is known."""
+    """Return the largest cache's size in bytes; `USUAL_CACHE_BYTES` if no size is known."""
     largest = max(machine["caches"].values(), default=0)
     return int(largest) if largest > 0 else USUAL_CACHE_BYTES
 
 
 def caches(root: Path = ROOT) -> dict[str, int]:
-    """Return the sizes in bytes of the first CPU's data and unified caches, by level."""
+    """Return level → size in bytes, for each cache of the first CPU that holds data."""
     found = {}
     for cache in sorted(root.glob("sys/devices/system/cpu/cpu0/cache/index*")):
         kilobytes = read(cache / "size").removesuffix("K")
@@ -135,7 +135,7 @@ def caches(root: Path = ROOT) -> dict[str, int]:
 
 
 def gpus() -> list[Gpu]:
-    """Return the GPUs that nvidia-smi lists; none if nvidia-smi is missing, fails or hangs."""
+    """Return the GPUs that nvidia-smi lists; empty if nvidia-smi is missing or fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -159,7 +159,7 @@ def _gpu(line: str) -> Gpu:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the installed distributions of `PACKAGES`, by name."""
+    """Return package name → version, for each installed package of `PACKAGES`."""
     found = {}
     for package in PACKAGES:
         try:
@@ -170,7 +170,7 @@ def versions() -> dict[str, str]:
 
 
 def thread_pools() -> list[dict[str, Any]]:
-    """Return a dict for each thread pool that a library of this process has started."""
+    """Return a description of each thread pool that libraries of this process have started."""
     # A library's path on this disk is left out: users share results.
     pools = [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
     numba = sys.modules.get("numba")

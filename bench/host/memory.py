@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 M_MMAP_THRESHOLD = -3
-"""Number of a ``mallopt`` parameter in glibc's ``malloc.h``: the block size in bytes from which
-each block gets its own memory map."""
+"""Number of a parameter of glibc's ``mallopt``, from ``malloc.h``. The parameter is a size in
+bytes: larger blocks get their own memory map."""
 
 BLOCK_BYTES = 1 << 16
-"""Block size in bytes from which `keep_no_blocks` makes glibc return freed blocks: 64 KiB."""
+"""Block size in bytes from which `keep_no_blocks` has an effect: 64 KiB."""
 
 
 def reset_peak(root: Path = ROOT) -> bool:
-    """Set the recorded peak to the memory held now; return whether the kernel allows this."""
+    """Let the kernel record the peak memory anew; return whether the kernel allows this."""
     try:
         (root / "proc/self/clear_refs").write_text("5")
     except OSError:
@@ -35,9 +35,10 @@ def reset_peak(root: Path = ROOT) -> bool:
 
 
 def settle(root: Path = ROOT) -> int | None:
-    """Return freed memory to the system, reset the peak, and return the resident bytes.
+    """Give freed memory back to the system, and let the kernel record the peak memory anew.
 
-    None means that the peak cannot be reset: an earlier, higher peak hides later peaks.
+    The result is the resident memory in bytes. It is None if the peak cannot be reset; an
+    earlier, higher peak then hides later peaks.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # only glibc has this function
@@ -46,27 +47,27 @@ def settle(root: Path = ROOT) -> int | None:
 
 
 def keep_no_blocks() -> None:
-    """Make glibc's allocator return freed blocks to the system at once.
+    """Make glibc give freed blocks from `BLOCK_BYTES` on back to the system at once.
 
-    By default, glibc keeps freed blocks below 32 MB (mallopt(3): M_MMAP_THRESHOLD, and its
-    dynamic adjustment). The peak then includes these blocks, and says nothing about larger
-    data. Later, every new block causes page faults, so call this function after all timings.
+    By default, glibc may keep freed blocks of up to 32 MB, and the peak memory includes them
+    (see M_MMAP_THRESHOLD in mallopt(3)). Call this function after all timings, because new
+    blocks cause page faults afterwards.
     """
     with contextlib.suppress(OSError, AttributeError):  # only glibc has this function
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
 
 
 def provide(nbytes: int, root: Path = ROOT) -> bool:
-    """Touch and release memory, so that later page faults in this memory are fast.
+    """Touch and release memory, so that a virtual machine gets this memory from its host.
 
-    A virtual machine gets a page from its host when it touches the page for the first time.
-    That takes up to 40 times as long as a later page fault. Without this function, the backend
-    that touches new memory first would be slower than all other backends.
+    When a virtual machine touches a page for the first time, its host must provide the page.
+    This takes up to 40 times as long as a later page fault. Without this function, the backend
+    that is measured first would be slower than the other backends.
 
     Parameters
     ----------
     nbytes : int
-        Size of the memory in bytes; at most half of the available memory is touched.
+        Size of the memory in bytes. At most half of the available memory is touched.
 
     Returns
     -------
@@ -77,7 +78,7 @@ def provide(nbytes: int, root: Path = ROOT) -> bool:
     nbytes = min(nbytes, available_bytes() // 2)
     if nbytes < mmap.PAGESIZE or not reset_peak(root):
         return False
-    with mmap.mmap(-1, nbytes) as pages:  # malloc would adapt its thresholds to it
+    with mmap.mmap(-1, nbytes) as pages:  # malloc would change its thresholds
         if hasattr(mmap, "MADV_HUGEPAGE"):
             with contextlib.suppress(OSError):  # some kernels have no large pages
                 pages.madvise(mmap.MADV_HUGEPAGE)
@@ -93,7 +94,7 @@ def rss_bytes(root: Path = ROOT) -> int:
 
 
 def workers_peak_bytes(root: Path = ROOT) -> int:
-    """Return the sum in bytes of the peak memory of this process's descendants."""
+    """Return the peak memory of each descendant of this process, added up, in bytes."""
     import psutil  # distributed libraries depend on psutil
 
     children = psutil.Process().children(recursive=True)
@@ -101,7 +102,7 @@ def workers_peak_bytes(root: Path = ROOT) -> int:
 
 
 def peak_rss_bytes(root: Path = ROOT) -> int:
-    """Return the peak resident bytes since `reset_peak`, or since the process's start."""
+    """Return the peak resident memory in bytes since `reset_peak` or the process's start."""
     peak = number(root / "proc/self/status", "VmHWM")
     if peak is not None:
         return peak

@@ -1,7 +1,7 @@
 """Detect disturbances of a measurement from the kernel's counters.
 
-Other programs on the processors, a CPU quota that stops the process, and swapping make a timing
-longer. The timing alone does not show the cause.
+A timing is longer if other programs use the processors, if a CPU quota stops the process, or if
+the machine swaps. The timing alone does not show the cause.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ machines."""
 
 
 _credited_s: list[float] = []
-"""Arguments of all calls of `credit`: processor times in seconds."""
+"""Processor times in seconds that `credit` has received."""
 
 
 def credit(seconds: float) -> None:
-    """Count a descendant's processor time in seconds as time of this process.
+    """Count processor time of a descendant, in seconds, as time of this process.
 
-    Call this function if the descendant or its parent still runs: the kernel adds a child's
-    time to its parent only after the child has ended and the parent has waited for it.
+    This is needed while the descendant or its parent still runs. Reason: the kernel adds a
+    child's time to its parent only when the child has ended and the parent has waited for it.
     """
     _credited_s.append(seconds)
 
 
 class Noise:
-    """Counts the disturbances since the creation of this object.
+    """Counts disturbances of the machine since the creation of this object.
 
     Parameters
     ----------
     root : Path
-        Root of the file system.
+        Root of the file system; another root for tests.
     """
 
     def __init__(self, root: Path = ROOT) -> None:
@@ -59,9 +59,10 @@ class Noise:
         Returns
         -------
         dict
-            ``throttled``: number of quota periods in which the process was stopped;
-            ``swapped``: number of pages swapped in or out; ``others`` and ``stolen``: shares
-            (0 to 1) of all processors' time used by other programs and other virtual machines.
+            - ``throttled``: number of periods in which a CPU quota stopped the process.
+            - ``swapped``: number of pages that the machine swapped in or out.
+            - ``others``: share of all processors' time that other programs used, from 0.
+            - ``stolen``: share of all processors' time that other virtual machines used.
         """
         now = _counts(self.root)
         gone = {key: now[key] - self.before[key] for key in now}
@@ -93,7 +94,10 @@ def _counts(root: Path) -> dict[str, float]:
 
 
 def noticed(noises: Iterable[Mapping[str, float]]) -> list[str]:
-    """Return a line for each kind of disturbance, given `Noise.seen` of each part of a run."""
+    """Return a line of text for each kind of disturbance during a run.
+
+    `noises` has the result of `Noise.seen` for each measured part of the run.
+    """
     noises = [noise for noise in noises if noise]
     found = []
 

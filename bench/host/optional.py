@@ -8,7 +8,9 @@ from backends.errors import MissingLibraryError
 
 
 def need(module: str, purpose: str) -> None:
-    """Import `module`, or raise an error that says what needs it and how to install it.
+    """Import `module`, or raise an error that says how to install its library.
+
+    `purpose` begins the message: "`purpose` needs `library`, which is not installed".
 
     Raises
     ------

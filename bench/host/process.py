@@ -1,6 +1,6 @@
-"""Run child processes that always end, together with their own children.
+"""Run child processes and make sure that they end, together with their own children.
 
-A child is killed at its time limit and when this process ends, even if this process is killed.
+A child is killed at its time limit. It is also killed when this process ends or is killed.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def call(
     folder : Path
         Working directory of the command.
     log : Path
-        File for the command's output. A pipe would stay open until every process that the
-        command started has ended.
+        File for the command's output. Reason for a file: a pipe would stay open until all
+        children of the command have ended.
     patience : callable
         Returns whether to continue waiting; called every `LOOK_S` seconds.
     descriptors : sequence of int
@@ -59,7 +59,8 @@ def call(
     Returns
     -------
     int or None
-        Exit status, −n if signal n killed the command; None if `patience` returned False.
+        Exit status of the command; −n if signal n killed the command. None if `patience`
+        returned False, so that the command was killed.
     """
     child = start(command, env, folder, log, descriptors)
     try:
@@ -128,13 +129,13 @@ class Watch:
         return time.monotonic() - self.since < self.timeout and self.seconds < self.budget
 
     def look(self) -> None:
-        """Read which case the child measures; the time limit of a new case starts now."""
+        """Read which case the child measures; restart the time limit if the case is new."""
         if (row := read(self.running)) != self.row:
             self.row, self.since = row, time.monotonic()
 
 
 def end_with_parent() -> None:
-    """Make the kernel kill this process when its parent ends; no effect outside Linux."""
+    """Make the kernel kill this process when its parent ends; does nothing outside Linux."""
     parent = os.environ.pop(PARENT, "")  # children of this process must not inherit the id
     if not parent or sys.platform != "linux":
         return

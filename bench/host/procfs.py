@@ -1,4 +1,4 @@
-"""Read small text files of the kernel; a missing file is no error.
+"""Read small text files of the kernel; a missing file gives an empty result.
 
 Functions that read these files take the root of the file system as an argument, so that a test
 can provide the files of another machine.
@@ -21,9 +21,9 @@ def read(path: Path) -> str:
 
 
 def number(path: Path, key: str) -> int | None:
-    """Return the number in the line ``key 12`` or ``key: 12 kB``; None without such a line.
+    """Return the number after `key` in a line like ``key 12`` or ``key: 12 kB``.
 
-    A number in kB is returned in bytes.
+    A number in kB is returned in bytes. None means that the file has no line with this key.
     """
     found = re.search(rf"^{key}:?\s+(\d+)( kB)?$", read(path), re.MULTILINE)
     return int(found[1]) * (1024 if found[2] else 1) if found else None

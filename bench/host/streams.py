@@ -1,8 +1,8 @@
-"""Make standard output and standard error accept any character and a closed pipe.
+"""Make printing safe: for characters that an encoding lacks, and for closed pipes.
 
-A terminal or a file may use ASCII, Latin-1 or cp1252, which lack characters such as µ and ×.
-These characters are replaced by similar characters, so that printing a table after minutes of
-measuring cannot fail.
+A terminal or a file may use an encoding such as ASCII or Latin-1, which lacks characters such
+as → and ≈. Similar text is printed in their place, here -> and ~. Reason: printing a table
+after minutes of measuring must not fail.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ERRORS = "descentbench"
 """Name under which `_replace` is registered as a handler of encoding errors."""
 
 ASCII = "descentbench_ascii"
-"""Name of a codec equal to ASCII. If a stream's encoding is called ASCII, click writes UTF-8 to
-the stream."""
+"""Name of a copy of the ASCII codec. Reason: click writes UTF-8 to a stream whose encoding has
+the name ASCII."""
 
 CLOSED_PIPE = 128 + signal.SIGPIPE
 """Exit code if the program that reads the output has closed the pipe: 141, as in a shell."""
@@ -84,17 +84,17 @@ SIMILAR = {
     "•": "*",
     **dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)),
 }
-"""Replacements in ASCII for characters that this program prints and an encoding may lack."""
+"""Character → similar text in ASCII, for all characters that this program prints."""
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-"""Replacements in ASCII for superscript characters. A ``^`` is put before them: 10² is 10^2."""
+"""Superscript → digit or sign in ASCII. A ``^`` is put in front: 10² becomes 10^2."""
 
 
 def readable(text: str, encoding: str) -> str:
-    """Return the text; characters that the encoding lacks are replaced.
+    """Return the text with all characters replaced that the encoding lacks.
 
-    A character of `SIMILAR` becomes a similar character: µ becomes u. Any other character
-    becomes a Python escape such as ``\\xe9``, so that a file's name remains recognisable.
+    A character of `SIMILAR` becomes similar text: µ becomes u. Any other character becomes a
+    Python escape such as ``\\xe9``, so that a file's name remains recognisable.
     """
     try:
         text.encode(encoding)
@@ -118,7 +118,7 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def _find_codec(name: str) -> codecs.CodecInfo | None:
-    """Return the codec `ASCII`, and None for other names; `codecs.register` needs this."""
+    """Return our ASCII codec if `name` is `ASCII`, else None; used by `codecs.register`."""
     if name != ASCII:
         return None
     of = codecs.lookup("ascii")
@@ -137,8 +137,8 @@ codecs.register(_find_codec)
 def prepared() -> Iterator[None]:
     """Run a command with streams that accept any text; flush the output when it ends.
 
-    A closed stream (``>&-``) discards its text. If the program that reads a pipe has ended
-    (``| head``), the command ends without a message and with exit code `CLOSED_PIPE`.
+    Text for a closed stream (``>&-``) is discarded. If the program that reads the output has
+    ended (``| head``), the command ends without a message, with exit code `CLOSED_PIPE`.
     """
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
@@ -159,7 +159,7 @@ def prepared() -> Iterator[None]:
 def _flush(reported: bool = False) -> None:
     """Write buffered text now, so that a full disk is reported before Python's exit.
 
-    With `reported`, a line on stderr has already named an error, such as the full disk.
+    If `reported` is true, the command has already printed an error, so that none is added.
     """
     try:
         sys.stdout.flush()

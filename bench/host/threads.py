@@ -1,7 +1,7 @@
 """Set one number of threads for every library.
 
-Libraries read the number from environment variables at their import, so the variables must be
-set before NumPy is imported. This module imports no array library.
+Libraries read the number from environment variables when they are imported. The variables must
+therefore be set before NumPy is imported, and this module imports no array library.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ COUNTS = (
 """Environment variables from which libraries read their number of threads."""
 
 ASKED = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
-"""Environment variables by which a user or a batch system requests fewer threads than CPUs."""
+"""Environment variables with which a user or a batch system asks for fewer threads."""
 
 SETTINGS = {
     "MKL_DYNAMIC": "FALSE",  # with TRUE, MKL may use fewer threads than it was given
     "NUMBA_THREADING_LAYER_PRIORITY": "omp tbb workqueue",  # workqueue: slow, not thread-safe
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # with true, JAX takes most of a GPU's memory
 }
-"""Environment variables that are set for every number of threads, and their values."""
+"""Environment variables that have the same value for every number of threads."""
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -46,9 +46,9 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def asked_for(environment: Mapping[str, str]) -> tuple[int, str] | None:
-    """Return the smallest number of threads that a variable of `ASKED` requests, and its name.
+    """Return (number of threads, name of the variable) for the smallest number in `ASKED`.
 
-    The result is None if no variable requests a number.
+    The result is None if no variable of `ASKED` has a number.
     """
     found = []
     for name in ASKED:
@@ -60,7 +60,10 @@ def asked_for(environment: Mapping[str, str]) -> tuple[int, str] | None:
 
 
 def _default(cpus: int) -> int:
-    """Return `cpus`, or fewer threads if a variable requests fewer, with a note on stderr."""
+    """Return `cpus`, or the number in a variable of `ASKED` if it is smaller.
+
+    A smaller number is reported on stderr.
+    """
     asked, name = asked_for(os.environ) or (cpus, "")
     if asked >= cpus:
         return cpus
@@ -73,16 +76,17 @@ def _default(cpus: int) -> int:
 
 
 def apply(threads: int | None = None) -> int:
-    """Limit each library's threads in this process and its children; return their number.
+    """Limit each library's threads in this process and its children; return the limit.
 
-    JAX ignores the environment variables and uses the CPU affinity, which this function reduces
-    to `threads` CPUs. A later call can therefore request fewer threads, but not more.
+    The function sets environment variables. JAX ignores them and starts a thread for each CPU
+    that the process may use, so the function also limits the process to `threads` CPUs. A later
+    call can therefore lower the limit, but not raise it.
 
     Parameters
     ----------
     threads : int, optional
-        By default the number of CPUs that this process may use, or fewer if ``OMP_NUM_THREADS``
-        or ``SLURM_CPUS_PER_TASK`` is smaller.
+        By default the number of CPUs that this process may use, or ``OMP_NUM_THREADS`` or
+        ``SLURM_CPUS_PER_TASK`` if it is smaller.
 
     Raises
     ------
@@ -111,7 +115,7 @@ def apply(threads: int | None = None) -> int:
 
 
 def spread(cpus: Iterable[int], root: Path = ROOT) -> list[int]:
-    """Order logical CPUs: first one CPU of each core, then the second CPU of each core."""
+    """Order logical CPUs: the first CPU of each core, then the second CPU of each core."""
     taken: Counter[str] = Counter()
     order = []
     for cpu in sorted(cpus):

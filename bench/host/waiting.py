@@ -1,9 +1,9 @@
-"""Measure how long threads wait for a processor, since a timing includes this time.
+"""Measure how long threads wait for a processor, because a timing includes this time.
 
-Two threads on one core take twice as long as on two cores. The scheduler may place two threads
-on one core for a while after other threads have run, or while another program uses a core.
-Linux counts the waiting time in ``/proc/…/schedstat``. The file holds three numbers: the
-nanoseconds on a processor, the nanoseconds of waiting, and the number of time slices.
+Two threads on one core take twice as long as on two cores. The system may leave two threads on
+one core for a while, although another core is free. Linux counts the waiting time in
+``/proc/…/schedstat``. This file holds three numbers: the nanoseconds on a processor, the
+nanoseconds of waiting, and the number of time slices.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""Waiting time of all threads together, in seconds per second, from which a warm-up continues.
-A thread that never runs waits 1 second per second."""
+"""A warm-up continues while its threads together wait at least so many seconds per second. A
+thread that never runs waits 1 second per second."""
 
 LONGEST_S = 0.25
 """Seconds after which a warm-up ends in any case: another program may use a core for hours."""
 
 
 def waited_s(root: Path = ROOT) -> float | None:
-    """Return the seconds that this process's threads have waited; None if unknown."""
+    """Return how many seconds the threads of this process have waited; None if unknown."""
     lines = [read(task / "schedstat").split() for task in (root / "proc/self/task").glob("*")]
     waits = [int(fields[1]) for fields in lines if len(fields) == 3]
     return sum(waits) / 1e9 if waits else None
@@ -38,7 +38,7 @@ class Waiting:
     def share(self) -> float | None:
         """Return the waiting time of all threads, in seconds per second; None if unknown.
 
-        When a thread ends, its waiting time is lost. A difference below 0 is returned as 0.
+        The waiting time of threads that have ended is missing. A negative result becomes 0.
         """
         after, seconds = waited_s(self.root), time.perf_counter() - self.began
         if self.before is None or after is None:
@@ -47,7 +47,7 @@ class Waiting:
 
 
 def warm_up(work: Callable[[], object], root: Path = ROOT) -> None:
-    """Repeat the work until each of its threads has its own processor, or for `LONGEST_S`."""
+    """Repeat the work until its threads hardly wait for a processor, or for `LONGEST_S`."""
     began = time.perf_counter()
     while True:
         waiting = Waiting(root)

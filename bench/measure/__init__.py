@@ -1,1 +1,1 @@
-"""Measurements: plans, child processes, rounds of steps, and checks of w."""
+"""Measure: plan a run, start child processes, time steps, and check the results."""

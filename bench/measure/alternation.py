@@ -1,16 +1,17 @@
-"""Let two processes alternate, round by round; a round is a timed call of some steps.
+"""Let two processes measure alternately: a round of one process, then a round of the other.
 
-On a shared machine, other programs slow a processor for a second or so. A run that measures the
-old code now and the new code some seconds later therefore measures the machine instead of the
-code. When two processes alternate, only one runs at a time: the process measures a round, hands
-over, and waits. Each round then lies next to a round of the other process, and disturbances
-affect both rounds equally.
+A round is one timed call that takes many steps. Reason for alternating: on a shared machine,
+another program can slow a processor for about a second. Two rounds that lie next to each other
+are slowed equally, so the ratio of their times stays right.
 
-The two processes share a socket and alternate by passing a line of text through the socket. The
-first process starts once the second process has connected. At the beginning of a case, the line
-names the case, its steps and its rounds. The two cases differ if a case failed in one process.
-One process then runs to its end before the other process continues. A process without a
-partner, or whose partner has ended, measures alone.
+Only one of the two processes runs at a time. After a round, it sends a line of text through a
+socket and waits for a line from the other process:
+
+- The first process starts once the second process has sent a line.
+- At the beginning of a case, the line holds the case, its steps and its rounds.
+- The two processes have different cases if a case failed in one process. One process then runs
+  to its end before the other process continues.
+- A process measures alone if there is no other process, or after the other process has ended.
 """
 
 from __future__ import annotations
@@ -22,26 +23,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 VARIABLE = "DESCENTBENCH_TURNS"
-"""Environment variable that holds the descriptor of a process's socket, and ``first`` for the
-process that begins or ``second`` for the other process: ``5 first``."""
+"""Environment variable that gives a child process the file descriptor of its socket, and its
+place, ``first`` or ``second``. Example: ``5 first``."""
 
 PAUSE_S = 0.01
-"""Pause before handing over, in seconds: OpenMP threads spin for some milliseconds before they
-sleep."""
+"""Pause in seconds before the other process may continue: 10 ms. OpenMP threads of this process
+spin for some milliseconds before they sleep, and would slow the other process."""
 
 ALONE = "alone"
-"""Message that tells the other process to continue without handing over."""
+"""Message that tells the other process to measure alone from now on."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a pair of alternating processes; the parent creates it for a child.
+    """A child process's end of the connection between two alternating child processes.
 
     Attributes
     ----------
     socket : socket
+        Connection to the other child process.
     first : bool
-        Whether this side begins.
+        Whether this child process measures first.
     """
 
     socket: socket.socket
@@ -49,21 +51,21 @@ class Side:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that the child needs."""
+        """Return the environment variable that tells the child process its side."""
         return {VARIABLE: f"{self.socket.fileno()} {'first' if self.first else 'second'}"}
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """Return the open files that the child must inherit."""
+        """Return the file descriptors that the child process must inherit."""
         return (self.socket.fileno(),)
 
     def leave(self) -> None:
-        """Close the parent's copy, so that the end of the child closes the socket."""
+        """Close the parent's copy of the socket; the end of the child then closes it."""
         self.socket.close()
 
 
 def sides() -> tuple[Side, Side]:
-    """Return the two sides of a new pair; the first side begins."""
+    """Return the sides of two child processes; the process with the first side begins."""
     a, b = socket.socketpair()
     return Side(a, first=True), Side(b, first=False)
 
@@ -89,17 +91,21 @@ class Alternation:
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Alternation:
-        """Return the alternation that `VARIABLE` describes; wait until this process begins."""
+        """Return the alternation of this process once this process may begin.
+
+        `VARIABLE` describes the alternation. Without this variable, the process measures alone.
+        """
         if VARIABLE not in environment:
             return cls()
         descriptor, which = environment[VARIABLE].split()
         return cls(socket.socket(fileno=int(descriptor)), first=which == "first")
 
     def agree(self, case: str, steps: int, rounds: int) -> tuple[int, int]:
-        """Return the steps and rounds of a case that both processes use: the smaller numbers.
+        """Agree with the other process on a case's number of steps and of rounds.
 
-        The cost of a handover, such as refilling the caches, is then an equal share of the
-        times of both processes.
+        Each returned number is the smaller of the two processes' numbers. A process that
+        measures alone gets its own numbers back. Reason: a handover costs time, for example to
+        refill the caches. With equal steps, it lengthens the times of both processes equally.
         """
         if self.alone:
             return steps, rounds
@@ -138,11 +144,16 @@ class Alternation:
 
 
 def start_on(number: int) -> None:
-    """Move the calling thread to the processor of round `number`; the system may move it again.
+    """Move the calling thread to another processor for each round, in a fixed order.
 
-    A process that wakes up stays on its processor. A processor is slower while another program
-    uses the second logical CPU of its core. With this function, both processes use the same
-    processors in the same order.
+    Afterwards the system may move the thread again. Reason: a waking process stays on its
+    processor, which is slower while another program uses the same core. With this function, two
+    alternating processes use the same processors in the same order.
+
+    Parameters
+    ----------
+    number : int
+        Number of the round. Rounds 0, 1, 2 start on processors 0, 1, 2, and so on.
     """
     if not hasattr(os, "sched_setaffinity"):
         return

@@ -1,15 +1,17 @@
-"""Measure a step's baseline: how fast this machine reads the bytes of a step.
+"""Measure how fast this machine reads as many bytes as a step reads: the baseline of a step.
 
-Every thread reads its own slice, without holding the interpreter's lock. The fastest way of
-reading depends on the machine and the size, so a `Reader` tries several ways and uses the
-fastest. There are loops compiled by Numba that read from one, two and four places, with and
-without a prefetch, and there are reductions of NumPy. Without Numba, only the reductions are
-tried. The record names the way that was used.
+Several threads read at the same time, each thread its own slice. The fastest way of reading
+depends on the machine and the size. A `Reader` therefore tries several ways, uses the fastest,
+and the record names it:
 
-A call reads for about as long as a round of steps takes. A single pass includes the time of
-waking the threads and refilling the caches, so its speed is no upper bound for consecutive
-steps. One pass over 80 MB read 29–35 GB/s; twelve passes, and the steps of a descent, read
-40–56 GB/s.
+- reductions of NumPy, such as a sum;
+- if Numba is installed, compiled loops that read from one, two or four places of a slice in
+  turn, with and without a prefetch.
+
+A call reads the data many times in a row, for about as long as a round of steps takes. Reason:
+a single pass also wakes the threads and refills the caches, so it is slower than consecutive
+steps. One pass over 80 MB read 29–35 GB/s; twelve passes read 40–56 GB/s, as did the steps of a
+descent.
 """
 
 from __future__ import annotations
@@ -33,41 +35,42 @@ from bench.host.waiting import warm_up
 from bench.results.case import SMALLEST_BYTES
 
 TRIALS, FEWER_TRIALS = 5, 2
-"""Number of trials of each fast way of reading, for data in a cache and for data in memory.
+"""Number of trials of each fast way of reading: 5 if a call reads the data several times, 2 if
+it reads them once.
 
-Data in memory take longer to read, and all ways read memory at nearly the same speed.
+Data that are read once are large. All ways read large data at nearly the same speed.
 """
 
 _TRIAL_BYTES = 1 << 28
-"""Approximate number of bytes that a trial of a way reads: 256 MiB take milliseconds, long
-compared with waking the threads."""
+"""Approximate number of bytes that one trial of a way of reading reads: 256 MiB. This takes
+milliseconds, much longer than waking the threads."""
 
 HOPELESS = 0.75
-"""A way gets no second trial if its throughput in the first trial is below this fraction of the
-highest throughput."""
+"""A way of reading gets only one trial if its throughput in this trial is below this fraction
+of the fastest way's throughput."""
 
 _ROUND_BYTES = 1 << 30
-"""Approximate number of bytes that a call reads: 1 GiB takes as long as a round of steps."""
+"""Approximate number of bytes that a call reads: 1 GiB, which takes as long as a round."""
 
 _CHUNK_BYTES = 1 << 14
 """Size in bytes of each operand of a dot product: small enough that BLAS uses one thread."""
 
 _WORD_BYTES = 8
-"""Size in bytes of the integers that are read."""
+"""Size of a word in bytes; each thread reads whole words."""
 
 IN_PLACE_BYTES = 1 << 25
-"""Data size in bytes from which the problem's own arrays are read before each round: 32 MiB,
-which seldom fit into a cache. On a shared machine, the memory's throughput can change by half
-within seconds."""
+"""Data size in bytes from which a `Reader` reads the problem's own arrays: 32 MiB, which seldom
+fit into a cache. For smaller data, it reads a new buffer of the same size."""
 
 _IN_PLACE_READ_BYTES = 1 << 28
-"""Smallest number of bytes that a read before a round covers: 256 MiB, about half a round."""
+"""Smallest number of bytes that a call reads from the problem's own arrays: 256 MiB. This takes
+about half as long as a round."""
 
 Values = NDArray[np.generic]
 
 
 class Part(Protocol):
-    """The part of a read that one thread does."""
+    """A function without arguments that reads the values of one thread."""
 
     def __call__(self) -> None:
         """Read the values."""
@@ -79,7 +82,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Reduction:
-    """A `Part` that reduces the last axis of repeated values with NumPy."""
+    """A `Part` that reads with a reduction of NumPy over the last axis, such as a sum."""
 
     reduce: Callable[..., object]
     values: tuple[Values, ...]
@@ -87,7 +90,7 @@ class Reduction:
 
     @classmethod
     def of(cls, reduce: Callable[..., object], *values: Values, passes: int) -> Reduction:
-        """Return the part that reduces the values' last axis `passes` times."""
+        """Return a part that reduces the last axis of the values `passes` times."""
         # A stride of 0 repeats the values inside one NumPy call.
         repeated = tuple(np.broadcast_to(v, (passes, *v.shape)) for v in values)
         return cls(reduce, repeated, np.empty(repeated[0].shape[:-1], values[0].dtype))
@@ -103,20 +106,20 @@ class Reduction:
 
 
 def sums(values: Values, passes: int) -> Reduction:
-    """Return the part that adds up the values as 8-byte integers, in order."""
+    """Return a part that takes the values as 8-byte integers and adds them up."""
     return Reduction.of(np.add.reduce, values.view(np.int64), passes=passes)
 
 
 def largest(values: Values, passes: int) -> Reduction:
-    """Return the part that finds the largest byte of the values, in order."""
+    """Return a part that finds the largest byte of the values."""
     return Reduction.of(np.maximum.reduce, values.view(np.uint8), passes=passes)
 
 
 def dots(values: Values, passes: int) -> Reduction:
-    """Return the part that forms dot products of the two halves of the values.
+    """Return a part that forms dot products of the first and the second half of the values.
 
-    Like a step over X and y, it reads from two arrays. Values after the last whole chunk of a
-    half are left out.
+    It reads two arrays at a time, like a step that reads X and y. Each dot product has two
+    operands of `_CHUNK_BYTES`. Values that fill no whole chunk are not read.
     """
     length = _CHUNK_BYTES // values.itemsize
     chunks = len(values) // (2 * length)
@@ -126,9 +129,10 @@ def dots(values: Values, passes: int) -> Reduction:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A `Part` with a compiled loop that reads from several places of the values in turn.
+    """A `Part` with a compiled loop that reads the values `passes` times.
 
-    `ahead` is the prefetch distance in cache lines; 0 means no prefetch.
+    The loop reads from several places of the array in turn; `places` is their number. `ahead`
+    is the prefetch distance in cache lines; 0 means no prefetch.
     """
 
     values: Values
@@ -151,12 +155,12 @@ class Compiled:
 
     @classmethod
     def of(cls, places: int, ahead: int, values: Values, passes: int) -> Compiled:
-        """Return the part that reads the values as 4-byte integers."""
+        """Return a part that reads the values as 4-byte integers."""
         return cls(values.view(np.int32), places, ahead, passes)
 
 
 Way = Callable[[Values, int], Part]
-"""A way of reading: ``way(values, passes)`` returns a part that reads all values `passes`
+"""A way of reading: ``way(values, passes)`` returns a `Part` that reads all values `passes`
 times."""
 
 REDUCTIONS: dict[str, Way] = {
@@ -164,12 +168,12 @@ REDUCTIONS: dict[str, Way] = {
     "NumPy, largest byte": largest,
     "NumPy, dot products": dots,
 }
-"""Ways of reading with NumPy, by the name that a record gives them."""
+"""Name in a record → way of reading with NumPy."""
 
 
 @cache
 def compiled() -> dict[str, Way]:
-    """Return the ways of reading with compiled loops, by name; none if Numba is missing."""
+    """Return name → way of reading with a compiled loop; empty if Numba is not installed."""
     try:
         module = catalogue.load(libraries()["numba"], "backends.numba.read")
     except MissingLibraryError:
@@ -185,16 +189,16 @@ def compiled() -> dict[str, Way]:
 
 
 def ways(nbytes: int) -> dict[str, Way]:
-    """Return the ways of reading `nbytes` bytes, by name.
+    """Return name → way of reading, for the ways to try with `nbytes` bytes.
 
-    For data below `SMALLEST_BYTES`, no share of the read bandwidth is reported, so no loop is
-    compiled.
+    Below `SMALLEST_BYTES`, no compiled loops are tried, because no result shows the share of
+    the read bandwidth.
     """
     return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 
 
 _known: dict[tuple[int, int], str] = {}
-"""Name of the fastest way of reading, by number of bytes and of threads, in this process."""
+"""(number of bytes, number of threads) → name of the fastest way, for later readers."""
 
 
 class Reader:
@@ -203,9 +207,9 @@ class Reader:
     Attributes
     ----------
     passes : int
-        Number of passes over all arrays in a call.
+        How often a call reads all arrays.
     way : str
-        Name of the fastest way.
+        Name of the fastest way of reading.
     """
 
     def __init__(self, arrays: Sequence[Values], threads: int, passes: int = 1) -> None:
@@ -226,7 +230,7 @@ class Reader:
         self._work = work(self.way, passes)
 
     def _fastest(self, work: dict[str, list[list[Part]]], trials: int) -> str:
-        """Return the name of the way with the fastest trial, in bytes per second."""
+        """Try each way of reading and return the fastest way's name; see `HOPELESS`."""
         rates = {name: self._try(parts) for name, parts in work.items()}
         first = max(rates.values())
         tried = [name for name, rate in rates.items() if rate >= HOPELESS * first]
@@ -237,7 +241,7 @@ class Reader:
 
     @classmethod
     def of_bytes(cls, nbytes: int, threads: int) -> Reader:
-        """Return a reader of a new buffer; a call takes about as long as a round of steps."""
+        """Return a reader of a new buffer; a call reads about `_ROUND_BYTES` in many passes."""
         words = np.ones(max(threads, nbytes // _WORD_BYTES))
         passes = max(1, _ROUND_BYTES // max(words.nbytes, SMALLEST_BYTES))
         return cls([words], threads, passes)
@@ -246,8 +250,8 @@ class Reader:
     def of(cls, problem: Problem, threads: int) -> Reader:
         """Return a reader of as many bytes as a step over the problem reads.
 
-        Data from `IN_PLACE_BYTES` on are read in place, so that a step and a read use the same
-        pages of memory.
+        If these are `IN_PLACE_BYTES` or more, the reader reads the problem's own arrays. A step
+        and a read then use the same pages of memory.
         """
         if problem.bytes_per_step < IN_PLACE_BYTES:
             return cls.of_bytes(problem.bytes_per_step, threads)
@@ -260,7 +264,7 @@ class Reader:
         return _nbytes(self._work) // self.passes
 
     def _try(self, work: list[list[Part]]) -> float:
-        """Return the bytes per second that the threads read."""
+        """Read once, with all threads, and return the bytes per second."""
         began = time.perf_counter()
         self._read(work)
         return _nbytes(work) / (time.perf_counter() - began)
@@ -281,8 +285,8 @@ class Reader:
     def bytes_per_s(self) -> float:
         """Read all arrays `passes` times and return the bytes per second.
 
-        The first read is not timed, because it takes twice as long while a backend's threads
-        still spin on the processors.
+        An untimed read comes first. Reason: while a backend's threads still spin on the
+        processors, a read takes twice as long.
         """
         warm_up(self)
         return self._try(self._work)
@@ -297,7 +301,7 @@ def _nbytes(work: list[list[Part]]) -> int:
 
 
 def _split(values: Values, threads: int) -> list[Values]:
-    """Cut an array into one part of whole words for each thread."""
+    """Split an array into one slice for each thread; the slices have whole 8-byte words."""
     words = values.nbytes // _WORD_BYTES
     ends = [words * k // threads * _WORD_BYTES // values.itemsize for k in range(threads + 1)]
     return [values[start:stop] for start, stop in pairwise(ends)]

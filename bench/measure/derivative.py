@@ -1,4 +1,4 @@
-"""Differentiate a user's loss in float64 by autograd, if the loss has no slope."""
+"""Differentiate a user's loss in float64 with JAX or PyTorch, if the loss has no slope."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ Slope = Callable[[Float64, Float64], Float64]
 
 
 def derivative(loss: Loss) -> Slope:
-    """Return the derivative of the loss's value, by JAX or PyTorch.
+    """Return the derivative of the loss's value with respect to the prediction.
 
-    A library that is imported already is preferred.
+    JAX or PyTorch computes the derivative. If both are installed, a library that is already
+    imported is preferred.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def _by_jax(loss: Loss) -> Slope:
 
 
 def _torch_functions() -> SimpleNamespace:
-    """Return PyTorch's versions of `FUNCTIONS`, changed so that they accept Python numbers."""
+    """Return PyTorch's versions of `FUNCTIONS`; they also accept Python numbers."""
     import torch
 
     def of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:

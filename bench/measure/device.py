@@ -1,9 +1,11 @@
-"""Measure a GPU's baseline: how fast the GPU reads its memory.
+"""Measure how fast a GPU reads its memory: the baseline of a step on this GPU.
 
-The reductions of the libraries read at nearly the same speed. An H100 reads 1 GB at
-3.04–3.07 TB/s with PyTorch's reductions, at 3.03 TB/s with JAX's reductions, and at 3.11 TB/s
-with a Triton loop that only reads. A `DeviceReader` tries a few ways of reading and uses the
-fastest.
+A `DeviceReader` tries a few ways of reading and uses the fastest. The ways differ little. An
+H100 reads 1 GB at these speeds:
+
+- 3.04–3.07 TB/s with PyTorch's reductions, such as a sum;
+- 3.03 TB/s with JAX's reductions;
+- 3.11 TB/s with a Triton loop that only reads.
 """
 
 from __future__ import annotations
@@ -13,16 +15,16 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 DEVICE_BYTES = 1 << 28
-"""Data size in bytes from which a device's memory is read before each round: 256 MiB, more than
-the caches of a GPU hold."""
+"""Data size in bytes from which a GPU's memory is read before the first rounds: 256 MiB, more
+than the caches of a GPU hold."""
 
 _CALL_BYTES = 1 << 35
-"""Approximate number of bytes that a call reads: 32 GiB take 10 ms on a fast device, long
-compared with waiting for the result."""
+"""Approximate number of bytes that a call reads: 32 GiB. This takes 10 ms on a fast GPU, much
+longer than waiting for the result."""
 
 _MOST_BYTES = 1 << 31
-"""Largest number of bytes read at a time: 2 GiB. Larger reads are no faster, and the data of
-the benchmark need the memory."""
+"""Largest size in bytes of the array that is read: 2 GiB. Larger arrays are read no faster, and
+the benchmark's data need the rest of the memory."""
 
 _TRIALS = 3
 """Number of timed calls of each way of reading."""
@@ -40,7 +42,7 @@ class DeviceReader:
     ways : sequence of callable
         The ways of reading; see `Way`.
     nbytes : int
-        Number of bytes that each way reads at a time.
+        Size in bytes of the array that each way reads.
     """
 
     way = "on the device"
@@ -103,8 +105,8 @@ def _by_torch(device: str, nbytes: int) -> list[Way]:
 
 
 _AT_ONCE = 16
-"""Number of reads in one call of a compiled JAX function: a call without a read takes as long
-as reading 300 MB."""
+"""Number of reads in one call of a compiled JAX function: 16, because each call costs as much
+time as reading 300 MB."""
 
 
 def _by_jax(device: str, nbytes: int) -> list[Way]:
@@ -137,4 +139,4 @@ def _by_jax(device: str, nbytes: int) -> list[Way]:
 
 
 WAYS: dict[str, Callable[[str, int], list[Way]]] = {"torch": _by_torch, "jax": _by_jax}
-"""For each library, a function that returns the ways of reading, given device and bytes."""
+"""Library → function that takes a device and a number of bytes and returns ways of reading."""

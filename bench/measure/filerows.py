@@ -1,4 +1,4 @@
-"""Give a run and its child processes the rows of a data file in place of synthetic rows."""
+"""Let a run and its child processes use the rows of a data file, not synthetic rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.host.memory import rss_bytes
 from bench.measure.known_losses import named
 
 VARIABLE = "DESCENTBENCH_DATA"
-"""Environment variable that names the file for a child process, in JSON."""
+"""Environment variable that gives a child process the fields of `FileRows`, in JSON."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class FileRows:
     ----------
     path : str
     x : tuple of str or None
-        Names of the feature columns; None: see `backends.rows.datafile.open_source`.
+        Names of the feature columns. None means all columns except the target, or the array x
+        of an ``.npz`` file.
     y : str or None
-        Name of the target column; None: see `backends.rows.datafile.open_source`.
+        Name of the target column. None means the last column, or the array y of an ``.npz``
+        file.
     memory_bytes : int
-        Memory limit of a child process in bytes. If the rows do not fit, each step reads them
-        again from the file ("streamed").
+        Memory limit of a child process in bytes. Rows that do not fit are streamed: each step
+        reads them again from the file.
     how : dict
         Options of `backends.rows.reading.Reading` that differ from the defaults.
     """
@@ -47,7 +49,7 @@ class FileRows:
 
     @classmethod
     def told(cls) -> FileRows | None:
-        """Return the file named by `DESCENTBENCH_DATA`, or None for synthetic rows."""
+        """Return the file that the variable `DESCENTBENCH_DATA` describes; None without it."""
         text = os.environ.get(VARIABLE)
         if not text:
             return None
@@ -55,7 +57,7 @@ class FileRows:
         return cls(**told | {"x": told["x"] and tuple(told["x"])})
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that name the file for a child process."""
+        """Return the environment variable that gives this file to a child process."""
         return {VARIABLE: json.dumps(asdict(self))}
 
     def as_dict(self, dtype: str) -> dict[str, Any]:
@@ -65,20 +67,23 @@ class FileRows:
         return known | self.how
 
     def open(self, dtype: str) -> Source:
-        """Return the opened file; it is opened once, because some formats are read whole."""
+        """Open the file, or return the object from the last call with this dtype.
+
+        Reason: opening a text file reads the whole file.
+        """
         return _open(self, dtype)
 
     def open_with(self, dtype: str, loss: str) -> Source:
-        """Return the opened file with the named loss; later calls return the same object."""
+        """Open the file like `open`, for the named loss."""
         return _with_loss(self, dtype, loss)
 
     def streamed(self, dtype: str) -> bool:
-        """Return whether a child process reads the rows again in every step."""
+        """Return whether the rows exceed the memory limit; every step then reads the file."""
         source = self.open(dtype)
         return not fits(source, 0, source.rows, self.memory_bytes)
 
     def backend(self, name: str) -> SourceBackend:
-        """Open a backend that streams the rows if they exceed the memory limit."""
+        """Open the named backend so that it streams rows that exceed the memory limit."""
         return Bounded(open_backend(name), self.memory_bytes - rss_bytes())
 
 
@@ -94,6 +99,6 @@ def _with_loss(rows: FileRows, dtype: str, loss: str) -> Source:
 
 @lru_cache(maxsize=1)
 def rows_of(rows: FileRows, dtype: str, loss: str) -> Problem | Source:
-    """Return the rows with the named loss: in memory if they fit, otherwise as a `Source`."""
+    """Return a `Problem` if the rows fit in memory, or else a `Source` that streams them."""
     source = rows.open_with(dtype, loss)
     return source if rows.streamed(dtype) else source.load()

@@ -1,11 +1,14 @@
-"""Run benchmarks for ``descentbench run`` in a process that carries out several orders.
+"""Run pytest several times in one process, for ``descentbench run``.
 
-An order holds the arguments of one call of pytest. The process imports pytest, NumPy and the
-benchmarks' modules once, but none of the measured libraries. For a cold setup, the process
-forks. The fork imports its library, compiles and places the data, as a new process would.
-NumPy's threads do not survive a fork; `bench.host.threads.apply`, which every benchmark process
-calls first, starts new ones. The hot loop runs in the process itself, which keeps its library
-and compiled code for the next size. `bench.measure.launcher` sends the orders through a socket.
+`bench.measure.launcher` sends orders to this process through a socket. An order holds the
+arguments of one call of pytest. At its start, the process imports pytest, NumPy and the
+benchmarks' modules, but no other array library. There are two kinds of order:
+
+- A setup is timed in a fork of the process. The fork imports its library, compiles code and
+  places the data, as a new process would. NumPy's threads do not survive a fork.
+  `bench.host.threads.apply`, which every benchmark process calls first, starts new threads.
+- Steps are timed in the process itself. It keeps the library and the compiled code for the next
+  order.
 """
 
 from __future__ import annotations
@@ -26,14 +29,14 @@ from bench.host.memory import settle
 from bench.host.process import PARENT, end_with_parent
 
 MODULES = ("pytest_benchmark.plugin", "bench.measure.rounds", "bench.conftest")
-"""Modules that every benchmark imports before it imports the library of its case."""
+"""Modules that every benchmark needs, whatever the library of its case."""
 
 UNFINISHED = ("last_type", "last_value", "last_traceback", "last_exc")
-"""Attributes of `sys` that keep the variables of a failed test alive."""
+"""Attributes of `sys` in which Python keeps the variables of a failed test alive."""
 
 
 def serve(channel: socket.socket) -> None:
-    """Carry out the orders that arrive through a socket until the sender closes the socket."""
+    """Carry out the orders from a socket one by one, until the sender closes the socket."""
     lines = channel.makefile("r", encoding="utf-8")
     for line in lines:
         order: dict[str, Any] = json.loads(line)
@@ -73,17 +76,17 @@ def _pytest(order: dict[str, Any]) -> int:
 
 
 def _leave(status: int) -> NoReturn:
-    """End this fork without Python's cleanup, which takes PyTorch or JAX half a second."""
+    """End this fork without Python's cleanup, which lasts half a second with PyTorch or JAX."""
     if "distributed" in sys.modules:  # the cleanup ends Dask's workers
         sys.exit(status)
     os._exit(status)
 
 
 def _let_go() -> None:
-    """Release the data of the last case, and exclude all other objects from garbage collection.
+    """Release the last case's data; exclude all objects that remain from garbage collection.
 
-    The other objects belong to the libraries. Once PyTorch's compiler is imported, each garbage
-    collection that visits them takes a quarter of a second.
+    The objects that remain belong to libraries. With PyTorch's compiler, a garbage collection
+    that visits these objects takes a quarter of a second.
     """
     from bench.measure.opened import forget
 

@@ -1,8 +1,8 @@
-"""Compute the float64 reference for losses without a closed form: a descent in NumPy.
+"""Compute the reference for w in float64 with NumPy, for all losses except squared error.
 
-The descent takes every step over blocks of rows, with formulas that no backend uses. This is
-slow. Therefore `Iterated.most_steps` limits the steps of a timed round, and the processes of a
-run share the results through files.
+A reference is the w with which a backend's w is compared. It is computed step by step, with
+formulas that no backend uses. This is slow. Therefore `Iterated.most_steps` limits the steps of
+a timed round, and the processes of a run share references through files.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ Slope = Callable[[Float64, Float64], Float64]
 """The derivative of a loss with respect to the prediction, ``slope(p, y)``, in float64."""
 
 BLOCK_BYTES = 1 << 20
-"""Size in bytes of the float64 copy of a block: 1 MiB stays in a second-level cache."""
+"""Size in bytes of the float64 copy of a block of rows: 1 MiB fits a second-level cache."""
 
 SECONDS = 1.0
-"""Time limit in seconds for the reference of a round with more than `FEWEST_STEPS` steps."""
+"""Longest time in seconds for computing the reference of a round; see `FEWEST_STEPS`."""
 
 FEWEST_STEPS = 4
-"""Number of steps that a round may always have, even if their reference takes longer than
-`SECONDS`: at 10⁸ rows, the reference takes a few seconds."""
+"""Smallest limit for the steps of a round. It holds even if the reference of so few steps takes
+longer than `SECONDS`: with 10⁸ rows, it takes a few seconds."""
 
 SAMPLE_ROWS = 4096
-"""Number of rows from which slope and curvature are estimated if a loss states no
-`curvature`."""
+"""Number of rows from which the slope and the curvature of a loss are estimated, if the loss
+states no `curvature`."""
 
 NEAR = 2.0
-"""Largest |p| for which slope and curvature are estimated; the first w of a descent gives
-predictions p of at most half this value."""
+"""Largest prediction for which the slope and the curvature of a loss are estimated: −2 to 2. A
+descent starts with predictions between −1 and 1."""
 
 DIFFERENCE = 1e-3
-"""Half the distance between the two predictions of the difference quotient for a second
-derivative: precise enough for a learning rate."""
+"""Difference h of predictions for estimating a curvature: (slope(p + h) − slope(p − h)) / 2h.
+The value 0.001 is precise enough for a learning rate."""
 
 
 def _huber(p: Float64, y: Float64) -> Float64:
@@ -65,14 +65,13 @@ SLOPES: dict[Loss, Slope] = {
     HUBER: _huber,
     POISSON: lambda p, y: np.expm1(p) + (1.0 - y),
 }
-"""Slopes of the built-in losses, written independently of `backends.losses`."""
+"""Loss → slope for the built-in losses, written independently of `backends.losses`."""
 
 
 def slope_of(loss: Loss) -> Slope:
-    """Return the slope of any loss, in float64.
+    """Return the slope of a loss, as a function in float64.
 
-    A loss from a file gives the slope itself, or else autograd derives it from the loss's
-    value.
+    If a loss from a file states no slope, JAX or PyTorch differentiates its value.
     """
     if loss in SLOPES:
         return SLOPES[loss]
@@ -106,7 +105,7 @@ class Iterated:
         return rows
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return the gradient of the mean loss, shape (d,)."""
+        """Return the gradient of the mean loss at `w`, shape (d,)."""
         w = np.asarray(w, dtype=np.float64)
         data = self._rows
         if isinstance(data, Source):
@@ -133,7 +132,11 @@ class Iterated:
         return np.atleast_1d(self.slope(p, y.astype(np.float64)) @ wide)
 
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Weights:
-        """Return w after `steps` steps from `w0`; the processes of a run share w in a file."""
+        """Return w after `steps` steps from `w0`.
+
+        The result is kept for later calls. For synthetic rows, a file also gives it to the
+        other processes of the run.
+        """
         w = np.array(w0, dtype=np.float64)
         key = (*self.about, steps, learning_rate, w.tobytes())
         if key not in self._known:
@@ -148,10 +151,10 @@ class Iterated:
 
     @cached_property
     def most_steps(self) -> int:
-        """Largest number of steps of a round, so that the reference takes about `SECONDS`.
+        """Largest number of steps whose reference is computed in about `SECONDS`.
 
-        The number is a power of two. Processes then often choose the same number, and share
-        the result.
+        The number is a power of two and at least `FEWEST_STEPS`. Reason: several processes then
+        often choose the same number, and can share the reference.
         """
         w = np.zeros(self.features)
         with threadpool_limits(1, "blas"):
@@ -164,9 +167,10 @@ class Iterated:
     def safe_rate(self, steps: int) -> float:
         """Return a learning rate at which `steps` steps are stable and change w measurably.
 
-        For a loss with curvature c, the rate is ``1/(steps·c·λmax(XᵀX/n))``. If the loss states
-        no curvature, c is estimated for predictions up to `NEAR`. The rate is then so small
-        that no prediction leaves this range.
+        The rate is ``1/(steps·c·λ)``. c is the curvature that the loss states, and λ is the
+        largest eigenvalue of XᵀX/n. If the loss states no curvature, c is estimated for
+        predictions between −`NEAR` and `NEAR`. The rate is then so small that no prediction
+        leaves this range. The rate is infinite if all x are 0.
         """
         largest = self._rows.reference.lipschitz / 2
         if self.loss.curvature is not None:
@@ -179,10 +183,10 @@ class Iterated:
 
     @cached_property
     def start_scale(self) -> float:
-        """Largest value of a weight in the first w of a descent.
+        """Largest value that a weight may have at the start of a descent.
 
-        The value is 1 if the loss states a curvature. For other losses it is at most 1, and so
-        small that every prediction is below `NEAR` / 2.
+        This is 1 if the loss states a curvature. If it states none, the value is at most 1, and
+        so small that no prediction exceeds `NEAR` / 2.
         """
         if self.loss.curvature is not None or not self._longest_row:
             return 1.0
@@ -190,7 +194,7 @@ class Iterated:
 
     @cached_property
     def _longest_row(self) -> float:
-        """Largest norm of a row of X."""
+        """Largest Euclidean norm of a row of X."""
         rows = self._rows
         blocks = rows.blocks() if isinstance(rows, Source) else [rows]
 
@@ -207,9 +211,9 @@ class Iterated:
 
     @cached_property
     def _near(self) -> tuple[float, float]:
-        """Largest curvature and steepest slope of the loss for predictions up to `NEAR`.
+        """Largest curvature and mean steepest slope for predictions between ±`NEAR`.
 
-        The steepest slope is the mean over the rows of each row's largest |slope|.
+        The steepest slope of a row is its largest |slope|. The mean is over a sample of rows.
         """
         rows: Any = self._rows
         if isinstance(rows, Source):

@@ -9,14 +9,14 @@ from backends.errors import ProblemError
 from backends.losses import LOSSES, NAME, Loss, find
 
 _from_files: dict[str, tuple[Loss, str]] = {}
-"""Losses from files, by name: the loss, and its text ``FILE.py:NAME`` with an absolute path."""
+"""Name → (loss, ``FILE.py:NAME`` with an absolute path), for losses that `register` loaded."""
 
 
 def register(text: str) -> Loss:
-    """Return the loss that `text` gives: a built-in name, or ``FILE.py:NAME``.
+    """Return a built-in loss by its name, or load a loss from ``FILE.py:NAME``.
 
-    A loss from a file is registered, so that `named` finds it. This function runs the file, so
-    call it only with text from the command line.
+    `named` finds the loaded loss later. Loading runs the file as Python code, so `text` must
+    come from the user.
     """
     loss = find(text)
     if not NAME.fullmatch(loss.name):
@@ -28,12 +28,13 @@ def register(text: str) -> Loss:
 
 
 def named(name: str) -> Loss:
-    """Return the loss with the name that a benchmark case gives.
+    """Return the loss that a benchmark case names.
 
     Raises
     ------
     ProblemError
-        The loss is from a file that `register` has not registered, or that has changed.
+        The loss is not built in, and `register` has not loaded it. The name of a loss from a
+        file changes with the file, so a changed file must be loaded again.
     """
     if name in LOSSES:
         return LOSSES[name]
@@ -46,6 +47,9 @@ def named(name: str) -> Loss:
 
 
 def options(names: Iterable[str]) -> list[str]:
-    """Return the options that give a child process the named losses from files."""
+    """Return an option ``--loss=FILE.py:NAME`` for each of these losses that is from a file.
+
+    A child process loads the losses from these options.
+    """
     found = dict.fromkeys(name for name in names if name in _from_files)
     return [f"--loss={_from_files[name][1]}" for name in found]

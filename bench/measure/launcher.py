@@ -1,9 +1,12 @@
-"""Keep processes for several tasks of a run, so that each task starts without delay.
+"""Keep processes alive for several tasks of a run, so that each task starts without delay.
 
-Python, pytest, NumPy and the benchmarks take 0.6 s to start. A library takes another second or
-more. One process serves all cold setups and forks for each of them; `bench.measure.forkserver`
-says why a setup in a fork is as cold as in a new process. The hot loop has one process for each
-library and pass, which stays for all sizes. Each pass therefore has its own memory layout.
+Reason: Python, pytest, NumPy and the benchmarks take 0.6 s to start, and importing a library
+takes another second or more.
+
+- One process serves all setups. It forks for each setup; `bench.measure.forkserver` explains
+  why a setup in a fork takes as long as in a new process.
+- Steps are timed in one process for each library and pass. This process stays alive for all
+  sizes. Each pass has its own process, and therefore its own memory layout.
 """
 
 from __future__ import annotations
@@ -23,26 +26,26 @@ from bench.host.process import LOOK_S, end_group, start
 from bench.measure.version import TREE
 
 GOOD = (0, 1)
-"""Exit statuses of pytest after which its process can run another task: all tests have run,
-even if some failed."""
+"""Exit statuses of pytest after which a process can run its next task: 0 (all tests passed) and
+1 (some tests failed)."""
 
 KEEP_BYTES = 4 << 30
-"""Available memory in bytes below which a process ends after its task: 4 GiB, because up to 20
-processes stay, and most of them hold 100 to 400 MB."""
+"""Free memory in bytes below which a process ends after its task: 4 GiB. Up to 20 processes
+stay alive, and most of them hold 100 to 400 MB."""
 
 REAP_S = 5.0
 """Longest wait in seconds for the message that a killed fork has ended."""
 
 
 class Server:
-    """A process that carries out orders: see `bench.measure.forkserver`.
+    """A child process that runs `bench.measure.forkserver`.
 
     Parameters
     ----------
     environment : mapping
-        Environment in which the process loads NumPy.
+        Environment variables at the start of the process.
     log : Path
-        File for output that the process writes while it carries out no order.
+        File for the output of the process between two orders.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
@@ -55,9 +58,10 @@ class Server:
             self.process = start(command, environment, TREE, log, [its.fileno()])
 
     def call(self, order: dict[str, Any], patience: Callable[[], bool]) -> int | None:
-        """Let the process carry out an order; return as `bench.host.process.call` does.
+        """Let the process run pytest for an order; return the exit status of pytest.
 
-        `order` has the fields that `Launcher.call` sets.
+        None means that `patience` returned False and pytest was stopped. `order` has the fields
+        that `Launcher.call` sets.
         """
         self._worker, self._status = self.process.pid, None
         Path(order["log"]).write_bytes(b"")  # the log exists even if the process never answers
@@ -102,7 +106,7 @@ class Server:
 
 
 class Launcher:
-    """Starts, keeps and ends the processes of a run, which have names.
+    """Starts, keeps and ends the processes of a run, each under a name.
 
     Parameters
     ----------
@@ -124,12 +128,14 @@ class Launcher:
         *,
         fork: bool,
     ) -> int | None:
-        """Run pytest in the named process, or in a fork of it; return its exit status.
+        """Run pytest in the named process, or in a fork of it; return the exit status.
+
+        None means that `patience` returned False and pytest was stopped.
 
         Parameters
         ----------
         name : str
-            Name of the process, which is started if it does not run.
+            Name of the process. It is started if it does not run.
         arguments : sequence of str
             Arguments of pytest.
         environment : mapping
@@ -139,7 +145,7 @@ class Launcher:
         patience : callable
             Returns whether to continue waiting.
         fork : bool
-            Whether pytest runs in a fork, as for a cold setup.
+            Whether pytest runs in a fork of the process, which a setup needs.
         """
         if name not in self.servers:
             self.servers[name] = Server(environment, self.folder / "server.log")

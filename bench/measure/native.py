@@ -31,10 +31,10 @@ FLAGS = (
 )
 
 COMPILER_SECONDS = 60.0
-"""Time limit in seconds for one compiler."""
+"""Time limit in seconds for compiling with one of the `COMPILERS`."""
 
 SERIAL_BYTES = 1 << 18
-"""Data size in bytes below which one thread is faster: a barrier costs microseconds."""
+"""Data size in bytes below which one thread is faster, because a barrier costs microseconds."""
 
 
 class NativeError(DescentbenchError):
@@ -71,7 +71,7 @@ def build() -> ctypes.CDLL:
 
 
 def _compile(compiler: str, library: Path) -> str:
-    """Return the first line of the compiler's errors; "" if the compiler succeeded."""
+    """Compile the kernel; return the first line of the errors, or "" if there are none."""
     command = [compiler, *FLAGS, str(SOURCE), "-o", str(library)]
     try:
         done = subprocess.run(  # noqa: S603 a command of this program
@@ -83,7 +83,7 @@ def _compile(compiler: str, library: Path) -> str:
 
 
 class Kernel:
-    """The descent of a problem in C, with the method `run` of `Descent`.
+    """The descent of a problem in compiled C, used like the `Descent` of a backend.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class Kernel:
         self.scratch = np.empty(self.threads * 5 * (problem.features + 8))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        """Take `steps` steps from `w`, all in C."""
+        """Take `steps` steps from `w` in C; return the new w."""
         result = np.array(w, dtype=np.float64)
         self.descend(
             *(self.x.ctypes.data, self.y.ctypes.data, result.ctypes.data, *self.shape),

@@ -18,9 +18,11 @@ from bench.results.case import BASELINES, Case
 
 
 def data_of(case: Case) -> Problem | Source:
-    """Return the rows of a case: of the file that `DESCENTBENCH_DATA` names, or synthetic.
+    """Return the rows of a case.
 
-    A distributed backend gets a `Source`, because its workers open their rows themselves.
+    They are the rows of a data file if `DESCENTBENCH_DATA` names one, or else synthetic rows. A
+    `Source` is returned for rows that exceed the memory limit, and for a distributed backend,
+    whose workers open the rows themselves.
     """
     told = FileRows.told()
     distributed = case.backend not in BASELINES and Name.parse(case.backend).distributed
@@ -32,12 +34,12 @@ def data_of(case: Case) -> Problem | Source:
 
 
 def synthetic(case: Case) -> Problem:
-    """Return synthetic data with the case's size and loss."""
+    """Return synthetic rows with the case's size and loss."""
     return _made(*case.data)
 
 
 def open_case(case: Case) -> SourceBackend:
-    """Import the case's library and return the backend, which can place the case's data."""
+    """Import the case's library and return its backend; it accepts the rows of `data_of`."""
     told = FileRows.told()
     if told is None:  # a `Problem`, or a `Source` for a distributed backend
         return cast(SourceBackend, open_backend(case.backend))
@@ -45,7 +47,7 @@ def open_case(case: Case) -> SourceBackend:
 
 
 def forget() -> None:
-    """Release the data of the last case."""
+    """Release the synthetic rows of the last case."""
     _made.cache_clear()
 
 

@@ -10,7 +10,7 @@ from bench.measure.filerows import FileRows
 from bench.results.case import READ, Case
 
 Data = tuple[int, int, str, str]
-"""Rows, features, dtype and loss of cases that share their data."""
+"""Rows, features, dtype and loss; cases that agree in these share their data."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class Task:
     cold : bool
         Whether the process starts with empty compile caches.
     memory : bool
-        Whether a cold process also measures the memory for more rows.
+        Whether a cold process also measures how much memory more rows need.
     process : str
-        Name of the process that `bench.measure.launcher` keeps for the task; "" for a new one.
+        Name of the process that `bench.measure.launcher` keeps for the task; "" means that the
+        task has a new process.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Stage:
-    """Some tasks of a plan, and the cases whose results are complete after these tasks."""
+    """Consecutive tasks of a plan, and the cases whose results are complete after them."""
 
     tasks: tuple[Task, ...]
     cases: tuple[Case, ...]
@@ -51,23 +52,24 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cases and baselines that a run measures, and their sampling.
+    """The cases and baselines that a run measures, and how often and how long.
 
     Attributes
     ----------
     cases : tuple of Case
         Every backend at every size.
     passes : int
-        Number of shuffled repetitions of the hot loop.
+        Number of passes. In each pass, the steps of every case are timed once, in a shuffled
+        order.
     seconds : float
         Sampling time of a case in a pass, in seconds.
     baselines : tuple of str
         Baselines that each process measures at every size of its cases.
     setup : bool
-        Whether setup times are measured as well.
+        Whether setup times are measured, too.
     more : int
-        Largest number of further passes over cases whose times are unclear after the planned
-        passes.
+        Largest number of further passes. They measure only the cases whose times are unclear
+        after the planned passes.
     data : FileRows, optional
         File whose rows replace synthetic rows.
     by_size : bool
@@ -89,7 +91,11 @@ class Plan:
         return [task for stage in self.stages() for task in stage.tasks]
 
     def stages(self) -> list[Stage]:
-        """Return the stages: one, or with `by_size` one for each size, small sizes first."""
+        """Return the stages of the run.
+
+        There is a single stage. With `by_size`, there is a stage for each size, small sizes
+        first.
+        """
         rng = random.Random(0)
         found = []
         for cases in self._parts():
@@ -112,8 +118,8 @@ class Plan:
     def _setup(self, case: Case) -> Task:
         """Return the task that measures the setup of a case.
 
-        At a backend's largest size, the task also measures the memory for more rows. The number
-        of these rows does not depend on the size, so one measurement is enough.
+        At the backend's largest number of rows, the task also measures how much memory more
+        rows need. One such measurement is enough for all sizes.
         """
         kind = (case.backend, case.features, case.dtype, case.loss)
         most = max(

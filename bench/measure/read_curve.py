@@ -1,9 +1,9 @@
 """Measure the read curve: how fast this machine reads data, by the size of the data.
 
-Reading becomes slower as the data outgrow the caches, and then keeps one speed: the curve is
-flat. The size at which the curve becomes flat shows how much cache is really available. The
-cache size that the system reports is only a hint: a virtual machine may see its host's cache of
-480 MB, but get only a small share of this cache.
+Data in a cache are read faster than data in memory. For data much larger than the caches, the
+speed no longer depends on the size: the curve is flat. The size at which the curve becomes flat
+shows how much cache is available. The cache size that the system reports is only a hint. For
+example, a virtual machine may report its host's cache of 480 MB, but use a small share of it.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ SMALLEST_BYTES = 1 << 19
 """First size of the curve in bytes: 512 KiB, smaller than the last cache of any processor."""
 
 LEAST_BYTES = 1 << 28
-"""Lower limit in bytes for the last size of the curve: 256 MiB, more than nearly every last
-cache."""
+"""Smallest value for the last size of the curve, in bytes: 256 MiB, larger than almost every
+cache. If little memory is free, the last size is smaller."""
 
 MOST_BYTES = 1 << 32
-"""Upper limit in bytes for the last size of the curve: 4 GiB take seconds to allocate, and no
-cache holds a third of them."""
+"""Largest value for the last size of the curve, in bytes: 4 GiB. No cache holds a third of it,
+and larger arrays take long to allocate."""
 
 BEYOND_HINT = 4
-"""Last size of the curve as a multiple of the reported cache size, so that the curve shows a
-cache of this size."""
+"""Last size of the curve ÷ reported cache size: 4, so that the curve is flat at its end even if
+the whole cache is available."""
 
 ROUND_BYTES = 1 << 26
-"""Bytes of one timed read: 64 MiB take about a millisecond, long compared with waking
-threads."""
+"""Number of bytes of one timed read: 64 MiB. This takes about a millisecond, much longer than
+waking the threads."""
 
 PASSES = 3
 """Largest number of passes over all sizes. The fastest pass of each size counts, because
 disturbances can only make a read slower."""
 
 FLAT = 0.8
-"""The curve counts as flat from the first size at which reading a byte takes 80 % of the time
-that it takes at the last size."""
+"""The curve is flat from the first size at which reading a byte takes at least 80 % of the time
+at the last size."""
 
 SECONDS = 4.0
 """Time in seconds after which no further pass starts; a pass over slow memory takes seconds."""
@@ -56,10 +56,10 @@ TASK = "read curve"
 """Name of the task of a record that holds the curve measured with all threads."""
 
 ROW_BYTES = 8
-"""Bytes of a row in the benchmark cases that stand for the sizes: one float32 feature and y."""
+"""Bytes of a row with one float32 feature and y. A size is recorded as a case of such rows."""
 
 Curve = Sequence[tuple[int, float]]
-"""Pairs of bytes and bytes per second, by ascending size."""
+"""Pairs (size in bytes, bytes per second), by ascending size."""
 
 
 def sizes(reported_cache_bytes: int, may_use: int) -> list[int]:
@@ -75,9 +75,18 @@ def sizes(reported_cache_bytes: int, may_use: int) -> list[int]:
 
 
 def read_curve(threads: int, nbytes: Sequence[int]) -> list[tuple[int, float]]:
-    """Read arrays of `nbytes` bytes with `threads` threads; return the speed for each size.
+    """Read arrays of several sizes with `threads` threads; return the speed for each size.
 
-    The result has pairs of size in bytes and bytes per second, by ascending size.
+    Parameters
+    ----------
+    threads : int
+    nbytes : sequence of int
+        Sizes of the arrays in bytes, ascending.
+
+    Returns
+    -------
+    list of (int, float)
+        Pairs (size in bytes, bytes per second), by ascending size.
     """
     words = np.ones(nbytes[-1] // 8, np.int64)
     fastest = dict.fromkeys(nbytes, 0.0)
@@ -93,7 +102,10 @@ def read_curve(threads: int, nbytes: Sequence[int]) -> list[tuple[int, float]]:
 
 
 def _parts(words: Values, threads: int) -> Iterator[Reduction]:
-    """Yield a slice for each thread, repeated until all slices together have `ROUND_BYTES`."""
+    """Yield the work of each thread: to read its slice several times.
+
+    Together, the threads read about `ROUND_BYTES`.
+    """
     passes = max(1, ROUND_BYTES // words.nbytes)
     ends = [len(words) * k // threads for k in range(threads + 1)]
     for start, stop in pairwise(ends):
@@ -108,14 +120,14 @@ def _rate(pool: ThreadPoolExecutor, parts: Sequence[Reduction]) -> float:
 
 
 def flat_from(curve: Curve) -> int:
-    """Return the first size in bytes at which the curve is flat, see `FLAT`."""
+    """Return the first size in bytes at which the curve is flat; see `FLAT`."""
     seconds_a_byte = isotonic_regression([1 / rate for _, rate in curve]).x
     flat = seconds_a_byte >= FLAT * seconds_a_byte[-1]
     return curve[int(np.argmax(flat))][0]
 
 
 def measure_read_curve(threads: int, machine: dict[str, object]) -> dict[str, Outcome]:
-    """Measure the curve with all threads and with one thread; return the tasks for a record."""
+    """Measure the curve with all threads and with one thread; return name of task → outcome."""
     nbytes = sizes(last_cache_bytes(machine), available_bytes())
     tasks = {TASK: _outcome(read_curve(threads, nbytes), threads)}
     if threads > 1:

@@ -1,6 +1,6 @@
 """Time rounds: a round is one timed call that takes many steps.
 
-The number of steps in a round is chosen first, so that a round takes `ROUND_SECONDS`.
+Before the first round, the number of steps is chosen so that a round takes `ROUND_SECONDS`.
 """
 
 from __future__ import annotations
@@ -33,20 +33,22 @@ ROUND_SECONDS = 0.02
 """Duration of a round in seconds: 20 ms, long compared with the overhead of a call."""
 
 MOST_STEPS = 10**9
-"""Largest number of steps in a round: it fills a round unless a step takes less than 20 ps."""
+"""Largest number of steps in a round: 10⁹, more than any backend takes in `ROUND_SECONDS`."""
 
 MOST_READS = 15
-"""Largest number of rounds of a case that have a timed read before them, in a process. On a
-shared machine the memory's throughput may change between a read and its round, so a share
-needs many such pairs."""
+"""Largest number of timed reads for a case in a process; each read comes just before a round.
+
+The throughput of a round is divided by the throughput of this read. On a shared machine, the
+memory's throughput may change in between, so the median over several rounds is needed.
+"""
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
 """Smallest and largest number of timed rounds of a case in a process."""
 
 WARMING = 5
-"""Steps of a round ÷ steps of the untimed warm-up before each round of alternating processes.
+"""Steps of a round ÷ steps of its warm-up, in alternating processes.
 
-The warm-up refills the caches, which hold the other process's data.
+The warm-up is not timed. It refills the caches, which hold the other process's data.
 """
 
 
@@ -63,7 +65,7 @@ class StepTimer:
         self.steps = 1
 
     def __call__(self) -> float:
-        """Return the clock's seconds ÷ steps."""
+        """Return the clock's time in seconds ÷ `steps`."""
         return time.perf_counter() / self.steps
 
     def __str__(self) -> str:
@@ -71,7 +73,7 @@ class StepTimer:
 
 
 TIMER = StepTimer()
-"""The timer of all benchmarks that time rounds of steps."""
+"""The timer that pytest-benchmark uses for all rounds of steps in this process."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,11 @@ class Sampling:
     seconds : float
         Sampling time of a case in seconds.
     by_step : bool
-        Whether pytest-benchmark receives seconds per step. A child of ``run`` reports seconds
-        per round instead, because a parent from another checkout divides by the steps.
+        Whether pytest-benchmark receives seconds per step. False means seconds per round, which
+        ``descentbench run`` expects of its child processes.
     alternation : Alternation
-        Alternation with another process that measures the same cases; alone by default.
+        Alternation with another process that measures the same cases. By default, this process
+        measures alone.
     """
 
     threads: int
@@ -97,23 +100,24 @@ class Sampling:
     alternation: Alternation = field(default_factory=Alternation)
 
     def count(self, steps: int) -> dict[str, object]:
-        """Set the timer for rounds of `steps` steps; return the fields for the record."""
+        """Set `TIMER` for rounds of `steps` steps; return the fields that describe its unit."""
         TIMER.steps = steps if self.by_step else 1
         return {"steps": steps, "seconds_of": "step" if self.by_step else "round"}
 
 
 @dataclass(frozen=True)
 class Round:
-    """The number of steps that fill a round, and the time of these steps in seconds."""
+    """The number of steps in a round, and the time of these steps in seconds."""
 
     steps: int
     seconds: float
 
     @classmethod
     def of(cls, run: Run, problem: Problem | Source) -> Round:
-        """Check w after three steps, then return a round of about `ROUND_SECONDS`.
+        """Check w after three steps, then find how many steps take about `ROUND_SECONDS`.
 
         `run` must use the learning rate `usual_rate`. The three steps also compile its code.
+        For a loss with a slow reference, `most_steps` limits the steps.
         """
         start = start_scale(problem) * np.random.default_rng(1).random(problem.features)
         most = most_steps(problem) or MOST_STEPS
@@ -138,7 +142,7 @@ class Round:
 
 
 def processors_used(work: Callable[[], object]) -> float:
-    """Return the average number of busy processors during the work."""
+    """Do the work; return how many processors this process used on average."""
     began, busy = time.perf_counter(), time.process_time()
     work()
     return (time.process_time() - busy) / (time.perf_counter() - began)
@@ -152,10 +156,19 @@ def time_steps(
     sampling: Sampling,
     reader: Reader | DeviceReader | None,
 ) -> None:
-    """Time rounds of steps at `slow_rate`, each from another w; check w of the last round.
+    """Time rounds of steps, check w of the last round, and write both to `benchmark`.
 
-    `reader` reads the bytes of a step before each of the first `MOST_READS` rounds; None
-    means that nothing is read.
+    Each round starts from another random w.
+
+    Parameters
+    ----------
+    run : callable
+        Must use the learning rate `slow_rate` for `size.steps` steps.
+    size : Round
+        The steps of a round, and their time.
+    reader : Reader, DeviceReader or None
+        Reads as many bytes as a step before each of the first `MOST_READS` rounds; None means
+        that nothing is read.
     """
     problem, alternation = data_of(case), sampling.alternation
     rng, scale = np.random.default_rng(0), start_scale(problem)

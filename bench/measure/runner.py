@@ -1,11 +1,12 @@
-"""Measure a run: one process per library and pass, in shuffled order.
+"""Measure the cases of a run in child processes, in shuffled order.
 
-The setup of each case is measured in its own process, which has not imported the library and
-has empty compile caches. In a shared process, only the first case would need the time for the
-import and the compiler. The hot loop is measured in one process per library and pass. Each pass
-shuffles libraries and cases, so that drift and other programs affect all cases equally. With
-`Plan.by_size`, all passes of a size run before the next size, so that the table of a size can
-be shown early. Otherwise, each pass covers all sizes.
+- Setup: each case has its own process, which has not imported the library and has empty compile
+  caches. Reason: in a shared process, only the first case would import and compile.
+- Steps: each library has its own process in each pass. Libraries and cases are shuffled in each
+  pass, so that a change in the machine's speed affects all cases equally.
+
+With `Plan.by_size`, all passes over a size come before the next size, so that the table of a
+size can be shown early. Without it, each pass covers all sizes.
 """
 
 from __future__ import annotations
@@ -118,10 +119,17 @@ class Runner:
     def measure(
         self, task: Task, scratch: Path, side: Side | None = None, stop: Event | None = None
     ) -> Outcome:
-        """Run one task, without the cases that failed before, and return its outcome.
+        """Run one task without the cases that failed before; return the outcome.
 
-        `scratch` is a folder for the child's files, `side` alternates with another child, and
-        `stop` ends the child.
+        Parameters
+        ----------
+        task : Task
+        scratch : Path
+            Folder for the child's files.
+        side : Side, optional
+            Lets the child alternate with another child.
+        stop : Event, optional
+            Setting this event ends the child.
         """
         children = Children(
             *(self.threads, self.plan.seconds, scratch),
@@ -144,7 +152,11 @@ class Runner:
         self.record.save(self.path)
 
     def release(self, task: Task, *, last: bool) -> None:
-        """End the process of a task if no later task needs it, or if memory is short."""
+        """End the process in which a task has run, or keep it for a later task.
+
+        It ends if this is the `last` stage, if little memory is free, or if it may hold much
+        memory of a GPU. The process for setups is always kept.
+        """
         if self.launcher is None or task.cold:
             return
         cases = [Case.parse(case) for case in task.cases]
@@ -156,7 +168,7 @@ class Runner:
     def _without_failed(self, task: Task) -> Task:
         """Return the task without the cases that failed before.
 
-        If such a case ended the process again, the times of the other cases would be lost.
+        Reason: such a case could end the process again, and with it the task's other cases.
         """
         failed = {case for outcome in self.record.tasks.values() for case in outcome.failures}
         return replace(task, cases=tuple(case for case in task.cases if case not in failed))
@@ -169,10 +181,11 @@ def side_by_side(
     unclear: Unclear | None = None,
     complete: Complete = lambda _records, _stage: None,
 ) -> list[Record]:
-    """Run the pending tasks of a plan for every runner; the order of two runners alternates.
+    """Run the pending tasks of a plan for one runner, or for two runners in alternation.
 
-    A task of step timings that is pending for two runners is measured for both together, in
-    alternating rounds. A disturbance of the machine then affects both runners.
+    With two runners, the order of the runners changes with each task. A task that times steps
+    runs for both runners together, in alternating rounds. A disturbance of the machine then
+    affects both runners.
 
     Parameters
     ----------
@@ -224,7 +237,7 @@ def _run(
     started: Callable[[Task], None],
     ended: Callable[[Task], None],
 ) -> None:
-    """Run a task for the pending runners; the hot loop runs for both runners together."""
+    """Run a task for the given runners: steps for two runners together, a setup one by one."""
     together = [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
     for some in together:
         started(task)
@@ -234,7 +247,7 @@ def _run(
 
 
 def _tasks(stage: Stage, runners: Sequence[Runner], unclear: Unclear | None) -> Iterator[Task]:
-    """Yield a stage's tasks, then further passes over its cases that are still unclear."""
+    """Yield a stage's tasks, then the tasks of further passes over cases still unclear."""
     plan = runners[0].plan
     yield from stage.tasks
     for number in range(1, plan.more + 1):

@@ -1,10 +1,11 @@
 """Generate synthetic data and their reference once for all child processes of a size.
 
-The parent writes data and reference to files in shared memory. A child copies the files into
-its own memory. The backend then gets the same pages as if the child had generated the data: the
-child's main thread touched the pages first, and the pages are large if the kernel provides
-large pages. Copying takes a tenth of the time of generating. If there is no file, the child
-generates its data.
+The parent writes the data, and the sums XᵀX and Xᵀy as their reference, to files in shared
+memory. A child copies the files into its own memory, which takes a tenth of the time of
+generating the data. Without a file, the child generates the data.
+
+Reason for the copy: the backend then reads the same kind of memory pages as after generating.
+The child's main thread touched them first, and they are large if the kernel has large pages.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ MEMORY = Path("/dev/shm")  # noqa: S108 a file system in memory, made for this p
 """File system for the folder, in memory: writing to a disk would disturb the measurements."""
 
 LEAST_BYTES = 1 << 23
-"""Smallest size of shared data in bytes: generating 8 MiB takes only about 30 ms."""
+"""Smallest size of shared data in bytes: 8 MiB, which a child generates in about 30 ms."""
 
 MOST_OF_MEMORY = 0.25
-"""Largest share of the available memory for all files."""
+"""Largest share of the available memory for all files together, from 0 to 1."""
 
 PREFIX = "descentbench-"
 """Beginning of the folder's name; the process id follows."""
@@ -53,7 +54,7 @@ Data = tuple[int, int, str, str]
 class Shared:
     """A folder in shared memory, which the process removes at exit.
 
-    If the process is killed, the next process that creates a `Shared` removes the folder.
+    If the process is killed, the folder remains until another process creates a `Shared`.
     """
 
     def __init__(self, memory: Path = MEMORY) -> None:
@@ -73,7 +74,10 @@ class Shared:
         return {VARIABLE: str(self.folder)} if self.folder else {}
 
     def provide(self, cases: Iterable[Case]) -> None:
-        """Generate the data of these cases where the data are large and fit in memory."""
+        """Generate the data of these cases in the folder, and remove old data to make room.
+
+        Data below `LEAST_BYTES`, and data that do not fit in memory, are not generated.
+        """
         with self._lock:
             for data in dict.fromkeys(case.data for case in cases if _in_memory(case)):
                 if self.folder is not None and data not in self._sizes:
@@ -112,7 +116,7 @@ def of_this_process() -> Shared:
 
 
 def _in_memory(case: Case) -> bool:
-    """Return whether the child itself, not the workers of a cluster, holds the data."""
+    """Return whether the child process holds the data; if not, workers of a cluster do."""
     return case.backend in BASELINES or not Name.parse(case.backend).distributed
 
 
@@ -135,14 +139,14 @@ def _alive(process: int) -> bool:
 
 
 def place(folder: Path, data: Data) -> Path:
-    """Return the path of the folder for these data."""
+    """Return the path of the subfolder for these data."""
     rows, features, dtype, loss = data
     targets = "" if loss == SQUARED else f"-{loss}"
     return folder / f"{rows}x{features}-{dtype}{targets}"
 
 
 def write(folder: Path, data: Data) -> None:
-    """Generate the data into files, block by block, and write their reference."""
+    """Generate the data block by block into a new folder, and write their reference there."""
     rows, features, dtype, loss = data
     folder.mkdir()
     shape = (rows,) if features == 1 else (rows, features)
@@ -162,14 +166,15 @@ def write(folder: Path, data: Data) -> None:
 
 
 def load(data: Data, *, copy: bool = True) -> Problem | None:
-    """Return the data from the shared folder, or None if the folder does not hold them.
+    """Return the data from the shared folder; None if the data are not in the folder.
 
     Parameters
     ----------
     data : tuple
         Rows, features, dtype and loss.
     copy : bool
-        Whether to copy the data into private pages instead of mapping the shared pages.
+        Whether to copy the data into memory of this process. If False, the process uses the
+        shared memory.
     """
     name = os.environ.get(VARIABLE)
     if not name:
@@ -189,10 +194,10 @@ def load(data: Data, *, copy: bool = True) -> Problem | None:
 
 
 def kept(key: tuple[object, ...], make: Callable[[], Weights]) -> Weights:
-    """Return the w that a process of this run stored for `key`, or else the result of `make`.
+    """Return the w that a process of this run stored for `key`, or compute it with `make`.
 
-    The result of `make` is stored for synthetic data only, for which the first item of the key
-    describes the rows completely.
+    A computed w is stored for synthetic rows only. The first item of the key is the source of
+    the rows, and describes only synthetic rows completely.
     """
     name = os.environ.get(VARIABLE)
     if not name or not str(key[0]).startswith("synthetic"):

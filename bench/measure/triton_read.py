@@ -1,4 +1,4 @@
-"""Read and sum data in a Triton loop, as a baseline for a GPU."""
+"""Read and sum a GPU's data in a Triton loop, to measure how fast the GPU reads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import triton.language as tl
 from backends.torch.onepass import processors
 
 BLOCK, WARPS = 4096, 8
-"""Number of float32 values that a program reads at a time, and its number of warps."""
+"""Number of float32 values that a Triton program reads at a time, and its number of warps."""
 
 PROGRAMS = 4
-"""Number of programs that run at the same time on a multiprocessor."""
+"""Number of Triton programs that run at the same time on a multiprocessor of the GPU."""
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Sum every ``num_programs``-th block; write the sum to this program's place in `sums`."""
+    """Sum this program's blocks, every ``num_programs``-th one; write the sum to `sums`."""
     inside = tl.arange(0, BLOCK).to(tl.int64)
     total = tl.zeros((BLOCK,), tl.float32)
     for k in range(tl.program_id(0).to(tl.int64), blocks, tl.num_programs(0)):
@@ -28,13 +28,13 @@ def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-
 
 
 def reading(values: torch.Tensor) -> Callable[[], object]:
-    """Return a function that reads all complete blocks of a float32 tensor on a device."""
+    """Return a function that reads all complete blocks of a float32 tensor on a GPU."""
     sums = values.new_empty(PROGRAMS * processors(values.device))
 
     def read() -> None:
         with torch.cuda.device(values.device):
             blocks = len(values) // BLOCK
-            # Triton's default of the last option changes with its version, with a warning.
+            # Without enable_fp_fusion, some versions of Triton print a warning.
             _sum[(len(sums),)](
                 values, sums, blocks, BLOCK, num_warps=WARPS, enable_fp_fusion=True
             )

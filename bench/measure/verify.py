@@ -13,8 +13,8 @@ from backends.rows.source import Source
 from bench.measure.iterate import iterated
 
 LEARNING_RATE = 0.001
-"""The tutorial's learning rate, which is stable for all synthetic data because of their
-scale."""
+"""Learning rate of the tutorial: 0.001, which is stable for squared error and all synthetic
+rows."""
 
 
 def usual_rate(problem: Problem | Source) -> float:
@@ -23,10 +23,11 @@ def usual_rate(problem: Problem | Source) -> float:
 
 
 def slow_rate(problem: Problem | Source, steps: int) -> float:
-    """Return a rate at which `steps` steps go at most two thirds of the way to the minimum.
+    """Return a learning rate so small that each of `steps` steps changes w measurably.
 
-    At the usual rate, w no longer changes after a few hundred steps. A check of w would then
-    not detect a thousand missing steps.
+    Together, the steps go at most two thirds of the way to the minimum. Reason: at the usual
+    rate, w stops changing after a few hundred steps. A check of w would then not notice if a
+    backend left out a thousand steps.
     """
     if problem.loss == SQUARED_ERROR:
         return min(LEARNING_RATE, problem.reference.largest_stable_rate / (2 * steps))
@@ -34,14 +35,14 @@ def slow_rate(problem: Problem | Source, steps: int) -> float:
 
 
 def start_scale(problem: Problem | Source) -> float:
-    """Return the largest allowed value of a weight in the first w of a descent."""
+    """Return the largest value that a weight may have at the start of a descent."""
     return 1.0 if problem.loss == SQUARED_ERROR else iterated(problem).start_scale
 
 
 def most_steps(problem: Problem | Source) -> int | None:
     """Return the largest number of steps whose reference is computed quickly.
 
-    None means that any number is quick: squared error has a reference in closed form.
+    None means any number. It is returned for squared error, whose reference has a closed form.
     """
     return None if problem.loss == SQUARED_ERROR else iterated(problem).most_steps
 

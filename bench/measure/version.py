@@ -23,14 +23,15 @@ SOURCES = (
     "bench/test_setup.py",
     "bench/test_step.py",
 )
-"""Patterns of the files that a timing depends on; whole packages, so that no file is missing.
+"""Patterns of the files that a timing depends on.
 
-Files that only evaluate or show timings are not listed.
+They cover whole packages, so that no file is forgotten. Files that only evaluate or show
+timings are left out.
 """
 
 
 def code_version(tree: Path = TREE) -> str:
-    """Return a hash of the sources; a record never mixes timings of two versions."""
+    """Return a hash of the files in `SOURCES`; all timings of a record have the same hash."""
     digest = hashlib.sha256()
     for path in sorted(path for pattern in SOURCES for path in tree.glob(pattern)):
         digest.update(path.read_bytes())
@@ -38,7 +39,7 @@ def code_version(tree: Path = TREE) -> str:
 
 
 def revision(tree: Path = TREE) -> str:
-    """Return the git revision, with ``-dirty`` if files have changed; "" if git has none."""
+    """Return the git revision, with ``-dirty`` after changes; "" if there is no revision."""
     git = shutil.which("git")
     if git is None or not (tree / ".git").exists():
         return ""

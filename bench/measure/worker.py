@@ -1,4 +1,4 @@
-"""Run tasks in child processes, in which pytest-benchmark measures the cases."""
+"""Run each task in a child process, in which pytest-benchmark measures the cases."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Children:
     seconds : float
         Sampling time of a case in seconds.
     scratch : Path
-        Folder for the children's files and for compiled code, which later children reuse.
+        Folder for the children's files and for compiled code, which later children load.
     logs : Path
         Folder for the output of children that died.
     timeout : float
@@ -59,9 +59,9 @@ class Children:
     launcher : Launcher, optional
         Keeps processes for several tasks; without a launcher, each task has a new process.
     side : Side, optional
-        The child's side of an alternation with another child; None if it measures alone.
+        Lets the child alternate with another child; None if the child measures alone.
     stop : Event
-        Event that ends the running child.
+        Setting this event ends the running child.
     """
 
     threads: int
@@ -77,7 +77,7 @@ class Children:
     stop: Event = field(default_factory=Event)
 
     def watched(self, task: Task) -> Outcome:
-        """Run one task and record the disturbances."""
+        """Run one task; the outcome also has the disturbances of the machine."""
         noise = Noise()
         outcome = self.run(task)
         return replace(outcome, noise=noise.seen())
@@ -113,7 +113,7 @@ class Children:
         return self._without(watch, task, f"{why}; see {log}")
 
     def _share(self, task: Task) -> dict[str, str]:
-        """Generate a task's data for all children; return the variables that name the data."""
+        """Generate a task's data in shared memory; return the variable with their folder."""
         shared = of_this_process()
         shared.provide(map(Case.parse, task.cases))
         return shared.environment
@@ -157,7 +157,11 @@ class Children:
         return self.launcher.call(*place, fork=task.cold)
 
     def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
-        """Run the cases of a task again without the case during which the child died."""
+        """Return the outcome of a task whose child died.
+
+        The case during which the child died fails with the reason `why`. A new child measures
+        the other cases. All cases fail if the case is unknown, or if no time is left.
+        """
         rest = replace(task, cases=tuple(case for case in task.cases if case != watch.row))
         left = self.budget - watch.seconds
         if len(rest.cases) == len(task.cases) or left <= 0 or self.stop.is_set():
@@ -178,7 +182,7 @@ class Children:
         return f"its process was killed by {signal.Signals(-status).name}{memory}"
 
     def _keep(self, log: Path, task: Task, case: str) -> Path:
-        """Save the log of a dead child beside the results; the file's name has the case."""
+        """Copy the log of a child that died to the folder `logs`; return the copy's path."""
         name = task.name if case in task.name else ", ".join(filter(None, (task.name, case)))
         path = self.logs / f"{name.replace('/', ' ')}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +191,7 @@ class Children:
 
 
 class _Files:
-    """Paths of the files that a child writes into its folder."""
+    """The files that a child writes into its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.benchmarks = folder / "benchmarks.json"
@@ -212,7 +216,7 @@ class _Files:
 
 
 def cache_folders(folder: Path) -> dict[str, str]:
-    """Return the environment variables that let libraries store compiled code in `folder`."""
+    """Return the environment variables with which libraries keep compiled code in `folder`."""
     caches = (cache for library in libraries().values() for cache in library.caches)
     return {cache: str(folder / cache) for cache in caches}
 
