@@ -23,7 +23,7 @@ AGAIN_S = 0.01
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal of `ENDS` ended the command. Code that handles Ctrl-C also handles this error."""
+    """A signal of `ENDS` arrived. Code that handles Ctrl-C also handles this exception."""
 
     def __init__(self, number: int) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ def affinity() -> set[int]:
 
 
 def cpu_quota(root: Path = ROOT) -> float:
-    """Return the control groups' smallest limit in CPUs, rounded up; infinity without a limit."""
+    """Return the control groups' limit in CPUs, rounded up; infinity without a limit."""
     tightest = math.inf
     for group in _groups("cpu", root):
         v1 = (read(group / "cpu.cfs_quota_us"), read(group / "cpu.cfs_period_us"))

@@ -11,17 +11,17 @@ from backends.names import Name
 from backends.problem import DTYPES, step_bytes
 
 READ, NATIVE = "read", "c"
-"""Names that the baselines have in place of a backend: a plain read of the bytes of a step, and
-the descent in C (`bench.measure.native`)."""
+"""Names of the two baselines, in place of a backend's name: ``read`` only reads the bytes of a
+step, and ``c`` is the descent in C (`bench.measure.native`)."""
 
 BASELINES = (READ, NATIVE)
 
 SQUARED = SQUARED_ERROR.name
-"""Loss of a case whose text names no loss."""
+"""Name of squared error, the loss of a case whose text names no loss."""
 
 MOST = 10**15
-"""Largest number of rows or features in a case: more than any machine holds, and still exact as
-a float64."""
+"""Largest number of rows or features in a case: more than any machine holds. A float64 still
+represents it exactly."""
 
 
 @dataclass(frozen=True, order=True)
@@ -39,7 +39,7 @@ class Case:
 
     @classmethod
     def parse(cls, text: str) -> Case:
-        """Parse the text that ``str(case)`` returns."""
+        """Return the case that a text describes; ``str(case)`` is this text."""
         backend, rows, features, dtype, loss = _parts(text)
         if backend not in BASELINES:
             backend = str(Name.parse(backend))
@@ -51,32 +51,32 @@ class Case:
 
     @property
     def library(self) -> str:
-        """Library of the case's backend."""
+        """Name of the library of the case's backend."""
         return Name.parse(self.backend).library
 
     @property
     def size(self) -> tuple[int, int, str]:
-        """Rows, features and dtype: they determine the bytes of a step."""
+        """Rows, features and dtype, which determine the bytes of a step."""
         return self.rows, self.features, self.dtype
 
     @property
     def data(self) -> tuple[int, int, str, str]:
-        """Rows, features, dtype and loss: they determine X and y."""
+        """Rows, features, dtype and loss, which determine X and y."""
         return *self.size, self.loss
 
     @property
     def bytes_per_step(self) -> int:
-        """Smallest number of bytes that a step can read."""
+        """Size of X and y in bytes, which a step reads at least once."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @property
     def device(self) -> str:
-        """Device that holds the case's data; the baselines' data are on the CPU."""
+        """Name of the device that holds the case's data; ``cpu`` for a baseline."""
         return "cpu" if self.backend in BASELINES else Name.parse(self.backend).device
 
     @property
     def reads_rows(self) -> bool:
-        """Whether a step reads the rows; a step of a gram technique reads XᵀX and Xᵀy."""
+        """Whether a step reads the rows; a step of ``gram`` reads only XᵀX and Xᵀy."""
         return self.backend in BASELINES or not Name.parse(self.backend).least_squares_only
 
     @property
@@ -91,12 +91,12 @@ class Case:
 
 
 def check_case(text: str) -> None:
-    """Raise an error if the text is not a case; the backend's name is not checked."""
+    """Raise an error if `text` is not the text of a case; the backend need not exist."""
     _parts(text)
 
 
 def loss_of(text: str) -> str:
-    """Return the loss in the text of a case; the backend's name is not checked."""
+    """Return the name of the loss in the text of a case; the backend need not exist."""
     return _parts(text)[-1]
 
 
@@ -117,5 +117,5 @@ def _parts(text: str) -> tuple[str, int, int, str, str]:
 
 
 SMALLEST_BYTES = 1 << 20
-"""Smallest data size in bytes for which a share of the read bandwidth is reported: 1 MiB. Below
-it, latency limits a step, not bandwidth."""
+"""Smallest data size in bytes for which a share of the read bandwidth is reported: 1 MiB. Steps
+over smaller data are limited by latency, not by bandwidth."""

@@ -94,14 +94,14 @@ class Measurement:
     Attributes
     ----------
     kind : str
-        What was timed: ``import``, ``place``, ``first_call``, ``new_shape``, ``more_rows``,
-        ``step`` or ``read``.
+        Kind of the benchmark: ``import``, ``place``, ``first_call``, ``new_shape``,
+        ``more_rows``, ``step`` or ``read``.
     row : str
         The `Case` as text.
     seconds : tuple of float
         Time of each round in seconds.
     steps : int
-        Number of steps, or of passes of a read, in a round.
+        Number of steps in a round. For a ``read``, how often a round reads the data.
     info : dict
         Further results of the benchmark, such as relative error and peak memory in bytes.
     """
@@ -114,7 +114,7 @@ class Measurement:
 
     @property
     def seconds_per_step(self) -> list[float]:
-        """Time of each round divided by its steps."""
+        """Time of each round in seconds, divided by its number of steps."""
         return [s / self.steps for s in self.seconds]
 
 
@@ -122,7 +122,8 @@ class Measurement:
 class Outcome:
     """The outcome of one child process.
 
-    `failures` gives the reason for each failed case, and `noise` the disturbances.
+    `failures` has the reason for each failed case. `noise` has the disturbances of the machine,
+    with the keys of `bench.host.noise.Noise.seen`.
     """
 
     measurements: tuple[Measurement, ...] = ()
@@ -133,23 +134,24 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Record:
-    """A run: the request, the machine, and the outcome of each child.
+    """A run: the request, the machine, and the outcome of each child process.
 
     Attributes
     ----------
     created : str
         Time of creation, ISO 8601, UTC.
-    request, machine : dict
-        The cases and options of the run; `bench.host.machine.Machine` as a dict.
-    code : str
-        Hash of the code: see `bench.measure.version.code_version`.
+    request : dict
+        The cases and options of the run.
+    machine : dict
+        Fields of `bench.host.machine.Machine`.
+    code, revision : str
+        Hash and git revision of the code; see `bench.measure.version`.
     tasks : dict
         Outcome of each child process, by the name of its task.
-    name, revision : str
-        Name that ``run --name`` gave; git revision of the code, see
-        `bench.measure.version.revision`.
+    name : str
+        Name that ``run --name`` gave; "" without a name.
     beside : str
-        Text that two records share if their runs alternated; "" for other runs.
+        Equal in two records whose runs alternated; "" for other runs.
     """
 
     created: str
@@ -164,18 +166,18 @@ class Record:
     beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
-        """Return the record with a task's outcome added; each failure reason is one line."""
+        """Return a record with the outcome of one more task; a reason becomes one line."""
         reasons = {case: printable(why) for case, why in outcome.failures.items()}
         outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
 
     def continues(self, other: Record) -> bool:
-        """Return whether both records have equal requests, machines and code."""
+        """Return whether both records have the same request, machine and code."""
         mine, its = ((r.request, r.machine, r.code) for r in (self, other))
         return mine == its
 
     def of_loss(self, loss: str) -> Record:
-        """Return the record with the cases of one loss, and all reads and imports."""
+        """Return a record without the cases of other losses; reads and imports have no loss."""
 
         def fits(case: str) -> bool:
             return case.startswith(f"{READ}/") or loss_of(case) == loss
@@ -204,8 +206,8 @@ class Record:
         ----------
         path : Path
         follow : bool
-            Whether the file may be the output of ``run --json``; the record that this output
-            names is then read.
+            Whether the file may also be an output of ``run --json``. The record that this
+            output names is then read.
 
         Raises
         ------
@@ -247,7 +249,7 @@ PRINTED = {"machine", "results"}
 
 
 def _record_of(path: Path, printed: dict[str, Any]) -> Path:
-    """Return the path of the record named in the output of ``run --json``."""
+    """Return the path of the record that an output of ``run --json`` names."""
     named = printed.get("record")
     if isinstance(named, str) and named.isprintable() and Path(named).is_file():
         return Path(named)
@@ -265,7 +267,7 @@ def _no_number(text: str) -> float:
 
 
 def _check_words(record: Record) -> None:
-    """Raise RecordError if a time or case is not valid, or a measurement is not complete."""
+    """Raise an error if the date or a case is not valid, or if a measurement is incomplete."""
     if datetime.fromisoformat(record.created).tzinfo is None:
         raise RecordError(f"created has no time zone: {record.created!r}")
     cases = {*record.request["rows"]}
@@ -306,7 +308,7 @@ def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
 
 
 def printable(text: str) -> str:
-    """Replace characters that would move a terminal's cursor or cannot be encoded."""
+    """Return the text with unprintable characters replaced, such as line breaks, by U+FFFD."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.results.record import Record, RecordError
 
 PATTERNS = "run-*.json", "pick-*.json"
-"""Patterns of the names of record files in a results folder."""
+"""Patterns of the file names of records in a results folder."""
 
 MOST_NAMED = 20
 """Largest number of results listed in an error message."""
@@ -24,14 +24,17 @@ class Saved:
 
 
 def find(what: str, store: Path) -> list[Saved]:
-    """Return the records that `what` names, oldest first; the list is never empty.
+    """Return the records that `what` names, the oldest first; at least one.
 
     Parameters
     ----------
     what : str
-        A result file, or a folder of result files. Results in `store` can also be named by
-        the name that ``run --name`` gave, by the file's name without its suffix, or by seven
-        or more digits of the git revision.
+        One of these:
+
+        - the path of a result file, or of a folder of result files;
+        - the name that ``run --name`` gave to results in `store`;
+        - the name of a file in `store` without its suffix;
+        - the first seven or more digits of the git revision of results in `store`.
     store : Path
         Folder of the results.
 
@@ -60,7 +63,7 @@ def find(what: str, store: Path) -> list[Saved]:
 
 
 def folder(path: Path) -> list[Saved]:
-    """Return a folder's records, oldest first; files that are no records are left out."""
+    """Return the records in a folder, the oldest first; unreadable files are left out."""
     found = []
     for file in sorted(file for pattern in PATTERNS for file in path.glob(pattern)):
         try:
@@ -71,9 +74,9 @@ def folder(path: Path) -> list[Saved]:
 
 
 def newest_timed(what: str, store: Path) -> Saved:
-    """Return the newest complete record with step times that `what` names.
+    """Return the newest complete record with the time of a step, of those that `what` names.
 
-    If no such record is complete, return the newest incomplete one.
+    If none of these records is complete, the newest incomplete record is returned.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Check that a value read from JSON has the shape that the program expects.
+"""Check that a value read from JSON has the expected shape: names, lists and types.
 
 A shape is written like the value:
 
@@ -21,20 +21,21 @@ class Positive:
 
 
 class Optional:
-    """Marks a name that an object need not have."""
+    """Marks a name in a shape that an object may lack."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class ShapeError(ValueError):
-    """A value does not have its shape; the message gives the value's place in the document."""
+    """A value has another shape than expected; the message says where in the document."""
 
 
 def check(value: Any, shape: Any, where: str = "") -> None:
-    """Raise ShapeError if the value does not have the shape, or holds unprintable text.
+    """Raise ShapeError if the value does not have the shape.
 
-    `where` is the value's place in the document; "" is the whole document.
+    Text with unprintable characters is an error, too. `where` is the value's place in the
+    document, for the message; "" means the whole document.
     """
     if isinstance(shape, tuple):
         if not any(_has(value, one) for one in shape):

@@ -1,11 +1,13 @@
-"""Compute the statistics of a comparison: moderated variances, and Holm's correction.
+"""Compute the statistics of a comparison of two runs, old and new.
 
-A run measures each case in several passes, each in a process of its own. A pass is one
-observation: the logarithm of the median time of a step. The samples within a pass share the
-memory layout, the processors and the other programs, so they are not independent. Three passes
-give a poor estimate of a variance. Each variance is therefore shrunk towards the variances of
-the other cases: the moderated t statistic of Smyth (Statistical Applications in Genetics and
-Molecular Biology 3(1), 2004), with weights (Law et al., Genome Biology 15:R29, 2014).
+A run measures each case in several passes, each pass in its own process. A pass counts as one
+observation: the logarithm of the median time of a step. The rounds within a pass are not
+independent, because they share the memory layout, the processors and the other programs.
+
+A run has few passes, often three, and a variance cannot be estimated well from three values.
+The variance of each case is therefore moved towards a common variance of all cases. This is the
+moderated t statistic of Smyth (Statistical Applications in Genetics and Molecular Biology 3(1),
+2004), with the weights of Law et al. (Genome Biology 15:R29, 2014).
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from bench.results.case import Case
 from bench.results.record import Measurement
 
 PROCESSES = 0.02
-"""Standard error of a pass whose rounds all agree, as a fraction of the time: 2 %.
+"""Smallest standard error of a pass, as a fraction of the time: 2 %.
 
-This error remains because the memory layout and the processors differ between processes.
+A pass has this error even if all its rounds take the same time. Reason: the memory layout and
+the processors differ between processes.
 """
 
 Floats = NDArray[np.float64]
@@ -33,16 +36,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sides:
-    """The passes of one case in both runs.
+    """The passes of one case in the old and in the new run.
 
     Attributes
     ----------
-    old, new : array
-        Logarithm of the seconds a step, for each pass. If the two runs alternated, entries at
-        the same index are of the same pass, and `new` is `old` plus this pass's `shift`.
+    old : array
+        For each pass of the old run, the logarithm of the seconds per step.
+    new : array
+        The same for the new run. If the runs alternated, ``old[i]`` and ``new[i]`` are from
+        pass i, and ``new[i] - old[i]`` is the `shift` of this pass.
     errors : array or None
-        Standard error of each pass's `shift`, estimated from its rounds; None if the runs did
-        not alternate.
+        Standard error of each pass's `shift`; None if the runs did not alternate.
     """
 
     old: Floats
@@ -51,13 +55,13 @@ class Sides:
 
     @classmethod
     def apart(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Return the passes of two runs that did not alternate."""
+        """Return the passes of two runs that did not alternate; keys are names of tasks."""
         a, b = ([median(m.seconds_per_step) for m in side.values()] for side in (old, new))
         return cls(np.log(a), np.log(b))
 
     @classmethod
     def in_turn(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Return the passes that both of two alternating runs contain."""
+        """Return the passes that two alternating runs share; keys are names of tasks."""
         both = [task for task in old if task in new]
         a = np.log([median(old[task].seconds_per_step) for task in both])
         shifts = np.array([shift(old[task], new[task]) for task in both]).reshape(-1, 2)
@@ -65,9 +69,10 @@ class Sides:
 
     @property
     def samples(self) -> list[tuple[Floats, Floats]]:
-        """Independent samples, as pairs of values and weights.
+        """Independent samples; each is a pair (values, weights).
 
-        Alternating runs have one sample, the differences; other runs have two, new and old.
+        If the runs alternated, there is one sample, the shifts of the passes. If they did not,
+        there are two samples: the new run and the old run.
         """
         if self.errors is None:
             return [(side, np.ones_like(side)) for side in (self.new, self.old)]
@@ -75,13 +80,15 @@ class Sides:
 
 
 def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
-    """Return the logarithm of the time ratio new ÷ old in a pass, and its standard error.
+    """Return (shift, standard error): the logarithm of the time ratio new ÷ old in a pass.
 
-    If the rounds alternated, the shift is the median over pairs of rounds. A processor that is
-    slow for a second slows both rounds of a pair. A pair during which the speed changes is an
-    outlier, which the median ignores. The standard error is estimated from the quartiles, which
-    lie 1.35 σ apart in a normal distribution. If the rounds did not alternate, the shift is the
-    difference of the medians, and 0 is returned in place of the unknown standard error.
+    If the rounds alternated, each old round has a new round beside it. The shift is the median
+    over these pairs. Reason: a slow processor slows both rounds of a pair, and the median
+    ignores the few pairs during which the speed changes. The standard error is estimated from
+    the distance of the quartiles, which is 1.35 σ in a normal distribution.
+
+    If the rounds did not alternate, the shift is the difference of the medians. The standard
+    error is then unknown, and 0 is returned.
     """
     a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
     if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):
@@ -92,14 +99,20 @@ def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
 
 
 def typical(logs: Floats) -> float:
-    """Return the geometric mean over the passes in seconds."""
+    """Return the geometric mean of times, in seconds, from their logarithms."""
     return float(np.exp(logs.mean()))
 
 
 def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Floats]:
-    """Return the cases, and for each case: mean shift, standard error, degrees of freedom.
+    """Compute the mean shift of each case, with a moderated standard error.
 
-    A shift is the logarithm of the time ratio new ÷ old. The standard errors are moderated.
+    A shift is the logarithm of the time ratio new ÷ old.
+
+    Returns
+    -------
+    cases : list of Case
+    shifts, errors, freedom : array
+        For each case: the mean shift, its standard error, and the degrees of freedom.
     """
     samples = [sides.samples for sides in of.values()]
     means = [[np.average(x, weights=w) for x, w in some] for some in samples]
@@ -124,11 +137,12 @@ def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Flo
 
 
 def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
-    """Return the variance towards which all variances are shrunk, and its degrees of freedom.
+    """Return the common variance of all cases, and its degrees of freedom.
 
-    Smyth 2004, section 6.2: the mean and the variance of the logarithms of the variances are
-    matched to the moments of a scaled F distribution. For fewer than three cases, 0 degrees of
-    freedom are returned, with which variances are not shrunk.
+    The more degrees of freedom, the closer the variance of each case is moved to the common
+    variance. For fewer than three cases, 0 is returned, and the variances stay as they are. The
+    formulas are from Smyth 2004, section 6.2: the logarithms of the variances have the mean and
+    the variance of a scaled F distribution.
     """
     if len(variance) < 3:
         return 1.0, 0.0
@@ -141,7 +155,7 @@ def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
 
 
 def _trigamma_inverse(value: float) -> float:
-    """Solve ``polygamma(1, x) = value`` by Newton's method on 1/trigamma (Smyth's appendix)."""
+    """Return the x with ``polygamma(1, x) = value``, by Newton's method (Smyth's appendix)."""
     x = 0.5 + 1 / value
     for _ in range(50):
         trigamma = float(polygamma(1, x))

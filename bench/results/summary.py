@@ -16,7 +16,7 @@ from bench.results.case import SMALLEST_BYTES, SQUARED, Case
 from bench.results.record import Measurement, Record
 
 UNSTABLE = 0.1
-"""Relative half-width of the 95 % confidence interval above which a time is unstable: 10 %."""
+"""A time is unstable if half its 95 % confidence interval is wider than 10 % of the time."""
 
 NOT_MEASURED = "not measured"
 """Reason shown for a requested case that has neither a time nor a failure."""
@@ -24,9 +24,9 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and the ends of its 95 % confidence interval.
+    """A median, and the two ends of its 95 % confidence interval.
 
-    An end is None if there are too few samples for it.
+    An end is None if there are too few samples.
     """
 
     median: float
@@ -35,12 +35,12 @@ class Interval:
 
     @classmethod
     def of(cls, samples: list[float]) -> Interval:
-        """Return the interval between order statistics, by the binomial test.
+        """Return the median of the samples and its confidence interval.
 
-        The interval assumes no distribution. With seven or more samples its coverage is at
-        least 95 %, unlike that of a percentile bootstrap of the median
-        (`scipy.stats.quantile_test`; Conover, Practical Nonparametric Statistics, 1999, section
-        3.2).
+        The ends of the interval are two of the samples; `scipy.stats.quantile_test` chooses
+        them. The method assumes no distribution. With seven or more samples, the interval holds
+        the true median with a probability of at least 95 % (Conover, Practical Nonparametric
+        Statistics, 1999, section 3.2).
         """
         ordered = sorted(samples)
         low, high = (None if r is None else ordered[r] for r in _ranks(len(ordered)))
@@ -48,7 +48,7 @@ class Interval:
 
     @property
     def spread(self) -> float | None:
-        """Half the interval's width, relative to the median; None for too few samples."""
+        """Half the interval's width ÷ the median; None for too few samples."""
         if self.low is None or self.high is None:
             return None
         return (self.high - self.low) / (2 * self.median)
@@ -56,9 +56,9 @@ class Interval:
 
 @cache
 def _ranks(count: int) -> tuple[int | None, int | None]:
-    """Return the ranks of the order statistics that bound the median's 95 % interval.
+    """Return the indices in `count` sorted samples of the two ends of the median's interval.
 
-    A rank is None if `count` samples are too few for this bound.
+    An index is None if there are too few samples.
     """
     bounds = quantile_test(range(count), p=0.5).confidence_interval(0.95)
     low, high = (None if math.isnan(b) else int(b) for b in (bounds.low, bounds.high))
@@ -67,10 +67,11 @@ def _ranks(count: int) -> tuple[int | None, int | None]:
 
 @dataclass(frozen=True)
 class Result:
-    """The figures of one benchmark case, which are one line of the result table.
+    """The figures of one benchmark case: one line of the result table.
 
-    Times are in seconds, sizes in bytes. None means that a figure was not measured. `steps`
-    counts the timed steps. `reason` says why there is no verified time, and is "" otherwise.
+    Fields that end in ``_s`` are times in seconds, and fields with ``bytes`` are sizes in
+    bytes. None means that a figure was not measured. `steps` counts the timed steps. `reason`
+    says why there is no verified time; it is "" if there is a verified time.
     """
 
     backend: str
@@ -100,16 +101,19 @@ class Result:
 
     @property
     def gb_per_s(self) -> float | None:
-        """Bytes that a step must read ÷ the step's time, in GB/s; None without a time."""
+        """Size of X and y ÷ time of a step, in GB/s.
+
+        None for a case without a time, and for a ``gram`` technique, whose step reads no rows.
+        """
         if self.step_s is None or self.least_squares_only:
             return None  # a step with XᵀX and Xᵀy reads no rows
         return self.bytes_per_step / self.step_s.median / 1e9
 
     @property
     def spread(self) -> float:
-        """Relative half-width of the step's interval.
+        """Half the width of the step's confidence interval ÷ the step's time.
 
-        Infinity stands for too few samples, and 0 for a case without a time.
+        The value is infinite for too few samples, and 0 for a case without a time.
         """
         if self.step_s is None:
             return 0.0
@@ -117,7 +121,7 @@ class Result:
 
     @property
     def unstable(self) -> bool:
-        """Whether the samples are too few, or differ too much, for a reliable median."""
+        """Whether the samples are too few, or differ too much; see `UNSTABLE`."""
         return self.spread > UNSTABLE
 
     @property
@@ -136,14 +140,14 @@ class Result:
 
 
 def instability(spread: float) -> str:
-    """Return a `Result.spread` as text: ±23%."""
+    """Return a `Result.spread` as text: ±23%, or (few samples) for infinity."""
     return "(few samples)" if math.isinf(spread) else f"±{spread:.0%}"
 
 
 def summarise(record: Record) -> list[Result]:
-    """Return a `Result` for every requested case, ordered by size, fastest first.
+    """Return a `Result` for every requested case, ordered by size and then by speed.
 
-    Within a size, techniques for least squares only are last.
+    Within a size, the fastest case is first, but techniques for squared error only are last.
     """
     results = [_result(record, Case.parse(text)) for text in record.request["rows"]]
 
@@ -201,14 +205,14 @@ def _middle(values: Iterable[float]) -> float | None:
 
 
 def read_fraction(record: Record, case: Case) -> float | None:
-    """Return a step's share of the read bandwidth.
+    """Return the throughput of a step as a share of the read bandwidth, usually from 0 to 1.
 
-    - If reads were timed just before the rounds of the step: the share of a round is its
-      throughput ÷ the throughput of the read before it. The result is the median over all
-      rounds of all passes.
-    - If not, and on the CPU: the share of a pass is the median throughput of its steps ÷ the
-      median throughput of its plain reads. The result is the median over all passes.
-    - None if no read was timed, and for data below `SMALLEST_BYTES`.
+    - If a read was timed just before each round of steps, the share of a round is its
+      throughput ÷ the throughput of this read. The result is the median over all rounds.
+    - If reads were timed only in separate rounds, on the CPU, the share of a pass is the median
+      throughput of its steps ÷ the median throughput of its reads. The result is the median
+      over all passes.
+    - If no read was timed, and for data below `SMALLEST_BYTES`, the result is None.
     """
     if case.bytes_per_step < SMALLEST_BYTES:
         return None  # limited by latency, not by bandwidth

@@ -1,9 +1,9 @@
 """Judge each case of two runs: faster, slower, same, or can't tell.
 
-`bench.results.statistics` gives each case's shift, the logarithm of the time ratio new ÷ old,
-and its standard error. The test is whether the shift exceeds a relevant size (McCarthy & Smyth,
-Bioinformatics 25(6), 2009), with Holm's correction for many comparisons. Runs that alternated
-are compared pass by pass and round by round.
+`bench.results.statistics` computes each case's shift, the logarithm of the time ratio new ÷
+old, and its standard error. A case is slower or faster if the change is significantly larger
+than `MATTERS` (a test of McCarthy & Smyth, Bioinformatics 25(6), 2009). Holm's correction makes
+false alarms rare even with many cases. Runs that alternated are compared round by round.
 """
 
 from __future__ import annotations
@@ -25,35 +25,36 @@ from bench.results.summary import UNSTABLE, instability, summarise
 Verdict = Literal["faster", "slower", "same", "can't tell", "failed"]
 
 LEVEL = 0.05
-"""Largest probability that a comparison of unchanged code reports a change of any case: 5 %."""
+"""Largest probability that a comparison of unchanged code reports a change: 5 %."""
 
 MATTERS = 0.02
-"""Smallest change of a time that can be called faster or slower, as a fraction: 2 %."""
+"""Smallest change that is called faster or slower, as a fraction of the time: 2 %."""
 
 SAME = 0.05
-"""A case is called "same" if its whole confidence interval lies within ± this fraction: 5 %."""
+"""A case is called "same" if its whole confidence interval lies within ±5 %."""
 
 FEWEST_PASSES = 2
-"""Smallest number of passes in each run: a single pass has no spread."""
+"""Smallest number of passes in each run for a verdict, because one pass has no spread."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The verdict on one case of both runs.
+    """The verdict on one case of two runs, old and new.
 
-    None stands for a figure that is unknown because a run failed or has too few passes.
+    A figure is None if it is unknown because a run failed or has too few passes.
 
     Attributes
     ----------
-    old_s, new_s : float or None
-        Seconds per step: the geometric mean of the passes' medians; `new_s` is `old_s` ×
-        `ratio`.
+    old_s : float or None
+        Seconds per step in the old run: the geometric mean of the passes' medians.
+    new_s : float or None
+        Seconds per step in the new run: `old_s` × `ratio`.
     ratio, low, high : float or None
         Time ratio new ÷ old, and its 95 % confidence interval.
     p : float or None
         p-value of a change beyond `MATTERS`, adjusted by Holm's method.
     reason : str
-        Why the verdict is "can't tell" or "failed"; "" if the figures show the reason.
+        Why the verdict is "can't tell" or "failed"; "" if no further reason is known.
     """
 
     case: Case
@@ -79,7 +80,7 @@ class Comparison:
 
 
 def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurement]]:
-    """Return the step timings of the verified cases: case → name of the task → timings."""
+    """Return case → name of the task → step timings, for the verified cases of a record."""
     found: dict[Case, dict[str, Measurement]] = {}
     for task, outcome in record.tasks.items():
         for m in outcome.measurements:
@@ -89,7 +90,7 @@ def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurem
 
 
 def differences(old: Record, new: Record) -> list[str]:
-    """Return the reasons why two records should not be compared, one per line."""
+    """Return the reasons against comparing two records, each as a text; empty without any."""
     found = []
     if identity(old.machine) != identity(new.machine):
         found.append("the results are of different machines or numbers of threads")
@@ -141,9 +142,9 @@ def compare(old: Record, new: Record) -> list[Comparison]:
 
 
 def _doubted(comparison: Comparison, spread: float) -> Comparison:
-    """Replace the verdict by "can't tell" if the spread is unstable and exceeds the change.
+    """Replace the verdict by "can't tell" if `spread` exceeds both `UNSTABLE` and the change.
 
-    `spread` is the larger relative half-width of the two times' intervals.
+    `spread` is the larger `Result.spread` of the two runs, as a fraction of the time.
     """
     change = abs((comparison.ratio or 1.0) - 1)
     if spread <= max(UNSTABLE, change):
@@ -153,10 +154,9 @@ def _doubted(comparison: Comparison, spread: float) -> Comparison:
 
 
 def unclear(records: Sequence[Record]) -> set[Case]:
-    """Return the cases of one run, or of two alternating runs, that need further passes.
+    """Return the cases that need further passes, given one record or two records.
 
-    In one run, these are the cases with an unstable time. In two runs, these are the cases
-    whose ratio has a confidence interval wider than ±`SAME`.
+    For one record, these are the cases with an unstable time. For two records, see `undecided`.
     """
     if len(records) == 2:
         return undecided(*records)
@@ -168,8 +168,8 @@ def unclear(records: Sequence[Record]) -> set[Case]:
 def undecided(old: Record, new: Record) -> set[Case]:
     """Return the cases whose time ratio has a confidence interval wider than ±`SAME`.
 
-    Only the interval's width is used, not its position: measuring until a change appears would
-    report false changes.
+    Only the width counts, not the ratio itself. Reason: measuring until the ratio shows a
+    change would report false changes.
     """
     try:
         found = compare(old, new)
@@ -185,7 +185,7 @@ def _narrow(found: Comparison) -> bool:
 
 
 def judge(of: Mapping[Case, Sides]) -> dict[Case, Comparison]:
-    """Return the verdict on each case; the variances of all cases are estimated together."""
+    """Return the comparison of each case; the cases share information on the variance."""
     enough = {c: s for c, s in of.items() if min(len(s.old), len(s.new)) >= FEWEST_PASSES}
     found = {case: _too_few(case, sides) for case, sides in of.items() if case not in enough}
     if not enough:
@@ -223,16 +223,16 @@ def _verdict(change: float, low: float, high: float, p: float) -> Verdict:
 
 
 def _too_few(case: Case, sides: Sides) -> Comparison:
-    """Return a comparison without an interval, for which there are too few passes."""
+    """Return the comparison of a case with too few passes: it has no confidence interval."""
     old_s, new_s = typical(sides.old), typical(sides.new)
     reason = f"needs {FEWEST_PASSES} passes or more in both runs"
     return Comparison(case, "can't tell", old_s, new_s, new_s / old_s, reason=reason)
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return the cases that failed, and the slower cases that exceed the limit.
+    """Return the failed cases, and the cases that are slower by more than `limit`.
 
-    `limit` is a fraction: with 0.1, the new time must exceed the old time by more than 10 %.
+    `limit` is a fraction: with 0.1, cases that take more than 10 % longer are returned.
     """
     return [
         c
@@ -243,7 +243,7 @@ def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Compari
 
 
 def versions_changed(old: Record, new: Record) -> list[str]:
-    """Return the packages whose versions differ: ``torch 2.12 → 2.13``."""
+    """Return a text for each package whose version differs, such as ``torch 2.12 → 2.13``."""
     before, after = old.machine["versions"], new.machine["versions"]
     return [
         f"{name} {before.get(name, 'missing')} → {after.get(name, 'missing')}"
@@ -253,7 +253,7 @@ def versions_changed(old: Record, new: Record) -> list[str]:
 
 
 def tally(comparisons: Sequence[Comparison]) -> str:
-    """Return the number of each verdict, as one line."""
+    """Return how often each verdict occurs, as text: ``2 slower, 5 same``."""
     order: tuple[Verdict, ...] = ("slower", "faster", "same", "can't tell", "failed")
     counts = {v: sum(c.verdict == v for c in comparisons) for v in order}
     return ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
