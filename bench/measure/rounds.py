@@ -156,19 +156,10 @@ def time_steps(
     sampling: Sampling,
     reader: Reader | DeviceReader | None,
 ) -> None:
-    """Time rounds of steps, check w of the last round, and write both to `benchmark`.
+    """Time rounds of steps, check w of the last round, and store both in `benchmark`.
 
-    Each round starts from another random w.
-
-    Parameters
-    ----------
-    run : callable
-        Must use the learning rate `slow_rate` for `size.steps` steps.
-    size : Round
-        The steps of a round, and their time.
-    reader : Reader, DeviceReader or None
-        Reads as many bytes as a step before each of the first `MOST_READS` rounds; None means
-        that nothing is read.
+    Each round starts from another random w. `run` must use the learning rate `slow_rate`. A
+    `reader` reads the bytes of a step before each of the first `MOST_READS` rounds.
     """
     problem, alternation = data_of(case), sampling.alternation
     rng, scale = np.random.default_rng(0), start_scale(problem)
