@@ -1,7 +1,8 @@
-"""Dask: rows on the workers of a cluster, summed by another library's kernel.
+"""Techniques that use Dask: the rows are divided among the workers of a cluster.
 
-The plain technique uses Dask's own array as Dask's documentation does, with one task graph for
-each step. The other techniques place one actor on each worker. The actor opens its own rows. In
-each step the actors exchange d sums without Dask's scheduler, as the Dask interfaces of XGBoost
-and LightGBM do.
+The plain technique, `dask`, uses Dask arrays, with one task graph for each step. The other
+techniques, such as `dask:numba`, start an actor (a long-lived object) on each worker. The actor
+loads its own rows and computes their gradient with the named library. In each step the actors
+add up their gradients without Dask's scheduler, as the Dask interfaces of XGBoost and LightGBM
+do.
 """

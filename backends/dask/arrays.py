@@ -1,4 +1,4 @@
-"""Dask's own array: every step is a task graph of products and sums."""
+"""Descend with Dask arrays, as in Dask's documentation."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from backends.problem import Array, Problem
 
 
 class Arrays:
-    """Dask's array: chunks on the workers, and one task graph for each step."""
+    """Descent with Dask arrays: the workers hold the chunks, and each step is a task graph."""
 
     CHUNK_ROWS = 1 << 16
-    """Number of rows in a chunk. A product sums a chunk in the data's dtype; more float32 rows
-    would lose digits."""
+    """Number of rows in a chunk. The sums of longer float32 chunks would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         source = source_of(problem)
@@ -68,7 +67,7 @@ def _load(share: Share) -> tuple[Array, Array]:
 
 
 def _wait(client: Any, collections: list[Any]) -> None:
-    """Wait until all chunks are in place; raise the error of a chunk that failed."""
+    """Wait until the workers have loaded all chunks; raise the error of a chunk that failed."""
     from distributed import wait
 
     wait(collections)

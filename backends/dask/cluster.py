@@ -1,8 +1,9 @@
-"""The Dask cluster of the ``dask`` backends: an existing one, or one on this machine.
+"""Connect to a Dask cluster, or start one on this machine.
 
-`DASK_SCHEDULER_ADDRESS`, Dask's own variable, names a scheduler. If the variable is not set, an
-embedded cluster is started, which ends with this process. `DESCENTBENCH_WORKERS` and
-`DESCENTBENCH_WORKER_MEMORY` (bytes) limit the embedded cluster.
+If the environment variable `DASK_SCHEDULER_ADDRESS` is set, it names the scheduler of an
+existing cluster. Otherwise workers are started on this machine (the embedded cluster). They end
+with this process. `DESCENTBENCH_WORKERS` sets their number, and `DESCENTBENCH_WORKER_MEMORY`
+the memory of each worker in bytes.
 """
 
 from __future__ import annotations
@@ -32,37 +33,37 @@ SCHEDULER, WORKERS, MEMORY = (
 )
 
 ANY_PORT = "127.0.0.1:0"
-"""Address of the scheduler's dashboard: any free port, because Dask warns if its default port
-is in use."""
+"""Address of the scheduler's dashboard. Port 0 means any free port, because Dask warns if its
+default port is in use."""
 
 QUIET = {
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.tick.interval": "1s",
     "distributed.worker.profile.enabled": False,
 }
-"""Settings that make Dask monitor itself less often. With Dask's defaults, monitoring takes 5 %
-of a step if the workers keep all processors busy."""
+"""Settings that make Dask monitor its workers less often. With Dask's defaults, monitoring
+takes 5 % of a step if the workers keep all processors busy."""
 
 MOST_WORKERS = 4
-"""Largest default number of workers of an embedded cluster. The kernel of each worker has
-several threads, so a few workers use all processors."""
+"""Largest default number of workers of an embedded cluster. Each worker uses several threads,
+so a few workers use all processors."""
 
 CONNECT_SECONDS = 10.0
-"""Timeout in seconds for the scheduler's answer, and then for the first worker."""
+"""Longest wait in seconds for the scheduler, and then again for the first worker."""
 
 RESTART_SECONDS = 10.0
-"""Timeout in seconds for a new worker after all workers were lost. After this time, the descent
+"""Longest wait in seconds for a new worker after all workers were lost. The descent then
 fails."""
 
 ENOUGH_SECONDS = 5.0
-"""Timeout in seconds for as many workers as before the loss of a worker. Dask's nanny restarts
-a worker in about 2 s. After this time, the descent continues with fewer workers."""
+"""Longest wait in seconds for the replacement of a lost worker. The descent then continues with
+fewer workers. Dask restarts a worker in about 2 s."""
 
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-"""Environment variables that set a library's number of threads on a worker."""
+"""Environment variables that set the number of threads of libraries on a worker."""
 
 Worker = str
-"""Address of a worker."""
+"""Address of a worker, such as ``tcp://10.0.0.2:40331``."""
 
 
 class WorkerLostError(Exception):
@@ -70,10 +71,10 @@ class WorkerLostError(Exception):
 
 
 class _Client(Client):
-    """A client that is closed at once if it does not start.
+    """A Dask client that closes itself at once if it cannot connect.
 
-    Dask lets the garbage collector close such a client. The collector may run while the next
-    client holds the lock that closing needs. Both clients would then wait for ever.
+    Otherwise the garbage collector would close it later. If another client holds the lock at
+    that moment, the process would hang.
     """
 
     def start(self, **kwargs: Any) -> None:
@@ -86,12 +87,12 @@ class _Client(Client):
 
 @cache
 def connect() -> Client:
-    """Return the cluster's client; the first call connects it, or starts an embedded cluster.
+    """Return the Dask client; the first call connects to a cluster or starts one.
 
     Raises
     ------
     BackendError
-        The scheduler does not answer, or has no worker.
+        The scheduler does not answer, or has no worker after `CONNECT_SECONDS`.
     """
     address = os.environ.get(SCHEDULER)
     client = _connect_to(address) if address else _Client(_embedded())
@@ -108,7 +109,7 @@ def connect() -> Client:
 
 
 def close() -> None:
-    """Close the connection, and end an embedded cluster with its processes."""
+    """Close the client, if there is one, and end an embedded cluster."""
     if not connect.cache_info().currsize:
         return
     client = connect()
@@ -134,7 +135,7 @@ def _connect_to(address: str) -> Client:
 
 
 def _embedded() -> LocalCluster:
-    """Start workers as processes that share this machine's CPUs and memory."""
+    """Start workers on this machine; each worker is a process with its part of the CPUs."""
     count = int(os.environ.get(WORKERS, min(CPU_COUNT, MOST_WORKERS)))
     threads = max(1, CPU_COUNT // count)
     logging.getLogger("distributed").setLevel(
@@ -152,7 +153,7 @@ def _embedded() -> LocalCluster:
 
 
 def workers(client: Client) -> dict[Worker, dict[str, Any]]:
-    """Return the number of threads and the memory of each worker, sorted by address."""
+    """Return the threads and the memory in bytes of each worker, sorted by address."""
 
     def known(dask_scheduler: Any) -> dict[Worker, dict[str, Any]]:
         return {
@@ -170,7 +171,7 @@ def workers(client: Client) -> dict[Worker, dict[str, Any]]:
 
 
 def wait_again(client: Client, before: int) -> None:
-    """Wait until lost workers are replaced; after `ENOUGH_SECONDS`, accept fewer workers.
+    """Wait until there are `before` workers again, or fewer workers after `ENOUGH_SECONDS`.
 
     Raises
     ------
@@ -188,7 +189,7 @@ def wait_again(client: Client, before: int) -> None:
 
 
 def check_versions(client: Client, library: str, among: Sequence[Worker]) -> None:
-    """Raise BackendError if a worker lacks a package or has a version other than here."""
+    """Raise BackendError if a worker and this process have different package versions."""
     mine = versions(library)
     found = client.run(versions, library, workers=list(among), on_error="return")
     for address, theirs in found.items():
@@ -206,19 +207,21 @@ def check_versions(client: Client, library: str, among: Sequence[Worker]) -> Non
 
 
 def versions(library: str) -> dict[str, str]:
-    """Return the package versions that have to be equal on all workers and in this process."""
+    """Return the versions, by package, that must be equal here and on all workers."""
     packages = dict.fromkeys(("descentbench", "distributed", "numpy", library))
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python} | {name: version(name) for name in packages}
 
 
 def results(client: Client, futures: dict[Worker, Any]) -> dict[Worker, Any]:
-    """Return the result of one future per worker; raise an error if a worker goes away.
+    """Wait for the future of each worker, and return the results by worker.
 
     Raises
     ------
     WorkerLostError
         A worker went away, or lost its connection to the other workers.
+    DescentbenchError
+        The call failed on a worker.
     """
     found = {}
     for address, future in futures.items():

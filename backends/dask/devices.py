@@ -1,4 +1,4 @@
-"""The devices of Dask's workers."""
+"""List the devices that Dask's workers can use."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from backends.names import Name, libraries
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return the devices of a technique: the workers' CPUs and, for PyTorch, a GPU per worker.
+    """Return a technique's devices; the value says why a device is unusable ("" if usable).
 
-    Workers on another machine may have a GPU even if this machine has none.
+    Only `torch` can use a GPU on each worker (``cuda:0``). It is listed if this machine has a
+    GPU, or if the workers may be on other machines.
     """
     kernel = libraries()[technique or "numpy"]
     try:
@@ -29,6 +30,6 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def refusal(technique: str, loss: Loss) -> str:
-    """Return the reason why Numba's kernel cannot run a user's loss ("" if it can)."""
+    """Return why a technique cannot use a loss ("" if it can); only `numba` may refuse one."""
     kernel = Name("numba", "parallel")
     return catalogue.reason_against(kernel, loss) if technique == "numba" else ""

@@ -1,4 +1,4 @@
-"""The actor that runs on a worker: it sums its rows with a backend's kernel and all-reduces."""
+"""The actor (a rank) that holds a worker's rows and computes their gradient."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ from backends.rows.streamed import place
 from backends.threads import bound, bound_here
 
 REDUCE_SECONDS = 300.0
-"""Timeout in seconds for the sums of other ranks. It can be long, because the end of a rank's
-process is noticed at once."""
+"""Longest wait in seconds for the sums of the other ranks. It can be long, because the end of
+a rank's process is noticed at once."""
 
 
 class Rank:
-    """A Dask actor: one of several processes that descend together.
+    """A Dask actor that holds a part of the rows and descends together with the other ranks.
 
-    All ranks have the same w and take the same steps. In every step the ranks exchange d sums.
+    All ranks have the same w. In every step, each rank computes the gradient of its own rows,
+    and all ranks add up their gradients (an all-reduce).
 
     Parameters
     ----------
     number, ranks : int
         The rank's number, from 0, and the number of ranks.
     backend : str
-        Name of the backend that sums over the rows.
+        Name of the backend that computes the gradient of the rows.
     share : Share
         The rank's rows.
     learning_rate : float
     threads : int
-        Number of threads for the kernel.
+        Number of threads for the backend.
     memory_bytes : int
-        Memory for the rows in bytes; rows that need more memory are streamed.
+        Memory for the rows in bytes. If the rows need more, they are read again in every step.
     """
 
     def __init__(
@@ -65,20 +66,20 @@ class Rank:
         self.store: Any = None
 
     def can_reduce(self) -> bool:
-        """Return whether this worker has PyTorch, whose collectives add the sums."""
+        """Return whether this worker has PyTorch, which the all-reduce needs."""
         return find_spec("torch") is not None
 
     def listen(self, address: str) -> tuple[str, int]:
-        """Open the store through which the ranks connect; return its host and port."""
+        """Open a server through which the ranks find each other; return its host and port."""
         host = urlsplit(address).hostname or "127.0.0.1"
         self.store = _distributed().TCPStore(host, 0, is_master=True, wait_for_workers=False)
         return host, self.store.port
 
     def join(self, host: str, port: int, address: str) -> None:
-        """Connect to the other ranks; return when all are connected.
+        """Connect to the other ranks, and wait until all ranks are connected.
 
-        The process group belongs to this actor. PyTorch's default group belongs to the
-        whole process, where other code may have created it already.
+        PyTorch's default process group is not used, because other code in this process may have
+        created it already.
         """
         distributed, wait = _distributed(), timedelta(seconds=REDUCE_SECONDS)
         store = self.store or distributed.TCPStore(host, port, is_master=False, timeout=wait)
@@ -114,7 +115,7 @@ class Rank:
         return self.gradient(w), self.descent.loss(w) * own_rows
 
     def _reduce(self, sums: Weights) -> Weights:
-        """Return the float64 sum of all ranks' `sums`."""
+        """Return `sums`, a float64 array, added up over all ranks."""
         if self.ranks == 1:
             return sums
         import torch

@@ -1,4 +1,4 @@
-"""Descend with one rank on each worker; the ranks all-reduce without Dask's scheduler."""
+"""Descend with one actor (a rank) on each worker, without Dask's scheduler in every step."""
 
 from __future__ import annotations
 
@@ -32,34 +32,37 @@ Result = TypeVar("Result")
 
 
 MEMORY_SHARE = 0.5
-"""Fraction of a worker's memory that its rows may use. Rows that need more memory are
-streamed."""
+"""Fraction of a worker's memory that its rows may use. Rows that need more memory are read
+again in every step."""
 
 
 FIRST_STEPS = 50
-"""Number of steps in the first call to the ranks. The time of a call decides how many steps the
-next call takes."""
+"""Number of steps in the first call to the ranks. Later calls take as many steps as fit in
+`CHECKPOINT_SECONDS`."""
 
 
 CHECKPOINT_SECONDS = 5.0
-"""Time in seconds between two fetches of w. The loss of a worker costs about this much work."""
+"""Time in seconds after which the ranks return w. If a worker is lost, the steps since then are
+repeated."""
 
 
 LOSSES = 3
-"""Number of attempts in a row, each ended by a lost worker, after which the descent fails. A
-successful call starts the count again."""
+"""Number of lost workers in a row after which the descent fails. A successful call to the ranks
+starts the count again."""
 
 
 class Ranks:
-    """One rank on each worker, with equal shares of the rows; the ranks all-reduce their sums.
+    """Descent with one rank on each worker; each rank has an equal part of the rows.
 
-    `run` fetches w every few seconds. When a worker is lost, the rows are divided again among
-    the workers, and the descent continues from the last w. If a worker does not have PyTorch,
-    this process adds the sums of all ranks.
+    The ranks add up their gradients in every step. They use PyTorch for this; if a worker does
+    not have PyTorch, this process adds the gradients.
+
+    `run` fetches w every few seconds. If a worker is lost, the rows are divided again among the
+    workers, and the descent continues from the last fetched w.
     """
 
     kernel: ClassVar[str]
-    """Name of the backend that sums over a worker's rows."""
+    """Name of the backend that computes the gradient of a worker's rows."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.source, self.learning_rate = source_of(problem), learning_rate
@@ -87,12 +90,12 @@ class Ranks:
         return self._persist(partial(self._sums, w))[1] / self.source.rows
 
     def _persist(self, work: Callable[[], Result]) -> Result:
-        """Call `work`; after the loss of a worker, divide the rows again and repeat the call.
+        """Return ``work()``; if a worker is lost, divide the rows again and repeat the call.
 
         Raises
         ------
         BackendError
-            `LOSSES` attempts in a row lost a worker, or no worker is left.
+            Each of `LOSSES` calls in a row lost a worker, or no worker is left.
         """
         for losses in count(1):
             try:
@@ -109,7 +112,7 @@ class Ranks:
         raise AssertionError  # the count has no end
 
     def _place(self) -> None:
-        """Start a rank with a share of the rows on each worker, and connect the ranks."""
+        """Start a rank with its part of the rows on each worker, and connect the ranks."""
         there = workers(self.client)
         rows = self.source.rows
         chosen = dict(islice(there.items(), rows))
@@ -150,12 +153,12 @@ class Ranks:
         return w
 
     def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return the sums of ``xᵀ·slope`` and of the losses over all rows."""
+        """Return ``xᵀ·slope`` and the sum of the losses over all rows."""
         parts = self._all(self.ranks, lambda rank: rank.sums(w))
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 
     def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
-        """Start a call on every rank, wait for all calls, and return their results."""
+        """Start ``call(rank)`` on every rank, wait for all ranks, and return the results."""
         try:
             calls = {address: call(rank) for address, rank in ranks.items()}
         except RuntimeError as error:  # Dask raises it for an actor that is known to be lost
@@ -164,24 +167,24 @@ class Ranks:
 
 
 class NumpyRanks(Ranks):
-    """NumPy's kernel on every worker."""
+    """Ranks that compute their gradients with NumPy."""
 
     kernel = "numpy:blocked"
 
 
 class NumbaRanks(Ranks):
-    """Numba's kernel on every worker."""
+    """Ranks that compute their gradients with Numba."""
 
     kernel = "numba:parallel"
 
 
 class TorchRanks(Ranks):
-    """PyTorch's kernel on every worker, on the CPU or on a GPU."""
+    """Ranks that compute their gradients with PyTorch, on the CPU or on a GPU."""
 
     kernel = "torch:analytic"
 
 
 class JaxRanks(Ranks):
-    """JAX's kernel on every worker."""
+    """Ranks that compute their gradients with JAX."""
 
     kernel = "jax"

@@ -1,4 +1,4 @@
-"""Shares of the rows for workers: a worker opens a source, or receives arrays."""
+"""Divide rows among workers. A worker loads its rows from a source, or receives arrays."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from backends.rows.source import Source
 
 
 def source_of(rows: Problem | Source) -> Source:
-    """Return a source of these rows. The rows of a `Problem` will be sent to the workers."""
+    """Return the rows as a `Source`; the rows of a `Problem` become a source in memory."""
     if isinstance(rows, Source):
         return rows
     return InMemory.of(rows)
 
 
 def share_of(source: Source, start: int, stop: int) -> Share:
-    """Return rows `start` to `stop` as a share. Of rows in memory, it holds only this range."""
+    """Return rows `start` to `stop` as a `Share`. Rows in memory are cut to this range."""
     if isinstance(source, InMemory):
         part = InMemory.of(source.load(start, stop))
         return Share(part, 0, part.rows, source.rows)
@@ -26,7 +26,10 @@ def share_of(source: Source, start: int, stop: int) -> Share:
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """One worker's rows, `start` to `stop` of a source; all workers together have `rows`."""
+    """The rows of one worker: rows `start` to `stop` of a source.
+
+    `rows` is the number of rows of all workers together.
+    """
 
     source: Source
     start: int

@@ -1,1 +1,1 @@
-"""JAX: the gradient by ``jax.grad``, compiled by ``jax.jit``."""
+"""Techniques that use JAX: ``jax.grad`` derives the gradient, ``jax.jit`` compiles it."""

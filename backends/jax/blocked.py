@@ -1,4 +1,4 @@
-"""The gradient by ``jax.grad`` over blocks of rows that stay in a core's cache, on the CPU."""
+"""Compute the gradient with ``jax.grad``, block by block, so that a block stays in a cache."""
 
 from __future__ import annotations
 
@@ -33,49 +33,53 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 BLOCK_BYTES = 1 << 17
-"""Usual size of a block in bytes: a block stays in a core's cache."""
+"""Default size of a block of X in bytes: 128 kB, which fit in a core's own cache."""
 
 
 TRIED_BLOCKS = (1 << 15, 1 << 19)
-"""Block sizes in bytes that a trial compares with `BLOCK_BYTES`. They are few, because a trial
-compiles code for each size."""
+"""Other block sizes in bytes that are timed when the data are placed. There are only two,
+because code has to be compiled for each size."""
 
 
 MOST_TRANSPOSED = 64
-"""Largest number of features whose blocks are usually transposed: for short rows, XLA's product
-with w reads (d, rows) faster than (rows, d)."""
+"""Largest number of features for which blocks are transposed by default. For short rows, XLA
+multiplies a block (d, rows) by w faster than a block (rows, d)."""
 
 
 TRIED_TRANSPOSED = range(16, 257)
-"""Numbers of features for which a trial compares transposed blocks with blocks by row."""
+"""Numbers of features for which blocks (rows, d) and transposed blocks (d, rows) are timed."""
 
 
 Share = tuple[Data, jax.Array]
-"""Blocks of X and of y. X has the shape (blocks, rows, d), or transposed (blocks, d, rows). For
-one feature, X is a tuple of one array, (blocks, rows). y has the shape (blocks, rows)."""
+"""X and y of the rows of one thread, in blocks.
+
+- X has the shape (blocks, rows, d), or (blocks, d, rows) if blocks are transposed.
+- For one feature, X is a tuple with one array of shape (blocks, rows).
+- y has the shape (blocks, rows).
+"""
 
 
 class OfShare(NamedTuple):
-    """The compiled functions of a loss over the blocks of a share."""
+    """The compiled functions of a loss that sum over the rows of one thread."""
 
     gradient: Callable[..., jax.Array]
-    """``gradient(w, share, rows, transposed=…)`` returns what the share contributes to the
-    gradient of the mean over `rows` rows."""
+    """``gradient(w, share, rows, transposed=…)`` returns the gradient of the share's sum of
+    losses, divided by `rows`, the number of rows of all threads."""
     loss: Callable[..., jax.Array]
-    """``loss(w, share, rows, transposed=…)`` returns the sum of the loss over the first `rows`
-    rows of the share."""
+    """``loss(w, share, rows, transposed=…)`` returns the sum of the losses of the first `rows`
+    rows of the share; the other rows are padding."""
 
 
 @cache
 def compiled(loss: Loss) -> OfShare:
-    """Return the compiled functions of a loss over the blocks of a share."""
+    """Return the compiled functions of a loss that sum over the rows of one thread."""
     gradient_of_mean, values = gradient_of(loss), values_of(loss)
 
     @partial(jax.jit, static_argnames="transposed")
     def gradient(w: jax.Array, share: Share, rows: int, transposed: bool) -> jax.Array:
-        # With one feature, every row of a block has its own copy of w, and therefore its own
-        # gradient. All work is then element-wise until the end. With a single w, XLA would add
-        # the values of a block one by one.
+        # With one feature, every row of a block has its own copy of w and its own gradient. All
+        # work is then element-wise, and the gradients are added at the end. With a single w,
+        # XLA would add the values of a block one by one.
         x, y = share
         if alone := isinstance(x, tuple):
             w = jnp.broadcast_to(w[:, None], (1, y.shape[-1]))
@@ -102,7 +106,7 @@ def compiled(loss: Loss) -> OfShare:
 def over_blocks(
     of: Callable[[Data, Any], jax.Array], start: jax.Array, share: tuple[Data, Any]
 ) -> jax.Array:
-    """Return `start` plus the sum of ``of(x, y)`` over all blocks, one after the other."""
+    """Call ``of(x, y)`` for one block after the other; return `start` plus all results."""
 
     def add(total: jax.Array, block: tuple[Data, Any]) -> tuple[jax.Array, None]:
         return total + of(*block), None
@@ -117,9 +121,10 @@ def in_shares(
     block_bytes: int = BLOCK_BYTES,
     transposed: bool | None = None,
 ) -> list[tuple[Array | tuple[Array], Array]]:
-    """Return one `Share` of the rows for each thread, padded with rows of zeros.
+    """Return a `Share` of the rows for each thread, all of one size.
 
-    If `transposed` is None, blocks of at most `MOST_TRANSPOSED` features are transposed.
+    Rows of zeros are added where rows are missing. If `transposed` is None, blocks of at most
+    `MOST_TRANSPOSED` features are transposed.
     """
     n, d, itemsize = problem.rows, problem.features, problem.x.itemsize
     if transposed is None:
@@ -144,7 +149,7 @@ def in_shares(
 
 
 def by_column(x: Array, blocks: int, rows: int) -> Array:
-    """Return x, (n, d), as an aligned array, (blocks, d, rows); missing rows are zeros."""
+    """Return x, (n, d), as aligned blocks, (blocks, d, rows); zeros fill the last block."""
     n, d = x.shape
     whole = n // rows
     result = aligned((blocks, d, rows), x.dtype)
@@ -156,16 +161,15 @@ def by_column(x: Array, blocks: int, rows: int) -> Array:
 
 
 class Blocked(PerStep):
-    """Blocks of rows that stay in cache, with a share of the blocks for each thread.
+    """Descent on the CPU in which each thread computes its gradient block by block.
 
-    XLA computes a step's two products in separate kernels, which both read all of X. In this
-    technique, each of our own threads computes the gradients of its blocks one after the other,
-    so both products read a block while it is in cache.
+    A step needs X twice, for ``x·w`` and for the gradient. A block stays in a cache in between.
+    Without blocks, XLA would read all of X from memory twice.
     """
 
     SERIAL_BYTES = 1 << 23
-    """Data size in bytes below which one thread is faster: in the time that it takes to wake
-    another thread, XLA sums several megabytes from the caches."""
+    """Data size in bytes below which one thread is used by default. XLA sums several megabytes
+    from the caches in the time that waking another thread takes."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]
@@ -179,7 +183,7 @@ class Blocked(PerStep):
         self.shares = self._shares(problem, self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts, block sizes and thread counts to try, the usual ones first."""
+        """Return the layouts, block sizes and thread counts to time, the defaults first."""
         d, usual = problem.features, int(problem.features <= MOST_TRANSPOSED)
         serial = problem.bytes_per_step < self.SERIAL_BYTES
         counts = [1, processors()] if serial else [processors(), 1]
@@ -191,7 +195,7 @@ class Blocked(PerStep):
         }
 
     def _shares(self, problem: Problem, choice: tuning.Choice) -> list[Share]:
-        """Return the shares, placed on the device."""
+        """Return the rows on the device, as one `Share` for each thread."""
         shares = in_shares(
             problem, choice["threads"], choice["block_bytes"], bool(choice["transposed"])
         )
@@ -199,7 +203,7 @@ class Blocked(PerStep):
         return placed
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return the function that places some rows for a trial."""
+        """Return a function that places some of the rows, so that a step can be timed."""
         count = tuning.trial_rows(problem, tuning.TRIAL_BYTES)
         x, y = problem.x[:count], problem.y[:count]
         some = Problem(x, y, known_finite=True, loss=problem.loss)
@@ -237,7 +241,7 @@ class Blocked(PerStep):
         return self._sums(w, self.shares, self.transposed)
 
     def _sums(self, w: Weights, shares: list[Share], transposed: bool) -> Weights:
-        """Return the gradient of the mean: the sum of the shares' contributions."""
+        """Return the gradient of the mean loss, added up over all threads."""
         gradient = self.of_share.gradient
 
         def mine(share: Share) -> Weights:

@@ -1,4 +1,4 @@
-"""JAX's devices and their memory."""
+"""List JAX's devices, and measure their memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ jax.config.update("jax_enable_x64", True)
 
 
 def named_devices() -> dict[str, jax.Device]:
-    """Return JAX's devices by our names, such as ``cpu``, ``cpu:1`` and ``cuda:0``."""
+    """Return JAX's devices by name, such as ``cpu``, ``cpu:1`` and ``cuda:0``."""
     try:
         host = jax.devices("cpu")
     except RuntimeError:  # JAX_PLATFORMS excludes the CPU
@@ -27,13 +27,13 @@ def named_devices() -> dict[str, jax.Device]:
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return JAX's devices, including the CPU; for ``blocked``, return only the CPU's."""
+    """Return a technique's devices, with empty values; `blocked` can use only CPUs."""
     found = named_devices()
     return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
 
 
 def note(technique: str, device: str, loss: Loss) -> str:
-    """Return why a technique is slower on a device than it could be ("" if it is not)."""
+    """Return a note if `loop` may have to read X twice per step on a GPU, otherwise ""."""
     if technique != "loop" or not device.startswith("cuda"):
         return ""
     from backends.jax.triton import reason_against_one_pass
@@ -43,6 +43,6 @@ def note(technique: str, device: str, loss: Loss) -> str:
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """Return the peak memory in bytes that the device's allocator counted; None on the CPU."""
+    """Return the peak memory in bytes that JAX allocated on a device; None for the CPU."""
     stats = named_devices()[device].memory_stats()
     return stats["peak_bytes_in_use"] if stats else None

@@ -1,4 +1,4 @@
-"""Sum XᵀX and Xᵀy with JAX, then take steps with the sums in a compiled loop."""
+"""Sum XᵀX and Xᵀy with JAX, and descend with these sums in a compiled loop."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 LINE_ROWS = 1 << 19
-"""Largest number of rows in a block of `line_blocks`. Blocks are long, because a call of XLA
-takes as long as summing 2¹⁶ rows."""
+"""Largest number of rows in a block of data with one feature. It is large, because each call of
+XLA takes as long as summing 2¹⁶ rows."""
 
 
 GRAM_BYTES = 1 << 22
-"""Size in bytes of a block's float64 copy in `sums_of`, for data with several features."""
+"""Size in bytes of the float64 copy of a block, for data with several features: 4 MiB."""
 
 
 @jax.jit
@@ -44,7 +44,7 @@ def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
 def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
     """Return Σ x², Σ x·y and Σ y² for data with one feature, in float64, in one pass.
 
-    Each sum is split into `LANES` sums side by side, because XLA would add the values of a
+    Each sum is computed as `LANES` sums side by side, because XLA would add the values of a
     single sum one by one.
     """
     xs, ys = x.reshape(-1, LANES), y.reshape(-1, LANES)
@@ -60,9 +60,9 @@ def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
 def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
     """Return XᵀX of shape (d, d), Xᵀy of shape (d,), and yᵀy of shape (), all in float64.
 
-    The rows are copied to the device block by block, because allocating a copy of all rows
-    would take longer than the sums. XLA computes the sums of a block in one thread, so several
-    of our own threads call XLA.
+    The rows are copied to the device block by block, because allocating memory for all rows
+    would take longer than the sums. XLA sums a block in one thread. Several of our own threads
+    therefore call XLA, each for other blocks.
     """
     d, threads = x.shape[1], processors()
     if d == 1 and device.platform == "cpu":
@@ -84,17 +84,16 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
 
 
 def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
-    """Return the rows in blocks of one shape; another `len(y)` needs no new compilation."""
+    """Return the rows in blocks of `rows` rows each; zeros fill the last block."""
     starts = range(0, len(y), rows)
     return [filled_up(x[at : at + rows], y[at : at + rows], rows) for at in starts]
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return the rows, which have one feature, in equal blocks; eleven shapes are possible.
+    """Return rows of one feature in blocks of one size, a power of two from 512 to 2¹⁹ rows.
 
-    If x and y have the same alignment, the blocks begin at addresses that JAX uses without a
-    copy. The rows before the first aligned block and after the last aligned block are copied
-    to separate blocks.
+    If possible, the blocks begin at addresses that are multiples of `ALIGNMENT`, because JAX
+    then uses the rows without a copy. The rows before and after these blocks are copied.
     """
     n, rows = len(y), min(LINE_ROWS, max(LANES, 1 << (len(y) - 1).bit_length()))
     first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))
@@ -109,12 +108,12 @@ def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
 def gram_loop(
     w: jax.Array, xtx: jax.Array, xty: jax.Array, rate: float, steps: int, unrolled: int
 ) -> jax.Array:
-    """Take `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
+    """Return w after `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
     return repeat(lambda w: w - rate * (xtx @ w - xty), w, steps, unrolled)
 
 
 class Gram(ProblemGram):
-    """One pass for XᵀX and Xᵀy in float64, then a compiled loop; squared error only."""
+    """Descent that reads the rows once, for XᵀX and Xᵀy in float64; squared error only."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]

@@ -1,4 +1,4 @@
-"""Lay out rows for JAX, and compute predictions and losses in these layouts."""
+"""Arrange rows in the layouts that JAX computes with fast, and compute predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem
 
 BLOCK_ROWS = 8192
-"""Largest number of rows in a block of many features: few enough for accurate float32 sums."""
+"""Largest number of rows in a block of many features. Longer float32 sums lose digits."""
 
 
 MOST_COLUMNS = 8
@@ -24,8 +24,13 @@ MOST_COLUMNS = 8
 
 
 Data = jax.Array | tuple[jax.Array, ...]
-"""X as blocks of rows, (blocks, rows, d), as a single block, (rows, d), or as a tuple of
-columns, (n,) each, or (ROWS_PER_LANE, lanes) as `in_lanes` returns them."""
+"""X in one of four layouts.
+
+- blocks of rows, (blocks, rows, d)
+- a single block, (rows, d)
+- a tuple of columns, (n,) each
+- a tuple of columns in lanes, (ROWS_PER_LANE, lanes) each, from `in_lanes`
+"""
 
 
 def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
@@ -33,11 +38,9 @@ def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
 
     If `transposed`, x is a single block of shape (d, rows).
 
-    XLA fuses the element-wise work on columns with the sums. For many features, XLA's product
-    sums row after row, and at 10⁶ float32 rows the fifth digit would be wrong. Therefore every
-    block has its own copy of w in the data's dtype. The gradient of a block is then summed in
-    the data's dtype, and the gradients of the blocks are summed in float64, the dtype of w. The
-    setting ``HIGHEST`` keeps a GPU from rounding float32 to ten bits (TF32).
+    If x consists of several blocks, each block is multiplied by its own copy of w. JAX then
+    adds the gradients of the blocks in float64. A single product would add row after row in the
+    data's dtype, so that the fifth digit would be wrong at 10⁶ float32 rows.
     """
     if isinstance(x, tuple):
         columns = (c * w[j].astype(c.dtype) for j, c in enumerate(x))
@@ -45,6 +48,7 @@ def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
     if x.ndim == 2:
         return w.astype(x.dtype) @ x if transposed else x @ w.astype(x.dtype)
     copies = jnp.broadcast_to(w, (len(x), len(w))).astype(x.dtype)
+    # HIGHEST keeps a GPU from rounding float32 to ten bits (TF32)
     return jnp.einsum("brd,bd->br", x, copies, precision=lax.Precision.HIGHEST)
 
 
@@ -56,9 +60,10 @@ def values_of(loss: Loss) -> Callable[[jax.Array, jax.Array], jax.Array]:
 
 
 def total_of(values: jax.Array, rows: int | jax.Array, first: int | jax.Array = 0) -> jax.Array:
-    """Return the float64 sum of the values whose row, counted from `first`, is below `rows`.
+    """Return the float64 sum of the values of real rows.
 
-    All other values belong to padding rows.
+    The first value belongs to row number `first`. Rows from number `rows` on are padding, and
+    are left out.
     """
     number = first + jnp.arange(values.size).reshape(values.shape)
     return jnp.where(number < rows, values, 0).sum(dtype=jnp.float64)
@@ -76,7 +81,7 @@ def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
-    """Return x and y with `rows` rows, after adding rows of zeros where rows are missing."""
+    """Return x and y with `rows` rows; rows of zeros are added at the end if necessary."""
     return (x, y) if len(y) == rows else (padded(x, rows), padded(y, rows))
 
 
@@ -90,16 +95,16 @@ def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
 
 
 LANES = 512
-"""Number of rows in a block of data with one feature. Each position in a block has its
-own sum over the blocks, so XLA vectorises the sums."""
+"""Number of sums side by side for data with one feature, each over every 512th row. XLA
+vectorises these sums, but not a single sum."""
 
 
 ALIGNMENT = 64
-"""Alignment in bytes: JAX uses an array without a copy if its address is a multiple of it."""
+"""JAX uses an array without a copy if its address is a multiple of this number of bytes."""
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an uninitialised array whose alignment lets JAX use it without a copy."""
+    """Return an uninitialised array that JAX can use without a copy (see `ALIGNMENT`)."""
     size = math.prod(shape) * dtype.itemsize
     room = np.empty(size + ALIGNMENT, np.uint8)
     start = -room.ctypes.data % ALIGNMENT
@@ -107,7 +112,7 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def padded(values: Array, rows: int) -> Array:
-    """Return an aligned copy of the values, with `rows` rows; missing rows are zeros."""
+    """Return an aligned copy of the values with `rows` rows; the added rows are zeros."""
     result = aligned((rows, *values.shape[1:]), values.dtype)
     result[: len(values)] = values
     result[len(values) :] = 0
@@ -117,8 +122,8 @@ def padded(values: Array, rows: int) -> Array:
 def at_boundary(values: Array) -> Array:
     """Return the array if JAX uses it without a copy; otherwise return an aligned copy.
 
-    The copy is made two to three times as fast as JAX's own copy, which is in small memory
-    pages. On Linux, large arrays of NumPy are in huge pages.
+    This copy is two to three times as fast as JAX's own copy, because NumPy uses huge memory
+    pages on Linux.
     """
     if values.ctypes.data % ALIGNMENT == 0 and values.flags.c_contiguous:
         return values
@@ -126,35 +131,35 @@ def at_boundary(values: Array) -> Array:
 
 
 ROWS_PER_LANE = 4
-"""Number of rows in a lane: with more rows, XLA's compiled loop reads from so many places at
-once that it is slower."""
+"""Number of rows in a lane. With more rows, XLA's loop is slower, because it reads from more
+places at once."""
 
 
 HALVINGS = 4
-"""Number of times that one compiled loop halves the number of lanes. It adds up the sums of 16
-lanes, and compiles faster than one addition of 16 sums."""
+"""Number of times that one compiled loop halves the number of sums. A loop thus adds groups of
+2⁴ = 16 sums. It compiles faster than a loop that adds 16 sums at once."""
 
 
 LANES_BYTES = 1 << 25
-"""Largest size in bytes of the sums of all lanes: 32 MiB. Larger sums would be written to
-memory and read again, which takes longer than the lanes save."""
+"""Largest size in bytes of the sums of all lanes: 32 MiB. With larger sums, lanes are not
+faster, because the sums do not stay in a cache."""
 
 
 FEW_LANES = 1000
-"""Number of lanes up to which XLA adds up their sums one after the other: this takes 1 µs."""
+"""Number of sums that XLA adds up one after the other. This takes 1 µs."""
 
 
 def fit_lanes(problem: Problem) -> bool:
-    """Return whether the sums of all lanes are small enough."""
+    """Return whether the sums of all lanes take at most `LANES_BYTES`."""
     lanes = -(-problem.rows // ROWS_PER_LANE)
     return lanes * problem.features * problem.x.itemsize <= LANES_BYTES
 
 
 def in_lanes(problem: Problem) -> tuple[tuple[Array, ...], Array]:
-    """Return X as a tuple of columns and y, each of shape (ROWS_PER_LANE, lanes).
+    """Return X as a tuple of columns, and y; each array has the shape (ROWS_PER_LANE, lanes).
 
-    Missing rows are zeros. The number of lanes can be halved, `HALVINGS` times each time, until
-    it is at most `FEW_LANES`.
+    Rows of zeros are added, so that the number of lanes can be divided by 16 (2**HALVINGS)
+    again and again without remainder, until at most `FEW_LANES` lanes are left.
     """
     lanes, multiple = -(-problem.rows // ROWS_PER_LANE), 1
     while lanes > FEW_LANES:
@@ -177,11 +182,10 @@ def over_lanes(
 ) -> jax.Array:
     """Return the sum of ``gradient(w, x, y, rows)`` over data of `in_lanes`.
 
-    XLA's sum of n values is slow. Therefore every lane has its own copy of w and its own
-    gradient, so that nearly all work is element-wise: XLA vectorises it and divides it among
-    its threads. Further element-wise passes halve the number of lanes `HALVINGS` times each. At
-    most ``ROWS_PER_LANE * 2**(k * HALVINGS)`` rows are summed in the data's dtype, in k + 1
-    passes. The last sums have the dtype of w.
+    Every lane has its own copy of w and its own gradient. Each further pass adds up the
+    gradients of 16 lanes. All this work is element-wise, in the data's dtype. Reason: XLA
+    vectorises element-wise work and divides it among its threads, but not a sum of n values.
+    The last `FEW_LANES` gradients, or fewer, are added in the dtype of w.
     """
     copies = jnp.broadcast_to(w[:, None].astype(y.dtype), (len(w), y.shape[1]))
     one_each = (

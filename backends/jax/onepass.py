@@ -1,9 +1,9 @@
-"""The whole descent in one compiled loop with one pass over X per step, for GPUs.
+"""Descend on a GPU with JAX and a Triton kernel that reads X once per step.
 
-XLA fuses the gradient into one pass for one and two features. For three or more features, XLA
-reads X twice. In this module, each step of the loop calls the Triton kernel of
-`backends.onepass` through jax-triton (https://github.com/jax-ml/jax-triton). The kernel uses
-the loss's slope instead of a derivative of its value.
+With three or more features, XLA's own gradient would read X twice per step. Each step of the
+compiled loop therefore calls the kernel of `backends.onepass` through jax-triton
+(https://github.com/jax-ml/jax-triton). The kernel needs the slope of the loss; JAX derives
+nothing.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from backends.onepass import FEWEST_FEATURES, MOST_FEATURES
 from backends.problem import Array, Problem
 
 PROCESSORS = 128
-"""Number of multiprocessors that is assumed if JAX does not report the number."""
+"""Number of a GPU's multiprocessors that is assumed if JAX does not report the number."""
 
 
 def loop(problem: Problem, learning_rate: float, device: str) -> Loop | OnePass:
-    """Place the data for the compiled loop; on a GPU, use one pass per step if possible."""
+    """Return the placed `OnePass` if device, features and loss allow it; otherwise `Loop`."""
     on_gpu = named_devices()[device].platform == "gpu"
     several = FEWEST_FEATURES <= problem.features <= MOST_FEATURES
     if on_gpu and several and not reason_against_one_pass(problem.loss):
@@ -46,7 +46,7 @@ class Compiled(NamedTuple):
     loop: Callable[..., jax.Array]
     """``loop(w, x, y, scale, steps, rows=…, unrolled=…)`` takes `steps` steps."""
     gradient: Callable[..., jax.Array]
-    """``gradient(w, x, y, rows=…)`` returns the sums over the rows."""
+    """``gradient(w, x, y, rows=…)`` returns ``xᵀ·slope``, summed over the rows."""
     loss: Callable[..., jax.Array]
     """``loss(w, x, y, rows=…)`` returns the sum of the loss over the rows."""
 
@@ -96,14 +96,14 @@ def compiled(loss: Loss, processors: int) -> Compiled:
 
 
 def by_column(features: int) -> bool:
-    """Return whether X of so many features is stored by column, so that loads are wide."""
+    """Return whether X with `features` features is stored by column for the kernel."""
     from backends.onepass import kernel
 
     return features <= kernel.MOST_COLUMNS
 
 
 def laid_out(problem: Problem) -> Array:
-    """Return X by row, (n, d), or by column, (d, n), with columns padded to `kernel.UNIT`."""
+    """Return X by row, (n, d), or by column, with n padded to a multiple of `kernel.UNIT`."""
     from backends.onepass import kernel
 
     x = problem.x.reshape(problem.rows, problem.features)
@@ -113,7 +113,7 @@ def laid_out(problem: Problem) -> Array:
 
 
 class OnePass:
-    """The whole descent in one compiled loop of Triton kernels: one pass over X per step."""
+    """Descent in one compiled loop, in which each step calls the Triton kernel once."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]

@@ -15,7 +15,7 @@ from backends.onepass import reason_against
 
 @cache
 def reason_against_one_pass(loss: Loss) -> str:
-    """Return why a step on a GPU cannot read X in a single pass ("" if it can)."""
+    """Return why the Triton kernel cannot be used for a loss ("" if it can)."""
     if reason := reason_against(loss, "jax_triton"):
         return reason
     try:
@@ -27,10 +27,11 @@ def reason_against_one_pass(loss: Loss) -> str:
 
 @cache
 def triton_call() -> Callable[..., Any]:
-    """Return ``jax_triton.triton_call``, with the output's type as ``out_type``.
+    """Return ``jax_triton.triton_call``, which takes the output's type as `out_type`.
 
-    Importing jax-triton overwrites Triton's cache folder, which PyTorch may use; the folder is
-    restored.
+    Some versions of jax-triton call this argument `out_shape`. Importing jax-triton changes the
+    environment variable of Triton's cache folder. The old value is restored, because PyTorch
+    may use it.
     """
     folder = os.environ.get("TRITON_CACHE_DIR")
     try:

@@ -1,4 +1,4 @@
-"""NumPy: the gradient derived by hand."""
+"""Techniques that use NumPy: the gradient is derived by hand."""
 
 from backends.numpy.blocked import Blocked
 from backends.numpy.gram import Gram

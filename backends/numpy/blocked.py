@@ -1,4 +1,4 @@
-"""NumPy's fastest technique: blocks of rows that stay in a core's cache."""
+"""Compute the gradient with NumPy, block by block, so that a block stays in a core's cache."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads
 
 TRIED_BLOCKS = tuple(1 << k for k in range(15, 23))
-"""Block sizes in bytes, of X, that a trial compares: 32 kB to 4 MB."""
+"""Sizes in bytes of a block of X that are timed when the data are placed: 32 kB to 4 MB."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which a trial compares storage by column with by row."""
+"""Largest number of features for which storage by row and by column are timed. Long rows in
+memory have no limit."""
 
 MULTIPLE = 64
-"""A thread's only block has a multiple of this number of rows, so that the blocks are equally
-aligned in memory."""
+"""If each thread has only one block, its number of rows is a multiple of this number. All
+blocks are then equally aligned in memory."""
 
 
 class Blocks:
-    """Rows in blocks, with a share of the blocks for each thread, and the sums over the blocks.
+    """Rows in blocks that are divided among threads, and the gradient over all blocks.
 
-    Sums within a block have the data's dtype, and sums over blocks are float64.
+    The sums of a block have the data's dtype. The blocks' sums are added in float64.
 
     Parameters
     ----------
     x, y : array
     slopes : callable
-        ``slopes(p, y)`` returns the slope of each row; it may overwrite p, the predictions.
+        ``slopes(p, y)`` returns the slope of each row: the derivative of its loss with respect
+        to its prediction p. It may overwrite p.
     rows : int
-        Number of rows in a block, or more than the data have for each thread.
+        Largest number of rows in a block. Blocks are smaller if a thread would have no block.
     threads : int
-        Number of shares.
+        Number of threads.
     by_column : bool
         Whether each block of X is copied to an array of shape (d, rows).
     """
@@ -67,7 +69,10 @@ class Blocks:
         return total
 
     def sums(self, w: Array, share: tuple[list[slice], Array]) -> Weights:
-        """Return ``xᵀ·slope`` over a share, a list of blocks and a buffer for predictions."""
+        """Return ``xᵀ·slope`` over the blocks of a share.
+
+        A share is a thread's list of blocks, and a buffer for the predictions of a block.
+        """
         blocks, buffer = share
         total = np.zeros(len(w))
         for block in blocks:
@@ -86,7 +91,7 @@ class Blocks:
 
 
 def _columns(x: Array, blocks: list[slice], threads: int) -> dict[int, Array]:
-    """Return a copy of each block of x, (d, rows), by the block's first row."""
+    """Return a transposed copy of each block, (d, rows), with the first row's number as key."""
 
     def copies(share: list[slice]) -> list[tuple[int, Array]]:
         return [(block.start, np.ascontiguousarray(x[block].T)) for block in share]
@@ -96,29 +101,31 @@ def _columns(x: Array, blocks: list[slice], threads: int) -> dict[int, Array]:
 
 
 class Blocked(Plain):
-    """The hand-derived gradient over blocks that stay in cache, on all threads.
+    """Descent with a gradient derived by hand, over blocks of rows that stay in a cache.
 
-    Each thread takes a share of the blocks. This works because NumPy releases the interpreter's
-    lock: ``dot`` always does, ``matmul`` only if it writes 500 values or more. During a step,
-    BLAS is limited to one thread, because the blocks are so small that BLAS's threads would
-    mostly wait for each other. Few features are stored by column, because products along short
-    rows are slow. Long rows in memory are usually stored by column, too (`backends.longrows`).
+    Each thread sums a part of the blocks. Products use ``dot``, because it always releases the
+    interpreter's lock; ``matmul`` does so only if it writes 500 values or more. BLAS uses one
+    thread per call, because its threads would mostly wait for each other in small blocks.
+
+    Few features are usually stored by column, because products with short rows are slow. Long
+    rows in memory are usually stored by column, too (`backends.longrows`).
     """
 
     BLOCK_BYTES, COLUMN_BYTES = 1 << 20, 1 << 21
-    """Size of a block of X in bytes: a block stays in a second-level cache. Blocks of long rows
-    that are stored by column are larger, so that their columns are longer."""
+    """Default size of a block of X in bytes, for a second-level cache. `COLUMN_BYTES` holds for
+    long rows in memory that are stored by column: larger blocks have longer columns."""
 
     SLOPE_BYTES = 1 << 18
-    """Largest size in bytes of a block's predictions for losses other than squared error. Their
-    slopes take several passes over the predictions, which stay in a second-level cache."""
+    """Largest default size in bytes of a block's predictions, for losses other than squared
+    error. Several passes over the predictions compute the slopes, so they have to stay in a
+    second-level cache."""
 
     MOST_COLUMNS = 16
-    """Largest number of features that are stored by column."""
+    """Largest number of features that are usually stored by column."""
 
     SERIAL_BYTES = 6 << 20
-    """Data size in bytes below which one thread is usually faster, because waking more threads
-    takes too long."""
+    """Data size in bytes below which one thread is used by default, because waking another
+    thread takes too long."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -129,7 +136,7 @@ class Blocked(Plain):
         self.blocks = self._blocks(len(self.y), self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts, block sizes and thread counts to try, the usual ones first."""
+        """Return the layouts, block sizes and thread counts to time, the defaults first."""
         d, threads = problem.features, most_threads()
         far, columns = longrows.are_far(problem), longrows.usually_by_column(problem)
         usual, tried = self.COLUMN_BYTES if columns else self.BLOCK_BYTES, TRIED_BLOCKS
@@ -157,7 +164,7 @@ class Blocked(Plain):
         return Blocks(x, y, in_place(self.row_loss), rows, choice["threads"], by_column)
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return the function that places some rows for a trial."""
+        """Return a function that places some of the rows, so that a step can be timed."""
         count = longrows.trial_rows(problem)
         w = np.full(problem.features, 1e-3)
 

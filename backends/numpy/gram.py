@@ -1,4 +1,4 @@
-"""Sum XᵀX, Xᵀy and yᵀy with NumPy, then take steps with the sums."""
+"""Sum XᵀX, Xᵀy and yᵀy with NumPy, and descend with these sums."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads
 
 FEW_COLUMNS = 8
-"""Largest number of features whose products `gram_of` sums column by column."""
+"""Largest number of features for which `gram_of` multiplies column by column."""
 
 PIECE_ROWS = 256
-"""Number of rows in a piece, which `line_gram_of` sums in the data's dtype. With so few rows,
-the rounding errors of a piece stay near the dtype's precision."""
+"""Number of rows that `line_gram_of` sums in the data's dtype (a piece). With so few rows, the
+rounding errors stay near the dtype's precision."""
 
 BLOCK_PIECES = 1 << 10
-"""Number of pieces in a block of `line_gram_of`: 1 MB of float32 x and 1 MB of float32 y."""
+"""Number of pieces that `line_gram_of` sums in one call: 1 MB of float32 x and 1 MB of y."""
 
 
 def gram_of(x: Array, y: Array) -> Array:
-    """Return the float64 Gram matrix, (d + 1, d + 1), of x, (n, d), with y as last column.
+    """Return the float64 matrix ``aᵀ·a``, where a is x, (n, d), with y as last column.
 
-    For at most `FEW_COLUMNS` features, the products are computed one column at a time. With one
-    feature, this is three times faster than BLAS's syrk, which is made for large matrices.
+    The result has the shape (d + 1, d + 1). Up to `FEW_COLUMNS` features, one column is
+    multiplied at a time. With one feature, this is three times as fast as BLAS's syrk, which is
+    made for large matrices.
     """
     n, d = x.shape
     if d > FEW_COLUMNS:
@@ -42,12 +43,11 @@ def gram_of(x: Array, y: Array) -> Array:
 
 
 def line_gram_of(x: Array, y: Array) -> Array:
-    """Return the Gram matrix of a single column x, (n,), with y, without a float64 copy.
+    """Return the result of `gram_of` for a single column x, (n,), without a float64 copy.
 
-    BLAS sums short pieces in the data's dtype, many pieces in one call. The sums of the
-    pieces are added in float64. Of the three calls for a block, the first call reads from
-    memory, and the second and third call read from the caches. Blocks are long, because
-    threads wait for the interpreter's lock between two calls.
+    Each call of ``vecdot`` sums `BLOCK_PIECES` pieces of `PIECE_ROWS` rows in the data's dtype.
+    The sums of the pieces are then added in float64. A call sums many pieces, because threads
+    wait for the interpreter's lock between two calls.
     """
     count = len(y) // PIECE_ROWS
     whole = count * PIECE_ROWS
@@ -65,25 +65,20 @@ def line_gram_of(x: Array, y: Array) -> Array:
 
 
 class Gram(ProblemGram):
-    """One pass for XᵀX and Xᵀy, then steps that cost O(d²); squared error only.
+    """Descent that reads the rows once, for XᵀX and Xᵀy; squared error only.
 
-    Blocks are converted to float64 while they are in cache. For many features ``xᵀ @ x`` calls
-    BLAS's syrk, which does half the work of a product of two matrices.
+    A step then costs O(d²). Blocks of rows are converted to float64 while they are in a cache.
 
-    With one feature and many rows, pieces of the rows are summed in the data's dtype. Their
-    rounding errors average out and are smaller than the errors of a loop of steps. With several
-    features, the blocks are float64, because the condition number would multiply the rounding
-    errors of XᵀX. It does not multiply the errors of a loop of steps.
+    With one feature and many rows, `line_gram_of` computes the sums without this conversion.
+    Its rounding errors average out over the pieces. With several features, float64 is needed,
+    because the condition number of XᵀX multiplies the rounding errors.
     """
 
     BLOCK_BYTES = 1 << 20
-    """Size in bytes of a block's float64 copy: the copy stays in a second-level cache."""
+    """Size in bytes of a block's float64 copy, which fits in a second-level cache."""
 
     MANY_ROWS = 1 << 18
-    """Smallest number of rows with one feature that are summed in pieces, in the data's dtype.
-
-    With fewer rows, all sums are float64.
-    """
+    """Smallest number of rows for `line_gram_of`. With fewer rows, `gram_of` is used."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, self._moments_of(problem))

@@ -1,4 +1,4 @@
-"""NumPy's plain technique: whole arrays, as in the tutorial."""
+"""Descend with NumPy on whole arrays, as in the tutorial."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from backends.problem import Array, Problem
 
 
 class Plain:
-    """The tutorial's listing: predict, compute the gradient derived by hand, update.
+    """Descent as in the tutorial: predict, compute the gradient derived by hand, update w.
 
-    ``np.mean`` sums pairwise and loses no digits. BLAS's ``xᵀ @ slope`` sums row after row,
-    which loses digits in float32. Chunks of rows are therefore multiplied separately, and the
-    chunks' sums are added in float64.
+    With several features, ``xᵀ @ slope`` would add row after row and lose float32 digits. It is
+    therefore computed for chunks of rows, and the chunks' sums are added in float64.
     """
 
     CHUNK_ROWS = 1 << 16
-    """Number of rows summed in the data's dtype: more rows would lose float32 digits."""
+    """Number of rows in a chunk. The sums of longer float32 chunks would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.x = np.ascontiguousarray(problem.x)
@@ -49,7 +48,7 @@ class Plain:
         return self.x * w32 if self.x.ndim == 1 else self.x @ w32
 
     def _slope(self, w: Weights) -> Array:
-        """Return the slope of the loss for each row, divided by the loss's scale."""
+        """Return the slope of each row, without the loss's constant factor `scale`."""
         if self.squared:  # in a single expression, NumPy reuses the temporary array
             w32 = w.astype(self.x.dtype)
             return (self.x * w32 if self.x.ndim == 1 else self.x @ w32) - self.y

@@ -1,4 +1,4 @@
-"""Threads of NumPy's BLAS."""
+"""Find and limit the threads of BLAS, the library that computes NumPy's products."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from threadpoolctl import ThreadpoolController
 
 @cache
 def numpys_blas() -> ThreadpoolController:
-    """Return the controller of BLAS's threads. It is cached, because finding BLAS is slow."""
+    """Return the object that limits BLAS's threads. Only the first call is slow."""
     return ThreadpoolController().select(user_api="blas")
 
 
 def most_threads() -> int:
-    """Return the number of threads that NumPy's BLAS may use, and therefore of our own."""
+    """Return the number of threads that BLAS may use; we start as many threads of our own."""
     return max((library["num_threads"] for library in numpys_blas().info()), default=1)

@@ -10,12 +10,12 @@ from backends.losses import Loss
 from backends.onepass.formula import source_of
 
 FEWEST_FEATURES = 3
-"""Smallest number of features for which JAX uses the kernel: from this number on, XLA would
-read X twice per step."""
+"""Smallest number of features for which JAX uses the kernel. With fewer features, XLA's own
+gradient also reads X once per step."""
 
 MOST_FEATURES = 8192
-"""Largest number of features of the kernel: a longer row would not fit in registers, even in a
-tile of one row."""
+"""Largest number of features for which the kernel is used. A longer row would not fit in the
+registers of a Triton program."""
 
 
 @cache

@@ -1,8 +1,8 @@
-"""Translate the slope of a loss to a Triton function, by tracing the slope.
+"""Translate the slope of a loss to a Triton function.
 
-``slope(xp, p, y)`` is called once with symbols for p and y. Each operation on a symbol becomes
-one line of a Triton function. A slope therefore works if it uses only the operations that
-`backends.losses` names. It may call helper functions of the loss's module.
+``slope(xp, p, y)`` is called once, with symbols instead of numbers for p and y. Each operation
+on a symbol becomes a line of the Triton function. A slope can be translated if it uses only the
+operations that `backends.losses` names. It may call helper functions.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from backends.errors import BackendError
 from backends.losses import Loss
 
 LARGEST_POWER = 8
-"""Largest exponent of ``**``, which becomes a chain of products."""
+"""Largest exponent of ``**``: ``p**3`` is translated to ``p * p * p``."""
 
 
 class Symbol:
-    """A value in a traced formula: a tensor with one number, or one mask entry, per row."""
+    """A value in the Triton function: for each row a number, or true or false (a mask)."""
 
     def __init__(self, formula: Formula, name: str, mask: bool = False) -> None:
         self.formula, self.name, self.mask = formula, name, mask
@@ -53,7 +53,7 @@ class Symbol:
 
     @property
     def number(self) -> str:
-        """The value as a number: a mask counts as 0 and 1."""
+        """The text of the value as a number; true and false become 1 and 0."""
         return f"{self.name}.to(p.dtype)" if self.mask else self.name
 
 
@@ -91,37 +91,40 @@ for _method, _sign in {"and": "&", "or": "|", "xor": "^"}.items():
 
 
 class Formula:
-    """The lines of a Triton function of p and y."""
+    """The lines of the Triton function, which is written line by line."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     def add(self, text: str, mask: bool = False) -> Symbol:
-        """Append a line that computes `text`, and return the symbol for its value."""
+        """Append a line that computes the expression `text`; return a symbol for its value."""
         name = f"t{len(self.lines)}"
         self.lines.append(f"{name} = {text}")
         return Symbol(self, name, mask)
 
     def text(self, value: Any) -> str:
-        """Return the text of an operand; a number is written with all of Python's digits."""
+        """Return the text of an operand: the name of a symbol, or all digits of a number."""
         if isinstance(value, Symbol):
             return value.number
         number = float(value)
         return repr(number) if math.isfinite(number) else f'float("{number}")'
 
     def tensor(self, value: Any) -> str:
-        """Return the text of an argument; Triton's functions would round a plain number."""
+        """Return the text of an argument; a number is written as a tensor of p's dtype.
+
+        Reason: Triton's functions would round a plain number.
+        """
         text = self.text(value)
         return text if isinstance(value, Symbol) else f"tl.full((), {text}, p.dtype)"
 
     def call(self, function: str, *values: Any, **options: str) -> Symbol:
-        """Append a call of one of Triton's functions, and return the symbol for its value."""
+        """Append a line that calls a Triton function, and return a symbol for its result."""
         arguments = [*map(self.tensor, values), *(f"{k}={v}" for k, v in options.items())]
         return self.add(f"{function}({', '.join(arguments)})")
 
     @property
     def namespace(self) -> SimpleNamespace:
-        """The functions that a slope may use, passed to it as `xp`."""
+        """The functions that a slope may use as `xp`; each appends a line."""
 
         def of_one(function: str) -> Callable[[Any], Symbol]:
             return lambda value: self.call(function, value)
@@ -153,12 +156,12 @@ class Formula:
 
 
 def source_of(loss: Loss) -> str:
-    """Return the source of a Triton function ``slope(p, y)``.
+    """Return the Python source of the Triton function ``slope(p, y)`` of a loss.
 
     Raises
     ------
     BackendError
-        The loss has no slope, or the slope cannot be written for Triton; the error says why.
+        The loss has no slope, or its slope cannot be translated; the error says why.
     """
     if loss.slope is None:
         raise BackendError(f"{loss.name} defines no slope")

@@ -1,9 +1,9 @@
 """A Triton kernel that reads X once per step.
 
-A library's products read X twice: first for ``x·w``, then for ``xᵀ·slope``. This kernel's
-programs keep a tile of rows in registers and use the tile for both products. Each program adds
-its tiles element by element in the data's dtype, and writes one row of float64 sums. The caller
-adds the rows of all programs.
+A library's products read X twice: first for ``x·w``, then for ``xᵀ·slope``. The kernel consists
+of programs that run at the same time. A program loads some rows (a tile) into registers, and
+uses the tile for both products. At the end, it writes d float64 sums over all its tiles. The
+caller adds up the sums of all programs.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from backends.losses import Loss
 from backends.onepass.formula import source_of
 
 TILE_BYTES, WARPS = 1 << 14, 4
-"""Size in bytes of a tile of x in a program's registers, and number of warps per program. The
-sums of a program take as many registers as a tile."""
+"""Size in bytes of a tile of x, and number of warps per program. Both the tile and the sums are
+in registers and have this size."""
 
 STAGES = 3
-"""Number of tiles that a program loads ahead into shared memory."""
+"""Number of tiles that a program has in work: while it sums a tile, the next tiles are loaded
+(Triton's `num_stages`)."""
 
 PROGRAMS = 2
 """Largest number of programs per multiprocessor."""
 
 MOST_COLUMNS = 16
-"""Largest number of features for which X is stored by column, so that each load is wide."""
+"""Largest number of features for which X is stored by column. One instruction then loads
+several values."""
 
 UNIT = 16
-"""Columns begin at multiples of this number of elements, so that Triton may load several
+"""Each column begins at a multiple of this number of elements, so that Triton can load several
 elements with one instruction."""
 
 
@@ -53,10 +55,11 @@ def add_tiles(  # type: ignore[no-untyped-def]
     ROWS: tl.constexpr,
     STAGES: tl.constexpr,
 ):
-    """Write ``xᵀ·slope`` of every ``num_programs``-th tile as this program's row of sums.
+    """Write this program's part of ``xᵀ·slope`` as one row of `sums`.
 
-    The columns of x are ``column_units · UNIT`` elements apart. jax-triton requires the order
-    of the arguments: inputs, outputs, constants.
+    With 8 programs, program 0 sums tiles 0, 8, 16 and so on. The columns of x are
+    ``column_units · UNIT`` elements apart. jax-triton requires this order of the arguments:
+    inputs, outputs, constants.
     """
     column = tl.arange(0, COLUMNS)
     w = tl.load(w + column, mask=column < FEATURES, other=0.0).to(x.dtype.element_ty)
@@ -89,12 +92,12 @@ def add_tiles(  # type: ignore[no-untyped-def]
 
 
 class Plan(NamedTuple):
-    """How a kernel divides the rows, and the kernel's constants."""
+    """The number of programs and the constants for a call of the kernel `add_tiles`."""
 
     programs: int
-    """Number of programs, each with one row of sums."""
+    """Number of programs; each writes one row of sums."""
     column_units: int
-    """Distance between columns, in units of the constant ``UNIT``."""
+    """Distance between the columns of x, in units of ``UNIT`` elements."""
     constants: dict[str, Any]
     """The constants of `add_tiles` by name."""
 
@@ -106,7 +109,10 @@ def plan(
     itemsize: int,
     processors: int,
 ) -> Plan:
-    """Return the plan for an x with `strides` in elements, on `processors` multiprocessors."""
+    """Return the plan for x with `shape` and `strides` (in elements) on a GPU.
+
+    `processors` is the GPU's number of multiprocessors.
+    """
     (rows, features), (row_stride, column_stride) = shape, strides
     columns = triton.next_power_of_2(features)
     tile = max(1, TILE_BYTES // (itemsize * columns))
@@ -138,7 +144,8 @@ def log1p(x):  # type: ignore[no-untyped-def]
 def tanh(x):  # type: ignore[no-untyped-def]
     """Return the hyperbolic tangent, accurate also for a small x.
 
-    ``exp(z) − 1`` has few correct digits for a small z; Kahan's formula corrects it.
+    It uses ``exp(z) − 1``, which has few correct digits for a small z. Kahan's formula restores
+    the other digits.
     """
     z = -2.0 * tl.minimum(tl.abs(x), 20.0, propagate_nan=tl.PropagateNan.ALL)
     power = tl.exp(z)

@@ -1,1 +1,1 @@
-"""PyTorch: autograd's ``backward``, its compiler, and gradients derived by hand."""
+"""Techniques that use PyTorch: autograd, ``torch.compile``, and gradients derived by hand."""

@@ -1,4 +1,4 @@
-"""The gradient derived by hand, over chunks of rows."""
+"""Compute the gradient by a formula derived by hand, chunk by chunk, without autograd."""
 
 from __future__ import annotations
 
@@ -25,21 +25,23 @@ from backends.torch.namespace import Pointwise, slopes_of
 from backends.torch.threads import in_shares, single_threaded
 
 TRIED_CHUNKS = tuple(1 << k for k in range(16, 24))
-"""Sizes of a chunk of X, in bytes, that a trial compares: 64 kB to 8 MB."""
+"""Sizes in bytes of a chunk of X that are timed when the data are placed: 64 kB to 8 MB."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which a trial compares the layouts of data in a cache."""
+"""Largest number of features for which layouts are timed. Long rows in memory have no limit."""
 
 BY_ROW, BY_COLUMN, COPIED = range(3)
-"""Layouts: rows as they are, stored by column, or copied to the cache before each product."""
+"""Layouts of a chunk: rows as given, a copy stored by column, or rows as given that are copied
+to a buffer in the cache in every step."""
 
 Part = TypeVar("Part", Tensor, float)
 
 
 class Chunk(NamedTuple):
-    """A chunk of rows, and the buffer for its predictions.
+    """A chunk of rows, its transposed view, and a buffer for its predictions.
 
-    The views are made once: with few rows, making a view takes as long as a product.
+    The view is made before the first step, because making it takes as long as a product of few
+    rows.
     """
 
     x: Tensor
@@ -47,28 +49,31 @@ class Chunk(NamedTuple):
     """The transposed view of x."""
     y: Tensor
     p: Tensor
-    """Buffer for the predictions; all chunks of a share use the same memory."""
+    """Buffer for the predictions. All chunks of a thread use the same buffer."""
     copied_from: Tensor | None
-    """Rows that are copied to x before they are multiplied; None if x itself holds the rows."""
+    """Rows that are copied to the buffer x in every step; None if x itself holds the rows."""
 
 
 class Sums:
-    """Chunks of rows, divided into shares, and the sums ``xᵀ·slope`` over all chunks.
+    """The rows in chunks, and the sums ``xᵀ·slope`` over all chunks.
+
+    The slope of a row is the derivative of its loss with respect to its prediction.
 
     Parameters
     ----------
     shares : list of Chunks
-        The chunks of each of our threads. A single share is summed by PyTorch's own threads.
+        A list of chunks for each of our own threads. If there is only one list, PyTorch's
+        threads compute the sums.
     slopes : callable, optional
         ``slopes(p, y)`` returns the slope of each row; None for squared error.
     copied : bool
-        Whether rows are copied to the cache before they are multiplied.
+        Whether each chunk is copied to a buffer in the cache in every step.
 
     Attributes
     ----------
     sign : float
-        Factor of the sums. It is −1 for squared error, because PyTorch computes ``y − x·w``
-        with one call less than ``x·w − y``.
+        Sign of the computed sums. For squared error it is −1, because ``y − x·w`` takes one
+        PyTorch call, and ``x·w − y`` takes two calls.
     """
 
     def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
@@ -90,7 +95,7 @@ class Sums:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Turn autograd off; limit PyTorch to one thread if our own threads share the work."""
+        """Turn autograd off. If our own threads work, limit PyTorch to one thread in each."""
         with torch.inference_mode(), torch_alone() if len(self.shares) > 1 else nullcontext():
             yield
 
@@ -100,15 +105,15 @@ class Sums:
             w.sub_(self.of(w), alpha=scale)
 
     def of(self, w: Tensor) -> Tensor:
-        """Return `sign` times ``xᵀ·slope`` over all shares.
+        """Return `sign` times the sums ``xᵀ·slope`` over all rows.
 
-        The result is float64, or has the data's dtype if there is a single chunk.
+        The result is float64. If there is only one chunk, it has the data's dtype.
         """
         self.cast.copy_(w)
         return self._over_shares(self._share)
 
     def _over_shares(self, part: Callable[[list[Chunk]], Part]) -> Part:
-        """Return the sum of ``part(share)`` over the shares; each share has its own thread."""
+        """Return the sum of ``part(share)`` over the shares, with one thread for each share."""
         if len(self.shares) == 1:
             return part(self.shares[0])
         part = torch.inference_mode()(part)  # each thread has its own mode
@@ -138,11 +143,10 @@ class Sums:
 
 
 class LineSums(Sums):
-    """The sums over one feature on the CPU: w and the sums are Python numbers.
+    """`Sums` for one feature on the CPU, where w and the sums are Python numbers.
 
-    A Python number can be a factor in PyTorch's call for a sum. A tensor would need a call that
-    casts it and a call that adds to it. Each call takes as long as the arithmetic of a few
-    thousand rows.
+    Python numbers save two PyTorch calls per step. Each call takes as long as the arithmetic of
+    a few thousand rows.
     """
 
     def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
@@ -175,33 +179,33 @@ class LineSums(Sums):
 
 
 class Analytic(Autograd):
-    """The gradient derived by hand, over chunks that stay in cache.
+    """Descent with a gradient derived by hand, over chunks of rows that stay in a cache.
 
-    For one feature and squared error on the CPU, the work is two calls for each long chunk, and
-    PyTorch divides each call among its threads. All other work consists of more calls, or of
-    products along a short axis, which PyTorch does not divide. In this case, each of our own
-    threads sums a share of the chunks. Few features are stored by column, because products
-    along short rows are slow. Long rows in memory are also stored by column, or copied to the
-    cache before they are multiplied: MKL's product reads several rows side by side, a pattern
-    that the hardware may not prefetch (`backends.longrows`).
+    - For one feature and squared error, PyTorch usually divides each call among its threads.
+    - Otherwise, each of our own threads usually sums a part of the chunks, because PyTorch does
+      not divide products with short rows.
+    - Few features are usually stored by column, because products with short rows are slow.
+    - Long rows that are read from memory are usually stored by column or copied to the cache.
+      Reason: MKL reads several rows side by side, which can be slow (`backends.longrows`).
 
-    The constants below give the usual choices; see `backends.tuning`.
+    "Usually" means that other layouts, chunk sizes and threads are used if they were faster
+    when `backends.tuning` timed them. On a GPU, the rows are a single chunk.
     """
 
     LINE_ROWS = 1 << 18
-    """Number of rows in a chunk of data with one feature: 1 MB of float32, which fits in a
+    """Usual number of rows in a chunk for one feature: 1 MB of float32, which fits in a
     second-level cache."""
 
     SLOPE_ROWS = 1 << 15
-    """Number of rows in a chunk for one feature and a loss other than squared error. The chunk
-    is shorter than `LINE_ROWS`, because PyTorch reads the predictions several times."""
+    """Usual number of rows in a chunk for one feature and losses other than squared error. It
+    is smaller than `LINE_ROWS`, because PyTorch reads the predictions several times."""
 
     CHUNK_BYTES = 1 << 21
-    """Size in bytes of a chunk of data with several features, which stays in a second-level
+    """Usual size in bytes of a chunk of X for several features: it fits in a second-level
     cache."""
 
     MOST_COLUMNS = 16
-    """Largest number of features that are stored by column."""
+    """Largest number of features that are usually stored by column."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -218,7 +222,7 @@ class Analytic(Autograd):
         self.sums = self._sums(len(self.y), self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts and chunk sizes to try on the CPU, the usual ones first."""
+        """Return the layouts, chunk sizes and threads to time, the defaults first."""
         d, itemsize = problem.features, self.x.itemsize
         usual, ours = self.CHUNK_BYTES, 1
         if d == 1:
@@ -238,7 +242,7 @@ class Analytic(Autograd):
         }
 
     def _sums(self, count: int, choice: tuning.Choice) -> Sums:
-        """Return `Sums` over the first `count` rows on the CPU, in chunks as chosen."""
+        """Return `Sums` over the first `count` rows, with the chosen layout and chunk size."""
         x, y = self.x[:count], self.y[:count]
         a_row = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
         rows = max(64, choice["chunk_bytes"] // a_row)
@@ -250,7 +254,7 @@ class Analytic(Autograd):
         return kind(shares, self.slopes, copied=choice["layout"] == COPIED)
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return the function that places some rows for a trial."""
+        """Return a function that places some of the rows, so that a step can be timed."""
         count = longrows.trial_rows(problem)
         w = torch.full((problem.features,), 1e-3, dtype=torch.float64)
 
@@ -275,8 +279,8 @@ class Analytic(Autograd):
 def by_column(chunks: Chunks) -> Chunks:
     """Return copies of the chunks in which each column of x is contiguous.
 
-    All copies of x are in one large array of NumPy. On Linux, this array is in huge pages, in
-    contrast to PyTorch's own memory, and is read from memory 1.03 to 1.1 times as fast.
+    NumPy allocates one array for all copies. On Linux, the array is in huge memory pages, so it
+    is read 1.03 to 1.1 times as fast as PyTorch's own memory.
     """
     sizes = [x.numel() for x, _ in chunks]
     room = torch.from_numpy(np.empty(sum(sizes), chunks[0][0].numpy().dtype))
@@ -291,7 +295,7 @@ def by_column(chunks: Chunks) -> Chunks:
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Place the data for the hand-derived gradient; on a GPU, use Triton if possible."""
+    """Return the placed `Analytic` descent; on a GPU, return the Triton descent if possible."""
     on_gpu, few = torch.device(device).type == "cuda", problem.features <= MOST_FEATURES
     if on_gpu and few and not reason_against(problem.loss):
         from backends.torch.onepass import OnePass

@@ -1,4 +1,4 @@
-"""PyTorch's autograd: forward, ``backward``, update."""
+"""Descend with PyTorch's autograd, as in a tutorial."""
 
 from __future__ import annotations
 
@@ -21,16 +21,15 @@ def predictions(w: Tensor, x: Tensor) -> Tensor:
 
 
 class Autograd:
-    """The tutorial's listing: forward, ``backward``, update untracked, zero the gradient.
+    """Descent as in the tutorial: forward pass, ``backward``, update, zero the gradient.
 
-    With several features on the CPU, ``xᵀ·slope`` sums row after row in the data's dtype. At
-    10⁶ float32 rows, the fifth digit would be wrong. On the CPU, data with several features are
-    therefore split into chunks of rows. ``backward`` adds the gradients of the chunks in
-    float64, the dtype of w.
+    On the CPU, data with several features are split into chunks of rows. PyTorch sums the
+    gradient of a chunk in the data's dtype, and the gradients of all chunks in float64. Without
+    chunks, the fifth digit of w would be wrong at 10⁶ float32 rows.
     """
 
     CHUNK_ROWS = 1 << 16
-    """Number of rows summed in the data's dtype: more rows would lose float32 digits."""
+    """Number of rows in a chunk. The sums of longer float32 chunks would lose digits."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = torch.device(device)
@@ -44,8 +43,7 @@ class Autograd:
 
     def _place(self, values: Array) -> Tensor:
         with warnings.catch_warnings():
-            # PyTorch warns when it shares a read-only array; this code does not write to the
-            # array.
+            # PyTorch warns about a read-only array, but nothing writes to it here.
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
             return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
@@ -86,7 +84,7 @@ class Autograd:
 
 
 def to_host(w: Tensor) -> Weights:
-    """Return a copy of w on the host; copying waits until the device has finished."""
+    """Wait until the device has computed w, and return w as an array in host memory."""
     return w.detach().cpu().numpy()
 
 

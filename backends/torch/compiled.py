@@ -1,4 +1,4 @@
-"""Autograd's step under ``torch.compile``."""
+"""Descend with a step of autograd that ``torch.compile`` compiles."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 PLAIN_HEADERS = {"cpp_cache_precompile_headers": False}
-"""Setting that compiles a kernel without precompiled headers.
+"""Compiler setting: do not precompile the C++ headers.
 
-Precompiling the headers takes 6 to 7 s and saves about 2 s in each kernel; a descent has one or
-two kernels. PyTorch also stores these headers outside its cache folder, so an empty cache
-folder would not give a cold start.
+Precompiling takes 6 to 7 s and saves about 2 s for each kernel, but a descent has only one or
+two kernels. PyTorch also stores these headers outside its cache folder. A first call with an
+empty cache folder would therefore not always take equally long.
 """
 
 TRUSTED_VECTORS = {"cpp.vec_isa_ok": True}
-"""Setting that compiles for the vector instructions that PyTorch's own kernels use.
+"""Compiler setting: use the same vector instructions as PyTorch's own kernels.
 
-Without this setting, the compiler first builds and loads up to three test programs, which takes
-two thirds of the first call's time. The compiler then chooses the same instructions.
+Without this setting, the compiler builds up to three test programs and then chooses the same
+instructions. This takes two thirds of the first call's time.
 """
 
 
 def settings() -> dict[str, Any]:
-    """Return the settings for the compiler, without those that this PyTorch does not have."""
+    """Return the compiler settings of this module that the installed PyTorch knows."""
     from torch._inductor import config, list_options  # takes a second
 
     found: dict[str, Any] = dict(PLAIN_HEADERS)
@@ -49,9 +49,9 @@ def settings() -> dict[str, Any]:
 
 
 MOST_COLUMNS = 16
-"""Largest number of features that are stored by column on the CPU. For columns, the compiler
-makes one loop over the rows with a sum for each feature. For storage by row, it makes two loops
-that are not vectorised."""
+"""Largest number of features that are stored by column on the CPU. From columns, the compiler
+makes one loop over the rows, with a sum for each feature. From rows, it makes two loops that
+are not vectorised."""
 
 COLUMN_BYTES, COLUMN_OFFSET = 1 << 12, 1 << 8
 """Distance between columns: a multiple of `COLUMN_BYTES` (4 kB), plus `COLUMN_OFFSET` (256
@@ -59,7 +59,7 @@ bytes). Without the offset, the columns would compete for the same cache lines."
 
 
 def in_columns(x: Tensor) -> Tensor:
-    """Copy x, (n, d), to columns, (d, n)."""
+    """Return a copy of x, (n, d), as an array of columns, (d, n)."""
     n, d = x.shape
     apart = -(-n * x.itemsize // COLUMN_BYTES) * COLUMN_BYTES + COLUMN_OFFSET
     return x.new_empty(d, apart // x.itemsize)[:, :n].copy_(x.T)
@@ -70,8 +70,9 @@ def mean_loss(
 ) -> Tensor:
     """Return the mean of a loss, written in the form that PyTorch compiles best.
 
-    The compiler fuses element-wise work with exact sums. On a GPU with several features,
-    however, its code is 5 to 40 times slower than the library's products.
+    This form is element-wise products and sums, because the compiler makes one loop of them. On
+    a GPU with several features, this loop is 5 to 40 times slower than the library's matrix
+    product, so the matrix product is used there.
     """
     if x.is_cuda and x.ndim > 1:
         return values(predictions(w, x), y).mean()
@@ -87,11 +88,11 @@ def mean_loss(
 def compiled_step(
     loss: Loss, features: int, dtype: torch.dtype, by_column: bool = False
 ) -> Step:
-    """Return autograd's step for a loss, compiled; importing the compiler takes seconds.
+    """Return a compiled function that takes one step with autograd.
 
-    The number of rows is dynamic and the learning rate is a tensor, so another number of rows
-    or another rate needs no new compilation. For more than some thousand rows, PyTorch compiles
-    a second version, which uses several threads.
+    Importing the compiler takes seconds. Another number of rows or another learning rate needs
+    no new compilation, with one exception: from some thousand rows on, PyTorch compiles a
+    second version, which uses several threads.
     """
     values = values_of(loss)
 
@@ -102,17 +103,17 @@ def compiled_step(
         gradient: Tensor = torch.func.grad(mean)(w, x, y)
         return w - learning_rate * gradient
 
-    # PyTorch allows eight versions of a code object, so each loss, number of features and
-    # dtype gets a code object of its own.
+    # PyTorch compiles at most eight versions of a code object. Each loss, number of features
+    # and dtype therefore has its own code object.
     kind = f"{loss.name}_{features}_{dtype}_{by_column}".replace("-", "_").replace(".", "_")
     step.__code__ = step.__code__.replace(co_name=f"step_{kind}")
     return torch.compile(step, dynamic=True, fullgraph=True, options=settings())
 
 
 class Compiled(Autograd):
-    """Autograd's step under ``torch.compile``: forward and backward in one kernel.
+    """Descent whose step ``torch.compile`` has compiled from autograd's step.
 
-    On the CPU, few features are stored by column; see `MOST_COLUMNS`.
+    On the CPU, up to `MOST_COLUMNS` features are stored by column.
     """
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:

@@ -1,4 +1,4 @@
-"""PyTorch's devices and their memory."""
+"""List PyTorch's devices, and measure their memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backends.onepass import reason_against
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return a technique's devices: name → the reason why it cannot be used ("" if it can)."""
+    """Return a technique's devices; the value says why a device is unusable ("" if usable)."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if technique == "graph":
         return dict.fromkeys(cuda, "") or {"cuda:0": "no CUDA device"}
@@ -23,7 +23,7 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def note(technique: str, device: str, loss: Loss) -> str:
-    """Return why a technique is slower on a device than it could be ("" if it is not)."""
+    """Return a note if `analytic` has to read X twice per step on a GPU, otherwise ""."""
     if technique != "analytic" or torch.device(device).type != "cuda":
         return ""
     reason = reason_against(loss)
@@ -31,7 +31,7 @@ def note(technique: str, device: str, loss: Loss) -> str:
 
 
 def peak_device_bytes(device: str) -> int | None:
-    """Return the peak memory in bytes that PyTorch's allocator counted; None for the CPU."""
+    """Return the peak memory in bytes that PyTorch allocated on a GPU; None for the CPU."""
     if torch.device(device).type != "cuda":
         return None
     return torch.cuda.max_memory_allocated(device)

@@ -1,4 +1,4 @@
-"""Sum XᵀX and Xᵀy with PyTorch, on the CPU or a GPU, then take steps with the sums."""
+"""Sum XᵀX and Xᵀy with PyTorch, on the CPU or a GPU, and descend with these sums."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from backends.torch.autograd import Autograd, Chunks, to_host
 from backends.torch.threads import in_shares, single_threaded
 
 FEW_COLUMNS = 8
-"""Largest number of features whose products `gram_of` sums column by column."""
+"""Largest number of features for which `gram_of` multiplies column by column."""
 
 
 def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
-    """Return the Gram matrix, (d + 1, d + 1), of x, (n, d), with y as last column.
+    """Return the matrix ``aᵀ·a``, (d + 1, d + 1), where a is x, (n, d), with y as last column.
 
-    `scratch` holds n·(d + 1) values, and the result has its dtype. Few columns are multiplied
-    one by one: with one feature, this is four times faster than a product of matrices.
+    `scratch` is a buffer for n·(d + 1) values. The result has its dtype. Up to `FEW_COLUMNS`
+    features, one column is multiplied at a time, which is four times as fast as a product of
+    matrices with one feature.
     """
     n, d = x.shape
     products = scratch.new_empty((d + 1, d + 1))
@@ -40,21 +41,21 @@ def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
 
 
 class Gram(ProblemGram):
-    """One pass for XᵀX and Xᵀy in float64, then steps that cost O(d²); squared error only.
+    """Descent that reads the rows once, for XᵀX and Xᵀy in float64; squared error only.
 
-    With data on the CPU, NumPy takes the steps: up to some hundred features, it needs half of
-    PyTorch's time. With data on a GPU, the steps run on the GPU.
+    A step then costs O(d²). On the CPU, NumPy takes the steps, because it is twice as fast as
+    PyTorch up to some hundred features. On a GPU, PyTorch takes the steps.
     """
 
     LINE_BYTES = 1 << 22
-    """Size in bytes of a chunk's float64 copy if columns are multiplied one by one."""
+    """Size in bytes of a chunk's float64 copy, for at most `FEW_COLUMNS` features."""
 
     CHUNK_BYTES = 1 << 20
-    """Size in bytes of a chunk's float64 copy if matrices are multiplied."""
+    """Size in bytes of a chunk's float64 copy, for more than `FEW_COLUMNS` features."""
 
     CUDA_ROWS = 1 << 20
-    """Number of rows in a chunk on a GPU: enough to occupy the GPU, few enough for a float64
-    copy."""
+    """Number of rows in a chunk on a GPU: enough to keep the GPU busy. The float64 copy of a
+    chunk must fit in the GPU's memory."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         placed = Autograd(problem, learning_rate, device)
@@ -84,7 +85,7 @@ class Gram(ProblemGram):
 
 @torch.inference_mode()
 def products(chunks: Chunks) -> Tensor:
-    """Return the float64 Gram matrix, (d + 1, d + 1), of some chunks, with y as last column."""
+    """Return the float64 sum of `gram_of` over some chunks, (d + 1, d + 1)."""
     first, targets = chunks[0]
     d = 1 if first.ndim == 1 else first.shape[1]
     sums = torch.zeros((d + 1, d + 1), dtype=torch.float64, device=first.device)

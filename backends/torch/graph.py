@@ -1,4 +1,4 @@
-"""The compiled step, recorded as a CUDA graph."""
+"""Descend with a compiled step that is recorded as a CUDA graph."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from backends.torch.compiled import compiled_step
 
 
 class Recorded:
-    """Steps recorded once as CUDA graphs and then replayed: one call starts many steps.
+    """Steps that are recorded once as CUDA graphs, so that one call starts many steps.
 
     Parameters
     ----------
     step : callable
-        ``step()`` takes a step in place and works on the device only.
+        ``step()`` takes one step. It changes w in place and uses only tensors on the device.
     device : torch.device
 
     Notes
     -----
-    The warm-up runs on a side stream, so that no part of the recording uses the default
-    stream: see https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
+    Three warm-up steps run on a separate stream, as PyTorch requires before a recording:
+    https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.
     """
 
     MANY = 32
-    """Number of steps in the graph of many steps; the other graph has one step."""
+    """Number of steps in the longer of the two graphs; the other graph has one step."""
 
     def __init__(self, step: Callable[[], None], device: torch.device) -> None:
         self.device = device
@@ -53,7 +53,7 @@ class Recorded:
         return graph
 
     def replay(self, steps: int) -> None:
-        """Start `steps` steps; the device may still be busy on return."""
+        """Start `steps` steps, and return before the device has finished them."""
         many, single = divmod(steps, self.MANY)
         with torch.cuda.device(self.device):
             for _ in range(many):
@@ -63,17 +63,18 @@ class Recorded:
 
 
 class Graph(Autograd):
-    """The compiled autograd step, recorded as a CUDA graph.
+    """Descent whose compiled autograd step is recorded as a CUDA graph.
 
-    Data with at most `MOST_COLUMNS` features are stored by column, so that each load is wide.
+    Up to `MOST_COLUMNS` features are stored by column, so that one instruction loads several
+    values.
     """
 
     MOST_COLUMNS = 16
     """Largest number of features that are stored by column."""
 
     PART_ROWS = 1 << 22
-    """Number of rows copied to the device at a time: only these rows need memory twice, by row
-    and by column."""
+    """Number of rows copied to the device at a time. Only these rows are in memory twice, by
+    row and by column."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)

@@ -1,7 +1,7 @@
-"""PyTorch's versions of the functions that a loss may use (`backends.losses.FUNCTIONS`).
+"""Functions that a loss may use, such as exp and where, for PyTorch.
 
-Unlike PyTorch's own functions, they accept Python numbers as well as tensors. Each function in
-`XP` can be differentiated and compiled.
+`backends.losses.FUNCTIONS` lists their names. The functions accept Python numbers as well as
+tensors.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ def _of_one(tensors: Callable[[Tensor], Tensor], number: Callable[[float], float
 
 
 def _where(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
-    """Return a `where` whose result for two Python numbers has the given dtype.
+    """Return the function ``where(condition, yes, no)`` for data of a dtype.
 
-    ``torch.where`` would round two numbers to float32.
+    If `yes` and `no` are Python numbers, the result has this dtype. The result of
+    ``torch.where`` would be float32.
     """
 
     def where(condition: Any, yes: Any, no: Any) -> Any:
@@ -75,11 +76,12 @@ XP = {
     )
     for dtype in (torch.float32, torch.float64)
 }
-"""The namespaces passed to the value of a loss, by the dtype of the data."""
+"""For each dtype, the functions that a loss's value uses as `xp`. Autograd can differentiate
+them, and ``torch.compile`` can compile them."""
 
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
-"""A function of the predictions and targets, (n,), that returns a result for each row, (n,)."""
+"""A function of the predictions, (n,), and targets, (n,), that returns n results."""
 
 
 def _squares(prediction: Tensor, y: Tensor) -> Tensor:
@@ -87,7 +89,7 @@ def _squares(prediction: Tensor, y: Tensor) -> Tensor:
 
 
 def values_of(loss: Loss) -> Pointwise:
-    """Return a function for the loss of each row, in the form that autograd runs fastest."""
+    """Return a function for the loss of each row, written so that autograd is fast."""
     if loss == SQUARED_ERROR:  # `square` subtracts once, and its gradient is one product
         return _squares
     value = loss.value
@@ -98,9 +100,10 @@ _INTEGERS = {torch.float32: torch.int32, torch.float64: torch.int64}
 
 
 def _selected(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
-    """Return a `where` without branches on the CPU; autograd cannot differentiate it.
+    """Return a function ``where(condition, yes, no)`` that does not branch on the CPU.
 
-    ``torch.where`` branches on the CPU: with random conditions, it takes 3.5 ns a value.
+    Autograd cannot differentiate it. ``torch.where`` branches, and takes 3.5 ns a value if the
+    conditions are random.
     """
     branching = _where(dtype)
 
@@ -122,7 +125,8 @@ def _selected(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
 SLOPE_XP = {
     dtype: SimpleNamespace(**vars(xp) | {"where": _selected(dtype)}) for dtype, xp in XP.items()
 }
-"""The namespaces passed to slopes, which are not differentiated, by the dtype of the data."""
+"""For each dtype, the functions that a loss's slope uses as `xp`. Autograd cannot differentiate
+their `where`."""
 
 
 IN_PLACE: dict[Loss, Pointwise] = {
@@ -130,13 +134,13 @@ IN_PLACE: dict[Loss, Pointwise] = {
     HUBER: lambda prediction, y: prediction.sub_(y).clamp_(-1.0, 1.0),
     POISSON: lambda prediction, y: prediction.exp_().sub_(y),
 }
-"""Slopes that overwrite the predictions, written with PyTorch's fastest functions."""
+"""For some losses, a fast function that overwrites the predictions with the slopes."""
 
 
 def slopes_of(loss: Loss) -> Pointwise:
-    """Return a function that computes the slope of each row in the predictions' dtype.
+    """Return a function ``slopes(p, y)`` for the slope of each row; it may overwrite p.
 
-    The function may overwrite the predictions.
+    The slopes have the dtype of the predictions p.
     """
     if loss in IN_PLACE:
         return IN_PLACE[loss]

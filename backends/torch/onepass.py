@@ -17,12 +17,14 @@ from backends.torch.graph import Graph
 
 
 def sums_of(x: Tensor, y: Tensor, w: Tensor, loss: Loss) -> Tensor:
-    """Return float64 sums, (programs, d), whose rows add up to ``xᵀ·slope(x·w, y)``.
+    """Return ``xᵀ·slope(x·w, y)`` in parts, float64 of shape (programs, d).
+
+    Each Triton program computes one part. The caller adds up the parts.
 
     Parameters
     ----------
     x : Tensor
-        (n,) or (n, d), laid out by row or by column; d at most `onepass.MOST_FEATURES`.
+        (n,) or (n, d), stored by row or by column; d is at most `onepass.MOST_FEATURES`.
     y : Tensor
         (n,), of the same dtype.
     w : Tensor
@@ -46,14 +48,14 @@ def sums_of(x: Tensor, y: Tensor, w: Tensor, loss: Loss) -> Tensor:
 
 @cache
 def processors(device: torch.device) -> int:
-    """Return the number of multiprocessors of a GPU; 1 if the kernel is interpreted."""
+    """Return the number of multiprocessors of a GPU, or 1 for Triton's interpreter."""
     if device.type != "cuda":
         return 1
     return int(torch.cuda.get_device_properties(device).multi_processor_count)
 
 
 class OnePass(Graph):
-    """The gradient derived by hand, in Triton, with one pass over X per step."""
+    """Descent on a GPU with a Triton kernel that reads the rows once per step."""
 
     def gradient(self, w: ArrayLike) -> Weights:
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Our own threads for shares of the chunks, with PyTorch limited to one thread in each."""
+"""Start Python threads, in each of which PyTorch uses one thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from backends.torch.autograd import Chunks
 
 @cache
 def single_threaded(count: int) -> Threads:
-    """Return `count` threads, with PyTorch limited to one thread in each.
+    """Return `count` Python threads, in each of which PyTorch uses one thread.
 
-    ``set_num_threads`` applies to the calling thread and to threads that start later. PyTorch's
-    number is therefore reset once all of the threads have started.
+    ``torch.set_num_threads`` also changes the number for threads that start later. The old
+    number is therefore restored once all threads have started.
     """
     before, all_started = torch.get_num_threads(), Barrier(count + 1)
 
@@ -32,6 +32,6 @@ def single_threaded(count: int) -> Threads:
 
 
 def in_shares(chunks: Chunks) -> list[Chunks]:
-    """Divide the chunks among as many threads as PyTorch may use."""
+    """Return the chunks in one list per thread, for as many threads as PyTorch may use."""
     threads = min(torch.get_num_threads(), len(chunks))
     return [chunks[i::threads] for i in range(threads)]
