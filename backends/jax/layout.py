@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -188,13 +188,14 @@ def over_lanes(
     The last `FEW_LANES` gradients, or fewer, are added in the dtype of w.
     """
     copies = jnp.broadcast_to(w[:, None].astype(y.dtype), (len(w), y.shape[1]))
+    row_of = partial(lax.index_in_dim, keepdims=False)
     one_each = (
-        gradient(copies, tuple(column[row] for column in x), y[row], rows)
+        gradient(copies, tuple(row_of(column, row) for column in x), row_of(y, row), rows)
         for row in range(ROWS_PER_LANE)
     )
-    sums = reduce(jnp.add, one_each)
+    sums = reduce(lax.add, one_each)
     while sums.shape[1] > FEW_LANES:
         for _ in range(HALVINGS):
-            half = sums.shape[1] // 2
-            sums = sums[:, :half] + sums[:, half:]
+            first, second = lax.split(sums, [sums.shape[1] // 2] * 2, axis=1)
+            sums = first + second
     return sums.sum(axis=1, dtype=w.dtype)

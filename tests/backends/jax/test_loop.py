@@ -14,6 +14,7 @@ pytest.importorskip("jax", reason="jax is not installed")
 
 from backends import generate, open_backend
 from backends.jax import layout
+from backends.jax.loop import compiler_options
 from backends.losses import LOG_LOSS, SQUARED_ERROR, Loss
 from backends.problem import DTYPES, TOLERANCE, Problem
 from backends.reference import relative_error
@@ -86,3 +87,23 @@ def test_xla_sums_few_values(features: int, loss: Loss) -> None:
     summed = re.findall(r"stablehlo\.reduce.*: \(tensor<([\dx]+)xf\d+>", step.as_text())
     sizes = [math.prod(map(int, shape.split("x"))) for shape in summed]
     assert 1 <= max(sizes) <= features * layout.FEW_LANES
+
+
+@pytest.mark.parametrize(
+    ("loss", "platform", "version", "options"),
+    [
+        (SQUARED_ERROR, "cpu", (0, 10, 2), 1),
+        (SQUARED_ERROR, "cpu", (0, 11, 0), 0),
+        (SQUARED_ERROR, "gpu", (0, 10, 2), 0),
+        (LOG_LOSS, "cpu", (0, 10, 2), 0),
+    ],
+)
+def test_xla_gets_no_option_that_it_may_not_have(
+    loss: Loss,
+    platform: str,
+    version: tuple[int, int, int],
+    options: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jax.__version_info__", version)
+    assert len(compiler_options(loss, platform)) == options
