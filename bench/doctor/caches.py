@@ -27,7 +27,7 @@ def measured_caches() -> Finding:
 
 
 def in_words(together: Curve, alone: Curve, reported: int) -> Finding:
-    """Describe from which data size memory is read, and whether the reported cache exists.
+    """Describe the size from which data are read from memory, and judge the reported cache.
 
     Parameters
     ----------

@@ -37,9 +37,9 @@ def library_findings(library: Library) -> Iterator[Finding]:
 
 
 def _cause(library: Library) -> str:
-    """Return the environment variable without which the library runs; "" if there is none.
+    """Return an environment variable that keeps the library from running; "" if none does.
 
-    Each variable in `OVERRIDES` that is set is tried. Each try takes a process.
+    The library is run again without each variable of `OVERRIDES` that is set.
     """
     for name in (name for name in OVERRIDES if name in os.environ):
         without = {key: value for key, value in os.environ.items() if key != name}

@@ -143,11 +143,11 @@ class Timed(Protocol):
 
 @dataclass(frozen=True)
 class Overhead:
-    """The additional seconds of doing some work for the first time in a process.
+    """The additional seconds that work takes when a process does it for the first time.
 
-    For example, the first step compiles code, so its time is longer than that of a later step.
-    The time of later repetitions is a curve (`Timed`). The overhead is the measured time of the
-    first time minus the seconds of the curve.
+    For example, the first step takes longer than later steps, because it compiles code. The
+    overhead is the measured time of the first step minus the time of a later step. A curve
+    (`Timed`) predicts the time of a later step.
 
     Attributes
     ----------
@@ -166,10 +166,10 @@ class Overhead:
 
     @classmethod
     def beside(cls, curve: Timed, samples: Iterable[Sample]) -> Overhead:
-        """Compute the overhead of first times (`samples`) over the `curve` of later times.
+        """Compute the overhead at each measured size: the median time minus the curve.
 
-        The overhead at each size is the median of the samples minus the curve. Before the
-        subtraction, the medians are changed as little as possible to make them ascending.
+        `samples` are the times of fresh processes. Before the subtraction, the medians are
+        changed as little as possible to make them ascending.
         """
         rows, groups = by_rows(samples)
         whole = isotonic_regression([median(g) for g in groups]).x
@@ -179,7 +179,8 @@ class Overhead:
     def at(self, rows: float, base: float) -> float:
         """Return the overhead in seconds for `rows` rows.
 
-        - Between two measured sizes, the overhead is interpolated by the curve's seconds.
+        - Between two measured sizes, the overhead is interpolated. It changes as fast as the
+          curve does.
         - Outside the measured sizes, a positive overhead is constant.
         - Outside the measured sizes, a negative overhead is proportional to the curve.
 
@@ -211,6 +212,6 @@ class Overhead:
 SLOWEST_COPY = 1e9
 """Lowest assumed throughput of placing data, in bytes/s: 1 GB/s.
 
-It limits the time per row as long as a backend was timed only in its first placing. Reason: the
-first placing also opens the device.
+It is used for a backend as long as only first placings in a process were timed. Reason: their
+times also contain the opening of the device.
 """

@@ -35,14 +35,15 @@ A larger change counts as a factor of two, because it is probably a pause of the
 """
 
 SEED = crc32(b"drift")
-"""Seed of the drift's random numbers. All backends have the same drift, so they share it."""
+"""Seed of the drift's random numbers; one seed, because all backends have the same drift."""
 
 
 def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
-    """Return the drift: the relative standard deviation of equal work's times between records.
+    """Return the drift: the relative difference between times of the same work in two records.
 
-    With few measurements, the result is close to `DRIFT`. Steps whose data come from memory are
-    left out, because `bench.pick.throughput` describes how the speed of memory changes.
+    The difference is the standard deviation over all records. With few measurements, the result
+    is close to `DRIFT`. Steps whose data come from memory are left out, because
+    `bench.pick.throughput` describes how the speed of memory changes.
     """
     seen: dict[tuple[str, str], list[float]] = defaultdict(list)
     for record in records:

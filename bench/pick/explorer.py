@@ -199,13 +199,13 @@ class Explorer:
             self._save()
 
     def can_spend(self, seconds: float) -> bool:
-        """Return whether `seconds` are left of the budget plus `OVERRUN`."""
+        """Return whether `seconds` more fit in the budget plus 10 % (`OVERRUN`)."""
         return self.left + OVERRUN * self.budget >= seconds
 
     def stage(self, task: Task) -> None:
         """Run the child process of a task after `explore`; save its outcome.
 
-        The time limit is the rest of the budget and its allowed overrun (`OVERRUN`).
+        The time limit is the rest of the budget plus 10 % of the budget (`OVERRUN`).
         """
         assert self.measure is not None  # noqa: S101 the explorer was entered
         most = self.left + OVERRUN * self.budget

@@ -57,13 +57,17 @@ def fit_named(
 
 
 Model = Callable[[str, Observations], CostModel]
-"""Function that fits a model to a backend's name and observations."""
+"""Function that makes the cost model of a backend from its name and its observations."""
 
 
 def _prepared(
     records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, Observations], Model, MemoryThroughput]:
-    """Return each backend's observations, a function that fits a model, and the throughput."""
+    """Return what `fit` and `fit_named` need to make the models.
+
+    The result contains backend → observations, a function that makes a model, and the
+    throughput of memory.
+    """
     memory = memory_throughput(records, regime.cache_bytes)
     steady = steady_observations(records, *shape, memory)
     found = {name: without_pauses(seen) for name, seen in steady.items()}

@@ -37,10 +37,10 @@ The value allows for the differences between processes, about 15 %.
 """
 
 LONG_S = 1.5
-"""Time in seconds from which a whole descent counts as long: its steps are timed first.
+"""A descent counts as long if it takes at least this many seconds, setup included.
 
-The total of a short descent depends mostly on the setup. Setups are therefore measured first,
-each in a process of its own, which is more precise.
+For a long descent, one process measures setup and steps. For a short descent, the setup is
+measured first, in a process of its own, because most of the total is setup.
 """
 
 ROOM = 1.2
@@ -85,7 +85,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Spent:
-    """A child process that ran in this pick: its suite, its cases, and its time in seconds."""
+    """A child process of this pick: its benchmark file (`suite`), its cases, its seconds."""
 
     suite: str
     cases: tuple[str, ...]
@@ -194,9 +194,9 @@ class Known:
 
     @cached_property
     def is_long(self) -> bool:
-        """Whether the fastest loop needs at least `LONG_S` seconds for the whole descent.
+        """Whether the fastest technique except `gram` needs `LONG_S` seconds or more in total.
 
-        The result is False if no loop was measured completely.
+        The result is False if no such technique was measured completely.
         """
         loops = (total.median for name, total in self._totals.items() if not is_gram(name))
         return min(loops, default=0.0) >= LONG_S
@@ -234,9 +234,10 @@ class Known:
         ]
 
     def groups(self) -> Iterable[list[CostModel]]:
-        """Yield two lists of models to compare: all complete live models, then only the loops.
+        """Yield two lists of models to compare: with `gram` techniques, and without them.
 
-        Only one list is yielded if there are no `gram` models, or if the request is for loops.
+        The models are complete and not excluded. If there are no `gram` techniques, or with
+        ``loop_only``, only the second list is yielded.
         """
         complete = [self.models[name] for name in self.live if self.models[name].complete]
         loops = [m for m in complete if not is_gram(m.backend)]
@@ -271,7 +272,7 @@ class Known:
         return ROOM * needs <= self.memory_of(Name.parse(backend).device)
 
     def tries(self, suite: str, case: str) -> int:
-        """Return how many child processes of this pick measured a case or were stopped."""
+        """Return how many child processes of this pick measured a case, or began to."""
         return sum(suite == s.suite and case in s.cases for s in self.spent)
 
     def unmeasured(self) -> dict[str, str]:

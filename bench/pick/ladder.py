@@ -14,12 +14,12 @@ from bench.pick.near import SCOUT_BYTES
 from bench.pick.peaks import CAUTION
 
 LEAST_MEMORY_BYTES = 32_000_000
-"""Data size in bytes that the largest rung has at least, even if all caches are smaller."""
+"""Smallest value of `end_bytes`, even if all caches are much smaller: 32 MB."""
 
 FAR = 3
-"""If the request's data are at least three times `end_bytes`, the ladder gets one more rung.
+"""The ladder gets one more rung if the request has at least three times `end_bytes` of data.
 
-Reason: at `end_bytes`, a quarter of the data may still come from a cache.
+Reason: with `end_bytes` of data, a quarter of the data may still come from a cache.
 """
 
 BYTES_A_SECOND = 1.5e8
@@ -45,12 +45,12 @@ def half_decades() -> Iterator[int]:
 def sizes(known: Known) -> list[int]:
     """Return the numbers of rows to measure, ascending.
 
-    - The ladder contains the request's number of rows.
-    - The largest rung is the smallest one whose data are read from memory. If the request's
-      data are far larger (`FAR`), the ladder has one more rung.
+    - The rungs are 100, 300, 1000, 3000 and so on, up to the first rung whose data are read
+      from memory. If the request's data are far larger (`FAR`), one more rung follows.
+    - The request's number of rows is added.
     - Sizes are left out if their data may exceed the memory, or if generating the data would
       take too much of the budget (`DATA_SHARE`).
-    - If no size is left, the ladder contains only the request's number of rows.
+    - If no size is left, the result contains only the request's number of rows.
     """
     target = known.request.rows
     most = min(known.memory_of("cpu") / CAUTION, known.budget * BYTES_A_SECOND * DATA_SHARE)
@@ -67,7 +67,7 @@ def sizes(known: Known) -> list[int]:
 
 
 def end_bytes(known: Known) -> int:
-    """Return the data size in bytes that the largest rung has at least."""
+    """Return the data size in bytes at which the ladder ends: the data do not fit in caches."""
     return max(LEAST_MEMORY_BYTES, known.regime_bytes)
 
 
@@ -83,14 +83,14 @@ def scout(known: Known, ladder: list[int]) -> int:
 
 
 def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
-    """Return the two rungs at which steps are timed first, ascending.
+    """Return a small and a large rung, at which steps are timed first.
 
-    - For a short descent, the larger rung is the rung of the first setups (`scout`).
-    - For a long descent, the larger rung is the smallest one whose data are read from memory.
-      If there is no such rung up to the request's number of rows, or if generating its data
-      would take too long (`FIRST_SHARE`), the larger rung is `scout`'s.
-    - The smaller rung is the largest one with at most a thirtieth of the larger rung's rows. If
-      there is no such rung, the result contains only the larger rung.
+    - The large rung for a short descent is the rung of the first setups (`scout`).
+    - The large rung for a long descent is the first rung whose data are read from memory. If
+      that rung exceeds the request's rows, or if generating its data would take too long
+      (`FIRST_SHARE`), `scout`'s rung is used.
+    - The small rung has at most a thirtieth of the large rung's rows. If there is no such rung,
+      the result contains only the large rung.
     """
     at = scout(known, ladder)
     if long:

@@ -85,7 +85,7 @@ def rest(known: Known, *, alone: bool = False) -> Iterator[Task]:
 
 
 def promising(family: Sequence[str]) -> str:
-    """Return the backend of a family to measure first."""
+    """Return the backend of a library that is measured first, see `PROMISING`."""
 
     def rank(name: str) -> tuple[int, bool]:
         technique = Name.parse(name).technique
@@ -145,7 +145,7 @@ def stepped(known: Known, name: str, rows: int) -> int:
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
     """Return whether the setup of a backend was measured well enough.
 
-    - A setup in a fresh process is enough near the size of `ladder.scout` (`ALIKE`).
+    - A setup in a fresh process is enough if its size is near that of `ladder.scout` (`ALIKE`).
     - A setup in a process that timed steps is enough if the request's data certainly fit in
       memory. If the data may not fit, a fresh process must show the peak memory.
     """

@@ -175,7 +175,7 @@ class CostModel:
     def _slowed(self, rows: float) -> Floats | float:
         """Return random factors by which the varying speed of memory changes a step's time.
 
-        The result has shape (`DRAWS`,). It is 1 if `states` is empty.
+        The result is an array of `DRAWS` factors. It is the number 1 if `states` is empty.
         """
         if not self.states:
             return 1.0
@@ -203,8 +203,8 @@ class CostModel:
     def expected(self, rows: float, iterations: float) -> Floats:
         """Return `DRAWS` random values of the mean total of many processes, in seconds.
 
-        The values show only the error of the model, which further measurements reduce. The
-        values of `totals` are for a single process, so they also differ as processes do.
+        The values differ because of the model's error, which further measurements reduce. The
+        values of `totals` also contain the differences between single processes.
         """
         z_import, z_place, z_first, z_step = self._draws
         step, setup = self.mean_errors(rows)
@@ -218,8 +218,12 @@ class CostModel:
     def mean_errors(self, rows: float, step: int = 0, setup: int = 0) -> tuple[float, float]:
         """Return the relative errors of the mean step time and of the mean setup time.
 
-        The result can include measurements that have not been made. `step` is the number of
-        rows of such a step, and `setup` is the number of rows of such a setup; 0 for none.
+        Parameters
+        ----------
+        rows : float
+        step, setup : int
+            Number of rows of one more measurement of a step, or of a setup. It has not been
+            made, but the errors are computed as if it had. 0 for none.
         """
         nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))

@@ -169,7 +169,7 @@ def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | Non
     """Return the throughput of reading a step's bytes without computing, in bytes/s.
 
     - If a read was timed before each round of the step, the result is the median of the reads.
-    - If not, the result is the throughput of the process's separate read case.
+    - If not, the result is the throughput of another read that the same process timed.
     - The result is None if no read was timed, or if the step reads no rows from the CPU's
       memory.
     """

@@ -27,7 +27,7 @@ from bench.show.text import byte_count, duration, percent, plural, seconds
 
 HEADINGS = "backend", "memory", "setup", "a step", "total (90 %)", "pays\nfrom", "of\nbw"
 
-INTERRUPTED = "Interrupted: this is the answer from what had been measured by then."
+INTERRUPTED = "Interrupted: this answer uses only the measurements before the interruption."
 
 LOWER_BOUND = "> is a lower bound: the backend was timed only in the caches, then excluded"
 
@@ -85,7 +85,7 @@ def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
     parts += [*map(Text, remarks), *([Text()] if remarks else []), _table(answer)]
     if any(line.fits is False for line in answer.candidates):
         parts.append(
-            Text("✗: more memory than there is; the time is what it would take", "dim")
+            Text("✗: needs more memory than there is; the time is for enough memory", "dim")
         )
     if any(line.lower_bound for line in answer.candidates):
         parts.append(Text(LOWER_BOUND, "dim"))

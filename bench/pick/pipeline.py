@@ -143,7 +143,7 @@ def candidates(
     devices = asked["devices"]
     names = catalogue.select(asked["backends"], devices, loss)
     missing = catalogue.unavailable(asked["backends"], loss)
-    if asked["backends"] == ["*"]:  # `several_machines` predicts clusters
+    if asked["backends"] == ["*"]:  # backends for several machines only if named
         names = [name for name in names if not name.distributed]
         missing = {b: why for b, why in missing.items() if not Name.parse(b).distributed}
     if devices:

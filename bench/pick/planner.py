@@ -46,7 +46,7 @@ Reason: without this margin, rounding could keep a stopped backend from being ex
 SLACK = 3
 """Time that the process of a setup may take in addition to the setup, for example to start.
 
-The unit is the shortest time of a child process so far.
+The value is 3 times the shortest time of a child process so far.
 """
 
 CERTAIN_REGRET = 0.15
@@ -220,9 +220,9 @@ def _most_valuable(known: Known, left: float) -> Task | None:
 def _fitting(
     known: Known, options: Iterable[tuple[Task, float]], most: float
 ) -> Iterator[tuple[float, Task]]:
-    """Yield pairs of gain per second and task, for tasks that take at most `most` seconds.
+    """Yield (gain per second, task) for each task that takes at most `most` seconds.
 
-    `options` has pairs of task and gain.
+    `options` has pairs (task, gain). A gain is the expected regret that a task removes.
     """
     for task, gain in options:
         cost = cost_s(known, task)
@@ -231,7 +231,10 @@ def _fitting(
 
 
 def _gain(gains: dict[str, float], task: Task) -> float:
-    """Return the sum of the gains of all backends that a task measures."""
+    """Return the sum of the gains of all backends that a task measures.
+
+    `gains` is backend → expected regret that measuring it exactly would remove.
+    """
     backends = {Case.parse(text).backend for text in task.cases} - {READ}
     return sum(gains.get(backend, 0.0) for backend in backends)
 
@@ -274,7 +277,10 @@ def _contenders(known: Known, gains: dict[str, float]) -> list[str]:
 
 
 def _leading(gains: dict[str, float]) -> Iterator[list[str]]:
-    """Yield the backend with the largest gain, then the two with the largest gains, etc."""
+    """Yield the backend with the largest gain, then the two with the largest gains, and so on.
+
+    Backends without a gain are left out.
+    """
     order = sorted((name for name in gains if gains[name] > 0), key=lambda b: -gains[b])
     for k in range(1, len(order) + 1):
         yield order[:k]

@@ -22,7 +22,7 @@ from bench.pick.ties import choose, plainness
 from bench.results.case import SQUARED
 
 FEWEST_ROWS = 100
-"""Smallest number of rows at which the search for crossovers begins."""
+"""Smallest number of rows at which totals are compared to find crossovers."""
 
 NOT_NEAR = "was not measured near this number of rows"
 """Reason shown for a backend that was measured only at sizes far from the request's rows."""
@@ -298,7 +298,8 @@ def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover
                 for n in grid
             ]
         )
-        # Bounds: the last size at which b is rarely faster, the first at which b mostly is.
+        # The bounds are the last size at which b is faster in at most 10 % of the draws, and
+        # the first size at which b is faster in at least 90 % of the draws.
         below, above = wins[: i + 1] <= 1 - COVERAGE, wins[i + 1 :] >= COVERAGE
         low = grid[np.flatnonzero(below)[-1]] if below.any() else grid[0]
         high = grid[i + 1 + np.flatnonzero(above)[0]] if above.any() else grid[-1]

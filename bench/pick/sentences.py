@@ -166,8 +166,8 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
         )
     named = dict.fromkeys([answer.pick, *([answer.loop_pick] if gram else [])])
     found += [
-        f"{line.backend} was measured up to {count(line.largest_rows)} rows; larger sizes are "
-        "extrapolated, and the interval is wider for it."
+        f"{line.backend} was measured up to {count(line.largest_rows)} rows. Larger sizes are "
+        "extrapolated, so the interval is wider."
         for line in map(answer.of, filter(None, named))
         if line.largest_rows < answer.request.rows
     ]

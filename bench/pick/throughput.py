@@ -27,7 +27,7 @@ STATES = 20
 """Number of equally likely speeds of memory that summarise all measured speeds."""
 
 WORTH_TELLING = 1.25
-"""Ratio of `MemoryThroughput.fast` to `slow` above which the answer has a remark about it."""
+"""The answer mentions the memory if its fast throughput is over 1.25 times its slow one."""
 
 OUTLIERS = 0.1
 """The usual throughput ignores the fastest 10 % and the slowest 10 % of the reads."""
@@ -127,8 +127,9 @@ class MemoryThroughput:
     ) -> tuple[float, float]:
         """Convert a step's time to the usual throughput of memory.
 
-        The fraction of its time in which a step waits for memory is the step's throughput
-        divided by that of a read without computing. Only this part of the time is converted.
+        Only the part of the time in which the step waits for memory is converted. As a fraction
+        of the step's time, it is the step's throughput divided by that of a read without
+        computing.
 
         Returns
         -------

@@ -39,7 +39,7 @@ WORST_MEDIAN = 1.05
 """Largest median regret that passes the check; 1.05 is 5 % above the lowest total."""
 
 BYTES_A_SECOND = 1e7
-"""Largest new size in bytes, for each second of the budget: 10 MB."""
+"""Largest data size of a new size, in bytes per second of the budget: 10 MB for each second."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def measured_total(result: Result, iterations: int) -> float | None:
 def hold(
     models: Iterable[CostModel], results: Sequence[Result], iterations: Iterable[int]
 ) -> list[Prediction]:
-    """Predict all measured totals, by the models of their backends."""
+    """Predict each measured total with the model of its backend."""
     found = []
     for model in models:
         if not model.complete:
@@ -253,7 +253,7 @@ def held_out_sizes(known: Known) -> list[int]:
 def verify(
     known: Known, measure: Callable[[Sequence[Case]], Record], sizes: Sequence[int]
 ) -> Check | None:
-    """Measure all complete backends at these sizes; compare picks and predictions with that.
+    """Measure all complete backends at `sizes`; compare with the picks and predictions.
 
     The result is None if no pick could be measured.
     """

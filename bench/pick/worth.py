@@ -26,7 +26,8 @@ from bench.pick.ties import choose
 REGRET, REGRET_FROM_STORE = 0.003, 0.02
 """Largest expected regret with which a pick is certain enough, as a fraction of its total.
 
-`REGRET` holds after new measurements, `REGRET_FROM_STORE` for an answer without any.
+`REGRET` holds after new measurements. `REGRET_FROM_STORE` holds if everything comes from the
+store.
 """
 
 REGRET_CLEAR = 0.001
@@ -38,8 +39,8 @@ It is a fraction of the pick's total. The setups of the picks must have been mea
 DECIDED, WIDEST = 0.15, 0.4
 """Largest half-width of a pick's interval with which it is certain enough.
 
-The value is a fraction of the pick's total. `DECIDED` holds after new measurements, `WIDEST`
-for an answer without any.
+The value is a fraction of the pick's total. `DECIDED` holds after new measurements. `WIDEST`
+holds if everything comes from the store.
 """
 
 NARROW = 0.05
