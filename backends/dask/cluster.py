@@ -52,12 +52,12 @@ CONNECT_SECONDS = 10.0
 """Longest wait in seconds for the scheduler, and then again for the first worker."""
 
 RESTART_SECONDS = 10.0
-"""Longest wait in seconds for a new worker after all workers were lost. The descent then
-fails."""
+"""Longest wait in seconds for a new worker after all workers were lost. If none comes, the
+descent fails."""
 
 ENOUGH_SECONDS = 5.0
-"""Longest wait in seconds for the replacement of a lost worker. The descent then continues with
-fewer workers. Dask restarts a worker in about 2 s."""
+"""Longest wait in seconds for the replacement of a lost worker. If none comes, the descent
+continues with fewer workers. Dask restarts a worker in about 2 s."""
 
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Environment variables that set the number of threads of libraries on a worker."""
@@ -153,7 +153,7 @@ def _embedded() -> LocalCluster:
 
 
 def workers(client: Client) -> dict[Worker, dict[str, Any]]:
-    """Return the threads and the memory in bytes of each worker, sorted by address."""
+    """Return each worker's number of threads and memory in bytes, sorted by address."""
 
     def known(dask_scheduler: Any) -> dict[Worker, dict[str, Any]]:
         return {
@@ -171,7 +171,7 @@ def workers(client: Client) -> dict[Worker, dict[str, Any]]:
 
 
 def wait_again(client: Client, before: int) -> None:
-    """Wait until there are `before` workers again, or fewer workers after `ENOUGH_SECONDS`.
+    """Wait until there are `before` workers again, or at most `ENOUGH_SECONDS`.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def versions(library: str) -> dict[str, str]:
 
 
 def results(client: Client, futures: dict[Worker, Any]) -> dict[Worker, Any]:
-    """Wait for the future of each worker, and return the results by worker.
+    """Wait for one future per worker, and return the results, with the same keys.
 
     Raises
     ------

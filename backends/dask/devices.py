@@ -13,7 +13,7 @@ from backends.names import Name, libraries
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return a technique's devices; the value says why a device is unusable ("" if usable).
+    """Return for each device of a technique why it cannot be used ("" if it can be used).
 
     Only `torch` can use a GPU on each worker (``cuda:0``). It is listed if this machine has a
     GPU, or if the workers may be on other machines.
@@ -30,6 +30,6 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def refusal(technique: str, loss: Loss) -> str:
-    """Return why a technique cannot use a loss ("" if it can); only `numba` may refuse one."""
+    """Return why a technique cannot use a loss ("" if it can); only `numba` has such losses."""
     kernel = Name("numba", "parallel")
     return catalogue.reason_against(kernel, loss) if technique == "numba" else ""

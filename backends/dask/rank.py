@@ -25,8 +25,8 @@ a rank's process is noticed at once."""
 class Rank:
     """A Dask actor that holds a part of the rows and descends together with the other ranks.
 
-    All ranks have the same w. In every step, each rank computes the gradient of its own rows,
-    and all ranks add up their gradients (an all-reduce).
+    All ranks have the same w. In every step, each rank computes the gradient of its own rows.
+    The ranks then exchange and add up these gradients (an all-reduce).
 
     Parameters
     ----------
@@ -105,12 +105,12 @@ class Rank:
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return ``xᵀ·slope`` over the rows of this rank."""
+        """Return the unscaled gradient ``xᵀ·slope`` over the rows of this rank."""
         bound_here(self.threads)
         return self.descent.gradient(w)
 
     def sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return ``xᵀ·slope`` and the sum of the losses over the rows of this rank."""
+        """Return the unscaled gradient and the sum of the losses over the rows of this rank."""
         own_rows = self.share.stop - self.share.start
         return self.gradient(w), self.descent.loss(w) * own_rows
 

@@ -1,4 +1,4 @@
-"""Descend with one actor (a rank) on each worker, without Dask's scheduler in every step."""
+"""Descend with one actor (a rank) on each worker. Steps do not need Dask's scheduler."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ FIRST_STEPS = 50
 
 
 CHECKPOINT_SECONDS = 5.0
-"""Time in seconds after which the ranks return w. If a worker is lost, the steps since then are
-repeated."""
+"""Approximate duration in seconds of a call to the ranks, which returns w. If a worker is lost
+during a call, the steps of this call are repeated."""
 
 
 LOSSES = 3
-"""Number of lost workers in a row after which the descent fails. A successful call to the ranks
-starts the count again."""
+"""Number of failed calls in a row after which the descent fails. A call fails if a worker is
+lost during the call."""
 
 
 class Ranks:
@@ -95,7 +95,7 @@ class Ranks:
         Raises
         ------
         BackendError
-            Each of `LOSSES` calls in a row lost a worker, or no worker is left.
+            A worker was lost in each of `LOSSES` calls in a row, or no worker is left.
         """
         for losses in count(1):
             try:
@@ -112,7 +112,7 @@ class Ranks:
         raise AssertionError  # the count has no end
 
     def _place(self) -> None:
-        """Start a rank with its part of the rows on each worker, and connect the ranks."""
+        """Divide the rows, start a rank on each worker, and connect the ranks."""
         there = workers(self.client)
         rows = self.source.rows
         chosen = dict(islice(there.items(), rows))
@@ -153,7 +153,7 @@ class Ranks:
         return w
 
     def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return ``xᵀ·slope`` and the sum of the losses over all rows."""
+        """Return the unscaled gradient and the sum of the losses over all rows."""
         parts = self._all(self.ranks, lambda rank: rank.sums(w))
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 

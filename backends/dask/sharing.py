@@ -17,7 +17,7 @@ def source_of(rows: Problem | Source) -> Source:
 
 
 def share_of(source: Source, start: int, stop: int) -> Share:
-    """Return rows `start` to `stop` as a `Share`. Rows in memory are cut to this range."""
+    """Return rows `start` to `stop` as a `Share`, which holds no other rows in memory."""
     if isinstance(source, InMemory):
         part = InMemory.of(source.load(start, stop))
         return Share(part, 0, part.rows, source.rows)

@@ -27,7 +27,7 @@ def named_devices() -> dict[str, jax.Device]:
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return a technique's devices, with empty values; `blocked` can use only CPUs."""
+    """Return a technique's devices, each with the value ""; `blocked` can use only CPUs."""
     found = named_devices()
     return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
 

@@ -62,7 +62,7 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
 
     The rows are copied to the device block by block, because allocating memory for all rows
     would take longer than the sums. XLA sums a block in one thread. Several of our own threads
-    therefore call XLA, each for other blocks.
+    therefore call XLA, each with its own blocks.
     """
     d, threads = x.shape[1], processors()
     if d == 1 and device.platform == "cpu":

@@ -60,10 +60,9 @@ def values_of(loss: Loss) -> Callable[[jax.Array, jax.Array], jax.Array]:
 
 
 def total_of(values: jax.Array, rows: int | jax.Array, first: int | jax.Array = 0) -> jax.Array:
-    """Return the float64 sum of the values of real rows.
+    """Return the float64 sum of the values, without the values of padding rows.
 
-    The first value belongs to row number `first`. Rows from number `rows` on are padding, and
-    are left out.
+    The first value belongs to row number `first`. Rows from number `rows` on are padding.
     """
     number = first + jnp.arange(values.size).reshape(values.shape)
     return jnp.where(number < rows, values, 0).sum(dtype=jnp.float64)
@@ -131,13 +130,13 @@ def at_boundary(values: Array) -> Array:
 
 
 ROWS_PER_LANE = 4
-"""Number of rows in a lane. With more rows, XLA's loop is slower, because it reads from more
-places at once."""
+"""Number of rows in a lane; each lane has a sum of its own. With more rows in a lane, XLA's
+loop is slower, because it reads from more places at once."""
 
 
 HALVINGS = 4
-"""Number of times that one compiled loop halves the number of sums. A loop thus adds groups of
-2⁴ = 16 sums. It compiles faster than a loop that adds 16 sums at once."""
+"""Number of times that one compiled loop halves the number of lanes. It adds up groups of 2⁴ =
+16 lanes. A loop that adds 16 lanes at once would compile more slowly."""
 
 
 LANES_BYTES = 1 << 25
@@ -146,7 +145,7 @@ faster, because the sums do not stay in a cache."""
 
 
 FEW_LANES = 1000
-"""Number of sums that XLA adds up one after the other. This takes 1 µs."""
+"""Largest number of lanes whose sums XLA adds up one after the other. This takes 1 µs."""
 
 
 def fit_lanes(problem: Problem) -> bool:

@@ -2,8 +2,8 @@
 
 With three or more features, XLA's own gradient would read X twice per step. Each step of the
 compiled loop therefore calls the kernel of `backends.onepass` through jax-triton
-(https://github.com/jax-ml/jax-triton). The kernel needs the slope of the loss; JAX derives
-nothing.
+(https://github.com/jax-ml/jax-triton). The kernel uses the slope of the loss, so JAX does
+not have to derive a gradient.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from backends.onepass import FEWEST_FEATURES, MOST_FEATURES
 from backends.problem import Array, Problem
 
 PROCESSORS = 128
-"""Number of a GPU's multiprocessors that is assumed if JAX does not report the number."""
+"""Assumed number of multiprocessors of a GPU, if JAX does not report it."""
 
 
 def loop(problem: Problem, learning_rate: float, device: str) -> Loop | OnePass:
-    """Return the placed `OnePass` if device, features and loss allow it; otherwise `Loop`."""
+    """Return a `OnePass` for a problem on a GPU, if possible; otherwise return a `Loop`."""
     on_gpu = named_devices()[device].platform == "gpu"
     several = FEWEST_FEATURES <= problem.features <= MOST_FEATURES
     if on_gpu and several and not reason_against_one_pass(problem.loss):
@@ -46,7 +46,7 @@ class Compiled(NamedTuple):
     loop: Callable[..., jax.Array]
     """``loop(w, x, y, scale, steps, rows=…, unrolled=…)`` takes `steps` steps."""
     gradient: Callable[..., jax.Array]
-    """``gradient(w, x, y, rows=…)`` returns ``xᵀ·slope``, summed over the rows."""
+    """``gradient(w, x, y, rows=…)`` returns the unscaled gradient ``xᵀ·slope``."""
     loss: Callable[..., jax.Array]
     """``loss(w, x, y, rows=…)`` returns the sum of the loss over the rows."""
 
@@ -103,7 +103,7 @@ def by_column(features: int) -> bool:
 
 
 def laid_out(problem: Problem) -> Array:
-    """Return X by row, (n, d), or by column, with n padded to a multiple of `kernel.UNIT`."""
+    """Return X by row, (n, d), or by column, (d, m); m is n, rounded up to a full `UNIT`."""
     from backends.onepass import kernel
 
     x = problem.x.reshape(problem.rows, problem.features)

@@ -20,8 +20,8 @@ TRIED_BLOCKS = tuple(1 << k for k in range(15, 23))
 """Sizes in bytes of a block of X that are timed when the data are placed: 32 kB to 4 MB."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which storage by row and by column are timed. Long rows in
-memory have no limit."""
+"""Largest number of features for which storage by row and by column are timed. For long rows in
+memory (`backends.longrows`), both are always timed."""
 
 MULTIPLE = 64
 """If each thread has only one block, its number of rows is a multiple of this number. All
@@ -40,7 +40,8 @@ class Blocks:
         ``slopes(p, y)`` returns the slope of each row: the derivative of its loss with respect
         to its prediction p. It may overwrite p.
     rows : int
-        Largest number of rows in a block. Blocks are smaller if a thread would have no block.
+        Largest number of rows in a block. Blocks are smaller if there would be too few for all
+        threads.
     threads : int
         Number of threads.
     by_column : bool
@@ -61,7 +62,7 @@ class Blocks:
         self.shares = [(blocks[i::threads], np.empty(longest, x.dtype)) for i in range(threads)]
 
     def gradient(self, w: Weights) -> Weights:
-        """Return ``xᵀ·slope`` over all rows."""
+        """Return the unscaled gradient ``xᵀ·slope`` over all rows."""
         cast = w.astype(self.x.dtype)
         if len(self.shares) == 1:  # building lists in `in_threads` takes 20 % of a small step
             return self.sums(cast, self.shares[0])
@@ -69,7 +70,7 @@ class Blocks:
         return total
 
     def sums(self, w: Array, share: tuple[list[slice], Array]) -> Weights:
-        """Return ``xᵀ·slope`` over the blocks of a share.
+        """Return the unscaled gradient ``xᵀ·slope`` over the blocks of a share.
 
         A share is a thread's list of blocks, and a buffer for the predictions of a block.
         """
@@ -91,7 +92,7 @@ class Blocks:
 
 
 def _columns(x: Array, blocks: list[slice], threads: int) -> dict[int, Array]:
-    """Return a transposed copy of each block, (d, rows), with the first row's number as key."""
+    """Return the transposed blocks, (d, rows); a block's key is the number of its first row."""
 
     def copies(share: list[slice]) -> list[tuple[int, Array]]:
         return [(block.start, np.ascontiguousarray(x[block].T)) for block in share]
@@ -112,8 +113,8 @@ class Blocked(Plain):
     """
 
     BLOCK_BYTES, COLUMN_BYTES = 1 << 20, 1 << 21
-    """Default size of a block of X in bytes, for a second-level cache. `COLUMN_BYTES` holds for
-    long rows in memory that are stored by column: larger blocks have longer columns."""
+    """Default sizes of a block of X in bytes, for a second-level cache. `COLUMN_BYTES` is for
+    long rows in memory that are stored by column; the columns of larger blocks are longer."""
 
     SLOPE_BYTES = 1 << 18
     """Largest default size in bytes of a block's predictions, for losses other than squared

@@ -20,7 +20,7 @@ PIECE_ROWS = 256
 rounding errors stay near the dtype's precision."""
 
 BLOCK_PIECES = 1 << 10
-"""Number of pieces that `line_gram_of` sums in one call: 1 MB of float32 x and 1 MB of y."""
+"""Number of pieces that `line_gram_of` sums in one call: 2¹⁸ rows, or 1 MB of float32."""
 
 
 def gram_of(x: Array, y: Array) -> Array:

@@ -48,7 +48,7 @@ class Plain:
         return self.x * w32 if self.x.ndim == 1 else self.x @ w32
 
     def _slope(self, w: Weights) -> Array:
-        """Return the slope of each row, without the loss's constant factor `scale`."""
+        """Return the slope of each row; it does not contain the constant factor `scale`."""
         if self.squared:  # in a single expression, NumPy reuses the temporary array
             w32 = w.astype(self.x.dtype)
             return (self.x * w32 if self.x.ndim == 1 else self.x @ w32) - self.y

@@ -49,7 +49,7 @@ XP = SimpleNamespace(
     clip=np.clip,
 )
 """Functions that the slope of a loss uses as `xp` for a block of rows. For whole arrays, ``np``
-is used, because the temporary arrays of this module's `where` would be too large."""
+is used, because this module's `where` would need large temporary arrays."""
 
 
 def slopes_of(loss: Loss, xp: Any = np) -> Slopes:

@@ -14,5 +14,5 @@ def numpys_blas() -> ThreadpoolController:
 
 
 def most_threads() -> int:
-    """Return the number of threads that BLAS may use; we start as many threads of our own."""
+    """Return the number of threads that BLAS may use. The techniques use as many threads."""
     return max((library["num_threads"] for library in numpys_blas().info()), default=1)

@@ -91,7 +91,7 @@ for _method, _sign in {"and": "&", "or": "|", "xor": "^"}.items():
 
 
 class Formula:
-    """The lines of the Triton function, which is written line by line."""
+    """The text of a Triton function, to which each method appends a line."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -124,7 +124,7 @@ class Formula:
 
     @property
     def namespace(self) -> SimpleNamespace:
-        """The functions that a slope may use as `xp`; each appends a line."""
+        """The functions that a slope may use as `xp`; each function appends a line."""
 
         def of_one(function: str) -> Callable[[Any], Symbol]:
             return lambda value: self.call(function, value)

@@ -20,8 +20,8 @@ from backends.losses import Loss
 from backends.onepass.formula import source_of
 
 TILE_BYTES, WARPS = 1 << 14, 4
-"""Size in bytes of a tile of x, and number of warps per program. Both the tile and the sums are
-in registers and have this size."""
+"""Size in bytes of a tile of x, and number of warps per program. A program's registers have to
+hold a tile and its sums, which are as large as a tile."""
 
 STAGES = 3
 """Number of tiles that a program has in work: while it sums a tile, the next tiles are loaded
@@ -144,8 +144,8 @@ def log1p(x):  # type: ignore[no-untyped-def]
 def tanh(x):  # type: ignore[no-untyped-def]
     """Return the hyperbolic tangent, accurate also for a small x.
 
-    It uses ``exp(z) − 1``, which has few correct digits for a small z. Kahan's formula restores
-    the other digits.
+    The formula contains ``exp(z) − 1``, which loses digits for a small z. Kahan's correction
+    restores these digits.
     """
     z = -2.0 * tl.minimum(tl.abs(x), 20.0, propagate_nan=tl.PropagateNan.ALL)
     power = tl.exp(z)

@@ -28,11 +28,12 @@ TRIED_CHUNKS = tuple(1 << k for k in range(16, 24))
 """Sizes in bytes of a chunk of X that are timed when the data are placed: 64 kB to 8 MB."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which layouts are timed. Long rows in memory have no limit."""
+"""Largest number of features for which layouts are timed. For long rows in memory
+(`backends.longrows`), layouts are always timed."""
 
 BY_ROW, BY_COLUMN, COPIED = range(3)
-"""Layouts of a chunk: rows as given, a copy stored by column, or rows as given that are copied
-to a buffer in the cache in every step."""
+"""Layouts of a chunk: rows as they are (`BY_ROW`); a copy stored by column (`BY_COLUMN`); rows
+that every step first copies to a buffer in a cache (`COPIED`)."""
 
 Part = TypeVar("Part", Tensor, float)
 
@@ -55,7 +56,7 @@ class Chunk(NamedTuple):
 
 
 class Sums:
-    """The rows in chunks, and the sums ``xᵀ·slope`` over all chunks.
+    """The rows in chunks, and the unscaled gradient ``xᵀ·slope`` over all chunks.
 
     The slope of a row is the derivative of its loss with respect to its prediction.
 
@@ -100,12 +101,12 @@ class Sums:
             yield
 
     def descend(self, w: Tensor, scale: float, steps: int) -> None:
-        """Take `steps` steps, each of which subtracts `scale` times the sums from w."""
+        """Change w in place by `steps` steps ``w ← w − scale·sums``."""
         for _ in range(steps):
             w.sub_(self.of(w), alpha=scale)
 
     def of(self, w: Tensor) -> Tensor:
-        """Return `sign` times the sums ``xᵀ·slope`` over all rows.
+        """Return `sign` times the unscaled gradient ``xᵀ·slope`` over all rows.
 
         The result is float64. If there is only one chunk, it has the data's dtype.
         """
@@ -295,7 +296,7 @@ def by_column(chunks: Chunks) -> Chunks:
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Return the placed `Analytic` descent; on a GPU, return the Triton descent if possible."""
+    """Return an `Analytic` descent for a problem; on a GPU, return a `OnePass` if possible."""
     on_gpu, few = torch.device(device).type == "cuda", problem.features <= MOST_FEATURES
     if on_gpu and few and not reason_against(problem.loss):
         from backends.torch.onepass import OnePass

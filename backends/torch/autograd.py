@@ -15,7 +15,7 @@ from backends.torch.namespace import values_of
 
 
 def predictions(w: Tensor, x: Tensor) -> Tensor:
-    """Return ``x·w`` in the data's dtype; w, and therefore its gradient, is float64."""
+    """Return ``x·w`` in the data's dtype; autograd's gradient is float64, like w."""
     w = w.to(x.dtype)
     return x * w if x.ndim == 1 else x @ w
 

@@ -24,8 +24,8 @@ PLAIN_HEADERS = {"cpp_cache_precompile_headers": False}
 """Compiler setting: do not precompile the C++ headers.
 
 Precompiling takes 6 to 7 s and saves about 2 s for each kernel, but a descent has only one or
-two kernels. PyTorch also stores these headers outside its cache folder. A first call with an
-empty cache folder would therefore not always take equally long.
+two kernels. PyTorch also stores these headers outside its cache folder. To measure a first
+call, it would therefore not be enough to empty this folder.
 """
 
 TRUSTED_VECTORS = {"cpp.vec_isa_ok": True}
@@ -70,9 +70,9 @@ def mean_loss(
 ) -> Tensor:
     """Return the mean of a loss, written in the form that PyTorch compiles best.
 
-    This form is element-wise products and sums, because the compiler makes one loop of them. On
-    a GPU with several features, this loop is 5 to 40 times slower than the library's matrix
-    product, so the matrix product is used there.
+    This form uses element-wise products and sums, because the compiler makes one loop of them.
+    On a GPU with several features, a matrix product is used instead, because it is 5 to 40
+    times as fast as this loop.
     """
     if x.is_cuda and x.ndim > 1:
         return values(predictions(w, x), y).mean()

@@ -12,7 +12,7 @@ from backends.onepass import reason_against
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return a technique's devices; the value says why a device is unusable ("" if usable)."""
+    """Return for each device of a technique why it cannot be used ("" if it can be used)."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if technique == "graph":
         return dict.fromkeys(cuda, "") or {"cuda:0": "no CUDA device"}

@@ -21,8 +21,8 @@ def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
     """Return the matrix ``aᵀ·a``, (d + 1, d + 1), where a is x, (n, d), with y as last column.
 
     `scratch` is a buffer for n·(d + 1) values. The result has its dtype. Up to `FEW_COLUMNS`
-    features, one column is multiplied at a time, which is four times as fast as a product of
-    matrices with one feature.
+    features, one column is multiplied at a time. With one feature, this is four times as fast
+    as a product of matrices.
     """
     n, d = x.shape
     products = scratch.new_empty((d + 1, d + 1))

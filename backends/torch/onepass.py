@@ -1,4 +1,4 @@
-"""The hand-derived gradient on a GPU, by a Triton kernel that reads the rows once per step."""
+"""Descend on a GPU with a Triton kernel that reads the rows once per step."""
 
 from __future__ import annotations
 

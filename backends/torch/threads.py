@@ -32,6 +32,6 @@ def single_threaded(count: int) -> Threads:
 
 
 def in_shares(chunks: Chunks) -> list[Chunks]:
-    """Return the chunks in one list per thread, for as many threads as PyTorch may use."""
+    """Divide the chunks into one list per thread, for as many threads as PyTorch may use."""
     threads = min(torch.get_num_threads(), len(chunks))
     return [chunks[i::threads] for i in range(threads)]
