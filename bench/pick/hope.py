@@ -12,7 +12,7 @@ from bench.pick.expense import SLOW_COMPILE_S, is_slow
 from bench.pick.known import Known, is_gram
 
 KIND = 0.7
-"""Estimated time of an unmeasured part, as a fraction of the fastest other backend's time."""
+"""Estimated time of an unmeasured step or placing: 70 % of the fastest other backend's time."""
 
 STEPPED, UNSEEN = 0.3, 0.8
 """Relative error of an estimated total.

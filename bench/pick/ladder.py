@@ -1,6 +1,6 @@
 """Choose the numbers of rows that a pick may measure, such as 100, 300, 1000, 3000.
 
-This list of sizes is called the ladder, and each size is a rung.
+This list of sizes is called the ladder. Each number of rows in it is a rung.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LEAST_MEMORY_BYTES = 32_000_000
 """Smallest value of `end_bytes`, even if all caches are much smaller: 32 MB."""
 
 FAR = 3
-"""The ladder gets one more rung if the request has at least three times `end_bytes` of data.
+"""One more, larger size is measured if the request has at least 3 times `end_bytes` of data.
 
 Reason: with `end_bytes` of data, a quarter of the data may still come from a cache.
 """
@@ -26,17 +26,17 @@ BYTES_A_SECOND = 1.5e8
 """Estimated speed of generating data and computing the reference result, in bytes/s."""
 
 DATA_SHARE = 0.3
-"""Largest fraction of the budget that generating the data of a rung may take."""
+"""Largest fraction of the budget that generating the data of a size may take: 30 %."""
 
 FIRST_SHARE = 0.02
-"""Largest fraction of the budget that generating data for a library's first steps may take.
+"""Largest fraction of the budget for generating the data of a library's first steps: 2 %.
 
-It limits the size of these data only if the descent is long.
+The limit holds only if the descent is long.
 """
 
 
 def half_decades() -> Iterator[int]:
-    """Yield the numbers of rows of all rungs: 100, 300, 1000, 3000, and so on."""
+    """Yield the numbers of rows 100, 300, 1000, 3000, and so on without end."""
     for power in itertools.count(2):
         yield 10**power
         yield 3 * 10**power
@@ -45,8 +45,8 @@ def half_decades() -> Iterator[int]:
 def sizes(known: Known) -> list[int]:
     """Return the numbers of rows to measure, ascending.
 
-    - The rungs are 100, 300, 1000, 3000 and so on, up to the first rung whose data are read
-      from memory. If the request's data are far larger (`FAR`), one more rung follows.
+    - The sizes are 100, 300, 1000, 3000 and so on, up to the first size whose data are read
+      from memory. If the request's data are far larger (`FAR`), one more size follows.
     - The request's number of rows is added.
     - Sizes are left out if their data may exceed the memory, or if generating the data would
       take too much of the budget (`DATA_SHARE`).
@@ -67,15 +67,18 @@ def sizes(known: Known) -> list[int]:
 
 
 def end_bytes(known: Known) -> int:
-    """Return the data size in bytes at which the ladder ends: the data do not fit in caches."""
+    """Return the data size in bytes from which a size is the largest one of the ladder.
+
+    Data of this size are read from memory, because they do not fit in the caches.
+    """
     return max(LEAST_MEMORY_BYTES, known.regime_bytes)
 
 
 def scout(known: Known, ladder: list[int]) -> int:
-    """Return the rung at which setups are measured first.
+    """Return the number of rows at which setups are measured first.
 
-    It is the largest rung with at most 8 MB of data (`SCOUT_BYTES`) and at most the request's
-    number of rows. If there is no such rung, it is the smallest rung.
+    It is the largest size in `ladder` with at most 8 MB of data (`SCOUT_BYTES`) and at most the
+    request's number of rows. If there is no such size, it is the smallest size.
     """
     target = known.request.rows
     cheap = [n for n in ladder if n <= target and known.nbytes(n) <= SCOUT_BYTES]
@@ -83,14 +86,14 @@ def scout(known: Known, ladder: list[int]) -> int:
 
 
 def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
-    """Return a small and a large rung, at which steps are timed first.
+    """Return the two numbers of rows at which steps are timed first: a small and a large size.
 
-    - The large rung for a short descent is the rung of the first setups (`scout`).
-    - The large rung for a long descent is the first rung whose data are read from memory. If
-      that rung exceeds the request's rows, or if generating its data would take too long
-      (`FIRST_SHARE`), `scout`'s rung is used.
-    - The small rung has at most a thirtieth of the large rung's rows. If there is no such rung,
-      the result contains only the large rung.
+    - The large size for a short descent is the size of the first setups (`scout`).
+    - The large size for a long descent is the first size whose data are read from memory. If it
+      exceeds the request's number of rows, or if generating its data would take too long
+      (`FIRST_SHARE`), the size of the first setups is used.
+    - The small size has at most a thirtieth of the large size's rows. If there is no such size,
+      only the large size is returned.
     """
     at = scout(known, ladder)
     if long:
@@ -103,5 +106,5 @@ def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
 
 
 def near(ladder: list[int], rows: int, count: int) -> list[int]:
-    """Return the `count` rungs nearest to `rows`, the nearest first."""
+    """Return the `count` sizes in `ladder` that are nearest to `rows`, the nearest first."""
     return sorted(ladder, key=lambda n: (abs(math.log(n / rows)), n))[:count]

@@ -35,7 +35,7 @@ READ_CURVE = Task("read curve", "read_curve", ())
 """Task that measures the read curve in this process, without a child process."""
 
 PASSES = 12
-"""Largest number of processes for the steps of a case, and also for its setup."""
+"""Largest number of processes that time the same steps, or that measure the same setup."""
 
 CERTAIN = 1.02
 """A setup's time limit is 2 % above the time from which its backend is excluded.
@@ -167,9 +167,9 @@ def start_s(known: Known) -> float:
 def _fresh_setup(known: Known, left: float) -> Task | None:
     """Return a task that sets up a picked backend in a fresh process, to measure its memory.
 
-    The picked backends are the fastest one and the fastest loop. The result is None
+    The picked backends are the best of all and the best without `gram`. The result is None
 
-    - while a live backend is not completely measured,
+    - while a backend that was not excluded is not completely measured,
     - if the setups of the picked backends were measured in fresh processes before,
     - if there is too little memory or time for the task.
     """
@@ -271,7 +271,7 @@ def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float
 
 
 def _contenders(known: Known, gains: dict[str, float]) -> list[str]:
-    """Return the complete live backends whose measurement would remove expected regret."""
+    """Return the completely measured backends that have a gain and are not excluded."""
     complete = (name for name in known.live if known.models[name].complete)
     return [name for name in complete if gains.get(name, 0.0) > 0]
 

@@ -145,5 +145,5 @@ class MemoryThroughput:
 
 
 def drawn(states: tuple[float, ...], uniform: Floats) -> Floats:
-    """Choose one of the states with each uniform random number in (0, 1)."""
+    """Return one of `states` for each uniform random number in (0, 1)."""
     return np.asarray(states, dtype=np.float64).take((uniform * len(states)).astype(int))

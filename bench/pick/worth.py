@@ -57,7 +57,7 @@ class Worth:
     Attributes
     ----------
     picks : tuple of str
-        The pick among all backends, and the pick among the loops.
+        The best backend of all, and the best one without `gram` techniques.
     regret : float
         Expected regret of a pick, as a fraction of its total. The larger value of the two
         picks.
