@@ -24,8 +24,7 @@ UNKNOWN_COMPILE_S = 2.5
 """Assumed seconds of a first call that was not measured: about the compile time of Numba."""
 
 LIKELY_COMPILE_S = 0.5
-"""Assumed seconds to compile a backend of an unmeasured library in a process that times steps.
-"""
+"""Assumed seconds to compile a backend, if no backend of its library was measured."""
 
 SLOW_COMPILE_S = 10.0
 """Assumed seconds of an unmeasured first call, for techniques that compile slowly (`SLOW`)."""

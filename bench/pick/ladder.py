@@ -14,7 +14,7 @@ from bench.pick.near import SCOUT_BYTES
 from bench.pick.peaks import CAUTION
 
 LEAST_MEMORY_BYTES = 32_000_000
-"""Smallest value of `end_bytes`, even if all caches are much smaller: 32 MB."""
+"""Smallest data size in bytes at which the ladder may end: 32 MB, even with small caches."""
 
 FAR = 3
 """One more, larger size is measured if the request has at least 3 times `end_bytes` of data.

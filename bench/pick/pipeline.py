@@ -34,8 +34,7 @@ from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
 from bench.results.record import Record
 
 RESERVE = 0.15
-"""Largest fraction of the budget that is reserved for measuring the exchange between workers.
-"""
+"""Largest fraction of the budget that is reserved to predict the time on several machines."""
 
 
 @dataclass(frozen=True)

@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 KERNEL = "dask:numpy"
-"""Backend with which the exchange is measured. All backends take the same time for it."""
+"""Backend with which the exchange of sums is measured. It takes all backends the same time."""
 
 SMALL_ROWS = 1000
-"""Rows of the measured steps. With so few rows, nearly all of a step's time is the exchange."""
+"""Rows of the measured steps: so few that the exchange of sums takes nearly all of the time."""
 
 LONG = 10.0
 """Time of a descent, in seconds, above which the time on several machines is predicted, too."""
 
 STAGE_S = 8.0
-"""Estimated seconds to measure the exchange, including the start of two worker processes."""
+"""Estimated seconds to start two worker processes and to measure their exchange of sums."""
 
 MOST_MACHINES = 1 << 20
 """Largest number of machines that is tried: 2²⁰, about a million."""
@@ -55,8 +55,8 @@ MOST_MACHINES = 1 << 20
 class Share:
     """A number of machines, and the rows, memory and times of each machine.
 
-    `step_s` is the time of a step in seconds; it includes `exchange_s`, the time of the
-    exchange. `total_s` is the time of the whole descent in seconds.
+    `exchange_s` is the time in which all machines add up their sums, in seconds. `step_s`, the
+    time of a step, includes it. `total_s` is the time of the whole descent in seconds.
     """
 
     machines: int
@@ -76,9 +76,10 @@ class Machines:
     backend : str
         Distributed backend that runs on all machines.
     exchange_s : float
-        Seconds of the exchange between two processes of this machine.
+        Seconds in which two processes of this machine add up their sums.
     shares : tuple of Share
-        The fewest machines that hold the data, then twice and four times as many.
+        Figures for the smallest number of machines that hold the data, and for twice and four
+        times this number.
     pays_from_rows : float or None
         Number of rows from which a step takes less time on two machines than on one; None if
         one machine is always faster.
@@ -122,7 +123,7 @@ def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
 
 
 def missing_s(known: Known, records: Sequence[Record]) -> float:
-    """Return the estimated seconds to measure the exchange; 0 if it need not be measured."""
+    """Return the estimated seconds to measure the exchange of sums; 0 if that is not needed."""
     if exchange_s(records, known.request) is not None or not installed():
         return 0.0
     loops = [m for group in known.groups() for m in group if not is_gram(m.backend)]
@@ -138,7 +139,7 @@ def _fits(model: CostModel, request: Request) -> bool:
 
 
 def task(request: Request) -> Task:
-    """Return the child process that measures the exchange between two workers."""
+    """Return the child process in which two workers exchange sums and are timed."""
     return Task("two workers", STEP, (str(_case(request)),))
 
 
@@ -147,7 +148,7 @@ def _case(request: Request) -> Case:
 
 
 def exchange_s(records: Iterable[Record], request: Request) -> float | None:
-    """Return the measured seconds of the exchange between two workers; None if not measured."""
+    """Return the seconds in which two workers exchange sums; None if not measured."""
     steps = [
         median(m.seconds_per_step)
         for case, m, _ in measurements(records)
@@ -165,7 +166,7 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
         Model of the backend that runs on each machine.
     request : Request
     exchange : float
-        Seconds of the exchange between two processes.
+        Seconds in which two processes of this machine add up their sums.
 
     Returns
     -------

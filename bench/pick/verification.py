@@ -36,7 +36,7 @@ PASSES = 3
 """Number of passes over the new sizes."""
 
 WORST_MEDIAN = 1.05
-"""Largest median regret that passes the check; 1.05 is 5 % above the lowest total."""
+"""Largest median regret (the pick's total ÷ the lowest total) that passes the check."""
 
 BYTES_A_SECOND = 1e7
 """Largest data size of a new size, in bytes per second of the budget: 10 MB for each second."""
@@ -88,7 +88,7 @@ class Check:
 
     @property
     def regret(self) -> float:
-        """Median regret of the picks."""
+        """Median over all picks of the pick's total ÷ the lowest total."""
         return median(o.regret for o in self.outcomes)
 
     @property
