@@ -1,4 +1,4 @@
-"""Convert a caller's arrays and tables to NumPy arrays, and copy data only if necessary.
+"""Convert a caller's arrays and tables to NumPy arrays, without a copy if possible.
 
 NumPy reads arrays, buffers, and objects with ``__array__`` (pandas, polars, PyArrow, PyTorch,
 JAX). PyArrow reads objects that have only an Arrow or a dataframe interface.
@@ -23,14 +23,14 @@ INTERFACES = ("__arrow_c_stream__", "__arrow_c_array__", "__dataframe__")
 """Methods through which PyArrow reads the columns of a table."""
 
 SHOWN = 4
-"""Largest number of column names in an error message, so that it fits in one line."""
+"""Largest number of column names in an error message, so that the message fits in one line."""
 
 
 @dataclass(frozen=True)
 class Matrix:
     """Features as a NumPy array, (n,) or (n, d), and the names of the d columns.
 
-    `names` is None if the columns have no names, or names that are not text.
+    `names` is None if the columns have no names, or if a name is not text.
     """
 
     values: Array
@@ -60,9 +60,10 @@ def features_of(x: object, dtype: DTypeLike | None = None) -> Matrix:
 
 
 def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | None]:
-    """Return the target, (n,), and its name; the name is None if the target has none.
+    """Return (values, name) of the target; the values have shape (n,).
 
-    The errors are those of `features_of`.
+    The name is None if the target has no name. The parameters and errors are those of
+    `features_of`; an array of shape (n, 1) is also accepted.
     """
     values, names = _read("y", y)
     values = _numbers("y", values, names, _dtype(dtype))
@@ -75,7 +76,7 @@ def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | N
 
 
 def _dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
-    """Return the dtype if it is float32 or float64; None, for no given dtype, stays None."""
+    """Return the dtype, which must be float32 or float64; return None for None."""
     if dtype is None:
         return None
     try:
@@ -88,9 +89,9 @@ def _dtype(dtype: DTypeLike | None) -> np.dtype[Any] | None:
 
 
 def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Return the values of an array or a table, in their own dtype, and the columns' names.
+    """Return (values, column names) of an array or a table; the values keep their dtype.
 
-    The names are None if the columns have no names, or names that are not text. `what` is the
+    The names are None if the columns have no names, or if a name is not text. `what` is the
     name of the argument in error messages, ``"x"`` or ``"y"``.
     """
     if isinstance(table, np.ma.MaskedArray) and np.ma.is_masked(table):
@@ -113,7 +114,7 @@ def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
 
 
 def _names(table: Any) -> tuple[str, ...] | None:
-    """Return the names of a table's columns; None without names, or if not all are text."""
+    """Return the names of a table's columns; None if there are none, or if one is not text."""
     for attribute in ("column_names", "columns"):
         found = getattr(table, attribute, None)
         if found is not None and not callable(found):
@@ -123,7 +124,7 @@ def _names(table: Any) -> tuple[str, ...] | None:
 
 
 def _by_pyarrow(what: str, table: Any) -> Any:
-    """Return a PyArrow table or column with the data of an object, read by `INTERFACES`."""
+    """Convert an object with one of the methods `INTERFACES` to a PyArrow table or column."""
     try:
         pa = importlib.import_module("pyarrow")
     except ImportError:
@@ -147,9 +148,10 @@ def _by_pyarrow(what: str, table: Any) -> Any:
 def _numbers(
     what: str, values: NDArray[Any], names: tuple[str, ...] | None, dtype: np.dtype[Any] | None
 ) -> Array:
-    """Return the values as float32 or float64: without a copy if they have this dtype.
+    """Convert the values to `dtype`; values that have this dtype already are not copied.
 
-    `dtype` is the dtype that the caller asked for, or None; see `features_of`.
+    If `dtype` is None, float32 and float64 values keep their dtype, and values of any other
+    dtype become float64.
     """
     if values.ndim not in (1, 2):
         raise ProblemError(f"{what} must be (n,) or (n, d), not of shape {values.shape}")
@@ -167,8 +169,8 @@ def _converted(
 ) -> Array:
     """Convert an array of Python objects to the dtype `to`.
 
-    NumPy makes an array of objects from a table whose columns have several types. An error
-    names the column and, if the value is text or None, the row.
+    Reason: from a table with columns of several types, NumPy makes an array of objects. An
+    error about a value names its column. If the value is text or None, it also names its row.
     """
     converted = np.empty(values.shape, to)
     columns = values.reshape(len(values), -1)
@@ -189,10 +191,10 @@ def _converted(
 
 
 def check_names(mine: tuple[str, ...] | None, given: tuple[str, ...] | None) -> None:
-    """Raise ProblemError if a table's columns are not the fit's columns, in the fit's order.
+    """Raise ProblemError if a table's column names are not those of the fit, in this order.
 
-    `mine` are the names of the fit's columns, and `given` are the names of the table's columns.
-    If the fit or the table has no names (None), nothing is checked.
+    `mine` has the names of the fit's columns, and `given` those of the table's columns. Nothing
+    is checked if `mine` or `given` is None.
     """
     if mine is None or given is None or mine == given:
         return

@@ -1,6 +1,6 @@
-"""Choose the backend for ``backend="auto"``, from stored measurements or by a fixed rule.
+"""Choose the backend for ``backend="auto"``: from stored measurements, or a default backend.
 
-The functions of this module measure nothing.
+Nothing is measured.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 AUTO = "auto"
-"""Value of a `backend` argument for which `backend_for` chooses the backend."""
+"""Value of the argument `backend` that makes `backend_for` choose the backend."""
 
 DIFFERENTIATING = ("jax:loop", "torch")
-"""Backends for a loss without a slope, in order of preference: the first backend whose library
-is installed is used."""
+"""Default backends for a loss without a slope. The first one whose library is installed is
+used."""
 
 
 def backend_for(
@@ -40,9 +40,9 @@ def backend_for(
     ----------
     rows, steps : int
     features : sequence of int
-        Numbers of features, in order of preference. Measurements with the first number are
-        used. If there are no such measurements, those with the second number are used. The
-        default backend is chosen for the first number.
+        Numbers of features with which to look for measurements. The second number is used only
+        if the store has no measurements with the first number. The default backend depends on
+        the first number.
     dtype : {"float32", "float64"}
     loss : Loss
     store : Path
@@ -62,10 +62,10 @@ def backend_for(
 
 
 def default_backend(features: int, steps: int, loss: Loss) -> str:
-    """Return the default backend: a NumPy backend, except for losses without a slope.
+    """Return the name of the backend that is used without measurements.
 
-    - Squared error, at least as many steps as features: ``numpy:gram``. Its single pass over d
-      features takes about as long as d/2 steps of a loop.
+    - Squared error, at least as many steps as features: ``numpy:gram``. It reads the rows once,
+      which takes about as long as d/2 steps of a loop for d features.
     - Squared error, fewer steps than features: ``numpy:blocked``.
     - Any other loss with a slope: ``numpy:blocked``.
     - A loss without a slope: ``jax:loop``, or ``torch`` if JAX is not installed.
@@ -73,7 +73,7 @@ def default_backend(features: int, steps: int, loss: Loss) -> str:
     Raises
     ------
     BackendError
-        The loss has no slope, and no library that differentiates is installed.
+        The loss has no slope, and neither JAX nor PyTorch is installed.
     """
     if loss == SQUARED_ERROR:
         return "numpy:gram" if features <= steps else "numpy:blocked"
@@ -97,8 +97,8 @@ def _recommended(
 ) -> str | None:
     """Return the backend that `pick` would recommend from the stored measurements alone.
 
-    The result is None if the store has no measurements with this dtype, loss and number of
-    features, or if they are not complete for any backend.
+    The result is None if no backend has complete measurements with this dtype, loss and number
+    of features.
     """
     if dtype not in DTYPES or not any(store.glob("*.json")):
         return None
@@ -137,9 +137,10 @@ def _recommended(
 
 
 def _measured(records: Sequence[Record], request: Request) -> tuple[str, ...]:
-    """Return the measured backends, for the request's number of features and dtype.
+    """Return the names of the backends with measurements for the request.
 
-    Backends of other processes (dask) and baselines are left out.
+    A measurement must have the request's number of features and dtype. Baselines, and backends
+    that run in other processes (dask), are left out.
     """
     from backends.names import Name
     from bench.results.case import BASELINES, Case, check_case

@@ -1,4 +1,4 @@
-"""Compute how far a fit is from the minimum of its loss, if XᵀX and Xᵀy are already known."""
+"""Compute how far a fit is from the minimum of its loss, and warn if it is far away."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ if TYPE_CHECKING:
     from bench.fit.excess import Excess
 
 MOST_FEATURES = 256
-"""Largest number of features for which the distance is computed.
-
-The eigenvalues of larger matrices take a noticeable time.
-"""
+"""Largest number of features for which the distance is computed: the eigenvalues of a larger
+matrix would take a noticeable time."""
 
 
 def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
@@ -25,15 +23,15 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
 
     - The loss is not squared error.
     - `tolerance` or `until_loss` stopped the fit.
-    - Computing the distance would take another pass over the rows.
+    - XᵀX and Xᵀy are not known yet, and computing them would take another pass over the rows.
     - There are more than `MOST_FEATURES` features.
     - XᵀX is not finite.
 
     Parameters
     ----------
     rows : Problem
-        The rows of the descent. Their XᵀX is known if the learning rate is automatic or was
-        checked before the descent.
+        The rows of the descent. XᵀX and Xᵀy are known if the learning rate is automatic, or if
+        it was checked before the descent.
     fit : Fit
     intercept : bool
         Whether the last feature is a column of ones.
@@ -55,7 +53,7 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
 def remark(
     excess: Excess | None, fit: Fit, tolerance: float | None, *, standardize: bool
 ) -> str:
-    """Return a warning if the fit is far from its minimum or did not converge, else "".
+    """Return a warning if the fit is far from its minimum or missed its tolerance, else "".
 
     Parameters
     ----------
@@ -81,7 +79,7 @@ def remark(
 
 
 def _far(excess: Excess, fit: Fit, *, standardize: bool) -> str:
-    """Return a warning: how far the loss is from its minimum, and the remedy."""
+    """Return a warning that says how far the loss is from its minimum, and what to change."""
     far = "its minimum is 0"
     if excess.relative is not None and excess.relative < 1:
         far = f"{100 * excess.relative:.2g} % above its minimum"

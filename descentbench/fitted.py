@@ -1,4 +1,4 @@
-"""Define the result of a fit, which predicts and writes the model's file."""
+"""Define the result of a fit, which can predict and can be saved to a file."""
 
 from __future__ import annotations
 
@@ -56,15 +56,14 @@ class FitResult:
     dtype : str
         dtype of the data that the descent read, "float32" or "float64".
     scaling : bench.fit.scaling.Scaling or None
-        Map from the columns to the scaled columns that the descent read; None if the descent
-        read the columns as they are.
+        How x was scaled for the descent; None if the descent read x as it is.
     excess : bench.fit.excess.Excess or None
-        Distance of the loss from its minimum, and the number of further steps that bring the
-        loss close to it. None for a loss other than squared error, for more than 256 features,
-        if `tolerance` or `until_loss` stopped the descent, and if computing the distance would
-        take another pass over the rows.
+        How far the loss is above its minimum, and how many further steps would bring it close
+        to the minimum. None means unknown. It is known only for squared error, at most 256
+        features and ``stopped="steps"``, and if it needs no further pass over the rows.
     table : list of dict
-        One dict for every report: ``step``, ``loss``, ``w`` (list) and ``intercept``.
+        One dict for every report, with the keys ``step``, ``loss``, ``w`` (a list) and
+        ``intercept``.
     """
 
     backend: str
@@ -119,7 +118,7 @@ class FitResult:
 
     @property
     def model(self) -> Model:
-        """The model with its weights by column name, as in the file of ``fit --output``."""
+        """The columns, weights, intercept and scaling, as in the file of ``fit --output``."""
         from bench.fit.model import Model, versions
 
         descent = ("backend", "dtype", "learning_rate", "steps", "stopped", "loss")
@@ -147,7 +146,7 @@ class FitResult:
         write_model(Path(path), self.model)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields except `scaling`, as numbers, text, lists and dicts for JSON."""
+        """Return all fields except `scaling`, as numbers, texts, lists and dicts for JSON."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
         del fields["scaling"]
         columns = None if self.columns is None else list(self.columns)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 AUTOMATIC = 'learning_rate="auto"'
-"""The automatic learning rate as Python code, for error messages that recommend it."""
+"""Python code that error messages recommend if a given learning rate diverges."""
 
 
 def fit(
@@ -60,11 +60,11 @@ def fit(
     Parameters
     ----------
     x : array or table
-        Features, (n,) or (n, d): anything that NumPy reads (NumPy, pandas, polars, PyArrow,
-        PyTorch and JAX on the CPU, buffers), or an object with an Arrow or a dataframe
-        interface. With `intercept` or `standardize`, `fit` copies the data. Without them, it
-        does not copy float32 and float64 arrays, but a backend may copy them to its own layout.
-        Column names are kept.
+        Features, (n,) or (n, d). These are accepted: NumPy arrays, pandas, polars and PyArrow
+        tables, PyTorch and JAX arrays on the CPU, buffers, and all objects with an Arrow or a
+        dataframe interface. With `intercept` or `standardize`, `fit` copies the data. Without
+        them, `fit` does not copy float32 and float64 arrays, but a backend may copy them to its
+        own layout. Names of columns are kept in the result.
     y : array or column
         Targets, (n,) or (n, 1).
     backend : str
@@ -81,8 +81,8 @@ def fit(
         ``"squared_error"``, ``"log_loss"``, ``"huber"``, ``"poisson"``, ``"FILE.py:NAME"``, a
         function ``value(xp, p, y)``, or an object with the fields of `Loss`.
     learning_rate : float or "auto"
-        ``"auto"`` is 1/L, which always converges; L is the largest curvature of the loss on
-        these rows. A loss of unbounded curvature, such as poisson, needs a number.
+        ``"auto"`` is 1/L, which always converges. L is the largest curvature of the loss on
+        these rows. For a loss with unbounded curvature, such as poisson, give a number.
     steps : int
         Largest number of steps.
     tolerance : float, optional
@@ -91,14 +91,14 @@ def fit(
     until_loss : float, optional
         Stop at the first report at which the loss is at most this value.
     every : int
-        Number of steps between two reports of w and the loss. A report takes one or two
-        passes over the rows.
+        Number of steps between two reports. A report stores w and the loss in `FitResult.table`
+        and takes one or two passes over the rows.
     intercept : bool
         Whether to fit an intercept.
     standardize : bool
-        Whether the descent runs over scaled columns. With an intercept, the scaled columns have
-        mean 0 and standard deviation 1; without an intercept, each column is divided by its
-        root mean square. w is returned in the units of x.
+        Whether the descent runs over scaled columns. With an intercept, they have mean 0 and
+        standard deviation 1. Without an intercept, each column is divided by its root mean
+        square. In both cases, w is returned in the units of x.
     dtype : {"float32", "float64"}, optional
         dtype of the descent's data. By default, float32 and float64 data keep their dtype, and
         data of any other dtype become float64.
@@ -117,7 +117,7 @@ def fit(
     Raises
     ------
     ProblemError
-        The data or the loss cannot be used. For an invalid value, the error names its place.
+        The data or the loss cannot be used. The message names the place of an invalid value.
     BackendError
         The backend does not exist, cannot run here, or does not work for the loss.
     DivergenceError
@@ -181,10 +181,10 @@ def _descend(
     w0: Weights | None,
     **how: Any,
 ) -> Fit:
-    """Run the descent of a problem with a backend; `how` is passed to `bench.fit.descend`.
+    """Run the descent of a problem with a backend.
 
-    If the largest curvature can be computed quickly, a learning rate that diverges raises a
-    DivergenceError before the first step.
+    `how` has further arguments of `bench.fit.descend.descend`. A given learning rate is checked
+    before the first step if this is quick: a rate that diverges raises a DivergenceError.
     """
     from bench.fit.descend import descend
     from bench.fit.rate import affordable, check_rate
@@ -231,13 +231,15 @@ def _result(
     Parameters
     ----------
     found : Fit
-        The descent, in the units of the scaled columns.
+        Result of the descent, in the units of the scaled columns.
     problem : Problem
         The rows before scaling.
     scaling : Scaling or None
         None if the descent read the columns as they are.
-    columns, target : tuple of str, str, or None
-        Names of the features and of the target.
+    columns : tuple of str or None
+        Names of the features; None without names.
+    target : str or None
+        Name of the target; None without a name.
     apart : Excess or None
         See `FitResult.excess`.
     """

@@ -1,4 +1,4 @@
-"""Convert the argument `loss` of a caller to a `Loss`."""
+"""Convert a caller's argument `loss` to a `Loss`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backends.losses import LOSSES, Loss, check_own, find
 
 
 def loss_of(loss: Any) -> Loss:
-    """Return the `Loss` that a name, ``FILE.py:NAME``, an object or a function stands for.
+    """Return the `Loss` that a caller has given by name, file, function or object.
 
     Parameters
     ----------
@@ -19,8 +19,8 @@ def loss_of(loss: Any) -> Loss:
 
         - the name of a built-in loss;
         - ``FILE.py:NAME``, a name in a Python file;
-        - a `Loss`, or an object with the fields of `Loss`, of which only ``value`` is required;
-        - a function ``value(xp, p, y)``.
+        - a function ``value(xp, p, y)``;
+        - a `Loss`, or an object with some fields of `Loss`; only ``value`` is required.
 
     Raises
     ------

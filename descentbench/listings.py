@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
-    """Return all backends, with the reason for each backend that cannot run on this machine.
+    """Return all backends, and why some of them cannot run on this machine.
 
     Every installed library is imported, because only the library can list its devices.
 
@@ -24,10 +24,13 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One dict for each backend: ``backend`` (its name), ``library``, ``technique``,
-        ``device``, ``available`` (bool), ``reason`` (why the backend cannot run on this machine
-        or with this loss; None if it can) and ``note`` (why the backend is slower than it could
-        be; None if it is not). ``pandas.DataFrame(backends())`` makes a data frame.
+        One dict for each backend; ``pandas.DataFrame(backends())`` makes a data frame. The keys
+        are:
+
+        - ``backend``, ``library``, ``technique`` and ``device``: names;
+        - ``available``: whether the backend can run on this machine and with this loss;
+        - ``reason``: why it cannot run, or None;
+        - ``note``: why the backend is slower than it could be, or None.
 
     Raises
     ------
@@ -47,26 +50,32 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
 def results(
     what: str | PathLike[str] = ".benchmarks", store: str | PathLike[str] = ".benchmarks"
 ) -> list[dict[str, Any]]:
-    """Return saved results of ``descentbench run`` and ``pick``, the oldest record first.
+    """Return the saved results of ``descentbench run`` and ``pick``, the oldest run first.
 
     Parameters
     ----------
     what : path or str
-        The file of a record, or a folder of records. A record in the store can also be named by
-        its name from ``run --name``, by its file's name without the suffix, or by the first
-        seven or more digits of its git revision.
+        One of these:
+
+        - the path of a result file, or of a folder of result files;
+        - the name that ``run --name`` gave to results in `store`;
+        - the name of a file in `store` without its suffix;
+        - the first seven or more digits of the git revision of results in `store`.
     store : path
         Folder of the stored results.
 
     Returns
     -------
     list of dict
-        One dict for each benchmark case of each record. Its keys are the columns of
-        ``run --format csv`` and further fields of ``run --json``. Times are in seconds
-        (``step_s`` with its 95 % confidence interval ``step_s_low`` and ``step_s_high``),
-        memory is in bytes, and values that were not measured are None. ``record`` (path),
-        ``created``, ``name``, ``revision`` and ``cpu`` describe the record.
-        ``pandas.DataFrame(results())`` makes a data frame.
+        One dict for each benchmark case of each result file; ``pandas.DataFrame(results())``
+        makes a data frame. The keys are the columns of ``run --format csv``, further fields of
+        ``run --json``, and these:
+
+        - ``step_s_low`` and ``step_s_high``: the 95 % confidence interval of ``step_s``;
+        - ``record``: path of the result file;
+        - ``created``, ``name``, ``revision`` and ``cpu``: when and where the run was made.
+
+        Times are in seconds and memory is in bytes. Values that were not measured are None.
 
     Raises
     ------

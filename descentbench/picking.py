@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PickResult:
-    """The answer to a question of `pick`.
+    """The result of `pick`.
 
     Attributes
     ----------
     backend : str
         The recommended backend.
     loop_backend : str or None
-        The best backend among the loops, that is, all techniques but `gram`. None if no loop
-        was measured.
+        The best backend that works for any loss: all techniques except ``gram``. None if no
+        such backend was measured.
     tied : tuple of str
-        Backends whose total is too close to the recommended backend's total to say which
-        backend is faster.
+        Other backends that may be as fast as the recommended backend: the measurements do not
+        show which one is faster.
     seconds : tuple of float
-        Total time in seconds, setup included, as (low, median, high). The time lies between
-        low and high with a probability of 90 %.
+        Predicted total time with the recommended backend, setup included, in seconds: (low,
+        median, high). The time lies between low and high with a probability of 90 %.
     fits : bool
-        Whether the data fit in memory with this backend. False means that no backend is known
-        to fit them in memory.
+        Whether the data fit in memory with the recommended backend. If False, they fit in
+        memory with none of the backends, as far as is known.
     why : str
-        The recommendation and all remarks in words, as the command prints them.
+        The recommendation and all remarks as text, as the command prints them.
     table : list of dict
         One dict for each backend, the fastest first, with the columns of ``pick --format csv``.
         Times are in seconds, memory is in bytes, and unknown values are None.
@@ -86,10 +86,10 @@ def pick(
 ) -> PickResult:
     """Recommend a backend, as ``descentbench pick`` does.
 
-    Child processes measure some sizes within the budget, and the time of the whole descent is
-    predicted. Earlier measurements of this machine are reused from the store. The installed
-    libraries are imported in this process to list their backends, unless the store holds this
-    list from an earlier pick.
+    Child processes measure descents of some sizes within the budget. From these measurements,
+    the time of the whole descent is predicted. Earlier measurements of this machine are reused
+    from the store. To list the backends, this process imports the installed libraries, unless
+    the store has the list from an earlier pick.
 
     Parameters
     ----------
@@ -99,7 +99,8 @@ def pick(
     loss : str
         A built-in loss's name, or ``FILE.py:NAME``; the child processes import the file.
     backends, devices : sequence of str
-        Names or patterns of the backends and devices to choose from; by default all.
+        Names or patterns, such as ``numba*``, of the backends and devices to choose from; by
+        default all.
     loop_only : bool
         Whether to leave out ``gram`` techniques, which work for squared error only.
     memory : int, optional
@@ -110,7 +111,7 @@ def pick(
         Whether to ignore the measurements in the store and measure anew.
     threads : int, optional
         Number of threads of each library. The default is the number of CPUs that this process
-        may use, or ``OMP_NUM_THREADS`` if that is smaller.
+        may use, or ``OMP_NUM_THREADS`` or ``SLURM_CPUS_PER_TASK`` if it is smaller.
     store : path
         Folder of the stored measurements.
 
@@ -188,7 +189,7 @@ def pick(
 def default_threads() -> int:
     """Return the default number of threads: the number of CPUs that this process may use.
 
-    An environment variable such as ``OMP_NUM_THREADS`` can set a smaller number.
+    ``OMP_NUM_THREADS`` or ``SLURM_CPUS_PER_TASK`` can set a smaller number.
     """
     from bench.host.limits import cpu_count
     from bench.host.threads import asked_for
@@ -201,7 +202,7 @@ def default_threads() -> int:
 
 
 def _from_anywhere(loss: Any) -> Loss:
-    """Return a loss that child processes can import: built-in, or from a file."""
+    """Return a built-in loss or a loss from a file, which child processes can import, too."""
     from backends.errors import ProblemError
     from backends.losses import LOSSES
     from bench.measure.known_losses import register
@@ -214,19 +215,19 @@ def _from_anywhere(loss: Any) -> Loss:
 
 
 def _progress(task: str, share: float, so_far: str) -> None:
-    """Log the present task, the spent share of the budget, and the answer so far (or "")."""
+    """Log the spent share of the budget, the present task, and the answer so far, if any."""
     LOG.info("pick: %.0f %% of the budget: %s%s", 100 * share, task, so_far and f"; {so_far}")
 
 
 def _failures(picked: Picked) -> list[str]:
-    """Return a sentence for each backend whose measurement failed, with the reason."""
+    """Return a text with the reason for each backend whose measurement failed."""
     models = picked.known.models.values()
     found = [(m.backend, m.observations.failure) for m in models]
     return [f"{backend} failed: {why}" for backend, why in found if why]
 
 
 def _reasons(picked: Picked) -> str:
-    """Return a text with each reason why backends have no total, and these backends' names."""
+    """Return why backends have no total time: ``numba: reason; jax, torch: reason``."""
     found: dict[str, list[str]] = {}
     for line in picked.answer.candidates:
         if line.total_s is None:

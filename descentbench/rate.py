@@ -1,4 +1,4 @@
-"""Compute the automatic learning rate for arrays in memory, in one pass with NumPy."""
+"""Compute the automatic learning rate for arrays in memory, in one pass over the rows."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
     from bench.fit.descend import Places
 
 MOST_FEATURES = 256
-"""Largest number of features for which one thread computes the eigenvalues of XᵀX as fast as
-several threads."""
+"""Largest number of features for which the eigenvalues of XᵀX are computed with one thread.
+Several threads are no faster for such small matrices."""
 
 SUMMED = "numpy:gram"
-"""Backend whose sums XᵀX and Xᵀy also give the automatic learning rate, so that one pass over
-the rows is enough for the rate and the descent."""
+"""Backend that descends with the sums XᵀX and Xᵀy. The learning rate is computed from XᵀX, too,
+so one pass over the rows is enough."""
 
 
 @dataclass(frozen=True)
 class Summed:
-    """The backend `SUMMED` for a problem whose sums XᵀX and Xᵀy are already known."""
+    """The backend `SUMMED`, for a problem whose sums XᵀX and Xᵀy are known already."""
 
     moments: Moments
     name: str = SUMMED
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
-        """Return the descent over the known sums."""
+        """Return the descent, which uses the known sums."""
         from backends.gram import ProblemGram
 
         return ProblemGram(problem, learning_rate, self.moments)
 
 
 def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], float]:
-    """Return the object that places the problem, and the learning rate 1/L.
+    """Return (backend, learning rate 1/L); L is the largest curvature of the loss.
 
-    The object is `backend`, or a `Summed` if the backend is `SUMMED`.
+    The returned backend is `backend`, but a `Summed` if its name is `SUMMED`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Make centred and scaled copies of arrays, block by block, in several threads."""
+"""Make scaled copies of arrays, block by block, with several threads."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ if TYPE_CHECKING:
     from bench.fit.scaling import Scaling
 
 BLOCK_BYTES = 1 << 20
-"""Size in bytes of the float64 copy of a block: 1 MiB, so that temporaries fit in a cache."""
+"""Size in bytes of the float64 copy of a block of rows: 1 MiB, which fits in a cache."""
 
 SERIAL_BYTES = 1 << 23
-"""Data size in bytes below which one thread is faster than several threads: 8 MiB.
-
-For smaller data, waking the other threads takes too long.
-"""
+"""Data size in bytes below which a single thread does the work: 8 MiB. For so few data, waking
+other threads takes too long."""
 
 Result = TypeVar("Result")
 
 
 def scaling_of(problem: Problem, *, intercept: bool, standardize: bool) -> Scaling | None:
-    """Return the map from the columns to the descent's columns.
+    """Return the map from the columns of the data to the columns that the descent reads.
 
-    The result is None without an intercept and without `standardize`: the descent then reads
-    the rows as they are.
+    None means that the descent reads the data as they are. This is the result if `intercept`
+    and `standardize` are both False.
     """
     if not intercept and not standardize:
         return None
@@ -44,7 +42,7 @@ def scaling_of(problem: Problem, *, intercept: bool, standardize: bool) -> Scali
 
 
 def scaled(problem: Problem, scaling: Scaling) -> Problem:
-    """Return a problem with the scaled columns that the descent reads, and the shifted y."""
+    """Return the problem with scaled columns, and with y shifted if the scaling says so."""
     x = np.empty((problem.rows, scaling.weights), problem.dtype)
     y = problem.y
     if scaling.target:

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from descentbench.fitted import FitResult
 
 DTYPES = [np.float64, np.float32]
-"""dtypes that data keep; data of any other dtype become float64, the first of the list."""
+"""Data of these dtypes keep their dtype. Data of any other dtype become float64, the first."""
 
 REGRESSION = {loss.name: loss for loss in (SQUARED_ERROR, HUBER, POISSON)}
-"""Name → loss, for all losses of `DescentRegressor`."""
+"""Name → loss, for the losses of `DescentRegressor`."""
 
 
 class _Linear(BaseEstimator):
-    """Base class of both estimators: the common parameters, and the descent."""
+    """Base class of `DescentRegressor` and `DescentClassifier`: parameters and descent."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class _Linear(BaseEstimator):
         self.store = store
 
     def _descend(self, x: NDArray[Any], y: NDArray[Any], loss: Loss) -> FitResult:
-        """Run the descent and set `n_iter_` and `backend_`; warn if it did not reach `tol`."""
+        """Run the descent; set `n_iter_` and `backend_`; warn if `tol` was not reached."""
         found = fit(
             x,
             y,
@@ -105,8 +105,9 @@ class DescentRegressor(RegressorMixin, _Linear):
     Parameters
     ----------
     loss : {"squared_error", "huber", "poisson"}
-        ``huber`` changes from a square to a line at a residual of 1. ``poisson`` has a log
-        link, needs targets of 0 or more, and has no automatic learning rate.
+        ``huber`` is quadratic up to a residual of 1 and linear above. ``poisson`` predicts
+        the exponential of a linear function and needs targets of 0 or more. It has no automatic
+        learning rate.
     backend : str
         ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
         `store` recommend. Without measurements, ``"auto"`` uses a NumPy backend. `fit` measures
@@ -114,10 +115,10 @@ class DescentRegressor(RegressorMixin, _Linear):
     fit_intercept : bool
         Whether to fit an intercept.
     standardize : bool
-        Whether the descent runs over standardised columns. If columns differ in scale, it then
-        needs far fewer steps. Coefficients are always in the units of X.
+        Whether the descent runs over standardised columns. If the columns of X differ in scale,
+        far fewer steps are then needed. Coefficients are always in the units of X.
     learning_rate : float or "auto"
-        ``"auto"`` is 1/L, which always converges; L is the largest curvature of the loss.
+        ``"auto"`` is 1/L, which always converges. L is the largest curvature of the loss.
     max_iter : int
         Largest number of steps.
     tol : float
@@ -139,7 +140,8 @@ class DescentRegressor(RegressorMixin, _Linear):
     n_features_in_ : int
         Number of features.
     feature_names_in_ : (d,) str
-        Names of the columns; the attribute is missing if a name is not text.
+        Names of the columns. The attribute is missing if X has no names, or names that are not
+        text.
 
     Warns
     -----
@@ -195,7 +197,7 @@ class DescentRegressor(RegressorMixin, _Linear):
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return predictions of y, (n,); for poisson, these are the expected counts."""
+        """Return predictions of y, (n,). For poisson, a prediction is the expected count."""
         linear = self._linear(X)
         return np.exp(linear) if self.loss == POISSON.name else linear
 
@@ -203,9 +205,10 @@ class DescentRegressor(RegressorMixin, _Linear):
 class DescentClassifier(ClassifierMixin, _Linear):
     """Logistic regression of two classes by full-batch gradient descent, without a penalty.
 
-    For more classes, use ``sklearn.multiclass.OneVsRestClassifier(DescentClassifier())``. If a
-    plane separates the classes, log_loss has no minimum: the coefficients grow with every
-    step, and the fit ends with a ConvergenceWarning or at `tol`.
+    For more classes, use ``sklearn.multiclass.OneVsRestClassifier(DescentClassifier())``.
+
+    If a plane separates the two classes, log_loss has no minimum, and the coefficients grow
+    with every step. The fit then ends at `tol`, or with a ConvergenceWarning.
 
     Parameters
     ----------
@@ -215,7 +218,8 @@ class DescentClassifier(ClassifierMixin, _Linear):
     Attributes
     ----------
     classes_ : (2,)
-        The classes; ``classes_[1]`` has the probability ``1 / (1 + exp(−decision))``.
+        The two classes. `decision_function` and `predict_proba` say how probable
+        ``classes_[1]`` is.
     coef_ : (1, d) float64
         Weights of the features.
     intercept_ : (1,) float64

@@ -1,1 +1,1 @@
-"""Checks for developers that compare descentbench with other programs."""
+"""Programs for developers that compare descentbench with other libraries."""

@@ -1,9 +1,9 @@
 """Compare the times that several programs take to fit the same data to the same loss.
 
-A method is a way to fit the data, with settings from coarse to fine. The target is the largest
-accepted excess of the loss over its minimum. For each method, the first setting that reaches
-the target is timed. The methods are timed alternately, so that a disturbance of the machine
-affects all methods.
+A method is a way to fit the data. It has settings from coarse to fine, such as tolerances. The
+target is the largest accepted excess of the loss over its minimum. For each method, the first
+setting that reaches the target is timed. The methods are timed alternately, so that a
+disturbance of the machine affects all methods.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Method:
     settings : sequence of float
         Settings from coarse to fine.
     meaning : str
-        Name of the parameter that is set, such as ``tol``; empty for a method with a single
-        setting.
+        Name of the parameter to which a setting belongs, such as ``tol``; empty for a method
+        with a single setting.
     left_out : str
         Why the method is not timed; empty if it is timed.
     """
@@ -54,14 +54,13 @@ class Entry:
     ----------
     method : Method
     setting : float
-        The first setting that reached the target; if no setting reached it, the last setting
-        that was tried.
+        The first setting that reached the target. If no setting reached the target, it is the
+        last setting that was tried.
     excess : float
-        Excess of the loss over the minimum, relative to the minimum; infinity before the first
-        fit.
+        (loss − minimum) ÷ minimum of the last fit in the search; infinity before the first fit.
     first_s : float
-        Time of the method's first fit in seconds, imports and compilation included; 0 before
-        the first fit.
+        Time of the method's first fit in seconds, with imports and compilation; 0 before the
+        first fit.
     seconds : list of float
         Times of the timed fits, in seconds.
     problem : str
@@ -95,9 +94,9 @@ def calibrated(
     method : Method
         A method with a reason in `left_out` is not tried.
     excess : callable
-        Returns the relative excess of the loss at given weights.
+        Takes weights; returns (loss − minimum) ÷ minimum.
     target : float
-        Largest relative excess that is close enough.
+        Largest value of `excess` that is close enough.
     limit_s : float
         The search ends when the fits that missed the target have taken more than this many
         seconds.
@@ -123,7 +122,9 @@ def calibrated(
 
 
 def too_long(rehearsal: Method, factor: float, limit_s: float) -> str:
-    """Return the reason if a fit of all rows would take too long, else an empty string.
+    """Return why a method is left out, or "" if a fit of all rows is fast enough.
+
+    The time of a fit of all rows is estimated from a fit of a part of the rows.
 
     Parameters
     ----------

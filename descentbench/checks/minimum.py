@@ -1,6 +1,6 @@
-"""Compute the minimum of a loss in float64, and the excess of the loss at given weights.
+"""Compute the minimum of a loss in float64, and how far a loss is above this minimum.
 
-The models have an intercept.
+All models have an intercept.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ NEWTON_STEPS = 30
 """Largest number of Newton steps; about eight steps are needed."""
 
 GRADIENT = 1e-13
-"""Norm of the gradient at which Newton's method ends, relative to the first gradient's norm."""
+"""Newton's method ends when the gradient's norm ÷ the first gradient's norm is at most this."""
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """The minimum of a loss: the weights, with the intercept last, and the loss at them."""
+    """The minimum of a loss: the weights, with the intercept last, and the loss there."""
 
     problem: Problem
     weights: Float64
     loss: float
 
     def excess(self, weights: Sequence[float]) -> float:
-        """Return the excess of the loss at `weights` over the minimum, relative to the minimum.
+        """Return (loss at `weights` − minimum) ÷ minimum.
 
-        Squared error is a quadratic function, so its excess is computed without the difference
-        of two nearly equal losses.
+        For squared error, the difference is computed from the differences of the weights. This
+        is more accurate than subtracting two nearly equal losses.
         """
         w = np.asarray(weights, np.float64)
         if self.problem.loss == LOG_LOSS:
@@ -73,7 +73,7 @@ def minimum(problem: Problem) -> Minimum:
 
 
 def log_loss(problem: Problem, w: Float64) -> float:
-    """Return the mean log_loss at w, the intercept last."""
+    """Return the mean log_loss over all rows at w, which has the intercept last."""
     total = 0.0
     for x, y in blocks(problem):
         p = x @ w

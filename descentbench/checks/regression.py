@@ -1,10 +1,9 @@
 """Compare times of fits: descentbench, scikit-learn and SciPy (``nox -s regression-check``).
 
-All methods fit the same rows with an intercept. The target is an excess of the loss over its
-minimum of at most 1e-6, relative to the minimum. An iterative method gets the coarsest
-tolerance that reaches this target. An iterative method of another program is left out if a fit
-of all rows would take longer than `--limit`; the time is estimated from a fit of a twentieth of
-the rows.
+All methods fit the same rows with an intercept. The target is a loss that is at most 1e-6 above
+its minimum, relative to the minimum. An iterative method gets the coarsest tolerance that
+reaches this target. If a fit of an iterative method of another program would take longer than
+`--limit`, the method is left out. The time is estimated from a fit of a twentieth of the rows.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ LOGISTIC = ((1_000_000, 32), (200_000, 300))
 """(rows, features) of each table for log_loss."""
 
 OURS = ("numpy:gram", "numpy:blocked", "numba:parallel", "torch:analytic", "jax:loop")
-"""Backends of descentbench: the default backend, and the fastest loop of each library on a
-CPU."""
+"""Backends of descentbench that are timed: the default backend ``numpy:gram``, and each
+library's fastest loop on a CPU."""
 
 TOLERANCES = tuple(10.0**-k for k in range(2, 9))
 """Tolerances to try, from coarse to fine: 10⁻² to 10⁻⁸."""
 
 REHEARSAL = 20
-"""Number of all rows ÷ number of rows in the fit from which the time is estimated."""
+"""All rows ÷ rows of the small fit from which the time of a fit of all rows is estimated."""
 
 STEPS = 20_000
 """Largest number of steps of a descent, and of iterations of a solver."""
@@ -142,9 +141,10 @@ def logistic_models(problem: Problem) -> Iterator[Method]:
 
 
 def correlated(rows: int, features: int, dtype: str, loss: Loss, correlation: float) -> Problem:
-    """Return synthetic rows with normal columns; any two columns have the given correlation c.
+    """Return synthetic rows in which any two columns have the same correlation c.
 
-    The condition number of ``XᵀX / n`` is about ``(1 + (d − 1)·c) / (1 − c)``.
+    The columns have a normal distribution. The condition number of ``XᵀX / n`` is about
+    ``(1 + (d − 1)·c) / (1 − c)``.
     """
     rng = np.random.default_rng(0)
     own, common = rng.standard_normal((rows, features)), rng.standard_normal((rows, 1))
@@ -156,11 +156,10 @@ def correlated(rows: int, features: int, dtype: str, loss: Loss, correlation: fl
 
 
 def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iterator[Method]:
-    """Yield every method; a method that would take too long has a reason in `left_out`.
+    """Yield every method, with `left_out` set if a fit would take longer than `limit_s`.
 
-    The time of iterative methods of other programs is estimated with the rows of `small`.
-    The descents of descentbench are not run in advance, so that their first fit includes the
-    import.
+    Only iterative methods of other programs are checked, with a fit of the rows of `small`. The
+    methods of descentbench are not, so that their first timed fit includes the import.
     """
     others, factor = KINDS[kind][2], problem.rows / small.rows
     yield from descents(problem)
@@ -173,7 +172,7 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
     "linear": (SQUARED_ERROR, LINEAR, linear_models),
     "logistic": (LOG_LOSS, LOGISTIC, logistic_models),
 }
-"""Kind of regression → (loss, sizes, function that yields the methods of other programs)."""
+"""Kind of regression → (loss, sizes, function that yields other programs' methods)."""
 
 
 @click.command()
