@@ -36,12 +36,12 @@ class LazyGroup(click.Group):
         return command
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line. Prepare stdout and stderr so that any text can be printed."""
+        """Run the command line. First make stdout and stderr accept any text."""
         with prepared():
             return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the arguments, or print the help; exit quietly if stdout was closed."""
+        """Parse the arguments, or print the help. Exit quietly if stdout is a closed pipe."""
         try:
             return super().make_context(*args, **kwargs)
         except BrokenPipeError:

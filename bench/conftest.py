@@ -34,14 +34,14 @@ QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
 """Default sizes, as pairs of rows and features: 0.8 kB, 80 kB and 8 MB of float32 data."""
 
 BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "loop"}
-"""A fast technique of each library, measured by default beside the plain technique.
+"""Technique of each library that is measured by default, beside the plain technique.
 
-It reads the rows in each step and compiles within a second. Among such techniques, it is the
+It reads the rows in each step and compiles within a second. Of these techniques, it is the
 fastest or nearly the fastest.
 """
 
 QUICK_TESTS = ("test_step", "test_place", "test_first_call")
-"""Benchmarks that run by default: the steps, and two parts of the setup."""
+"""Benchmarks that run by default: the steps, placing the data, and the first call."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -122,7 +122,7 @@ def _quick(name: Name) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each benchmark for its cases: backends, plain reads or the C kernel."""
+    """Give each benchmark its cases: backends, plain reads, or the C kernel."""
     for fixture in CASE_FIXTURES:
         if fixture in metafunc.fixturenames:
             cases = [c for c in cases_of(metafunc.config) if _fixture(c) == fixture]
@@ -134,10 +134,10 @@ def _fixture(case: Case) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the benchmarks: as ``--row`` names the cases, or else by library.
+    """Order the benchmarks: as ``--row`` says or, by default, by library.
 
-    Ordering by library lessens disturbance: the threads of other libraries rest meanwhile.
-    Without ``--row`` and ``--all-backends``, only `QUICK_TESTS` run.
+    The threads of one library then rest while another library is measured. By default, only the
+    benchmarks in `QUICK_TESTS` are kept.
     """
     here = [item for item in items if item.path.parent == Path(__file__).parent]
     if len(here) < len(items):
@@ -170,7 +170,7 @@ def _case(item: pytest.Item) -> Case:
 def sampling(pytestconfig: pytest.Config) -> Sampling:
     """Return the settings of the timings.
 
-    If two processes measure alternately, wait until the other process lets this one begin.
+    If two processes measure alternately, first wait until this process may begin.
     """
     return Sampling(
         pytestconfig.stash[THREADS],
@@ -213,7 +213,7 @@ def described(
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Write the name of the case to a file. If this process dies, the parent reads the name."""
+    """Write the name of the case to a file, for the parent in case this process dies."""
     path = item.config.getoption("failures")
     if path:
         path.with_name(RUNNING).write_text(str(_case(item)))
@@ -231,7 +231,7 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.hookimpl(trylast=True)  # last, because this file marks the child as finished
+@pytest.hookimpl(trylast=True)  # the file tells the parent that the child is finished
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write all failures to the file that ``--failures`` names."""
     path = session.config.getoption("failures")

@@ -1,7 +1,7 @@
 """Time a whole descent, from arrays to w, in seconds and in reads of the data.
 
-A loop takes 100 steps, as in the tutorial. A `gram` technique takes 1000 steps. They cost
-almost nothing, so nearly all of its time is the single pass over the data.
+A loop takes 100 steps, as in the tutorial. A `gram` technique takes 1000 steps, which cost
+almost nothing. Its time is nearly the time of its single pass over the data.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from bench.measure.verify import slow_rate, usual_rate, verify
 from bench.results.case import SMALLEST_BYTES, Case
 
 LOOP_STEPS, GRAM_STEPS = 100, 1000
-"""Number of steps in a descent: for techniques that read the rows in each step, and for
-`gram`."""
+"""Numbers of steps in a descent. Loops read the rows in each step; `gram` reads them once."""
 
 ROUNDS = 5
 """Number of descents that are timed for each case."""

@@ -1,8 +1,8 @@
 """Time the setup: import, placing the data, the first call, and a new number of rows.
 
-Each benchmark runs once, because a second run would find the code already compiled. A library
-that this process has imported before has no import time. Therefore ``descentbench run``
-measures each setup in a new process. It also measures the memory for more rows.
+Each benchmark runs once, because the code would already be compiled in a second run. Under
+``descentbench run``, each setup runs in a new process that has not imported the library yet.
+This process also measures the memory for more rows (option ``--alone``).
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from bench.measure.verify import LEARNING_RATE, start_scale, usual_rate, verify
 from bench.results.case import Case
 
 MORE_BYTES = 1 << 25
-"""Size in bytes of the data of `test_more_rows`: 32 MiB, large enough to exceed other changes
-in memory."""
+"""Size in bytes of the data of `test_more_rows`: 32 MiB, much more than other changes in the
+use of memory."""
 
 SMALL = 0.01
 """Value of all weights at the start of `test_more_rows`. It is so small that no loss
 overflows."""
 
 PROVIDED = 3
-"""Memory that is touched before a backend places the data, as a multiple of the data's size.
-Reason: the first use of memory is slow on virtual machines."""
+"""Amount of memory to touch before a backend places the data, as a multiple of the data's size.
+Reason: on a virtual machine, memory is slow when it is used for the first time."""
 
 
 @dataclass
 class Stage:
-    """The backend and the descent of a case, passed from one benchmark to the next."""
+    """Backend and descent of a case, passed from one benchmark to the next."""
 
     backend: SourceBackend | None = None
     descent: Descent | None = None
@@ -128,11 +128,11 @@ def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> Non
 def test_more_rows(
     benchmark: BenchmarkFixture, case: Case, stage: Stage, pytestconfig: pytest.Config
 ) -> None:
-    """Record the memory that `MORE_BYTES` of new data need in addition to the data.
+    """Record the memory that a backend needs besides the data, for data of `MORE_BYTES`.
 
-    This is done twice, and only the second time counts, because the first time also loads code
-    and starts threads. This benchmark must be the last of its process, because `keep_no_blocks`
-    changes how memory is allocated.
+    The data are placed twice. Only the second time is measured, because the first time also
+    loads code and starts threads. This benchmark must be the last of its process, because
+    `keep_no_blocks` changes how memory is allocated.
     """
     if not pytestconfig.getoption("alone"):
         pytest.skip("changes the allocator for later timings; --alone allows it")

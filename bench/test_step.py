@@ -39,7 +39,7 @@ pytestmark = pytest.mark.benchmark(timer=TIMER)
 
 
 def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> None:
-    """Time the steps of a backend, after a new setup."""
+    """Set up a backend, and time its steps."""
     problem = data_of(case)
     backend, size, benchmark.extra_info["set_up_s"] = set_up(case, problem)
     settle()  # placing then uses new memory, as in a new process
@@ -54,10 +54,10 @@ def test_step(benchmark: BenchmarkFixture, case: Case, sampling: Sampling) -> No
 def set_up(
     case: Case, problem: Problem | Source
 ) -> tuple[SourceBackend, Round, dict[str, float]]:
-    """Set up a backend; return it with the size of a round and the seconds of each part.
+    """Set up a backend; return the backend, a round, and the seconds of each part.
 
     A round is the number of steps that are timed together. The parts are ``import``, ``place``
-    and ``first_call``. ``import`` is missing if the library was already imported.
+    and ``first_call``. There is no ``import`` if the library was imported before.
     """
     library = libraries()[Name.parse(case.backend).library].imports
     rate, start = usual_rate(problem), start_scale(problem) * np.ones(case.features)
@@ -90,11 +90,11 @@ def test_native(benchmark: BenchmarkFixture, native: Case, sampling: Sampling) -
 def beside(
     problem: Problem | Source, sampling: Sampling, case: Case
 ) -> Reader | DeviceReader | None:
-    """Return a reader that times a plain read of the data, to be called beside the steps.
+    """Return a reader whose plain reads are timed beside the steps, as their baseline.
 
-    Steps and reads are then disturbed alike. On a GPU, the reader reads as many bytes of the
-    GPU's memory. The result is None for small or streamed data, and if two processes measure
-    alternately.
+    A disturbance of the machine then affects both steps and reads. For a GPU, the reader reads
+    the GPU's memory. The result is None for small or streamed data, and if two processes
+    measure alternately.
     """
     if not (isinstance(problem, Problem) and sampling.alternation.alone):
         return None

@@ -27,7 +27,7 @@ Example:
 @loss_option
 @format_options
 def backends(loss: str, output_format: Format) -> None:
-    """List all backends, and say why a backend cannot run here or could be faster here.
+    """List all backends, and why some cannot run or are slow on this machine.
 
     A backend that does not work for the --loss is listed as not available.
     """

@@ -37,8 +37,7 @@ class DataFile:
     y : str, optional
         Name of the target column.
     how : dict
-        The other options about the file that the user gave; see
-        `backends.rows.reading.Reading`.
+        Values of the options in `HOW` that the user gave.
     """
 
     path: Path
@@ -71,7 +70,7 @@ def tell(source: Source) -> None:
 def described(source: Source) -> dict[str, Any]:
     """Return the file, columns and number of rows of a source, for JSON output.
 
-    The result is empty for generated rows.
+    The result is an empty dict for generated rows.
     """
     if source.origin is None:
         return {}
@@ -169,7 +168,7 @@ OPTIONS: tuple[Callable[[Any], Any], ...] = (
 """The options about a data file, in the order of the help text."""
 
 HOW = ("target", "header", "delimiter", "decimal", "thousands", "encoding", "na")
-"""Options that become fields of `Reading`, the description of how to read a file."""
+"""Options that become fields of `Reading`, which says how to read a file."""
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -41,8 +41,8 @@ def chosen(
 ) -> list[Name]:
     """Return the backends to measure; print on stderr which backends are left out and why.
 
-    If `patterns` is empty, or for the roofline, `gram` and `dask` backends are left out.
-    Backends that could be faster here get a line on stderr, too.
+    By default, and for the roofline, `gram` and `dask` backends are left out. A line on stderr
+    names each backend that could be faster on this machine.
     """
     names = catalogue.select(patterns or ("*",), devices, loss)
     _tell_left_out(patterns or ("*",), {name.library for name in names})
@@ -97,9 +97,9 @@ def sizes(
     limit: bool,
     loss: Loss,
 ) -> tuple[Sizes, Sizes]:
-    """Return two lists of sizes: for the CPU, and for other devices.
+    """Return the sizes to measure: a list for the CPU, and a list for other devices.
 
-    The lists differ only for ``run --limit``.
+    The two lists differ only for ``run --limit``.
     """
     if file is not None:
         source = file.open(dtype).with_loss(loss)
@@ -114,7 +114,7 @@ def sizes(
 def cases(
     names: Iterable[Name], of: tuple[Sizes, Sizes], dtype: str, loss: Loss
 ) -> tuple[Case, ...]:
-    """Return a case for every backend and size. The sizes depend on the backend's device."""
+    """Return a case for every backend and size. CPU and other devices have their own sizes."""
     on_cpu, on_device = of
     return tuple(
         Case(str(name), n, d, dtype, loss.name)
@@ -124,7 +124,7 @@ def cases(
 
 
 def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
-    """Return the description by which other processes read a data file; None without a file.
+    """Return what other processes need to read the data file; None without a data file.
 
     `memory` is the largest size of the rows in bytes; None means half of the free memory.
     """
@@ -165,10 +165,10 @@ def measured(
     against: Path | None,
     complete: Callable[[Record, Stage], None],
 ) -> list[Saved]:
-    """Run the plan, save the records, and return them.
+    """Measure all cases of the plan, save the records, and return them.
 
-    With `against`, the plan also runs in that checkout, alternating with this checkout. When a
-    stage of the plan is complete, `complete` is called with this checkout's record.
+    With `against`, another checkout measures the same cases, alternating with this checkout.
+    After each stage of the plan, `complete` is called with the record of this checkout.
     """
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]

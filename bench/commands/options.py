@@ -42,7 +42,7 @@ def positive(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """Parse a share: ``10%`` and ``0.1`` mean the same."""
+    """Parse a share, such as ``10%`` or ``0.1``."""
     number = _finite(text.removesuffix("%"))
     if number is None or number < 0:
         raise click.BadParameter(f"{text!r} is not a share such as 10%")
@@ -127,9 +127,9 @@ def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--scheduler`` and ``--workers``, which set environment variables.
+    """Add ``--scheduler`` and ``--workers``, the options of the ``dask`` backends.
 
-    The ``dask`` backends read these variables.
+    The backends get the values through environment variables.
     """
 
     @click.option(

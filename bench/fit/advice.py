@@ -37,8 +37,8 @@ WITHIN = 1e-6
 minimum."""
 
 USELESS = 10
-"""A fit gets a warning if it needs more further steps than this multiple of the steps taken,
-and also more than `MANY_STEPS`."""
+"""After 2000 steps, a fit gets a warning if it needs more than 10 · 2000 further steps. It must
+also need more than `MANY_STEPS` further steps."""
 
 MANY_STEPS = 10_000
 """A fit that needs at most this many further steps gets no warning."""
@@ -67,7 +67,9 @@ def missing_text(excess: Excess | None) -> str:
 
 
 def before(ready: Prepared) -> list[str]:
-    """Return remarks on constant columns and unlike scales, to be shown before the descent.
+    """Return remarks about the columns, to be shown before the descent.
+
+    They name constant columns, and columns that differ much in scale (`UNLIKE`).
 
     Raises
     ------
@@ -87,7 +89,7 @@ def before(ready: Prepared) -> list[str]:
 
 
 def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
-    """Return a remark if two columns differ much in scale (`UNLIKE`), judged by some rows."""
+    """Return a remark if two columns differ much in scale, estimated from some of the rows."""
     if ready.source.features < 2:
         return []
     row_bytes = ready.source.bytes_per_step // ready.source.rows

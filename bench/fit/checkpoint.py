@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.fit.scaled import Prepared
 
 FORMAT = "descentbench checkpoint 1"
-"""Value of the field ``format`` in the file. It changes whenever the format changes."""
+"""Value of the field ``format`` in checkpoint files. A new format gets a new value."""
 
 
 class CheckpointError(DescentbenchError):
@@ -138,8 +138,8 @@ class Track:
     w0 : tuple of float, optional
         First w of a new descent, for the scaled columns; zeros by default.
     checkpoint : Path, optional
-        File to write; by default, the file `resume` is overwritten. Nothing is written if both
-        arguments are None.
+        File to write. If None, the file `resume` is updated; without `resume`, no file is
+        written.
     resume : Path, optional
         Checkpoint from which the descent continues; None starts a new descent.
 

@@ -54,7 +54,10 @@ class Places(Protocol[AnyRows]):
 
 @dataclass(frozen=True)
 class Epoch:
-    """w after `epoch` steps, and the loss at w; `intercept` is None without an intercept."""
+    """The weights w after `epoch` steps, and the loss at w.
+
+    `intercept` is None for a model without an intercept.
+    """
 
     epoch: int
     w: tuple[float, ...]
@@ -74,8 +77,8 @@ class Prediction:
 class Fit:
     """The result of a descent: w after `steps` steps, and the reason why the descent stopped.
 
-    `epochs` has every evaluation of the loss except that at the start. `intercept` is None for
-    a model without an intercept.
+    `epochs` begins with the first evaluation of the loss after the start. `intercept` is None
+    for a model without an intercept.
     """
 
     backend: str
@@ -157,7 +160,7 @@ def _fit(
     epochs: list[Epoch],
     predict: Sequence[Sequence[float]],
 ) -> Fit:
-    """Return the result of a descent; the first of the epochs is the start."""
+    """Return the result of a descent from its epochs; `epochs[0]` is the start."""
     last = epochs[-1]
     return Fit(
         backend=backend,
@@ -236,7 +239,7 @@ def _raise_if_diverging(
     if finite and epoch.loss <= lowest * (1 + GROWTH):
         return
     limit = problem.reference.largest_stable_rate
-    if 0 < limit < learning_rate:  # 0 if x² overflows
+    if 0 < limit < learning_rate:  # the limit is 0 if x² overflows
         raise DivergenceError(
             f"diverged by epoch {epoch.epoch}: the learning rate {learning_rate:g} is beyond "
             f"the largest stable rate for these data, 2/L = {limit:.6g}"

@@ -42,8 +42,8 @@ MOST_STEPS = 1 << 60
 """If more steps than this are needed, the number of steps is returned as None."""
 
 EXACT_BYTES = 1 << 28
-"""Largest size of X and y in bytes for which a sum over the rows gives the minimum; the sum
-takes a second at most. For larger data, the minimum is the loss of the fit minus the excess."""
+"""For data up to this size in bytes, the minimum is computed from the rows, which takes a
+second at most. For larger data, the minimum is the loss of the fit minus the excess."""
 
 EPS = float(np.finfo(np.float64).eps)
 """Machine epsilon of float64."""

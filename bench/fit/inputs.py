@@ -67,7 +67,7 @@ def open_rows(
 ) -> Source:
     """Return the rows of a fit: generated rows, or the rows of a data file.
 
-    `file` opens the data file for a dtype; None stands for generated rows.
+    `file` opens the data file with a given dtype; it is None for generated rows.
     """
     if file is None:
         return Generated(rows or 100, features or 1, dtype, seed, loss=loss)

@@ -25,7 +25,7 @@ from bench.fit.scaling import Scaling, finite
 from bench.host.files import write_atomically
 
 FORMAT = "descentbench model 1"
-"""Value of the field ``format`` in the file. It changes whenever the format changes."""
+"""Value of the field ``format`` in model files. A new format gets a new value."""
 
 
 class ModelError(DescentbenchError):

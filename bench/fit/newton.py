@@ -29,14 +29,15 @@ MOST_PASSES = 30
 10."""
 
 MOST_WORK = 5e7
-"""Largest ``rows · (features² + ROW_WORK)``, the multiplications of a pass, for which the
-minimum is searched. A pass then takes at most 0.2 s, and a search takes seconds."""
+"""Largest number of multiplications in a pass, ``rows · (features² + ROW_WORK)``. A pass then
+takes at most 0.2 s, and a search seconds. For larger data, no minimum is searched."""
 
 ROW_WORK = 20
 """Work of computing a row's loss, slope and second derivative, in multiplications."""
 
 DONE = 1e-10
-"""The search ends when a step is predicted to lower the loss by at most this fraction."""
+"""The search ends when the next step would lower the loss by at most this fraction of the
+loss."""
 
 LITTLE = 1e-2
 """Largest damping at which the search may end, and smallest damping after a rejected step.
@@ -71,7 +72,7 @@ class Minimum:
 
 
 def minimise(source: Source, w: Weights) -> Minimum | None:
-    """Search for the minimum from `w`; return None if there is too much work or no minimum.
+    """Search for the minimum, starting at `w`; None if the search takes too long or fails.
 
     Raises
     ------

@@ -132,7 +132,7 @@ class ParquetWriter(Writer):
 
 @contextmanager
 def writer(path: Path) -> Iterator[Writer]:
-    """Open a file for predictions; it gets its name only when all rows are written.
+    """Open a file for predictions; the file appears only when it is complete.
 
     The path ``-`` means CSV on standard output.
     """

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PRODUCTS = 2e11
-"""Largest number of multiplications, n·d², for a float64 reference that no option requires. The
-computation then takes a few seconds at most."""
+"""A float64 reference that no option requires is computed only up to this number of
+multiplications, n·d². The computation then takes a few seconds at most."""
 
 SQUARED_ERROR_CURVATURE = 2.0
 """Second derivative of ``(p − y)²``; `Reference.lipschitz` contains this factor."""
@@ -77,10 +77,10 @@ def check_rate(
 ) -> None:
     """Raise DivergenceError if a descent from `w0` diverges, even if its loss falls at first.
 
-    A step multiplies the error along an eigenvector by 1 − rate·c, where c is the curvature. At
-    a rate above 2/L (L is the largest curvature), the error grows along the steepest
-    eigenvectors. The loss may fall for a long time all the same. If `w0` has no error along
-    these eigenvectors, the descent does not diverge.
+    In each step, the error along an eigenvector is multiplied by 1 − rate·c, where c is the
+    curvature. At a rate above 2/L (L is the largest curvature), the error grows along the
+    steepest eigenvectors. Even then, the loss may fall for a long time. If `w0` has no error
+    along these eigenvectors, the descent does not diverge.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def check_rate(
     """
     with np.errstate(over="ignore", invalid="ignore"):
         limit = reference.largest_stable_rate
-        if not 0 < limit < learning_rate:  # 0 if x² overflows
+        if not 0 < limit < learning_rate:  # the limit is 0 if x² overflows
             return
         curvature, vectors = np.linalg.eigh(2 * reference.gram)
         grows = learning_rate * curvature > 2

@@ -24,8 +24,8 @@ from backends.rows.source import Source
 from bench.fit.scaling import Columns, Scaling, may_shift_target
 
 PIECE_BYTES = 1 << 20
-"""Largest size in bytes of the float64 copy of some rows: 1 MiB fits in a second-level
-cache."""
+"""Rows are scaled in pieces. The float64 copy of a piece has at most this size in bytes: 1 MiB
+fits in a second-level cache."""
 
 
 @dataclass(frozen=True, eq=False)

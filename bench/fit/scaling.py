@@ -48,7 +48,7 @@ def finite(values: Any, name: str) -> tuple[float, ...]:
 
 
 def may_shift_target(loss: Loss) -> bool:
-    """Return whether the loss depends on ``p − y`` alone, so that p and y may be shifted."""
+    """Return whether the loss depends on ``p − y`` alone. y may then be shifted by its mean."""
     return loss in (SQUARED_ERROR, HUBER)
 
 
@@ -75,7 +75,10 @@ class Columns:
 
     @classmethod
     def of(cls, x: Floats, y: Floats) -> Columns:
-        """Return the statistics of x, (n,) or (n, d), and of y, (n,); n is at least 1."""
+        """Return the statistics of the columns of x, and the mean of y.
+
+        x has the shape (n,) or (n, d), and y the shape (n,). n is at least 1.
+        """
         x = x.reshape(len(y), -1).astype(np.float64, copy=False)
         mean = (x / len(y)).sum(axis=0)  # dividing first cannot overflow
         with np.errstate(over="ignore"):  # `deviation` then uses the range
@@ -212,8 +215,8 @@ class Scaling:
     def mapped(self, columns: NDArray[Any], first: int = 0) -> NDArray[Any]:
         """Return some of the columns, centred and scaled.
 
-        `columns` has the shape (n, k). `first` is the index of its first column in the data.
-        The result is float64, or `columns` itself if nothing changes.
+        `columns` has the shape (n, k) and begins at the column with the index `first`. The
+        result is float64, or `columns` itself if nothing changes.
         """
         part = slice(first, first + columns.shape[1])
         mean, scale = self.mean[part], self.scale[part]
@@ -274,7 +277,7 @@ class Scaling:
         return w, float(weights[-1] + self.target - np.asarray(self.mean) @ w)
 
     def to_scaled(self, w: ArrayLike, intercept: float = 0.0) -> Weights:
-        """Return the weights for scaled columns, (weights,); the inverse of `to_original`."""
+        """Return the weights for the scaled columns; this is the inverse of `to_original`."""
         w = np.asarray(w, dtype=np.float64)
         scaled: Weights = w * np.asarray(self.scale)
         if not self.intercept:

@@ -26,7 +26,7 @@ def remark(source: Source, fit: Fit) -> str:
 
 def _separates(source: Source, fit: Fit) -> bool:
     """Return whether w classifies every row correctly; the rows are then separable."""
-    if not fit.loss < math.log(2):  # a row that is classified correctly has less than log 2
+    if not fit.loss < math.log(2):  # the loss of a correct row is below log 2
         return False
     w = np.asarray(fit.w)
     for block in source.blocks():

@@ -59,7 +59,7 @@ def draw(record: Record, path: Path) -> Path:
 
 
 def _panel(axes: Axes, size: Size, losses: list[str], libraries: list[str]) -> None:
-    """Draw the step times at one size; a line joins the points of each library."""
+    """Draw the step times at one size. A line joins the times of each library."""
     look = styles(size.steps)
     height = len(libraries) + 1
     for k, loss in enumerate(losses):

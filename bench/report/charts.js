@@ -1,10 +1,11 @@
 "use strict";
-// The figures of the results. Each figure has one frame per machine, with common axes. A figure's
-// `of` returns the data of a machine, a sentence that says what to run on that machine, or null for
-// no frame. The other fields of a figure are functions: `axes` of the data of all machines, which
-// returns x and y for `draw`; `chart` of a machine's data, which returns the other fields for `draw`,
-// `table` (heading and rows, required) and `remark` (a sentence below the chart); `backends` or `key`
-// for the legend: the backends of a machine's data, or the items of the data of all machines.
+// The figures of the results. Each figure has one frame per machine; all frames have the same axes.
+// A figure is an object with these functions:
+// - of(machine): its data; or a sentence that says what to run on this machine; or null (no frame).
+// - axes(data of all machines): the fields x and y for `draw`.
+// - chart(data of a machine): the other fields for `draw`; `table`, the heading and rows of a table;
+//   and optionally `remark`, a sentence below the chart.
+// - backends(data of a machine), or key(data of all machines): the items of the legend.
 
 const chosenShape = () => element("shape").value;
 const INK = { colour: "var(--ink)", mark: "circle", dash: "", hollow: false };

@@ -94,9 +94,9 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _limits(source: Source) -> Iterator[dict[str, Any]]:
-    """Yield the times of a plain read and of the C kernel at each size.
+    """Yield the times of a plain read and of the C kernel for each size.
 
-    Sizes at which latency limits a step are left out.
+    Small sizes are left out, because latency limits their steps.
     """
     for limit in source.limits:
         if limit.bounds:
@@ -119,9 +119,9 @@ def _model(model: CostModel) -> dict[str, Any]:
 
 
 def typical(source: Source) -> Iterator[Answer]:
-    """Yield recommendations for `TYPICAL_ROWS` and `TYPICAL_ITERATIONS`.
+    """Yield recommendations for all combinations of `TYPICAL_ROWS` and `TYPICAL_ITERATIONS`.
 
-    Each loss has recommendations for at most `TYPICAL_SHAPES` shapes.
+    For each loss, at most `TYPICAL_SHAPES` shapes (features and dtype) are included.
     """
     of_loss: dict[str, int] = {}
     for shape, models in source.models.items():
@@ -136,7 +136,7 @@ def typical(source: Source) -> Iterator[Answer]:
 def answer(
     source: Source, shape: Shape, models: Sequence[CostModel], rows: int, iterations: int
 ) -> Answer:
-    """Return the answer that ``pick`` would give if all memory of the machine were free."""
+    """Return the answer of ``pick`` for the machine of `source`, with all its memory free."""
     memory = source.memory_bytes
     request = Request(rows, shape.features, iterations, shape.dtype, memory, loss=shape.loss)
     return recommend(models, request, {})

@@ -23,19 +23,19 @@ MOST_STEPS = 10**7
 """Largest number of steps in a curve."""
 
 POINTS = 180
-"""Number of points of a curve. Their distances are equal on a logarithmic axis of steps."""
+"""Number of points of a curve. They have equal distances on a logarithmic axis."""
 
 GAP = 1e-10
-"""Excess loss at which a curve ends, as a fraction of the excess loss at w = 0. The excess loss
-is the loss minus its minimum."""
+"""A curve ends when the excess loss (the loss minus its minimum) has fallen to this fraction of
+its first value."""
 
 
 def curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
-    """Yield the curve of a descent with squared error for each measured size.
+    """Yield a curve for each measured size: the loss minus its minimum, by number of steps.
 
-    A curve is the loss minus its minimum, by number of steps, from w = 0. The weights come from
-    the float64 reference. Every backend agrees with this reference, so one curve is enough for
-    all backends.
+    The descent uses squared error and starts at w = 0. The losses come from the float64
+    reference. The curve holds for every backend, because each w was checked against this
+    reference.
     """
     sizes = {r.case.size for source in found for r in source.of_loss(SQUARED) if r.verified}
     for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):

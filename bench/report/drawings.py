@@ -53,7 +53,7 @@ def _look(style: Style) -> dict[str, Any]:
 
 
 def _caches(axes: Axes, source: Source, bytes_per_unit: float) -> None:
-    """Draw a vertical line at each size at which the data of a step just fit in a cache."""
+    """Mark the sizes at which the data of a step fill a cache, by vertical lines."""
     for level, size in source.machine["caches"].items():
         at = size / bytes_per_unit
         axes.axvline(at, color="0.5", linestyle=":", linewidth=0.8)
@@ -167,7 +167,7 @@ def cost(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw a map of the fastest backend by rows and iterations; ties are hatched."""
+    """Draw a map of the fastest backend, by rows and iterations. Ties are hatched."""
     models = [m for m in source.models.get(shape, []) if ":gram" not in m.backend]
     if len(models) < 2:
         return False

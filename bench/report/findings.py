@@ -1,4 +1,7 @@
-"""Write the page's first screen: a few sentences, a picture, and the cases in doubt."""
+"""Write the page's first screen: a few sentences, a picture, and a list of doubtful cases.
+
+A case (a backend at one size) is doubtful if it failed or if its time is unstable.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +76,7 @@ def size_name(result: Result) -> str:
 def bests(source: Source, loss: str | None = None) -> list[Best]:
     """Return the fastest backend of every size, ordered by features, dtype and rows.
 
-    The default loss is squared error; if squared error was not measured, the first other loss
-    by name.
+    The default loss is squared error. If it was not measured, the first other loss is used.
     """
     found = []
     loss = loss or next(iter(source.losses), SQUARED)
@@ -96,14 +98,14 @@ def _size(result: Result) -> tuple[int, str, int]:
 
 
 def sentences(found: Sequence[Best]) -> list[str]:
-    """Return three sentences about the fastest backends, their speed-up and their bandwidth."""
+    """Return three sentences: fastest backends, speed-up, share of the read bandwidth."""
     if not found:
         return ["No step was timed on this machine: run 'descentbench run' there."]
     return [_fastest(found), _speed_up(found), _limit(found)]
 
 
 def other_losses(source: Source) -> list[str]:
-    """Return a sentence for each further loss: the fastest backends and their speed-up."""
+    """Return a sentence for each loss except the first: fastest backends and speed-up."""
     return [_other_loss(loss, bests(source, loss)) for loss in source.losses[1:]]
 
 
@@ -171,7 +173,7 @@ def _between(values: Sequence[float], write: Callable[[float], str]) -> str:
 
 
 def headline(source: Source) -> str:
-    """Return the main finding as one line, with which ``run --report`` ends."""
+    """Return the main finding as one line. ``run --report`` prints this line at its end."""
     found = bests(source)
     if not found:
         return "nothing was timed"
@@ -188,7 +190,7 @@ def headline(source: Source) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point on the picture's time axis; `at` is its place in percent of the width."""
+    """A point in the picture; `at` is its place on the time axis, in percent of the width."""
 
     kind: str
     at: float
@@ -210,8 +212,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with a line for each size: marks for the fastest backend, NumPy and a read.
+    """A picture with a line for each size.
 
+    The marks of a line show the times of the fastest backend, plain NumPy and a plain read.
     `left_out` is the number of sizes without a line.
     """
 
@@ -223,7 +226,7 @@ class Picture:
 def picture(found: Sequence[Best]) -> Picture:
     """Return the picture, with a line for each size, but at most `MOST_SIZES` lines."""
     shown = list(found)
-    while len(shown) > MOST_SIZES:  # drop a middle size of the features with the most sizes
+    while len(shown) > MOST_SIZES:  # drop a size where there are most sizes per feature count
         crowded = Counter(best.result.features for best in shown).most_common(1)[0][0]
         middle = [best for best in shown if best.result.features == crowded]
         shown.remove(middle[len(middle) // 2])
@@ -263,9 +266,9 @@ def picture(found: Sequence[Best]) -> Picture:
 
 
 def doubts(source: Source) -> tuple[list[str], int]:
-    """Return texts about the failed and unstable cases, and the number of these cases.
+    """Return texts about failed and unstable cases, and the number of all these cases.
 
-    There are at most `MOST_DOUBTS` texts.
+    At most `MOST_DOUBTS` texts are returned.
     """
     failed = [
         f"{r.backend} at {size_name(r)} failed: {r.reason}"

@@ -32,8 +32,8 @@ class Pays:
     iterations : float or None
         None if the GPU is not faster up to `MOST_ITERATIONS`.
     gpu, cpu : str
-        The fastest backend on the GPU and on the CPU for `iterations` (for `MOST_ITERATIONS` if
-        `iterations` is None).
+        The fastest backend on the GPU and on the CPU for this number of iterations. If
+        `iterations` is None, the number is `MOST_ITERATIONS`.
     """
 
     rows: int
@@ -66,7 +66,7 @@ def pays(source: Source) -> Iterator[Pays]:
 
 
 def fastest(models: Iterable[CostModel], rows: int, iterations: float) -> CostModel:
-    """Return the model of the backend that takes the least time, including the setup."""
+    """Return the cost model with the smallest total time, setup included."""
     return min(models, key=lambda model: model.total_s(rows, iterations))
 
 
@@ -75,8 +75,8 @@ def from_iterations(
 ) -> float | None:
     """Return the number of iterations from which the GPU takes less time than the CPU.
 
-    The fastest backend on the GPU is compared with the fastest on the CPU. None means that the
-    GPU takes more time even for `MOST_ITERATIONS`.
+    The times are those of the fastest backend on each device. None means that the CPU is faster
+    or equally fast even for `MOST_ITERATIONS`.
     """
 
     def wins(iterations: float) -> bool:
@@ -127,9 +127,9 @@ def _from(iterations: float | None) -> str:
 
 
 def sentence(sources: Iterable[Source]) -> str:
-    """Return a sentence for README about the newest machine with a GPU.
+    """Return a sentence for README: at which sizes the newest GPU is faster than its CPU.
 
-    The sentence is empty if no GPU was measured with setup times.
+    The sentence is empty if no GPU has setup times.
     """
     for source in sources:
         found = [p for p in pays(source) if p.dtype == "float32"]

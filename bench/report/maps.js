@@ -77,7 +77,7 @@ function cell(all, rows, iterations) {
   const name = [...models.map((m) => m.id), rows, iterations].join();
   if (!CELLS.has(name)) {
     const totals = models.map((m) => m.total(rows, iterations));
-    const near = models.filter((_, i) => totals[i] <= 3 * Math.min(...totals)); // the others cannot tie
+    const near = models.filter((_, i) => totals[i] <= 3 * Math.min(...totals)); // other models cannot tie
     const { pick, tied } = choose(near, rows, iterations, DATA.constants, MAP_DRAWS);
     CELLS.set(name, { pick, tied: tied.join(", "), total: totals[models.findIndex((m) => m.backend === pick)] });
   }

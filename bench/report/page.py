@@ -42,7 +42,7 @@ def check(path: Path) -> None:
         The path is a folder, or no file can be written there.
     """
     need("jinja2", PURPOSE)
-    folder = next(p for p in path.absolute().parents if p.exists())  # write creates the rest
+    folder = next(p for p in path.absolute().parents if p.exists())  # write makes the rest
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise ReportError(f"cannot write {path}: give a file in a folder that can be written")
 

@@ -100,12 +100,12 @@ def saved(results: Path) -> list[Saved]:
 
 
 def newest_whole(found: Iterable[Saved]) -> Source:
-    """Return the newest source with results for squared error and setup times on a CPU.
+    """Return the newest results on a CPU that include squared error and setup times.
 
     Raises
     ------
     PageError
-        There is no such source.
+        There are no such results.
     """
     whole = [one for one in found if has_setup(one.record) and not on_gpu(one.record)]
     squared = [source for source in sources(whole) if SQUARED in source.losses]
@@ -252,7 +252,10 @@ def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
 
 
 def tables(found: Iterable[Saved], newest: Source, pictures: Iterable[str]) -> str:
-    """Return the text for docs/results.md: pictures of the newest results, GPUs, all runs."""
+    """Return the text for docs/results.md: pictures, a section about GPUs, all tables.
+
+    The pictures show the newest results. Each run has a table.
+    """
     found = list(found)
     images = "\n".join(map(_image, pictures))
     drawn = f"## Pictures\n\n{describe(newest.records[-1])}\n\n{images}\n"
@@ -300,7 +303,7 @@ def describe(record: Record) -> str:
 
 
 def _known(machine: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return a list of (library, version), without packages that are not libraries."""
+    """Return the name and the version of each library. Other packages are left out."""
     versions = machine["versions"]
     return [(name, versions[name]) for name in LIBRARIES if name in versions]
 

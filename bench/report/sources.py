@@ -105,10 +105,10 @@ class Source:
 
     @cached_property
     def models(self) -> dict[Shape, list[CostModel]]:
-        """Cost models of each shape; the plainest backend is first.
+        """Complete cost models of each shape; the plainest backend is first.
 
-        A cost model that lacks measurements is left out, and so is a shape with fewer than two
-        models.
+        A model is complete if all its parts were measured. Shapes with fewer than two complete
+        models are left out.
         """
         found = {}
         for loss in self.losses:
@@ -132,7 +132,7 @@ def _squared_first(loss: str) -> tuple[bool, str]:
 
 
 def _plain_first(backend: str) -> tuple[object, ...]:
-    """Return a key that sorts plain techniques first, then libraries as in the catalogue."""
+    """Return a sort key: plain techniques first, then libraries as in the catalogue."""
     order, name = list(libraries()), Name.parse(backend)
     place = order.index(name.library) if name.library in order else len(order)
     return (*plainness(backend), place, backend)
@@ -157,9 +157,9 @@ def sources(saved: Iterable[Saved]) -> list[Source]:
 
 
 def _labels(newest: Sequence[Record]) -> list[str]:
-    """Return a label for each source: the processor and the number of threads.
+    """Return a label for each record: the processor and the number of threads.
 
-    If two labels would be equal, both also get the revision and the date.
+    Equal labels also get the revision and the date.
     """
     plain = [machine_name(record.machine) for record in newest]
     dated = [

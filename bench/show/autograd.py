@@ -26,8 +26,7 @@ GRADIENTS = {
     "numba": "by hand, compiled",
     "numba:parallel": "by hand, compiled",
 }
-"""Text on how a backend computes the gradient. The order of the backends is the order in
-tables."""
+"""How each backend computes the gradient. Tables list the backends in this order."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Size:
     def ratio(self, backend: str, loss: str) -> float | None:
         """Return the time of a step ÷ the time of the library's fastest step with this loss.
 
-        The result is None if this step was not timed.
+        The result is None if the backend has no time for this loss.
         """
         library = backend.partition(":")[0]
         mine = [

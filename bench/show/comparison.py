@@ -70,7 +70,7 @@ def print_comparison(found: Sequence[Comparison], remarks: Sequence[str]) -> Non
 def _reasons(found: Sequence[Comparison]) -> list[str]:
     """Return a line for each reason why a comparison failed or is doubtful.
 
-    The line names the cases (backends at one size) with this reason.
+    The line also names the backends and sizes with this reason.
     """
     cases: dict[str, list[str]] = {}
     for c in found:

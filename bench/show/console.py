@@ -22,18 +22,19 @@ WIDTH = 80
 """Width of a line in characters if the output is not a terminal and `COLUMNS` is not set."""
 
 NARROWEST = 24
-"""Smallest width of a line in characters, even if the terminal is narrower. The longest number
-fits with its heading."""
+"""Smallest width of a line in characters, also if the terminal is narrower. A line then has
+room for the longest number with its heading."""
 
 SHORTEST_NAME = 12
-"""A column of names is not made narrower than this many characters, if it has long names."""
+"""A column of names may become this narrow (in characters). It may become even narrower if the
+longest part of a name is shorter."""
 
 SHORTEST_TEXT = 24
-"""A column of sentences is not made narrower than this many characters, if it has long
-words."""
+"""A column of sentences may become this narrow (in characters). It may become even narrower if
+the longest word is shorter."""
 
 ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
-"""Lines of a table for encodings that have no line-drawing characters."""
+"""Lines of a table, drawn with ``-``, for encodings without line-drawing characters."""
 
 
 class _Terminal(Console):
@@ -217,7 +218,7 @@ def _least(column: Iterable[Text], most: int) -> int:
 
 
 def _folded(name: Text, width: int) -> Text:
-    """Insert line breaks between the parts of a name, so that no line exceeds the width."""
+    """Break a name between its parts, so that each line fits into the width."""
     if _width(name) <= width:
         return name
     lines = [""]

@@ -19,7 +19,7 @@ KINDS = {
     "test_more_rows": "setup, more rows",
     "test_end_to_end": "end to end, arrays in and w out",
 }
-"""Kind of each benchmark function, as titles name it. The order is the order of the groups.
+"""Name for the kind of each benchmark function. Groups are printed in this order.
 
 A plain read (`test_read`) is the baseline of a step, so both are in the same group.
 """
@@ -32,7 +32,7 @@ MISSING = (
     "A step takes as long as with 'descentbench run', because the libraries are measured one",
     "after another: the threads of the others rest ('nox -s benchmark-check' compares).",
 )
-"""Lines above the table: what the times mean, and which figures are missing."""
+"""Lines above the table. They say what the times mean, and which figures are missing."""
 
 
 def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUARED) -> str:

@@ -1,7 +1,7 @@
-"""Show how close each library's best technique comes to the roofline (the limit of memory).
+"""Show how close each library's best technique comes to the limit of the machine.
 
 A full-batch step must read the data once, so it takes at least as long as a plain read of the
-same bytes. A kernel in C shows the speed of plain hand-written code.
+same bytes. This limit is the roofline. A kernel in C shows the speed of hand-written code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GRID = (
     *((500_000, 128), (200_000, 500), (40_000, 2000)),
 )
 """Sizes of ``run --limit`` as pairs of rows and features. Latency limits a step at the first
-three sizes. The last eight sizes are 256 MB or more in float32, more than most caches hold."""
+two sizes. The last eight sizes are 256 MB or more in float32, more than most caches hold."""
 
 DEVICE_GRID = (
     *((100, 1), (10_000, 1), (1_000_000, 1)),
@@ -154,9 +154,9 @@ def _host(record: Record, data: Data) -> Limit:
 
 
 def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType:
-    """Return tables of step times and of shares of the read bandwidth, with the baselines.
+    """Return two tables for each device: step times, and shares of the read bandwidth.
 
-    Each line is the best technique of a library, each column a size.
+    A line shows a library's best technique, a column a size. Further lines show the baselines.
 
     Parameters
     ----------
@@ -221,9 +221,10 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
 
 
 def best_by_library(results: list[Result]) -> dict[str, dict[Data, Result]]:
-    """Return a library's fastest result by size, for each library and device.
+    """Return the fastest result of each library on each device, at each size.
 
-    The result maps name → size → result. The names are in the order of the catalogue.
+    The first key is a name such as ``torch@cuda:0``, the second key a size. Names are in the
+    order of the catalogue.
     """
     best: dict[Name, dict[Data, Result]] = {}
     for result in results:

@@ -95,6 +95,6 @@ class RunPage:
 
 
 def show_results(record: Record, cases: Collection[Case]) -> None:
-    """Print the tables of some cases at once, even if stdout is a pipe."""
+    """Print the tables of some cases, and flush stdout so that they appear at once."""
     console().print(results_table([r for r in summarise(record) if r.case in cases]))
     sys.stdout.flush()

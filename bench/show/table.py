@@ -45,7 +45,7 @@ def results_markdown(results: list[Result]) -> str:
 
 
 def _unstable(results: list[Result]) -> list[str]:
-    """Return a line that names the backends with unstable times; [] if there are none."""
+    """Return one line about the backends with unstable times, or an empty list."""
     found = [f"{r.backend} {instability(r.spread)}" for r in results if r.unstable]
     return [f"unstable: {', '.join(found)}"] if found else []
 
@@ -57,7 +57,7 @@ def _title(result: Result) -> str:
 
 
 def _plain(results: list[Result]) -> Interval | None:
-    """Return the time of a step of plain NumPy, a baseline of the table; None if missing."""
+    """Return the step time of plain NumPy, the baseline of the speed-ups; None if missing."""
     return next((r.step_s for r in results if r.backend == "numpy"), None)
 
 
@@ -77,7 +77,7 @@ def _size_table(results: list[Result]) -> RenderableType:
 
 
 def _cells(result: Result, plain: Interval | None) -> list[str]:
-    """Return the cells of a result. `plain` is the step time of plain NumPy at this size."""
+    """Return a result as cells of a table; `plain` is the step time of plain NumPy."""
     if result.step_s is None:
         return [result.backend, "failed"]
     return [

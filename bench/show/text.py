@@ -23,13 +23,19 @@ def byte_count(value: float | None, digits: int = 3) -> str:
 
 
 def figures(value: float, digits: int) -> str:
-    """Return a number with at least `digits` significant digits: 0.0123, 1.23 or 12345."""
+    """Return a number with `digits` significant digits, but never cut its whole part.
+
+    With 3 digits, the results look like 0.0123, 1.23 and 12345.
+    """
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text else text
 
 
 def count(value: float) -> str:
-    """Return a whole number as text: 1e4 or 2.5e8 if this is exact, otherwise 12,345."""
+    """Return a whole number as text.
+
+    Round numbers are short, such as 1e4 and 2.5e8. Other numbers have commas: 12,345.
+    """
     for digits, least in ((0, 1e4), (1, 1e6)):
         short = f"{value:.{digits}e}".replace("e+0", "e").replace("e+", "e")
         if value >= least and float(short) == value:
@@ -51,7 +57,10 @@ def percent(value: float | None, sign: str = "") -> str:
 
 
 def data_text(dtype: str, loss: str) -> str:
-    """Return the dtype, followed by the loss if it is not squared error: ``float32, huber``."""
+    """Return the dtype and the loss as text, such as ``float32, huber``.
+
+    Squared error, the default loss, is left out.
+    """
     return dtype if loss == SQUARED else f"{dtype}, {loss}"
 
 
@@ -88,6 +97,9 @@ def number_text(value: float) -> str:
 
 
 def weights_text(w: Sequence[float]) -> str:
-    """Return the first weights as text; the number of all weights follows if there are more."""
+    """Return the first `MOST_SHOWN` weights as text.
+
+    If there are more weights, the text also has the number of all weights.
+    """
     text = ", ".join(map(number_text, w[:MOST_SHOWN]))
     return text if len(w) <= MOST_SHOWN else f"{text}, … ({len(w)} in all)"
