@@ -75,13 +75,13 @@ def bench(session: nox.Session) -> None:
 
 @shared
 def pick_check(session: nox.Session) -> None:
-    """Make 26 picks, measure every backend, and print how much longer the picks take."""
+    """Make 26 picks and measure every backend; print how good the picks are."""
     run(session, "python", "-m", "bench.checks.pick", *session.posargs)
 
 
 @shared
 def simulation(session: nox.Session) -> None:
-    """Simulate 300 picks on made-up machines, and print how much longer the picks take."""
+    """Simulate 300 picks on made-up machines; print how good the picks are."""
     run(session, "python", "-m", "bench.checks.simulation", *session.posargs)
 
 
@@ -111,7 +111,7 @@ def scale_check(session: nox.Session) -> None:
 
 @shared
 def regression_check(session: nox.Session) -> None:
-    """Compare the time of fits in Python code with scikit-learn and SciPy."""
+    """Compare the times of fits with descentbench, scikit-learn and SciPy."""
     run(session, "python", "-m", "descentbench.checks.regression", *session.posargs)
 
 
@@ -185,7 +185,7 @@ def mutation(session: nox.Session) -> None:
     """Make small changes in some files, and show the changes that no test detects.
 
     Arguments are file names; by default, all keys of `MUTATED`. The option `--sample N` tries
-    only N random changes of each file. The option `--seed` changes which ones are tried.
+    only N random changes of each file, and `--seed` selects other random changes.
     """
     parser = argparse.ArgumentParser("nox -s mutation --")
     parser.add_argument("modules", nargs="*")

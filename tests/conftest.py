@@ -1,4 +1,4 @@
-"""Let tests use the usual block sizes, and check that they restore the process's settings."""
+"""Let tests use the usual block sizes; fail tests that change the process's processors."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ os.environ.setdefault("DESCENTBENCH_TUNE", "off")
 
 @pytest.fixture(scope="session", autouse=True)
 def numba_threads() -> None:
-    """Start all of Numba's threads at first, because later calls cannot add threads."""
+    """Start all of Numba's threads before a test limits them: none can be added later."""
     try:
         import numba
-    except Exception:  # optional, and it may be broken
+    except Exception:  # Numba is optional and may be broken
         return
     numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)
 
 
 @pytest.fixture(autouse=True)
 def all_processors() -> Iterator[None]:
-    """Fail a test that changes the processors of this process, as ``--threads`` does."""
+    """Fail a test that changes which processors this process may use and leaves it so."""
     if not hasattr(os, "sched_getaffinity"):
         yield
         return

@@ -1,6 +1,6 @@
-"""The documentation keeps its promises: commands run, options, files and sessions exist.
+"""Test that documented commands run, and that documented options, files and sessions exist.
 
-`tests.support.documents.small` says how a documented command is made to end in seconds.
+`tests.support.documents.small` shortens the commands so that they end in seconds.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from tests.support.documents import (
 
 ALL = examples()
 OURS = {small(e.command[1:]): e for e in ALL if e.command[0] == "descentbench"}
-"""Command → one example of it, one that shows output if there is one."""
+"""Shortened command → one of its examples, if possible one that shows output."""
 OURS |= {small(e.command[1:]): e for e in ALL if e.command[0] == "descentbench" and e.output}
 
 OTHERS = ("python3", ".venv/bin/pip", ".", "dask", "pytest", "pip")
-"""Programs of others; `tests/command_line/test_pytest.py` runs pytest's examples."""
+"""Programs that this file does not run; `tests/command_line/test_pytest.py` tests pytest."""
 
 NEEDS = {
     "numba": "numba",
@@ -54,7 +54,7 @@ NEEDS = {
     "report": "jinja2",
     ".parquet": "pyarrow",
 }
-"""Part of a command → the module that it needs."""
+"""Part of a command → module that is needed to run it."""
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_a_documented_command_runs(arguments: tuple[str, ...], place: Path) -> N
 
 
 def assert_shown(example: Example, *, unchanged: bool, output: str) -> None:
-    """Compare the output with what the page shows, up to an ellipsis."""
+    """Compare the output with the documented output, up to the first ellipsis."""
     shown = "\n".join(example.output).partition("…\n")[0].removesuffix("…").strip()
     if unchanged:
         assert shown in output
@@ -141,7 +141,7 @@ def test_a_documented_backend_exists(arguments: tuple[str, ...]) -> None:
 
 
 def test_every_other_command_is_known() -> None:
-    """A command that no test of this file looks at must be added to `OTHERS`."""
+    """Check that each documented program is tested in this file or listed in `OTHERS`."""
     programs = {e.command[0] for e in ALL} - {"descentbench", "nox", "./nox.sh"}
     assert programs <= {*OTHERS}
 
@@ -198,7 +198,7 @@ def test_the_python_example_of_the_readme_runs() -> None:
 
 
 def test_the_log_loss_tutorial_prints_the_same_figures_in_all_libraries() -> None:
-    """Red where a program's gradient, rate or data differ from the others'."""
+    """Run the four programs of the tutorial; each must print exactly the documented output."""
     page = ROOT / "docs" / "tutorial-log-loss.md"
     blocks = python_blocks(page)
     text = page.read_text(encoding="utf-8")

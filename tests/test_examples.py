@@ -1,6 +1,7 @@
-"""Every page of docs/examples works from end to end, in an empty folder.
+"""Test that every page of docs/examples works from its first step to its last.
 
-Benchmarks and picks are made short; everything else runs as the page says.
+Each page starts in an empty folder. Benchmarks and picks are shortened; all else runs as the
+page says.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ SHORT_RUN = ["--passes", "1", "--more", "0", "--seconds", "0.01"]
 """Options that make the benchmarks of a page short."""
 
 MOST = {"--rows": "1000", "--features": "4", "--iterations": "20"}
-"""Option → its value in a short command."""
+"""Option → its value in a shortened command."""
 
 PICK = "rows=10**9, features=8, iterations=500,"
 SHORT_PICK = 'rows=1000, iterations=20, backends=["numpy"],'
-"""A pick in Python code, and its short version."""
+"""A pick in the pages' Python code (`PICK`), and its shortened version."""
 
 FOR_READERS_ONLY = ("git",)
-"""Programs that are not run: the test prepares what they would do."""
+"""Programs that are not run, because the test prepares their results."""
 
 
 @pytest.mark.parametrize("page", JOBS, ids=lambda page: page.stem)
@@ -45,7 +46,7 @@ def test_an_example_works_from_end_to_end(page: Path, tmp_path: Path) -> None:
 
 
 def step(part: Part, here: Path) -> str:
-    """Do what a page says; return the kind of step, or "" if it was left out."""
+    """Do one step of a page; return its kind, or "" if nothing was run."""
     if part.kind == "file":
         (here / part.name).parent.mkdir(parents=True, exist_ok=True)
         (here / part.name).write_text(part.text, encoding="utf-8")
@@ -71,7 +72,7 @@ def step(part: Part, here: Path) -> str:
 
 
 def short(arguments: list[str]) -> list[str]:
-    """Return a command whose measurements end in seconds."""
+    """Return the command, shortened so that its measurements end in seconds."""
     command, *rest = arguments
     if command not in ("run", "pick"):
         return arguments
@@ -83,7 +84,7 @@ def short(arguments: list[str]) -> list[str]:
 def called(here: Path, *arguments: str) -> str:
     """Run Python in the folder; return its output.
 
-    A comparison of two short runs may find a difference that is not there: status 1.
+    The exit code must be 0. ``compare`` may end with 1, because short runs can seem different.
     """
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -99,7 +100,7 @@ def called(here: Path, *arguments: str) -> str:
 
 
 def install(here: Path) -> None:
-    """Do what pip does with the project in a folder: declare its entry points."""
+    """Install the project in the folder as pip does, by declaring its entry points."""
     project = tomllib.loads((here / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     metadata = here / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     metadata.mkdir()

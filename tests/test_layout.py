@@ -1,4 +1,4 @@
-"""The layout stays readable: short files, short functions, tests apart from each other."""
+"""Test that files and functions are short, and that no test file imports another test file."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 MOST_LINES = {".py": 320, ".c": 320, ".js": 350, ".css": 350, ".j2": 350}
-"""Longest file by suffix, in lines; the scripts of the report's page may be longer."""
+"""Suffix → largest allowed number of lines; scripts of the report's page may be longer."""
 
 MOST_FUNCTION_LINES = 60
-"""Longest function in lines, its decorators not counted.
+"""Largest allowed number of lines of a function, without its decorators.
 
-Of a command, whose parameters are its options, only the lines after the docstring count; so do
-those of the package for Python programs, whose docstrings are its manual.
+For commands and for functions of the package `descentbench`, only the lines after the docstring
+count. Reason: the parameters and docstrings are the documentation of options and functions.
 """
 
 
 DOCUMENTS = {"README.md": 160, "docs/techniques.md": 300}
-"""Longest document in lines."""
+"""Document → its largest allowed number of lines."""
 
 
 def files(*folders: str) -> list[Path]:
@@ -75,7 +75,7 @@ def test_no_test_file_imports_another_one() -> None:
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """Yield every module, and every name that may be one, of a file's imports."""
+    """Yield the names that a file imports: modules, and members that may be modules."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,6 +1,6 @@
-"""The Python code in docs/python.md and docs/examples runs, and prints no more than it says.
+"""Test that the Python code in docs/python.md runs.
 
-A pick in a document is made small: few backends and a short budget.
+A pick in the document is made small: few backends and a short budget.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Measure the cost of autograd for every loss, in one interleaved run.
+"""Measure what autograd costs, for every loss.
 
 ``nox -s autograd-cost`` runs this check. For each library, it times three kinds of step: with
-autograd, compiled, and with a gradient derived by hand. The final weights of every case are
-checked. ``nox -s results`` makes the table and the picture of docs/losses.md from the newest
-record of this check in ``results/``.
+autograd, compiled, and with a gradient derived by hand. All of them are measured in one run, in
+random order. The weights of every case are checked. ``nox -s results`` makes the table and the
+picture of docs/losses.md from the newest record of this check in ``results/``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ does not fit.
 
 
 def cases(sizes: tuple[tuple[int, int], ...], losses: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return a case for every loss, available backend of `GRADIENTS` and size."""
+    """Return one case for every combination of loss, backend and size.
+
+    The backends are those of `GRADIENTS` that can run here.
+    """
     return tuple(
         Case(backend, rows, features, "float32", loss)
         for loss in losses
@@ -45,7 +48,10 @@ def cases(sizes: tuple[tuple[int, int], ...], losses: tuple[str, ...]) -> tuple[
 
 
 def measured(plan: Plan, threads: int, store: Path) -> Record:
-    """Measure all cases of the plan, and print each task's name on stderr when it starts."""
+    """Measure all cases of the plan and return the record.
+
+    The name of each task is printed on stderr when the task starts.
+    """
 
     def started(task: Task) -> None:
         click.echo(task.name, err=True)
@@ -74,7 +80,7 @@ def main(
     passes: int,
     seconds: float,
 ) -> None:
-    """Print a table of step times: with autograd, compiled, and with a gradient by hand."""
+    """Print a table of step times with autograd, compiled, and with a gradient by hand."""
     threads = apply()
     sizes = tuple((rows or n, features) for n, features in SIZES)
     plan = Plan(cases(sizes, tuple(losses)), passes, seconds, (READ,), setup=False)

@@ -1,8 +1,8 @@
 """Count wrong verdicts of `compare` on runs of this machine (``nox -s compare-check``).
 
-Each repeat measures the same code in two alternating runs. There, `compare` must report no
-change. Then the recorded step times of one backend in the second run are multiplied by 1.1.
-There, `compare` must report exactly this backend as slower.
+Each repeat measures the same code in two alternating runs, and `compare` must report no change.
+The check then multiplies the recorded step times of one backend in the second run by 1.1. Now
+`compare` must report that this backend, and no other, is slower.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 ROWS = 10_000, 1_000_000
 
 PASSES, MORE = 4, 6
-"""Number of passes over all cases, and largest number of extra passes over unclear cases."""
+"""Number of passes over all cases, and largest number of extra passes over cases whose verdict
+is unclear."""
 
 SECONDS = 0.2
-"""Sampling time of a case in a pass, in seconds."""
+"""Time for which each pass measures a case, in seconds."""
 
 SLOWER = 1.10
 """Factor by which the check multiplies the step times of one backend."""
 
 RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
-"""Smallest fractions of right repeats that pass the check.
+"""Smallest fractions of repeats with the right verdict that pass the check.
 
 With the same code, 19 of 20 repeats must be right; with one slower backend, 18 of 20.
 """
@@ -52,7 +53,7 @@ class Repeat:
     flagged : tuple of Comparison
         Cases that `compare` called faster or slower. All of these verdicts are wrong.
     slowed : str
-        Backend whose step times in the second run were multiplied by `SLOWER` afterwards.
+        Backend whose step times in the second run were then multiplied by `SLOWER`.
     found : tuple of Comparison
         Cases that `compare` called faster or slower after this multiplication.
     """
@@ -63,7 +64,7 @@ class Repeat:
 
     @property
     def right(self) -> bool:
-        """Whether `compare` reported the slowed backend as slower and no other backend."""
+        """Whether `compare` reported only the slowed backend, and reported it as slower."""
         return {(c.case.backend, c.verdict) for c in self.found} == {(self.slowed, "slower")}
 
 
@@ -90,7 +91,7 @@ def slow_down(record: Record, backend: str, factor: float) -> Record:
 
 
 def judge(old: Record, new: Record, slowed: str) -> Repeat:
-    """Compare two runs as measured, then with one backend of the new run made slower."""
+    """Return the verdicts on two runs, as measured and with one backend made slower."""
     return Repeat(
         flagged(compare(old, new)),
         slowed,
@@ -111,7 +112,7 @@ def take_pair(threads: int) -> tuple[Record, Record]:
 def check(
     numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
 ) -> list[Repeat]:
-    """Measure pairs of runs, and judge each pair with and without a backend made slower.
+    """Measure pairs of runs, and judge each pair as measured and with one backend made slower.
 
     Parameters
     ----------

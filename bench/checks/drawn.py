@@ -1,4 +1,4 @@
-"""Draw made-up machines, the costs of their backends, and requests at random."""
+"""Draw random made-up machines, costs of backends, and requests."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ GPU = ("torch@cuda:0", "torch:analytic@cuda:0", "jax@cuda:0", "jax:loop@cuda:0")
 """Backends on a GPU, in addition to `CPU`."""
 
 COMPILED = ("numba", "torch:compile", "jax")
-"""Beginnings of the names of backends that compile code in their first call."""
+"""Prefixes of the names of backends that compile code in their first call."""
 
 COPIES = 0.2
-"""Probability that a hand-tuned loop copies small data into another layout before it runs."""
+"""Probability that a technique copies small data but uses large data without a copy."""
 
 
 def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeUp:
-    """Draw a machine and its backends' costs."""
+    """Draw a machine and its backends' costs; `budget` (seconds) limits compile times."""
     cores = int(log_uniform(rng, 1, 128))
     memory = min(log_uniform(rng, 5e9, 5e11), 4e10 * cores)
     cache = int(log_uniform(rng, 1 << 20, 1.1e9))
@@ -64,14 +64,14 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
 
 
 def read_again(machine: MadeUp, features: int) -> None:
-    """Add one read of all rows to each step of `SEPARATE_PRODUCTS`, for several features."""
+    """For several features, let the backends `SEPARATE_PRODUCTS` read all rows once more."""
     for name in SEPARATE_PRODUCTS if features > 1 else ():
         of = machine.costs[name]
         machine.costs[name] = replace(of, reads=of.reads + 1)
 
 
 def disturb(machine: MadeUp, rng: np.random.Generator) -> None:
-    """Change the machine: some setups get longer by a pause, and some loops copy small data."""
+    """Let some setups include a pause, and let some techniques copy only small data."""
     machine.pauses = log_uniform(rng, 0.002, 0.05)
     for name, of in machine.costs.items():
         limit = log_uniform(rng, 1e5, 1e8)

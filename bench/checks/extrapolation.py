@@ -3,8 +3,8 @@
 One interleaved run measures both the fitted sizes and the predicted size. Reason: the memory
 throughput of a shared machine changes from run to run by more than the prediction errors.
 
-The throughput can also change within this run. A second comparison therefore converts the step
-times at the predicted size to the usual throughput of the fitted sizes.
+The throughput can also change within this run. In a second comparison, the step times at the
+predicted size are therefore converted to the throughput that was usual at the fitted sizes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ FEATURES, ROWS = 4, 300_000_000
 """Features and rows of the size to predict: 6 GB of data."""
 
 LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
-"""Numbers of rows to which the cost models are fitted. A pick for `ROWS` rows would also
-measure the last two of these sizes."""
+"""Numbers of rows to which the cost models are fitted.
+
+A pick for `ROWS` rows would also measure the last two of these sizes.
+"""
 
 ITERATIONS = 100, 10_000
 """Numbers of iterations for which totals are predicted and measured."""
@@ -62,14 +64,14 @@ class Extrapolation:
     Attributes
     ----------
     predictions : tuple of Prediction
-        Predicted totals beside the totals as measured.
+        Predicted totals, each with the measured total.
     at_one_throughput : tuple of Prediction
-        Predicted totals beside measured totals whose step times were converted to the memory
-        throughput that was usual at the fitted sizes.
+        Predicted totals, each with a measured total whose step times were converted to the
+        memory throughput that was usual at the fitted sizes.
     parts : tuple of Part
     slowness : tuple of tuple
-        Pairs of a backend and a ratio. The ratio compares the time to read memory during the
-        steps at `ROWS` rows with the usual time to read memory at the fitted sizes.
+        Pairs of a backend and a ratio. The ratio is the time to read memory during the steps at
+        `ROWS` rows ÷ the usual time at the fitted sizes.
     """
 
     predictions: tuple[Prediction, ...]
@@ -167,7 +169,7 @@ def held(record: Record, regime: Regime) -> Extrapolation:
 
 
 def _only(record: Record, sizes: Sequence[int]) -> Record:
-    """Return the record with only the measurements at the given numbers of rows."""
+    """Return the record without measurements at other numbers of rows than `sizes`."""
 
     def of_these(outcome: Outcome) -> Outcome:
         kept = (m for m in outcome.measurements if Case.parse(m.row).rows in sizes)

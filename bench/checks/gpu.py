@@ -60,7 +60,7 @@ class Done:
     remark: str = ""
 
     def line(self) -> str:
-        """Return one line of text for the summary at the end."""
+        """Return one line of text about the part, for the summary at the end."""
         remark = f": {self.remark}" if self.remark else ""
         taken = f" in {duration(self.seconds)}" if self.state != LEFT_OUT else ""
         return f"{self.title}: {self.state}{taken}{remark}"
@@ -93,7 +93,7 @@ def call(part: Part, seconds: float) -> tuple[int | None, float]:
 
 
 def each(parts: Sequence[Part], store: Path, seconds: float) -> Iterator[Done]:
-    """Run the parts one after the other within `seconds`; yield a `Done` after each part."""
+    """Run the parts one after the other within `seconds`; yield how each part ended."""
     ends = time.monotonic() + seconds
     for i, part in enumerate(parts):
         left = ends - time.monotonic() - GRACE_S

@@ -1,4 +1,4 @@
-"""List the parts of ``nox -s gpu``: each part is a command and its share of the time."""
+"""List the parts of ``nox -s gpu``. Each part is a command with its share of the time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from bench.show.mistake import Mistake
 
 ON_CPU = ("numba:parallel", "numpy:blocked")
 ON_GPU = ("torch:analytic", "jax:loop")
-"""Backends that the check measures on the CPU and on the GPU: the fastest loops there."""
+"""Backends that the check measures: the fastest loops on the CPU and on a GPU."""
 
 FIRST = "analytic or loop"
-"""Value of pytest's option ``-k`` that selects the tests of the backends in `ON_GPU`. These
-tests run first."""
+"""Value of pytest's option ``-k`` that selects the tests of the backends in `ON_GPU`.
+
+These tests run first.
+"""
 
 DESCENT = ("--rows", "1e8", "--iterations", "1000")
 """Options of ``pick`` for a descent of 1000 iterations over 10⁸ rows."""
@@ -143,15 +145,16 @@ def pick(*arguments: str) -> list[str]:
 
 
 def listed(option: str, values: str) -> list[str]:
-    """Return the option before each value: "1 2" becomes [option, "1", option, "2"]."""
+    """Return a list with the option before each value: "1 2" → [option, "1", option, "2"]."""
     return [word for value in values.split() for word in (option, value)]
 
 
 def available(names: Sequence[str], variables: Mapping[str, str] | None = None) -> list[str]:
-    """Return the names of backends that can run here; print why the others can not on stderr.
+    """Return the names of the backends that can run here.
 
-    A child process with the additional environment `variables` lists the backends. `Mistake` is
-    raised if GPU backends were named but none can run.
+    For each of the other backends, the reason is printed on stderr. A child process with the
+    additional environment `variables` lists the backends. `Mistake` is raised if GPU backends
+    were named but none can run.
     """
     listing = subprocess.run(
         [sys.executable, "-m", "bench", "backends", "--json"],

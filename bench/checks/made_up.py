@@ -18,11 +18,11 @@ from bench.results.case import READ, Case
 from bench.results.record import Measurement, Outcome
 
 COPYING = 0.1
-"""Time to copy data from shared memory, as a fraction of the time to generate the data."""
+"""Time to copy data from shared memory ÷ time to generate the data."""
 
 PAID = 0.8
-"""Smallest fraction of its setup time that a backend needs after another backend of the same
-library was set up in the same process."""
+"""Smallest factor by which a setup gets shorter if another backend of the same library was set
+up before in the same process."""
 
 CACHED_COMPILERS = ("numba", "torch")
 """Libraries that store compiled code on disk and use it in later processes."""
@@ -63,7 +63,7 @@ class Costs:
 
 @dataclass
 class MadeUp:
-    """A simulated machine with a clock, which records the tasks that it ran.
+    """A simulated machine with a clock; it keeps a list of the tasks that it ran.
 
     Attributes
     ----------
@@ -75,13 +75,13 @@ class MadeUp:
         Throughput in bytes/s of all cores that read from memory and from the cache.
     slow : float
         The memory alternates between a fast and a slow state. `slow` is the time of a read in
-        the slow state, relative to the fast state.
+        the slow state ÷ the time of the same read in the fast state.
     dwell_s : float
         Mean duration of a state, in seconds.
     noise, setup_noise : float
         Standard deviation of the logarithm of step times and of setup times.
     pauses : float
-        Fraction of the setup stages that a pause of up to `PAUSE_S` seconds makes longer.
+        Fraction of the setup stages that include a pause of up to `PAUSE_S` seconds.
     drift : float
         Standard deviation of the logarithm of a factor that `drift_on` draws for all backends.
     start_s : float
@@ -137,20 +137,20 @@ class MadeUp:
 
     @property
     def usual(self) -> float:
-        """Mean time of a read from memory over both states, relative to the fast state."""
+        """Mean time of a read from memory over both states ÷ the time in the fast state."""
         return (1 + self.slow) / 2
 
     def read_s(self, nbytes: float, state: float) -> float:
         """Return the seconds to read `nbytes` bytes.
 
-        `state` is the time of a read from memory relative to the fast state. As much as fits is
-        read from the cache.
+        `state` is the time of a read from memory ÷ the time in the fast state. The part of the
+        data that fits into the cache is read from the cache.
         """
         cached = min(1.0, self.cache_bytes / nbytes)
         return nbytes * (cached / self.cache_rate + (1 - cached) * state / self.memory_rate)
 
     def step_s(self, case: Case, state: float) -> float:
-        """Return the true seconds of a step in a memory state."""
+        """Return the true seconds of a step; `state` is the memory state as in `read_s`."""
         of = self.costs[case.backend]
         nbytes = step_bytes(*case.size)
         if not of.reads:
@@ -169,13 +169,13 @@ class MadeUp:
         return nbytes / of.placing if nbytes <= of.copied_bytes else 0.0
 
     def total_s(self, case: Case, iterations: int) -> float:
-        """Return the true total in seconds, at the mean speed of the memory."""
+        """Return the true seconds of setup and steps, at the memory's mean speed."""
         of = self.costs[case.backend]
         steps = (iterations + 1) * self.step_s(case, self.usual)
         return of.import_s + self.place_s(case) + of.compile_s + steps
 
     def one_total_s(self, case: Case, iterations: int, rng: np.random.Generator) -> float:
-        """Return the total of one process in seconds: the true total with random noise."""
+        """Return the seconds of setup and steps in one process, with random noise."""
         of = self.costs[case.backend]
 
         def setup(value: float) -> float:
@@ -194,7 +194,7 @@ class MadeUp:
         return self.now
 
     def drift_on(self) -> None:
-        """Draw a new factor for the times of all backends."""
+        """Draw a new factor that multiplies the times of all backends from now on."""
         self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:
@@ -216,7 +216,7 @@ class MadeUp:
         return self.drifted(value, self.setup_noise) + pause
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Simulate the measurement of the read curve; return one outcome for all sizes."""
+        """Simulate the measurement of the read curve (read time at several sizes)."""
         found = []
         for size in sizes(self.reported_bytes, self.memory_bytes):
             seconds = min(
@@ -231,7 +231,7 @@ class MadeUp:
     def run(self, task: Task, seconds: float) -> Outcome:
         """Simulate a task for at most `seconds` of simulated time.
 
-        A task that takes longer has failed, and its clock stops at the limit.
+        A task that would take longer fails, and the clock stops at the limit.
         """
         self.tasks.append(task)
         began = self.now
@@ -299,7 +299,7 @@ class MadeUp:
         return Measurement("step", row, samples, 1, info)
 
     def _first(self, case: Case, compiling: float, state: float) -> dict[str, float]:
-        """Return the seconds of each setup stage in a process that then times steps."""
+        """Return the seconds of each setup stage in a process that afterwards times steps."""
         of = self.costs[case.backend]
         paid = 1.0 if self.alone else self.rng.uniform(PAID, 1.0)
         self.alone = False

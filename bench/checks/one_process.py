@@ -24,7 +24,7 @@ from bench.results.summary import summarise
 from bench.show.mistake import Script
 
 TYPICAL, WORST = 1.5, 3.0
-"""Largest allowed median, and largest allowed value, of the ratios that `ratios` returns."""
+"""Largest allowed median of the ratios of step times, and largest allowed single ratio."""
 
 Times = dict[Case, float]
 """Case → median seconds per step."""
@@ -60,7 +60,7 @@ def ratios(one: Times, other: Times) -> dict[Case, float]:
 
 @click.command(cls=Script)
 def main() -> None:
-    """Print both times and their ratio for each case; exit with code 1 above a limit."""
+    """Print the times and ratio of each case; exit with code 1 if a ratio is too large."""
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
         shared = by_pytest(Path(folder))
         own = by_run(tuple(shared), apply(), Path(folder))

@@ -67,7 +67,7 @@ REQUESTS = {
 }
 """Loss → its requests.
 
-There are 26 picks and 125 measured cases, which take about 35 minutes on two cores.
+In total there are 26 picks and 125 measured cases, which take about 35 minutes on two cores.
 """
 
 BUDGET = 40.0
@@ -80,11 +80,13 @@ The regret is the pick's total ÷ the lowest total, so 1.01 means 1 % longer.
 """
 
 COVERAGE = 0.85, 0.95
-"""Smallest and largest coverage that pass the check. The coverage is the fraction of measured
-totals that lie in their predicted 90 % intervals."""
+"""Smallest and largest coverage that pass the check.
+
+The coverage is the fraction of measured totals that lie in their predicted 90 % intervals.
+"""
 
 Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
-"""(rows, features, iterations) → the explorer that measured, and the answer."""
+"""(rows, features, iterations) → the explorer, which measured for the pick, and the answer."""
 
 
 @click.command(cls=Script)
@@ -106,7 +108,7 @@ Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
     help="Seconds for each pick.",
 )
 def main(only: str | None, losses: tuple[str, ...], budget: float) -> None:
-    """Check picks and predictions; exit with code 1 if the picks are not good enough."""
+    """Check the picks and the predictions; exit with code 1 if the picks fail the check."""
     threads = apply()
     good = True
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
@@ -124,7 +126,7 @@ def main(only: str | None, losses: tuple[str, ...], budget: float) -> None:
 
 
 def say(what: str, share: float) -> None:
-    """Print the finished share and a text to stderr."""
+    """Print a line of progress to stderr; `share` is the finished fraction of the work."""
     print(f"{share:4.0%} {what}", file=sys.stderr, flush=True)  # noqa: T201
 
 
@@ -145,9 +147,9 @@ def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
 def ask(
     names: Sequence[str], loss: str, threads: int, store: Path, budget: float = BUDGET
 ) -> Answers:
-    """Answer the requests of a loss in random order.
+    """Return the answers to all requests of a loss, asked in random order.
 
-    Each pick saves its measurements in `store`, and later picks use them.
+    Each pick saves its measurements in `store`, and later picks use these measurements.
     """
     from bench.host.limits import available_bytes
     from bench.host.machine import describe
@@ -204,7 +206,7 @@ def compare(answers: Answers, results: Sequence[Result]) -> Check:
 
 
 def passes(check: Check) -> bool:
-    """Return whether the regrets and the coverage are good enough."""
+    """Return whether the regrets and the coverage pass the check."""
     low, high = COVERAGE
     worst = max(o.regret for o in check.outcomes)
     return check.regret <= MEDIAN and worst <= WORST and low <= check.coverage <= high

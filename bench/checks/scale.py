@@ -33,7 +33,7 @@ from bench.show.mistake import Script
 )
 @click.option("--only", type=click.Choice(["files", "workers"]), help="Run only this part.")
 def main(size: float, only: str | None) -> None:
-    """Print the cost of streaming and of a cluster; exit with code 1 above a limit."""
+    """Print the cost of streaming and of a cluster; exit with code 1 if a limit is not kept."""
     apply()
     found: list[Finding] = []
 

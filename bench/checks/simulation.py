@@ -35,41 +35,45 @@ LIMITS = {
 }
 """Largest values that pass the check.
 
-- "median", "95 %", "worst": statistics of the regrets (the pick's total ÷ the lowest total).
-- "spread …": width of predicted intervals, where a request has ten or a hundred times more rows
-  than were measured. It is half of the interval's width ÷ the total, and nine of ten games must
-  lie below the limit.
+- "median", "95 %" and "worst" are statistics of the regret (the pick's total ÷ the lowest
+  total).
+- "spread …" is half of the width of the predicted interval ÷ the predicted total. Here the
+  request has about ten or a hundred times more rows than were measured. Nine of ten games must
+  stay below this limit.
 """
 
 COVERAGE = 0.85, 0.95
-"""Smallest and largest coverage that pass the check. The coverage is the fraction of simulated
-totals that lie in their predicted 90 % intervals."""
+"""Smallest and largest coverage that pass the check.
+
+The coverage is the fraction of simulated totals that lie in their predicted 90 % intervals.
+"""
 
 PROCESSES = 20
 """Number of simulated totals that are compared with each pick's interval."""
 
 OVERRUN = 0.1
-"""Fraction of its budget by which a pick may take longer than its budget.
+"""Time that a pick may take beyond its budget, as a fraction of the budget.
 
-In addition, a pick may take longer by the longest import time of a library.
+The longest import time of a library is allowed in addition.
 """
 
 
 @dataclass(frozen=True)
 class Game:
-    """A game's request, answer and true figures.
+    """The request, the answer and the true figures of a game.
 
     Attributes
     ----------
     regret, loop_regret : float
-        True total of the pick ÷ the lowest true total, among all backends and among the loops
-        (the backends other than `gram`).
+        True total of the pick ÷ the lowest true total. `regret` compares all backends, and
+        `loop_regret` compares the loops (all backends except `gram`).
     covered : tuple of float
         For each pick, the fraction of simulated totals that lie in its predicted interval.
     spread : float
         Half of the width of the loop pick's interval ÷ its predicted total.
     beyond : float
-        log10 of the requested rows ÷ the most rows at which the loop pick was measured.
+        Decades between the loop pick's largest measured size and the request; 1 if the request
+        has ten times more rows.
     over_s : float
         Seconds by which the pick took longer than allowed; 0 or less if it did not.
     unmeasured : tuple of str
@@ -95,8 +99,8 @@ class Game:
 def play(seed: int, *, after_another: bool = False) -> Game:
     """Play the game with this seed.
 
-    With `after_another`, a pick for another number of rows comes first. The game's pick then
-    also knows the measurements of that pick.
+    With `after_another`, a pick for another number of rows is made first. Its measurements can
+    then be used by the game's pick.
     """
     rng = np.random.default_rng(seed)
     gpu = bool(rng.random() < 0.3)
@@ -118,9 +122,9 @@ def play(seed: int, *, after_another: bool = False) -> Game:
 def explored(
     machine: MadeUp, request: Request, earlier: Sequence[Record], budget: float
 ) -> Explorer:
-    """Return an explorer that has measured on a machine for a request.
+    """Measure a simulated machine for a request, and return the explorer that measured.
 
-    `earlier` are records that the explorer knows from the start.
+    `earlier` are records whose measurements the explorer can use.
     """
     setting = Setting(
         request, tuple(machine.costs), machine.machine, "code", 4, machine.memory_bytes, {}
@@ -135,7 +139,7 @@ def explored(
 
 
 def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Generator) -> Game:
-    """Compare an explorer's answer with the true costs."""
+    """Return the figures of a game, from the explorer's answer and the true costs."""
     known, request = explorer.known, explorer.known.request
     answer = recommend(list(known.models.values()), request, explorer.unmeasured())
     cases = {b: Case(b, request.rows, request.features, "float32") for b in machine.costs}
@@ -179,7 +183,7 @@ def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Genera
 
 
 def summary(games: Sequence[Game]) -> dict[str, float]:
-    """Return the figures of all games: those that decide the check, and the number of games."""
+    """Return the figures that decide the check, and the number of games."""
     regrets = np.array([r for g in games for r in (g.regret, g.loop_regret)])
     far = {
         name: [g.spread for g in games if low <= g.beyond < high]

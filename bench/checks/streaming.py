@@ -21,13 +21,13 @@ BACKEND = "numba:parallel"
 """The backend whose steps are timed."""
 
 FEATURES = 1, 2, 4, 32
-"""Numbers of features of the written files. Each number uses another kernel."""
+"""Numbers of features of the written files; the backend uses a different kernel for each."""
 
 READ_BYTES = 64 << 20
 """Number of bytes in each block that the plain read of an npy file copies: 64 MiB."""
 
 SPEED = 0.8
-"""Smallest allowed ratio of times, read of the file ÷ step over the file."""
+"""Smallest allowed ratio: time to read the file ÷ time of a step over the file."""
 
 
 def write_npy(folder: Path, source: Source) -> Path:
@@ -54,7 +54,7 @@ def write_npy(folder: Path, source: Source) -> Path:
 def write_parquet(folder: Path, source: Source) -> Path:
     """Write features and target as Parquet columns; return the file's path.
 
-    The columns are not compressed, because random numbers do not get smaller.
+    The columns are not compressed, because compression does not make random numbers smaller.
     """
     pa, parquet = _pyarrow()
     path = folder / "rows.parquet"
@@ -100,7 +100,10 @@ FORMATS: dict[str, tuple[Callable[[Path, Source], Path], Callable[[Path], None]]
 
 
 def streaming(kind: str, source: Source, folder: Path) -> Finding:
-    """Compare a step over a file with one read of the file; the system has cached the file."""
+    """Compare a step over a file with one read of the file.
+
+    The system holds the file in its cache during both.
+    """
     write, read = FORMATS[kind]
     path = write(folder, source)
     with path.open("rb") as file:  # so that the system does not write while steps are timed

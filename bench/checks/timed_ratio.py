@@ -14,9 +14,9 @@ ROUNDS = 9
 ROUNDS_S = 15.0
 """Shortest duration of a comparison, in seconds.
 
-On a shared machine, two cores sometimes do only the work of one core for some seconds. This
-slows a function that uses two cores but not one that uses one core, so a comparison must last
-longer.
+On a shared machine, two cores sometimes do only the work of one core for some seconds. Then
+only a function that uses both cores gets slower. A comparison must therefore last longer than
+such a phase.
 """
 
 
@@ -48,13 +48,13 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """Median of other ÷ mine over all rounds if `least`, otherwise of mine ÷ other."""
+        """Median ratio over all rounds: other ÷ mine with `least`, otherwise mine ÷ other."""
         pairs = zip(self.mine, self.other, strict=True)
         return median(o / m if self.least else m / o for m, o in pairs)
 
     @property
     def good(self) -> bool:
-        """Whether the ratio and the median of `mine` keep their limits."""
+        """Whether the ratio and the median of `mine` are within their limits."""
         if median(self.mine) > self.most_s:
             return False
         if self.bound is None:

@@ -25,11 +25,13 @@ OVERHEAD = 1.3
 """Largest allowed ratio of step times, Dask workers ÷ plain processes."""
 
 EFFICIENCY = 0.9
-"""Smallest allowed ratio of step times, one worker ÷ two workers with twice the rows."""
+"""Smallest allowed ratio of step times: one worker with n rows ÷ two workers with 2·n rows."""
 
 WITHOUT_TORCH_S = 6e-3
-"""Largest allowed time of a step without PyTorch on the workers, in seconds: 6 ms. The client
-then adds up the sums of the workers."""
+"""Largest allowed time of a step if the workers have no PyTorch, in seconds: 6 ms.
+
+The client then adds up the sums of the workers.
+"""
 
 SMALL = Generated(1000, 32)
 """Data so small that almost all of a step's time is overhead."""
@@ -44,9 +46,9 @@ WEAKLY_SCALED = (
 )
 """Kernel, rows per worker, features, and the limit (`EFFICIENCY`, or None for no limit).
 
-Only Numba's plain loop has a limit, because its speed depends on arithmetic. The other kernels
-depend on the memory, which two workers of one machine share. Their figures are shown beside the
-figures of two plain processes.
+Only Numba's plain loop has a limit, because its speed depends on arithmetic alone. The speed of
+the other kernels depends on the memory, which two workers of one machine share. Their figures
+are shown together with the figures of two plain processes.
 """
 
 
@@ -148,7 +150,8 @@ def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[in
 def overhead() -> Iterator[Finding]:
     """Compare a step of two Dask workers with a step of two plain processes.
 
-    The first comparison has PyTorch on the workers, and the second has not.
+    In the first comparison, the workers add up their sums with PyTorch. In the second, the
+    client adds them up.
     """
     with workers(2), plain_ranks(2, "numpy:blocked", SMALL) as plain:
         descent: Any = open_backend("dask:numpy").place(SMALL.load(), LEARNING_RATE)

@@ -17,7 +17,7 @@ RATE = 0.001
 
 
 def doubled(derive: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that differentiates twice the given function."""
+    """Return a function that differentiates twice the function, as a wrong library would."""
     return lambda function: derive(lambda *arguments: 2 * function(*arguments))
 
 
@@ -36,9 +36,9 @@ def doubled(derive: Callable[..., Any]) -> Callable[..., Any]:
 def test_the_gradient_is_the_librarys(
     monkeypatch: pytest.MonkeyPatch, backend: str, expected: int, features: int
 ) -> None:
-    """Make the library's autograd return doubled gradients.
+    """Replace the library's autograd by one whose gradients are twice as large.
 
-    A step with autograd is then twice as long; other steps do not change.
+    Only techniques with autograd must then take steps that are twice as large.
     """
     library = backend.partition(":")[0]
     pytest.importorskip(library)

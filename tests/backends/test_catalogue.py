@@ -305,7 +305,12 @@ def test_a_missing_library_is_one_line_and_exit_code_2(bare: Path) -> None:
 def test_run_measures_what_is_there_and_what_was_installed(bare: Path) -> None:
     declare(bare, "tiny", TINY)
     size = ("--rows", 100, "--passes", 1, "--seconds", 0.01, "--more", 0)
-    backends = ("--backend", "t*", "--backend", "numpy")  # t* is tiny, and torch were it there
+    backends = (
+        "--backend",
+        "t*",
+        "--backend",
+        "numpy",
+    )  # t* is tiny, or torch if installed
     done = descentbench(bare, "run", *backends, *size, "--store", bare / "store", "--json")
     assert done.returncode == 0, done.stderr
     results = {row["backend"]: row["verified"] for row in json.loads(done.stdout)["results"]}

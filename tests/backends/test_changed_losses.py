@@ -30,7 +30,7 @@ CHANGES = {
 
 
 def changed(name: str, part: str) -> Loss:
-    """Return the built-in loss `name` with its function `part` changed."""
+    """Return the built-in loss `name` with an edit in its "value" or "slope"."""
     function = getattr(LOSSES[name], part)
     before, after = CHANGES[name, part]
     text = inspect.getsource(function)

@@ -106,7 +106,7 @@ def test_another_number_of_rows_compiles_nothing(
 ) -> None:
     library = backend.partition(":")[0]
     pytest.importorskip(library)
-    for rows in (100, 200_003):  # few rows may be summed by another kernel than many
+    for rows in (100, 200_003):  # few and many rows may use different kernels
         descend(backend, generate(rows, features))
     with compiles_nothing(library, caplog):
         for rows in (2, 3, 1009, 4096, 4097, 300_007):
@@ -115,7 +115,7 @@ def test_another_number_of_rows_compiles_nothing(
 
 @pytest.mark.parametrize("backend", ["jax", "jax:loop"])
 def test_jax_compiles_for_a_new_shape(backend: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Check that the log does show a compilation, because other tests expect none."""
+    """Check that a compilation does appear in the log; other tests check that none does."""
     pytest.importorskip("jax")
     with jax_compilations(caplog) as compiled:
         descend(backend, generate(len(backend) + 200))
@@ -142,7 +142,7 @@ def test_jaxs_gram_compiles_for_many_rows_once(
 
 
 def test_torch_compiles_for_another_dtype() -> None:
-    """Check that PyTorch does report a compilation, because other tests expect none."""
+    """Check that PyTorch notices a compilation; other tests check that there is none."""
     torch = pytest.importorskip("torch")
     problem = generate(100, 1, "float32")
     descend("torch:compile", problem)
@@ -152,9 +152,9 @@ def test_torch_compiles_for_another_dtype() -> None:
 
 
 def test_torch_compiles_any_number_of_kinds_in_a_process() -> None:
-    """Check that 20 combinations of features and dtype have separate compiled functions.
+    """Check that 20 combinations of features and dtype have separate functions.
 
-    Reason: PyTorch stops compiling a function after its eighth version.
+    Reason: PyTorch compiles at most eight versions of one function.
     """
     torch = pytest.importorskip("torch")
     if reason := catalogue.devices(names.libraries()["torch"], "compile")["cpu"]:

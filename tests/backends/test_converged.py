@@ -20,7 +20,7 @@ def test_converged_weights_are_scipys(backend: str, loss: Loss) -> None:
 @pytest.mark.parametrize("backend", for_loss(LOG_LOSS))
 @pytest.mark.parametrize("loss", [LOG_LOSS, HUBER], ids=lambda loss: loss.name)
 def test_a_curvature_that_is_too_small_is_noticed(backend: str, loss: Loss) -> None:
-    """Check that a wrong curvature is noticed; it makes the automatic rate too large."""
+    """Check that a wrong curvature is noticed: the automatic rate is too large to converge."""
     assert loss.curvature is not None
     with pytest.raises(AssertionError):
         check.check_converged(backend, replace(loss, curvature=loss.curvature / 40))

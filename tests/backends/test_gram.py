@@ -46,7 +46,7 @@ def test_a_gram_takes_every_row_once(library: str, features: int, rows: int) -> 
 
 @pytest.mark.parametrize("library", ["numpy", "numba", "torch", "jax"])
 def test_a_gram_errs_less_than_a_loop_of_a_million_rows(library: str) -> None:
-    """A loop over float32 rows has an error of about 1e-8."""
+    """A loop over float32 rows would have an error of about 1e-8."""
     if library != "numpy":
         pytest.importorskip(library)
     problem = generate(1_000_000)
@@ -112,9 +112,9 @@ def test_a_loss_far_below_its_terms_is_accurate(library: str, streamed: bool) ->
 
 
 def test_a_column_of_many_rows_has_an_accurate_loss_too() -> None:
-    """Use many float32 rows, whose sums NumPy adds up in pieces."""
+    """Use so many float32 rows that NumPy adds up the sums in pieces."""
     x = (1 + np.random.default_rng(0).random(1 << 18)).astype(np.float32)
-    problem = Problem(x, 3 * x)  # y is rounded: a loss of some 1e-14
+    problem = Problem(x, 3 * x)  # y is rounded, so the loss is about 1e-14
     descent = open_backend("numpy:gram").place(problem, 0.1)
     for w in ([0.0], [2.999], [3.0001], [3.0 + 1e-9]):
         residual = x.astype(np.longdouble) * np.longdouble(w[0]) - problem.y

@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def shaped(rows: int, features: int, dtype: str = "float32") -> Problem:
-    """Return a problem with this shape; its rows are views of a single number."""
+    """Return a problem with this shape, which needs almost no memory."""
     x = np.broadcast_to(np.zeros(1, dtype), (rows, features))
     return Problem(x, np.broadcast_to(np.zeros(1, dtype), rows), known_finite=True)
 
@@ -62,7 +62,7 @@ def ranges(technique: Any, problem: Problem) -> tuning.Ranges:
 def test_numpy_tries_both_layouts_of_long_rows(
     features: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without both layouts, 64 to 500 features would take 1.2 to 1.3 times as long."""
+    """With one layout alone, 64 to 500 features would take 1.2 to 1.3 times as long."""
     monkeypatch.setattr(Blocked, "squared", True, raising=False)
     found = ranges(Blocked, shaped(MIB, features))
     assert sorted(found["by_column"]) == [0, 1]

@@ -85,7 +85,7 @@ def test_the_curvature_bounds_the_second_difference(loss: Loss) -> None:
     y = np.zeros(len(p))
     second = loss.scale * (loss.slope(np, p + h, y) - loss.slope(np, p - h, y)) / (2 * h)
     assert second.max() <= loss.curvature * (1 + 1e-6)
-    assert second.max() >= loss.curvature * (1 - 1e-3)  # and it is the least bound
+    assert second.max() >= loss.curvature * (1 - 1e-3)  # the bound is not too large
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

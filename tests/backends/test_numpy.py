@@ -30,7 +30,7 @@ def test_numpys_blocks_stay_in_cache_and_hold_every_row_once(features: int) -> N
 
 
 def test_numpys_blocks_of_little_data_are_one_threads() -> None:
-    """Below 6 MB of x and y, waking other threads would take longer than it saves."""
+    """With less than 6 MB of data, waking other threads would take longer than it saves."""
     from backends.numpy import Blocked
     from backends.numpy.threads import most_threads
 

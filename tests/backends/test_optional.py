@@ -1,4 +1,4 @@
-"""Test that a missing or broken optional library is one line, and everything else works."""
+"""Test a missing or broken optional library: one line about it, and everything else works."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.support.command import HIDDEN, HIDE, descentbench
 from tests.support.records import record
 
 LIBRARY = {library.imports: library for library in BUILT_IN if library.imports in HIDDEN}
-"""Import name → its built-in library, without NumPy."""
+"""Import name → the built-in library with this name; NumPy is left out."""
 
-NEEDED = {  # what is asked for, and who asks
+NEEDED = {  # module → a command that needs it, and words of the error
     **{m: (("fit", "--backend", found.name), found.name) for m, found in LIBRARY.items()},
     "pyarrow": (("fit", "--data", "data.parquet"), "reading .parquet needs pyarrow"),
     "matplotlib": (("fit", "--plot", "fit.svg"), "a plot needs matplotlib"),

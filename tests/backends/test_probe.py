@@ -1,4 +1,4 @@
-"""Test that a library broken by an environment variable is listed with that reason."""
+"""Test a library that an environment variable breaks: it is listed with that reason."""
 
 from __future__ import annotations
 
@@ -182,8 +182,8 @@ def test_a_setting_that_is_good_is_tried_once_for_all_processes(
 ) -> None:
     monkeypatch.setenv("FRAGILE_MODE", "gentle")
     open_backend("fragile")
-    assert starts() == 2  # a child, and here
+    assert starts() == 2  # once in a child process and once here
     sys.modules.pop("fragile")
-    probe._started.cache_clear()  # another process inherits the environment
+    probe._started.cache_clear()  # as in another process with the same environment
     open_backend("fragile")
     assert starts() == 3

@@ -87,7 +87,7 @@ def test_a_problem_is_a_read_only_view() -> None:
     assert np.shares_memory(data.x, x)
     with pytest.raises(ValueError, match="read-only"):
         data.x[0] = 2
-    x[0] = 2  # the caller's array stays the caller's
+    x[0] = 2  # the caller may still change its array
 
 
 @pytest.mark.parametrize(("rows", "features"), [(0, 1), (-1, 1), (1, 0)])

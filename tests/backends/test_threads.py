@@ -22,7 +22,7 @@ BACKENDS = Path(backends.__file__).parent
 
 RATE = 0.001
 ROWS = 1009
-"""A prime number of rows, so that blocks and threads have unequal numbers of rows."""
+"""A prime number, so that blocks and threads get unequal numbers of rows."""
 
 
 def test_parts_are_in_their_order_and_the_first_is_the_callers() -> None:
@@ -61,7 +61,7 @@ def test_waiting_threads_hold_no_data() -> None:
     data.clear()
     until = time.monotonic() + 10
     while kept() is not None and time.monotonic() < until:
-        time.sleep(0.001)  # the thread drops its share just after it hands over the result
+        time.sleep(0.001)  # a thread frees its share after it returned the result
     assert kept() is None
 
 
@@ -90,7 +90,7 @@ SHARED = {
     "jax:blocked": ("jax.blocked", {"Blocked.SERIAL_BYTES": 0}),
     "jax:gram": ("jax.gram", {"GRAM_BYTES": 1024, "LINE_ROWS": 512}),
 }
-"""Technique → its module, and constants with which little data make several shares."""
+"""Technique → its module, and constants so small that little data are divided into shares."""
 
 
 def test_every_technique_with_shares_is_tested() -> None:

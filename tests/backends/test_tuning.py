@@ -25,7 +25,7 @@ BEST = {"size": 8, "threads": 1}
 
 
 class Timed:
-    """A simulated timer that counts trials; size 8 with one thread is fastest."""
+    """A simulated timer that counts its calls; size 8 with one thread is fastest."""
 
     def __init__(self, scale: float = 1e-6) -> None:
         self.count, self.scale = 0, scale
@@ -133,7 +133,7 @@ def test_a_small_gain_changes_nothing() -> None:
 
 
 def test_threads_are_awake_when_their_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two threads take 800 µs for the first step, and the expected 200 µs for later steps."""
+    """Simulate threads whose first step takes 800 µs, and whose further steps take 200 µs."""
     clock, awake = [0.0], [False]
 
     def place(choice: tuning.Choice) -> tuning.Trial:
@@ -154,7 +154,7 @@ def test_threads_are_awake_when_their_steps_are_timed(monkeypatch: pytest.Monkey
 def test_a_busy_machine_changes_nothing_and_is_not_remembered(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Use trials so long that there is no time for three trials of each value."""
+    """Simulate trials so long that there is no time for three trials of each value."""
     machine = Timed(scale=tuning.SECONDS / 50)
     assert choose("kind", RANGES, machine) == USUAL
     another_process(monkeypatch)
@@ -257,9 +257,7 @@ def test_w_is_right_for_every_choice_and_equal_for_equal_choices(
 def test_a_trial_times_steps_over_some_of_the_rows(
     name: str, features: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also check that each range of values starts with the usual value, and that each can be
-    timed.
-    """
+    """Check that all values of each range can be timed; the usual value is the first."""
     pytest.importorskip(name.partition(":")[0])
     problem = generate(5000, features)
     monkeypatch.setattr(tuning, "LEAST_BYTES", 0)

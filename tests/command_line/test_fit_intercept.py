@@ -186,7 +186,7 @@ def test_rows_larger_than_the_memory_come_to_the_same_w(
 
 @pytest.mark.parametrize("suffix", ["npy", "csv"])
 def test_workers_get_scaled_rows(data: Path, tmp_path: Path, suffix: str) -> None:
-    """Dask workers open an npy file themselves, but get the rows of a CSV file sent."""
+    """Dask workers open an npy file themselves; the rows of a CSV file are sent to them."""
     pytest.importorskip("distributed")
     if suffix == "npy":
         np.save(data := tmp_path / "rows.npy", np.column_stack([X, Y]))
@@ -195,7 +195,7 @@ def test_workers_get_scaled_rows(data: Path, tmp_path: Path, suffix: str) -> Non
 
 
 def test_timestamps_in_float32(tmp_path: Path) -> None:
-    """Centre the rows before float32, which rounds these times to multiples of 128 s."""
+    """Rows must be centred before they become float32, which rounds these times to 128 s."""
     seconds = 1.7e9 + np.arange(400.0)
     y = 5 + 0.01 * (seconds - 1.7e9) + 0.001 * RNG.standard_normal(400)
     path = table(tmp_path / "rows.csv", "t,y", seconds, y)

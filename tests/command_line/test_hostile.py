@@ -65,7 +65,7 @@ VALUES = st.recursive(
 
 @contextmanager
 def one_line(kind: type[DescentbenchError], words: str = "") -> Iterator[None]:
-    """Allow this error in the context, if its message is one line that contains `words`."""
+    """Allow this error inside the context if its message is one line that contains `words`."""
     try:
         yield
     except kind as refusal:
@@ -96,7 +96,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return (container, key or index) for every value inside nested containers."""
+    """Return (container, key or index) of every value in nested dicts and lists."""
     found: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
         keys: list[Any] = list(value)
@@ -174,7 +174,7 @@ SUFFIXES = (".csv", ".npy", ".npz", ".parquet", ".arrow")
 
 
 def saved(suffix: str) -> bytes:
-    """Return the content of a valid, small file in the format of this suffix."""
+    """Return the content of a small, valid file in the format of this suffix."""
     table = np.arange(12.0).reshape(4, 3)
     out = io.BytesIO()
     if suffix == ".csv":
@@ -201,7 +201,7 @@ PIECES = st.binary(max_size=8) | st.sampled_from(
 
 
 def damage(whole: bytes, data: st.DataObject) -> bytes:
-    """Return damaged content: cut, overwritten, or with a piece twice."""
+    """Return damaged content: cut off, overwritten, or with a repeated piece."""
     start = data.draw(st.integers(0, len(whole)))
     stop = data.draw(st.integers(start, min(start + 64, len(whole))))
     how = data.draw(st.sampled_from(["cut", "overwrite", "repeat"]))
@@ -255,7 +255,7 @@ HEADERS = st.fixed_dictionaries(
 def test_any_header_of_an_array_is_read_or_refused_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: Any, content: bytes
 ) -> None:
-    """Check also that no header can run code: the folder of `Trap` must not exist."""
+    """Check that no header runs code: unpickling `Trap` would make a folder."""
     monkeypatch.chdir(tmp_path)
     text = repr(header).encode(errors="replace") + b"\n"
     whole = b"\x93NUMPY\x02\x00" + len(text).to_bytes(4, "little") + text + content
@@ -314,7 +314,7 @@ WORDS = st.sampled_from(
 
 
 class EnoughError(DescentbenchError):
-    """Raised instead of measuring, when the arguments were accepted."""
+    """Raised in place of measuring, after the arguments were accepted."""
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ NAMES = ["a", "b c", "Größe", "x,y", "p;q", "#n", "na", "1st", "2019", "7", 'q
 
 @dataclass(frozen=True)
 class Written:
-    """The content of a text file, and the table that it contains."""
+    """A text file with a table, and how the table must be read."""
 
     content: str
     table: np.ndarray
@@ -117,7 +117,7 @@ def test_a_table_is_read_right_or_not_without_a_word(tmp_path: Path, file: Writt
     path = tmp_path / "data.csv"
     path.write_bytes(file.content.encode())
     found = read(path, Reading())
-    if file.hole:  # as an error, or something was said about the first line
+    if file.hole:  # an error, or a message about the first line
         assert isinstance(found, str) or found[1], file.content
     elif not isinstance(found, str):
         values, notes = found

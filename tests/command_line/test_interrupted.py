@@ -33,7 +33,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def start(folder: Path, *arguments: object, **streams: int) -> subprocess.Popen[bytes]:
-    """Start the program in a folder from which it can import packages."""
+    """Start the program in a folder whose packages it can import."""
     return subprocess.Popen(
         [sys.executable, "-c", INTERRUPTIBLE, *map(str, arguments)],
         cwd=folder,
@@ -61,7 +61,7 @@ def test_at_any_moment_the_store_is_whole_and_nobody_stays(
     wait_until(lambda: not left_over(tmp_path))
     for record in records(store):
         assert not record.complete
-    with hold(store):  # the lock went with its holder
+    with hold(store):  # the killed process no longer holds the lock
         pass
     assert stdout == b""
     if number == signal.SIGKILL:
@@ -115,7 +115,7 @@ def test_the_terminal_is_restored(tmp_path: Path) -> None:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 4096)
-    except OSError:  # nobody has the other end open any more
+    except OSError:  # the other end was closed
         return b""
 
 
@@ -169,7 +169,7 @@ def test_compiled_code_does_not_turn_an_interrupt_into_an_error(
 
 
 class Late:
-    """An object that sends a signal while it is destroyed, when Python ignores exceptions."""
+    """An object that sends a signal in `__del__`, where Python ignores exceptions."""
 
     def __init__(self, number: int, deaths: list[int]) -> None:
         self.number, self.deaths = number, deaths
@@ -181,9 +181,7 @@ class Late:
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 def test_a_signal_in_a_finaliser_is_not_lost(number: signal.Signals) -> None:
-    """Fixed bug: one of several hundred interrupts was ignored, because it came during an
-    import.
-    """
+    """Fixed bug: one Ctrl-C in several hundred was ignored, because it came in `__del__`."""
     own = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
     before, hook = signal.signal(number, own), sys.unraisablehook
     deaths: list[int] = []

@@ -56,7 +56,7 @@ def one_line(result: Result, exit_code: int = 2) -> str:
 
 
 def needs(backend: str, loss: Loss) -> None:
-    """Skip the test, with the reason, if the backend does not work for the loss."""
+    """Skip the test if the backend does not work for the loss."""
     if reason := catalogue.reason_against(Name.parse(backend), loss):
         pytest.skip(f"{backend}: {reason}")
 
@@ -135,7 +135,7 @@ def test_a_rate_that_is_too_large_is_told(loss: str, rate: float, says: str) -> 
 
 
 def test_a_rate_that_is_automatic_already_is_no_advice(tmp_path: Path) -> None:
-    """Fixed bug: the advice after an error with --lr auto was to use --lr auto."""
+    """Fixed bug: an error with --lr auto advised the user to try --lr auto."""
     own = tmp_path / "mine.py"
     own.write_text(
         "class steeper:\n"
@@ -199,7 +199,7 @@ def test_a_checkpoint_of_another_loss_is_refused(tmp_path: Path) -> None:
     assert Checkpoint.load(path).loss == "log_loss"
     assert "its loss is 'log_loss'" in one_line(run("fit", "--resume", path, "--loss", "huber"))
     old = json.loads(path.read_text())
-    del old["loss"]  # as an older version wrote it
+    del old["loss"]  # as in files of older versions
     path.write_text(json.dumps(old))
     assert Checkpoint.load(path).loss == "squared_error"
 

@@ -45,7 +45,7 @@ def test_an_answer_and_then_another_from_the_store(
     assert all(task.noise == {"others": 0.5} for task in record.tasks.values())
 
     monkeypatch.setattr(Children, "run", lambda *_: pytest.fail("was measured again"))
-    with hold(tmp_path):  # by somebody else's run; nothing is written for this answer
+    with hold(tmp_path):  # locked by another run; the pick writes nothing
         second = call(*SMALL, "--rows", 30_000, "--iterations", 60, *store, "--json")
     assert second.exit_code == 0, second.output
     answer = json.loads(second.stdout)
@@ -63,7 +63,7 @@ def test_an_answer_and_then_another_from_the_store(
         step = line["step_s"]["median"]
         assert total["median"] == pytest.approx(line["setup_s"] + 60 * step)
 
-    World(monkeypatch)  # other sizes decide that one, and are measured
+    World(monkeypatch)  # this pick needs other sizes, which are measured
     monkeypatch.setattr(several_machines, "installed", lambda: False)
     nothing_fits = call(*SMALL, "--rows", 1e13, *store)
     assert nothing_fits.stdout.startswith("No backend holds 1e13 rows")
@@ -73,7 +73,7 @@ def test_an_answer_and_then_another_from_the_store(
 def test_nobody_else_measures_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measures: str
 ) -> None:
-    """Check that the store is locked during each of the three kinds of measurement."""
+    """Check that another process cannot use the store during three kinds of measurement."""
     World(monkeypatch)
     request = *SMALL, "--rows", 1000, "--store", tmp_path
     if measures != "steps":

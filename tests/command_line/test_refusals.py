@@ -21,7 +21,7 @@ ABSENT = Library("numb", "backends.absent", needs="no_such_library", install="pi
 def test_a_library_that_is_left_out_is_said_in_a_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Fixed bug: a missing library was left out without a message."""
+    """Fixed bug: a missing library was left out silently."""
     measured = record(costs={"numpy": COSTS["numpy"]})
     monkeypatch.setattr(names, "BUILT_IN", names.BUILT_IN[:1])
     monkeypatch.setattr(measure, "side_by_side", lambda *_, **__: [measured])
@@ -37,7 +37,7 @@ def test_a_library_that_is_left_out_is_said_in_a_line(
 
 
 def test_a_result_without_a_timing_is_refused_in_a_line(tmp_path: Path) -> None:
-    """Fixed bug: a run without any timed step caused an IndexError."""
+    """Fixed bug: a result without any timed step caused an IndexError."""
     whole = record(name="whole")
     whole.save(tmp_path / "run-1.json")
     empty = {"set-up": Outcome(failures={whole.request["rows"][0]: "it took too long"})}

@@ -33,7 +33,7 @@ from tests.support.runs import INTERRUPTIBLE, SMALL, chosen, declare_faulty, onl
 
 
 def finish_again(store: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Mark the only record as incomplete and run again; only the table is printed."""
+    """Mark the only record as incomplete, and run again: only the table is printed."""
     path = only_record(store)
     replace(Record.load(path), complete=False).save(path)
     return descentbench(store, *SMALL, *arguments, "--store", store)
@@ -46,7 +46,7 @@ def processes_with(text: str) -> list[int]:
         try:
             if text.encode() in path.read_bytes():
                 found.append(int(path.parent.name))
-        except OSError:  # another user's, or gone
+        except OSError:  # the process has ended or belongs to another user
             continue
     return found
 
@@ -96,7 +96,7 @@ def test_a_record_keeps_the_raw_timings_of_every_process(
     folder, document = good
     record = Record.load(only_record(folder))
     assert record.complete
-    assert len(record.tasks) == 2 + 2  # two rows' set-up, two passes of one library
+    assert len(record.tasks) == 2 + 2  # setups of two cases, two passes of one library
     for result in document["results"]:
         row = Case(result["backend"], 100, 1, "float32")
         mine = [m for task in record.tasks.values() for m in task.measurements]
@@ -148,7 +148,7 @@ def test_a_plan_measures_every_row_in_every_pass_beside_its_baseline() -> None:
             assert Case(READ, *size) in rows
         assert len({row.library for row in rows if row.backend != READ}) == 1
         places = [row.size for row in rows]
-        assert places == sorted(places, key=places.index)  # a size's rows are together
+        assert places == sorted(places, key=places.index)  # the cases of a size come together
     measured = [text for task in passes for text in task.cases]
     assert all(measured.count(str(row)) == 3 for row in PLAN.cases)
     assert len({task.cases for task in passes}) > 2  # shuffled
@@ -167,7 +167,7 @@ def test_by_size_every_task_of_a_size_comes_before_the_next_size() -> None:
     for task in tasks:
         by_process.setdefault(task.process, []).append(task)
     assert len(by_process.pop("set-up")) == 6
-    assert len(by_process) == 3 * 2  # a library and pass: both sizes
+    assert len(by_process) == 3 * 2  # one process for each library and pass, with both sizes
     assert all(len(some) == 2 for some in by_process.values())
     further = [plan.further(1, {*stage.cases}) for stage in plan.stages()]
     assert len({task.name for some in further for task in some}) == 4
@@ -183,9 +183,9 @@ def test_the_memory_of_more_rows_is_measured_once_for_a_backend(*, by_size: bool
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_each_table_is_printed_as_soon_as_its_size_is_measured(tmp_path: Path) -> None:
-    """The second size waits for a file, so that the first table must come before it.
+    """The first table must appear while the second size still waits for a file.
 
-    A new run prints both tables.
+    A new run then prints both tables.
     """
     allowed = tmp_path / "allowed"
     declare_faulty(
@@ -222,7 +222,7 @@ def test_each_table_is_printed_as_soon_as_its_size_is_measured(tmp_path: Path) -
 
 
 def interrupted(store: Path, threads: int = 2) -> Record:
-    """Save the record of an interrupted run, of which two tasks are done; return the record."""
+    """Save and return the record of an interrupted run with two finished tasks."""
     runner = Runner(PLAN, threads, store)
     record = runner.record
     for task in PLAN.tasks()[:2]:
@@ -250,14 +250,14 @@ def test_only_what_is_pending_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert record.tasks.items() <= done.tasks.items()
     assert (
         Runner(PLAN, 2, tmp_path).pending() == PLAN.tasks()
-    )  # a complete one is not continued
+    )  # a complete record is not continued
 
 
 @pytest.mark.parametrize("more", [0, 1, 5])
 def test_what_is_unstable_is_measured_further(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
 ) -> None:
-    """One case is unstable at first, one always, and one never."""
+    """One case is unstable only at first, another case always, and a third never."""
     shaky, never, steady = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
 
     def measure_task(self: Children, task: Task) -> Outcome:
@@ -289,7 +289,7 @@ def test_what_is_unstable_is_measured_further(
 def test_of_two_side_by_side_it_is_the_ratio_that_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two runs are slow in the same passes: the times are unstable, their ratio is not."""
+    """Both runs are slow in the same passes: the times are unstable, but their ratio is not."""
     known, shaky, third = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
     slow = {str(k): 2.0 ** (k % 3) for k in range(1, 10)}
 
@@ -343,7 +343,7 @@ def test_another_runs_record_is_left_alone(
 
 FAULTS = {
     "wrong": "w = w + 1",
-    "drifting": "w = w + (steps > 3)",  # right while it is tried, wrong while it is timed
+    "drifting": "w = w + (steps > 3)",  # right in the first check, wrong in timed steps
     "raising": "raise RuntimeError('out of luck\\nand of much else')",
     "dying": "os.kill(os.getpid(), signal.SIGKILL)",
     "leaving": "os._exit(0)",
@@ -385,12 +385,12 @@ class Hanging(Plain):
         return super().run(w, steps)
 
 """
-"""Source of backends of which two fail only in the process that times steps."""
+"""Source of a package of backends; two of them end or hang only while steps are timed."""
 
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
-    """Return the store, and backend → result, of a run with NumPy and all faulty backends."""
+    """Return the store and the results by backend of a run with all faulty backends."""
     folder = tmp_path_factory.mktemp("bad")
     declare_faulty(folder, **FAULTS, loud=LOUD)
     backends = chosen("numpy", "loud", *FAULTS)
@@ -405,7 +405,7 @@ def test_every_fault_fails_its_own_row_and_no_other(
     _, results = bad
     assert results.keys() == {"numpy", "loud", *FAULTS}
     assert results["numpy"]["verified"] is True
-    assert results["loud"]["verified"] is True  # whatever it prints, and however it goes
+    assert results["loud"]["verified"] is True  # despite its output and its exit code
     for result in (results[fault] for fault in FAULTS):
         assert result["verified"] is False
         assert result["step_s"] is result["gb_per_s"] is None
@@ -429,7 +429,10 @@ def test_an_exception_is_named(bad: tuple[Path, dict[str, dict[str, Any]]]) -> N
     ("backend", "words"),
     [
         ("leaving", "its process ended with exit code 0; see "),
-        ("interrupting", "its process ended with "),  # 2, or 1 by pytest-benchmark's own fault
+        (
+            "interrupting",
+            "its process ended with ",
+        ),  # 2, or 1 by a bug of pytest-benchmark
         ("narrow", "w is float32 of shape (1,), not float64 of shape (1,)"),
         ("undefined", "w[0] = nan but the reference is "),
     ],
@@ -474,7 +477,7 @@ def test_the_log_of_a_process_that_died_is_kept(
     assert said == "its process was killed by SIGKILL"
     assert Path(log).is_file()
     tasks = Record.load(only_record(folder)).tasks.values()
-    # Its set-up; the passes then leave it out, for the others in their process.
+    # Only its setup fails; the passes leave it out and measure the other backends.
     assert sum("dying/100x1/float32" in task.failures for task in tasks) == 1
 
 
@@ -508,7 +511,7 @@ def test_a_backend_that_hangs_is_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_run_that_was_interrupted_goes_on(tmp_path: Path) -> None:
-    """The first run hangs when steps are timed; the second one finds a file and continues."""
+    """The first run is interrupted while it times steps. A second run completes it."""
     reached, allowed = tmp_path / "reached", tmp_path / "allowed"
     declare_faulty(
         tmp_path,
@@ -620,7 +623,7 @@ def test_another_checkout_is_measured_in_turn_and_compared(tmp_path: Path) -> No
 
 
 def test_an_interrupt_ends_both_sides() -> None:
-    """Check that the side that still measures is told to stop."""
+    """If one side is interrupted, the other side must be told to stop."""
     ended = []
 
     class Interrupted:
@@ -675,4 +678,4 @@ def test_a_run_can_end_with_its_report(tmp_path: Path) -> None:
     done = descentbench(tmp_path, *SMALL, "--report", nowhere)
     assert done.returncode == 2
     assert "cannot write" in done.stderr
-    assert not (tmp_path / ".benchmarks").exists()  # it was said before anything was measured
+    assert not (tmp_path / ".benchmarks").exists()  # the error came before any measurement

@@ -60,7 +60,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace measurements by a saved record, and the doctor's findings by one of each kind."""
+    """Replace measurements by a saved record, and the doctor's findings by made-up findings."""
     measured = record(failed=FAILURES)
 
     def enough(*arguments: Any) -> list[Record]:
@@ -88,7 +88,7 @@ def with_store(name: str, store: Path) -> list[object]:
 
 
 def figures(text: str) -> Counter[str]:
-    """Count the words with a digit, except backends' names, which may be split."""
+    """Count the words that contain a digit, except names of backends, which may be split."""
     words = (word.strip(";,()") for word in text.split() if not re.search("[:@]", word))
     return Counter(word for word in words if re.search(r"\d", word))
 
@@ -135,12 +135,12 @@ def test_any_encoding_takes_the_doctors_page(encoding: str) -> None:
 def test_no_figure_is_cut_at_any_width(
     store: Path, name: str, width: int, encoding: str
 ) -> None:
-    """Compare with a width of 250 columns: all numbers and parts of names must be there."""
+    """All numbers of the output at 250 columns must be in the narrow output, unbroken."""
     arguments = with_store(name, store)
     wide = invoke(*arguments, width=250, encoding=encoding)
     narrow = invoke(*arguments, width=width, encoding=encoding)
     assert narrow.exit_code == wide.exit_code
-    if name != "fit":  # its data's source is a line of its own
+    if name != "fit":  # the source of the data has its own line
         assert max(map(len, narrow.stdout.splitlines())) <= width
     lost = figures(wide.stdout) - figures(narrow.stdout)
     assert not lost, narrow.stdout
@@ -213,7 +213,7 @@ def test_a_closed_stream_takes_what_is_written_to_it(closed: str, output: str) -
 
 
 def test_no_file_takes_a_closed_streams_number(tmp_path: Path) -> None:
-    """Close stdout and stderr first; printed text must not be written into the checkpoint."""
+    """Close stdout and stderr: the checkpoint must not receive the printed text."""
     done = shell(f"{FIT} --checkpoint {tmp_path / 'kept'} >&- 2>&-")
     assert done.returncode == 0
     assert json.loads((tmp_path / "kept").read_text())["steps"] == 3

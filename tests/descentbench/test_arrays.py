@@ -52,7 +52,7 @@ def test_pandas() -> None:
     assert name == "b"
     assert np.shares_memory(y, frame["b"].to_numpy())
     assert target_of(frame[["b"]])[1] == "b"
-    assert features_of(pd.DataFrame(X)).names is None  # 0, 1, 2 are no names
+    assert features_of(pd.DataFrame(X)).names is None  # the numbers 0, 1, 2 are not names
 
 
 def test_polars() -> None:

@@ -24,10 +24,7 @@ from tests.support import records
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store with results of this machine; numpy:blocked is the fastest NumPy loop.
-
-    The test fails if anything is measured.
-    """
+    """A store with results of this machine; measuring anything fails the test."""
     monkeypatch.setattr(Children, "run", lambda *_: pytest.fail("was measured"))
     costs = {
         "numpy": (0.0, 1e-3, 1e-4, 5e-6, 2.5e-10),
@@ -49,7 +46,7 @@ def chosen(store: Path, features: tuple[int, ...] = (32,), **how: Any) -> str:
 def test_the_stored_measurements_answer(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, LOG.name):
         assert chosen(store) == "numpy:blocked"
-        assert chosen(store, steps=10**6) == "numba:parallel"  # its compilation pays off
+        assert chosen(store, steps=10**6) == "numba:parallel"  # compiling pays off
     assert f"numba:parallel, from the measurements in {store}" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Test that docstrings have working examples, and that public functions have docstrings."""
+"""Test that docstrings have working examples, and that all public functions have docstrings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = ("descentbench", "descentbench.fitting", "descentbench.sklearn")
 
 
 ONE_PARAMETER = ("open_backend", "read_model")
-"""Functions that need no section for their single parameter."""
+"""Functions that need no "Parameters" section for their single parameter."""
 
 
 @pytest.mark.parametrize("name", MODULES)

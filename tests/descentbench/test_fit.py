@@ -55,7 +55,7 @@ def test_a_fit_is_the_descent_of_the_backend() -> None:
 
 
 def test_only_the_columns_of_ones_need_a_start_of_their_own() -> None:
-    """Take no step, so that the result must be the given first w."""
+    """Take no step; the result must then be the given first w, in the data's units."""
     for how in ({}, {"intercept": True}, {"intercept": True, "standardize": True}):
         fitted = descentbench.fit(X, Y, steps=0, w0=[1.0, 2.0, 3.0], **how)
         np.testing.assert_allclose(fitted.w, [1.0, 2.0, 3.0])
@@ -196,7 +196,7 @@ def _sinh(xp: Any, p: Any, y: Any) -> Any:
     ids=["slope", "Loss", "curvature", "function"],
 )
 def test_a_loss_given_as_an_object_is_checked(loss: Any, says: str) -> None:
-    """Fixed bug: only losses from files were checked."""
+    """Fixed bug: a loss from a file was checked, but a loss given as an object was not."""
     with pytest.raises(descentbench.ProblemError) as caught:
         descentbench.fit([1.0, 2.0], [1.0, 2.0], loss=loss, learning_rate=0.1)
     assert says in str(caught.value)
@@ -254,7 +254,7 @@ def test_errors_are_exceptions_of_one_line(how: Any, error: type, reason: str) -
 
 
 class Steeper:
-    """A loss with a wrong curvature, which is too far from 0 for the check to find it."""
+    """A loss whose stated curvature is wrong for errors above 7, where nothing is checked."""
 
     curvature = 1.0
 
@@ -280,7 +280,7 @@ class Steeper:
     ids=["given", "squares", "automatic", "none"],
 )
 def test_an_error_of_the_rate_advises_in_pythons_words(how: Any, says: str) -> None:
-    """Fixed bug: the advice named the command's option --lr auto."""
+    """Fixed bug: the advice was to use the command's option --lr auto."""
     with pytest.raises(descentbench.DescentbenchError) as caught:
         descentbench.fit([1.0, 2.0], [100.0, 300.0], backend="numpy", **how)
     line = str(caught.value).replace('"', "'")
@@ -312,7 +312,7 @@ def test_ctrl_c_is_a_keyboard_interrupt(backend: str) -> None:
             pressed.set()
             os.kill(os.getpid(), signal.SIGINT)
 
-    # A shell that runs the tests in the background lets them ignore Ctrl-C.
+    # Tests that run in the background of a shell ignore Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -44,7 +44,7 @@ def test_the_import_loads_numpy_only(tmp_path: Path) -> None:
 
 
 def test_a_fit_with_numpy_loads_no_other_library(tmp_path: Path) -> None:
-    """Also check that nothing is printed if the program did not configure `logging`."""
+    """Check that nothing is printed if the program did not configure `logging`."""
     done = run(FITTED, tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert not any(tmp_path.iterdir())

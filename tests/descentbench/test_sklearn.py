@@ -35,7 +35,7 @@ from descentbench.sklearn import DescentClassifier, DescentRegressor
 
 BEST = (
     *("auto", "numpy:blocked", "numba:parallel", "torch:analytic"),
-    pytest.param("jax:loop", marks=pytest.mark.slow),  # compiles for each of 200 shapes
+    pytest.param("jax:loop", marks=pytest.mark.slow),  # it compiles for 200 shapes
 )
 """The default backend, and the fastest loop of each library on a CPU."""
 
@@ -56,7 +56,7 @@ def test_scikit_learn_s_own_checks_pass(estimator: Any, backend: str) -> None:
         if why and estimator is DescentClassifier:
             pytest.skip(f"{backend} {why}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the checks' own, such as a lack of convergence
+        warnings.simplefilter("ignore")  # the checks warn, for instance about convergence
         found = check_estimator(estimator(backend=backend), on_fail=None, on_skip=None)
     failed = {f["check_name"]: f["exception"] for f in found if f["status"] == "failed"}
     assert not failed
@@ -102,7 +102,9 @@ def test_the_classifier_finds_the_minimum_of_log_loss() -> None:
 def test_poisson_predicts_counts() -> None:
     counts = RNG.poisson(np.exp(X[:, 0]))
     model = DescentRegressor(loss="poisson", learning_rate=0.3, tol=1e-9).fit(X, counts)
-    assert model.predict(X).mean() == pytest.approx(counts.mean(), rel=1e-6)  # of any Poisson
+    assert model.predict(X).mean() == pytest.approx(
+        counts.mean(), rel=1e-6
+    )  # as for any Poisson fit
     with pytest.raises(descentbench.ProblemError, match="poisson states no largest curvature"):
         DescentRegressor(loss="poisson").fit(X, counts)
 
@@ -122,7 +124,7 @@ def test_clone_and_pickle(model: Any) -> None:
     target = CLASSES if isinstance(model, DescentClassifier) else Y
     fitted = clone(model).fit(X, target)
     assert not hasattr(clone(fitted), "coef_")
-    again = pickle.loads(pickle.dumps(fitted))  # noqa: S301 made here
+    again = pickle.loads(pickle.dumps(fitted))  # noqa: S301 the data are made here
     np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
     assert again.get_params() == model.get_params()
 
@@ -155,7 +157,7 @@ def test_more_than_two_classes_need_one_vs_rest() -> None:
 
 
 def test_weights_of_samples_are_not_supported() -> None:
-    """scikit-learn's tools then report the missing parameter themselves."""
+    """The estimators have no such parameter, so scikit-learn's tools report it themselves."""
     with pytest.raises(TypeError, match="sample_weight"):
         DescentRegressor().fit(X, Y, sample_weight=np.ones(300))  # type: ignore[call-arg]
 

@@ -21,7 +21,7 @@ NUMPY_LOOPS = [
 
 
 def parameters(wanted: Callable[[Name], bool] = lambda name: True) -> list[object]:
-    """Return pytest parameters with the names of the catalogue's backends that are `wanted`.
+    """Return pytest parameters with the names of the backends for which `wanted` returns True.
 
     A backend that cannot run on this machine is skipped with the reason. Distributed backends
     are left out; tests/backends/dask/ tests them with several workers.
@@ -38,5 +38,5 @@ def parameters(wanted: Callable[[Name], bool] = lambda name: True) -> list[objec
 
 
 def for_loss(loss: Loss) -> list[object]:
-    """Return `parameters` of the backends that work for the loss."""
+    """Return pytest parameters with the names of the backends that work for the loss."""
     return parameters(lambda name: not catalogue.reason_against(name, loss))

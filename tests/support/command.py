@@ -31,7 +31,7 @@ HIDDEN = tuple(library.imports for library in names.BUILT_IN if library.imports 
 
 
 def declare(folder: Path, name: str, source: str) -> None:
-    """Write a package with one module into `folder`; its `LIBRARY` is an entry point."""
+    """Write a Python package into `folder`, and register its `LIBRARY` by an entry point."""
     (folder / f"{name}.py").write_text(source)
     metadata = folder / f"{name}-1.0.dist-info"
     metadata.mkdir()
@@ -42,7 +42,7 @@ def declare(folder: Path, name: str, source: str) -> None:
 
 
 def descentbench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run the program in a process that can import the packages in `folder`."""
+    """Run the program with the packages in `folder`; return the finished process."""
     return subprocess.run(
         [sys.executable, "-m", "bench", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(folder)},

@@ -17,9 +17,9 @@ ROWS, FEATURES, STEPS = 300, 3, 120
 
 @lru_cache
 def data(loss: Loss) -> Problem:
-    """Return rows with a minimum at moderate weights.
+    """Return rows whose best weights are neither very small nor very large.
 
-    Noise in the targets makes the classes of log_loss inseparable.
+    The targets have noise, because log_loss has no minimum if the classes can be separated.
     """
     rng = np.random.default_rng(7)
     x = rng.normal(size=(ROWS, FEATURES))
@@ -49,7 +49,7 @@ def minimum(loss: Loss) -> np.ndarray:
 
 
 def rate(loss: Loss) -> float:
-    """Return the automatic rate; for a loss without a curvature, a rate safe for `data`."""
+    """Return the automatic learning rate, or a safe rate for a loss without a curvature."""
     if loss.curvature is not None:
         return automatic_rate(data(loss))
     x, y = data(loss).x, data(loss).y

@@ -1,6 +1,6 @@
 """Find the commands and Python examples in the documentation and in ``--help``.
 
-`small` returns a version of a command that ends in seconds.
+The function `small` shortens a command so that it ends in seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST = {
     "-k": 20,
     "--steps": 20,
 }
-"""Option → its largest value in a small version."""
+"""Option → its largest value in a command that `small` has shortened."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _of_page(where: str, text: str) -> Iterator[Example]:
 
 
 def _of_lines(where: str, lines: Iterable[str]) -> Iterator[Example]:
-    """Yield the commands of a code block; of a pipe, only the last command.
+    """Yield the commands of a code block; if commands are joined by pipes, only the last one.
 
     If a line begins with ``$``, all lines that do not begin with ``$`` are output.
     """
@@ -141,11 +141,10 @@ def small(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 REPLACED = {"--scheduler": "--workers", "OLD": "before", "NEW": "after"}
-"""Word of a command → its replacement in the small version."""
+"""Word of a command → the word that `small` puts in its place."""
 
 MEASURED = ["--backend", "numpy", "--backend", "numpy:blocked"]
-"""Options for the backends in the small version of ``run`` and ``pick``: these backends start
-in less than a second."""
+"""Backends that `small` lets ``run`` and ``pick`` measure; they start in less than a second."""
 
 
 def named_backends(arguments: tuple[str, ...]) -> list[str]:
@@ -154,7 +153,7 @@ def named_backends(arguments: tuple[str, ...]) -> list[str]:
 
 
 def skeleton(text: str) -> str:
-    """Return text in which ``@`` replaces each backend, and ``#`` each number with its unit."""
+    """Return the text with ``@`` for each backend, and ``#`` for each number and its unit."""
     text = re.sub(r"\b(numpy|numba|torch|jax|dask)(:\w+)?(@\w+(:\d)?)?", "@", text)
     text = re.sub(r"[\d.,]*\d(e\d+)?( (ns|µs|ms|s|min|h|days|[kMGT]?B)\b)?[%×]?", "#", text)
     return " ".join(text.split())

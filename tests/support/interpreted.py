@@ -25,7 +25,7 @@ FEATURES = (1, 2, 7, 32, 500)
 
 
 def _own_slope(xp: Any, p: Any, y: Any) -> Any:
-    """Return a slope that uses every function allowed in a loss, near 0 and far from 0.
+    """Return a slope that uses every function allowed in a loss, with small and large values.
 
     The slope is infinite for a target of 0, which the kernel uses after the last row.
     """
@@ -43,7 +43,7 @@ LOSS = {**LOSSES, OWN.name: OWN}
 
 
 def small_tiles() -> None:
-    """Reduce the size of a tile, so that a thousand rows make several tiles and a rest."""
+    """Make tiles smaller, so that a thousand rows fill several tiles and part of another."""
     from backends.onepass import kernel
 
     kernel.TILE_BYTES, kernel.PROGRAMS = 1 << 12, 3
@@ -94,7 +94,7 @@ def check_squares(loss: Loss) -> None:
 
 
 def check_torch(loss: Loss) -> None:
-    """Compare PyTorch's descent with float64; plain calls replace the CUDA graph of a step."""
+    """Compare PyTorch's descent with float64; plain calls of a step replace its CUDA graph."""
     import torch
 
     from backends.torch.onepass import OnePass
@@ -183,9 +183,9 @@ def check_compiled(loss: Loss) -> None:
 
 
 def check_lowered(loss: Loss) -> None:
-    """Lower JAX's descent for a GPU, and count the calls of the kernel.
+    """Compile JAX's descent for a GPU without running it, and count the calls of the kernel.
 
-    There is one call for each of the four unrolled steps, and one for a step of the rest.
+    There are four calls for four unrolled steps, and one call for a remaining step.
     """
     from jax._src.lib import gpu_triton
 

@@ -18,10 +18,10 @@ from backends.reference import relative_error
 RATE = 0.001
 
 BEYOND = {"huber": 30.0, "pseudo_huber": 30.0}
-"""Loss → factor of the weights `start` that leads to another branch of the loss; default −1.
+"""Loss → factor for the weights of `start`, so that another branch of the loss is tested.
 
-Synthetic features are positive: predictions are negative with −1, and exceed the targets with
-30.
+Other losses have the factor −1. Synthetic features are positive. Predictions are therefore
+negative with −1, and larger than the targets with 30.
 """
 
 NAMES = [name for name in LOSSES if name != "squared_error"]
@@ -56,7 +56,7 @@ TEXTBOOK = {
         lambda p, y: np.exp(p) - y * p, lambda p, y: np.exp(p) - y, lambda p, y: np.exp(p)
     ),
 }
-"""Loss → its formulas, independent of `backends.losses`; all tests of formulas use them."""
+"""Loss → its formulas, written independently of `backends.losses`."""
 
 
 def _pseudo_huber(xp, p, y):  # type: ignore[no-untyped-def]
@@ -86,12 +86,12 @@ def problem(rows: int, features: int, dtype: str, loss: Loss) -> Problem:
 
 
 def start(features: int) -> np.ndarray:
-    """Return weights far from 0 whose predictions do not overflow exp, (d,)."""
+    """Return weights of shape (d,), far from 0 but so small that exp does not overflow."""
     return np.random.default_rng(1).uniform(0.05, 0.15, features)
 
 
 def gradient(loss: Loss, data: Problem, w: np.ndarray) -> np.ndarray:
-    """Return the sums ``xᵀ·slope``, (d,), computed in float64."""
+    """Return the sums ``xᵀ·slope``, of shape (d,), computed in float64."""
     assert loss.slope is not None
     x, y = data.x.reshape(data.rows, -1).astype(np.float64), data.y.astype(np.float64)
     return np.asarray(loss.slope(np, x @ w, y) @ x)
@@ -112,9 +112,9 @@ def descended(loss: Loss, data: Problem, w: np.ndarray, steps: int) -> np.ndarra
 
 
 def check(placed: Descent, loss: Loss, data: Problem, w: np.ndarray, steps: int = 10) -> None:
-    """Compare with float64: a run from `w`, and gradient and loss at `w` and at another branch.
+    """Compare w, the gradient and the loss of a backend with float64 results.
 
-    `BEYOND` says how far the other branch is.
+    The gradient and the loss are compared at `w` and at another branch of the loss (`BEYOND`).
     """
     accuracy = TOLERANCE[data.dtype]
     assert relative_error(placed.run(w, steps), descended(loss, data, w, steps)) <= accuracy

@@ -13,7 +13,7 @@ FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 """Matches a fenced block; the groups are its language and its text."""
 
 SAVED = re.compile(r"`([\w./-]+\.\w+)`[^`]*:\s*\Z")
-"""Matches the end of the text before a file's content: the file's name, and later a colon."""
+"""Matches a paragraph before a file's content, which names the file and ends with a colon."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def left_over(folder: Path) -> list[str]:
-    """Return the command lines of running processes whose variable MARK is the folder."""
+    """Return the command lines of processes whose environment variable MARK is `folder`."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -14,7 +14,10 @@ BYTES_A_ROW = 8
 
 
 def costs(imports: float, place: float, overhead: float, latency: float, a_row: float) -> Costs:
-    """Return costs that do not depend on a cache: four in seconds, and `a_row` in seconds."""
+    """Return costs in seconds: import, placing, overhead of the first call, step, and each row.
+
+    A row takes the same time whether it is in a cache or in memory.
+    """
     arithmetic = a_row / BYTES_A_ROW
     return Costs(imports, place, overhead, latency, arithmetic, 1e-9 if a_row else 0.0, 8e9)
 

@@ -1,6 +1,6 @@
-"""Test the Dask backends: w as on one machine, and clear errors when workers or schedulers
-fail.
+"""Test the Dask backends.
 
+They must give the same w as one machine, and clear errors when workers or schedulers fail.
 Workers are real processes. Tests that kill workers start a scheduler and workers as a user
 would.
 """
@@ -82,7 +82,7 @@ def right(source: object, w: np.ndarray, steps: int = 10) -> bool:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_w_is_that_of_one_machine(embedded: int, kernel: str) -> None:
-    """Check w, loss and gradient against one machine for 1009 rows, a prime number."""
+    """Use 1009 rows, a prime number, so that the workers get unequal numbers of rows."""
     if embedded != 2 and kernel != "dask:numpy":
         pytest.skip("compiles in each worker; two of them will do")
     for features in (1, 32):
@@ -310,7 +310,7 @@ def test_a_scheduler_that_goes_away_is_an_error(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processes.add()
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2.0)  # a client tries to get it back
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 2.0)  # wait for a lost scheduler
     placed = open_backend("dask:numpy").place(Generated(1000), RATE)
     processes.end()
     with pytest.raises(BackendError, match="the Dask scheduler is gone"):
@@ -328,8 +328,8 @@ def test_a_scheduler_without_workers_is_an_error(
 NO_ADDRESSES = ["head", "tcp://", "tcp://head:port", "http://head:8786", "tls://127.0.0.1:1"]
 """Invalid scheduler addresses.
 
-The list has a word, addresses without a host or without a numeric port, an unknown protocol,
-and TLS without keys.
+In order: a word, no host, a port that is not a number, an unknown protocol, and TLS without
+keys.
 """
 
 
@@ -363,7 +363,7 @@ def test_no_scheduler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_program_stops_with_a_checkpoint_and_goes_on_from_it(
     processes: Processes, tmp_path: Path
 ) -> None:
-    """Kill the only worker during a fit, and resume the fit with NumPy in a new process."""
+    """Kill the only worker during a fit; then resume the fit with NumPy in a new process."""
     processes.add()
     kept = tmp_path / "w.json"
     size = ["--rows", "50003", "--features", "4", "--dtype", "float64"]
@@ -411,7 +411,7 @@ def processes_with(mark: str) -> list[int]:
         try:
             if mark.encode() in entry.read_bytes():
                 found.append(int(entry.parent.name))
-        except OSError:  # gone, or another user's
+        except OSError:  # the process has ended or belongs to another user
             continue
     return found
 
@@ -445,7 +445,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path) -> None:
 def test_a_second_cluster_finds_ports_of_its_own() -> None:
     """Check that a second cluster works without a warning if Dask's default port is in use."""
     with socket.socket() as taken:
-        with suppress(OSError):  # then another has it, which is as good
+        with suppress(OSError):  # another program uses the port already
             taken.bind(("127.0.0.1", 8787))
             taken.listen()
         command = [sys.executable, "-m", "bench", "fit", "--backend", "dask:numpy"]

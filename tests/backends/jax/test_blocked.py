@@ -68,7 +68,7 @@ def test_blocks_of_one_feature_hold_every_row_once(
         patch.setattr(gram, "LINE_ROWS", 256)
         blocks = gram.line_blocks(x, y)
     (length,) = {len(ys) for _, ys in blocks}
-    assert length in (16, 32, 64, 128, 256)  # so many shapes are compiled for, and no more
+    assert length in (16, 32, 64, 128, 256)  # only these shapes are compiled
     assert length < max(17, 2 * rows)
     all_x, all_y = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     assert np.array_equal(np.sort(all_y[all_y > 0]), y)

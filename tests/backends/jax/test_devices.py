@@ -1,4 +1,4 @@
-"""Test JAX's devices, and JAX's setting for float64."""
+"""Test JAX's devices and JAX's setting for float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test JAX's compiled loop with few features, which stores rows in lanes of a vector."""
+"""Test JAX's compiled loop with few features, where values of many rows form a lane."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_lanes_hold_every_row_once(rows: int, features: int, dtype: str) -> None
 def test_the_sums_of_lanes_stay_in_a_cache(
     features: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check that rows are stored in lanes only if the sums of all lanes fit into a cache.
+    """Check the limit for storing rows in lanes: the sums of all lanes must fit into a cache.
 
-    Larger sums would make a step 1.45 times as long at 10⁸ rows.
+    Beyond the limit, a step would take 1.45 times as long at 10⁸ rows.
     """
     data = generate(4001, features, dtype)
     size = 1001 * features * data.x.itemsize

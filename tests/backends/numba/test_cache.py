@@ -1,4 +1,4 @@
-"""Test Numba's cache on disk: edits are noticed, and a folder is always found."""
+"""Test Numba's cache on disk: edits are noticed, and there is always a folder for the cache."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_edit_in_any_file_compiles_anew(
     edited.write_text(text.replace(before, after))
     changed, hits = run(GRADIENT, folder)
     assert hits == "0"
-    assert (changed == first[0]) == (file == "numba/emit.py")  # one product and sum as before
+    assert (changed == first[0]) == (file == "numba/emit.py")  # this edit changes no result
 
 
 OWN = """
@@ -97,7 +97,7 @@ class mine:
 
 
 def test_an_edited_users_loss_compiles_anew(tmp_path: Path) -> None:
-    """Edit the user's file, then a module that this file imports."""
+    """First edit the user's file, then a module that this file imports."""
     folder = copied(tmp_path)
     helper = "import numba\n@numba.njit\ndef factor(p): return p * "
     (folder / "helper.py").write_text(f"{helper}1.0")
@@ -142,7 +142,7 @@ def test_numba_runs_where_it_can_write_to_no_folder_of_its_own(
     assert gradient
     temporary, tilde = found.split()
     assert tilde == "False"
-    assert not Path(temporary).exists()  # gone with the process
+    assert not Path(temporary).exists()  # removed at the end of the process
 
 
 def test_a_slopes_fingerprint_holds_all_that_it_computes_with() -> None:

@@ -20,7 +20,7 @@ from backends.numba.cache import Known
 LINE = Known("elementary", size=64)
 
 ULPS = 3
-"""Largest allowed error in units in the last place; a correctly rounded result has 0.5."""
+"""Largest allowed error in units in the last place (a correctly rounded result has 0.5)."""
 
 SERIES = [
     name
@@ -30,8 +30,10 @@ SERIES = [
 """Public functions of `elementary`, which have the names of NumPy's functions."""
 
 INSIDE = {"exp": (-746, 710), "log": (0, 4), "log1p": (-1, 3), "tanh": (-20, 20)}
-"""Function → range of arguments that are tested densely. There the results are neither 0 nor
-infinite, or the function could lose digits."""
+"""Function → range of arguments that the test covers densely.
+
+In the range, the results are finite and not 0, and include those where digits could be lost.
+"""
 
 
 def on_vectors(name: str) -> Any:
@@ -68,7 +70,7 @@ def arguments(dtype: str, lowest: float, highest: float) -> Array:
     return np.resize(values, -(-len(values) // 64) * 64)
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NaN, infinity and 0 are among them
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # arguments include NaN and infinity
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", SERIES)
 def test_errors_are_few_units_in_the_last_place(name: str, dtype: str) -> None:
@@ -81,7 +83,7 @@ def test_errors_are_few_units_in_the_last_place(name: str, dtype: str) -> None:
     exact = getattr(np, name)(a.astype(wide))
     rounded = exact.astype(dtype)
     finite = np.isfinite(rounded)
-    np.testing.assert_array_equal(out[~finite], rounded[~finite])  # NaN equals NaN here
+    np.testing.assert_array_equal(out[~finite], rounded[~finite])  # here NaN equals NaN
     ulps = np.abs(out[finite] - exact[finite]) / np.spacing(np.abs(rounded[finite])).astype(
         wide
     )

@@ -40,8 +40,9 @@ def error(got: Array, x: Array, y: Array, w: Array) -> float:
 
 
 def guarded(rows: int, features: int, dtype: str, seed: int = 0) -> tuple[Array, Array, Array]:
-    """Return x, y and w. The memory behind x and y is NaN, so a loop that reads too far returns
-    NaN.
+    """Return x, y and w; NaN follows x and y in memory.
+
+    A loop that reads too far therefore returns NaN.
     """
     rng = np.random.default_rng([rows, features, seed])
     x = rng.standard_normal((rows + 1, features), dtype=dtype)
@@ -82,7 +83,7 @@ def test_every_loop_sums_all_rows_and_no_others(
         laid_out = in_columns(x)
     threads = min(threads, get_num_threads())
     got = descend(laid_out, y, w.copy(), 0.0, 1, threads, loop, SQUARED_ERROR)
-    assert error(got, x, y, w) < 16 * np.finfo(dtype).eps  # a row left out: 5e-5 and more
+    assert error(got, x, y, w) < 16 * np.finfo(dtype).eps  # without a row: at least 5e-5
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -91,7 +92,7 @@ def test_rows_of_every_length_that_come_from_the_caches(dtype: str, rows: int) -
     off = {}
     for features in (*range(1, 21), 31, 32, 33, 63, 64, 65, 127, 128, 129, 500, 1000):
         x, y, w = guarded(rows, features, dtype)
-        for single in (False, True):  # laid out anew, or as they lie
+        for single in (False, True):  # copied into another layout, or not
             got = Parallel(Problem(x, y, single_pass=single), 0.1, "cpu").gradient(w)
             off[features, single] = error(got, x, y, w)
     assert max(off.values()) < 2 * np.finfo(dtype).eps, off
@@ -103,9 +104,9 @@ def test_rows_of_every_length_that_come_from_the_caches(dtype: str, rows: int) -
 def test_rows_of_every_length_that_come_from_memory(
     dtype: str, features: int, more: int
 ) -> None:
-    """Test data larger than `FAR_BYTES` per thread.
+    """Use data larger than `FAR_BYTES` per thread.
 
-    The last rows have large targets, so a gradient without them is clearly wrong.
+    The last rows have large targets, so that the test notices if these rows are not used.
     """
     a_row = features * np.dtype(dtype).itemsize
     rows = int(1.1 * loops.FAR_BYTES * get_num_threads() / a_row) // 8 * 8 + more
@@ -114,7 +115,7 @@ def test_rows_of_every_length_that_come_from_memory(
     placed = Parallel(Problem(x, y), 1e-3, "cpu")
     got = placed.gradient(w)
     each = {placed.loop: got}
-    if placed.loop in LONG:  # whichever is faster here
+    if placed.loop in LONG:  # the faster one on this machine
         take = partial(descend, x, y, rate=0.0, steps=1, threads=get_num_threads())
         each = {loop: take(w.copy(), loop=loop, slope=SQUARED_ERROR) for loop in LONG}
         np.testing.assert_array_equal(got, each[placed.loop])
@@ -130,7 +131,10 @@ def test_rows_of_every_length_that_come_from_memory(
 def test_two_loops_compete_for_long_rows_from_memory_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Check that a single trial decides, and that the second loop must be clearly faster."""
+    """Check that the second loop is chosen only if it is clearly faster.
+
+    The choice is made once, by a trial.
+    """
     x, y = np.ones((40_000, 1000), np.float32), np.ones(40_000, np.float32)
     assert loops.candidates(x, y, 2) == (loops.STREAMS, loops.PAIRS)
     assert loops.candidates(x[:1000], y[:1000], 2) == (loops.STREAMS,)
@@ -138,7 +142,7 @@ def test_two_loops_compete_for_long_rows_from_memory_only(
 
     def pretend(x: Array, y: Array, steps: int, loop: Loop) -> None:
         calls.append(loop)
-        clock[0] += slow[loop]  # by each of the threads, so a round's time is their sum
+        clock[0] += slow[loop]  # a round's time is the sum over threads
 
     monkeypatch.setattr(loops.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(loops, "_fastest", {})
@@ -146,9 +150,9 @@ def test_two_loops_compete_for_long_rows_from_memory_only(
     made = len(calls)
     assert loops.fastest(x, y, 2, pretend) is loops.PAIRS
     assert len(calls) == made
-    slow[loops.PAIRS] = 0.97  # level: the usual one
+    slow[loops.PAIRS] = 0.97  # nearly equal: the usual loop is chosen
     assert loops.fastest(x, y, 1, pretend) is loops.STREAMS
-    noise = iter([1.0, *[0.4, 0.4, 0.4, 0.9] * 2])  # less, but in six of eight rounds
+    noise = iter([1.0, *[0.4, 0.4, 0.4, 0.9] * 2])  # faster, but only in six of eight rounds
 
     def noisy(x: Array, y: Array, steps: int, loop: Loop) -> None:
         clock[0] += 0.5 if loop is loops.STREAMS else next(noise)

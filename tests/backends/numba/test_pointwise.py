@@ -1,4 +1,4 @@
-"""Test a loss's functions in compiled loops: by vectors, by numbers, or not compilable."""
+"""Test a loss's functions in compiled loops: vectorised, not vectorised, or not compilable."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SCALAR: dict[str, Callable[[Any, Any, Any], Any]] = {
     "real power": lambda xp, p, y: xp.abs(p) ** 1.5 - y,
     "mask": lambda xp, p, y: p > y,
 }
-"""Name → a slope that cannot be computed by vectors."""
+"""Name → a slope that cannot be vectorised."""
 
 
 @njit
@@ -80,7 +80,7 @@ def pairs(dtype: str) -> tuple[Array, Array]:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() | losses.FUNCTIONS))
 def test_functions_give_numpys_results(name: str, dtype: str) -> None:
-    """Compare vectors and single numbers with NumPy, including NaN."""
+    """Check the results for vectors and for single numbers, including NaN."""
     function, (a, b) = FUNCTIONS[name], pairs(dtype)
     assert not failure(function, EXAMPLE)
     expected = np.broadcast_to(
@@ -123,7 +123,7 @@ def test_a_slope_that_only_numbers_compile_descends(features: int) -> None:
     assert "row by row" in catalogue.note(Name("numba", "parallel"), loss)
     sin = catalogue.note(Name("numba", "parallel"), own(SCALAR["sin"]))
     assert "No implementation of function sin found for signature: sin(Vector(" in sin
-    assert not catalogue.note(Name("numba"), loss)  # always row by row
+    assert not catalogue.note(Name("numba"), loss)  # this loop never uses vectors
     r = x.astype(np.float64).sum(axis=1) - x[:, 0]
     expected = np.where(r > 0, r, 0.25 * r) @ x
     for backend in ("numba", "numba:parallel"):

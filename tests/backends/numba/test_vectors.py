@@ -19,11 +19,11 @@ SIZES = {size: Known(f"test {size}", size=size) for size in (32, 256)}
 
 @njit
 def through_vectors(a: Array, b: Array, out: Array, known: Known) -> None:
-    """Write ``a·b + out`` to `out` by vectors; the last vector may be incomplete."""
+    """Write ``a·b + out`` to `out`, one vector at a time; the last vector may be incomplete."""
     none = vectors.zero_vector(a, known.size)
     lanes = vectors.lanes_of(none)
     for j in range(0, len(a) // lanes * lanes, lanes):
-        vectors.prefetch(a, j + 1_000_000, none, False)  # far outside: nothing may happen
+        vectors.prefetch(a, j + 1_000_000, none, False)  # outside the array: must do no harm
         x, y = vectors.load(a, j, none, None), vectors.load(b, j, none, None)
         vectors.store(out, j, arithmetic.multiply_add(x, y, vectors.load(out, j, none, None)))
 
@@ -35,7 +35,7 @@ def masked(a: Array, out: Array, known: Known, keep: int) -> None:
 
 @njit
 def features(a: Array, out: Array, known: Known, keep: int | None) -> None:
-    """Write the three features of the first rows to `out`, one feature after the other."""
+    """Write three features of a vector of rows, one feature after the other."""
     none = vectors.zero_vector(a, known.size)
     xs = vectors.load_features(a, 1, vectors.repeat(none, 3), keep)
     vectors.store(out, 0, xs[0])

@@ -122,12 +122,12 @@ def test_jax_triton_that_does_not_start_is_a_reason(monkeypatch: pytest.MonkeyPa
 
 
 def older(*arguments: Any, out_shape: Any) -> Any:
-    """Replace ``triton_call`` of jax-triton 0.3, which returns the shape of its result."""
+    """Replacement for ``triton_call`` of jax-triton 0.3; returns the shape of the result."""
     return out_shape
 
 
 def newer(*arguments: Any, out_type: Any, backend_options: Any = None) -> Any:
-    """Replace ``triton_call`` of jax-triton 0.4, and check the compiler option it is given."""
+    """Replacement for ``triton_call`` of jax-triton 0.4; checks the compiler option."""
     assert backend_options == {"enable_fp_fusion": True}
     return out_type
 
@@ -137,7 +137,7 @@ def newer(*arguments: Any, out_type: Any, backend_options: Any = None) -> Any:
 def test_jax_triton_keeps_the_cache_folder_of_triton(
     folder: str | None, version: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The import of jax-triton 0.3 changes the variable, and 0.4 removes it."""
+    """Version 0.3 of jax-triton sets the variable to "" when it is imported; 0.4 removes it."""
     pytest.importorskip("jax")
     from backends.jax import triton
 

@@ -32,12 +32,12 @@ def run(*arguments: str, needs: tuple[str, ...] = (), **variables: str) -> None:
 
 @pytest.mark.parametrize("loss", [*LOSSES, OWN])
 def test_sums_of_every_slope(loss: str) -> None:
-    """The tested losses include a user's loss that calls every allowed function."""
+    """Test several losses; one of them is a user's loss that calls every allowed function."""
     run("sums", loss, TRITON_INTERPRET="1")
 
 
 def test_one_pass_adds_up_the_gradient() -> None:
-    """Check the sums for squared error with the small tolerance of their dtype."""
+    """Check the sums for squared error, whose errors are smaller than those of other losses."""
     run("squares", "squared_error", TRITON_INTERPRET="1")
 
 

@@ -1,4 +1,4 @@
-"""Test a file three times as large as the allowed memory: w is right, and the limit is kept."""
+"""Test a file three times as large as the allowed memory: w must be right."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ main()
 
 
 def some_rows() -> np.ndarray:
-    """Return the rows that the file repeats; w is the same for these rows as for the file."""
+    """Return rows; the file contains these rows many times, so its w is the same."""
     return np.random.default_rng(0).random((320_000, 4), dtype=np.float32)
 
 
@@ -98,7 +98,7 @@ def fit(path: Path, *arguments: object) -> tuple[dict[str, object], int]:
     ],
 )
 def test_the_peak_stays_below_what_is_allowed(write, backend, tmp_path):
-    """Check that a fit within the allowed memory gives the right w.
+    """Check that w is right and that the process stays below the allowed memory.
 
     Fixed bug: pyarrow copied the columns of an Arrow batch, and a fit took 409 MB.
     """

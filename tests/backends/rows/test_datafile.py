@@ -1,4 +1,4 @@
-"""Test reading of data files: the right problem, or an error in one line."""
+"""Test reading of data files: the data are read correctly, or the error is one line."""
 
 import csv
 import pickle
@@ -36,7 +36,7 @@ files = settings(
 
 
 def write(path: Path, table: np.ndarray, names: list[str]) -> Path:
-    """Write a table in the format of the file's suffix, without using the code under test."""
+    """Write a table in the format of the file's suffix, independently of the tested code."""
     if path.suffix == ".csv":
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -121,7 +121,7 @@ def test_a_table_comes_back_as_it_was_saved(suffix, dtype, table, tmp_path):
     read = table.astype(np.float64) if suffix == ".csv" else table  # text is read as float64
     with np.errstate(over="ignore"):
         expected = read.astype(dtype)
-    native = table.astype(table.dtype.newbyteorder("="))  # Arrow has no other byte order
+    native = table.astype(table.dtype.newbyteorder("="))  # Arrow has only this byte order
     path = tmp_path / f"data{suffix}"
     write(
         path,
@@ -393,7 +393,7 @@ def test_nothing_in_a_file_is_run(tmp_path, suffix, bare):
         np.savez(path, x=array, y=np.ones(2))
     refusal(path)
     assert not bait.exists()
-    with path.open("rb") as file:  # the trap is live: numpy springs it when told to
+    with path.open("rb") as file:  # the trap works if numpy may unpickle
         found = np.load(file, allow_pickle=True)
         _ = found["x"] if suffix == ".npz" and not bare else found
     assert bait.exists()
@@ -575,7 +575,7 @@ def test_any_bytes_as_csv_give_a_problem_or_one_line(content, tmp_path):
 def test_a_format_without_a_reader_is_not_opened_as_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fixed bug: a format without a reader was opened as an Arrow file."""
+    """Fixed bug: a file whose format has no reader was opened as an Arrow file."""
     monkeypatch.setitem(cast("dict[str, str]", FORMATS), ".sas", "sas")
     file = tmp_path / "rows.sas"
     file.write_bytes(b"1 2 3")

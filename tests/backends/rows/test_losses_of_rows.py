@@ -1,4 +1,4 @@
-"""Test losses with rows from a source: generated targets, checks of targets, partial blocks."""
+"""Test rows with a loss: generated targets, checks of targets, and incomplete blocks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALL = [*LOSSES.values(), POSITIVE]
 @pytest.mark.parametrize("loss", ALL, ids=lambda loss: loss.name)
 @pytest.mark.parametrize("features", [1, 3])
 def test_blocks_come_to_the_whole_gradient_and_loss(loss: Loss, features: int) -> None:
-    """Compare a descent over blocks, the last of which is filled up, with all rows at once."""
+    """Compare a descent over blocks with one over all rows; the last block is incomplete."""
     source = Generated(ROWS, features, "float64", loss=loss)
     descent = Streamed(BySlope, source, 0.001, source.bytes_per_step // 5)
     whole = BySlope.place(generate(ROWS, features, "float64", loss=loss), 0.001)
@@ -59,7 +59,10 @@ def test_another_loss_of_generated_rows_has_other_targets() -> None:
 
 @pytest.mark.parametrize("kind", ["npy", "csv"])
 def test_a_files_target_that_the_loss_does_not_accept_is_named_by_row(kind, tmp_path) -> None:
-    """Test the error in memory and streamed; no sum becomes infinite because of this target."""
+    """Test the error in memory and streamed.
+
+    Without the check, nothing would be noticed, because all sums are finite.
+    """
     rows = np.random.default_rng(0).random((ROWS, 2))
     rows[:, 1] = rows[:, 0] > 0.5
     rows[ROWS - 3, 1] = 2
@@ -76,7 +79,7 @@ def test_a_files_target_that_the_loss_does_not_accept_is_named_by_row(kind, tmp_
 
 
 def test_a_loss_that_needs_targets_above_0_accepts_the_last_block(tmp_path) -> None:
-    """Use a loss that is infinite for targets of 0, which could fill up the last block."""
+    """Use a loss that is infinite for a target of 0, which extra rows could have."""
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).random((ROWS, 2)) + 0.5)
     source = open_source(tmp_path / "rows.npy").with_loss(POSITIVE)
     assert source.load().loss is POSITIVE

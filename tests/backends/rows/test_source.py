@@ -20,7 +20,7 @@ from backends.rows.source import Source
 files = settings(
     deadline=None,
     max_examples=40,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # each example writes anew
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # examples overwrite files
 )
 
 ROWS = 1009
@@ -103,9 +103,9 @@ def test_blocks_of_any_range_are_its_rows_and_zeros(kind, data, tmp_path):
         at += len(block.y)
         x.append(block.x.copy())
         y.append(block.y.copy())
-    assert len({len(part) for part in y}) == 1  # of one shape: nothing compiles anew
+    assert len({len(part) for part in y}) == 1  # equal shapes need no new compilation
     rows, beyond = stop - start, at - stop
-    assert beyond < len(y)  # fewer rows of zeros than there are blocks
+    assert beyond < len(y)  # fewer extra rows than blocks
     both = np.column_stack([np.concatenate(x), np.concatenate(y)])
     np.testing.assert_array_equal(both[:rows], expected[start:stop].astype(np.float32))
     assert not both[rows:].any()
@@ -121,7 +121,7 @@ def test_a_source_survives_being_sent_elsewhere(kind, tmp_path):
 
 
 def test_only_compressed_arrow_files_are_decoded(tmp_path):
-    """Write a first batch of one row, which is too short to be compressed."""
+    """The first batch has only one row, which is too short to be compressed."""
     pa = pytest.importorskip("pyarrow")
     rows = np.zeros((10_001, 4), "float32")
     for compression, in_place in ((None, True), ("zstd", False)):

@@ -1,4 +1,4 @@
-"""Test data that were once read wrongly without an error."""
+"""Test data that an earlier version read wrongly without an error."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_first_line_with_a_hole_is_no_header(tmp_path, hole, column):
     cells[column] = hole
     path = text(tmp_path, ",".join(cells) + "\n3,4,5\n6,7,8\n")
     line = refusal(path)
-    if hole == "nan":  # a number that is not finite, as one line lower
+    if hole == "nan":  # not a finite number
         assert "holds nan in row 1" in line
         return
     assert f"line 1 (row 1), column '{column}'" in line
@@ -301,7 +301,7 @@ def test_integers_that_float32_rounds_are_named(tmp_path):
         path = tmp_path / f"data{suffix}"
         said = notes(path)
         assert "column 'time' holds integers up to 1700000003, which float32 rounds" in said
-        assert said.count("--dtype float64") == 1  # and no other column is named
+        assert said.count("--dtype float64") == 1  # no other column is named
         assert not notes(path, dtype="float64")
         np.testing.assert_array_equal(load(path, x=["time"], dtype="float64").x, EPOCH)
 

@@ -18,7 +18,7 @@ from bench.measure.shared import VARIABLE, Shared
 def test_a_record_that_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fixed bug: the exit code was 1."""
+    """Fixed bug: the exit code was 1 instead of 2."""
     monkeypatch.setattr(autograd_cost, "apply", lambda: 1)
     monkeypatch.setattr(autograd_cost, "cases", lambda sizes, losses: ())
     file = tmp_path / "file"
@@ -31,7 +31,7 @@ def test_a_record_that_cannot_be_written(
 def test_a_machine_without_shared_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fixed bug: the exit code was 1."""
+    """Fixed bug: the exit code was 1 instead of 2."""
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(shared_pages, "apply", lambda: 1)
     absent = Shared(tmp_path / "absent")
@@ -44,7 +44,7 @@ def test_a_machine_without_shared_memory(
 def test_a_check_that_cannot_measure_says_so_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fixed bug: there was a traceback, and the exit code was 1."""
+    """Fixed bug: there was a traceback, and the exit code was 1 instead of 2."""
 
     def fails(*_: object) -> None:
         raise StoreError("cannot write results: No space left on device")

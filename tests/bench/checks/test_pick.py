@@ -128,9 +128,9 @@ def test_the_page_says_how_far_off_and_in_which_direction() -> None:
 
 
 def test_what_the_memorys_throughput_did_is_told_apart() -> None:
-    """Make the memory slower during the steps at the large size.
+    """Simulate a memory that is slower while the steps at the large size are measured.
 
-    The errors at one throughput must stay small.
+    Then only the comparison at one throughput must have small errors.
     """
     sizes = [(n, FEATURES) for n in (*LEARNT, extrapolation.ROWS)]
     costs = {b: records.COSTS[b] for b in CONTENDERS}
@@ -140,7 +140,7 @@ def test_what_the_memorys_throughput_did_is_told_apart() -> None:
     assert {b for b, _ in found.slowness} == {"numpy:blocked", "numba:parallel"}
     assert [slow for _, slow in found.slowness] == pytest.approx(
         [1.7, 1.7], rel=0.01
-    )  # of large reads, and of smaller ones a cache is less
+    )  # less than 1.8, because a cache serves a part of each read
     raw, steady = (
         {(p.backend, p.iterations): p.error for p in of}
         for of in (found.predictions, found.at_one_throughput)

@@ -76,7 +76,7 @@ def test_the_variable_that_breaks_a_library_is_named(
     """
     pytest.importorskip("jax")
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    monkeypatch.setenv("OMP_PROC_BIND", "false")  # set as well, and innocent
+    monkeypatch.setenv("OMP_PROC_BIND", "false")  # also set, but harmless
     monkeypatch.setenv(name, value)
     (jax,) = (library for library in names.BUILT_IN if library.name == "jax")
     (found,) = library_findings(jax)

@@ -19,7 +19,7 @@ QUIET_STAT = {"proc/stat": "cpu 100 0 100 9800 0 0 0 0 0 0"}
 
 
 def of(findings: list[Finding], topic: str) -> list[tuple[str, bool]]:
-    """Return (level, whether there is advice) for each finding about a topic."""
+    """Return (level, whether there is advice) of each finding about this topic."""
     return [(f.level, bool(f.mend)) for f in findings if f.topic == topic]
 
 

@@ -27,7 +27,7 @@ def test_what_was_kept_is_read_again(tmp_path: Path) -> None:
     ids=lambda other: str(other)[:16],
 )
 def test_another_value_is_refused_in_a_line(tmp_path: Path, other: dict[str, object]) -> None:
-    """Fixed bug: numbers that fit no float or no int caused tracebacks."""
+    """Fixed bug: numbers too large for a float or an int caused tracebacks."""
     path = tmp_path / "w.json"
     path.write_text(json.dumps(asdict(KEPT) | {"format": FORMAT} | other))
     with pytest.raises(CheckpointError) as refused:

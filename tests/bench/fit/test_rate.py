@@ -17,18 +17,18 @@ from tests.support.command import descentbench
 
 
 def steep_and_flat() -> tuple[np.ndarray, np.ndarray]:
-    """Return data whose steep feature has almost no influence on y.
+    """Return data in which y depends very little on the feature with the largest values.
 
-    The largest stable rate 2/L is 0.01.
+    The largest stable learning rate, 2/L, is 0.01.
     """
     signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]] * 25, dtype=float)
     return signs * [10, 1], signs @ [1e-6 * 10, 5]
 
 
 def test_what_grows_slowly_is_noticed_at_once(tmp_path: Path) -> None:
-    """Fixed bug: ``fit`` ended with exit code 0, although the first weight grew.
+    """Fixed bug: ``fit`` ended with exit code 0 although the first weight grew.
 
-    The loss falls during the first 60 steps.
+    With this learning rate, the loss falls for 60 steps and then grows.
     """
     x, y = steep_and_flat()
     np.save(tmp_path / "data.npy", np.column_stack([x, y]))

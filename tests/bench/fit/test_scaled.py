@@ -1,4 +1,4 @@
-"""Test scaled rows: one pass for the statistics; rows are scaled when they are read."""
+"""Test scaled rows: the statistics need one pass, and rows are scaled when they are read."""
 
 from __future__ import annotations
 

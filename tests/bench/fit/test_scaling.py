@@ -19,7 +19,7 @@ SIZES = st.floats(-1e6, 1e6).filter(lambda value: value == 0 or abs(value) > 1e-
 
 @st.composite
 def rows(draw: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Draw 2 to 30 rows of 1 to 4 columns, whose sizes differ by up to 10¹²."""
+    """Draw 2 to 30 rows of 1 to 4 columns; the sizes of the columns differ by up to 10¹²."""
     n, d = draw(st.integers(2, 30)), draw(st.integers(1, 4))
     x = draw(arrays.arrays(np.float64, (n, d), elements=st.floats(-1, 1, width=32)))
     size = draw(st.lists(st.floats(1e-6, 1e6), min_size=d, max_size=d))

@@ -77,7 +77,7 @@ def total(n):
 assert not any(pool["user_api"] == "numba" for pool in thread_pools())
 total(10)
 apply(1)
-assert numba.njit(lambda x: x + 1)(1) == 2  # compiling reads the environment anew
+assert numba.njit(lambda x: x + 1)(1) == 2  # compiling reads the environment again
 print(*[pool["num_threads"] for pool in thread_pools() if pool["user_api"] == "numba"])
 """
     assert python(code) == "1"
@@ -110,7 +110,7 @@ def test_a_variable_asks_for_threads(
 def test_fewer_threads_that_a_variable_asks_for_are_used_and_said(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fixed bug: both variables were ignored."""
+    """Fixed bug: `apply` ignored both variables and used all processors."""
     for variable in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(name, "1")
@@ -180,10 +180,10 @@ def test_description_survives_json() -> None:
 
 
 def test_the_version_of_every_installed_library_is_recorded() -> None:
-    """Compare with the installed packages, because a package's name can differ from its import
-    name.
+    """Check that `machine.LIBRARIES` has the package name of every library that is installed.
 
-    Dask is left out, because its backends call the other libraries.
+    The package name can differ from the import name. Dask is left out, because its backends
+    call other libraries.
     """
     by_module = packages_distributions()
     for library in BUILT_IN:
@@ -317,7 +317,7 @@ print(before, peak_rss_bytes(), number(ROOT / "proc/self/status", "VmRSS"), faul
     before, peak, held, faults = map(int, python(code).split())
     assert peak < before + 20 * MB
     assert held < before + 20 * MB
-    assert faults > 100  # one a huge page at the least
+    assert faults > 100  # at least one fault for each huge page
 
 
 @linux
@@ -333,14 +333,14 @@ def kept():
     for block in blocks:
         ctypes.memset(block, 1, 1 << 20)
     before = rss_bytes()
-    for block in blocks[:-1]:  # the last pins the heap's end
+    for block in blocks[:-1]:  # the last block keeps the heap's end in use
         libc.free(block)
     return 100 * (1 << 20) - (before - rss_bytes())
-kept()  # from the first free on blocks of this size are kept
+kept()  # after the first free, blocks of this size are kept
 print(kept())
 keep_no_blocks()
 libc.malloc_trim(0)
-[libc.malloc(1 << 20) for _ in range(100)]  # fills what is free in the heap
+[libc.malloc(1 << 20) for _ in range(100)]  # use up the free part of the heap
 print(kept())
 """
     usually, then = map(int, python(code).split())

@@ -23,9 +23,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def files(root: Path, user: float = 0, idle: float = 0, steal: float = 0, **more: int) -> Path:
-    """Write the kernel's files with these counts; times are in seconds."""
+    """Write the kernel's files with these counts; `user`, `idle` and `steal` are in seconds."""
     tick = os.sysconf("SC_CLK_TCK")
-    fields = [user, 0, 0, idle, 0, 0, 0, steal, user, 0]  # a guest's time is the user's, too
+    fields = [user, 0, 0, idle, 0, 0, 0, steal, user, 0]  # user time includes the guests' time
     stat = " ".join(str(int(seconds * tick)) for seconds in fields)
     counts = {"pages_in": 0, "pages_out": 0, "throttled": 0} | more
     swaps = f"pswpin {counts['pages_in']}\npswpout {counts['pages_out']}"
@@ -46,7 +46,7 @@ def test_what_happened_meanwhile_is_counted(
 
     monkeypatch.setattr(noise.resource, "getrusage", Usage)
     since = Noise(files(tmp_path, 100, 900, 5, pages_in=7, throttled=3))
-    clock[0] += 10  # 40 seconds of four processors
+    clock[0] += 10  # 40 seconds for four processors
     files(tmp_path, 111, 926, 8, pages_in=9, pages_out=1, throttled=4)
     assert since.seen() == {"throttled": 1, "swapped": 3, "others": 0.2, "stolen": 0.075}
 

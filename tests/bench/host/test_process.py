@@ -44,7 +44,7 @@ def test_a_child_says_how_it_ended_and_its_output_is_kept(tmp_path: Path) -> Non
 
 @linux
 def test_what_a_child_leaves_behind_neither_delays_us_nor_stays(tmp_path: Path) -> None:
-    looks = iter(range(600))  # of a tenth of a second; its own child sleeps for longer
+    looks = iter(range(600))  # 60 s; the program's child sleeps for 600 s
     assert run(tmp_path, DEAF, lambda: next(looks, None) is not None) == 0
     wait_until(lambda: not left_over(tmp_path))
 

@@ -1,4 +1,4 @@
-"""Test how long threads wait for a processor, and a warm-up that lasts until they do not."""
+"""Test how long threads wait for a processor, and the warm-up, which lasts while they wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test two alternating processes: never both at once, equal rounds, and a common end."""
+"""Test two processes that alternate: never both at once, equal rounds, and a common end."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def together(*both: Callable[[Alternation], None]) -> None:
 def measures(
     log: Log, name: str, *rows: tuple[str, int, int], fails_at: int | None = None
 ) -> Callable[[Alternation], None]:
-    """Return a side that logs each round of its cases.
+    """Return a side that writes a line to the log in each round.
 
     `rows` are tuples (case, steps, rounds). The side stops in round `fails_at` of the first
     case.

@@ -15,7 +15,7 @@ from bench.measure.bandwidth import REDUCTIONS, Reader, Way, _split, dots, large
 from bench.results.case import SMALLEST_BYTES
 
 PAIR = 2 << 11
-"""Number of words in a pair of chunks, one chunk from each half of the array."""
+"""Number of words in two chunks, one from each half of the array."""
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_without_numba_numpy_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_dots_walk_both_halves_side_by_side() -> None:
-    """Check the shape and strides of both halves: passes, then chunks, then words."""
+    """Check that the results are stored in the order of computation: by pass, then by chunk."""
     first, second = dots(np.ones(6 * PAIR), 3).values
     assert first.shape == second.shape == (3, 6, PAIR // 2)
     assert first.strides == second.strides == (0, 8 * PAIR // 2, 8)
@@ -85,9 +85,9 @@ def test_the_dots_walk_both_halves_side_by_side() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("nbytes", [800, 100_000, 3_000_000, 200_000_000])
 def test_a_reader_tells_what_it_reads(nbytes: int, threads: int) -> None:
-    """Check the number of bytes, and of passes per call.
+    """Check how many bytes are read, and how many passes a call makes.
 
-    A call makes so many passes that it takes as long as a round of steps.
+    A call takes about as long as a round of steps.
     """
     reader = Reader.of_bytes(nbytes, threads)
     reader()
@@ -109,7 +109,7 @@ def test_a_reader_of_much_reads_the_data_themselves(
     for v in arrays(reader):
         assert np.shares_memory(v, problem.x) or np.shares_memory(v, problem.y) or not v.size
     reader.close()
-    for way in (sums, largest):  # all of it but the last half word; dots leave more out
+    for way in (sums, largest):  # all bytes except the last half word
         read = [
             way(v, 1).nbytes for of in (problem.x, problem.y) for v in _split(of.ravel(), 2)
         ]
@@ -133,7 +133,7 @@ def test_a_reader_takes_the_way_that_was_fastest(monkeypatch: pytest.MonkeyPatch
     known: dict[str, Way] = ways(nbytes)
     for fastest in known:
         bandwidth._known.clear()
-        # Every way is tried once, and the fastest four times more.
+        # Every way is timed once, and the fastest way four more times.
         tried = itertools.chain([float(name == fastest) for name in known], itertools.repeat(1))
         monkeypatch.setattr(Reader, "_try", lambda self, work, rates=tried: next(rates))
         reader = Reader.of_bytes(nbytes, 1)

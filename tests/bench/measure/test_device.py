@@ -10,9 +10,9 @@ NBYTES = 1 << 30
 
 
 def way(seconds: float, at_once: int = 1) -> Way:
-    """Return a simulated way to read: a pass takes `seconds`, and passes come in groups.
+    """Return a simulated way to read memory, in which a pass takes `seconds`.
 
-    The number of passes is a multiple of `at_once`.
+    It always makes a multiple of `at_once` passes.
     """
 
     def read(passes: int) -> int:
@@ -24,7 +24,7 @@ def way(seconds: float, at_once: int = 1) -> Way:
 
 
 def test_the_fastest_way_is_kept_and_its_own_passes_are_counted() -> None:
-    """The fastest way makes 48 passes where 32 are requested; all 48 count."""
+    """The fastest way makes 48 passes although 32 were requested; all 48 must be counted."""
     fast = way(0.001, at_once=48)
     reader = DeviceReader([way(0.004), fast, way(0.006)], NBYTES)
     assert reader.passes == 32

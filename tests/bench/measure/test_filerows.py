@@ -19,7 +19,7 @@ ROWS, FEATURES = 2_000_000, 4
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of rows so large that a learning rate of 0.001 diverges."""
+    """A file whose rows are so large that a learning rate of 0.001 diverges."""
     rows = 50 * np.random.default_rng(0).normal(size=(ROWS, FEATURES + 1))
     rows[:, -1] += rows[:, :-1] @ [1, 2, 3, 4]
     path = tmp_path_factory.mktemp("data") / "rows.npy"
@@ -43,7 +43,7 @@ def test_rows_of_a_file_are_measured_and_checked(
     assert (row["rows"], row["features"], row["verified"]) == (ROWS, FEATURES, True)
     (record,) = map(Record.load, tmp_path.glob("run-*.json"))
     assert record.request["data"]["streamed"] is streamed
-    assert not list(measurements([record]))  # they are not what a pick asks about
+    assert not list(measurements([record]))  # a pick does not use rows of files
 
 
 def test_too_little_memory_is_a_row_that_says_so(file: Path, tmp_path: Path) -> None:

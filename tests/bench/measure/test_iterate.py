@@ -27,7 +27,7 @@ OTHERS = [loss for loss in LOSSES.values() if loss != SQUARED_ERROR]
 
 
 def test_every_built_in_loss_has_an_independent_slope() -> None:
-    """A loss without its own slope here would be checked against itself."""
+    """The check of w needs its own slope for every loss, independent of the tested slope."""
     assert set(iterate.SLOPES) == set(LOSSES.values())
 
 
@@ -51,7 +51,7 @@ def test_a_quadratic_loss_has_the_closed_forms_iterates(features: int) -> None:
 @pytest.mark.parametrize("loss", OTHERS, ids=lambda loss: loss.name)
 @pytest.mark.parametrize("features", [1, 3])
 def test_at_convergence_w_is_scipys_minimum(loss: Loss, features: int) -> None:
-    """Compare with SciPy's minimum, which does not use the tested slopes."""
+    """Compare with SciPy's minimum, which SciPy finds without any slope of this project."""
     data = generate(500, features, "float64", loss=loss)
     x, textbook = data.x.reshape(500, features), TEXTBOOK[loss.name]
 
@@ -59,7 +59,7 @@ def test_at_convergence_w_is_scipys_minimum(loss: Loss, features: int) -> None:
         return float(textbook.value(x @ w, data.y).mean())
 
     best = minimize(mean_loss, np.zeros(features), method="BFGS", options={"gtol": 1e-9}).x
-    # Without a bound on the curvature: twice the largest one at the minimum.
+    # A loss without a curvature gets twice its largest curvature at the minimum.
     curvature = loss.curvature or 2 * textbook.second(x @ best, data.y).max()
     rate = 1 / (data.reference.lipschitz / 2 * curvature)
     found = iterated(data).iterate(20_000, rate, np.zeros(features))

@@ -1,4 +1,4 @@
-"""Test processes that run several tasks: forks, loops over cases, and their ends."""
+"""Test processes that run several tasks: forks, the hot loop over tasks, and how they end."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_ends_are_told_as_of_a_process_of_its_own(launcher: Launcher, *, fork: b
 
 @pytest.mark.parametrize("fork", [True, False])
 def test_the_processor_time_is_no_disturbance(launcher: Launcher, *, fork: bool) -> None:
-    """The processor time of a task is the run's own, not time of another program."""
+    """Processor time of the run itself must not count as time of other programs."""
     run(launcher, "a", fork=fork)  # starts the process
     noise = Noise()
     before = noise.before["own_s"]

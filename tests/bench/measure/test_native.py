@@ -1,4 +1,4 @@
-"""Test the kernel in C: right for all shapes, and only missing without a compiler."""
+"""Test the kernel in C: w is right for all shapes, and without a compiler it is left out."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_what_is_not_finite_stays_so() -> None:
 
 @pytest.fixture
 def unbuilt() -> Iterator[None]:
-    """Forget the compiled kernel before and after the test."""
+    """Forget which kernels were compiled, before and after the test."""
     build.cache_clear()
     yield
     build.cache_clear()
@@ -94,7 +94,7 @@ def unbuilt() -> Iterator[None]:
 
 @pytest.fixture
 def compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuilt: None) -> Path:
-    """An empty folder that is the only one in PATH, for compilers of the test."""
+    """A new, empty folder that is the only folder in PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 

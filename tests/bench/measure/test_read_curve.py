@@ -36,7 +36,7 @@ def test_a_cache_is_found_to_a_factor_of_two(mebibytes: int) -> None:
 
 
 def test_a_cache_that_is_only_reported_is_seen_through() -> None:
-    """The system reports 480 MB, but the process has no cache; the curve is flat everywhere."""
+    """The system reports 480 MB, but the process can use none of it."""
     assert flat_from(curve(0, 480 * MIB)) == sizes(480 * MIB, 1 << 36)[0]
 
 

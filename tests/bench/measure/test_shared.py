@@ -74,13 +74,13 @@ def test_small_data_and_a_clusters_are_not_shared(folder: Shared) -> None:
 
 
 def test_the_memory_is_not_exceeded(folder: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest data are removed to make space; data that never fit are not provided."""
+    """Older data are removed for newer data; data that are too large are not stored at all."""
     assert folder.folder is not None
     need = LARGE.bytes_per_step
     monkeypatch.setattr(shared, "available_bytes", lambda: 4 * need)
     other = Case("numpy", LARGE.rows - 1, 1, "float32")
     folder.provide([LARGE])
-    monkeypatch.setattr(shared, "available_bytes", lambda: 3 * need)  # what is left
+    monkeypatch.setattr(shared, "available_bytes", lambda: 3 * need)  # memory that is left
     folder.provide([other])
     assert [path.name for path in folder.folder.iterdir()] == ["1099999x1-float32"]
     folder.provide([Case("numpy", 2 * LARGE.rows, 1, "float32")])
@@ -139,7 +139,7 @@ def test_the_folder_goes_at_exit_and_after_a_kill_with_the_next(tmp_path: Path) 
     assert killed.stdout is not None
     left = Path(killed.stdout.readline().strip())
     mine = Shared(tmp_path)
-    assert left.is_dir()  # its process is alive
+    assert left.is_dir()  # the process that owns the folder is running
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     killed.stdout.close()

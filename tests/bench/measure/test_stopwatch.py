@@ -1,4 +1,4 @@
-"""Test the timing itself, with backends that know their times and backends with a wrong w.
+"""Test the timing, with backends that know their times and backends whose w is wrong.
 
 No test compares a time with a fixed number of seconds. A backend notes how long its work took,
 and the measured time must agree.
@@ -26,7 +26,7 @@ from tests.support.command import declare
 from tests.support.contract import check_iterates
 
 CLOSE = 0.05
-"""Largest allowed relative difference between measured and noted times."""
+"""Largest allowed relative difference between a measured time and the noted time."""
 
 CLOCKED = '''
 """A library of known costs: its import, place and first call work, too."""
@@ -176,7 +176,7 @@ SIZE = "/100x1/float32"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Install both packages of made-up backends for this process and its children."""
+    """Install the two made-up packages for this process and its child processes."""
     folder = tmp_path_factory.mktemp("packages")
     declare(folder, "clocked", CLOCKED)
     declare(folder, "lying", LYING)
@@ -256,15 +256,15 @@ def test_a_row_adds_its_temporaries_to_numpys_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["clocked", "clocked:device"])
 def test_a_step_is_what_the_work_took(installed: Path, backend: str) -> None:
-    """Also test work in other threads. Work that is done once must not be in any round."""
+    """Also test a backend that works in another thread, and that rounds contain no setup."""
     outcome, notes = child(installed, "test_step.py", backend)
     assert outcome.failures == {}
     measured = only(outcome, "step")
     runs = [note for note in notes if note["kind"] == "run"][-len(measured.seconds) :]
     assert {run["steps"] for run in runs} == {measured.steps}
     ratios = [a / run["seconds"] for a, run in zip(measured.seconds, runs, strict=True)]
-    assert min(ratios) >= 1  # nothing was left out
-    # Of a busy machine another program may take a round's end, but not every round's.
+    assert min(ratios) >= 1  # all work is in the measured time
+    # On a busy machine, another program may prolong some rounds, but not all.
     assert min(ratios) <= 1 + CLOSE
 
 

@@ -1,4 +1,4 @@
-"""Test reading the results file of a child process, of this version or another version."""
+"""Test reading the results file of a child process, of this or of another code version."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ def test_a_plug_ins_cache_of_compiled_code_is_in_the_childs_folder(tmp_path: Pat
 
 
 def test_loaded_code_stays_as_it_is_when_a_file_takes_its_place(tmp_path: Path) -> None:
-    """The new file must replace the old one; processes that loaded the old code may still use
-    it.
+    """The new file takes the old file's name, and the old content stays for its readers.
+
+    Reason: other processes may still use the old compiled code.
     """
     new, old = tmp_path / "new.so", tmp_path / "old.so"
     new.write_bytes(b"new")

@@ -1,4 +1,4 @@
-"""Test that setups that were paused, measured once or extrapolated exclude no backend."""
+"""Test that paused, single or extrapolated setups do not exclude a backend."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ QUICK = setups(*[7e-3] * 6)
 
 
 def test_a_setup_measured_once_excludes_no_backend_that_a_pause_slowed() -> None:
-    """Fixed bug: a single slow setup (64 ms, not 18 ms) excluded the fastest backend."""
+    """Fixed bug: one setup that took 64 ms instead of 18 ms excluded the fastest backend."""
     once = known(numpy=QUICK, numpy_gram=setups(64e-3))
     assert once.live == ["numpy", "numpy:gram"]
     assert not answered(once)
@@ -64,9 +64,9 @@ def test_a_setup_that_no_pause_explains_excludes_a_backend_at_once() -> None:
 
 
 def test_an_extrapolated_copy_excludes_no_backend() -> None:
-    """Fixed bug: a prediction of 116 ms from copies of few rows excluded a backend.
+    """Fixed bug: a backend was excluded by a predicted copy of 116 ms.
 
-    At the requested size, the backend copies nothing.
+    The prediction came from small data; the requested data are not copied.
     """
     small = setups(*[7e-3] * 6, rows=3_000)
     small = replace(small, place_again=(Sample(3_000, 1e-4), Sample(30_000, 3.4e-3)))
@@ -92,7 +92,7 @@ def test_nothing_is_doubted_where_setups_were_repeated_at_the_size() -> None:
     [
         ((7e-3, 90e-3), (7e-3,)),
         ((7e-3, 7.5e-3, 60e-3), (7e-3, 7.5e-3)),
-        ((7e-3, 60e-3, 61e-3), (7e-3, 60e-3, 61e-3)),  # most of them: no pause
+        ((7e-3, 60e-3, 61e-3), (7e-3, 60e-3, 61e-3)),  # most are slow: no pause
         ((7e-3, 0.5), (7e-3, 0.5)),  # longer than any pause
         ((7e-3, 13e-3), (7e-3, 13e-3)),  # noise
     ],

@@ -1,4 +1,4 @@
-"""Test the drift between two moments, estimated from records for all backends together."""
+"""Test the drift (the common change of all times between two moments)."""
 
 from __future__ import annotations
 

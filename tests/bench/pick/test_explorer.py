@@ -95,7 +95,7 @@ def test_the_hopeless_are_excluded_with_a_reason(world: World, ask: Ask) -> None
 
 
 def test_what_an_import_alone_rules_out_is_not_set_up(world: World, ask: Ask) -> None:
-    """Torch's import time is known from a request with other features, and it is too long."""
+    """PyTorch's import time, known from an earlier request, is longer than NumPy's total."""
     ask(100, 1, features=2)
     world.tasks.clear()
     ask(100, 1)
@@ -104,21 +104,21 @@ def test_what_an_import_alone_rules_out_is_not_set_up(world: World, ask: Ask) ->
 
 
 def test_a_setup_is_given_up_where_it_has_lost(world: World, ask: Ask) -> None:
-    """A compiler takes one minute, but numpy needs only one second for the whole descent."""
+    """The compiler takes a minute, but NumPy needs only a second for the whole descent."""
     slow = COSTS["torch"].__class__(1.0, 5e-3, 60.0, 1e-6, 5e-11 / 8, 1e-9, 8e9)
     world.costs = {**COSTS, "torch:compile": slow}
     brief = ask(3_000_000, 1)
     assert world.now < 40
     assert "the setup of torch alone" in brief.unmeasured()["torch:compile"]
     asked = len(world.tasks)
-    ask(3_000_000, 2)  # what was given up is remembered
+    ask(3_000_000, 2)  # the next pick does not try it again
     assert len(world.tasks) == asked
-    ask(3_000_000, 10**6, budget=400)  # and waited for where it pays
+    ask(3_000_000, 10**6, budget=400)  # a long descent waits for it
     assert "test_step.py" in {task.suite for task in tasks_of("torch:compile", world)}
 
 
 def test_a_setup_is_looked_at_with_data_like_those_asked_for(world: World, ask: Ask) -> None:
-    """Check the number of rows of the first setup: the requested rows, but at most 10⁶."""
+    """The first setup uses the requested number of rows, but at most 10⁶."""
 
     def first_setup(rows: int) -> int:
         world.tasks.clear()
@@ -134,7 +134,7 @@ def test_a_setup_is_looked_at_with_data_like_those_asked_for(world: World, ask: 
     ("first", "second"),
     [
         ((10_000_000, 1000), (5_000_000, 2000)),
-        ((3_000_000, 100), (2_000_000, 50)),  # brief, but one wins for sure
+        ((3_000_000, 100), (2_000_000, 50)),  # brief samples, but one backend is clearly faster
     ],
 )
 def test_another_question_is_answered_from_the_store(
@@ -193,7 +193,7 @@ def test_someone_elses_memory_is_not_taken_here(world: World, ask: Ask) -> None:
 
 
 def test_there_is_an_answer_after_a_quarter_of_a_minute(world: World, ask: Ask) -> None:
-    """Check that Ctrl-C prints an answer at any time after 15 s."""
+    """Check that there is an answer at any time after 15 s, for instance after Ctrl-C."""
     seen: list[tuple[float, bool]] = []
     request = Request(10**8, 8, 500, "float32", {"cpu": 20 * 10**9})
     setting = Setting(request, tuple(COSTS), world.machine, "code", 4, 20 * 10**9, {})
@@ -212,12 +212,12 @@ def test_there_is_an_answer_after_a_quarter_of_a_minute(world: World, ask: Ask) 
 def test_one_library_whose_steps_hang_leaves_time_for_the_others(
     world: World, ask: Ask
 ) -> None:
-    """Fixed bug: Numba's steps hung for 49 s of a budget of 60 s."""
+    """Fixed bug: a library whose steps hung took 49 s of a budget of 60 s."""
     hangs = COSTS["numba:parallel"].__class__(0.2, 5e-3, 50.0, 1e-6, 1e-10 / 8, 1e-9, 8e9)
     world.costs = {**COSTS, "numba:parallel": hangs}
     explorer = ask(10_000_000, 100_000)
     reasons = explorer.unmeasured()
-    assert "of its measurement" in reasons.pop("numba:parallel")  # tried again at the end
+    assert "of its measurement" in reasons.pop("numba:parallel")  # tried once more at the end
     assert not any("the budget ended" in why for why in reasons.values()), reasons
     steps = {r for t in world.tasks if t.suite == "test_step.py" for r in t.cases}
     libraries = {Case.parse(r).library for r in steps if not r.startswith("read/")}
@@ -228,7 +228,7 @@ def test_one_library_whose_steps_hang_leaves_time_for_the_others(
 def test_in_twenty_seconds_each_library_is_there_with_its_best_technique(
     world: World, ask: Ask
 ) -> None:
-    """Fixed bug: the budget ended before JAX's fastest technique was measured."""
+    """Fixed bug: JAX's fastest technique was not measured before the budget ended."""
     plain = {
         "numba": costs(0.3, 5e-3, 1.5, 1e-6, 2e-10),
         "torch:analytic": costs(2.0, 5e-3, 0.05, 2e-5, 4e-10),
@@ -260,7 +260,7 @@ GUEST = {"cache_bytes": 2 << 20, "reported_bytes": 480 << 20}
 def test_a_cache_that_is_only_reported_misleads_nobody(
     tmp_path: Path, rows: int, features: int, k: int
 ) -> None:
-    """Fixed bug: sizes of gigabytes were measured, and most backends got no time."""
+    """Fixed bug: the pick measured sizes of gigabytes, and had no time for most backends."""
     world = World(**GUEST, noise=0.05, setup_noise=0.1)
     request = Request(rows, features, k, "float32", {"cpu": 200 * 10**9})
     setting = Setting(request, tuple(COSTS), world.machine, "code", 4, 20 * 10**9, {})

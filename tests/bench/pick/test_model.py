@@ -1,4 +1,4 @@
-"""Test the cost model: it finds known costs, and the order of measurements does not matter."""
+"""Test the cost model: it finds known costs, in any order of measurements."""
 
 from __future__ import annotations
 
@@ -66,9 +66,10 @@ def test_a_known_cost_is_recovered_ten_times_beyond_too(n: int, k: int) -> None:
 
 
 def test_an_interval_is_what_the_processes_and_the_distance_make_it() -> None:
-    """Compare intervals with a formula, for measurements without noise.
+    """Compare predicted intervals with a formula, for measurements without noise.
 
-    The width then depends on assumed spreads, the number of processes and the distance.
+    The width then depends on the assumed noise, the number of processes and the distance from
+    the measured sizes.
     """
     m = model()  # three processes at each of seven sizes
     spread = STEP_SPREAD * math.sqrt(PRIOR_COUNT / (PRIOR_COUNT + 7 * (3 - 1)))
@@ -92,7 +93,7 @@ def test_a_spread_known_well_has_lighter_tails(count: int, factor: float) -> Non
 
 
 def test_set_ups_have_a_spread_of_their_own() -> None:
-    """Here only the three imports add degrees of freedom to the spread of setup times."""
+    """Three import times improve the estimate of the setup noise; other times here do not."""
     total = model(observed(step=(1e-12, 0.0))).totals(10_000, 1)
     count = PRIOR_COUNT + 3 - 1
     sigma = narrowing(count) * SETUP_SPREAD * math.sqrt(PRIOR_COUNT / count)
@@ -101,7 +102,7 @@ def test_set_ups_have_a_spread_of_their_own() -> None:
 
 
 def test_the_overhead_lies_between_those_of_the_measured_sizes() -> None:
-    """Between two sizes, the overhead is interpolated over the logarithm of the rows."""
+    """Between measured sizes, the overhead is interpolated over the logarithm of the rows."""
     calls = (Sample(100, 1.0), Sample(10_000, 2.0), Sample(1_000_000, 4.0))
     seen = replace(observed(step=(1e-9, 0.0)), first_call=calls)
     for n, overhead in ((10, 1), (100, 1), (1000, 1.5), (10_000, 2), (10**5, 3), (10**9, 4)):
@@ -109,7 +110,7 @@ def test_the_overhead_lies_between_those_of_the_measured_sizes() -> None:
 
 
 def test_first_times_pass_through_what_was_measured() -> None:
-    """Fixed bug: at 100 rows `gram` took 7.3 ms to place, and the model said 5.7 ms."""
+    """Fixed bug: placing 100 rows took 7.3 ms for `gram`, but the model said 5.7 ms."""
     firsts = {100: 7.3e-3, 1_000_000: 10.4e-3, 30_000_000: 18.6e-3}
     again = {100: 1e-5, 1_000_000: 4e-3, 30_000_000: 24e-3}
     seen = replace(
@@ -142,7 +143,7 @@ def test_a_step_is_straight_beyond_the_largest_size() -> None:
 
 
 def test_beyond_the_largest_size_all_that_was_read_from_memory_counts() -> None:
-    """A slow process at the largest size must not decide the time of a row alone."""
+    """All sizes in memory count, so that one slow process does not decide the prediction."""
     a_row = {10_000: [1e-10], 20_000_000: [1e-9, 1e-9], 40_000_000: [1.5e-9, 1e-9]}
     steps = [Sample(n, n * s) for n, of in a_row.items() for s in of]
     m = model(replace(observed(), step=tuple(steps)))
@@ -152,7 +153,7 @@ def test_beyond_the_largest_size_all_that_was_read_from_memory_counts() -> None:
 
 
 def test_two_sizes_in_memory_give_the_cost_of_a_row() -> None:
-    """Fixed bug: the predicted time of a row was half of the measured time."""
+    """Fixed bug: the predicted time for each row was half of the true time."""
     sizes = {1_000_000: 1e-3, 30_000_000: 3e-2}
     seen = replace(observed(), step=tuple(Sample(n, s) for n, s in sizes.items()))
     in_memory = CostModel("numpy", seen, 1, "float32", cache_bytes=1 << 20)
@@ -196,14 +197,14 @@ def test_the_interval_is_wider_far_from_what_was_measured() -> None:
 
 def test_one_small_placing_says_nothing_about_a_row() -> None:
     seen = replace(observed(), place=(Sample(10_000, 5e-3),), place_again=())
-    a_row = 8 / SLOWEST_COPY  # not 10⁴ times 5 ms for 10⁸ rows
+    a_row = 8 / SLOWEST_COPY  # and not 5 ms per 10⁴ rows
     expected = 5e-3 + (10**8 - 10_000) * a_row
     assert model(seen).place_s(10**8) == pytest.approx(expected, rel=1e-3)
     assert model(seen).place_s(10_000) == pytest.approx(5e-3, rel=0.05)
 
 
 def test_placing_costs_a_row_what_it_does_at_the_largest_size() -> None:
-    """Placing few rows can be faster, because the memory is already allocated or cached."""
+    """The largest size decides, because few rows may use cached or reused memory."""
     again = {10_000: 5e-5, 1_000_000: 1e-2, 30_000_000: 6e-2}
     seen = replace(
         observed(),
@@ -227,7 +228,7 @@ def test_memory_is_the_process_the_data_and_what_is_added() -> None:
 
 
 def test_memory_follows_what_fresh_processes_held() -> None:
-    """A compiler's memory matters at 10⁴ rows; at 10⁶ rows the data need more."""
+    """At 10⁴ rows, the peak is the compiler's own memory; at 10⁶ rows, it is the data."""
     seen = (Sample(10_000, 250e6), Sample(1_000_000, 300e6))
     added = tuple(Sample(n, 100.0 * n) for n in (10_000, 1_000_000))
     of = model(replace(observed(), peak_bytes=seen, added_bytes=added))
@@ -251,7 +252,7 @@ def test_what_failed_or_lacks_a_part_is_not_complete() -> None:
     assert not model(replace(observed(), place=())).complete
 
 
-# its draws, which a page makes, too
+# random draws, as on the page
 
 
 def test_the_draws_are_students() -> None:

@@ -41,10 +41,9 @@ def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> Non
 
 
 def test_a_process_that_times_steps_tells_the_setup_until_a_fresh_one_does() -> None:
-    """Setup times from a process that times steps count until a new process measured setups.
+    """A process that times steps also gives setup times, until a new process measured setups.
 
-    Only the first backend of its kind in such a process counts, because later ones find
-    compiled code.
+    Only its first backend counts, because later backends find compiled code.
     """
     row, larger = "torch/100x1/float32", "torch/900x1/float32"
 
@@ -77,9 +76,9 @@ def test_what_disturbed_is_of_the_same_features(tmp_path: Path) -> None:
 
 
 def test_another_memory_limit_drops_no_timing(tmp_path: Path) -> None:
-    """Fixed bug: all measurements under another memory limit were ignored.
+    """Fixed bug: measurements made with another memory limit were ignored.
 
-    A failure under another limit does not count, because too little memory may be its cause.
+    Failures with another limit do not count, because too little memory may be their cause.
     """
     row, failed = "numpy/100x1/float32", "torch/100x1/float32"
     task = Outcome(

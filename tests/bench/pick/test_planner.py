@@ -25,7 +25,7 @@ CACHE = 32 << 20
 EVERYTHING = 10**12
 
 ROUGH = replace(observed(overhead=1.0, step=(1e-5, 1e-9), sizes=SIZES[:6]), imports=())
-"""Observations of a backend with a long setup, so that others may be faster for one step."""
+"""Observations of a backend with a long setup; other backends may be faster for one step."""
 
 
 def situation(
@@ -67,7 +67,7 @@ def test_the_read_curve_comes_first_where_data_leave_the_first_caches() -> None:
 
 
 def test_the_first_library_is_looked_at_whole_before_others() -> None:
-    """Check that one process times the steps of all techniques of the first library."""
+    """One process sets up all techniques of the first library and times their steps."""
     names = ("torch", "torch:analytic", "numpy")
     known = situation({name: Observations() for name in names})
     task = next_task(known, 60.0)
@@ -104,7 +104,7 @@ def test_steps_alone_can_prove_that_a_backend_has_lost() -> None:
 
 
 def test_time_goes_to_rivals_that_may_win() -> None:
-    """Two backends with nearly equal totals are measured again; a far slower third is not."""
+    """Two backends with nearly equal totals are measured again; the third is far slower."""
     once = (100, 10_000, 1_000_000, 10_000_000)
     near = replace(observed(overhead=0.001, step=(1e-5, 1.02e-9), sizes=once), imports=())
     known = situation(
@@ -133,8 +133,8 @@ def test_one_backend_that_is_known_well_needs_nothing() -> None:
 def test_a_first_setup_is_waited_for_as_long_as_it_may_win() -> None:
     """Check how long the first setup of a backend may take.
 
-    It may take as long as the best total so far, or a share of the budget if other backends
-    wait.
+    It may take about as long as the best total so far. While other backends wait, it may take a
+    fifth of the budget.
     """
     started = [Spent(SETUP, ("numpy/100x1/float32",), 1.0)]
     short = situation({"numpy": NUMPY, "torch": Observations()}, 1000, 1, spent=started)
@@ -164,7 +164,7 @@ def test_the_ladder_keeps_within_memory_and_holds_the_request() -> None:
 
 
 def test_a_process_compiles_once_for_all_sizes_but_jax_for_each() -> None:
-    """Fixed bug: Numba's predicted cost counted a compilation for each size.
+    """Fixed bug: Numba's cost was predicted with one compilation for each size.
 
     Numba's other techniques then did not fit into the budget.
     """

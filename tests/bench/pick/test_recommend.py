@@ -110,11 +110,11 @@ EARLY = (
 def test_a_crossovers_bounds_are_where_it_is_certain(
     models: tuple[CostModel, CostModel], rows: int, open_ends: tuple[bool, bool]
 ) -> None:
-    """Check the bounds of a crossover, the size at which another backend gets faster.
+    """Check the bounds of a crossover (the size from which another backend is faster).
 
     The lower bound is the last size where the other backend is almost never faster. The upper
-    bound is the first size where it almost always is. Without such a size, the bound is the
-    smallest or the largest size tested.
+    bound is the first size where it is almost always faster. If no tested size fulfils this,
+    the bound is the smallest or the largest tested size.
     """
     before, after = models
     (found,) = crossovers(models, ask(rows=rows))
@@ -145,9 +145,10 @@ def test_what_does_not_fit_is_not_picked_while_something_does() -> None:
 
 
 def test_unknown_memory_is_not_enough_where_another_backend_does_not_fit() -> None:
-    """Fixed bug: a slow backend of unknown memory was picked.
+    """Fixed bug: a slow backend was picked because its memory was unknown.
 
-    The fastest backend did not fit into memory.
+    The fastest backend does not fit into memory, but the slow one may need too much memory,
+    too.
     """
     hungry = costs("numba:parallel", added=400.0, overhead=0.0, step=(1e-6, 1e-10))
     seen = replace(SLOW.observations, peak_bytes=(), added_bytes=())
@@ -173,7 +174,7 @@ def test_where_nothing_fits_the_answer_says_how_many_machines_it_takes() -> None
     assert not answer.fits
     text = sentence(answer)
     assert text.startswith("No backend holds 1e10 rows")
-    assert "On 6 machines like it" in text  # 120 GB with what is added, 24 GB each
+    assert "On 6 machines like it" in text  # 120 GB in total, 24 GB on each machine
 
 
 def test_the_sentence_needs_no_glossary() -> None:
@@ -197,7 +198,7 @@ def test_a_tie_is_named_with_its_reason_in_the_same_line() -> None:
 
 
 def test_a_wide_interval_is_not_picked_for_a_slightly_lower_median() -> None:
-    """Fixed bug: the pick was measured in the caches only, and took 1.96 times as long."""
+    """Fixed bug: a pick that was measured only in caches took 1.96 times too long."""
     sure = costs("numpy:blocked", step=(1e-5, 1e-9))
     wide = costs("jax:loop", step=(1e-5, 0.9e-9), sizes=(100, 100_000))
     request = ask(iterations=10**6)
@@ -294,7 +295,7 @@ def test_a_backend_measured_far_away_is_left_out_beside_a_near_one() -> None:
 
 
 def test_steps_from_the_caches_alone_give_a_lower_bound() -> None:
-    """Fixed bug: plain NumPy was shown with 8.6 ms per step at 10⁷ rows, but takes 23 ms."""
+    """Fixed bug: plain NumPy was shown with 8.6 ms per step at 10⁷ rows instead of 23 ms."""
     cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
     answer = recommend([cached, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])
     line = answer.of("numpy")
@@ -313,7 +314,7 @@ def test_steps_from_the_caches_alone_give_a_lower_bound() -> None:
 
 
 def test_break_evens_with_a_lower_bound_are_upper_bounds() -> None:
-    """Plain NumPy can be slower than shown; others then pay from fewer iterations."""
+    """Plain NumPy may be slower than shown; others then pay from fewer iterations."""
     cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
     answer = recommend([cached, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])
     rows = rendered(answer_page(answer, [])).splitlines()
@@ -323,7 +324,7 @@ def test_break_evens_with_a_lower_bound_are_upper_bounds() -> None:
 
 
 def test_break_evens_are_bounds_if_the_backend_they_are_relative_to_is_one() -> None:
-    """Fixed bug: plain JAX instead of plain NumPy was taken as the basis of comparison."""
+    """Fixed bug: plain JAX was taken for the plainest backend, which is plain NumPy."""
     cached = costs("numpy", step=(1e-5, 9e-10), sizes=(100_000, 1_000_000))
     plain = costs("jax", overhead=0.1, step=(1e-5, 8e-10))
     answer = recommend([cached, plain, FAST], ask(rows=100_000_000), {}, excluded=["numpy"])

@@ -17,7 +17,7 @@ NANOSECONDS_A_ROW = 2.0
 
 
 def model(backend: str = "numba:parallel") -> CostModel:
-    """Return a model in which a row takes 2 ns per step, and memory holds the data only."""
+    """Return a model of a backend that takes 2 ns per row and step and stores only the data."""
     sizes = (100, 10_000, 1_000_000, 100_000_000)
     steps = tuple(Sample(n, 1e-9 * NANOSECONDS_A_ROW * n) for n in sizes)
     set_up = tuple(Sample(n, 0.01) for n in sizes)
@@ -57,7 +57,7 @@ def test_a_step_is_its_share_and_the_exchange(rows: int, exchange: float) -> Non
 
 
 def test_two_pay_from_where_half_the_rows_save_more_than_the_exchange() -> None:
-    """At 10⁶ rows, half of the rows take 1 ms, as long as the exchange between the machines."""
+    """At 10⁶ rows, half of the rows take 1 ms, as long as the exchange between machines."""
     found = across(model(), request(1e9), 1e-3)
     assert found is not None
     assert found.pays_from_rows == pytest.approx(1e6, rel=0.1)

@@ -1,4 +1,4 @@
-"""Test the fraction of the memory's throughput that is shown beside a pick's totals."""
+"""Test the fraction of the memory's throughput that each backend of a pick reaches."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def reads(*gb_per_s: float, nbytes: int = 10**13) -> MemoryThroughput:
 
 
 def test_the_usual_throughput_is_what_a_long_descent_gets() -> None:
-    """Half of the bytes at 30 GB/s and half at 60 GB/s give 40 GB/s; outliers are left out."""
+    """Half of the bytes at 30 GB/s and half at 60 GB/s make 40 GB/s; outliers are ignored."""
     assert reads(30, 60).usual == pytest.approx(40e9, rel=1e-5)
     assert reads(*[30] * 6, *[60] * 6, 0.1, 10_000).usual == pytest.approx(40e9, rel=1e-5)
 
@@ -76,7 +76,7 @@ def test_steps_in_a_cache_and_those_without_a_read_stay_as_they_are() -> None:
     moved = replace(seen, step=(*seen.step, Sample(far, 1.0, 30e9)))
     steady = moved.at_usual_throughput(reads(30, 60), 1, "float32")
     assert steady.step[:2] == seen.step
-    assert steady.step[2].value < 1.0  # it was measured in the slow state
+    assert steady.step[2].value < 1.0  # measured in the memory's slow state
     assert steady.waiting > 0
 
 
@@ -101,17 +101,18 @@ def test_an_interval_holds_all_memory_states_and_a_step_in_cache_none() -> None:
 def test_the_memory_state_is_shared_so_that_it_hides_no_winner() -> None:
     states = reads(30, 60).states
     slow, fast = bound(1.5e-10, 1.0, states, "numpy"), bound(1e-10, 1.0, states, "torch")
-    n = 30_000_000  # as far as was measured
+    n = 30_000_000  # the largest measured size
     totals = [m.totals(n, 10**4) for m in (slow, fast)]
-    assert np.quantile(totals[1], 0.95) > np.quantile(totals[0], 0.05)  # side by side they tie
+    assert np.quantile(totals[1], 0.95) > np.quantile(totals[0], 0.05)  # intervals overlap
     assert choose([slow, fast], n, 10**4) == ("torch", ())
     assert len(totals[0]) == DRAWS
 
 
 def test_a_read_is_of_the_same_process() -> None:
-    """The throughput before a step's rounds counts; without it, the process's baseline counts.
+    """Check which throughput belongs to a step.
 
-    A step of `gram` reads no rows and has no throughput.
+    It is the throughput measured just before its rounds, or else that of the process's
+    baseline. A step of `gram` has none, because it reads no rows.
     """
     n = 30_000_000
     row, gram = Case("numba:parallel", n, 1, "float32"), Case("numpy:gram", n, 1, "float32")

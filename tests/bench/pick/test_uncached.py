@@ -26,7 +26,7 @@ def in_cache(curve: tuple[tuple[int, float], ...]) -> CostModel:
 
 
 MORE = 8 * (1 / 10e9 - 1 / 40e9)
-"""Extra seconds to read a row of 8 bytes from memory instead of the cache."""
+"""Seconds by which reading a row of 8 bytes takes longer from memory than from the cache."""
 
 
 def test_a_row_in_memory_takes_its_reads_longer() -> None:
@@ -38,7 +38,7 @@ def test_a_row_in_memory_takes_its_reads_longer() -> None:
 
 
 def test_rows_that_the_cache_holds_stay_as_they_are() -> None:
-    """Fixed bug: 55 MB in a cache of 96 MB were predicted to take three times too long."""
+    """Fixed bug: for 55 MB in a cache of 96 MB, the predicted time was three times too long."""
     held = 32 * MIB // 8
     known, unknown = in_cache(CURVE), in_cache(())
     assert known.step_s(held) == unknown.step_s(held)
@@ -85,7 +85,7 @@ def test_plain_array_code_takes_longer_beyond_the_caches() -> None:
 
 
 def test_separate_products_read_the_rows_several_times() -> None:
-    """Fixed bug: jax at 10⁵ rows and 200 features was predicted to be 3.4 times too fast."""
+    """Fixed bug: jax was predicted 3.4 times too fast for 10⁵ rows and 200 features."""
     samples = [Sample(n, 1e-5 + 5e-9 * n) for n in (1_000, 5_000)]
     for features, reads in ((1, ONE_PASS), (200, SEVERAL_PASSES)):
         steps = Steps.of("jax", samples, 804, features, 64 * MIB / 804, CURVE)

@@ -88,7 +88,7 @@ def test_the_calculator_says_it_in_words(watched: Watched, found: list[Source]) 
 def test_a_shape_with_another_loss_has_no_choice_of_gram(
     watched: Watched, found: list[Source]
 ) -> None:
-    """The choice "loops only" exists for squared error alone, because only it has `gram`."""
+    """The choice "loops only" is for squared error, because only this loss has `gram`."""
     page = watched.page
     models = found[0].models[Shape(1, "float32", "log_loss")]
     request = Request(10**7, 1, 1000, "float32", found[0].memory_bytes, loss="log_loss")
@@ -130,7 +130,7 @@ def test_break_evens_are_where_the_model_has_them(
         best = min(models.values(), key=lambda m: m.total_s(1e7, 1.01 * crossing))
         assert best.backend == after
         before = after
-    # as many rings as changes, and a line for each backend
+    # one ring per change of the fastest backend, one line per backend
     lines = page.locator("#totals g[data-backend] .line")
     assert lines.count() == len(models)
     assert page.locator("#totals g:not([data-backend]) .mark").count() == len(changes)
@@ -159,7 +159,7 @@ def test_the_choice_is_kept_in_the_address(browser: Browser, path: Path) -> None
 def test_the_calculator_answers_as_pick_does_with_a_loss(
     watched: Watched, found: list[Source], tmp_path: Path
 ) -> None:
-    """Compare the page with `recommend` for each loss of a store with two losses."""
+    """Compare the page's answers with `recommend`, for results with two losses."""
     laptop = found[0]
     for k, one in enumerate(laptop.records):
         one.save(tmp_path / f"run-{k}.json")

@@ -22,7 +22,7 @@ ON_BOTH = ("roofline", "scaling", "map", "cost", "convergence", "correctness")
 """Figures with one chart for each of the two machines of `found`."""
 
 ON_A_GPU = ("gpu",)
-"""Figures with a chart only for the machine with a GPU; separate tests check them."""
+"""Figures with a chart only for the machine with a GPU; other tests of this file check them."""
 
 
 def test_every_figure_of_the_page_is_listed() -> None:
@@ -59,7 +59,7 @@ def test_machines_have_common_axes(watched: Watched, name: str) -> None:
         svg.locator(".axes text").all_text_contents()
         for svg in grid(watched, name).locator("svg").all()
     ]
-    if name == "correctness":  # of the horizontal axis: the vertical one has the backends
+    if name == "correctness":  # horizontal axis; the vertical axis has the backends
         ticks = [[text for text in one if text.startswith("10")] for one in ticks]
     assert ticks[0] == ticks[1]
 
@@ -69,7 +69,7 @@ def test_the_roof_is_the_measured_read(watched: Watched, found: list[Source]) ->
     assert "limit: reading once" in laptop.locator("svg .note").all_text_contents()
     roofs = laptop.locator("svg g:not([data-backend]) > .line").all()
     assert len(roofs) == 1
-    # at the largest size every backend's point lies under the roof, or at most 10 % above
+    # At the largest size, no backend is more than 10 % above the roofline.
     heights = laptop.evaluate(
         """figure => [...figure.querySelectorAll("g[data-backend]")].map(g =>
             Number(g.querySelectorAll(".mark")[g.querySelectorAll(".mark").length - 1]
@@ -139,7 +139,7 @@ def test_the_other_shapes_and_sizes_are_drawn(watched: Watched) -> None:
     assert watched.complaints == []
     page.select_option("#shape", "1 float32")
     ticks = grid(watched, "map").locator("svg").first.locator(".axes text").all_text_contents()
-    assert {"1", "32"} <= set(ticks)  # the features, after the last choice of "over"
+    assert {"1", "32"} <= set(ticks)  # numbers of features on the axis
 
 
 def test_a_machine_that_lacks_a_shape_says_what_to_run(watched: Watched) -> None:

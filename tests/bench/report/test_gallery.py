@@ -35,7 +35,7 @@ def test_every_machine_is_there(tmp_path: Path) -> None:
 
 def test_nothing_recorded_is_said_in_a_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["--results", str(tmp_path), "--folder", str(tmp_path)])
-    assert done.exit_code == 2  # bad input; seen red with 1
+    assert done.exit_code == 2  # bad input
     assert "has no results" in done.output
 
 

@@ -1,4 +1,4 @@
-"""Test the page as a file: its size, that it is complete, and that it runs no foreign code."""
+"""Test the page as a file: small, complete, and safe to open."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_nothing_is_asked_for_and_nothing_complained_of(watched: Watched, path: 
 
 
 def test_it_is_drawn_within_a_sane_time(watched: Watched) -> None:
-    """Check that the page is drawn within 20 s, a generous limit for slow machines."""
+    """Check that the page is drawn within 20 s, a generous limit for a slow machine."""
     assert int(watched.page.locator("html").get_attribute("data-ready") or "inf") < 20_000
 
 
@@ -99,7 +99,7 @@ def test_results_without_set_up_still_make_a_page(tmp_path: Path) -> None:
 
 
 def test_typical_requests_name_the_loss_if_there_is_another_one() -> None:
-    """With squared error alone, the table has no column for the loss."""
+    """The table has a column for the loss only if there are results with several losses."""
     squared, other = record(sizes=FEW), record(sizes=FEW, loss="log_loss")
     heading = '<th scope="col">loss</th>'
     both = sources([Saved(Path(f"{i}.json"), r) for i, r in enumerate((squared, other))])

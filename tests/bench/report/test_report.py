@@ -72,7 +72,7 @@ def test_a_gpus_memory_is_its_own() -> None:
 
 
 def test_the_plainest_model_is_the_first_as_for_pick() -> None:
-    """Fixed bug: plain JAX came before plain NumPy, because names were sorted by letters."""
+    """Fixed bug: plain JAX came before plain NumPy, because the order was alphabetical."""
     costs = dict.fromkeys(("torch", "numpy:blocked", "jax", "numpy", "numba"), COSTS["numpy"])
     (source,) = sources(saved(record(sizes=SMALL, costs=costs)))
     plainest = [m.backend for m in source.models[Shape(1, "float32")]]
@@ -87,7 +87,7 @@ def test_the_page_holds_no_number_that_json_has_not() -> None:
     assert data["tutorial"]["w"] == pytest.approx(2.147, abs=1e-3)
 
 
-# draws that a page can make, too
+# random draws, as on the page
 
 
 def test_two_backends_draw_apart() -> None:
@@ -132,9 +132,7 @@ def test_csv_quotes_what_needs_it() -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
 def test_csv_holds_no_formula(text: str) -> None:
-    """Check that a spreadsheet reads any text as text, because messages of exceptions may begin
-    with "=".
-    """
+    """Check that a spreadsheet shows any text as text, even a text that begins with "="."""
     (line,) = csv.DictReader(io.StringIO(csv_text([{"text": text, "number": -1}]), newline=""))
     assert line == {"text": f"'{text}", "number": "-1"}
     assert flat({"s": {"median": 1, "low": 0, "high": 2}, "n": 3}) == {
@@ -178,7 +176,7 @@ def test_a_result_is_found_by_name_stem_revision_file_and_folder(tmp_path: Path)
         assert [s.record.name for s in find(what, tmp_path)] == ["before"]
     both = find(str(tmp_path), tmp_path)
     assert [s.path.name for s in both] == ["run-1.json", "run-2.json"]
-    assert only(both).path.name == "run-1.json"  # the other was interrupted
+    assert only(both).path.name == "run-1.json"  # the other run was interrupted
     with pytest.raises(RecordError, match="it is neither a file, nor the name or git revision"):
         find("abc", tmp_path)
     with pytest.raises(RecordError, match="is not a result file"):
@@ -246,7 +244,7 @@ def test_plot_draws_every_figure_of_every_shape(store: Path) -> None:
     kinds = ("scaling", "bandwidth", "cost", "map")
     assert names == [f"{k}-{d}-float32.svg" for d in (1, 32) for k in kinds]
     for line in out.splitlines():
-        text = " ".join(ET.parse(line).getroot().itertext())  # noqa: S314 our own
+        text = " ".join(ET.parse(line).getroot().itertext())  # noqa: S314 the file is made here
         assert "numba:parallel" in text
     again = [Path(line).read_bytes() for line in out.splitlines()]
     call("plot", "--store", str(store), "-o", str(store / "plots"))

@@ -1,4 +1,4 @@
-"""Test the tables of the documentation: made from records, and only between the markers."""
+"""Test the documentation's tables, which are made from records and placed between markers."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def test_the_documentation_shows_the_results_that_are_recorded() -> None:
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     losses = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
     costs = [one for one in found if one.record.name == NAME]
-    for one in costs[:1]:  # the newest one is shown
+    for one in costs[:1]:  # only the newest record is shown
         assert results_page.describe(one.record) in losses
     for one in found:
         has_table = one not in costs and not one.path.name.startswith("pick-")
-        if has_table:  # picks are evidence for a page of their own
+        if has_table:  # picks have no table
             assert results_page.describe(one.record) in page, one.path
 
 
@@ -127,7 +127,7 @@ def test_readme_s_second_table_shows_each_library_s_best_with_log_loss(made: Pat
     head, _, second = readme.partition("Share of the read bandwidth that a step with")
     assert "| backend | setup" in head
     lines = [line for line in second.splitlines() if line.startswith("|")]
-    assert lines[0] == "| `log_loss` | 1e7 × 1 | 1e6 × 32 |"  # 800 B have no share
+    assert lines[0] == "| `log_loss` | 1e7 × 1 | 1e6 × 32 |"  # 800 B are too few for a fraction
     assert [line.split("|")[1].strip() for line in lines[2:]] == [
         *("`numba`", "`jax`", "`torch`", "`numpy`")
     ]

@@ -118,7 +118,7 @@ def test_no_edit_of_the_bytes_raises_anything_else(written: bytes, data: st.Data
     start = data.draw(st.integers(0, len(written)))
     stop = data.draw(st.integers(start, min(start + 20, len(written))))
     edited = written[:start] + data.draw(st.binary(max_size=20)) + written[stop:]
-    with suppress(RecordError):  # an edit may do no harm
+    with suppress(RecordError):  # some edits are harmless
         load_text(edited)
 
 
@@ -159,7 +159,7 @@ IN_SETUP = f"tasks.set-up {ROW}"
         ("request.rows", [f"numpy/{10**400}x1/float32"], "is not BACKEND/"),
         ("request.rows", ["numpy/100x1/float16"], "not 'float16'"),
         ("machine.threads", True, "machine.threads cannot be True"),
-        ("machine.threads", 10**400, "machine.threads cannot be 1000"),  # no float holds it
+        ("machine.threads", 10**400, "machine.threads cannot be 1000"),  # too large for a float
         ("machine.caches", {"L1": "48 kB"}, "machine.caches.L1 cannot be '48 kB'"),
         ("machine.gpus", [{}], "machine.gpus[0] has no 'name'"),
         ("machine", {}, "machine has no 'cpu'"),

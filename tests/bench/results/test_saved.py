@@ -1,4 +1,4 @@
-"""Test files without a record or without times: a one-line error, or the rest is used."""
+"""Test files without a valid record or without times: other files can still be used."""
 
 from __future__ import annotations
 

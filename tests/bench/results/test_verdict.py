@@ -82,7 +82,7 @@ def test_a_noisy_row_can_not_be_told_and_a_steady_one_is_the_same() -> None:
 
 
 def test_with_equal_variances_it_is_the_pooled_t_test() -> None:
-    """With equal variances of all cases, the interval is close to the normal interval."""
+    """With equal variances, the interval is close to that of a normal distribution."""
     rng = np.random.default_rng(1)
     rows = [Case("numpy", n, 1, "float32") for n in range(1, 41)]
     pairs = {row: Sides(rng.normal(0, 0.02, 6), rng.normal(0, 0.02, 6)) for row in rows}
@@ -101,7 +101,7 @@ def test_a_change_below_two_percent_is_none(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_runs_taken_in_turn_are_compared_pass_by_pass() -> None:
-    """Both runs are slow in the same passes; only a comparison by pass finds the change."""
+    """Both runs are slow in the same passes; only a comparison of passes finds the change."""
     rng = np.random.default_rng(2)
     rows = [Case("numpy", n, 1, "float32") for n in range(1, 9)]
     pairs = {}
@@ -124,7 +124,7 @@ def test_runs_taken_in_turn_are_compared_pass_by_pass() -> None:
 
 
 def test_further_passes_are_for_ratios_that_are_not_known() -> None:
-    """A case needs no further passes once it is known to have changed, or not to have."""
+    """Further passes are only for cases whose verdict is unclear."""
 
     def together(**more: object) -> tuple[Record, Record]:
         old, new = (replace(r, beside="now") for r in pair(1, **more))  # type: ignore[arg-type]
@@ -144,7 +144,7 @@ def rounds(logs: NDArray[np.float64], *, in_turn: bool = True) -> Measurement:
 
 
 def test_rounds_in_turn_are_held_against_those_beside_them() -> None:
-    """Compare neighbouring rounds: a slow phase of the processor then changes only one pair."""
+    """Neighbouring rounds are compared; a slow phase spoils only the pair where it begins."""
     slow = np.repeat([0.0, 0.5, 0.0], [4, 6, 4])
     new = slow + 0.1
     new[3] += 0.5
@@ -158,14 +158,14 @@ def test_rounds_in_turn_are_held_against_those_beside_them() -> None:
 
 @pytest.mark.parametrize("in_turn", [False, True])
 def test_rounds_without_turns_are_no_pairs(in_turn: bool) -> None:
-    """Rounds that did not alternate, or of different number, are compared by their medians."""
+    """If rounds do not alternate, or their numbers differ, only the medians are compared."""
     old = rounds(np.log([1.0, 2.0, 3.0, 4.0, 5.0]), in_turn=in_turn)
     new = rounds(np.log([2.0, 3.0, 9.0] if in_turn else [2.0, 3.0, 1.0, 9.0, 10.0]))
     assert shift(old, new) == (0.0, 0.0)
 
 
 def spoilt(seed: int, slower: float = 0.0) -> dict[Case, Sides]:
-    """Return eight cases with four passes; a quarter of the passes has large errors."""
+    """Return times of eight cases in four passes; a quarter of the passes is disturbed."""
     rng = np.random.default_rng(seed)
     of = {}
     for k in range(8):
@@ -198,7 +198,7 @@ def test_weights_cry_no_wolf() -> None:
 
 
 def resampled(of: Record, factors: Sequence[float]) -> Record:
-    """Return the record with new samples: the first sample of a pass times each factor."""
+    """Return the record with new times: the first time of each pass × each factor."""
     tasks = {
         name: replace(
             outcome,
@@ -235,7 +235,7 @@ def test_a_change_within_what_is_unstable_can_not_be_told(
     in_turn: bool,
     verdict: str,
 ) -> None:
-    """The medians agree, but the samples differ by ±20 %."""
+    """The medians of both runs are equal, but their samples differ by ±20 %."""
     records = [
         replace(resampled(r, samples), beside="now" if in_turn else "")
         for r, samples in zip(pair(0, slower, spread=1e-4), (old, new), strict=True)
@@ -257,7 +257,7 @@ def test_one_pass_tells_nothing() -> None:
 
 def test_holm_is_holm() -> None:
     p = np.array([0.04, 0.01, 0.03, 0.5])
-    # By hand: 4·0.01, then 3·0.03, then 2·0.04 < 0.09, then 0.5.
+    # Calculated by hand: 4·0.01, 3·0.03, 2·0.04 < 0.09, and 0.5.
     assert statistics.holm(p) == pytest.approx([0.09, 0.04, 0.09, 0.5])
 
 

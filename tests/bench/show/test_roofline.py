@@ -162,7 +162,7 @@ def test_a_device_has_tables_of_its_own() -> None:
     table = lines(results, [limit(), there])
     assert cells(table, "torch@cuda:0") == [["1ms"], ["90%"]]
     assert cells(table, "torch") == [["1ms"], ["70%"]]
-    assert cells(table, "C, OpenMP") == [["1ms"], ["80%"]]  # of the host alone
+    assert cells(table, "C, OpenMP") == [["1ms"], ["80%"]]  # only for the host, not for the GPU
     assert cells(table, "reading once") == [["800µs"], ["900µs"]]
     headings = [line for line in table if line.startswith("The best")]
     assert headings == [
@@ -173,7 +173,7 @@ def test_a_device_has_tables_of_its_own() -> None:
 
 
 def test_another_loss_has_no_line_of_the_c_kernel() -> None:
-    """Fixed bug: the C kernel, which is for squared error only, had empty lines."""
+    """Fixed bug: the C kernel, which works for squared error only, had empty lines."""
     bounds = [limit(), limit(loss="log_loss", native_s=None, native_fraction=None)]
     for bound in bounds:
         case = replace(result("numpy", 1_000_000, 1, 0.002, 0.4), loss=bound.loss)
@@ -324,4 +324,4 @@ def test_a_process_that_dies_takes_no_baseline_along(
     plan = Plan((row,), 2, 0.01, (READ, NATIVE), setup=False)
     done = Runner(plan, 1, tmp_path).run(started=lambda _: None, ended=lambda _: None)
     failed = [set(task.failures) for task in done.tasks.values()]
-    assert failed == [{str(row)}, set()]  # and is not tried again
+    assert failed == [{str(row)}, set()]  # not tried a second time

@@ -78,7 +78,7 @@ def test_a_method_that_a_rehearsal_shows_to_be_slow_is_left_out() -> None:
     def fit(setting: float) -> Sequence[float]:
         calls.append(setting)
         if len(calls) == 1:
-            time.sleep(0.02)  # an import, say
+            time.sleep(0.02)  # for instance an import
         return [0.0]
 
     quick = Method("quick", fit, (0.1, 0.01), "tol")
