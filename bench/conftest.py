@@ -81,7 +81,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the number of threads, before any array library is imported."""
+    """Limit the number of threads before any optional library is imported."""
     end_with_parent()
     config.stash[FAILURES] = {}
     if config.getoption("benchmark_only"):

@@ -1,1 +1,1 @@
-"""The commands of ``descentbench``, one in each file."""
+"""The commands of ``descentbench``, with one file for each command."""

@@ -100,7 +100,10 @@ class Excess:
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """The loss around its minimum: ``minimum + ½·eᵀHe`` at ``w = w* + e``; H is `hessian`."""
+    """The loss around its minimum: ``minimum + ½·eᵀHe`` at ``w = w* + e``.
+
+    H is the Hessian (`hessian`), and w* are the weights at the minimum.
+    """
 
     hessian: Weights
     minimum: float
@@ -171,12 +174,12 @@ class Quadratic:
         return high
 
     def standardized(self, apart: Weights, *, intercept: bool) -> tuple[Quadratic, Weights]:
-        """Convert this loss and `apart` to the weights of standardised columns.
+        """Convert this loss and `apart` to the weights of standardised columns; return both.
 
         Parameters
         ----------
         apart : Weights
-            Some weights minus w*, for the columns as they are.
+            Difference between some weights and w*, for the columns as they are.
         intercept : bool
             Whether the last column consists of ones. Standardising then also centres the other
             columns.

@@ -40,8 +40,8 @@ class DivergenceError(DescentbenchError):
 def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.001") -> float:
     """Return the learning rate 1/L, with which every descent converges.
 
-    L is the loss's largest second derivative times the largest eigenvalue of ``XᵀX/n``. A rate
-    up to 2/L is stable. `number` is an example of a rate for error messages.
+    L is the loss's largest second derivative times the largest eigenvalue of ``XᵀX/n``. Every
+    rate below 2/L is stable. `number` is an example of a rate for error messages.
 
     Raises
     ------

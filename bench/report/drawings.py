@@ -167,7 +167,10 @@ def cost(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw a map of the fastest backend, by rows and iterations. Ties are hatched."""
+    """Draw a map of the fastest backend, by rows and iterations. Ties are hatched.
+
+    `gram` techniques are left out.
+    """
     models = [m for m in source.models.get(shape, []) if ":gram" not in m.backend]
     if len(models) < 2:
         return False

@@ -226,7 +226,7 @@ class Picture:
 def picture(found: Sequence[Best]) -> Picture:
     """Return the picture, with a line for each size, but at most `MOST_SIZES` lines."""
     shown = list(found)
-    while len(shown) > MOST_SIZES:  # drop a size where there are most sizes per feature count
+    while len(shown) > MOST_SIZES:  # drop a size of the commonest feature count
         crowded = Counter(best.result.features for best in shown).most_common(1)[0][0]
         middle = [best for best in shown if best.result.features == crowded]
         shown.remove(middle[len(middle) // 2])

@@ -1,1 +1,1 @@
-"""Results as text and tables."""
+"""Write results as text and tables."""

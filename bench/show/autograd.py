@@ -92,7 +92,7 @@ def autograd_markdown(record: Record) -> str:
 
 
 def _cell(size: Size, backend: str, loss: str) -> str:
-    """Return the time of a step and its ratio to the library's fastest: ``1.2 ms (3×)``."""
+    """Return the step time, and its ratio to the library's fastest time: ``1.2 ms (3×)``."""
     result = size.steps[backend].get(loss)
     if result is None or result.step_s is None:
         return "–" if result is None or not result.reason else "failed"

@@ -26,12 +26,12 @@ NARROWEST = 24
 room for the longest number with its heading."""
 
 SHORTEST_NAME = 12
-"""A column of names may become this narrow (in characters). It may become even narrower if the
-longest part of a name is shorter."""
+"""Smallest width in characters to which a column of names is shrunk. If all parts of its names
+are shorter, the longest part is the limit."""
 
 SHORTEST_TEXT = 24
-"""A column of sentences may become this narrow (in characters). It may become even narrower if
-the longest word is shorter."""
+"""Smallest width in characters to which a column of sentences is shrunk. If all its words are
+shorter, the longest word is the limit."""
 
 ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """Lines of a table, drawn with ``-``, for encodings without line-drawing characters."""
