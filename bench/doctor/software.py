@@ -31,6 +31,9 @@ EXTRAS = {
 PACKAGES = {"sklearn": "scikit-learn"}
 """Module → name of the package that ``pip install`` needs, if the two names differ."""
 
+CPP_COMPILERS = ("c++", "g++", "clang++")
+"""Names of C++ compilers."""
+
 
 def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
     """Report the variables in `OVERRIDES` that are set in `environment`."""
@@ -43,12 +46,16 @@ def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 def compiler() -> Finding:
     """Look for C and C++ compilers: ``torch:compile`` needs C++, ``run --limit`` needs C."""
-    found = [name for name in (*COMPILERS, "c++", "g++", "clang++") if shutil.which(name)]
-    if any("+" in name for name in found):
+    found = [name for name in (*COMPILERS, *CPP_COMPILERS) if shutil.which(name)]
+    uses = {
+        "run --limit needs a C compiler": COMPILERS,
+        "torch:compile on the CPU needs a C++ compiler": CPP_COMPILERS,
+    }
+    missing = [use for use, names in uses.items() if not set(names) & set(found)]
+    if not missing:
         return Finding("compiler", ", ".join(found))
-    uses = "torch:compile on the CPU and run --limit"
-    missing = f"no C++ compiler, which {uses} need"
-    return Finding("compiler", missing, "note", "apt-get install g++, or your system's package")
+    mend = "apt-get install g++, or your system's package"
+    return Finding("compiler", "; ".join(missing), "note", mend)
 
 
 def extras() -> Iterator[Finding]:

@@ -240,7 +240,7 @@ def held_out_sizes(known: Known) -> list[int]:
     """
     request = known.request
     seen = {s.rows for m in known.models.values() for s in m.observations.step}
-    most = min(request.memory_bytes["cpu"] / CAUTION, known.budget * BYTES_A_SECOND)
+    most = min(known.memory_of("cpu") / CAUTION, known.budget * BYTES_A_SECOND)
     rng = np.random.default_rng([request.rows, request.features])
     sizes: list[int] = []
     while len(sizes) < HELD_OUT:

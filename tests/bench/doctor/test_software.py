@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.doctor.software import extras, overrides
+from bench.doctor.software import compiler, extras, overrides
 
 
 def test_a_variable_that_changes_a_library_is_named() -> None:
@@ -19,3 +19,23 @@ def test_a_missing_package_has_its_install_command(monkeypatch: pytest.MonkeyPat
     commands = [found.mend for found in extras()]
     packages = ("pyarrow", "matplotlib", "jinja2", "scikit-learn")
     assert commands == [f"pip install {package}" for package in packages]
+
+
+@pytest.mark.parametrize(
+    ("installed", "needs"),
+    [
+        (("gcc", "g++"), ()),
+        (("gcc",), ("torch:compile",)),
+        (("g++",), ("run --limit",)),
+        ((), ("run --limit", "torch:compile")),
+    ],
+)
+def test_only_what_needs_the_missing_compiler_is_named(
+    installed: tuple[str, ...], needs: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed bug: with gcc alone, `run --limit` was said to miss a C++ compiler."""
+    monkeypatch.setattr("shutil.which", lambda name: name if name in installed else None)
+    found = compiler()
+    assert (found.level == "note") is bool(needs)
+    for use in ("run --limit", "torch:compile"):
+        assert (use in found.found) is (use in needs)
