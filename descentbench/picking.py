@@ -29,8 +29,8 @@ class PickResult:
     backend : str
         The recommended backend.
     loop_backend : str or None
-        The best backend that works for any loss: all techniques except ``gram``. None if no
-        such backend was measured.
+        The best backend among all techniques except ``gram``, which works for squared error
+        only. None if no backend of these techniques was measured.
     tied : tuple of str
         Other backends that may be as fast as the recommended backend: the measurements do not
         show which one is faster.

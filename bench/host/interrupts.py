@@ -55,7 +55,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def _none_is_lost() -> Iterator[None]:
-    """Send a signal to this process again if its exception was lost in a finaliser.
+    """Send a signal again if the exception that the signal raised was lost in a finaliser.
 
     A finaliser is ``__del__`` or the callback of a weak reference. If an exception is raised
     there, Python prints "Exception ignored" and continues the program. Every import ends with a
@@ -80,14 +80,14 @@ def _none_is_lost() -> Iterator[None]:
 
 
 def _again(thread: int, number: int) -> None:
-    """Wait for `AGAIN_S`, then send a signal to a thread; it interrupts a system call."""
+    """Wait for `AGAIN_S`, then send a thread a signal, which interrupts a system call."""
     time.sleep(AGAIN_S)
     signal.pthread_kill(thread, number)
 
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """Raise a KeyboardInterrupt itself if another exception has it as its cause.
+    """If a KeyboardInterrupt caused another exception, raise the KeyboardInterrupt instead.
 
     - Numba: Ctrl-C can become a SystemError, because Numba returns both a result and an
       exception.

@@ -58,7 +58,8 @@ class Machine:
     memory_bytes : int
         Memory in bytes that this process may use.
     caches : dict
-        Size in bytes of each data or unified cache of the first CPU, by level: ``L1``, ``L2``.
+        Level, such as ``L1`` → size in bytes, for the data caches of the first CPU. A cache for
+        both data and instructions is included.
     os, python : str
         Versions of the operating system and of Python.
     gpus : list of Gpu
@@ -125,7 +126,7 @@ def last_cache_bytes(machine: Mapping[str, Any]) -> int:
 
 
 def caches(root: Path = ROOT) -> dict[str, int]:
-    """Return level → size in bytes, for each cache of the first CPU that holds data."""
+    """Return level → size in bytes, such as ``L1``, for the data caches of the first CPU."""
     found = {}
     for cache in sorted(root.glob("sys/devices/system/cpu/cpu0/cache/index*")):
         kilobytes = read(cache / "size").removesuffix("K")

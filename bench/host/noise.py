@@ -61,8 +61,8 @@ class Noise:
         dict
             - ``throttled``: number of periods in which a CPU quota stopped the process.
             - ``swapped``: number of pages that the machine swapped in or out.
-            - ``others``: share of all processors' time that other programs used, from 0.
-            - ``stolen``: share of all processors' time that other virtual machines used.
+            - ``others``: share (0 to 1) of all processors' time that other programs used.
+            - ``stolen``: share (0 to 1) of this time that other virtual machines used.
         """
         now = _counts(self.root)
         gone = {key: now[key] - self.before[key] for key in now}

@@ -159,7 +159,7 @@ def prepared() -> Iterator[None]:
 def _flush(reported: bool = False) -> None:
     """Write buffered text now, so that a full disk is reported before Python's exit.
 
-    If `reported` is true, the command has already printed an error, so that none is added.
+    If `reported` is true, the command has printed an error already, and no other is printed.
     """
     try:
         sys.stdout.flush()

@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""A warm-up continues while its threads together wait at least so many seconds per second. A
+"""Waiting time of all threads together from which a warm-up continues, in seconds per second. A
 thread that never runs waits 1 second per second."""
 
 LONGEST_S = 0.25

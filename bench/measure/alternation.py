@@ -1,8 +1,8 @@
 """Let two processes measure alternately: a round of one process, then a round of the other.
 
 A round is one timed call that takes many steps. Reason for alternating: on a shared machine,
-another program can slow a processor for about a second. Two rounds that lie next to each other
-are slowed equally, so the ratio of their times stays right.
+another program can slow a processor for about a second. Two consecutive rounds are slowed
+equally, so the ratio of their times stays right.
 
 Only one of the two processes runs at a time. After a round, it sends a line of text through a
 socket and waits for a line from the other process:
@@ -36,7 +36,7 @@ ALONE = "alone"
 
 @dataclass(frozen=True)
 class Side:
-    """A child process's end of the connection between two alternating child processes.
+    """One end of the connection between two alternating child processes.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Side:
         return (self.socket.fileno(),)
 
     def leave(self) -> None:
-        """Close the parent's copy of the socket; the end of the child then closes it."""
+        """Close the socket in the parent process; the child process has its own copy."""
         self.socket.close()
 
 
@@ -104,8 +104,8 @@ class Alternation:
         """Agree with the other process on a case's number of steps and of rounds.
 
         Each returned number is the smaller of the two processes' numbers. A process that
-        measures alone gets its own numbers back. Reason: a handover costs time, for example to
-        refill the caches. With equal steps, it lengthens the times of both processes equally.
+        measures alone gets its own numbers back. Reason: each handover costs time, for example
+        to refill the caches. With equal steps, this cost is equal for both processes.
         """
         if self.alone:
             return steps, rounds

@@ -1,8 +1,7 @@
 """Measure how fast this machine reads as many bytes as a step reads: the baseline of a step.
 
 Several threads read at the same time, each thread its own slice. The fastest way of reading
-depends on the machine and the size. A `Reader` therefore tries several ways, uses the fastest,
-and the record names it:
+depends on the machine and the size. A `Reader` therefore tries these ways and uses the fastest:
 
 - reductions of NumPy, such as a sum;
 - if Numba is installed, compiled loops that read from one, two or four places of a slice in
@@ -50,7 +49,7 @@ HOPELESS = 0.75
 of the fastest way's throughput."""
 
 _ROUND_BYTES = 1 << 30
-"""Approximate number of bytes that a call reads: 1 GiB, which takes as long as a round."""
+"""Approximate number of bytes that a call reads: 1 GiB, about as long as a round."""
 
 _CHUNK_BYTES = 1 << 14
 """Size in bytes of each operand of a dot product: small enough that BLAS uses one thread."""
@@ -60,7 +59,7 @@ _WORD_BYTES = 8
 
 IN_PLACE_BYTES = 1 << 25
 """Data size in bytes from which a `Reader` reads the problem's own arrays: 32 MiB, which seldom
-fit into a cache. For smaller data, it reads a new buffer of the same size."""
+fit into a cache. For smaller data, a `Reader` reads a new buffer of the same size."""
 
 _IN_PLACE_READ_BYTES = 1 << 28
 """Smallest number of bytes that a call reads from the problem's own arrays: 256 MiB. This takes
@@ -118,8 +117,8 @@ def largest(values: Values, passes: int) -> Reduction:
 def dots(values: Values, passes: int) -> Reduction:
     """Return a part that forms dot products of the first and the second half of the values.
 
-    It reads two arrays at a time, like a step that reads X and y. Each dot product has two
-    operands of `_CHUNK_BYTES`. Values that fill no whole chunk are not read.
+    The part reads two arrays at a time, like a step that reads X and y. Each operand of a dot
+    product has `_CHUNK_BYTES`. Values at the end of a half that fill no operand are not read.
     """
     length = _CHUNK_BYTES // values.itemsize
     chunks = len(values) // (2 * length)
@@ -191,14 +190,14 @@ def compiled() -> dict[str, Way]:
 def ways(nbytes: int) -> dict[str, Way]:
     """Return name → way of reading, for the ways to try with `nbytes` bytes.
 
-    Below `SMALLEST_BYTES`, no compiled loops are tried, because no result shows the share of
-    the read bandwidth.
+    Data below `SMALLEST_BYTES` are read with NumPy only. Reason: for such small data, no result
+    shows the share of the read bandwidth, so it is not worth while to compile loops.
     """
     return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 
 
 _known: dict[tuple[int, int], str] = {}
-"""(number of bytes, number of threads) → name of the fastest way, for later readers."""
+"""Cache: (number of bytes, number of threads) → name of the fastest way of reading."""
 
 
 class Reader:
@@ -250,8 +249,8 @@ class Reader:
     def of(cls, problem: Problem, threads: int) -> Reader:
         """Return a reader of as many bytes as a step over the problem reads.
 
-        If these are `IN_PLACE_BYTES` or more, the reader reads the problem's own arrays. A step
-        and a read then use the same pages of memory.
+        For `IN_PLACE_BYTES` or more, the reader reads the problem's own arrays, so that a step
+        and a read use the same pages of memory.
         """
         if problem.bytes_per_step < IN_PLACE_BYTES:
             return cls.of_bytes(problem.bytes_per_step, threads)

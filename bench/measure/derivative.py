@@ -56,7 +56,7 @@ def _by_jax(loss: Loss) -> Slope:
 
 
 def _torch_functions() -> SimpleNamespace:
-    """Return PyTorch's versions of `FUNCTIONS`; they also accept Python numbers."""
+    """Return PyTorch's versions of `FUNCTIONS`; each accepts tensors and Python numbers."""
     import torch
 
     def of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -83,10 +83,10 @@ def _leave(status: int) -> NoReturn:
 
 
 def _let_go() -> None:
-    """Release the last case's data; exclude all objects that remain from garbage collection.
+    """Release the last case's data, then hide all other objects from the garbage collector.
 
-    The objects that remain belong to libraries. With PyTorch's compiler, a garbage collection
-    that visits these objects takes a quarter of a second.
+    The other objects belong to libraries. With PyTorch's compiler, a garbage collection that
+    visits these objects takes a quarter of a second.
     """
     from bench.measure.opened import forget
 

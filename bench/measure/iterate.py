@@ -39,16 +39,16 @@ SECONDS = 1.0
 """Longest time in seconds for computing the reference of a round; see `FEWEST_STEPS`."""
 
 FEWEST_STEPS = 4
-"""Smallest limit for the steps of a round. It holds even if the reference of so few steps takes
-longer than `SECONDS`: with 10⁸ rows, it takes a few seconds."""
+"""Number of steps that a round may always have, even if computing their reference takes longer
+than `SECONDS`. With 10⁸ rows, it takes a few seconds."""
 
 SAMPLE_ROWS = 4096
 """Number of rows from which the slope and the curvature of a loss are estimated, if the loss
 states no `curvature`."""
 
 NEAR = 2.0
-"""Largest prediction for which the slope and the curvature of a loss are estimated: −2 to 2. A
-descent starts with predictions between −1 and 1."""
+"""The slope and curvature of a loss are estimated for predictions between −2 and 2. A descent
+starts with predictions between −1 and 1."""
 
 DIFFERENCE = 1e-3
 """Difference h of predictions for estimating a curvature: (slope(p + h) − slope(p − h)) / 2h.

@@ -20,9 +20,9 @@ from bench.results.case import BASELINES, Case
 def data_of(case: Case) -> Problem | Source:
     """Return the rows of a case.
 
-    They are the rows of a data file if `DESCENTBENCH_DATA` names one, or else synthetic rows. A
-    `Source` is returned for rows that exceed the memory limit, and for a distributed backend,
-    whose workers open the rows themselves.
+    If `DESCENTBENCH_DATA` names a data file, its rows are returned, or else synthetic rows. In
+    two cases, the result is a `Source`, which reads the rows later: if the rows exceed the
+    memory limit, and for a distributed backend, whose workers read the rows themselves.
     """
     told = FileRows.told()
     distributed = case.backend not in BASELINES and Name.parse(case.backend).distributed
@@ -39,7 +39,7 @@ def synthetic(case: Case) -> Problem:
 
 
 def open_case(case: Case) -> SourceBackend:
-    """Import the case's library and return its backend; it accepts the rows of `data_of`."""
+    """Import the case's library and return the backend, which accepts the rows of `data_of`."""
     told = FileRows.told()
     if told is None:  # a `Problem`, or a `Source` for a distributed backend
         return cast(SourceBackend, open_backend(case.backend))

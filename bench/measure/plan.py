@@ -93,8 +93,8 @@ class Plan:
     def stages(self) -> list[Stage]:
         """Return the stages of the run.
 
-        There is a single stage. With `by_size`, there is a stage for each size, small sizes
-        first.
+        With `by_size`, each size has a stage, and small sizes come first. Without it, there is
+        a single stage.
         """
         rng = random.Random(0)
         found = []

@@ -56,7 +56,8 @@ TASK = "read curve"
 """Name of the task of a record that holds the curve measured with all threads."""
 
 ROW_BYTES = 8
-"""Bytes of a row with one float32 feature and y. A size is recorded as a case of such rows."""
+"""Bytes of a row with one float32 feature and y. A record stores each size of the curve as a
+benchmark case with so many rows."""
 
 Curve = Sequence[tuple[int, float]]
 """Pairs (size in bytes, bytes per second), by ascending size."""

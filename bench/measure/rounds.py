@@ -39,7 +39,7 @@ MOST_READS = 15
 """Largest number of timed reads for a case in a process; each read comes just before a round.
 
 The throughput of a round is divided by the throughput of this read. On a shared machine, the
-memory's throughput may change in between, so the median over several rounds is needed.
+memory's throughput may change between the two, so the median over several rounds is needed.
 """
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
@@ -100,7 +100,7 @@ class Sampling:
     alternation: Alternation = field(default_factory=Alternation)
 
     def count(self, steps: int) -> dict[str, object]:
-        """Set `TIMER` for rounds of `steps` steps; return the fields that describe its unit."""
+        """Set `TIMER` for rounds of `steps` steps; return the steps and the unit as fields."""
         TIMER.steps = steps if self.by_step else 1
         return {"steps": steps, "seconds_of": "step" if self.by_step else "round"}
 

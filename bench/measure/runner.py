@@ -168,7 +168,8 @@ class Runner:
     def _without_failed(self, task: Task) -> Task:
         """Return the task without the cases that failed before.
 
-        Reason: such a case could end the process again, and with it the task's other cases.
+        Reason: a case that killed its process would kill it again, and the task's other cases
+        would have no result.
         """
         failed = {case for outcome in self.record.tasks.values() for case in outcome.failures}
         return replace(task, cases=tuple(case for case in task.cases if case not in failed))
@@ -237,7 +238,7 @@ def _run(
     started: Callable[[Task], None],
     ended: Callable[[Task], None],
 ) -> None:
-    """Run a task for the given runners: steps for two runners together, a setup one by one."""
+    """Run a task for one or two runners. Two runners time steps together, setups one by one."""
     together = [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
     for some in together:
         started(task)

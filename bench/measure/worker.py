@@ -113,7 +113,10 @@ class Children:
         return self._without(watch, task, f"{why}; see {log}")
 
     def _share(self, task: Task) -> dict[str, str]:
-        """Generate a task's data in shared memory; return the variable with their folder."""
+        """Generate a task's data in shared memory, for the child.
+
+        The result is the environment variable that names the folder of the data.
+        """
         shared = of_this_process()
         shared.provide(map(Case.parse, task.cases))
         return shared.environment

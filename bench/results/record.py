@@ -166,7 +166,7 @@ class Record:
     beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
-        """Return a record with the outcome of one more task; a reason becomes one line."""
+        """Return a record with one more task's outcome; each failure reason becomes a line."""
         reasons = {case: printable(why) for case, why in outcome.failures.items()}
         outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
@@ -308,7 +308,7 @@ def pytest_benchmarks(record: Record) -> list[dict[str, Any]]:
 
 
 def printable(text: str) -> str:
-    """Return the text with unprintable characters replaced, such as line breaks, by U+FFFD."""
+    """Return the text with unprintable characters, such as line breaks, replaced by U+FFFD."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

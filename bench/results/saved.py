@@ -74,9 +74,9 @@ def folder(path: Path) -> list[Saved]:
 
 
 def newest_timed(what: str, store: Path) -> Saved:
-    """Return the newest complete record with the time of a step, of those that `what` names.
+    """Return the newest complete record that `what` names and that has the time of a step.
 
-    If none of these records is complete, the newest incomplete record is returned.
+    If no such record is complete, the newest record with the time of a step is returned.
 
     Raises
     ------

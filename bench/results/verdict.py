@@ -31,7 +31,7 @@ MATTERS = 0.02
 """Smallest change that is called faster or slower, as a fraction of the time: 2 %."""
 
 SAME = 0.05
-"""A case is called "same" if its whole confidence interval lies within ±5 %."""
+"""A case is called "same" if its confidence interval lies within 5 % of equal times."""
 
 FEWEST_PASSES = 2
 """Smallest number of passes in each run for a verdict, because one pass has no spread."""
@@ -185,7 +185,7 @@ def _narrow(found: Comparison) -> bool:
 
 
 def judge(of: Mapping[Case, Sides]) -> dict[Case, Comparison]:
-    """Return the comparison of each case; the cases share information on the variance."""
+    """Return the comparison of each case; all variances are estimated together."""
     enough = {c: s for c, s in of.items() if min(len(s.old), len(s.new)) >= FEWEST_PASSES}
     found = {case: _too_few(case, sides) for case, sides in of.items() if case not in enough}
     if not enough:
@@ -230,7 +230,7 @@ def _too_few(case: Case, sides: Sides) -> Comparison:
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return the failed cases, and the cases that are slower by more than `limit`.
+    """Return the failed cases, and the cases called "slower" by more than `limit`.
 
     `limit` is a fraction: with 0.1, cases that take more than 10 % longer are returned.
     """

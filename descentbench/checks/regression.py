@@ -159,7 +159,7 @@ def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iter
     """Yield every method, with `left_out` set if a fit would take longer than `limit_s`.
 
     Only iterative methods of other programs are checked, with a fit of the rows of `small`. The
-    methods of descentbench are not, so that their first timed fit includes the import.
+    methods of descentbench are not run here, so that their first timed fit includes the import.
     """
     others, factor = KINDS[kind][2], problem.rows / small.rows
     yield from descents(problem)
