@@ -4,7 +4,7 @@ If a step does not lower the loss, the step is repeated with damping: a multiple
 to the Hessian (the method of Levenberg and Marquardt). Huber's loss needs damping if its
 curvature is 0 for most rows.
 
-The search uses NumPy and no code of a backend. It can therefore check the fit of any backend.
+The search uses NumPy and no backend's kernel. It can therefore check the fit of any backend.
 
 The second derivative of the loss is a finite difference of the loss's slope. For a loss without
 a slope, it is a second difference of the loss's value. A loss from a user's file therefore
