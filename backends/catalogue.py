@@ -52,8 +52,8 @@ def entries(patterns: Iterable[str] = ("*",), loss: Loss = SQUARED_ERROR) -> lis
     """Return all backends of every library that a pattern names.
 
     Only the library part of a pattern counts: for ``torch:gram``, all backends of torch are
-    returned. Libraries that no pattern names are not imported. A backend that cannot run here,
-    or does not work for `loss`, has a reason.
+    returned. Libraries that no pattern names are not imported. The field `reason` says why a
+    backend cannot run here or does not work for `loss`.
     """
     return [
         replace(entry, reason=entry.reason or reason_against(entry.name, loss))
@@ -138,8 +138,8 @@ def select(
     Raises
     ------
     BackendError
-        A name is unknown, a named backend cannot run here, or nothing that can run here matches
-        a shell pattern or `devices`.
+        A name is unknown, or a named backend cannot run here. No backend that can run here
+        matches a shell pattern, or runs on one of the `devices`.
     """
     chosen: dict[Name, None] = {}
     devices = list(devices)
@@ -163,7 +163,7 @@ def select(
 
 
 def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str, str]:
-    """Return the matching backends that cannot run here, each with the reason."""
+    """Return the backends that match a pattern but cannot run here, each with the reason."""
     patterns = list(patterns)
     return {
         str(entry.name): entry.reason
@@ -178,7 +178,7 @@ def check_installed(library: Library) -> None:
     Raises
     ------
     MissingLibraryError
-        The library is not installed, or a trial start in a child process failed.
+        The library is not installed, or starting it in a child process failed.
     """
     if importlib.util.find_spec(library.imports) is None:
         raise MissingLibraryError(f"{library.name} is not installed: {library.install}")
@@ -187,7 +187,7 @@ def check_installed(library: Library) -> None:
 
 
 def load(library: Library, module: str = "") -> ModuleType:
-    """Import and return `module`, or the library's own ``library.module`` if `module` is empty.
+    """Import and return `module`, which is ``library.module`` by default.
 
     Raises
     ------
@@ -270,7 +270,7 @@ class _Opened:
 
     @property
     def reads_pairs(self) -> bool:
-        """Return whether the technique is as fast on (x, y) pairs as on two separate arrays."""
+        """Return whether the technique sums interleaved (x, y) pairs as fast as two arrays."""
         return getattr(self.technique, "reads_pairs", False)
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:

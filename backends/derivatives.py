@@ -22,8 +22,8 @@ Pointwise = Callable[[Any, Any, Any], Any]
 """A function ``(xp, p, y)`` of an array namespace, the predictions and the targets."""
 
 PREDICTIONS = (-3.17, -1.71, -0.83, -0.29, 0.13, 0.59, 1.37, 2.41, 4.03)
-"""Predictions p at which a loss is checked. For every target y in `TARGETS`, the difference ``p
-− y`` is no round number such as 0 or 1, because a loss may have a kink there."""
+"""Predictions p at which a loss is checked. For every target y in `TARGETS`, the difference
+``p − y`` is no round number such as 0 or 1, because a loss may have a kink there."""
 
 TARGETS = (0.0, 1.0, 2.0, 0.5, -1.0, -2.5)
 """Targets at which a loss is checked; targets that the loss does not accept are left out."""
@@ -37,8 +37,8 @@ WIDE_STEP = 1e-3
 such a difference by about 1e-9."""
 
 TOLERANCE = 1e-4
-"""Largest accepted error of a slope or curvature. The error is relative for sizes above 1, and
-absolute for smaller sizes. The finite differences are far more precise."""
+"""Largest accepted error of a slope or curvature. The error is relative if the slope or
+curvature is above 1, and absolute otherwise. The finite differences are far more precise."""
 
 
 class Stated(Protocol):

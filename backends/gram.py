@@ -23,13 +23,14 @@ Sums = tuple[Weights, float]
 """``Xᵀ(y − X·w)`` of shape (d,), and the number ``Σ(y − X·w)²``, both in float64."""
 
 LEAST_SHARE = 1e-8
-"""Smallest loss that `GramDescent` computes from its expansion, as a fraction of the sum of the
-terms' absolute values. A smaller loss is computed from the rows. Rounding errors are about
-1e-14 of that sum, so the loss has at least five correct digits."""
+"""Limit for computing a loss from the sums. `GramDescent` then adds terms that may cancel. If
+the loss is less than this fraction of the terms' absolute values added up, it is computed from
+the rows instead. Reason: rounding errors are about 1e-14 of the terms, and the loss should have
+at least five correct digits."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
 """`LEAST_SHARE` for data with one float32 feature. NumPy adds parts of these data in float32,
-and the measured errors reach 6e-9. The loss again has about five correct digits."""
+so rounding errors of up to 6e-9 were measured. The loss again has about five correct digits."""
 
 BLOCK_BYTES = 1 << 20
 """Largest size in bytes of a float64 copy of rows. This size fits in a second-level cache."""

@@ -40,9 +40,9 @@ def usually_by_column(problem: Problem) -> bool:
 def trial_rows(problem: Problem) -> int:
     """Return the number of rows for a trial.
 
-    The data of a trial take `tuning.TRIAL_BYTES` bytes. For long rows in memory, they take a
-    quarter of all data instead, but at most `TRIAL_BYTES`. All copies of a trial together are
-    then not larger than the data.
+    The rows of a trial take `tuning.TRIAL_BYTES` bytes. If the rows are long and in memory, a
+    trial takes a quarter of them, but at most `TRIAL_BYTES` bytes. All copies for a trial
+    together are then not larger than the data.
     """
     nbytes = tuning.TRIAL_BYTES
     if are_far(problem):

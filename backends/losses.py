@@ -2,8 +2,8 @@
 
 A descent minimises ``L(w) = mean(loss(p, y))`` with the prediction ``p = x·w``. A loss consists
 of a few functions of ``(xp, p, y)``. xp is the namespace of an array library, such as numpy or
-jax.numpy. p and y are arrays, scalars or vectors of this library. A function may use ``+ − ×
-÷``, comparisons, and the functions of xp that are listed in `FUNCTIONS`.
+jax.numpy. p and y are arrays, scalars or vectors of this library. A function may use
+``+ − × ÷``, comparisons, and the functions of xp that are listed in `FUNCTIONS`.
 
 Names and formulas are those of scikit-learn (``sklearn._loss``), except that ``squared_error``
 has no factor ½, as in the tutorial.

@@ -12,7 +12,7 @@ from typing import cast
 from backends.errors import BackendError
 
 GRAM = "gram"
-"""Name of the technique that replaces the rows by XᵀX and Xᵀy, in every library.
+"""Name of the technique in every library that replaces the rows by XᵀX and Xᵀy.
 
 The technique works for squared error only."""
 
@@ -257,7 +257,7 @@ def _declared(entry: EntryPoint) -> Library:
 
 
 def libraries() -> dict[str, Library]:
-    """Return all libraries by name: built in, from entry points, and registered."""
+    """Return all libraries by name: built-in, declared by entry points, and registered."""
     known = (*BUILT_IN, *_from_entry_points(), *_registered.values())
     return {library.name: library for library in known}
 

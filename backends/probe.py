@@ -78,8 +78,8 @@ def cause(library: Library, reason: str) -> list[str]:
     The result is one of these lists:
 
     - a single variable, if the library starts without it;
-    - all variables that are set, if the library starts only without several of them;
-    - no variable, if none is set, or if the library does not start without all of them either.
+    - all variables that are set, if leaving out a single one is not enough;
+    - an empty list, if no variable is set, or if leaving out all of them does not help.
     """
     names = [*_set_here(library.variables)]
     if not names or started_without(library, tuple(names)):

@@ -1,9 +1,9 @@
 """Reference results for squared error in float64, with which every backend is compared.
 
-One pass over the rows gives the Gram matrix ``XᵀX/n``. The minimum, the weights after k steps
-and the largest stable learning rate are computed from its eigenvalues and eigenvectors, without
-taking a step. The loss is summed over the rows, because a small loss would lose digits if it
-were computed from the Gram matrix.
+One pass over the rows gives the Gram matrix ``XᵀX/n``. Its eigenvalues and eigenvectors give
+the minimum, the weights after k steps, and the largest stable learning rate. No step is taken.
+The loss is summed over the rows, because a small loss would lose digits if it were computed
+from the Gram matrix.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Block = tuple[NDArray[np.floating], NDArray[np.floating]]
 """k rows: X of shape (k,) or (k, d), and y of shape (k,)."""
 
 _BLOCK_BYTES = 8 << 20
-"""Largest size in bytes of rows in float64 that are added at a time, including
+"""Largest size in bytes of the float64 copy of the rows that are processed at a time, including
 `_OVERHEAD_BYTES`."""
 
 _OVERHEAD_BYTES = 4096
-"""Upper bound in bytes of the Python objects, such as array headers, for rows added at a
-time."""
+"""Upper bound in bytes of the Python objects, such as array headers, that hold a float64 copy
+of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +59,8 @@ class Reference:
     def of_blocks(cls, blocks: Callable[[], Iterable[Block]], rows: int) -> Reference:
         """Return the reference for rows that come in blocks.
 
-        A block may also hold rows of zeros as padding. These are not counted in `rows`, the
-        total number of rows.
+        `rows` is the total number of rows without padding. A block may also hold padding, which
+        is rows of zeros.
         """
         gram: Float64 | float = 0.0
         moment: Float64 | float = 0.0
@@ -95,10 +95,11 @@ class Reference:
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Float64:
         """Return w after `steps` steps from `w0`, in closed form.
 
-        Let w and c be the components of the weights and of ``Xᵀy/n`` along an eigenvector of
-        ``XᵀX/n`` with eigenvalue λ, and lr the learning rate. A step is the affine map
-        ``w ← a·w + 2·lr·c`` with ``a = 1 − 2·lr·λ``. Therefore ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``.
-        For λ = 0, the last term is replaced by its limit, ``2·lr·k·c``.
+        Let v be an eigenvector of ``XᵀX/n`` with eigenvalue λ. Along v, let w be the component
+        of the weights and c that of ``Xᵀy/n``. With the learning rate lr, a step is the affine
+        map ``w ← a·w + 2·lr·c`` with ``a = 1 − 2·lr·λ``. Therefore
+        ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``. For λ = 0, the last term is replaced by its limit,
+        ``2·lr·k·c``.
         """
         values, vectors = self._eigen
         shrink = 2.0 * learning_rate * values  # computing 1 − shrink would lose digits

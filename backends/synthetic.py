@@ -23,14 +23,14 @@ def generate(
     """Return rows `start` to `stop` of the synthetic problem with `rows` rows in total.
 
     One feature gives the classic tutorial's data: ``x = 10·i/n`` and ``y = 2x + 2·noise``, with
-    noise that is uniform in [0, 1). For n = 100, x is 0, 0.1 … 9.9. One learning rate converges
-    for every n.
+    noise that is uniform in [0, 1). For n = 100, x is 0, 0.1 … 9.9. The same learning rate
+    converges for every n.
 
     Several features are uniform in [0, 10/√d). The mean of ‖x‖² is then about 33 for every d,
     as in the tutorial. The largest curvature therefore also depends little on d.
 
-    A loss with the attribute `targets` makes y from the noise and from the predictions of the
-    true w, scaled to mean 0 and standard deviation 1.
+    A loss with the attribute `targets` makes y from the noise and the true predictions. For
+    this purpose, the true predictions are scaled to mean 0 and standard deviation 1.
 
     Rows `start` to `stop` are bit-equal to the same rows of the whole problem, because each
     block of rows has its own random generator.

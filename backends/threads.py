@@ -147,9 +147,9 @@ def torch_alone() -> Iterator[None]:
 
 @contextmanager
 def one_each() -> Iterator[None]:
-    """Limit BLAS and PyTorch to the calling threads inside the context.
+    """Limit BLAS and PyTorch to one thread for each call inside the context.
 
-    Each of these threads also has to call ``bound_here(1)``.
+    Each thread that calls a library also has to call ``bound_here(1)``.
     """
     with threadpool_limits(1), torch_alone():
         yield

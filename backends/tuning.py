@@ -41,7 +41,7 @@ Trial = tuple[Callable[[], object], Callable[[], AbstractContextManager[object]]
 timed; entering the context is not timed."""
 
 Place = Callable[[Choice], Trial]
-"""``place(choice)`` prepares the data of a trial for these parameters and returns the trial."""
+"""``place(choice)`` prepares a trial's data for the chosen values and returns the `Trial`."""
 
 LEAST_BYTES = 1 << 20
 """Smallest size in bytes of data for which values are timed. A step over smaller data takes

@@ -65,10 +65,10 @@ def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
 
 
 def _counts(path: Path, column: int) -> tuple[list[int], bool]:
-    """Return the number of rows of each batch, and whether the batches can be used in place.
+    """Return the number of rows of each batch, and whether batches are used without a copy.
 
-    A compressed batch cannot be used in place, because pyarrow allocates memory for its values.
-    In this case, only one column is read to count the rows.
+    A compressed batch needs a copy, because pyarrow allocates memory for its values. In this
+    case, only one column is read to count the rows.
     """
     allocated = library("lib", ".arrow").total_allocated_bytes
     with _opened(path, None) as file:
@@ -88,8 +88,8 @@ def _counts(path: Path, column: int) -> tuple[list[int], bool]:
 def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
     """Open a file for reading the columns at the given positions; None stands for all columns.
 
-    With None, the file is mapped, so pyarrow uses batches that are not compressed in place.
-    With positions, pyarrow copies the chosen columns of a batch to memory.
+    For None, the file is mapped, and batches that are not compressed are used without a copy.
+    For positions, pyarrow copies the chosen columns of a batch to memory.
     """
     ipc = library("ipc", ".arrow")
     options = ipc.IpcReadOptions(included_fields=columns, use_threads=False)
@@ -111,7 +111,7 @@ class ArrowSource(Source):
     y : str
         Column of y.
     ends : tuple of int
-        For each batch, the number of the file's rows up to the end of the batch.
+        Number of rows up to the end of each batch: (100, 250) for batches of 100 and 150 rows.
     drop : bool
         Whether a null becomes NaN instead of an error.
     in_place : bool

@@ -14,8 +14,8 @@ from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem, check_finite
 
 Piece = tuple[list[NDArray[Any]], NDArray[Any]]
-"""m rows of any dtype, as a pair (X, y). X is a list of arrays of shape (m, k), which side by
-side hold all features. y has the shape (m,)."""
+"""m rows of any dtype, as a pair (X, y). X is a list of arrays of shape (m, k); their columns
+together are the features. y has the shape (m,)."""
 
 
 COLUMN_ROWS = 1 << 13

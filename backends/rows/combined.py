@@ -85,7 +85,7 @@ class Paired(Source):
 
     @classmethod
     def of(cls, xs: Source, ys: Source, name: str) -> Source:
-        """Return one source with X of `xs` and y of `ys`, in memory if both of these are.
+        """Return one source with X of `xs` and y of `ys`, in memory if both sources are.
 
         Raises
         ------
@@ -126,6 +126,7 @@ class Complete(Source):
         The other source.
     ends : tuple of int
         For each chunk of `CHUNK_ROWS` rows, the number of complete rows up to the chunk's end.
+        If the first two chunks have 100 and 150 complete rows, `ends` begins with 100 and 250.
     """
 
     whole: Source

@@ -57,9 +57,9 @@ def open_source(
     Parameters
     ----------
     path : str or Path
-        The suffix determines the format. For an unknown suffix, the first bytes of the file do.
-        ``.npy``, Parquet and Arrow files are read when their rows are needed. Text and ``.npz``
-        files are read as a whole by this call.
+        The suffix determines the format. If the suffix is unknown, the file's first bytes
+        determine it. ``.npy``, Parquet and Arrow files are read when their rows are needed.
+        Text and ``.npz`` files are read as a whole by this call.
     x : sequence of str, optional
         Names of the columns of X. The default is all columns but y, or the array x of an
         ``.npz`` file with arrays x and y.
@@ -107,7 +107,7 @@ def _open(
 def open_features(
     path: str | Path, x: Sequence[str], dtype: str = "float32", reading: Reading | None = None
 ) -> tuple[Source, tuple[str, ...]]:
-    """Open the columns `x` of a file that may have no target, for predictions.
+    """Open the columns `x` of a file for predictions. The file needs no target.
 
     The returned source has the first of these columns in place of y. The other parameters are
     those of `open_source`.
@@ -128,7 +128,7 @@ def open_features(
     path, reading = Path(path), reading or Reading()
     with _only_errors(path):
         found = discover(path)
-        # With a target in another file, a one-dimensional array is accepted.
+        # A one-dimensional array is accepted, as if another file held the target.
         tables = _tables(path, found, replace(reading, target=str(path)))
         names = tables[0].names
         xs = find_all(x, names)
@@ -236,12 +236,13 @@ def _chain(
             for name in (*xs, y):
                 if name not in table.names:
                     raise ProblemError(
-                        f"there is no column {name!r}, as in {found[0].path.name}"
+                        f"there is no column {name!r}, which {found[0].path} has"
                     )
             sources.append(table.source(xs, y, dtype))
             if sources[-1].features != sources[0].features:
                 raise ProblemError(
-                    f"x has another number of columns than in {found[0].path.name}"
+                    f"x has {sources[-1].features} columns, but {sources[0].features} in "
+                    f"{found[0].path}"
                 )
     return Chained.of(sources, f"{path.name}: {y!r} from {listing(xs)}")
 
@@ -249,7 +250,7 @@ def _chain(
 def _hidden(
     table: Table, x: Sequence[str] | None, y: str | None, used: Sequence[str]
 ) -> list[str]:
-    """Return a note on the hidden columns that are not used, as a list; it may be empty."""
+    """Return a list with a note on hidden columns that are not used, or an empty list."""
     left = [name for name in table.hidden if name not in used]
     if not left or (x is not None and y is not None):
         return []
@@ -272,7 +273,7 @@ def _origin(
 ) -> Origin:
     """Return the `Origin` of the rows.
 
-    The columns of an array with several columns are named ``x[0]``, ``x[1]`` and so on.
+    If X is a single array with several columns, they are named ``x[0]``, ``x[1]`` and so on.
     """
     names = list(xs)
     if len(xs) < source.features:

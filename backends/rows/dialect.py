@@ -54,13 +54,13 @@ class Dialect:
     numbers : Numbers
         How numbers are written.
     names : list of str
-        Names of the columns. A column without a name is called ``Unnamed: 0`` (its position).
+        Names of the columns. Column 2 is called ``Unnamed: 2`` if it has no name in the file.
     unnamed : tuple of str
         The columns in `names` that have no name in the header.
     header : bool
         Whether a line of the file contains the names.
     before : int
-        Number of lines up to the end of the header; 0 without a header or if it is a comment.
+        Number of lines up to the header's end; 0 if there is no header or it is a comment.
     notes : tuple of str
         Assumptions about the file, one line each.
     """

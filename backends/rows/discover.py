@@ -92,17 +92,17 @@ def _without_notes(found: list[Found]) -> list[Found]:
 
 
 def _of_one_format(found: list[Found]) -> list[Found]:
-    """Return the files; raise ProblemError if they differ in format or in folders' columns."""
+    """Return the files; raise ProblemError if formats or folders' columns differ."""
     first = found[0]
     for file in found:
         if file.format != first.format:
             raise ProblemError(
                 f"{first.path.name} and {file.path.name} are of different formats; "
-                "name those that are meant with a pattern such as '*.parquet'"
+                "choose one format with a pattern such as '*.parquet'"
             )
         if [*file.constants] != [*first.constants]:
             raise ProblemError(
-                f"{first.path} and {file.path} are in folders of different columns"
+                f"{first.path} and {file.path} are in folders that add different columns"
             )
     return found
 

@@ -248,7 +248,7 @@ def _read(file: RawIOBase, offset: int, into: NDArray[Any]) -> None:
 
 
 def _parts(rows: NDArray[Any], x: tuple[int, ...]) -> list[NDArray[Any]]:
-    """Return X's columns as one part if they are adjacent, otherwise as one part each."""
+    """Return X's columns as one part if they are adjacent, otherwise one part per column."""
     if x == tuple(range(x[0], x[0] + len(x))):
         return [rows[:, x[0] : x[0] + len(x)]]
     return [rows[:, j : j + 1] for j in x]

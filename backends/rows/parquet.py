@@ -26,7 +26,7 @@ from backends.rows.columns import (
 from backends.rows.source import Source
 
 BATCH_BYTES = 4 << 20
-"""Size in bytes of a batch, the rows that are decoded at a time, for float32 columns."""
+"""Size in bytes of a batch of float32 columns. A batch holds the rows decoded at a time."""
 
 MAPPED_BYTES = 16 << 20
 """Largest size in bytes of the row groups that are mapped at the same time. Reason: mapped
@@ -66,7 +66,7 @@ def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
         schema = opened.schema_arrow
     folders = [name for name in parts[0].constants if name not in schema.names]
     hidden = dict.fromkeys(index_columns(schema), "the pandas index")
-    hidden |= dict.fromkeys(folders, "a name of folders")
+    hidden |= dict.fromkeys(folders, "from the names of folders")
     notes: list[str] = []
 
     def source(xs: list[str], y: str, dtype: str) -> Source:
@@ -80,8 +80,8 @@ def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
                         number_in_folder(name, part.constants[name])
                         continue
                     if name not in schema.names:
-                        first = parts[0].path.name
-                        raise ProblemError(f"there is no column {name!r}, as in {first}")
+                        first = parts[0].path
+                        raise ProblemError(f"there is no column {name!r}, which {first} has")
                     check_kind(name, schema.field(name).type)
                 rows += opened.metadata.num_rows
                 _largest_integers(opened.metadata, schema, chosen, largest)
@@ -158,7 +158,7 @@ def number_in_folder(name: str, text: str) -> float:
     Raises
     ------
     ProblemError
-        The text is not a number. For a missing value, it is ``__HIVE_DEFAULT_PARTITION__``.
+        The text is not a number, such as ``__HIVE_DEFAULT_PARTITION__`` for a missing value.
     """
     try:
         return float(text)

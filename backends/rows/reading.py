@@ -42,9 +42,9 @@ class Reading:
     encoding : str, optional
         Encoding of a text file; UTF-8 by default.
     na : {"error", "drop"}
-        Treatment of rows in which a value of a used column is missing.
+        Whether a missing value in a used column is an error, or its row is dropped.
     target : str, optional
-        Path of another file with the values of y, row for row.
+        Path of another file that holds y, with its rows in the same order.
     """
 
     header: bool | None = None

@@ -28,10 +28,11 @@ from backends.threads import processors
 
 BLOCK_BYTES = 4 << 20
 """Default size in bytes of X and y in a block. A block of this size stays in the caches until
-it is summed, and the overhead of a block is small in comparison."""
+it is summed. It is also large enough that the overhead per block is small."""
 
 RUN = 4
-"""Number of consecutive blocks in a task of a thread. The file is opened once per task."""
+"""Number of consecutive blocks that a thread reads per task. It opens the file once per
+task."""
 
 
 Result = TypeVar("Result")
@@ -153,7 +154,7 @@ class Source(ABC):
     ) -> Iterator[Block]:
         """Yield rows `start` to `stop` in blocks of one shape; other threads read ahead.
 
-        A block's arrays are overwritten after the next block was requested.
+        A block's arrays are overwritten once the next block is requested.
         """
         return self.each_block(lambda block: block, block_bytes, start, stop, run=1)
 
@@ -295,7 +296,7 @@ class Joined:
     y: int
 
     def weights(self, w: Weights) -> Weights:
-        """Return the d + 1 weights for these rows: w for the features of X, and −1 for y."""
+        """Return the d + 1 weights for the joined rows: w for X's features, and −1 for y."""
         joined = np.full(len(w) + 1, -1.0)
         joined[self.x] = w
         return joined

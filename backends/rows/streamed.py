@@ -1,6 +1,6 @@
-"""A descent with any backend that reads the rows again, block by block, in every step.
+"""A descent that reads the rows again, block by block, in every step, with any backend.
 
-It is used for data that do not fit in memory. A step is then a pass over the file: several
+This is needed if the data do not fit in memory. A step is then a pass over the file. Several
 threads each read a block, place it, and add its gradient to the sum. A block is still in the
 caches when the backend sums it. A ``gram`` technique makes a single pass for XᵀX and Xᵀy.
 
@@ -35,12 +35,12 @@ IN_MEMORY = 4
 most."""
 
 BLOCKS_A_THREAD = 4 + RUN
-"""Memory per thread, as a number of blocks: 4 for the thread's block and a backend's temporary
-arrays, and `RUN` for rows that are decoded in advance."""
+"""Memory per thread, as a number of blocks. The thread's block and a backend's temporary arrays
+need 4 blocks, and rows that are decoded in advance need `RUN` blocks."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""Memory in addition to that of the threads, as a number of blocks: 1 for results that are not
-collected yet, and `RUN` for rows that are being read."""
+"""Memory that all threads share, as a number of blocks. Results that are not collected yet need
+1 block, and rows that are being read need `RUN` blocks."""
 
 SMALLEST_BLOCK = 1 << 20
 """Smallest block size in bytes: placing a smaller block would take longer than summing it."""
@@ -79,8 +79,8 @@ def place(
     if threads < 1:
         more = -(-(blocks_held(1) * least - memory_bytes) // 1_000_000)
         raise ProblemError(
-            f"the memory leaves {max(0, memory_bytes) / 1e6:.0f} MB beside what this process "
-            f"holds already, too little to stream with; {more} MB more are needed"
+            f"only {max(0, memory_bytes) / 1e6:.0f} MB of memory are left, too little to "
+            f"stream with; {more} MB more are needed"
         )
     block_bytes = min(BLOCK_BYTES, memory_bytes // blocks_held(threads))
     kind = StreamedGram if Name.parse(backend.name).least_squares_only else Streamed
@@ -93,7 +93,7 @@ def blocks_held(threads: int) -> int:
 
 
 def fits(source: Source, start: int, stop: int, memory_bytes: int) -> bool:
-    """Return whether rows `start` to `stop` and a backend's temporaries fit in memory."""
+    """Return whether rows `start` to `stop` and a backend's temporary arrays fit in memory."""
     data = (stop - start) * step_bytes(1, source.features, source.dtype)
     return IN_MEMORY * data <= memory_bytes
 

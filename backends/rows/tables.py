@@ -26,8 +26,8 @@ Column = NDArray[Any]
 """One column, (n,). An array of an ``.npz`` file may contain several columns, (n, d)."""
 
 _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
-"""Names of arrays that suggest y. If an array before the last one has such a name, there is no
-default for y, and the user must name it."""
+"""Names of arrays that suggest y. If an array other than the last has such a name, the user
+must say which array is y."""
 
 _LARGEST = 1e20
 """Limit of a column's largest absolute value. Larger values exceed 64-bit integers and are
@@ -50,8 +50,8 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
     notes = list(file.dialect.notes)
     names = file.dialect.names
     folders = [name for name in constants if name not in names]
-    hidden = dict.fromkeys(file.dialect.unnamed, "without a name, as an index is")
-    hidden |= dict.fromkeys(folders, "a name of folders")
+    hidden = dict.fromkeys(file.dialect.unnamed, "without a name, like an index")
+    hidden |= dict.fromkeys(folders, "from the names of folders")
 
     def source(xs: list[str], y: str, dtype: str) -> Source:
         chosen = [*xs, y]
@@ -68,7 +68,7 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
 
 
 def npz_table(path: Path, *, drop: bool) -> Table:
-    """Open an ``.npz`` file: arrays x and y (or X and Y), or one-dimensional columns.
+    """Open an ``.npz`` file with arrays x and y (or X and Y), or with one array per column.
 
     In any other file, the user must name the arrays of x and y. `Table.ask` is the error
     message if the user did not name them.
@@ -92,11 +92,7 @@ def npz_table(path: Path, *, drop: bool) -> Table:
 def _usual(
     names: list[str], shapes: dict[str, tuple[int, ...]]
 ) -> tuple[list[str] | None, str | None, str]:
-    """Return the default columns of X and y, and the message that asks for their names.
-
-    The defaults are those of `Table`, which explains None. The message is empty if the user
-    need not name x and y.
-    """
+    """Return the fields `x`, `y` and `ask` of the `Table` for an ``.npz`` file."""
     listed = ", ".join(f"{name!r} {shapes.get(name, '')}".strip() for name in names)
     ask = f"say which arrays are x and y with --x and --y; there are {listed}"
     xs = [name for name in names if name.lower() == "x"]

@@ -113,7 +113,7 @@ class TextFile:
     def _numbers(
         self, row: int, record: Record, names: Sequence[str], at: Sequence[int]
     ) -> list[float]:
-        """Return the numbers of a row."""
+        """Return a row's numbers in the columns `names`, whose positions are `at`."""
         cells, width = record.cells, len(self.dialect.names)
         if len(cells) != width:
             raise ProblemError(

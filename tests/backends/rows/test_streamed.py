@@ -170,7 +170,7 @@ def test_what_fits_is_placed_and_what_does_not_is_streamed() -> None:
     roomy = place(numpy, large, RATE, 4 * 10**9)
     assert isinstance(roomy, Streamed)
     assert roomy.block_bytes == BLOCK_BYTES
-    with pytest.raises(ProblemError, match=r"leaves 14 MB beside .* too little .*; 1 MB more"):
+    with pytest.raises(ProblemError, match=r"only 14 MB of memory .* too little .*; 1 MB more"):
         place(numpy, large, RATE, least - 1)
 
 
