@@ -49,7 +49,7 @@ class Descent(Protocol):
 
 
 class Backend(Protocol):
-    """A library, a technique and a device: a way to run the descent."""
+    """A library, a technique and a device, which together can run a descent."""
 
     @property
     def name(self) -> str:

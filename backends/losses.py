@@ -37,7 +37,8 @@ FUNCTIONS = (
 Floats = NDArray[np.floating[Any]]
 
 _CHECK_ROWS = 1 << 20
-"""Number of targets checked at a time: they take 8 MB in float64, and the result takes 1 MB."""
+"""Number of targets checked at a time: 8 MB of targets in float64 and 1 MB of Boolean
+results."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Source(ABC):
             yield block
 
     def joined(self) -> Joined | None:
-        """Return the rows with y as one more feature, or None if this is not supported."""
+        """Return these rows with y as one more feature, or None if the source cannot."""
         return None
 
     def with_loss(self, loss: Loss) -> Self:

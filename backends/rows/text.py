@@ -103,7 +103,7 @@ class TextFile:
         return dict(zip(wanted, table.T, strict=True)), comments
 
     def _first_line(self, lines: Lines) -> int:
-        """Return the line number of the header, or of the last comment before the rows."""
+        """Return the number of the last header or comment line before the rows."""
         line = self.dialect.before
         if not self.dialect.header or not line:
             for number, _ in lines.comments:  # comments at the start of the file
