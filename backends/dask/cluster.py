@@ -33,7 +33,7 @@ SCHEDULER, WORKERS, MEMORY = (
 )
 
 ANY_PORT = "127.0.0.1:0"
-"""Address of the scheduler's dashboard. Port 0 means any free port, because Dask warns if its
+"""Address of the scheduler's dashboard. Port 0 means any free port. Reason: Dask warns if its
 default port is in use."""
 
 QUIET = {
@@ -123,7 +123,7 @@ def close() -> None:
 def _connect_to(address: str) -> Client:
     try:
         return _Client(address, timeout=CONNECT_SECONDS)
-    except OSError as error:  # a TimeoutError, too
+    except OSError as error:  # or its subclass TimeoutError
         raise BackendError(
             f"no Dask scheduler answers at {address}: {_line(error)}; start one: dask scheduler"
         ) from None
@@ -207,7 +207,7 @@ def check_versions(client: Client, library: str, among: Sequence[Worker]) -> Non
 
 
 def versions(library: str) -> dict[str, str]:
-    """Return the versions, by package, that must be equal here and on all workers."""
+    """Return the versions of Python and the packages that must be equal on all workers."""
     packages = dict.fromkeys(("descentbench", "distributed", "numpy", library))
     python = ".".join(platform.python_version_tuple()[:2])
     return {"python": python} | {name: version(name) for name in packages}

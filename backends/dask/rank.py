@@ -57,7 +57,7 @@ class Rank:
         self.share, self.learning_rate = share, learning_rate
         self.device = backend.partition("@")[2] or "cpu"
         opened = open_backend(backend)
-        bound(threads)  # limits the libraries that are loaded by now
+        bound(threads)  # limits only libraries that are already loaded
         rows = share.start, share.stop
         self.descent = place(
             opened, share.source, learning_rate, memory_bytes, *rows, threads=threads

@@ -109,7 +109,7 @@ class Ranks:
                     ) from error
                 before, self.ranks = len(self.ranks), {}
                 wait_again(self.client, before)
-        raise AssertionError  # the count has no end
+        raise AssertionError  # never reached: the loop has no end
 
     def _place(self) -> None:
         """Divide the rows, start a rank on each worker, and connect the ranks."""

@@ -1,4 +1,4 @@
-"""Compute the slope of a loss (its derivative in the prediction) with NumPy."""
+"""Compute the slope of a loss (its derivative with respect to the prediction) with NumPy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ is used, because this module's `where` would need large temporary arrays."""
 
 
 def slopes_of(loss: Loss, xp: Any = np) -> Slopes:
-    """Return a function ``slopes(p, y)`` whose result has the dtype of the predictions p."""
+    """Return a function ``slopes(p, y)``: the loss's derivative in p for each row, of p's dtype."""
     slope = loss.slope
     assert slope is not None  # noqa: S101 the catalogue has checked the loss
     return lambda p, y: np.asarray(slope(xp, p, y)).astype(p.dtype, copy=False)
@@ -100,5 +100,5 @@ IN_PLACE: dict[Loss, Slopes] = {
 
 
 def in_place(loss: Loss) -> Slopes:
-    """Return a function ``slopes(p, y)`` that may overwrite the predictions p."""
+    """Return the function of `slopes_of`, or a faster one that overwrites the predictions p."""
     return IN_PLACE.get(loss) or slopes_of(loss, XP)

@@ -1,4 +1,4 @@
-"""Translate the slope of a loss to a Triton function.
+"""Translate the slope of a loss (its derivative in the prediction) to a Triton function.
 
 ``slope(xp, p, y)`` is called once, with symbols instead of numbers for p and y. Each operation
 on a symbol becomes a line of the Triton function. A slope can be translated if it uses only the
@@ -91,7 +91,7 @@ for _method, _sign in {"and": "&", "or": "|", "xor": "^"}.items():
 
 
 class Formula:
-    """The text of a Triton function, to which each method appends a line."""
+    """The text of a Triton function, which is written line by line."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -24,8 +24,8 @@ TILE_BYTES, WARPS = 1 << 14, 4
 hold a tile and its sums, which are as large as a tile."""
 
 STAGES = 3
-"""Number of tiles that a program has in work: while it sums a tile, the next tiles are loaded
-(Triton's `num_stages`)."""
+"""Number of tiles that a program handles at a time (Triton's `num_stages`). While it sums one
+tile, it loads the next tiles."""
 
 PROGRAMS = 2
 """Largest number of programs per multiprocessor."""
@@ -157,7 +157,7 @@ def tanh(x):  # type: ignore[no-untyped-def]
 
 @cache
 def slope_of(loss: Loss) -> Any:
-    """Return the slope of a loss as a Triton function."""
+    """Return the slope of a loss (its derivative in the prediction) as a Triton function."""
     source = source_of(loss)
     file = f"<slope of {loss.name}>"
     # Triton reads the source of a function, and Python looks for it in this cache.

@@ -117,7 +117,7 @@ class Sums:
         """Return the sum of ``part(share)`` over the shares, with one thread for each share."""
         if len(self.shares) == 1:
             return part(self.shares[0])
-        part = torch.inference_mode()(part)  # each thread has its own mode
+        part = torch.inference_mode()(part)  # the mode of one thread does not hold for others
         return reduce(add, in_threads(part, self.shares, single_threaded))
 
     def _share(self, chunks: list[Chunk]) -> Tensor:

@@ -138,9 +138,9 @@ IN_PLACE: dict[Loss, Pointwise] = {
 
 
 def slopes_of(loss: Loss) -> Pointwise:
-    """Return a function ``slopes(p, y)`` for the slope of each row; it may overwrite p.
+    """Return a function ``slopes(p, y)``: the loss's derivative in p for each row, of p's dtype.
 
-    The slopes have the dtype of the predictions p.
+    The function may overwrite the predictions p.
     """
     if loss in IN_PLACE:
         return IN_PLACE[loss]
