@@ -53,7 +53,7 @@ is used, because this module's `where` would need large temporary arrays."""
 
 
 def slopes_of(loss: Loss, xp: Any = np) -> Slopes:
-    """Return a function ``slopes(p, y)``: the loss's derivative in p for each row, of p's dtype."""
+    """Return a function ``slopes(p, y)`` for the loss's derivative in p, with p's dtype."""
     slope = loss.slope
     assert slope is not None  # noqa: S101 the catalogue has checked the loss
     return lambda p, y: np.asarray(slope(xp, p, y)).astype(p.dtype, copy=False)

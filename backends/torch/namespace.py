@@ -138,7 +138,7 @@ IN_PLACE: dict[Loss, Pointwise] = {
 
 
 def slopes_of(loss: Loss) -> Pointwise:
-    """Return a function ``slopes(p, y)``: the loss's derivative in p for each row, of p's dtype.
+    """Return a function ``slopes(p, y)`` for the loss's derivative in p, with p's dtype.
 
     The function may overwrite the predictions p.
     """
