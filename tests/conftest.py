@@ -22,7 +22,10 @@ def numba_threads() -> None:
 
 @pytest.fixture(autouse=True)
 def all_processors() -> Iterator[None]:
-    """Fail a test that changes which processors this process may use and leaves it so."""
+    """Fail a test that changes which processors this process may use.
+
+    The option ``--threads`` does so. The fixture restores them for the next test.
+    """
     if not hasattr(os, "sched_getaffinity"):
         yield
         return

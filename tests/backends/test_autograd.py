@@ -1,4 +1,4 @@
-"""Test which techniques use the autograd of their library."""
+"""Test which techniques compute gradients by their library's autograd."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def changed(name: str, part: str) -> Loss:
 
 
 def noticed(backend: str, name: str, part: str) -> bool:
-    """Return whether the checks of a backend fail after the change."""
+    """Return whether the checks of a backend fail if the loss has this edit."""
     right, wrong = LOSSES[name], changed(name, part)
     data = check.problem(1009, 3, "float64", right)
     other = Problem(data.x, data.y, loss=wrong)
@@ -62,6 +62,9 @@ def test_a_changed_value_is_noticed(backend: str, name: str) -> None:
 @pytest.mark.parametrize("backend", for_loss(LOG_LOSS))
 @pytest.mark.parametrize("name", check.NAMES)
 def test_a_changed_slope_is_noticed_where_it_is_used(backend: str, name: str) -> None:
-    """Backends with autograd do not use the slope; `test_losses.py` tests their slopes."""
+    """Check that each backend that uses the slope notices a changed slope.
+
+    Backends with autograd do not use the slope.
+    """
     uses_slope = bool(reason_against(Name.parse(backend), check.VALUE_ONLY))
     assert noticed(backend, name, "slope") == uses_slope

@@ -54,7 +54,7 @@ def numba_signatures() -> dict[str, list[Any]]:
 
 
 def numba_functions() -> dict[str, Any]:
-    """Return the compiled functions in all imported modules of Numba's backends."""
+    """Return the compiled functions of all modules of Numba's backends that are imported."""
     from numba.extending import is_jitted
 
     return {
@@ -133,7 +133,7 @@ def test_what_jax_compiles_in_another_thread_is_seen(caplog: pytest.LogCaptureFi
 def test_jaxs_gram_compiles_for_many_rows_once(
     features: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All blocks have the same shape; the last block is filled up."""
+    """Check that other numbers of rows need no compilation, because all blocks are equal."""
     pytest.importorskip("jax")
     descend("jax:gram", generate(300_007, features))
     with compiles_nothing("jax", caplog):
@@ -152,7 +152,7 @@ def test_torch_compiles_for_another_dtype() -> None:
 
 
 def test_torch_compiles_any_number_of_kinds_in_a_process() -> None:
-    """Check that 20 combinations of features and dtype have separate functions.
+    """Check that each of 20 combinations of features and dtype has its own compiled function.
 
     Reason: PyTorch compiles at most eight versions of one function.
     """

@@ -99,7 +99,7 @@ def test_the_learning_rate_counts(backend: str) -> None:
 @pytest.mark.parametrize("features", [1, 2])
 @pytest.mark.slow
 def test_a_hundred_million_rows(backend: str, features: int) -> None:
-    """A plain float32 sum over all rows would have an error of more than 1e-3."""
+    """Check w for 10⁸ rows, where plain float32 sums would have errors above 1e-3."""
     data = generate(100_000_000, features, np.float32)
     w = place(backend, data).run(np.zeros(features), 3)
     assert relative_error(w, data.reference.iterate(3, RATE, np.zeros(features))) <= 1e-5

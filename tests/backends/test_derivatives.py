@@ -92,7 +92,7 @@ def test_a_function_that_fails_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["value", "slope"])
 def test_a_function_that_branches_on_a_row_is_told(tmp_path: Path, part: str) -> None:
-    """Check that a function with `if` on a row's value is an error in one line."""
+    """Check the error for a function that uses `if` on values of a row; it is one line."""
     file = tmp_path / "mine.py"
     parts = {"value": "(p - y) ** 2", "slope": "2 * (p - y)"}
     parts[part] += " if p > y else 0"

@@ -32,7 +32,7 @@ def whole_numbers(rows: int, features: int) -> Problem:
 @pytest.mark.parametrize("features", [1, 3, 20])
 @pytest.mark.parametrize("rows", [70, 1000, 100_003, (1 << 18) + 1, (1 << 20) + 257])
 def test_a_gram_takes_every_row_once(library: str, features: int, rows: int) -> None:
-    """Compare the sums exactly, for several threads and for incomplete blocks."""
+    """Check that sums contain every row once, with several threads and incomplete blocks."""
     if library != "numpy":
         pytest.importorskip(library)
     problem = whole_numbers(rows, features if rows < 1 << 20 else 1)
@@ -46,7 +46,7 @@ def test_a_gram_takes_every_row_once(library: str, features: int, rows: int) -> 
 
 @pytest.mark.parametrize("library", ["numpy", "numba", "torch", "jax"])
 def test_a_gram_errs_less_than_a_loop_of_a_million_rows(library: str) -> None:
-    """A loop over float32 rows would have an error of about 1e-8."""
+    """Check that errors are at most 5e-9; a loop over float32 rows has about 1e-8."""
     if library != "numpy":
         pytest.importorskip(library)
     problem = generate(1_000_000)
@@ -84,7 +84,7 @@ def check_loss(found: float, problem: Problem, w: np.ndarray, accuracy: float = 
 
 
 def offset(rows: int = 1000) -> Problem:
-    """Return a problem whose loss is small although y is about a million."""
+    """Return a problem with y near 10⁶ and noise of 0.001, so that the loss is tiny."""
     column = np.linspace(1, 2, rows)
     noise = 1e-3 * np.random.default_rng(0).standard_normal(rows)
     x = np.stack([np.ones(rows), column], axis=1)
@@ -112,7 +112,7 @@ def test_a_loss_far_below_its_terms_is_accurate(library: str, streamed: bool) ->
 
 
 def test_a_column_of_many_rows_has_an_accurate_loss_too() -> None:
-    """Use so many float32 rows that NumPy adds up the sums in pieces."""
+    """Check the loss for many float32 rows, whose sums NumPy computes in pieces."""
     x = (1 + np.random.default_rng(0).random(1 << 18)).astype(np.float32)
     problem = Problem(x, 3 * x)  # y is rounded, so the loss is about 1e-14
     descent = open_backend("numpy:gram").place(problem, 0.1)

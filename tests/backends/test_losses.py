@@ -271,7 +271,10 @@ class root:
     "backend", ["numpy", "numpy:blocked", "numba", "numba:parallel", "torch", "torch:analytic"]
 )
 def test_a_loss_with_a_square_root_descends(backend: str, tmp_path: Path) -> None:
-    """Fixed bug: numpy:blocked and torch ended in an AttributeError."""
+    """Check a loss that calls xp.sqrt.
+
+    Fixed bug: it ended in an AttributeError with numpy:blocked and torch.
+    """
     pytest.importorskip(backend.partition(":")[0])
     file = tmp_path / "mine.py"
     file.write_text(ROOT_LOSS)

@@ -30,7 +30,7 @@ def test_numpys_blocks_stay_in_cache_and_hold_every_row_once(features: int) -> N
 
 
 def test_numpys_blocks_of_little_data_are_one_threads() -> None:
-    """With less than 6 MB of data, waking other threads would take longer than it saves."""
+    """Check that one thread computes data below 6 MB; waking others would take longer."""
     from backends.numpy import Blocked
     from backends.numpy.threads import most_threads
 
@@ -75,7 +75,10 @@ def test_numpys_blas_has_one_thread_while_the_blocks_have_them_all(
 def test_numpys_gram_converts_blocks_of_a_mebibyte_or_less_than_a_piece(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """For one feature and many rows, only the rows after the last full piece are converted."""
+    """Check how many bytes are converted to float64 at a time.
+
+    For one feature and many rows, only the rows after the last full piece are converted.
+    """
     from backends.numpy import gram as module
 
     gram_of, converted = module.gram_of, list[int]()

@@ -55,7 +55,7 @@ def test_who_needs_it_says_so_in_a_line(
 
 @pytest.mark.parametrize("library", LIBRARY)
 def test_all_else_is_listed_and_works(tmp_path: Path, library: str, fault: str) -> None:
-    """Spoil one library; the other libraries are hidden to save time."""
+    """Check that NumPy works although one library is broken and the others are hidden."""
     others = [name for name in LIBRARY if name != library]
     _spoil(tmp_path, library, fault, *others)
     done = descentbench(tmp_path, "backends", "--json")
@@ -69,7 +69,7 @@ def test_all_else_is_listed_and_works(tmp_path: Path, library: str, fault: str) 
 
 
 def _spoil(folder: Path, library: str, fault: str, *hidden: str) -> None:
-    """Hide a library, or let a broken module with its name be imported instead."""
+    """Hide a library, or write a broken module with its name that is imported instead."""
     if fault == "missing":
         hidden = (library, *hidden)
     else:

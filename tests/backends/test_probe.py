@@ -38,7 +38,7 @@ def jax_alone(tmp_path: Path) -> Path:
 def test_a_variable_that_breaks_jax_is_named_and_the_others_go_on(
     jax_alone: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, what: str
 ) -> None:
-    """Fixed bug: a wrong variable caused tracebacks, an abort, or advice to reinstall JAX."""
+    """Fixed bug: a wrong environment variable caused tracebacks, or advice to reinstall JAX."""
     monkeypatch.setenv(variable, value)
     done = descentbench(jax_alone, "backends", "--json")
     assert (done.returncode, done.stderr) == (0, "")

@@ -35,7 +35,10 @@ def step_by_step(data: Problem, steps: int, rate: float, w: np.ndarray) -> np.nd
 def test_iterate_is_the_definition(
     rows: int, features: int, steps: int, rate: float, seed: int
 ) -> None:
-    """Also test fewer rows than features, where some components of w must not change."""
+    """Compare with single steps, also for fewer rows than features.
+
+    In the latter case, w must not change in some directions.
+    """
     data = generate(rows, features, np.float64, seed)
     w0 = np.random.default_rng(seed).normal(size=features)
     expected = step_by_step(data, steps, rate, w0)
@@ -52,7 +55,7 @@ def test_iterate_against_exact_fractions() -> None:
 
 
 def test_many_tiny_steps_keep_their_digits() -> None:
-    """Use steps so small that a simple power of the factor per step would be inaccurate."""
+    """Compare a million very small steps with exact decimal arithmetic."""
     rate, steps, x, target, w0 = 1e-9, 10**6, 3, 2, 0.5
     with localcontext(prec=40):
         left = (1 - 2 * Decimal(rate) * x**2) ** steps
@@ -86,7 +89,7 @@ def test_loss_and_gradient_are_the_definition() -> None:
 
 
 def test_the_curvature_is_the_largest_of_any_direction() -> None:
-    """Each row has one nonzero feature, so that the curvature of each feature is known."""
+    """Check the largest curvature; each row has one nonzero feature, so the answer is known."""
     x = np.kron(np.diag([1.0, 3.0, 2.0]), np.ones((4, 1)))
     reference = Reference.of(x, np.zeros(12))
     assert reference.lipschitz == pytest.approx(2 * 9 * 4 / 12)
@@ -94,7 +97,7 @@ def test_the_curvature_is_the_largest_of_any_direction() -> None:
 
 
 def test_the_pass_holds_no_more_than_two_blocks_of_eight_mebibytes() -> None:
-    """At most two blocks of rows are copied to float64 at a time."""
+    """Check that at most two blocks of rows exist as float64 copies at a time."""
     data = generate(300_000, 7)
     tracemalloc.start()
     try:
@@ -106,7 +109,7 @@ def test_the_pass_holds_no_more_than_two_blocks_of_eight_mebibytes() -> None:
 
 
 def test_many_blocks_add_up_to_one() -> None:
-    """The data have more rows than one block holds."""
+    """Compare with products of whole matrices; the data have more rows than one block holds."""
     data = generate(300_000, 7, np.float64)
     np.testing.assert_allclose(data.reference.gram, data.x.T @ data.x / 300_000, rtol=1e-12)
     np.testing.assert_allclose(data.reference.moment, data.x.T @ data.y / 300_000, rtol=1e-12)

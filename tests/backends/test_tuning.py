@@ -1,4 +1,4 @@
-"""Test choices by measurement: timed once, saved in a file, and read again."""
+"""Test how block sizes and numbers of threads are chosen by trials, and saved in a file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEST = {"size": 8, "threads": 1}
 
 
 class Timed:
-    """A simulated timer that counts its calls; size 8 with one thread is fastest."""
+    """A simulated trial, which counts its calls; size 8 with one thread is fastest."""
 
     def __init__(self, scale: float = 1e-6) -> None:
         self.count, self.scale = 0, scale
@@ -133,7 +133,10 @@ def test_a_small_gain_changes_nothing() -> None:
 
 
 def test_threads_are_awake_when_their_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulate threads whose first step takes 800 µs, and whose further steps take 200 µs."""
+    """Check that the slow first step of sleeping threads is not counted.
+
+    Two threads take 800 µs for the first step and 200 µs for further steps.
+    """
     clock, awake = [0.0], [False]
 
     def place(choice: tuning.Choice) -> tuning.Trial:
@@ -154,7 +157,7 @@ def test_threads_are_awake_when_their_steps_are_timed(monkeypatch: pytest.Monkey
 def test_a_busy_machine_changes_nothing_and_is_not_remembered(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Simulate trials so long that there is no time for three trials of each value."""
+    """Check that the usual values are used, and not saved, if trials take too long."""
     machine = Timed(scale=tuning.SECONDS / 50)
     assert choose("kind", RANGES, machine) == USUAL
     another_process(monkeypatch)
@@ -210,7 +213,7 @@ CHOICES: dict[str, list[Choice]] = {
 
 
 def test_every_tuned_technique_is_tested() -> None:
-    """Check that `CHOICES` names each technique that chooses values by measurement."""
+    """Check that `CHOICES` names each technique that chooses values by trials."""
     folder = Path(tuning.__file__).parent
     tuned = [
         f"{path.parent.name}:{path.stem}"
@@ -257,7 +260,7 @@ def test_w_is_right_for_every_choice_and_equal_for_equal_choices(
 def test_a_trial_times_steps_over_some_of_the_rows(
     name: str, features: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check that all values of each range can be timed; the usual value is the first."""
+    """Check that all values of each range can be timed; the first value is the usual one."""
     pytest.importorskip(name.partition(":")[0])
     problem = generate(5000, features)
     monkeypatch.setattr(tuning, "LEAST_BYTES", 0)

@@ -25,7 +25,7 @@ ABSENT = Library(
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Only NumPy and a missing library are known."""
+    """Let only NumPy and a missing library be known."""
     monkeypatch.setattr(names, "BUILT_IN", names.BUILT_IN[:1])
     names.register(ABSENT)
     yield

@@ -83,7 +83,7 @@ def test_an_intercept_is_the_weight_of_a_column_of_ones(tmp_path: Path) -> None:
     "backend", ["numpy", "numpy:blocked", "numba:parallel", "torch", "jax"]
 )
 def test_every_loss_has_an_intercept(loss: str, backend: str) -> None:
-    """Compare with SciPy's minimum over the original columns."""
+    """Compare the weights and the intercept with SciPy's minimum."""
     optimize = pytest.importorskip("scipy.optimize")
     pytest.importorskip(backend.partition(":")[0])
     problem = generate(300, 2, "float64", loss=LOSSES[loss])
@@ -186,7 +186,7 @@ def test_rows_larger_than_the_memory_come_to_the_same_w(
 
 @pytest.mark.parametrize("suffix", ["npy", "csv"])
 def test_workers_get_scaled_rows(data: Path, tmp_path: Path, suffix: str) -> None:
-    """Dask workers open an npy file themselves; the rows of a CSV file are sent to them."""
+    """Check that Dask workers scale the rows of a file and rows that are sent to them."""
     pytest.importorskip("distributed")
     if suffix == "npy":
         np.save(data := tmp_path / "rows.npy", np.column_stack([X, Y]))
@@ -195,7 +195,7 @@ def test_workers_get_scaled_rows(data: Path, tmp_path: Path, suffix: str) -> Non
 
 
 def test_timestamps_in_float32(tmp_path: Path) -> None:
-    """Rows must be centred before they become float32, which rounds these times to 128 s."""
+    """Check that times are centred before float32 rounds them to multiples of 128 s."""
     seconds = 1.7e9 + np.arange(400.0)
     y = 5 + 0.01 * (seconds - 1.7e9) + 0.001 * RNG.standard_normal(400)
     path = table(tmp_path / "rows.csv", "t,y", seconds, y)

@@ -111,7 +111,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 
 def edit(document: dict[str, Any], data: st.DataObject) -> None:
-    """Change one random value of a document: replace, delete, or copy another value to it."""
+    """Change a random place of a document: replace, delete, or copy another place to it."""
     everywhere = places(document)
     inside, key = data.draw(st.sampled_from(everywhere))
     how = data.draw(st.sampled_from(["replace", "delete", "move"]))

@@ -46,7 +46,7 @@ class Written:
 
 @st.composite
 def written(draw: st.DrawFn) -> Written:
-    """Draw a table, its dialect and header, an index column, and sometimes a missing value."""
+    """Draw a table with its dialect and header, sometimes with an index or a missing value."""
     columns, rows = draw(st.integers(2, 4)), draw(st.integers(2, 6))
     table = np.array(draw(st.lists(VALUES, min_size=rows * columns, max_size=rows * columns)))
     table = table.reshape(rows, columns)

@@ -70,7 +70,7 @@ def own(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_fit_descends_with_a_loss(loss: Loss) -> None:
-    """Check w and the loss against independent formulas."""
+    """Compare w and the loss with independent formulas."""
     needs("numpy", loss)
     found = document("fit", "--loss", loss.name, "--steps", 50, "--dtype", "float64")
     rows = Generated(100, 1, "float64", loss=loss)
@@ -87,7 +87,7 @@ def test_fit_descends_with_a_loss(loss: Loss) -> None:
 def test_the_documented_file_gives_the_same_w_with_every_backend(
     backend: str, own: Path
 ) -> None:
-    """Use the example of docs/losses.md, a loss in six lines."""
+    """Check that the six-line loss of docs/losses.md gives the same w with every backend."""
     example = python_blocks(ROOT / "docs" / "losses.md")[0]
     assert len([line for line in example.splitlines() if line]) == 6
     own.write_text(example)

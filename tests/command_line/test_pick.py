@@ -73,7 +73,7 @@ def test_an_answer_and_then_another_from_the_store(
 def test_nobody_else_measures_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measures: str
 ) -> None:
-    """Check that another process cannot use the store during three kinds of measurement."""
+    """Check that no other process can use the store while a pick measures."""
     World(monkeypatch)
     request = *SMALL, "--rows", 1000, "--store", tmp_path
     if measures != "steps":
@@ -100,7 +100,7 @@ def test_nobody_else_measures_meanwhile(
 def test_what_cannot_run_here_is_named_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second pick takes the reason from the store and imports nothing."""
+    """Check that a backend that cannot run is listed with the reason, also from the store."""
     World(monkeypatch)
     request = "pick", "--backend", "n*[yd]", "--rows", 1000, "--store", tmp_path
     names.register(Library("npad", "a_module_that_is_nowhere"))

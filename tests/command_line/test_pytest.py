@@ -160,7 +160,10 @@ def test_the_json_says_what_was_measured(measured: tuple[list[str], dict[str, An
 def test_the_table_says_which_backend_is_fastest_at_each_size(
     measured: tuple[list[str], dict[str, Any]],
 ) -> None:
-    """Each group has the backends of one size, the fastest first; a wrong w is left out."""
+    """Check that each group has the backends of one size, the fastest first.
+
+    A backend with a wrong w is in no group.
+    """
     lines, document = measured
     text = "\n".join(lines)
     for rows in (100, 1_000_000):

@@ -183,7 +183,7 @@ def test_the_memory_of_more_rows_is_measured_once_for_a_backend(*, by_size: bool
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_each_table_is_printed_as_soon_as_its_size_is_measured(tmp_path: Path) -> None:
-    """The first table must appear while the second size still waits for a file.
+    """Check that the first table appears while the second size still waits for a file.
 
     A new run then prints both tables.
     """
@@ -257,7 +257,10 @@ def test_only_what_is_pending_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_what_is_unstable_is_measured_further(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: int
 ) -> None:
-    """One case is unstable only at first, another case always, and a third never."""
+    """Check that only unstable cases get further passes.
+
+    One case is unstable at first, another case always, and a third never.
+    """
     shaky, never, steady = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
 
     def measure_task(self: Children, task: Task) -> Outcome:
@@ -289,7 +292,10 @@ def test_what_is_unstable_is_measured_further(
 def test_of_two_side_by_side_it_is_the_ratio_that_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both runs are slow in the same passes: the times are unstable, but their ratio is not."""
+    """Check that two alternating runs are measured further only if their ratio is unclear.
+
+    Both runs are slow in the same passes: the times are unstable, but their ratio is not.
+    """
     known, shaky, third = (f"{b}/100x1/float32" for b in ("numpy:blocked", "numba", "numpy"))
     slow = {str(k): 2.0 ** (k % 3) for k in range(1, 10)}
 
@@ -511,7 +517,7 @@ def test_a_backend_that_hangs_is_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_run_that_was_interrupted_goes_on(tmp_path: Path) -> None:
-    """The first run is interrupted while it times steps. A second run completes it."""
+    """Check that a second run completes a run that was interrupted while it timed steps."""
     reached, allowed = tmp_path / "reached", tmp_path / "allowed"
     declare_faulty(
         tmp_path,
@@ -623,7 +629,7 @@ def test_another_checkout_is_measured_in_turn_and_compared(tmp_path: Path) -> No
 
 
 def test_an_interrupt_ends_both_sides() -> None:
-    """If one side is interrupted, the other side must be told to stop."""
+    """Check that an interrupt of one side also stops the other side."""
     ended = []
 
     class Interrupted:

@@ -135,7 +135,7 @@ def test_any_encoding_takes_the_doctors_page(encoding: str) -> None:
 def test_no_figure_is_cut_at_any_width(
     store: Path, name: str, width: int, encoding: str
 ) -> None:
-    """All numbers of the output at 250 columns must be in the narrow output, unbroken."""
+    """Check that all numbers of a wide output are also in a narrow output, unbroken."""
     arguments = with_store(name, store)
     wide = invoke(*arguments, width=250, encoding=encoding)
     narrow = invoke(*arguments, width=width, encoding=encoding)
@@ -213,7 +213,7 @@ def test_a_closed_stream_takes_what_is_written_to_it(closed: str, output: str) -
 
 
 def test_no_file_takes_a_closed_streams_number(tmp_path: Path) -> None:
-    """Close stdout and stderr: the checkpoint must not receive the printed text."""
+    """Check that a checkpoint does not receive printed text if stdout and stderr are closed."""
     done = shell(f"{FIT} --checkpoint {tmp_path / 'kept'} >&- 2>&-")
     assert done.returncode == 0
     assert json.loads((tmp_path / "kept").read_text())["steps"] == 3

@@ -55,7 +55,7 @@ def test_a_fit_is_the_descent_of_the_backend() -> None:
 
 
 def test_only_the_columns_of_ones_need_a_start_of_their_own() -> None:
-    """Take no step; the result must then be the given first w, in the data's units."""
+    """Check that without any step, the result is the given first w, in the data's units."""
     for how in ({}, {"intercept": True}, {"intercept": True, "standardize": True}):
         fitted = descentbench.fit(X, Y, steps=0, w0=[1.0, 2.0, 3.0], **how)
         np.testing.assert_allclose(fitted.w, [1.0, 2.0, 3.0])

@@ -157,7 +157,7 @@ def test_more_than_two_classes_need_one_vs_rest() -> None:
 
 
 def test_weights_of_samples_are_not_supported() -> None:
-    """The estimators have no such parameter, so scikit-learn's tools report it themselves."""
+    """Check that scikit-learn reports an error for the missing parameter `sample_weight`."""
     with pytest.raises(TypeError, match="sample_weight"):
         DescentRegressor().fit(X, Y, sample_weight=np.ones(300))  # type: ignore[call-arg]
 

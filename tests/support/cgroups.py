@@ -15,7 +15,7 @@ def lay_out(root: Path, files: dict[str, str]) -> Path:
 
 
 def v2(path: str, files: dict[str, str]) -> dict[str, str]:
-    """Return the files of a process in the group `path` of a version 2 hierarchy."""
+    """Return the files that describe a process in the group `path` (version 2 of cgroups)."""
     return {"proc/self/cgroup": f"0::{path}"} | {
         f"sys/fs/cgroup/{name}": text for name, text in files.items()
     }

@@ -49,7 +49,7 @@ def check_iterates(backend: str, dtype: str, features: int) -> None:
 
 
 def check_rows(backend: str, rows: int) -> None:
-    """Compare w after 20 steps with the reference, for data with this number of rows."""
+    """Compare w after 20 steps with the reference for this number of rows."""
     for features in (1, 3) if rows > 10_000 else (1, 3, 40):
         data = problem(rows, features, "float32")
         w0 = start(features)
@@ -58,7 +58,7 @@ def check_rows(backend: str, rows: int) -> None:
 
 
 def check_runs_add_up(backend: str, features: int) -> None:
-    """Check that 30 steps give the same bits again, and as 13 and then 17 steps."""
+    """Check that 30 steps, 30 steps again, and 13 plus 17 steps give the same bits."""
     descent = place(backend, problem(1009, features, "float32"))
     w0 = start(features)
     whole = descent.run(w0, 30)
@@ -92,7 +92,7 @@ def check_gradient_and_loss(backend: str, dtype: str, features: int) -> None:
 
 
 def check_awkward_input(backend: str, features: int) -> None:
-    """Check that strided, reversed and read-only arrays can be used and are not modified."""
+    """Check that strided, reversed and read-only arrays work and are not modified."""
     data = problem(202, features, "float32")
     wide = np.zeros((202, 2 * features), np.float32)
     wide[:, ::2] = data.x.reshape(202, features)

@@ -43,7 +43,7 @@ LOSS = {**LOSSES, OWN.name: OWN}
 
 
 def small_tiles() -> None:
-    """Make tiles smaller, so that a thousand rows fill several tiles and part of another."""
+    """Use smaller tiles, so that a thousand rows fill several tiles."""
     from backends.onepass import kernel
 
     kernel.TILE_BYTES, kernel.PROGRAMS = 1 << 12, 3
@@ -124,7 +124,7 @@ def check_jax(loss: Loss) -> None:
 
 
 def descents(place: Callable[[Any], Any], loss: Loss) -> None:
-    """Check descents of two and of three steps for every dtype and number of features."""
+    """Check descents of two and three steps, for every dtype and number of features."""
     for dtype in TOLERANCE:
         for features in FEATURES:
             data = check.problem(409 if features < 500 else 61, features, dtype, loss)

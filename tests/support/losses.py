@@ -114,7 +114,7 @@ def descended(loss: Loss, data: Problem, w: np.ndarray, steps: int) -> np.ndarra
 def check(placed: Descent, loss: Loss, data: Problem, w: np.ndarray, steps: int = 10) -> None:
     """Compare w, the gradient and the loss of a backend with float64 results.
 
-    The gradient and the loss are compared at `w` and at another branch of the loss (`BEYOND`).
+    The gradient and the loss are compared twice: at `w`, and at w times the factor in `BEYOND`.
     """
     accuracy = TOLERANCE[data.dtype]
     assert relative_error(placed.run(w, steps), descended(loss, data, w, steps)) <= accuracy
@@ -129,7 +129,7 @@ def check_loss(backend: str, loss: Loss, dtype: str, features: int, rows: int = 
 
 
 def check_far_predictions(backend: str, loss: Loss, dtype: str, features: int) -> None:
-    """Check that slopes and losses are finite and right for predictions of up to ±10⁴."""
+    """Check that slopes and losses stay finite and correct for predictions up to ±10⁴."""
     x = np.zeros((1009, features), dtype)
     x[:, 0] = np.linspace(-1e4, 1e4, 1009)
     data = Problem(x, (np.arange(1009) % 2).astype(dtype), loss=loss)

@@ -263,7 +263,7 @@ def processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Proce
 def kill_at_a_step(
     monkeypatch: pytest.MonkeyPatch, workers: list[subprocess.Popen[str]]
 ) -> None:
-    """Patch the steps so that the workers are killed during the third chunk of steps."""
+    """Arrange that the workers are killed while a descent computes its third group of steps."""
     from backends.dask import ranks
 
     monkeypatch.setattr(ranks, "CHECKPOINT_SECONDS", 0.3)
@@ -335,7 +335,7 @@ keys.
 
 @pytest.mark.parametrize("address", NO_ADDRESSES)
 def test_an_address_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also check that the failed connection leaves no open client behind."""
+    """Check the error for an invalid scheduler address, and that no open client is left."""
     cluster.close()
     monkeypatch.setenv(cluster.SCHEDULER, address)
     before = open_clients()

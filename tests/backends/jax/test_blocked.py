@@ -1,4 +1,4 @@
-"""Test JAX's blocks of rows: every row is used once, and zeros fill the last block."""
+"""Test JAX's blocks of rows: every row is used once, and zeros fill up the last block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test JAX's compiled loop with few features, where values of many rows form a lane."""
+"""Test JAX's compiled loop with few features, which computes many rows at once in lanes."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.support import losses as check
 def test_filled_up_blocks_and_shares_add_nothing(
     loss: Loss, features: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Use three shares of the rows; a share with too few rows gets extra rows."""
+    """Check that extra rows, which fill up short shares, add nothing to the sums."""
     monkeypatch.setattr(blocked, "processors", lambda: 3)
     monkeypatch.setattr(blocked.Blocked, "SERIAL_BYTES", 0)
     for rows in (1, 2, 1009, 20_011):
@@ -31,7 +31,7 @@ def test_filled_up_blocks_and_shares_add_nothing(
 
 
 def test_an_infinite_loss_of_a_row_that_fills_up_a_block_does_not_count() -> None:
-    """Extra rows have a target of 0. Use a loss that is infinite there."""
+    """Check that extra rows, whose target is 0, add nothing even if their loss is infinite."""
     positive = Loss(
         "positive",
         lambda xp, p, y: p + xp.exp(-p) * y + xp.log(y),

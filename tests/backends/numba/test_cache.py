@@ -97,7 +97,7 @@ class mine:
 
 
 def test_an_edited_users_loss_compiles_anew(tmp_path: Path) -> None:
-    """First edit the user's file, then a module that this file imports."""
+    """Check that edits in a user's file, or in a module it imports, are compiled."""
     folder = copied(tmp_path)
     helper = "import numba\n@numba.njit\ndef factor(p): return p * "
     (folder / "helper.py").write_text(f"{helper}1.0")
@@ -131,7 +131,10 @@ os.access = lambda path, mode: False if "backends" in str(path) else really(path
 def test_numba_runs_where_it_can_write_to_no_folder_of_its_own(
     tmp_path: Path, user: str
 ) -> None:
-    """Put a file in place of the cache folder, because root can write to every folder."""
+    """Check that Numba runs if it cannot write its cache folder.
+
+    A file takes the folder's place, because the user root can write to every folder.
+    """
     pytest.importorskip("pwd")
     folder = copied(tmp_path)
     (folder / "backends" / "numba" / "__pycache__").write_text("")

@@ -1,4 +1,4 @@
-"""Compare elementary functions of vectors with NumPy's functions in a higher precision."""
+"""Compare vectorised exp, log, log1p and tanh with NumPy's functions in a higher precision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backends.numba.cache import Known
 LINE = Known("elementary", size=64)
 
 ULPS = 3
-"""Largest allowed error in units in the last place (a correctly rounded result has 0.5)."""
+"""Largest allowed error in units in the last place; rounding alone causes up to 0.5."""
 
 SERIES = [
     name
@@ -32,14 +32,15 @@ SERIES = [
 INSIDE = {"exp": (-746, 710), "log": (0, 4), "log1p": (-1, 3), "tanh": (-20, 20)}
 """Function → range of arguments that the test covers densely.
 
-In the range, the results are finite and not 0, and include those where digits could be lost.
+For exp, these are all arguments with a finite, nonzero result. For the other functions, the
+range includes the arguments where digits could be lost.
 """
 
 
 def on_vectors(name: str) -> Any:
-    """Return a compiled function that applies NumPy's function `name` by vectors.
+    """Return a compiled function that applies NumPy's function `name` to an array by vectors.
 
-    It reads an array and writes the results to another array.
+    The results are written to a second array.
     """
     assert operators
     function = getattr(np, name)

@@ -31,7 +31,7 @@ LONG = loops.STREAMS, loops.PAIRS, loops.ABREAST
 
 
 def error(got: Array, x: Array, y: Array, w: Array) -> float:
-    """Return the gradient's largest error ÷ the sum of the terms' absolute values."""
+    """Return the largest error of a component, relative to the sum of its terms' sizes."""
     columns = np.ascontiguousarray(x.T, dtype=np.float64)
     # NumPy sums along a row in pairs; BLAS would be less exact than the loops.
     expected = np.sum(columns * (w @ columns - y), axis=1)
@@ -40,7 +40,7 @@ def error(got: Array, x: Array, y: Array, w: Array) -> float:
 
 
 def guarded(rows: int, features: int, dtype: str, seed: int = 0) -> tuple[Array, Array, Array]:
-    """Return x, y and w; NaN follows x and y in memory.
+    """Return x, y and w. The memory after x and y contains NaN.
 
     A loop that reads too far therefore returns NaN.
     """
@@ -104,7 +104,7 @@ def test_rows_of_every_length_that_come_from_the_caches(dtype: str, rows: int) -
 def test_rows_of_every_length_that_come_from_memory(
     dtype: str, features: int, more: int
 ) -> None:
-    """Use data larger than `FAR_BYTES` per thread.
+    """Check rows of many lengths, in data that do not fit into caches.
 
     The last rows have large targets, so that the test notices if these rows are not used.
     """
@@ -172,7 +172,7 @@ def test_columns_of_several_blocks_meet_their_own_targets(dtype: str, threads: i
 
 
 def relative(xp: object, p: Any, y: Any) -> Any:
-    """Return a slope that is NaN for a target of 0, as in lanes without a row."""
+    """Return a slope that is NaN for a target of 0, as in the unused lanes of a vector."""
     return (p - y) / y
 
 

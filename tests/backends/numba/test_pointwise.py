@@ -80,7 +80,7 @@ def pairs(dtype: str) -> tuple[Array, Array]:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", sorted(FUNCTIONS.keys() | losses.FUNCTIONS))
 def test_functions_give_numpys_results(name: str, dtype: str) -> None:
-    """Check the results for vectors and for single numbers, including NaN."""
+    """Compare the results with NumPy's, for vectors and for numbers, including NaN."""
     function, (a, b) = FUNCTIONS[name], pairs(dtype)
     assert not failure(function, EXAMPLE)
     expected = np.broadcast_to(
@@ -137,12 +137,12 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
     "two results": (lambda xp, p, y: (p, y), "it returns"),
     "object": (np.vectorize(lambda xp, p, y: p), ""),
 }
-"""Name → a slope that Numba cannot compile, and a part of the reason."""
+"""Name → a slope that Numba cannot compile, and words of the error."""
 
 
 @pytest.mark.parametrize(("slope", "says"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_a_slope_that_nothing_compiles_is_unavailable(slope: Any, says: str) -> None:
-    """Check that the reason is one line, in the list of backends and as an error."""
+    """Check the error for a slope that Numba cannot compile, before and at placing."""
     loss = own(slope)
     for name in (Name("numba"), Name("numba", "parallel"), Name("dask", "numba")):
         reason = catalogue.reason_against(name, loss)
@@ -190,7 +190,7 @@ class mine:
 
 
 def test_a_users_file_runs_as_numpy_does(tmp_path: Path) -> None:
-    """Use a file whose functions call each other and use a constant of the file."""
+    """Check a user's loss whose functions use other functions and a constant of its file."""
     file = tmp_path / "mine.py"
     file.write_text(FILE)
     loss = find(f"{file}:mine")

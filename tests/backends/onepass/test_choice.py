@@ -1,4 +1,4 @@
-"""Test the choice between the one-pass kernel and plain operations, and its explanation."""
+"""Test when PyTorch and JAX use the Triton kernel, and the line that explains why not."""
 
 from __future__ import annotations
 
@@ -137,7 +137,10 @@ def newer(*arguments: Any, out_type: Any, backend_options: Any = None) -> Any:
 def test_jax_triton_keeps_the_cache_folder_of_triton(
     folder: str | None, version: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Version 0.3 of jax-triton sets the variable to "" when it is imported; 0.4 removes it."""
+    """Check that the environment variable for Triton's cache folder keeps its value.
+
+    Importing jax-triton 0.3 sets the variable to "", and version 0.4 removes it.
+    """
     pytest.importorskip("jax")
     from backends.jax import triton
 

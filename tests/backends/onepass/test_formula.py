@@ -60,7 +60,7 @@ def everything(xp: Any, p: Any, y: Any) -> Any:
 
 @pytest.mark.parametrize("slope", [everything, interpreted.OWN.slope])
 def test_the_tested_slopes_use_every_function_that_a_loss_may_use(slope: Any) -> None:
-    """Check the slope of this file and the slope in the tests of the kernel."""
+    """Check that the slopes in the tests together call every function that a loss may use."""
     assert functions_in(slope) == set(FUNCTIONS)
 
 

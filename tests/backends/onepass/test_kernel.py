@@ -32,12 +32,15 @@ def run(*arguments: str, needs: tuple[str, ...] = (), **variables: str) -> None:
 
 @pytest.mark.parametrize("loss", [*LOSSES, OWN])
 def test_sums_of_every_slope(loss: str) -> None:
-    """Test several losses; one of them is a user's loss that calls every allowed function."""
+    """Check the kernel's sums for several losses.
+
+    One of them is a user's loss that calls every function that a loss may use.
+    """
     run("sums", loss, TRITON_INTERPRET="1")
 
 
 def test_one_pass_adds_up_the_gradient() -> None:
-    """Check the sums for squared error, whose errors are smaller than those of other losses."""
+    """Check the sums for squared error, with a tolerance near the precision of the dtype."""
     run("squares", "squared_error", TRITON_INTERPRET="1")
 
 
@@ -49,10 +52,13 @@ def test_a_descent_in_one_pass_per_step(library: str, loss: str) -> None:
 
 @pytest.mark.parametrize("loss", [*LOSSES, OWN])
 def test_triton_compiles_the_kernel_for_a_gpu(loss: str) -> None:
-    """Compiling the kernel for a Hopper GPU needs Triton but no GPU."""
+    """Check that Triton compiles the kernel for a Hopper GPU, which needs no GPU."""
     run("compile", loss)
 
 
 def test_jax_calls_the_kernel_on_a_gpu_only() -> None:
-    """JAX can compile for a GPU on any machine that has JAX's CUDA plugin."""
+    """Check the program that JAX compiles for a GPU.
+
+    Compiling needs JAX's CUDA plugin but no GPU.
+    """
     run("lower", "log_loss", needs=("jax_triton", "jax_cuda12_plugin"))

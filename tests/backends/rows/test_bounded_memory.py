@@ -36,7 +36,7 @@ main()
 
 
 def some_rows() -> np.ndarray:
-    """Return rows; the file contains these rows many times, so its w is the same."""
+    """Return some random rows; the file repeats these rows, so that its w is the same."""
     return np.random.default_rng(0).random((320_000, 4), dtype=np.float32)
 
 

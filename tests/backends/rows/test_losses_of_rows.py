@@ -59,9 +59,9 @@ def test_another_loss_of_generated_rows_has_other_targets() -> None:
 
 @pytest.mark.parametrize("kind", ["npy", "csv"])
 def test_a_files_target_that_the_loss_does_not_accept_is_named_by_row(kind, tmp_path) -> None:
-    """Test the error in memory and streamed.
+    """Check the error for a target that the loss does not accept, in memory and streamed.
 
-    Without the check, nothing would be noticed, because all sums are finite.
+    Without a check, this target would not be noticed, because all sums are finite.
     """
     rows = np.random.default_rng(0).random((ROWS, 2))
     rows[:, 1] = rows[:, 0] > 0.5
@@ -79,7 +79,7 @@ def test_a_files_target_that_the_loss_does_not_accept_is_named_by_row(kind, tmp_
 
 
 def test_a_loss_that_needs_targets_above_0_accepts_the_last_block(tmp_path) -> None:
-    """Use a loss that is infinite for a target of 0, which extra rows could have."""
+    """Check that extra rows cause no error with a loss that needs targets above 0."""
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).random((ROWS, 2)) + 0.5)
     source = open_source(tmp_path / "rows.npy").with_loss(POSITIVE)
     assert source.load().loss is POSITIVE

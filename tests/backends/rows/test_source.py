@@ -121,7 +121,10 @@ def test_a_source_survives_being_sent_elsewhere(kind, tmp_path):
 
 
 def test_only_compressed_arrow_files_are_decoded(tmp_path):
-    """The first batch has only one row, which is too short to be compressed."""
+    """Check that compressed Arrow files are decoded and others are used as they are.
+
+    The first batch has only one row, which is too short to be compressed.
+    """
     pa = pytest.importorskip("pyarrow")
     rows = np.zeros((10_001, 4), "float32")
     for compression, in_place in ((None, True), ("zstd", False)):
@@ -218,7 +221,7 @@ def test_files_with_other_columns_are_refused(tmp_path):
     ],
 )
 def test_data_that_shrank_are_no_zeros(save, told, tmp_path):
-    """Replace an opened file by a shorter one; reading its blocks must fail."""
+    """Check that reading fails if a file was replaced by a shorter file after it was opened."""
     source = open_source(save(tmp_path, table()))
     save(tmp_path, table()[:500])
     with pytest.raises(ProblemError, match=told):

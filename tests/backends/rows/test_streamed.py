@@ -51,9 +51,9 @@ def test_blocks_come_to_the_same_w(backend: str, features: int, dtype: str) -> N
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(("y", "dtype"), [("0", "float32"), ("2", "float64"), ("9", "float64")])
 def test_rows_of_a_file_need_not_be_taken_apart(backend, y, dtype, tmp_path) -> None:
-    """Check that a block of the file is used as a whole, without a copy of features and y.
+    """Check that a block of the file is used without separating features and y.
 
-    The features are in another order than in the file.
+    The features are requested in another order than in the file.
     """
     rows = np.random.default_rng(1).normal(size=(ROWS, 10)).astype(dtype)
     np.save(tmp_path / "rows.npy", rows)

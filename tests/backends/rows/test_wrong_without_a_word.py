@@ -1,4 +1,4 @@
-"""Test data that an earlier version read wrongly without an error."""
+"""Test files that an earlier version read wrongly without an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test how data with few features are stored for PyTorch's compiler."""
+"""Test the layout of data with few features for PyTorch's compiler."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.support import losses
     ("features", "name"), [(1, "squared_error"), (3, "squared_error"), (3, "log_loss")]
 )
 def test_what_a_cuda_graph_records_is_a_step(features: int, name: str) -> None:
-    """Run the step without a CUDA graph, because recording a graph needs a GPU."""
+    """Check the step that a CUDA graph would record; recording itself needs a GPU."""
     pytest.importorskip("torch")
     if reason := catalogue.devices(names.libraries()["torch"], "compile")["cpu"]:
         pytest.skip(reason)

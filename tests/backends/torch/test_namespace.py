@@ -30,7 +30,7 @@ CALLS: dict[str, Any] = {
     "maximum": lambda xp, v: xp.maximum(v, 0.5) + xp.maximum(0.5, v) + xp.maximum(v, -v),
     "clip": lambda xp, v: xp.clip(v, -1.0, 1.0) + xp.clip(v, -xp.exp(v), 1.0),
 }
-"""Function of `xp` → a loss's call of this function."""
+"""Function of `xp` → a function that calls it as a loss may do."""
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

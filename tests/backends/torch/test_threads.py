@@ -11,7 +11,7 @@ RATE = 0.001
 
 
 def test_torchs_shares_take_one_thread_each_and_leave_the_others_as_they_were() -> None:
-    """Check that each thread uses one PyTorch thread, and that the setting elsewhere stays."""
+    """Check that each thread uses one PyTorch thread, and that other threads' settings stay."""
     torch = pytest.importorskip("torch")
     from backends.torch.threads import single_threaded
 
@@ -28,7 +28,10 @@ def test_torchs_shares_take_one_thread_each_and_leave_the_others_as_they_were() 
 
 
 def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use ten chunks stored by column, by row, or copied; the last chunk has fewer rows."""
+    """Compare the gradient with the reference for chunks stored by column, by row, or copied.
+
+    The rows are in ten chunks, and the last chunk has fewer rows.
+    """
     pytest.importorskip("torch")
     from backends.torch.analytic import Analytic
 
@@ -52,7 +55,7 @@ def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) ->
 def test_long_rows_in_memory_are_usually_stored_by_column(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Use chunks of 1000 rows and a last chunk of 999 rows."""
+    """Check that ten chunks of long rows are stored by column and not copied."""
     pytest.importorskip("torch")
     from backends.torch.analytic import Analytic
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 SLEEPS = ["-c", "import time; time.sleep(60)"]
 
 DEAF = ["-c", "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(60)"]
-"""Arguments of Python for a program that ignores an interrupt."""
+"""Arguments of Python for a program that ignores interrupts."""
 
 
 def python(code: str, share: float = 1.0) -> Part:

@@ -130,7 +130,7 @@ def test_the_page_says_how_far_off_and_in_which_direction() -> None:
 def test_what_the_memorys_throughput_did_is_told_apart() -> None:
     """Simulate a memory that is slower while the steps at the large size are measured.
 
-    Then only the comparison at one throughput must have small errors.
+    Predictions are then wrong, except those compared at one throughput.
     """
     sizes = [(n, FEATURES) for n in (*LEARNT, extrapolation.ROWS)]
     costs = {b: records.COSTS[b] for b in CONTENDERS}
@@ -151,7 +151,10 @@ def test_what_the_memorys_throughput_did_is_told_apart() -> None:
 
 
 def slower_far(outcome: Outcome, times: float) -> Outcome:
-    """Return the outcome as if reading memory took `times` as long at the large size."""
+    """Return the outcome with slower steps and reads at the large size.
+
+    `times` is the factor by which reading memory takes longer.
+    """
 
     def moved(m: Measurement) -> Measurement:
         row = Case.parse(m.row)

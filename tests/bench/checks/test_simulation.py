@@ -32,7 +32,7 @@ def test_every_backend_that_could_win_is_measured(games: list[Game]) -> None:
 
 
 def test_intervals_hold_what_they_claim(games: list[Game]) -> None:
-    """The upper limit is higher than in the check, because fifty games are few."""
+    """Check the coverage; its upper limit is high, because fifty games are few."""
     assert 0.85 <= summary(games)["coverage"] <= 0.98
 
 

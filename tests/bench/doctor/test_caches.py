@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 @pytest.mark.parametrize(("cache", "level"), [(0, "note"), (480, "good")])
 def test_a_hosts_cache_is_told_from_ones_own(cache: int, level: str) -> None:
-    """The system reports a cache of 480 MB; small reads are faster only if it exists."""
+    """Check that a reported cache of 480 MB counts only if it makes small reads faster."""
     sizes = [MIB << k for k in range(12)]
     curve = [(n, 10e9 * (4 if n <= cache * MIB else 1)) for n in sizes]
     finding = in_words(curve, curve, 480 * MIB)

@@ -70,9 +70,9 @@ def test_libraries_that_are_hidden_broken_or_die(tmp_path: Path) -> None:
 def test_the_variable_that_breaks_a_library_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
-    """Fixed bug: the advice was to reinstall JAX.
+    """Fixed bug: the advice was to reinstall JAX, although a variable was wrong.
 
-    The second value aborts the process that imports JAX.
+    One of the tested values aborts the process that imports JAX.
     """
     pytest.importorskip("jax")
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)

@@ -17,7 +17,7 @@ from tests.support.command import descentbench
 
 
 def steep_and_flat() -> tuple[np.ndarray, np.ndarray]:
-    """Return data in which y depends very little on the feature with the largest values.
+    """Return data with a large feature that hardly influences y, and a small feature that does.
 
     The largest stable learning rate, 2/L, is 0.01.
     """

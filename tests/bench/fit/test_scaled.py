@@ -81,7 +81,7 @@ def test_streamed_rows_descend_as_rows_in_memory_do(raw: Source) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Counted(Source):
-    """Rows in memory; `asked` lists the number of rows of each read."""
+    """Rows in memory; `asked` lists how many rows each read requested."""
 
     inner: InMemory
     asked: list[int] = field(default_factory=list)

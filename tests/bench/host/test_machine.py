@@ -110,7 +110,7 @@ def test_a_variable_asks_for_threads(
 def test_fewer_threads_that_a_variable_asks_for_are_used_and_said(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fixed bug: `apply` ignored both variables and used all processors."""
+    """Fixed bug: the two variables that limit threads were ignored."""
     for variable in ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(name, "1")
@@ -322,7 +322,7 @@ print(before, peak_rss_bytes(), number(ROOT / "proc/self/status", "VmRSS"), faul
 
 @linux
 def test_freed_blocks_are_kept_until_they_must_not_be() -> None:
-    """Check how much freed memory the process keeps, before and after `keep_no_blocks`."""
+    """Check that freed memory is kept for reuse until `keep_no_blocks` is called."""
     code = """
 import ctypes
 from bench.host.memory import keep_no_blocks, rss_bytes

@@ -1,4 +1,4 @@
-"""Test disturbances of a measurement, counted in files of the kernel and told in one line."""
+"""Test how disturbances of a measurement are counted and reported in one line."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_work_is_done_once_where_nobody_counts(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(waited_s() is None, reason="this kernel does not count waits")
 def test_a_rival_for_the_processor_is_seen() -> None:
-    """Run two busy processes on one processor; each waits about half of the time."""
+    """Check the waiting time of a process that shares a processor with another: about half."""
     code = "import os, time\nos.sched_setaffinity(0, {CPU})\n"
     code += "end = time.monotonic() + 3\nprint(flush=True)\nwhile time.monotonic() < end: pass"
     before = os.sched_getaffinity(0)

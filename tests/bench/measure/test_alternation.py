@@ -24,7 +24,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Log:
-    """List of what both sides did, in order; it fails if both sides work at once."""
+    """List of what both sides did, in order; an entry fails while the other side is busy."""
 
     def __init__(self) -> None:
         self.lines, self.busy = list[str](), Lock()
@@ -36,7 +36,7 @@ class Log:
 
 
 def together(*both: Callable[[Alternation], None]) -> None:
-    """Run two sides in two threads, each with one end of the sockets, until both end."""
+    """Run two sides in two threads that are connected by sockets, until both have ended."""
     failed: list[BaseException] = []
 
     def run(end: Side, side: Callable[[Alternation], None]) -> None:
@@ -61,10 +61,10 @@ def together(*both: Callable[[Alternation], None]) -> None:
 def measures(
     log: Log, name: str, *rows: tuple[str, int, int], fails_at: int | None = None
 ) -> Callable[[Alternation], None]:
-    """Return a side that writes a line to the log in each round.
+    """Return a side that writes a line to `log` in each round.
 
-    `rows` are tuples (case, steps, rounds). The side stops in round `fails_at` of the first
-    case.
+    `rows` are tuples (case, steps, rounds). In the first case, the side stops in round
+    `fails_at`.
     """
 
     def side(mine: Alternation) -> None:

@@ -15,7 +15,7 @@ from bench.measure.bandwidth import REDUCTIONS, Reader, Way, _split, dots, large
 from bench.results.case import SMALLEST_BYTES
 
 PAIR = 2 << 11
-"""Number of words in two chunks, one from each half of the array."""
+"""Number of 8-byte words in two chunks, one from each half of the array."""
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +76,7 @@ def test_without_numba_numpy_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_dots_walk_both_halves_side_by_side() -> None:
-    """Check that the results are stored in the order of computation: by pass, then by chunk."""
+    """Check the shape of both halves of the array: passes, chunks, words of a chunk."""
     first, second = dots(np.ones(6 * PAIR), 3).values
     assert first.shape == second.shape == (3, 6, PAIR // 2)
     assert first.strides == second.strides == (0, 8 * PAIR // 2, 8)
@@ -85,9 +85,9 @@ def test_the_dots_walk_both_halves_side_by_side() -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("nbytes", [800, 100_000, 3_000_000, 200_000_000])
 def test_a_reader_tells_what_it_reads(nbytes: int, threads: int) -> None:
-    """Check how many bytes are read, and how many passes a call makes.
+    """Check how many bytes a reader reads, and how many passes one call makes.
 
-    A call takes about as long as a round of steps.
+    Small data are read 1024 times, so that a call takes about as long as a round of steps.
     """
     reader = Reader.of_bytes(nbytes, threads)
     reader()

@@ -38,7 +38,7 @@ import pytest
 pytest.main([*sys.argv[2:], "--collect-only", "-q"])
 json.dump(sorted(sys.modules), open(sys.argv[1], "w"))
 """
-"""Program that imports what a new process imports for a case, and lists its modules."""
+"""Program that imports what a new process needs for a case; it writes the imported modules."""
 
 KEPT = """
 import importlib, json, sys
@@ -47,7 +47,7 @@ for name in bench.measure.forkserver.MODULES:
     importlib.import_module(name)
 json.dump(sorted(sys.modules), open(sys.argv[1], "w"))
 """
-"""Program that imports what a process imports before it forks, and lists its modules."""
+"""Program that imports what a process imports before forks; it writes the imported modules."""
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_the_processor_time_is_no_disturbance(launcher: Launcher, *, fork: bool)
 
 
 def test_a_fork_has_the_threads_of_a_new_process(launcher: Launcher) -> None:
-    """NumPy starts its threads when it is imported; a fork must have these threads, too."""
+    """Check that a fork has all of NumPy's threads, which start when NumPy is imported."""
     threads = "len(os.listdir('/proc/self/task'))"
     do = f"""
 import numpy
@@ -128,7 +128,7 @@ assert before == {threads} > 1
 
 
 def test_a_fork_has_loaded_no_more_than_a_new_process(tmp_path: Path) -> None:
-    """Check that modules of measured libraries are not imported before the fork."""
+    """Check that nothing is imported before the fork that a new process would not import."""
     arguments = [
         str(TREE / "bench" / "test_setup.py"),
         *("-c", os.devnull, "--rootdir", str(TREE / "bench"), "-p", "no:cacheprovider"),

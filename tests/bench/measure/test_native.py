@@ -49,7 +49,10 @@ def parallel(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_iterates_equal_the_reference(
     rows: int, features: int, dtype: str, threads: int
 ) -> None:
-    """Use prime sizes, so that blocks are incomplete, and one row, so that threads are idle."""
+    """Compare w with the reference. The sizes are prime, so that blocks are incomplete.
+
+    With one row, most threads have nothing to do.
+    """
     problem = generate(rows, features, dtype)
     kernel = Kernel(problem, RATE, threads)
     for w0 in (np.zeros(features), start(features)):

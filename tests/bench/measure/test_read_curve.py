@@ -20,7 +20,10 @@ MIB = 1 << 20
 
 
 def curve(cache: int, reported: int, fast: float = 4.0) -> list[tuple[int, float]]:
-    """Return a read curve: memory at 1 byte/s, and a cache that is `fast` times faster."""
+    """Return (bytes, bytes/s) of simulated reads.
+
+    Memory gives 1 byte/s, and a cache of `cache` bytes is `fast` times faster.
+    """
     found = []
     for size in sizes(reported, 1 << 36):
         cached = min(1.0, cache / size)
@@ -30,13 +33,13 @@ def curve(cache: int, reported: int, fast: float = 4.0) -> list[tuple[int, float
 
 @given(st.integers(1, 1000))
 def test_a_cache_is_found_to_a_factor_of_two(mebibytes: int) -> None:
-    """The curve is flat from about five times the cache's size; sizes are powers of two."""
+    """Reads have the memory's speed from about five times the cache's size on."""
     flat = flat_from(curve(mebibytes * MIB, mebibytes * MIB))
     assert 1.5 * mebibytes * MIB <= flat <= 10 * mebibytes * MIB
 
 
 def test_a_cache_that_is_only_reported_is_seen_through() -> None:
-    """The system reports 480 MB, but the process can use none of it."""
+    """If the reported cache cannot be used, reads of all sizes have the memory's speed."""
     assert flat_from(curve(0, 480 * MIB)) == sizes(480 * MIB, 1 << 36)[0]
 
 

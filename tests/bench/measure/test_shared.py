@@ -45,7 +45,7 @@ def test_shared_data_are_those_that_a_child_would_make(folder: Shared, case: Cas
 
 
 def test_a_child_owns_its_pages(folder: Shared) -> None:
-    """Check that loaded data are neither a mapped file nor shared with another load."""
+    """Check that each load of the data has its own memory, not a mapped file."""
     folder.provide([LARGE])
     one, other = load(LARGE.data), load(LARGE.data)
     assert one is not None
@@ -74,7 +74,7 @@ def test_small_data_and_a_clusters_are_not_shared(folder: Shared) -> None:
 
 
 def test_the_memory_is_not_exceeded(folder: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Older data are removed for newer data; data that are too large are not stored at all."""
+    """Check that older data are removed for newer data, and too large data are not stored."""
     assert folder.folder is not None
     need = LARGE.bytes_per_step
     monkeypatch.setattr(shared, "available_bytes", lambda: 4 * need)

@@ -195,7 +195,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def child(folder: Path, suite: str, *backends: str) -> tuple[Outcome, list[dict[str, Any]]]:
-    """Return what a child process measured, and what the backends noted."""
+    """Return what a child process measured, and the times that the backends noted."""
     notes = folder / "notes"
     notes.unlink(missing_ok=True)
     scratch = folder / "scratch"
@@ -256,7 +256,10 @@ def test_a_row_adds_its_temporaries_to_numpys_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["clocked", "clocked:device"])
 def test_a_step_is_what_the_work_took(installed: Path, backend: str) -> None:
-    """Also test a backend that works in another thread, and that rounds contain no setup."""
+    """Compare measured times with the times that the backends noted.
+
+    One backend works in another thread. Setup must not be contained in any round.
+    """
     outcome, notes = child(installed, "test_step.py", backend)
     assert outcome.failures == {}
     measured = only(outcome, "step")
@@ -291,7 +294,7 @@ def test_who_does_not_wait_breaks_the_contract(installed: Path) -> None:
     ],
 )
 def test_a_liar_is_found(installed: Path, suite: str, liars: list[str]) -> None:
-    """Check that a wrong w is found for each kind of wrong backend."""
+    """Check that every made-up backend with a wrong w is found."""
     outcome, _ = child(installed, suite, "lying", *liars)
     assert outcome.failures.keys() == {f"{liar}{SIZE}" for liar in liars}
     for why in outcome.failures.values():

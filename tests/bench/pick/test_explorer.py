@@ -95,7 +95,7 @@ def test_the_hopeless_are_excluded_with_a_reason(world: World, ask: Ask) -> None
 
 
 def test_what_an_import_alone_rules_out_is_not_set_up(world: World, ask: Ask) -> None:
-    """PyTorch's import time, known from an earlier request, is longer than NumPy's total."""
+    """Check that PyTorch is not set up if its known import time exceeds NumPy's total."""
     ask(100, 1, features=2)
     world.tasks.clear()
     ask(100, 1)
@@ -104,7 +104,7 @@ def test_what_an_import_alone_rules_out_is_not_set_up(world: World, ask: Ask) ->
 
 
 def test_a_setup_is_given_up_where_it_has_lost(world: World, ask: Ask) -> None:
-    """The compiler takes a minute, but NumPy needs only a second for the whole descent."""
+    """Check that a setup of a minute is stopped if NumPy needs only a second in total."""
     slow = COSTS["torch"].__class__(1.0, 5e-3, 60.0, 1e-6, 5e-11 / 8, 1e-9, 8e9)
     world.costs = {**COSTS, "torch:compile": slow}
     brief = ask(3_000_000, 1)
@@ -118,7 +118,7 @@ def test_a_setup_is_given_up_where_it_has_lost(world: World, ask: Ask) -> None:
 
 
 def test_a_setup_is_looked_at_with_data_like_those_asked_for(world: World, ask: Ask) -> None:
-    """The first setup uses the requested number of rows, but at most 10⁶."""
+    """Check the rows of the first setup: the requested number, but at most 10⁶."""
 
     def first_setup(rows: int) -> int:
         world.tasks.clear()

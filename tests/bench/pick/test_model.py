@@ -68,8 +68,8 @@ def test_a_known_cost_is_recovered_ten_times_beyond_too(n: int, k: int) -> None:
 def test_an_interval_is_what_the_processes_and_the_distance_make_it() -> None:
     """Compare predicted intervals with a formula, for measurements without noise.
 
-    The width then depends on the assumed noise, the number of processes and the distance from
-    the measured sizes.
+    Their width depends on the assumed noise, the number of processes and the distance from the
+    measured sizes.
     """
     m = model()  # three processes at each of seven sizes
     spread = STEP_SPREAD * math.sqrt(PRIOR_COUNT / (PRIOR_COUNT + 7 * (3 - 1)))
@@ -88,12 +88,12 @@ def test_an_interval_is_what_the_processes_and_the_distance_make_it() -> None:
 
 @pytest.mark.parametrize(("count", "factor"), [(4, 1.0), (10, 0.850), (10_000, 0.772)])
 def test_a_spread_known_well_has_lighter_tails(count: int, factor: float) -> None:
-    """Compare with printed tables of Student's t for 95 %: 2.132, 1.812 and 1.645."""
+    """Compare a factor for uncertain noise with printed tables of Student's t distribution."""
     assert narrowing(count) == pytest.approx(factor, abs=1e-3)
 
 
 def test_set_ups_have_a_spread_of_their_own() -> None:
-    """Three import times improve the estimate of the setup noise; other times here do not."""
+    """Check the spread of setup times, which here is estimated from three import times."""
     total = model(observed(step=(1e-12, 0.0))).totals(10_000, 1)
     count = PRIOR_COUNT + 3 - 1
     sigma = narrowing(count) * SETUP_SPREAD * math.sqrt(PRIOR_COUNT / count)
@@ -102,7 +102,7 @@ def test_set_ups_have_a_spread_of_their_own() -> None:
 
 
 def test_the_overhead_lies_between_those_of_the_measured_sizes() -> None:
-    """Between measured sizes, the overhead is interpolated over the logarithm of the rows."""
+    """Check that the overhead is interpolated between measured sizes (over log rows)."""
     calls = (Sample(100, 1.0), Sample(10_000, 2.0), Sample(1_000_000, 4.0))
     seen = replace(observed(step=(1e-9, 0.0)), first_call=calls)
     for n, overhead in ((10, 1), (100, 1), (1000, 1.5), (10_000, 2), (10**5, 3), (10**9, 4)):
@@ -143,7 +143,7 @@ def test_a_step_is_straight_beyond_the_largest_size() -> None:
 
 
 def test_beyond_the_largest_size_all_that_was_read_from_memory_counts() -> None:
-    """All sizes in memory count, so that one slow process does not decide the prediction."""
+    """Check that one slow process at the largest size does not decide predictions beyond it."""
     a_row = {10_000: [1e-10], 20_000_000: [1e-9, 1e-9], 40_000_000: [1.5e-9, 1e-9]}
     steps = [Sample(n, n * s) for n, of in a_row.items() for s in of]
     m = model(replace(observed(), step=tuple(steps)))
@@ -204,7 +204,10 @@ def test_one_small_placing_says_nothing_about_a_row() -> None:
 
 
 def test_placing_costs_a_row_what_it_does_at_the_largest_size() -> None:
-    """The largest size decides, because few rows may use cached or reused memory."""
+    """Check that the largest size decides how long placing a row takes.
+
+    Few rows may be placed faster, in memory that is cached or reused.
+    """
     again = {10_000: 5e-5, 1_000_000: 1e-2, 30_000_000: 6e-2}
     seen = replace(
         observed(),
@@ -228,7 +231,10 @@ def test_memory_is_the_process_the_data_and_what_is_added() -> None:
 
 
 def test_memory_follows_what_fresh_processes_held() -> None:
-    """At 10⁴ rows, the peak is the compiler's own memory; at 10⁶ rows, it is the data."""
+    """Check predicted peaks of memory between and beyond two measured sizes.
+
+    At 10⁴ rows, the peak is the compiler's own memory; at 10⁶ rows, it is the data.
+    """
     seen = (Sample(10_000, 250e6), Sample(1_000_000, 300e6))
     added = tuple(Sample(n, 100.0 * n) for n in (10_000, 1_000_000))
     of = model(replace(observed(), peak_bytes=seen, added_bytes=added))

@@ -41,9 +41,10 @@ def test_only_what_was_measured_here_and_was_right_counts(tmp_path: Path) -> Non
 
 
 def test_a_process_that_times_steps_tells_the_setup_until_a_fresh_one_does() -> None:
-    """A process that times steps also gives setup times, until a new process measured setups.
+    """Check that a process that times steps also gives setup times.
 
-    Only its first backend counts, because later backends find compiled code.
+    They count until a new process measured a setup. Only the first backend of a process counts,
+    because later backends find compiled code.
     """
     row, larger = "torch/100x1/float32", "torch/900x1/float32"
 

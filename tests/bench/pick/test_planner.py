@@ -25,7 +25,7 @@ CACHE = 32 << 20
 EVERYTHING = 10**12
 
 ROUGH = replace(observed(overhead=1.0, step=(1e-5, 1e-9), sizes=SIZES[:6]), imports=())
-"""Observations of a backend with a long setup; other backends may be faster for one step."""
+"""Observations with a long setup and fast steps."""
 
 
 def situation(
@@ -67,7 +67,7 @@ def test_the_read_curve_comes_first_where_data_leave_the_first_caches() -> None:
 
 
 def test_the_first_library_is_looked_at_whole_before_others() -> None:
-    """One process sets up all techniques of the first library and times their steps."""
+    """Check that one process measures all techniques of the first library."""
     names = ("torch", "torch:analytic", "numpy")
     known = situation({name: Observations() for name in names})
     task = next_task(known, 60.0)
@@ -104,7 +104,7 @@ def test_steps_alone_can_prove_that_a_backend_has_lost() -> None:
 
 
 def test_time_goes_to_rivals_that_may_win() -> None:
-    """Two backends with nearly equal totals are measured again; the third is far slower."""
+    """Check that only backends with nearly equal totals are measured again."""
     once = (100, 10_000, 1_000_000, 10_000_000)
     near = replace(observed(overhead=0.001, step=(1e-5, 1.02e-9), sizes=once), imports=())
     known = situation(

@@ -247,7 +247,7 @@ def test_gram_names_a_loop_for_other_losses() -> None:
 
 
 def test_a_loop_that_is_extrapolated_is_named_as_such() -> None:
-    """The pick is a `gram` measured at the requested size; only the loop is extrapolated."""
+    """Check the note about an extrapolated loop, although the pick itself is a `gram`."""
     answer = recommend([SLOW, GRAM], ask(rows=10**9, iterations=100_000), {})
     assert answer.pick == GRAM.backend
     said = [note for note in notes(answer, "", {}, "") if "extrapolated" in note]

@@ -57,7 +57,10 @@ def test_a_step_is_its_share_and_the_exchange(rows: int, exchange: float) -> Non
 
 
 def test_two_pay_from_where_half_the_rows_save_more_than_the_exchange() -> None:
-    """At 10⁶ rows, half of the rows take 1 ms, as long as the exchange between machines."""
+    """Check from how many rows two machines are faster.
+
+    At 10⁶ rows, half of the rows take 1 ms, as long as the exchange between machines.
+    """
     found = across(model(), request(1e9), 1e-3)
     assert found is not None
     assert found.pays_from_rows == pytest.approx(1e6, rel=0.1)

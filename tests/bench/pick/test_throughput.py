@@ -32,7 +32,7 @@ def reads(*gb_per_s: float, nbytes: int = 10**13) -> MemoryThroughput:
 
 
 def test_the_usual_throughput_is_what_a_long_descent_gets() -> None:
-    """Half of the bytes at 30 GB/s and half at 60 GB/s make 40 GB/s; outliers are ignored."""
+    """Equal amounts read at 30 and 60 GB/s give 40 GB/s; outliers are ignored."""
     assert reads(30, 60).usual == pytest.approx(40e9, rel=1e-5)
     assert reads(*[30] * 6, *[60] * 6, 0.1, 10_000).usual == pytest.approx(40e9, rel=1e-5)
 
@@ -43,7 +43,7 @@ def test_what_a_cache_holds_says_nothing() -> None:
 
 
 def test_remaining_bytes_of_a_cache_are_no_faster_memory() -> None:
-    """Bytes that stay in the cache must not count as read from memory."""
+    """Check that bytes that stay in the cache do not count as read from memory."""
     bare = 40e9
     sizes = [(n, n / ((n - CACHE) / bare)) for n in (4 * CACHE, 10 * CACHE, 100 * CACHE)]
     memory = MemoryThroughput.of(sizes, CACHE)
@@ -59,7 +59,7 @@ def test_remaining_bytes_of_a_cache_are_no_faster_memory() -> None:
 def test_a_step_is_the_same_at_whatever_throughput_it_was_measured(
     own: float, seen: list[float], nbytes: int
 ) -> None:
-    """Steps measured at any throughput give the same step time at the usual throughput."""
+    """Check that step times measured at any throughput agree at the usual throughput."""
     memory = reads(*seen, nbytes=nbytes)
     usually = own + nbytes / memory.usual * (1 - CACHE / nbytes)
     for gb_per_s in seen:

@@ -47,7 +47,7 @@ def test_rows_that_the_cache_holds_stay_as_they_are() -> None:
 
 
 def test_with_the_read_curve_the_interval_is_bounded() -> None:
-    """Without the read curve, the interval far beyond the measured sizes is very wide."""
+    """Check that the read curve makes intervals far beyond the measured sizes much narrower."""
     known, unknown = (in_cache(curve).step(10**9).spread for curve in (CURVE, ()))
     assert known < 1.5
     assert unknown > 3 * known

@@ -90,7 +90,7 @@ def test_a_button_of_the_legend_keeps_the_focus(watched: Watched) -> None:
 
 
 def test_lines_and_marks_stand_out_from_the_paper(browser: Browser, path: Path) -> None:
-    """WCAG 1.4.11 requires a contrast of 3:1 for graphics; axe-core checks only text."""
+    """Check that graphics have a contrast of at least 3:1, as WCAG 1.4.11 requires."""
     ratio = """() => {
         const light = text => {
             const [r, g, b] = text.match(/[\\d.]+/g).map(v => v / 255)

@@ -88,7 +88,7 @@ def test_the_calculator_says_it_in_words(watched: Watched, found: list[Source]) 
 def test_a_shape_with_another_loss_has_no_choice_of_gram(
     watched: Watched, found: list[Source]
 ) -> None:
-    """The choice "loops only" is for squared error, because only this loss has `gram`."""
+    """Check that the choice "loops only" is shown for squared error only."""
     page = watched.page
     models = found[0].models[Shape(1, "float32", "log_loss")]
     request = Request(10**7, 1, 1000, "float32", found[0].memory_bytes, loss="log_loss")

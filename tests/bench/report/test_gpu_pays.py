@@ -97,7 +97,7 @@ def test_without_setups_on_a_gpu_nothing_is_said() -> None:
 
 
 def test_the_pages_show_it_and_keep_the_overview_of_a_cpu() -> None:
-    """Records of picks count for the sentence, but they have no table of their own."""
+    """Check that records of picks have no table, and that README's table shows only the CPU."""
     laptop = record(LAPTOP, sizes=SIZES, created="2026-11-01T10:00:00.000+00:00")
     server = machine_of(GPU_COSTS)
     picked = Saved(Path("pick-1.json"), replace(server, name="a pick"))

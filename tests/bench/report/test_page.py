@@ -99,7 +99,7 @@ def test_results_without_set_up_still_make_a_page(tmp_path: Path) -> None:
 
 
 def test_typical_requests_name_the_loss_if_there_is_another_one() -> None:
-    """The table has a column for the loss only if there are results with several losses."""
+    """Check that the table has a column for the loss only if results have several losses."""
     squared, other = record(sizes=FEW), record(sizes=FEW, loss="log_loss")
     heading = '<th scope="col">loss</th>'
     both = sources([Saved(Path(f"{i}.json"), r) for i, r in enumerate((squared, other))])

@@ -95,7 +95,7 @@ def test_a_page_without_markers_is_left_alone(made: Path) -> None:
 
 
 def test_the_documentation_shows_the_results_that_are_recorded() -> None:
-    """If this fails after a new record, run ``nox -s results``."""
+    """Compare README.md and docs/ with the saved results (``nox -s results`` updates them)."""
     found = saved(ROOT / "results")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"{BEGIN}\n\n{results_page.readme_tables(found)}\n{END}" in readme

@@ -44,7 +44,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
 
 def test_a_disk_that_fills_while_measuring(mount: Mount) -> None:
-    """The disk has space for the first record, but not for all results.
+    """Check the error if the disk becomes full during a run; the record that was saved stays.
 
     The tables of completed sizes may be on stdout.
     """

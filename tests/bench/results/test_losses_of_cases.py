@@ -68,7 +68,7 @@ def test_a_table_a_loss_and_a_column_in_csv() -> None:
 
 
 def test_an_old_result_is_not_compared_with_another_loss() -> None:
-    """Times without a loss are those of squared error; they are not compared with log_loss."""
+    """Check that times without a loss count as squared error, and never as log_loss."""
     old = record([OLD], *[outcome(step(OLD, 1.0, 1.1)) for _ in range(3)])
     new = record([OLD, OTHER], *[outcome(step(OTHER, 9.0, 9.1), step(OLD, 1.0)) for _ in "123"])
     (found,) = compare(old, new)

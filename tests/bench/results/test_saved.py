@@ -1,4 +1,4 @@
-"""Test files without a valid record or without times: other files can still be used."""
+"""Test how files without a valid record or without times are refused or left out."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def one(rows: list[str], *outcomes: Outcome) -> Result:
 
 @pytest.mark.parametrize("samples", [7, 15])
 def test_an_interval_covers_the_median_as_often_as_it_claims(samples: int) -> None:
-    """Draw timings from a lognormal distribution with median 1, skewed like real timings."""
+    """Check that 95 % intervals contain the true median, for skewed random timings."""
     drawn = np.random.default_rng(0).lognormal(sigma=1.0, size=(1000, samples))
     intervals = [Interval.of(row.tolist()) for row in drawn]
     assert np.mean([i.low <= 1 <= i.high for i in intervals]) >= 0.93
@@ -163,7 +163,10 @@ def test_a_failure_is_its_own_rows_and_comes_last() -> None:
 
 
 def test_the_fraction_is_taken_within_a_process() -> None:
-    """The second process is ten times slower, but its fraction of the throughput is equal."""
+    """Check that each step is compared with a read in the same process.
+
+    The second process is ten times slower than the first.
+    """
     quick = outcome(step(NUMPY, 4.0, steps=2), read(1.0))
     slow = outcome(step(NUMPY, 40.0, steps=2), read(10.0))
     assert one([NUMPY], quick, slow).bandwidth_fraction == 0.5
@@ -179,7 +182,10 @@ def test_a_process_without_a_read_is_left_out() -> None:
 
 
 def test_reads_between_the_rounds_are_nearer_than_the_baseline() -> None:
-    """In the second round, both the step and the read before it take twice as long."""
+    """Check that reads between the rounds count more than the baseline of the process.
+
+    In the second round, both the step and the read take twice as long.
+    """
     timed = step(NUMPY, 2.0, 4.0, 2.0)
     rates = [STEP_BYTES / s for s in (1.0, 2.0, 1.0)]
     beside = replace(timed, info=timed.info | {"read_bytes_per_s": rates})
@@ -187,7 +193,7 @@ def test_reads_between_the_rounds_are_nearer_than_the_baseline() -> None:
 
 
 def test_a_pass_in_which_the_memory_changed_does_not_decide_the_fraction() -> None:
-    """Fixed bug: the fraction of the throughput was 105 %; the memory changed in one pass."""
+    """Fixed bug: the fraction was 105 %, because the memory's speed changed in one pass."""
     passes = []
     for reads in ((1.0, 1.0, 1.0), (3.2, 1.0, 3.2)):
         timed = step(NUMPY, 2.0, 2.0, 2.0)
@@ -203,7 +209,10 @@ def test_another_sizes_read_is_no_baseline() -> None:
 
 @pytest.mark.parametrize("row", ["numpy/100x1/float32", "numpy@cuda:0/1000000x1/float32"])
 def test_no_fraction_where_it_says_nothing(row: str) -> None:
-    """There is no fraction for few bytes (latency decides) or a GPU (it has own memory)."""
+    """Check that few bytes and data on a GPU have no fraction of the throughput.
+
+    The time of few bytes is latency, and a GPU has its own memory.
+    """
     baseline = Measurement("read", str(Case.parse(row).read), (1.0,), 1, {"bytes": 800})
     result = one([row], outcome(step(row, 1.0), baseline))
     assert result.bandwidth_fraction is None

@@ -36,7 +36,7 @@ def pair(seed: int, slower: float = 1.0, **more: object) -> tuple[Record, Record
 
 @pytest.mark.parametrize("passes", [3, 5])
 def test_the_same_code_is_flagged_no_more_often_than_claimed(passes: int) -> None:
-    """Compare 200 pairs of runs; times differ by 3 % between processes."""
+    """Check that at most about 5 % of 200 comparisons of equal code report a change."""
     flagged = [
         any(
             c.verdict in ("faster", "slower")
@@ -82,7 +82,7 @@ def test_a_noisy_row_can_not_be_told_and_a_steady_one_is_the_same() -> None:
 
 
 def test_with_equal_variances_it_is_the_pooled_t_test() -> None:
-    """With equal variances, the interval is close to that of a normal distribution."""
+    """Check that the interval is close to a normal one if all cases have the same variance."""
     rng = np.random.default_rng(1)
     rows = [Case("numpy", n, 1, "float32") for n in range(1, 41)]
     pairs = {row: Sides(rng.normal(0, 0.02, 6), rng.normal(0, 0.02, 6)) for row in rows}
@@ -101,7 +101,10 @@ def test_a_change_below_two_percent_is_none(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_runs_taken_in_turn_are_compared_pass_by_pass() -> None:
-    """Both runs are slow in the same passes; only a comparison of passes finds the change."""
+    """Check that alternating runs are compared pass by pass.
+
+    Both runs are slow in the same passes; otherwise the change would not be found.
+    """
     rng = np.random.default_rng(2)
     rows = [Case("numpy", n, 1, "float32") for n in range(1, 9)]
     pairs = {}
@@ -124,7 +127,7 @@ def test_runs_taken_in_turn_are_compared_pass_by_pass() -> None:
 
 
 def test_further_passes_are_for_ratios_that_are_not_known() -> None:
-    """Further passes are only for cases whose verdict is unclear."""
+    """Check that only cases with an unclear verdict get further passes."""
 
     def together(**more: object) -> tuple[Record, Record]:
         old, new = (replace(r, beside="now") for r in pair(1, **more))  # type: ignore[arg-type]
@@ -144,7 +147,7 @@ def rounds(logs: NDArray[np.float64], *, in_turn: bool = True) -> Measurement:
 
 
 def test_rounds_in_turn_are_held_against_those_beside_them() -> None:
-    """Neighbouring rounds are compared; a slow phase spoils only the pair where it begins."""
+    """Check that neighbouring rounds are compared, so that slow phases do not matter."""
     slow = np.repeat([0.0, 0.5, 0.0], [4, 6, 4])
     new = slow + 0.1
     new[3] += 0.5
@@ -158,14 +161,14 @@ def test_rounds_in_turn_are_held_against_those_beside_them() -> None:
 
 @pytest.mark.parametrize("in_turn", [False, True])
 def test_rounds_without_turns_are_no_pairs(in_turn: bool) -> None:
-    """If rounds do not alternate, or their numbers differ, only the medians are compared."""
+    """Check that medians are compared if rounds do not alternate or their numbers differ."""
     old = rounds(np.log([1.0, 2.0, 3.0, 4.0, 5.0]), in_turn=in_turn)
     new = rounds(np.log([2.0, 3.0, 9.0] if in_turn else [2.0, 3.0, 1.0, 9.0, 10.0]))
     assert shift(old, new) == (0.0, 0.0)
 
 
 def spoilt(seed: int, slower: float = 0.0) -> dict[Case, Sides]:
-    """Return times of eight cases in four passes; a quarter of the passes is disturbed."""
+    """Return made-up times of eight cases; about a quarter of the passes is disturbed."""
     rng = np.random.default_rng(seed)
     of = {}
     for k in range(8):
@@ -235,7 +238,7 @@ def test_a_change_within_what_is_unstable_can_not_be_told(
     in_turn: bool,
     verdict: str,
 ) -> None:
-    """The medians of both runs are equal, but their samples differ by ±20 %."""
+    """Check that there is no verdict if samples differ by ±20 % although medians are equal."""
     records = [
         replace(resampled(r, samples), beside="now" if in_turn else "")
         for r, samples in zip(pair(0, slower, spread=1e-4), (old, new), strict=True)

@@ -202,7 +202,7 @@ def test_what_was_not_measured_is_a_dash() -> None:
 
 
 def test_what_is_unstable_is_named_below() -> None:
-    """A time is unstable from ±10 % on, or if there are too few samples for an interval."""
+    """Check the line that names unstable times: from ±10 % on, or with too few samples."""
     steady = replace(RESULT, step_s=Interval(10.0, 9.1, 10.9))
     wide = replace(RESULT, backend="numba", step_s=Interval(10.0, 8.0, 12.6))
     few = replace(RESULT, backend="torch", step_s=Interval(10.0, None, None))
