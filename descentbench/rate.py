@@ -40,7 +40,7 @@ class Summed:
 def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], float]:
     """Return (backend, learning rate 1/L); L is the largest curvature of the loss.
 
-    The returned backend is `backend`, but a `Summed` if its name is `SUMMED`.
+    If `backend` has the name `SUMMED`, a `Summed` is returned in its place.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], floa
     from bench.fit.rate import automatic_rate
 
     if problem.loss.curvature is None:
-        # automatic_rate raises a ProblemError that recommends a number
+        # `automatic_rate` raises a ProblemError that recommends this number
         return backend, automatic_rate(problem, "learning_rate=0.001")
     squared = problem
     if problem.loss != SQUARED_ERROR:

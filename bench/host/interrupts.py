@@ -68,7 +68,7 @@ def _none_is_lost() -> Iterator[None]:
             before(unraisable)
             return
         # The signal is not sent at once, because the finaliser is still running.
-        # `threading.Thread` is not used, because the interrupted code may hold its locks.
+        # `threading.Thread` is not used: the interrupted code may hold a lock of `threading`.
         number = number_of(unraisable.exc_value)
         _thread.start_new_thread(_again, (threading.get_ident(), number))
 

@@ -78,7 +78,7 @@ def _memory_limits(root: Path) -> Iterator[tuple[Path, int]]:
 def _used_bytes(group: Path) -> int:
     """Return the bytes of memory that a control group uses, without its inactive file cache."""
     used = read(group / "memory.current") or read(group / "memory.usage_in_bytes")
-    # The number includes subgroups: "total_…" in version 1 of control groups, else without it.
+    # In version 1 of control groups, only the "total_" number includes subgroups, like `used`.
     cache = number(group / "memory.stat", "total_inactive_file")
     if cache is None:
         cache = number(group / "memory.stat", "inactive_file")

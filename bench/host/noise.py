@@ -47,7 +47,7 @@ class Noise:
     Parameters
     ----------
     root : Path
-        Root of the file system; another root for tests.
+        Root of the file system; tests give another folder.
     """
 
     def __init__(self, root: Path = ROOT) -> None:

@@ -1,8 +1,8 @@
 """Make printing safe: for characters that an encoding lacks, and for closed pipes.
 
 A terminal or a file may use an encoding such as ASCII or Latin-1, which lacks characters such
-as → and ≈. Similar text is printed in their place, here -> and ~. Reason: printing a table
-after minutes of measuring must not fail.
+as → and ≈. Similar text is then printed, such as -> and ~. Reason: printing a table after
+minutes of measuring must not fail.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""Waiting time of all threads together from which a warm-up continues, in seconds per second. A
-thread that never runs waits 1 second per second."""
+"""A warm-up continues if all threads together wait this long or longer: 0.5 s in each second.
+One thread that never runs waits 1 s in each second."""
 
 LONGEST_S = 0.25
 """Seconds after which a warm-up ends in any case: another program may use a core for hours."""
@@ -36,7 +36,7 @@ class Waiting:
         self.root, self.before, self.began = root, waited_s(root), time.perf_counter()
 
     def share(self) -> float | None:
-        """Return the waiting time of all threads, in seconds per second; None if unknown.
+        """Return how long all threads together wait in each second; None if unknown.
 
         The waiting time of threads that have ended is missing. A negative result becomes 0.
         """

@@ -85,7 +85,7 @@ class Reduction:
 
     reduce: Callable[..., object]
     values: tuple[Values, ...]
-    results: Values  # passed as `out`: otherwise NumPy chooses the order of reading
+    results: Values  # as `out`, so that NumPy reads the values in order
 
     @classmethod
     def of(cls, reduce: Callable[..., object], *values: Values, passes: int) -> Reduction:

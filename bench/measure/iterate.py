@@ -134,8 +134,8 @@ class Iterated:
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Weights:
         """Return w after `steps` steps from `w0`.
 
-        The result is kept for later calls. For synthetic rows, a file also gives it to the
-        other processes of the run.
+        The result is kept for later calls. For synthetic rows, it is also written to a file,
+        from which the other processes of the run read it.
         """
         w = np.array(w0, dtype=np.float64)
         key = (*self.about, steps, learning_rate, w.tobytes())
@@ -177,7 +177,7 @@ class Iterated:
             bound = self.loss.curvature * largest * steps
         else:
             curvature, steepness = self._near
-            way = self._longest_row**2 * steepness  # change of a prediction a step ÷ the rate
+            way = self._longest_row**2 * steepness  # change of a prediction in a step ÷ rate
             bound = max(curvature * largest * steps, way * max(steps, FEWEST_STEPS))
         return 1.0 / float(bound) if bound > 0 else math.inf
 

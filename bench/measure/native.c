@@ -92,8 +92,8 @@ static void NAMED(sums)(const REAL *x, const REAL *y, const double *w, int64_t r
     }
 }
 
-/* Take steps from w and write the last w to w. scratch holds 5·(d + 8) doubles for each thread:
-   two sums (one barrier a step is then enough), the thread's own w, and the scratch memory of
+/* Take steps from w; the result replaces w. scratch has 5·(d + 8) doubles for each thread: two
+   sums (one barrier a step is then enough), the thread's own w, and the scratch memory of
    NAMED(sums). */
 void NAMED(descend)(const REAL *x, const REAL *y, double *w, int64_t rows, int64_t d,
                     double rate, int64_t steps, int threads, double *scratch)
@@ -109,10 +109,10 @@ void NAMED(descend)(const REAL *x, const REAL *y, double *w, int64_t rows, int64
         for (int64_t step = 0; step < steps; step++) {
             const double *all = scratch + step % 2 * part;
             NAMED(sums)(x + first * d, y + first, own, count, d, narrow, mine + step % 2 * part);
-            if (team > 1) { /* for one thread, too, a barrier would cost 0.2 µs */
+            if (team > 1) { /* a barrier costs 0.2 µs even with one thread */
                 #pragma omp barrier
             }
-            /* Every thread adds up all sums in the same order, so all threads have one w. */
+            /* Every thread adds up all sums in the same order, so w is equal in all threads. */
             for (int64_t j = 0; j < d; j++) {
                 double sum = 0;
                 for (int t = 0; t < team; t++)

@@ -20,9 +20,11 @@ from bench.results.case import BASELINES, Case
 def data_of(case: Case) -> Problem | Source:
     """Return the rows of a case.
 
-    If `DESCENTBENCH_DATA` names a data file, its rows are returned, or else synthetic rows. In
-    two cases, the result is a `Source`, which reads the rows later: if the rows exceed the
-    memory limit, and for a distributed backend, whose workers read the rows themselves.
+    The rows are from the data file that `DESCENTBENCH_DATA` names. Without this variable, they
+    are synthetic. In two cases, the result is a `Source`, from which the rows are read later:
+
+    - The rows of the file exceed the memory limit.
+    - The backend is distributed: its workers read the rows.
     """
     told = FileRows.told()
     distributed = case.backend not in BASELINES and Name.parse(case.backend).distributed

@@ -117,7 +117,7 @@ class Round:
         """Check w after three steps, then find how many steps take about `ROUND_SECONDS`.
 
         `run` must use the learning rate `usual_rate`. The three steps also compile its code.
-        For a loss with a slow reference, `most_steps` limits the steps.
+        `most_steps` limits the steps if checking w is slow for the loss.
         """
         start = start_scale(problem) * np.random.default_rng(1).random(problem.features)
         most = most_steps(problem) or MOST_STEPS
@@ -125,7 +125,7 @@ class Round:
         warm_up(lambda: run(start, 1))
 
         def taken(steps: int) -> float:
-            began = time.perf_counter()  # chooses the number of steps; not reported
+            began = time.perf_counter()  # this time only chooses the number of steps
             run(start, steps)
             return max(time.perf_counter() - began, 1e-7)
 
@@ -199,5 +199,5 @@ def time_steps(
     }
     if reader:
         reader.close()
-        benchmark.extra_info["read_bytes_per_s"] = read_rates  # before the first rounds
+        benchmark.extra_info["read_bytes_per_s"] = read_rates  # read before the first rounds
         benchmark.extra_info["read_by"] = reader.way

@@ -153,7 +153,7 @@ def write(folder: Path, data: Data) -> None:
     x = np.lib.format.open_memmap(folder / "x.npy", "w+", dtype, shape)
     y = np.lib.format.open_memmap(folder / "y.npy", "w+", dtype, (rows,))
     for file in (folder / "x.npy", folder / "y.npy"):
-        with file.open("r+b") as opened:  # reserves memory, so that a lack is an OSError
+        with file.open("r+b") as opened:  # reserves memory, or raises an OSError
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     first = 0
     for parts, targets in Generated(rows, features, dtype, loss=named(loss)).pieces(0, rows):

@@ -246,7 +246,7 @@ def _measurements(path: Path) -> Outcome:
     def measurement(benchmark: dict[str, Any]) -> Measurement:
         info = benchmark["extra_info"]
         kind, row, steps = info.pop("kind"), info.pop("row"), info.pop("steps", 1)
-        # Without the field "seconds_of", the times are seconds per round (older checkouts).
+        # Older checkouts have no field "seconds_of"; their times are seconds per round.
         unit = steps if info.pop("seconds_of", "round") == "step" else 1
         seconds = tuple(unit * s for s in benchmark["stats"]["data"])
         return Measurement(kind, row, seconds, steps, info)

@@ -5,9 +5,9 @@ observation: the logarithm of the median time of a step. The rounds within a pas
 independent, because they share the memory layout, the processors and the other programs.
 
 A run has few passes, often three, and a variance cannot be estimated well from three values.
-The variance of each case is therefore moved towards a common variance of all cases. This is the
-moderated t statistic of Smyth (Statistical Applications in Genetics and Molecular Biology 3(1),
-2004), with the weights of Law et al. (Genome Biology 15:R29, 2014).
+The variance of each case is therefore moved towards a common variance of all cases. The method
+is the moderated t statistic of Smyth (Statistical Applications in Genetics and Molecular
+Biology 3(1), 2004), with the weights of Law et al. (Genome Biology 15:R29, 2014).
 """
 
 from __future__ import annotations

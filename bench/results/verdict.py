@@ -192,7 +192,7 @@ def judge(of: Mapping[Case, Sides]) -> dict[Case, Comparison]:
         return found
     cases, shifts, errors, freedom = moderated(enough)
     beyond = np.abs(shifts) - math.log1p(MATTERS)
-    # Both tails under the hypothesis of a shift at the bound, +MATTERS or −MATTERS.
+    # Two-sided p-value if the true change were exactly +MATTERS or −MATTERS.
     p_each = student.sf(beyond / errors, freedom) + student.sf(
         (np.abs(shifts) + math.log1p(MATTERS)) / errors, freedom
     )
