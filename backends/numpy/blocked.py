@@ -108,8 +108,8 @@ class Blocked(Plain):
     interpreter's lock; ``matmul`` does so only if it writes 500 values or more. BLAS uses one
     thread per call, because its threads would mostly wait for each other in small blocks.
 
-    Few features are usually stored by column, because products with short rows are slow. Long
-    rows in memory are usually stored by column, too (`backends.longrows`).
+    Few features are usually stored by column, because products with short rows are slow. Rows
+    of 256 bytes to 2 kB in memory are usually stored by column, too (`backends.longrows`).
     """
 
     BLOCK_BYTES, COLUMN_BYTES = 1 << 20, 1 << 21
