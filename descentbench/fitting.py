@@ -96,9 +96,9 @@ def fit(
     intercept : bool
         Whether to fit an intercept.
     standardize : bool
-        Whether the descent runs over scaled columns. With an intercept, they have mean 0 and
-        standard deviation 1. Without an intercept, each column is divided by its root mean
-        square. In both cases, w is returned in the units of x.
+        Whether the descent runs over scaled columns. With an intercept, the scaled columns have
+        mean 0 and standard deviation 1. Without an intercept, each column is divided by its
+        root mean square. In both cases, w is returned in the units of x.
     dtype : {"float32", "float64"}, optional
         dtype of the descent's data. By default, float32 and float64 data keep their dtype, and
         data of any other dtype become float64.

@@ -36,7 +36,7 @@ class Waiting:
         self.root, self.before, self.began = root, waited_s(root), time.perf_counter()
 
     def share(self) -> float | None:
-        """Return how long all threads together wait in each second; None if unknown.
+        """Return how many seconds all threads together wait in each second; None if unknown.
 
         The waiting time of threads that have ended is missing. A negative result becomes 0.
         """

@@ -40,7 +40,7 @@ SECONDS = 1.0
 
 FEWEST_STEPS = 4
 """Number of steps that a round may always have, even if computing their reference takes longer
-than `SECONDS`. With 10⁸ rows, it takes a few seconds."""
+than `SECONDS`. With 10⁸ rows, the reference of 4 steps takes a few seconds."""
 
 SAMPLE_ROWS = 4096
 """Number of rows from which the slope and the curvature of a loss are estimated, if the loss
