@@ -41,7 +41,7 @@ ITERATIONS = 100, 10_000
 """Numbers of iterations for which totals are predicted and measured."""
 
 CONTENDERS = "numpy:blocked", "numba:parallel", "numpy:gram"
-"""Backends that could be the fastest at this size."""
+"""Backends that could be the fastest at the predicted size."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _errors(predictions: Sequence[Prediction]) -> str:
 def extrapolate(
     threads: int, store: Path, report: Callable[[str, float], None]
 ) -> Extrapolation:
-    """Measure the contenders at all sizes, and predict the totals at `ROWS` rows."""
+    """Measure the backends `CONTENDERS` at all sizes, and predict the totals at `ROWS` rows."""
     from bench.host.machine import describe
     from bench.measure.read_curve import TASK, measure_read_curve
     from bench.pick.regime import Regime

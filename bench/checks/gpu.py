@@ -69,8 +69,8 @@ class Done:
 def call(part: Part, seconds: float) -> tuple[int | None, float]:
     """Run a part as a child process, and interrupt it after `seconds`.
 
-    Return the exit code and the time in seconds. The exit code is None if the part was
-    interrupted before it was complete.
+    Return the exit code and the time in seconds. The exit code is None if the part had not
+    finished its work when it was interrupted.
     """
     began = time.monotonic()
     child = subprocess.Popen(  # noqa: S603 the arguments are ours

@@ -61,8 +61,7 @@ def run(*arguments: str) -> list[str]:
 def tests(*arguments: str) -> list[str]:
     """Return the Python arguments that run tests up to the first failure.
 
-    Reason: if the time limit interrupted the tests after a failure, the exit code would not
-    show the failure.
+    Reason: after an interrupt at the time limit, the exit code shows no earlier failure.
     """
     return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
 

@@ -21,8 +21,8 @@ COPYING = 0.1
 """Time to copy data from shared memory ÷ time to generate the data."""
 
 PAID = 0.8
-"""Smallest factor by which a setup gets shorter if another backend of the same library was set
-up before in the same process."""
+"""Smallest ratio of setup times in a process: second backend of a library ÷ the same backend
+alone."""
 
 CACHED_COMPILERS = ("numba", "torch")
 """Libraries that store compiled code on disk and use it in later processes."""

@@ -44,11 +44,11 @@ WEAKLY_SCALED = (
     ("numpy:blocked", 5_000_000, 8, None),
     ("numba:parallel", 1_000_000, 32, None),
 )
-"""Kernel, rows per worker, features, and the limit (`EFFICIENCY`, or None for no limit).
+"""Tuples of kernel, rows per worker, features, and the limit (None for no limit).
 
 Only Numba's plain loop has a limit, because its speed depends on arithmetic alone. The speed of
-the other kernels depends on the memory, which two workers of one machine share. Their figures
-are shown together with the figures of two plain processes.
+the other kernels depends on the memory, which two workers of one machine share. The figures of
+these kernels are shown together with the figures of two plain processes.
 """
 
 
