@@ -15,7 +15,7 @@ class DescentbenchError(Exception):
 
 
 class ProblemError(DescentbenchError):
-    """The data cannot be used as they are."""
+    """The data or the loss cannot be used."""
 
 
 class BackendError(DescentbenchError):

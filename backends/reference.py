@@ -81,7 +81,7 @@ class Reference:
 
     @property
     def largest_stable_rate(self) -> float:
-        """2/L: with a larger learning rate, gradient descent on squared error diverges."""
+        """2/L, the learning rate above which gradient descent on squared error diverges."""
         return 2.0 / self.lipschitz if self.lipschitz > 0 else np.inf
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Tables of named columns, and functions that find the columns which the user names."""
+"""Tables of named columns, and functions that find columns by their names."""
 
 from __future__ import annotations
 

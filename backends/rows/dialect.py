@@ -33,7 +33,7 @@ class Record(NamedTuple):
     Attributes
     ----------
     line : int
-        Line on which the row ends; the first line of the file is 1.
+        Number of the line on which the row ends; the first line of the file is 1.
     cells : list of str
     text : str
         The unchanged text of the row in the file.

@@ -22,7 +22,7 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet", ".pq": "parquet", ".parq": "parquet",
     ".arrow": "arrow", ".feather": "arrow", ".ipc": "arrow",
 }  # fmt: skip
-"""Format of a file by its suffix, in lower case."""
+"""Format of a file by its suffix in lower case."""
 
 MAGIC: dict[bytes, Format] = {
     b"PAR1": "parquet",

@@ -231,7 +231,7 @@ class Source(ABC):
         stop: int,
         threads: int,
     ) -> Iterator[Result]:
-        """Fill and process runs of blocks; at most ``threads + 1`` runs are in progress."""
+        """Fill and process runs of consecutive blocks; at most ``threads + 1`` at a time."""
         pending: deque[Future[list[Result]]] = deque()
         whole = Cutter(self.pieces(start, stop) if self.in_order else iter(()))
 
@@ -302,7 +302,7 @@ class Joined:
         return joined
 
     def gradient(self, sums: Weights) -> Weights:
-        """Return ``Xᵀ(X·w − y)``, shape (d,), from the sums of all d + 1 features."""
+        """Return ``Xᵀ(X·w − y)``, shape (d,), from a gradient over the joined rows."""
         return sums[self.x]
 
     def moments(self, gram: Weights) -> tuple[Weights, Weights, float]:
