@@ -1,4 +1,4 @@
-"""The gradient by ``jax.grad``: a compiled step, and a compiled loop of steps."""
+"""JAX's techniques `jax`, a compiled step, and `jax:loop`, a compiled loop of steps."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def compiler_options(loss: Loss, platform: str) -> dict[str, bool]:
 
 
 UNROLLED = 16
-"""Number of steps in one iteration of a loop on a GPU. It is more than one, because the host
-decides after each iteration whether the loop continues."""
+"""Number of steps in one iteration of a loop on a GPU. It is more than one, because the GPU
+waits after each iteration until the host continues the loop."""
 
 
 def unrolled_on(device: jax.Device) -> int:
@@ -56,7 +56,7 @@ def unrolled_on(device: jax.Device) -> int:
 def repeat(
     once: Callable[[jax.Array], jax.Array], w: jax.Array, steps: int, unrolled: int
 ) -> jax.Array:
-    """Take `steps` steps ``w ← once(w)``; another `steps` needs no new compilation.
+    """Take `steps` steps ``w ← once(w)``. A different number of steps needs no compilation.
 
     `unrolled` is the number of steps in one iteration of the compiled loop.
     """
@@ -73,12 +73,12 @@ def repeat(
 
 
 Gradient = Callable[..., jax.Array]
-"""``gradient(w, x, y, rows, transposed=False)`` returns what the given rows contribute to the
-gradient of the mean over `rows` rows."""
+"""``gradient(w, x, y, rows, transposed=False)`` returns the gradient of the loss's sum
+over x and y, divided by `rows`. x and y may be a part of these rows."""
 
 
 def gradient_of(loss: Loss) -> Gradient:
-    """Return the function that ``jax.grad`` derives for the gradient of a loss."""
+    """Return the gradient of a loss, which ``jax.grad`` derives from the loss's value."""
     values = values_of(loss)
 
     def mean(
@@ -128,7 +128,7 @@ def compiled(loss: Loss, platform: str) -> Compiled:
 
 
 class PerStep:
-    """``jit(grad(loss))``, called once a step from Python."""
+    """The technique `jax`: Python calls ``jit(grad(loss))`` once for each step."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]
@@ -161,14 +161,14 @@ class PerStep:
 
 
 class Loop(PerStep):
-    """The whole descent in one compiled loop, which Python calls once per run."""
+    """The technique `jax:loop`: Python calls one compiled loop for the whole descent."""
 
     def layout(self, problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
         """Return X and y in the layout of the compiled functions.
 
-        On a CPU, few features are spread over lanes if the sums of the lanes stay in a cache.
-        With two features, XLA computes the slope once for each feature, so losses other than
-        squared error would become slower.
+        On a CPU, the rows are spread over lanes if the sums of the lanes stay in a cache. Lanes
+        are used with one feature, and with two features for squared error. With two features,
+        other losses would be slower, because XLA computes the slope once for each feature.
         """
         most = 2 if problem.loss == SQUARED_ERROR else 1
         lanes = problem.features <= most and fit_lanes(problem)

@@ -10,7 +10,7 @@ from backends.losses import LOSSES, Loss
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return Numba's only device here, the CPU."""
+    """Return the CPU, the only device for which Numba compiles here."""
     return {"cpu": ""}
 
 
@@ -20,7 +20,7 @@ def peak_device_bytes(device: str) -> int | None:
 
 
 def refusal(technique: str, loss: Loss) -> str:
-    """Return the reason why Numba cannot compile a user's loss, in one line ("" if it can)."""
+    """Return one line with the reason why Numba cannot compile a loss; "" if it can."""
     from backends.numba.pointwise import failure
 
     for part in ("slope", "value"):
@@ -30,7 +30,7 @@ def refusal(technique: str, loss: Loss) -> str:
 
 
 def note(technique: str, device: str, loss: Loss) -> str:
-    """Return the reason why a user's slope runs row by row, in one line ("" if it does not)."""
+    """Return one line with the reason why a slope runs row by row; "" if it runs on vectors."""
     from backends.numba.pointwise import failure, slope_of
     from backends.numba.vectors import EXAMPLE
 

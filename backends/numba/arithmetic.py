@@ -37,7 +37,7 @@ def multiply(_, a, b):
 
 @intrinsic
 def sum_products(_, xs, ws, start):
-    """Return ``start + Σ xₖ·wₖ``; four or more products are added in two parallel sums."""
+    """Return ``start + Σ xₖ·wₖ``. Four or more products are added in two independent sums."""
 
     def generate(context, builder, signature, arguments):
         unpacked = [cgutils.unpack_tuple(builder, a) for a in arguments[:2]]
@@ -63,10 +63,10 @@ def _sum_lanes(builder, value):
 
 @intrinsic
 def sum_lanes(_, vectors):
-    """Return a vector whose lanes are the sums of the lanes of each vector in a tuple.
+    """Return a vector with one lane for each vector of a tuple: the sum of that vector's lanes.
 
-    Two vectors are combined into one vector of equal length, with half as many lanes for each
-    sum.
+    Pairs of vectors are combined until one vector is left. Each combination halves the number
+    of lanes that belong to one sum.
     """
     count = vectors.count
     made = Vector(vectors.dtype.dtype, count)
@@ -91,7 +91,7 @@ def sum_lanes(_, vectors):
 
 
 def _folded(builder, value, least):
-    """Add the halves of a vector repeatedly, until the sum has `least` lanes."""
+    """Add the upper half of a vector to its lower half until only `least` lanes are left."""
     while value.type.count > least:
         lanes = value.type.count
         low, high = range(lanes // 2), range(lanes // 2, lanes)
@@ -101,7 +101,7 @@ def _folded(builder, value, least):
 
 
 def _paired(builder, first, second):
-    """Add neighbouring lanes of two vectors; return a vector and the sums that it holds."""
+    """Add neighbouring lanes of two vectors; return the new vector and the list of its sums."""
     (a, held_a), (b, held_b) = first, second
     lanes = a.type.count
     if len(held_a) == lanes:  # every lane is a finished sum
@@ -113,7 +113,7 @@ def _paired(builder, first, second):
 
 @intrinsic
 def add_sums(_, totals, vectors):
-    """Return the tuple of float64 totals, after adding the sum of each vector's lanes."""
+    """Add the sum of each vector's lanes to its float64 total; return the tuple of totals."""
     number = vectors.dtype.dtype
 
     def emit(context, builder, total, vector):

@@ -1,4 +1,4 @@
-"""A folder for Numba's disk cache, and types that change with each edit of this package."""
+"""Keep Numba's disk cache correct: a folder for it, and types that change with every edit."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
 
@@ -29,16 +29,16 @@ FOLDER = Path(__file__).parent
 SOURCES = hashlib.sha256(
     b"\0".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))
 ).hexdigest()[:16]
-"""Hash of this package's files. Numba's cache notices an edit only in the file of the function
-that Python calls. The hash is therefore part of the type of every `Known` argument. After an
-edit of any file, functions with a `Known` argument are compiled anew."""
+"""Hash of all files of this package. It is part of the type of every `Known` argument. After an
+edit of any file, Numba therefore compiles all functions with a `Known` argument again. Numba's
+cache alone would only notice an edit in the file of the function that Python calls."""
 
 
 def provide_folder() -> None:
     """Give Numba a temporary cache folder if it cannot write to any of its default folders.
 
-    For a user without a home directory, Numba would create a folder called ``~`` in the current
-    directory.
+    A user without a home directory gets a temporary folder, too. Numba would otherwise create a
+    folder called ``~`` in the current directory.
     """
     try:
         Path.home()
@@ -60,9 +60,9 @@ def provide_folder() -> None:
 class Known:
     """Constants for the compiler, passed to a compiled function as an argument.
 
-    The name of the argument's Numba type contains the key, so each key has its own compiled
-    code. In this code, the attributes are constants. A loop whose number of iterations is an
-    attribute is unrolled, and a branch that is never taken is left out.
+    Numba compiles the function separately for each `key`. In the compiled code, the attributes
+    are constants. The compiler can therefore unroll a loop whose number of iterations is an
+    attribute, and leave out a branch that is never taken.
     """
 
     by_key: ClassVar[dict[str, Known]] = {}
@@ -113,7 +113,7 @@ def _attribute(context, builder, known, _value, name):
 
 
 PACKAGE = Known("package")
-"""An argument for cached functions that need no other `Known`: it adds `SOURCES` to the key of
-the cache."""
+"""A `Known` without attributes. Functions that need no other `Known` take it as an argument, so
+that they are compiled again after an edit of this package."""
 
 provide_folder()

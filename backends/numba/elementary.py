@@ -1,8 +1,8 @@
 """Elementary functions of vectors: exp, log, log1p and tanh, in a few instructions.
 
-Each function reduces its argument and evaluates a polynomial. The code consists of vector
-instructions only: it calls no scalar function and no vendor's library. The largest errors are
-1.0 units in the last place for exp, 0.9 for log, 1.5 for log1p and 2.7 for tanh.
+Each function maps its argument to a small range and evaluates a polynomial there. The code
+consists of vector instructions only; it calls no library. The largest errors, in units in the
+last place, are 1.0 for exp, 0.9 for log, 1.5 for log1p and 2.7 for tanh.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -92,7 +92,7 @@ def _format(kind):
 
 
 def _polynomial(builder, x, coefficients):
-    """Return a polynomial of x; the coefficient of the highest power is the first."""
+    """Return a polynomial of x; the first coefficient is that of the highest power."""
     first, *others = (constant(x.type, c) for c in coefficients)
     for coefficient in others:
         first = fma(builder, first, x, coefficient)
@@ -113,8 +113,8 @@ def _bound(builder, x, lowest, highest):
 def _reduced(builder, x, offset):
     """Split x into ``n·ln 2 + r`` with an integer n and |r| ≤ ½ ln 2.
 
-    Returns r, ``(eʳ − 1 − r)/r²``, and an integer with ``n + offset`` in its low bits. Adding
-    a number to 1.5·2^mantissa rounds the number to an integer and moves it to these bits.
+    Returns r, ``(eʳ − 1 − r)/r²``, and an integer whose low bits are ``n + offset``. A sum of a
+    number and 1.5·2^mantissa holds the rounded number in its low bits.
     """
     form, kind = _format(x.type), x.type
     high, low = form.ln2
@@ -128,13 +128,13 @@ def _reduced(builder, x, offset):
 
 
 def _power_of_two(builder, exponent, kind):
-    """Return 2ⁿ, with n plus the format's bias in the last bits of an integer."""
+    """Return 2ⁿ from an integer whose last bits are n plus the format's bias."""
     mantissa = constant(exponent.type, _format(kind).mantissa)
     return builder.bitcast(builder.shl(exponent, mantissa), kind)
 
 
 def exp(builder, x):
-    """Return eˣ, also where the result is subnormal.
+    """Return eˣ; results below the smallest normal number are correct, too.
 
     eʳ is multiplied by two powers of two, because 2ⁿ alone may be too large or too small.
     """
@@ -198,14 +198,14 @@ def log(builder, x):
 
 
 def _bits(form, value):
-    """Return the bits of a number in a format; fraction bits that do not fit are cut off."""
+    """Return the bits of a number in a format, without the fraction bits that do not fit."""
     fraction, exponent = math.frexp(value)
     significand = int(fraction * 2 ** (form.mantissa + 1))
     return ((exponent - 2 + form.bias) << form.mantissa) + significand
 
 
 def _edges(builder, x, value):
-    """Return log's value, or its limits for an x that is not a positive finite number."""
+    """Return `value`, or log's limit where x is not a positive finite number."""
     kind = x.type
     infinity, zero = constant(kind, math.inf), constant(kind, 0)
     value = builder.select(builder.fcmp_ordered("==", x, infinity), infinity, value)

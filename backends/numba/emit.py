@@ -18,14 +18,14 @@ INDEX, PLACE, BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
 
 
 class Vector(types.Type):
-    """The type of a vector of `lanes` float32 or float64 numbers, or of a mask for it."""
+    """The type of a vector of float32 or float64 numbers, or of a mask with as many lanes."""
 
     def __init__(self, dtype: types.Type, lanes: int, mask: bool = False) -> None:
         self.dtype, self.lanes, self.mask = dtype, lanes, mask
         super().__init__(name=f"{'Mask' if mask else 'Vector'}({dtype}, {lanes})")
 
     def as_mask(self, mask: bool = True) -> Vector:
-        """Return the type of a mask for these numbers, or of the numbers of a mask."""
+        """Return the type of a mask (or with ``mask=False``, of numbers) with as many lanes."""
         return Vector(self.dtype, self.lanes, mask)
 
 
@@ -43,7 +43,7 @@ def item_of(kind):
 
 
 def each_item(kinds, result, emit):
-    """Return an intrinsic's signature and code: `emit` runs for every item of the tuples."""
+    """Return an intrinsic's signature and code; it calls `emit` for every item of tuples."""
     counts = {kind.count for kind in kinds if isinstance(kind, types.UniTuple)}
     if not counts:
         return result(*kinds), lambda context, builder, _, values: emit(
@@ -73,7 +73,7 @@ def call(builder, name, arguments, result=None, **flags):
 
 
 def suffix(kind):
-    """Return the suffix for a vector's type in the names of LLVM's intrinsics."""
+    """Return the last part of an LLVM intrinsic's name, such as ``v8f32`` for eight float32."""
     return f"v{kind.count}f{32 if kind.element == ir.FloatType() else 64}"
 
 
@@ -83,18 +83,18 @@ def fma(builder, a, b, c):
 
 
 def shuffle(builder, a, lanes, b=None):
-    """Return a vector of the lanes with these numbers, counted through `a`, then `b`."""
+    """Return a vector of the lanes with these numbers; those of `b` follow those of `a`."""
     mask = ir.Constant(ir.VectorType(INDEX, len(lanes)), list(lanes))
     return builder.shuffle_vector(a, b or ir.Constant(a.type, ir.Undefined), mask)
 
 
 def constant(kind, value):
-    """Return a constant vector with `value` in every lane."""
+    """Return a compile-time constant: a vector with `value` in every lane."""
     return ir.Constant(kind, [value] * kind.count)
 
 
 def spread_value(builder, value, kind):
-    """Return a vector with `value` in every lane."""
+    """Return a vector with `value`, a number of the running program, in every lane."""
     unset = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(unset, value, INDEX(0))
     return shuffle(builder, first, [0] * kind.count)

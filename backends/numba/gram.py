@@ -31,7 +31,7 @@ def line_products(x, y):
 
 @njit
 def add_gram(x, y, total):
-    """Add the lower half of the Gram matrix of x, (n, d), with y as last column, to `total`."""
+    """Add the lower half of ``AᵀA`` to `total`, where A is x, (n, d), with y as last column."""
     n, d = x.shape
     rows = max(8, BLOCK_BYTES // (8 * (d + 1)))
     for i in range(0, n, rows):
@@ -53,7 +53,7 @@ def add_gram(x, y, total):
 
 @njit
 def in_order(partial):
-    """Return the sum over the first axis; ``np.sum`` would take seconds to compile."""
+    """Return the sum over the first axis, without ``np.sum``, which compiles for seconds."""
     total = np.zeros_like(partial[0])
     for part in partial:
         total += part
@@ -62,7 +62,7 @@ def in_order(partial):
 
 @njit(cache=True, nogil=True, parallel=True)
 def parallel_products(x, y, threads, package):
-    """Return the result of `add_gram`, (d + 1, d + 1), with a range of rows per thread."""
+    """Return what `add_gram` adds, (d + 1, d + 1); each thread sums a range of rows."""
     d = x.shape[1]
     partial = np.zeros((threads, d + 1, d + 1))
     for thread in prange(threads):
@@ -73,7 +73,7 @@ def parallel_products(x, y, threads, package):
 
 @njit(fastmath=VECTORISE)
 def add_products(columns, total):
-    """Add the lower half of ``columns @ columnsᵀ`` to `total`, four products at a time."""
+    """Add the lower half of ``columns @ columnsᵀ`` to `total`; four sums run side by side."""
     d = len(columns)
     for j in range(d):
         c = columns[j]

@@ -1,4 +1,4 @@
-"""The loops over rows; the fields of a `Loop` are constants for the compiler.
+"""The compiled loops over rows. The fields of a `Loop` are constants for the compiler.
 
 Sums within a block of rows are in the data's dtype, and sums over blocks are float64. `flat` is
 X as an array of one dimension, and `ahead` is the prefetch distance in cache lines.
@@ -45,16 +45,16 @@ LINE_ROWS = 8192
 """Number of rows in a block if a SIMD vector holds one feature of several rows."""
 
 BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
-"""Smallest size of a block of long rows, in bytes and in rows: a block has at least both."""
+"""Lower limits for a block of long rows, in bytes and in rows. A block reaches both limits."""
 
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
-"""Optimisations allowed in plain sums. ``fastmath=True`` would also assume that no number is
-NaN or infinite."""
+"""Optimisations that the compiler may use for plain sums. They do not include the assumption of
+``fastmath=True`` that no number is NaN or infinite."""
 
 
 @njit(forceinline=True)
 def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
-    """Add a vector of rows from row `i` on to the sums, and return the sums.
+    """Add the rows of one vector, which begin at row `i`, to the sums; return the sums.
 
     `columns` is the distance between two columns in numbers, or None for data stored row by
     row. `keep` is the number of rows to add, or None for all rows of the vector.
@@ -81,7 +81,7 @@ def ask_ahead(loop, flat, columns, y, ws, i):
 
 @njit(forceinline=True)
 def feature_sums(loop, slope, ahead, flat, columns, y, w):
-    """Return the sums of rows with few features: a vector holds one feature of many rows.
+    """Return the sums of rows with few features; a vector holds one feature of many rows.
 
     The rows are divided into `loop.places` ranges, which are read side by side.
     """
@@ -122,11 +122,11 @@ def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 
 @njit
 def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows that fill many vectors, several rows for each load of w and of the sums.
+    """Add rows that fill many vectors; one load of w and of the sums serves several rows.
 
-    `loop.rows` rows from each of `loop.places` ranges are summed together. If `loop.asks`, the
-    next rows of each range are prefetched in order. Half of these rows' cache lines are
-    prefetched during the predictions, and half during the sums.
+    `loop.rows` rows from each of `loop.places` ranges are summed together. If `loop.asks` is
+    true, the next rows of each range are prefetched in the meantime: the first half of their
+    cache lines during the predictions, and the second half during the sums.
     """
     none = zero_vector(flat, loop.vector_bytes)
     lanes, ahead = lanes_of(none), ahead * LINE_BYTES // w.itemsize
@@ -197,9 +197,9 @@ def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 def add_rows(loop, slope, ahead, x, y, w, total):
     """Add the sums of rows with many features, x of shape (n, d), block by block.
 
-    A row is read up to the next multiple of a vector's length. The numbers after the row's end
-    belong to the next row and are multiplied by weights of zero. The last rows have no next row
-    and are therefore added one by one.
+    Only whole vectors are read, so the last vector of a row may reach into the next row. The
+    numbers of the next row are multiplied by weights of zero. The last rows are added one by
+    one, because no row follows them.
     """
     n, d = x.shape
     flat, none = x.reshape(n * d), zero_vector(x, loop.vector_bytes)
@@ -225,7 +225,7 @@ def add_rows(loop, slope, ahead, x, y, w, total):
 
 
 def add_gradient(loop, slope, ahead, x, y, w, total):
-    """Add ``Σ slope(xᵢ·w, yᵢ)·xᵢ`` to the float64 total; x is (n,), (n, d) or column blocks."""
+    """Add ``Σ slope(xᵢ·w, yᵢ)·xᵢ`` to a float64 total, for x in any layout of `candidates`."""
     raise NotImplementedError  # only compiled functions call it
 
 
@@ -246,7 +246,7 @@ def _add_gradient(loop, slope, ahead, x, y, w, total):
 
 
 def add_columns(loop, slope, ahead, x, y, w, total):
-    """Add the sums of x of shape (blocks, d, rows); the last block may be partly filled."""
+    """Add the sums over blocks of columns, (blocks, d, rows); the last may be partly filled."""
     d, rows = x.shape[1:]
     for b in range(len(x)):
         targets = y[b * rows : (b + 1) * rows]

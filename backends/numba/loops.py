@@ -1,4 +1,4 @@
-"""Choose the loop for given rows: by a table, and by a timed trial between two loops."""
+"""Choose the loop over the rows: a table names one or two loops, and a trial times two."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from backends.numba.cache import Known
 from backends.problem import Array
 
 MOST_FEW, MOST_COLUMNS = 4, 8
-"""Largest number of features that are separated in registers, and largest number of features
-that are stored in columns."""
+"""Limits on the number of features. Up to `MOST_FEW`, the features of a row are separated in
+registers; up to `MOST_COLUMNS`, they are stored in columns."""
 
 FAR_BYTES = 6 << 20
-"""Smallest size in bytes per thread of data that are read from memory: half of this size
+"""Smallest size in bytes per thread of data that are read from memory. Even half of this size
 exceeds any second-level cache."""
 
 SHARED_BYTES = range(1 << 20, 1 << 24)
-"""Range of data sizes in bytes per thread, for one feature, that may lie in the shared
-cache."""
+"""Smallest and largest size, in bytes per thread, of data that may lie in the shared cache. The
+range applies to data with one feature."""
 
 LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
-"""Smallest row sizes in bytes, for data read from memory, from which `PAIRS` and then `ABREAST`
-can be faster than `STREAMS`. Shorter rows gain nothing from these two loops."""
+"""Row sizes in bytes, for data that are read from memory. From `LONG_BYTES` on, the loop
+`PAIRS` can be faster than `STREAMS`. From `VERY_LONG_BYTES` on, `ABREAST` can be faster."""
 
 TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
 """Size of a trial's data in bytes per thread, and number of its steps. 32 MB are more than the
-caches hold. With fewer rows, a trial takes more steps and so reads equally many bytes."""
+caches hold. If there are fewer bytes, a trial takes more steps, so that it reads as much."""
 
 TRIALS, LEVEL = 8, 0.95
-"""Number of rounds of a trial, and the largest time with which the other loop replaces the
-usual loop, as a fraction of the usual loop's time. In some rounds two threads share a
-processor, so the lower quartiles of the times are compared. Also, the other loop may be slower
-in at most one round."""
+"""Number of rounds of a trial, and largest time of the other loop, as a fraction of the usual
+loop's time, with which the other loop is chosen. The lower quartiles of the times are compared,
+because in some rounds two threads share a processor. The other loop is not chosen if it was the
+slower loop in more than one round."""
 
 
 class Loop(Known):
@@ -56,8 +56,8 @@ class Loop(Known):
     whole_rows : bool
         Whether one vector holds a whole row; otherwise rows have any length.
     far : bool
-        Whether a prefetch loads lines into the second-level cache only. The long rows that are
-        being summed then stay in the first-level cache.
+        Whether a prefetch loads lines into the second-level cache only, so that the rows in
+        the first-level cache stay there.
     """
 
     def __init__(
@@ -90,8 +90,8 @@ class Loop(Known):
 
 
 LINE, LINE_ASKING = Loop(256), Loop(256, ahead=32)
-"""Loops for one feature, without and with a prefetch. The prefetch can help for data in the
-shared cache. A long vector acts as an unrolled loop."""
+"""Loops for one feature, without and with a prefetch. The prefetch can help if the data lie in
+the shared cache. The vectors are long, because a long vector acts as an unrolled loop."""
 
 FEW = {d: Loop(64, d, places=2, ahead=32) for d in range(2, MOST_FEW + 1)}
 COLUMNS = {d: Loop(64, d, ahead=16) for d in range(MOST_FEW + 1, MOST_COLUMNS + 1)}
@@ -99,23 +99,24 @@ SHORT = {
     64: Loop(64, places=2, rows=4, ahead=64, whole_rows=True),
     128: Loop(128, places=2, rows=2, ahead=64, whole_rows=True),
 }
-"""Loops by number of features (`FEW`, `COLUMNS`) and by largest row size in bytes (`SHORT`)."""
+"""Loops for short rows. The keys of `FEW` and `COLUMNS` are numbers of features; the keys of
+`SHORT` are largest row sizes in bytes."""
 
 STREAMS = Loop(32, places=4)
-"""Loop over rows from four ranges side by side; the hardware prefetches each range. The vectors
-have 32 bytes: rows are seldom aligned, so most loads of 64 bytes would touch two cache
-lines."""
+"""The loop that reads rows from four ranges side by side; the hardware prefetches each range.
+The vectors have 32 bytes, because rows are seldom aligned, and most loads of 64 bytes would
+touch two cache lines."""
 
 PAIRS = Loop(64, places=2, rows=2, ahead=64)
 ABREAST = Loop(64, rows=8, ahead=128, far=True)
-"""Loops that prefetch long rows from memory in order: two rows from each of two ranges, or
-eight consecutive rows."""
+"""Loops that prefetch long rows from memory in order. `PAIRS` sums two rows from each of two
+ranges together; `ABREAST` sums eight consecutive rows together."""
 
 
 def candidates(x: Array, y: Array, threads: int) -> tuple[Loop, ...]:
     """Return the loops that can be fastest for these rows, the usual loop first.
 
-    x is one feature (n,), rows (n, d) or blocks of columns (blocks, d, rows).
+    x is one feature, (n,), rows, (n, d), or blocks of columns, (blocks, d, rows).
     """
     if x.ndim == 1:
         shared = (x.nbytes + y.nbytes) // threads in SHARED_BYTES
@@ -135,16 +136,16 @@ def candidates(x: Array, y: Array, threads: int) -> tuple[Loop, ...]:
 
 
 Descend = Callable[[Array, Array, int, Loop], object]
-"""``descend(x, y, steps, loop)`` takes `steps` steps in the calling thread, without holding the
-interpreter's lock."""
+"""``descend(x, y, steps, loop)`` takes `steps` steps in the calling thread. It releases the
+interpreter's lock meanwhile."""
 
 _fastest: dict[tuple[tuple[int, ...], str, int], Loop] = {}
 
 
 def fastest(x: Array, y: Array, threads: int, descend: Descend) -> Loop:
-    """Return the fastest loop for these rows; two candidates are timed once per process.
+    """Return the fastest loop for these rows. Two candidates are timed once per process.
 
-    A loop that is a tenth faster on one processor can be slower on another processor.
+    They are timed because the faster loop differs from processor to processor.
     """
     loops = candidates(x, y, threads)
     key = x.shape, x.dtype.name, threads

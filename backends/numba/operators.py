@@ -1,7 +1,7 @@
 """Operators and functions of vectors, so that a loss written for NumPy arrays runs on vectors.
 
-Comparisons give masks, which `numpy.where` and ``& | ~`` accept. A Python number is converted
-to the dtype of the vectors with which it is combined.
+A comparison of vectors returns a mask, for `numpy.where` and the operators ``& | ~``. In
+``vector + 2``, the number is converted to the vector's dtype.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
@@ -20,21 +20,25 @@ from backends.numba import elementary
 from backends.numba.emit import Vector, call, constant, spread_value, suffix
 
 CONTRACT = ("contract", "nsz")
-"""Optimisations allowed in a slope: a product and a sum may become one instruction."""
+"""Optimisations that LLVM may use in a slope. It may compute a product and a sum in one
+instruction, and ignore the sign of a zero."""
 
 MOST_POWER = 8
-"""Largest exponent of a power. Powers are computed as products, and larger ones lose digits."""
+"""Largest exponent of a power. Powers are computed as products, which lose digits beyond it."""
 
 
 def _common(kinds):
-    """Return the vector type that operands share, or None; some operands may be numbers."""
+    """Return the type of the operands that are vectors; None if it is not one type.
+
+    The other operands must be numbers.
+    """
     vectors = {kind for kind in kinds if isinstance(kind, Vector)}
     others = [kind for kind in kinds if not isinstance(kind, (Vector, types.Number))]
     return vectors.pop() if len(vectors) == 1 and not others else None
 
 
 def _lanes(context, builder, value, kind, vector):
-    """Return a vector unchanged; convert a number and repeat it in every lane of a vector."""
+    """Return a vector as it is, or a vector with a converted number in every lane."""
     if isinstance(kind, Vector):
         return value
     number = context.cast(builder, value, kind, vector.dtype)
@@ -45,8 +49,8 @@ def _register(function, result, emit, *formal):
     """Register `function` for vectors, with LLVM code from `emit`.
 
     ``result(kinds)`` returns the type of the result, or None if the function does not accept
-    operands of these types. Unlike Numba's `overload`, this compiles no Python code, which
-    saves time because a loss may use a dozen such functions.
+    operands of these types. Numba's `overload` would compile Python code for each function, and
+    a loss may use a dozen functions.
     """
 
     class Template(AbstractTemplate):
@@ -65,7 +69,7 @@ def _register(function, result, emit, *formal):
 def _define(function, emit, operands, *, mask=False, masks=False):
     """Define ``function(operands…)`` for vectors, lane by lane.
 
-    With `mask`, the result is a mask; with `masks`, the operands are masks.
+    If `mask` is true, the result is a mask. If `masks` is true, the operands are masks.
     """
 
     def result(kinds):
@@ -138,7 +142,7 @@ _define(np.tanh, elementary.tanh, 1)
 
 
 def _where_result(kinds):
-    """Return the type of ``where(mask, a, b)``; numbers are converted to the mask's dtype."""
+    """Return the type of ``where(mask, a, b)``, a vector with as many lanes as the mask."""
     if len(kinds) != 3 or not isinstance(kinds[0], Vector) or not kinds[0].mask:
         return None
     vector = kinds[0].as_mask(False)
@@ -157,7 +161,7 @@ _register(np.where, _where_result, _where, (Vector,), *[(Vector, types.Number)] 
 
 
 def _power_result(kinds):
-    """Return the type of ``vector ** n`` with a literal n from 1 to `MOST_POWER`."""
+    """Return the type of ``vector ** n``; None if n is not a literal from 1 to `MOST_POWER`."""
     vector, exponent = kinds
     known = isinstance(vector, Vector) and isinstance(exponent, types.IntegerLiteral)
     return vector if known and 1 <= exponent.literal_value <= MOST_POWER else None

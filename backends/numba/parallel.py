@@ -1,4 +1,4 @@
-"""Take each step in one vectorised pass, with a range of rows per thread."""
+"""Take each step in one vectorised pass over the rows; each thread sums a range of rows."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -21,12 +21,12 @@ from backends.numba.pointwise import Pointwise
 from backends.problem import Array, Problem
 
 SERIAL_BYTES = 1 << 18
-"""Data size in bytes below which one thread is faster: waking other threads takes
+"""Data size in bytes below which one thread is faster, because waking other threads takes
 microseconds."""
 
 COLUMN_ROWS = 8192 - 32
-"""Number of rows in a block of columns. Columns a power of two apart would compete for the same
-cache lines."""
+"""Number of rows in a block of columns. It is not a power of two, because the columns would
+otherwise compete for the same cache lines."""
 
 LINE_NUMBERS = LINE_BYTES // 8
 """Number of float64 values in a cache line. Each thread's sums take a multiple of this number,
@@ -37,7 +37,7 @@ so that no two threads write to one line."""
 def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
     """Take steps ``w ← w − rate·Σ slope·x`` in this thread; store the last sum in `gradient`.
 
-    The interpreter's lock is released, so one thread computes while other threads read rows.
+    The interpreter's lock is released, so that other threads can read rows meanwhile.
     """
     for _ in range(steps):
         if x.ndim == 1:  # summing 100 rows takes as long as writing and reading a sum
@@ -53,11 +53,11 @@ def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
 
 @njit(cache=True, nogil=True, parallel=True)
 def parallel_descent(x, y, w, gradient, rate, steps, loop, slope, ahead, threads):
-    """Take the steps of `serial_descent` with a range of rows per thread.
+    """Take the steps of `serial_descent`; each thread sums a range of rows.
 
-    The threads' sums are added in order, so results are reproducible. Nothing is allocated
-    between steps: new arrays in each step, and a separate function that starts the threads,
-    would cost 4 µs a step.
+    The threads' sums are added in order, so results are reproducible. All arrays are allocated
+    before the first step, and the threads are started in this function. Otherwise a step would
+    take 4 µs longer.
     """
     d, held = len(w), x.shape[2] if x.ndim == 3 else 1  # rows in one item of x
     partial = np.empty((threads, -(-d // LINE_NUMBERS) * LINE_NUMBERS))
@@ -80,8 +80,8 @@ def parallel_descent(x, y, w, gradient, rate, steps, loop, slope, ahead, threads
 def fill_columns(x, columns, features, package):
     """Copy rows to blocks of columns, (blocks, d, rows); the last block may be partly filled.
 
-    The compiler knows the length of the tuple `features`, unlike an array's shape. The loop can
-    therefore load whole vectors and separate their numbers by feature in registers.
+    `features` is a tuple with one item for each feature, because the compiler knows a tuple's
+    length. It can therefore load whole vectors and separate the features in registers.
     """
     width, rows = len(features), columns.shape[2]
     for b in range(len(columns)):
@@ -103,13 +103,14 @@ def in_columns(x: Array) -> Array:
 
 
 class Parallel(Plain):
-    """One vectorised pass over memory per step, in blocks, with a range of rows per thread.
+    """The technique `numba:parallel`: each step reads the rows once, and every thread a range.
 
-    The layout depends on the number of features. One feature is stored contiguously. Two to
-    four features are separated in registers, and five to eight are stored in blocks of columns:
-    a vector then holds one feature of many rows. With more features, vectors hold numbers of a
-    single row. Small data are summed by one thread. Sums within a block are in the data's
-    dtype, and sums over blocks are float64.
+    - Up to eight features: a vector holds one feature of many rows. Two to four features are
+      separated in registers, and five to eight features are stored in blocks of columns.
+    - More features: a vector holds numbers of a single row.
+    - Small data: one thread sums all rows.
+
+    Sums within a block are in the data's dtype, and sums over blocks are float64.
     """
 
     reads_pairs = True
@@ -126,7 +127,7 @@ class Parallel(Plain):
 
     @cached_property
     def loop(self) -> Loop:
-        """The loop over the rows; at the first access, two loops may be timed."""
+        """The loop over the rows. The first access may time two loops and choose one."""
 
         def trial(x: Array, y: Array, steps: int, loop: Loop) -> object:
             return descend(x, y, np.zeros(self.x.shape[1]), 0.0, steps, 1, loop, self.slope)
@@ -156,7 +157,7 @@ def descend(
     loop: Loop,
     slope: Pointwise,
 ) -> Weights:
-    """Take steps that update `w` in place; return ``Σ slope·x`` of the last step."""
+    """Take steps, which change `w`; return the gradient ``Σ slope·x`` of the last step."""
     gradient = np.zeros(len(w))
     if threads == 1:
         serial_descent(x, y, w, gradient, rate, steps, loop, slope, loop.ahead)

@@ -15,7 +15,7 @@ from backends.problem import Array, Problem
 
 @njit(cache=True, nogil=True)
 def descent(x, y, w, rate, steps, slope):
-    """Return w after `steps` steps, each with float64 sums over the rows."""
+    """Return w after `steps` steps. The sums over the rows are float64."""
     for _ in range(steps):
         gradient = sums(x, y, w, slope)
         for j in range(len(w)):
@@ -74,12 +74,12 @@ class Plain:
 
 
 def read_only(values: Array) -> Array:
-    """Return a read-only view: Numba would compile again for a writable array."""
+    """Return a read-only view, so that Numba compiles for one kind of array only."""
     view = values.view()
     view.flags.writeable = False
     return view
 
 
 def start(w: ArrayLike) -> Weights:
-    """Return a float64 copy of the weights, to which the loops write."""
+    """Return a float64 copy of the weights, which a loop may change."""
     return np.array(w, dtype=np.float64)

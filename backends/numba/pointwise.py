@@ -26,9 +26,9 @@ from backends.numba.vectors import spread
 class Pointwise(Known):
     """A loss's value or slope, a function ``(xp, p, y)``, for compiled loops.
 
-    The function is plain Python that runs on NumPy arrays, on numbers and on vectors. The
-    type's key contains a hash of the function and all values that it uses, so that the cache on
-    disk never returns the code of another function.
+    The function is plain Python that runs on NumPy arrays, on numbers and on vectors. The key
+    contains a hash of the function and all values that it uses. Numba's disk cache therefore
+    never returns the code of another function.
     """
 
     def __init__(self, function: Function) -> None:
@@ -40,9 +40,9 @@ class Pointwise(Known):
 def fingerprint(value: object) -> object:
     """Return the dependencies of a function's result: its code and every value that it uses.
 
-    The values are closure variables, defaults, and globals, including other functions. A module
-    is represented by its name and the text of its file, and a compiled function by its Python
-    function.
+    The values are closure variables, defaults, and globals, including other functions. For a
+    module, the result has its name and the text of its file. A function that Numba compiled is
+    treated like its Python function.
     """
     value = getattr(value, "py_func", value)
     if isinstance(value, FunctionType):
@@ -71,7 +71,10 @@ def slope_of(loss: Loss) -> Function:
 
 
 def evaluate(function: Pointwise, p: Any, y: Any) -> Any:
-    """Return a function's results for predictions `p` and targets `y`, vectors or numbers."""
+    """Return a function's results for predictions `p` and targets `y`.
+
+    p and y are numbers, NumPy arrays, or in compiled code vectors.
+    """
     return function.function(np, p, y)
 
 
@@ -90,7 +93,7 @@ def _evaluate(function, p, y):
 
 
 OPTIONS = {"forceinline": True, "fastmath": {"contract", "nsz"}, "error_model": "numpy"}
-"""Options for compiling the functions of a loss. Division by 0 gives infinity, as in NumPy."""
+"""Options for compiling the functions of a loss. With them, 1/0 is infinity, as in NumPy."""
 
 _compiled: dict[Function, Any] = {}
 
@@ -104,7 +107,7 @@ def compiled(function: Function) -> Any:
 
 
 def _register_helpers(function: Any) -> None:
-    """Let compiled code call the plain Python functions of the loss's module."""
+    """Let compiled code call those functions of the loss's module that the loss uses."""
     for helper in _used(function):
         if not isinstance(helper, FunctionType) or helper in _compiled:
             continue
@@ -114,7 +117,7 @@ def _register_helpers(function: Any) -> None:
 
 
 def failure(function: Function, kind: types.Type = types.float64) -> str:
-    """Return the reason why a function cannot be compiled, in one line ("" if it can).
+    """Return one line with the reason why a function cannot be compiled; "" if it can be.
 
     `kind` is the type of p and y, by default a float64 number.
     """
@@ -132,7 +135,7 @@ def failure(function: Function, kind: types.Type = types.float64) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """Return the line of a compiler's message that names the cause."""
+    """Return the line of a compiler's error message that names the cause."""
     text = re.sub(r"\x1b\[\d*m", "", str(error))
     text = re.sub(r"Function\(<(?:ufunc|(?:built-in )?function) '?(\w+)[^)]*\)", r"\1", text)
     lines = [line.strip() for line in text.splitlines()]
@@ -143,9 +146,9 @@ def _one_line(error: Exception) -> str:
 
 @intrinsic
 def each_lane(typing, function, p, y):
-    """Call the function for one lane after the other, and return the results as a vector.
+    """Call a function for each lane of vectors p and y; return the results as a vector.
 
-    The function is compiled for float64 numbers.
+    The function is compiled for float64 numbers, not for vectors.
     """
     number = types.float64
     inner = function.get_call_type(typing, (types.Module(scalars), number, number), {})
@@ -167,4 +170,4 @@ def each_lane(typing, function, p, y):
 
 
 VECTORS = operators
-"""The module that defines the operators of vectors when it is imported."""
+"""The module `operators`. Its import defines the operators of vectors."""

@@ -1,4 +1,4 @@
-"""Only read data, as fast as possible: the baseline for the speed of the steps."""
+"""Read data as fast as possible. The speed of a step is compared with this plain read."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -16,11 +16,10 @@ from backends.numba.emit import LINE_BYTES, call, each_item, item_of
 from backends.numba.vectors import lanes_of, load, plus, prefetch, repeat, spaced, zero_vector
 
 VECTOR_BYTES = 256
-"""Size in bytes of the vectors that are read: a long vector acts as an unrolled loop."""
+"""Size in bytes of the vectors that are read. A long vector acts as an unrolled loop."""
 
 AHEAD_LINES = 32
-"""Prefetch distance in cache lines, as in the loops for one feature. A distance of 0 reads
-without a prefetch, which can be faster for data in a cache."""
+"""Usual prefetch distance in cache lines, equal to that of the loops for one feature."""
 
 
 @intrinsic
@@ -45,7 +44,7 @@ def sum_integers(_, vectors):
 
 @njit(cache=True, nogil=True)
 def _sum_of(way, values, passes, ahead):
-    """Sum int32 values `passes` times; `way.places` ranges are read side by side."""
+    """Sum int32 values `passes` times, reading `way.places` ranges of them side by side."""
     none = zero_vector(values, VECTOR_BYTES)
     lanes, sums = lanes_of(none), repeat(none, way.places)
     ahead *= LINE_BYTES // values.itemsize
@@ -68,9 +67,10 @@ PLACES = tuple(_WAYS)
 def sum_of(values: NDArray[Any], places: int, passes: int, ahead: int = AHEAD_LINES) -> int:
     """Read int32 values `passes` times, in `places` ranges side by side; return their sum.
 
-    `ahead` is the prefetch distance in cache lines; 0 stands for no prefetch. The last values
-    are left out if they do not fill a vector in every range; see `values_read`. The
-    interpreter's lock is released.
+    `ahead` is the prefetch distance in cache lines. With 0, nothing is prefetched, which can be
+    faster for data in a cache. `values_read` returns how many values are read. The last values
+    are left out if they do not fill a vector in every range. The interpreter's lock is
+    released.
     """
     return int(_sum_of(_WAYS[places], values, passes, ahead))
 

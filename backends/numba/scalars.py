@@ -1,7 +1,7 @@
 """The functions that a loss may use, for single numbers in compiled loops.
 
-This module is the `xp` of a loss whose p and y are numbers. It stands for NumPy, except for two
-functions whose compiled versions return arrays or accept arrays only.
+Numba passes this module as `xp` to a loss whose p and y are numbers. All functions are NumPy's,
+except for `where` and `clip`: Numba's versions of the two are for arrays.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls

@@ -1,13 +1,14 @@
 """SIMD vectors, and tuples of vectors, for loops that Numba compiles.
 
-A `Vector` holds several numbers of one dtype. LLVM divides a vector among as many registers as
-the processor needs, so a long vector acts as an unrolled loop. Most functions also take a tuple
-of vectors, or of places (positions in an array), and emit their code once for every item. The
-tuple's length is part of its type. A loop is therefore written once and compiled for any number
-of features or rows side by side.
+A `Vector` holds several numbers of one dtype. LLVM divides it among as many registers as it
+needs, so a long vector acts as an unrolled loop.
 
-No function checks the bounds of an array. A prefetch may name any address, because the
-processor ignores addresses that do not exist.
+Most functions also take a tuple of vectors, or of places (positions in an array). They emit
+their code once for every item. A tuple's length is part of its type. A loop over rows is
+therefore written once and compiled for any number of features or rows side by side.
+
+No function checks the bounds of an array. A prefetch beyond the array's end is allowed, because
+the processor ignores addresses that do not exist.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -36,14 +37,17 @@ from backends.numba.emit import (
 )
 
 EXAMPLE = Vector(types.float32, 16)
-"""An example of a vector type: a function that compiles for it compiles for all of them."""
+"""A vector type to test with. A function that compiles for it compiles for all vectors."""
 
 
 @intrinsic
 def load(_, array, index, like, keep):
-    """Load a vector like `like` from ``array[index]``, or a tuple for several indices.
+    """Load a vector of the type of `like`, which begins at ``array[index]``.
 
-    `keep` is None, or the number of lanes to load; the other lanes are zeros.
+    For a tuple of indices, return a tuple of vectors.
+
+    `keep` is the number of lanes to load, or None for all lanes. Lanes that are not loaded are
+    zeros.
     """
     vector, masked = item_of(like), not isinstance(keep, types.NoneType)
 
@@ -61,8 +65,8 @@ def load(_, array, index, like, keep):
 def load_features(_, array, row, like, keep):
     """Return a tuple of vectors, each with one feature of several consecutive rows.
 
-    The tuple `like` has one item for each feature. `keep` is None, or the number of rows to
-    load; the other lanes are zeros.
+    The tuple `like` has one item for each feature. `keep` is the number of rows to load, or
+    None for all rows. Lanes that are not loaded are zeros.
     """
     count, masked = like.count, not isinstance(keep, types.NoneType)
 
@@ -83,7 +87,7 @@ def load_features(_, array, row, like, keep):
 
 @intrinsic
 def load_places(_, array, places):
-    """Return a vector with one lane per place, which holds ``array[place]``."""
+    """Return a vector of the numbers ``array[place]``, with one lane for each place."""
     made = Vector(array.dtype, places.count)
 
     def generate(context, builder, signature, arguments):
@@ -98,7 +102,7 @@ def load_places(_, array, places):
 
 @intrinsic
 def store(_, array, index, vector):
-    """Write the vector to the array, from ``array[index]`` on."""
+    """Write a vector to an array; its first lane goes to ``array[index]``."""
 
     def generate(context, builder, signature, arguments):
         value, at, what = arguments
@@ -111,7 +115,7 @@ def store(_, array, index, vector):
 
 @intrinsic(prefer_literal=True)
 def prefetch(_, array, places, like, far):
-    """Prefetch the cache lines of a vector like `like` at each place.
+    """Prefetch the cache lines of a vector of the type of `like` at each place.
 
     If the literal `far` is true, the lines are loaded into the second-level cache only.
     """
@@ -167,7 +171,7 @@ def times(_, places, factor):
 
 @intrinsic(prefer_literal=True)
 def zero_vector(_, array, size):
-    """Return a vector of zeros, `size` bytes long, of the array's dtype."""
+    """Return a vector of zeros of the array's dtype; it is `size` bytes long."""
     vector = Vector(array.dtype, size.literal_value * 8 // array.dtype.bitwidth)
     return vector(array, size), lambda context, *_: ir.Constant(
         context.get_value_type(vector), None
@@ -185,7 +189,7 @@ def repeat(_, value, count):
 
 @intrinsic
 def lanes_of(_, like):
-    """Return how many numbers a vector like `like` holds."""
+    """Return the number of lanes of a vector."""
     return types.intp(like), lambda context, *_: context.get_constant(
         types.intp, item_of(like).lanes
     )
@@ -193,9 +197,9 @@ def lanes_of(_, like):
 
 @intrinsic
 def spread(_, value, like):
-    """Return a vector of the type of `like` with the converted value in every lane.
+    """Return a vector of the type of `like` with a number in every lane.
 
-    If the value is a vector, it is returned unchanged.
+    A value that is already a vector is returned unchanged.
     """
     if isinstance(value, Vector):
         return value(value, like), lambda _c, _b, _s, arguments: arguments[0]
@@ -209,7 +213,7 @@ def spread(_, value, like):
 
 @intrinsic
 def spread_lanes(_, vector, like):
-    """Return a tuple of vectors of the type `like`; vector k repeats lane k of `vector`."""
+    """Return vectors of the type of `like`; vector k has lane k of `vector` in all lanes."""
     made = types.UniTuple(like, vector.lanes)
 
     def generate(context, builder, signature, arguments):
@@ -221,7 +225,7 @@ def spread_lanes(_, vector, like):
 
 @intrinsic
 def spread_array(_, array, like):
-    """Return a tuple of the type of `like`, whose vector k repeats ``array[k]``."""
+    """Return a tuple of the type of `like`; vector k has ``array[k]`` in all lanes."""
 
     def generate(context, builder, signature, arguments):
         kind, number = context.get_value_type(like.dtype), context.get_value_type(array.dtype)
@@ -237,7 +241,7 @@ def spread_array(_, array, like):
 
 @intrinsic
 def keep_first(_, vector, count):
-    """Set the lanes after the first `count` lanes to 0; a `count` of None keeps all lanes."""
+    """Keep the first `count` lanes and set all others to 0; if `count` is None, keep all."""
     if isinstance(count, types.NoneType):
         return vector(vector, count), lambda _c, _b, _s, arguments: arguments[0]
 
