@@ -1,4 +1,4 @@
-"""Plain ``pytest`` runs the tests, ``pytest --benchmark-only`` the benchmarks."""
+"""Let ``pytest`` run the tests, and ``pytest --benchmark-only`` the benchmarks."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-# JAX would take most of a GPU's memory, and here PyTorch is in the same process.
+# By default, JAX takes most of a GPU's memory. Here PyTorch needs some in the same process.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 ROOT = Path(__file__).parent
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what was not asked for, unless it was named."""
+    """Ignore benchmarks, or tests with ``--benchmark-only``, unless a path was given."""
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
         return None
     other = "tests" if config.getoption("benchmark_only") else "bench"

@@ -29,7 +29,7 @@ CLOSE = 0.05
 """Largest allowed relative difference between a measured time and the noted time."""
 
 CLOCKED = '''
-"""A library of known costs: its import, place and first call work, too."""
+"""A library whose backends note how long their import, placing and steps took."""
 
 import json, os, time
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +51,7 @@ BLOCK = bytes(1 << 16)
 
 
 def work(kind, blocks, **more):
-    """Hash so many blocks; note by our own clock how long it took."""
+    """Hash this number of blocks, and note the time that it took."""
     began = time.perf_counter()
     for _ in range(blocks):
         sha256(BLOCK).digest()
@@ -61,7 +61,7 @@ def work(kind, blocks, **more):
 
 
 class Plain:
-    """A step is worth one block; w comes from the reference, which costs next to nothing."""
+    """A backend whose step hashes one block; w comes from the reference."""
 
     first = True
 
@@ -81,14 +81,14 @@ DEVICE = ThreadPoolExecutor(1)
 
 
 class Device(Plain):
-    """Works elsewhere, and waits for it."""
+    """A backend that works in another thread and waits for the result."""
 
     def run(self, w, steps):
         return DEVICE.submit(Plain.run, self, w, steps).result()
 
 
 class Hasty(Plain):
-    """Works elsewhere, and does not wait: the result is written when the device is done."""
+    """A backend that works in another thread and does not wait for the result."""
 
     def run(self, w, steps):
         result = np.zeros(len(w))
@@ -113,7 +113,7 @@ clocked.work("import", 4000)
 """
 
 LYING = '''
-"""Backends that are fast because they do not do the work."""
+"""Backends that leave out work, so that their w is wrong."""
 
 from backends.names import Library
 from backends.numpy import Plain
@@ -130,14 +130,14 @@ LIBRARY = Library("lying", "lying", TECHNIQUES, install="pip install lying")
 
 
 class Skipping(Plain):
-    """Stops when w has converged, which at the usual learning rate it soon has."""
+    """A backend that takes at most 500 steps."""
 
     def run(self, w, steps):
         return super().run(w, min(steps, 500))
 
 
 class Cached(Plain):
-    """Takes many steps once, and then knows where they lead."""
+    """A backend that takes many steps once, and then returns the saved result."""
 
     kept = None
 
@@ -150,7 +150,7 @@ class Cached(Plain):
 
 
 class Early(Plain):
-    """Descends while it is placed."""
+    """A backend that takes its step during placing."""
 
     def __init__(self, problem, learning_rate, device):
         super().__init__(problem, learning_rate, device)
@@ -161,7 +161,7 @@ class Early(Plain):
 
 
 class Shared(Plain):
-    """Takes any data of a size for the data that it saw first."""
+    """A backend that uses the first data with this number of features for all others."""
 
     seen = {}
 
