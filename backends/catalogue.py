@@ -1,7 +1,7 @@
 """The catalogue of backends: functions to list, check and open backends.
 
-Importing this module imports no array library. A library such as PyTorch is imported when one
-of its backends is listed, checked or opened.
+Importing this module imports NumPy, but no other array library. A library such as PyTorch is
+imported when one of its backends is listed, checked or opened.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ def _complete(parts: list[NDArray[Any]], y: NDArray[Any]) -> NDArray[Any]:
 def without_missing(source: Source) -> tuple[Source, int]:
     """Return a source with only the complete rows, and the number of rows left out.
 
-    From a source in memory, the complete rows are copied. Any other source is read once to
+    If `source` is in memory, the result is also in memory. Any other source is read once to
     count its complete rows; the rows are read again when they are needed.
 
     Raises
