@@ -202,7 +202,7 @@ class MadeUp:
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
-        """Return `value` times random noise; `spread` is the noise's standard deviation."""
+        """Return `value` times a random factor whose logarithm has this standard deviation."""
         return float(value * np.exp(spread * self.rng.standard_normal()))
 
     def drifted(self, value: float, spread: float) -> float:

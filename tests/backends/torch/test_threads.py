@@ -55,7 +55,7 @@ def test_torchs_shares_come_to_the_same_sums(monkeypatch: pytest.MonkeyPatch) ->
 def test_long_rows_in_memory_are_usually_stored_by_column(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Check that ten chunks of long rows are stored by column and not copied."""
+    """Check that long rows are stored by column in all ten chunks, without a copy."""
     pytest.importorskip("torch")
     from backends.torch.analytic import Analytic
 

@@ -58,5 +58,5 @@ def test_a_check_that_cannot_measure_says_so_in_one_line(
 
 @pytest.mark.parametrize("option", ["--games=0", "--first=-1"])
 def test_a_simulation_of_nothing_is_refused(option: str) -> None:
-    """Fixed bug: there was a traceback about an empty sequence."""
+    """Fixed bug: a simulation of no games ended in a traceback."""
     assert CliRunner().invoke(simulation.main, [option]).exit_code == 2
