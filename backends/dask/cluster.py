@@ -100,10 +100,12 @@ def connect() -> Client:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
     except TimeoutError:
         client.close()
-        raise BackendError(
-            f"the scheduler at {address} has no worker after {CONNECT_SECONDS:g} s; "
-            f"start one: dask worker {address}"
-        ) from None
+        none, mend = (
+            (f"the scheduler at {address} has no worker", f"start one: dask worker {address}")
+            if address
+            else ("no Dask worker started on this machine", "try again with less load")
+        )
+        raise BackendError(f"{none} after {CONNECT_SECONDS:g} s; {mend}") from None
     atexit.register(close)
     return client
 
@@ -136,7 +138,8 @@ def _connect_to(address: str) -> Client:
 
 def _embedded() -> LocalCluster:
     """Start workers on this machine; each worker is a process with its part of the CPUs."""
-    count = int(os.environ.get(WORKERS, min(CPU_COUNT, MOST_WORKERS)))
+    count = _whole(WORKERS, min(CPU_COUNT, MOST_WORKERS))
+    limit = _whole(MEMORY, 0) if MEMORY in os.environ else "auto"
     threads = max(1, CPU_COUNT // count)
     logging.getLogger("distributed").setLevel(
         logging.CRITICAL
@@ -147,9 +150,17 @@ def _embedded() -> LocalCluster:
         return LocalCluster(
             n_workers=count,
             threads_per_worker=threads,
-            memory_limit=int(os.environ.get(MEMORY, 0)) or "auto",
+            memory_limit=limit,
             dashboard_address=ANY_PORT,
         )
+
+
+def _whole(name: str, default: int) -> int:
+    """Return the positive whole number in an environment variable, or `default` if unset."""
+    text = os.environ.get(name, str(default))
+    if not (text.isdecimal() and int(text)):
+        raise BackendError(f"{name}={text}: give a whole number of at least 1, or unset it")
+    return int(text)
 
 
 def workers(client: Client) -> dict[Worker, dict[str, Any]]:

@@ -157,6 +157,18 @@ def test_a_worker_imports_no_library_but_its_kernels(embedded: int) -> None:
     assert not any(loaded.values())
 
 
+@pytest.mark.parametrize("name", [cluster.WORKERS, cluster.MEMORY])
+@pytest.mark.parametrize("text", ["abc", "0", "-1", ""])
+def test_a_variable_that_is_no_number_is_named(
+    name: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed bug: the errors were a ValueError and a division by zero."""
+    monkeypatch.setenv(name, text)
+    cluster.close()
+    with pytest.raises(BackendError, match=f"{name}={text}: give a whole number"):
+        cluster.connect()
+
+
 def test_fewer_rows_than_workers(embedded: int) -> None:
     source = Generated(2, 1)
     assert right(source, descend("dask:numpy", source))
