@@ -96,8 +96,8 @@ def pick(
     rows, features, iterations : int
         Numbers of rows, of features and of steps.
     dtype : {"float32", "float64"}
-    loss : str
-        A built-in loss's name, or ``FILE.py:NAME``; the child processes import the file.
+    loss : str or Loss
+        A built-in loss or its name, or ``FILE.py:NAME``; the child processes import the file.
     backends, devices : sequence of str
         Names or patterns, such as ``numba*``, of the backends and devices to choose from; by
         default all.

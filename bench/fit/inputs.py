@@ -9,8 +9,10 @@ import click
 
 from backends.catalogue import check_loss, note, open_backend
 from backends.errors import DescentbenchError
+from backends.losses import SQUARED_ERROR
 from backends.names import Name
 from backends.rows.made import Generated
+from backends.rows.streamed import IN_MEMORY, Streamed
 from bench.host.limits import available_bytes
 from bench.host.memory import rss_bytes
 from bench.show.console import console
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from backends.interface import Backend
     from backends.losses import Loss
     from backends.rows.source import Source
-    from backends.rows.streamed import Streamed
     from bench.fit.descend import Epoch
     from bench.fit.scaled import Prepared
 
@@ -88,13 +89,14 @@ def room_bytes(memory: int | None) -> int:
 def streaming_text(streamed: Streamed, steps: int) -> str:
     """Return a message that every step reads the rows again, and how long the reading takes."""
     a_pass = streamed.seconds_a_pass()
+    squared = streamed.source.loss == SQUARED_ERROR
     passes = steps + 1  # each evaluation but the last shares a pass with the next step
-    size = byte_count(streamed.source.bytes_per_step, 2)
+    needed = byte_count(IN_MEMORY * streamed.source.bytes_per_step, 2)
     return (
-        f"The rows ({size}) exceed the memory limit, so every step reads the rows again. A "
-        f"pass takes about {duration(a_pass)}, {count(passes)} passes take about "
-        f"{duration(passes * a_pass)}. For squared error, a gram backend, such as numpy:gram, "
-        "needs only one pass."
+        f"A descent with all rows in memory may need {needed}, more than the memory limit "
+        "leaves for the rows, so every step reads the rows again. A pass takes about "
+        f"{duration(a_pass)}, {count(passes)} passes take about {duration(passes * a_pass)}."
+        + (" A gram backend, such as numpy:gram, needs only one pass." if squared else "")
     )
 
 
