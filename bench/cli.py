@@ -41,14 +41,17 @@ class LazyGroup(click.Group):
             return super().main(*args, **kwargs)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the arguments, or print the help. Exit quietly if stdout is a closed pipe."""
+        """Parse the arguments; with ``--help``, print the help and exit.
+
+        If stdout is a closed pipe, exit without a message.
+        """
         try:
             return super().make_context(*args, **kwargs)
         except BrokenPipeError:
             sys.exit(CLOSED_PIPE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn each error that the user can correct into one line."""
+        """Run the command; report an error that the user can correct as one line of text."""
         with reported():
             return super().invoke(ctx)
 

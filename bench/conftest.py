@@ -34,14 +34,16 @@ QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
 """Default sizes, as pairs of rows and features: 0.8 kB, 80 kB and 8 MB of float32 data."""
 
 BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "loop"}
-"""Technique of each library that is measured by default, beside the plain technique.
+"""The technique of each library that is measured by default. The plain technique is measured,
+too.
 
-It reads the rows in each step and compiles within a second. Of these techniques, it is the
-fastest or nearly the fastest.
+The technique reads the rows in each step and compiles within a second. No other technique of
+the library that does so is much faster.
 """
 
 QUICK_TESTS = ("test_step", "test_place", "test_first_call")
-"""Benchmarks that run by default: the steps, placing the data, and the first call."""
+"""Benchmarks that run by default. They time the steps, placing the data in the backend's
+layout, and the backend's first step."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -122,7 +124,11 @@ def _quick(name: Name) -> bool:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each benchmark its cases: backends, plain reads, or the C kernel."""
+    """Give each benchmark the cases that it measures.
+
+    Most benchmarks measure backends. `test_read` times reads of the data without arithmetic,
+    and `test_native` measures a descent in C.
+    """
     for fixture in CASE_FIXTURES:
         if fixture in metafunc.fixturenames:
             cases = [c for c in cases_of(metafunc.config) if _fixture(c) == fixture]
@@ -134,10 +140,11 @@ def _fixture(case: Case) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the benchmarks: as ``--row`` says or, by default, by library.
+    """Sort the benchmarks, and keep only the benchmarks in `QUICK_TESTS` by default.
 
-    The threads of one library then rest while another library is measured. By default, only the
-    benchmarks in `QUICK_TESTS` are kept.
+    The cases that the user lists with ``--row`` stay in the user's order. Other cases are
+    sorted by library, so that the threads of one library rest while another library is
+    measured.
     """
     here = [item for item in items if item.path.parent == Path(__file__).parent]
     if len(here) < len(items):
@@ -213,7 +220,10 @@ def described(
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Write the name of the case to a file, for the parent in case this process dies."""
+    """Write the name of the benchmark case to a file.
+
+    If this process dies, its parent process reads there which case was running.
+    """
     path = item.config.getoption("failures")
     if path:
         path.with_name(RUNNING).write_text(str(_case(item)))
@@ -254,7 +264,7 @@ def pytest_benchmark_group_stats(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print lines above the table: what the times mean, and which figures are missing."""
+    """Print lines above the table that say what the times mean, and which times are missing."""
     if config.getoption("benchmark_only") and not is_child(config):
         terminalreporter.ensure_newline()
         for line in ("", *MISSING):
@@ -265,7 +275,7 @@ def pytest_terminal_summary(
 def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, Any] | None:
     """Leave out the description of the machine if ``descentbench run`` started this process.
 
-    Reason: the description takes 0.2 s, and ``run`` has it already.
+    The description takes 0.2 s, and ``descentbench run`` has it already.
     """
     return {} if is_child(config) else None
 

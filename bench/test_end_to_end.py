@@ -1,7 +1,8 @@
-"""Time a whole descent, from arrays to w, in seconds and in reads of the data.
+"""Time a whole descent, from arrays to w.
 
-A loop takes 100 steps, as in the tutorial. A `gram` technique takes 1000 steps, which cost
-almost nothing. Its time is nearly the time of its single pass over the data.
+The time is given in seconds, and as a multiple of the time to read the data once. Most backends
+read the rows in every step and take 100 steps. `gram` techniques read the rows only once and
+take 1000 steps. These steps cost almost nothing, because they do not read the rows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from bench.measure.verify import slow_rate, usual_rate, verify
 from bench.results.case import SMALLEST_BYTES, Case
 
 LOOP_STEPS, GRAM_STEPS = 100, 1000
-"""Numbers of steps in a descent. Loops read the rows in each step; `gram` reads them once."""
+"""Number of steps of a backend that reads the rows in each step, and of a `gram` technique,
+which reads the rows once."""
 
 ROUNDS = 5
 """Number of descents that are timed for each case."""

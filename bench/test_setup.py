@@ -1,8 +1,8 @@
 """Time the setup: import, placing the data, the first call, and a new number of rows.
 
-Each benchmark runs once, because the code would already be compiled in a second run. Under
-``descentbench run``, each setup runs in a new process that has not imported the library yet.
-This process also measures the memory for more rows (option ``--alone``).
+Each benchmark calls its function once, because a second call would find the code compiled.
+``descentbench run`` starts a new process for each setup, so that the import is timed, too.
+It also passes the option ``--alone``, with which `test_more_rows` measures the memory.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ overflows."""
 
 PROVIDED = 3
 """Amount of memory to touch before a backend places the data, as a multiple of the data's size.
-Reason: on a virtual machine, memory is slow when it is used for the first time."""
+On a virtual machine, memory is slow when it is used for the first time."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ def stage(case: Case) -> Stage:  # noqa: ARG001 each case has a new fixture
 
 
 def test_import(benchmark: BenchmarkFixture, case: Case) -> None:
-    """Time the import of the library."""
+    """Time the import of the library that the backend uses."""
     library = names.libraries()[names.Name.parse(case.backend).library]
     if library.imports in sys.modules:
         pytest.skip(f"{library.imports} is imported already in this process")
@@ -105,9 +105,9 @@ def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> No
 
 
 def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Time placing the data with one row less, and a step.
+    """Time placing the data without the last row, followed by a step.
 
-    Reason: some libraries compile again for each number of rows.
+    Some libraries compile again, because the number of rows is new.
     """
     if stage.backend is None or stage.descent is None:
         pytest.fail("the data were not placed")
@@ -130,9 +130,9 @@ def test_more_rows(
 ) -> None:
     """Record the memory that a backend needs besides the data, for data of `MORE_BYTES`.
 
-    The data are placed twice. Only the second time is measured, because the first time also
-    loads code and starts threads. This benchmark must be the last of its process, because
-    `keep_no_blocks` changes how memory is allocated.
+    The backend takes a step over the data twice. Only the memory of the second step is
+    measured, because the first step also loads code and starts threads. This benchmark changes
+    how its process allocates memory, so it must be the last benchmark of the process.
     """
     if not pytestconfig.getoption("alone"):
         pytest.skip("changes the allocator for later timings; --alone allows it")

@@ -1,7 +1,6 @@
 """Time the steps of a descent, without placing the data and compiling.
 
-Cases are measured in the order of the command line. The baselines of a size are therefore
-measured shortly before or after the backends of this size.
+Cases are measured in the order in which the command line lists them.
 """
 
 from __future__ import annotations
@@ -90,11 +89,11 @@ def test_native(benchmark: BenchmarkFixture, native: Case, sampling: Sampling) -
 def beside(
     problem: Problem | Source, sampling: Sampling, case: Case
 ) -> Reader | DeviceReader | None:
-    """Return a reader whose plain reads are timed beside the steps, as their baseline.
+    """Return a reader of the data, so that reads are timed alternately with the steps.
 
-    A disturbance of the machine then affects both steps and reads. For a GPU, the reader reads
-    the GPU's memory. The result is None for small or streamed data, and if two processes
-    measure alternately.
+    The reads show how fast a step could be at best. A disturbance of the machine affects both
+    steps and reads. For a GPU, the reader reads the GPU's memory. The result is None if the
+    data are small or streamed, or if two processes measure alternately.
     """
     if not (isinstance(problem, Problem) and sampling.alternation.alone):
         return None
@@ -106,7 +105,7 @@ def beside(
 
 
 def test_read(benchmark: BenchmarkFixture, baseline: Case, sampling: Sampling) -> None:
-    """Time a plain read of the bytes of a step, with all threads."""
+    """Time a read of all the data that a step reads, without arithmetic, with all threads."""
     data = data_of(baseline)
     if isinstance(data, Problem):
         reader = Reader.of(data, sampling.threads)

@@ -1,9 +1,10 @@
 """Measure what autograd costs, for every loss.
 
-``nox -s autograd-cost`` runs this check. For each library, it times three kinds of step: with
-autograd, compiled, and with a gradient derived by hand. All of them are measured in one run, in
-random order. The weights of every case are checked. ``nox -s results`` makes the table and the
-picture of docs/losses.md from the newest record of this check in ``results/``.
+``nox -s autograd-cost`` runs this check. Some of the timed backends compute the gradient with
+autograd, and the others use a formula derived by hand. All backends are measured in one run, in
+random order. The weights of each backend are compared with a float64 reference. ``nox -s
+results`` makes the table and the picture of docs/losses.md from the newest record of this check
+in ``results/``.
 """
 
 from __future__ import annotations
@@ -48,10 +49,7 @@ def cases(sizes: tuple[tuple[int, int], ...], losses: tuple[str, ...]) -> tuple[
 
 
 def measured(plan: Plan, threads: int, store: Path) -> Record:
-    """Measure all cases of the plan and return the record.
-
-    The name of each task is printed on stderr when the task starts.
-    """
+    """Measure all cases of `plan`, print the progress on stderr, and return the results."""
 
     def started(task: Task) -> None:
         click.echo(task.name, err=True)

@@ -1,8 +1,9 @@
-"""Count wrong verdicts of `compare` on runs of this machine (``nox -s compare-check``).
+"""Check the verdicts of ``descentbench compare`` on this machine (``nox -s compare-check``).
 
-Each repeat measures the same code in two alternating runs, and `compare` must report no change.
-The check then multiplies the recorded step times of one backend in the second run by 1.1. Now
-`compare` must report that this backend, and no other, is slower.
+The check measures the same code in two alternating runs, so `compare` must report no change. To
+simulate a slower backend, the check then multiplies its step times in the second run by 1.1.
+Now `compare` must report that this backend, and no other, is slower. All of this is repeated 20
+times.
 """
 
 from __future__ import annotations
@@ -28,19 +29,20 @@ BACKENDS = "numpy", "numpy:blocked", "numba:parallel", "jax:loop"
 ROWS = 10_000, 1_000_000
 
 PASSES, MORE = 4, 6
-"""Number of passes over all cases, and largest number of extra passes over cases whose verdict
-is unclear."""
+"""Number of passes that measure all cases, and largest number of further passes. A further pass
+measures only the cases that `compare` cannot yet judge."""
 
 SECONDS = 0.2
 """Time for which each pass measures a case, in seconds."""
 
 SLOWER = 1.10
-"""Factor by which the check multiplies the step times of one backend."""
+"""Factor for the step times of one backend, to simulate that the backend is 10 % slower."""
 
 RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
-"""Smallest fractions of repeats with the right verdict that pass the check.
+"""Smallest fractions of right repeats with which the check succeeds.
 
-With the same code, 19 of 20 repeats must be right; with one slower backend, 18 of 20.
+For the same code, `compare` must be right in 19 of 20 repeats. For one slower backend, it must
+be right in 18 of 20 repeats.
 """
 
 
@@ -91,7 +93,11 @@ def slow_down(record: Record, backend: str, factor: float) -> Record:
 
 
 def judge(old: Record, new: Record, slowed: str) -> Repeat:
-    """Return the verdicts on two runs, as measured and with one backend made slower."""
+    """Compare two runs twice, and return what `compare` reported each time.
+
+    The second time, the step times of the backend `slowed` in the run `new` are multiplied by
+    `SLOWER`.
+    """
     return Repeat(
         flagged(compare(old, new)),
         slowed,
@@ -112,12 +118,13 @@ def take_pair(threads: int) -> tuple[Record, Record]:
 def check(
     numbers: range, pair: Callable[[], tuple[Record, Record]], say: Callable[[str], None]
 ) -> list[Repeat]:
-    """Measure pairs of runs, and judge each pair as measured and with one backend made slower.
+    """Measure pairs of runs of the same code, and judge each pair with `judge`.
 
     Parameters
     ----------
     numbers : range
-        Numbers of the repeats. The number also selects the backend that is made slower.
+        Numbers of the repeats. The number of a repeat also selects the backend whose step times
+        `judge` multiplies by `SLOWER`.
     pair : callable
         Function that measures the same code in two runs and returns both records.
     say : callable
@@ -150,7 +157,10 @@ def _names(found: tuple[Comparison, ...]) -> str:
     help="Number of the first repeat, to divide a check into several calls.",
 )
 def main(repeats: int, first: int) -> None:
-    """Count the wrong verdicts of `compare`; exit with code 1 if there are too many."""
+    """Check the verdicts of ``descentbench compare``; exit with code 1 if too many are wrong.
+
+    The right verdicts are known: the same code is measured twice, then one backend is slowed.
+    """
     threads = apply()
     numbers = range(first, first + repeats)
     found = check(numbers, lambda: take_pair(threads), click.echo)

@@ -1,4 +1,4 @@
-"""Draw random made-up machines, costs of backends, and requests."""
+"""Make random simulated machines, random costs of backends, and random requests to `pick`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,16 @@ COMPILED = ("numba", "torch:compile", "jax")
 """Prefixes of the names of backends that compile code in their first call."""
 
 COPIES = 0.2
-"""Probability that a technique copies small data but uses large data without a copy."""
+"""Fraction of the simulated techniques that copy small data but use large data without a copy.
+"""
 
 
 def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeUp:
-    """Draw a machine and its backends' costs; `budget` (seconds) limits compile times."""
+    """Return a simulated machine with random properties and random costs of its backends.
+
+    `budget` is the time in seconds that a pick on this machine can take. Compiling a backend
+    takes at most a quarter of this time, but the limit is at least 2.1 s.
+    """
     cores = int(log_uniform(rng, 1, 128))
     memory = min(log_uniform(rng, 5e9, 5e11), 4e10 * cores)
     cache = int(log_uniform(rng, 1 << 20, 1.1e9))
@@ -64,14 +69,21 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
 
 
 def read_again(machine: MadeUp, features: int) -> None:
-    """For several features, let the backends `SEPARATE_PRODUCTS` read all rows once more."""
+    """Increase the simulated `reads` of the backends `SEPARATE_PRODUCTS` by 1.
+
+    With a single feature, nothing changes.
+    """
     for name in SEPARATE_PRODUCTS if features > 1 else ():
         of = machine.costs[name]
         machine.costs[name] = replace(of, reads=of.reads + 1)
 
 
 def disturb(machine: MadeUp, rng: np.random.Generator) -> None:
-    """Let some setups include a pause, and let some techniques copy only small data."""
+    """Make a simulated machine harder to predict.
+
+    Some setups then include a pause. Some techniques then copy small data, but use large data
+    without a copy.
+    """
     machine.pauses = log_uniform(rng, 0.002, 0.05)
     for name, of in machine.costs.items():
         limit = log_uniform(rng, 1e5, 1e8)
@@ -87,7 +99,7 @@ def draw_costs(
     device: float,
     budget: float,
 ) -> Costs:
-    """Draw a backend's costs; `libraries` holds the import time of each library."""
+    """Return random costs of a backend; `libraries` has the import time of each library."""
     parsed = Name.parse(name)
     gpu = parsed.device != "cpu"
     compiles = 0.0
@@ -113,7 +125,7 @@ def draw_costs(
 
 
 def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
-    """Draw a request for at least 100 rows, whose data fill at most a quarter of the memory."""
+    """Return a random request for at least 100 rows, which fill at most a quarter of memory."""
     features = int(rng.choice([1, 1, 4, 32, 200]))
     row = step_bytes(1, features, "float32")
     rows = int(log_uniform(rng, 100, machine.memory_bytes / 4 / row))

@@ -1,10 +1,12 @@
-"""Compare predicted totals with measured totals, for ten times more rows than fitted.
+"""Compare predicted total times with measured total times of large data.
 
-One interleaved run measures both the fitted sizes and the predicted size. Reason: the memory
-throughput of a shared machine changes from run to run by more than the prediction errors.
+The cost models are fitted to measurements of at most 30 million rows. They then predict the
+time of 300 million rows. One run measures all sizes alternately, because the memory throughput
+of a shared machine changes from run to run.
 
-The throughput can also change within this run. In a second comparison, the step times at the
-predicted size are therefore converted to the throughput that was usual at the fitted sizes.
+The throughput can also change within this run. A second comparison therefore uses corrected
+step times of the large data: the times that the usual throughput at the small sizes would
+give.
 """
 
 from __future__ import annotations
@@ -29,26 +31,23 @@ if TYPE_CHECKING:
     from bench.results.summary import Result
 
 FEATURES, ROWS = 4, 300_000_000
-"""Features and rows of the size to predict: 6 GB of data."""
+"""Numbers of features and rows for which times are predicted: 6 GB of data."""
 
 LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
-"""Numbers of rows to which the cost models are fitted.
-
-A pick for `ROWS` rows would also measure the last two of these sizes.
-"""
+"""Numbers of rows that are measured to fit the cost models."""
 
 ITERATIONS = 100, 10_000
 """Numbers of iterations for which totals are predicted and measured."""
 
 CONTENDERS = "numpy:blocked", "numba:parallel", "numpy:gram"
-"""Backends that could be the fastest at the predicted size."""
+"""Backends that are compared: each of them could be the fastest for `ROWS` rows."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a total, predicted and measured in seconds.
+    """The predicted and the measured time of a part of a descent, in seconds.
 
-    `name` is "import", "place", "first call" or "step".
+    The part is called "import", "place", "first call" or "step".
     """
 
     backend: str
@@ -59,19 +58,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """Predicted and measured totals at `ROWS` rows, and their parts.
+    """Predicted and measured total times of descents over `ROWS` rows.
 
     Attributes
     ----------
     predictions : tuple of Prediction
-        Predicted totals, each with the measured total.
+        Predicted total times, each with the measured total time.
     at_one_throughput : tuple of Prediction
-        Predicted totals, each with a measured total whose step times were converted to the
-        memory throughput that was usual at the fitted sizes.
+        Predicted total times, each with a corrected measured time. The correction removes the
+        change of the memory throughput between the small sizes and `ROWS` rows.
     parts : tuple of Part
+        Times of the parts of each descent, such as the import and a step.
     slowness : tuple of tuple
-        Pairs of a backend and a ratio. The ratio is the time to read memory during the steps at
-        `ROWS` rows ÷ the usual time at the fitted sizes.
+        Pairs of a backend and a ratio. The ratio is the time to read memory during the steps
+        over `ROWS` rows ÷ the usual time to read as many bytes at the small sizes.
     """
 
     predictions: tuple[Prediction, ...]
@@ -80,7 +80,7 @@ class Extrapolation:
     slowness: tuple[tuple[str, float], ...] = ()
 
     def page(self) -> RenderableType:
-        """Return a sentence about the errors of the totals, and a table of the parts."""
+        """Return a sentence about the prediction errors, and a table of the parts' times."""
         from rich.console import Group
         from rich.text import Text
 
@@ -122,7 +122,7 @@ def _errors(predictions: Sequence[Prediction]) -> str:
 def extrapolate(
     threads: int, store: Path, report: Callable[[str, float], None]
 ) -> Extrapolation:
-    """Measure the backends `CONTENDERS` at all sizes, and predict the totals at `ROWS` rows."""
+    """Measure the backends `CONTENDERS`, and compare predictions for `ROWS` rows."""
     from bench.host.machine import describe
     from bench.measure.read_curve import TASK, measure_read_curve
     from bench.pick.regime import Regime
@@ -135,7 +135,7 @@ def extrapolate(
 
 
 def held(record: Record, regime: Regime) -> Extrapolation:
-    """Fit models to the sizes `LEARNT`; compare their predictions with results at `ROWS`."""
+    """Fit models to `LEARNT` rows; compare their predictions with results for `ROWS` rows."""
     from bench.pick.fitting import fit
     from bench.pick.observations import observations
     from bench.results.summary import summarise
@@ -169,7 +169,7 @@ def held(record: Record, regime: Regime) -> Extrapolation:
 
 
 def _only(record: Record, sizes: Sequence[int]) -> Record:
-    """Return the record without measurements at other numbers of rows than `sizes`."""
+    """Return a copy of the record with only the measurements of these numbers of rows."""
 
     def of_these(outcome: Outcome) -> Outcome:
         kept = (m for m in outcome.measurements if Case.parse(m.row).rows in sizes)
@@ -179,9 +179,9 @@ def _only(record: Record, sizes: Sequence[int]) -> Record:
 
 
 def parts_of(model: CostModel, result: Result) -> list[Part]:
-    """Return the parts of a total at the result's number of rows, predicted and measured.
+    """Return the predicted and the measured time of each part of a descent.
 
-    Parts without a measured time are left out.
+    `result` has the measured times. Parts that were not measured are left out.
     """
     n, step = result.rows, result.step_s.median if result.step_s else None
     pairs = {

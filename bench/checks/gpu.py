@@ -1,10 +1,11 @@
 """Test and measure this machine's GPU in at most eight minutes (``nox -s gpu``).
 
-The command uses the installed libraries and needs no network. Each part has its own time limit.
-The measurements of an interrupted part are kept.
+The check runs several commands, such as tests and ``descentbench run``. Each command is a part
+of the check and has its own time limit. The measurements of an interrupted part are kept. The
+check uses the installed libraries and needs no network.
 
-Without a GPU, the command is a rehearsal: similar parts run on the CPU with small sizes. In a
-rehearsal, JAX has two CPU devices, and the Triton kernel runs in Triton's interpreter.
+Without a GPU, the check is only rehearsed: similar commands run on the CPU with small sizes.
+JAX then has two CPU devices, and the Triton kernel runs in Triton's interpreter.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from bench.show.mistake import Script
 from bench.show.text import duration
 
 MINUTES = 8.0
-"""Time limit for all parts together, in minutes."""
+"""Time limit for the whole check, in minutes."""
 
 GRACE_S = 10.0
-"""Seconds that an interrupted part has to save its results."""
+"""Seconds that an interrupted command has to save its results."""
 
 OK, CUT, FAILED, LEFT_OUT = "done", "cut short", "failed", "left out"
 """Possible values of `Done.state`."""
@@ -69,8 +70,8 @@ class Done:
 def call(part: Part, seconds: float) -> tuple[int | None, float]:
     """Run a part as a child process, and interrupt it after `seconds`.
 
-    Return the exit code and the time in seconds. The exit code is None if the part had not
-    finished its work when it was interrupted.
+    Return the exit code and the time in seconds. The exit code is None if the interrupt ended
+    the part before its work was complete.
     """
     began = time.monotonic()
     child = subprocess.Popen(  # noqa: S603 the arguments are ours
@@ -93,7 +94,10 @@ def call(part: Part, seconds: float) -> tuple[int | None, float]:
 
 
 def each(parts: Sequence[Part], store: Path, seconds: float) -> Iterator[Done]:
-    """Run the parts one after the other within `seconds`; yield how each part ended."""
+    """Run the parts of the check one after the other; yield how each part ended.
+
+    All parts together take at most about `seconds`.
+    """
     ends = time.monotonic() + seconds
     for i, part in enumerate(parts):
         left = ends - time.monotonic() - GRACE_S
@@ -121,7 +125,10 @@ def each(parts: Sequence[Part], store: Path, seconds: float) -> Iterator[Done]:
 
 
 def unmeasured(records: Iterator[Saved]) -> str:
-    """Return a text about cases of ``run`` without a measurement; "" if all were measured."""
+    """Return a text that names the cases that ``descentbench run`` did not measure.
+
+    The text is empty if all cases were measured.
+    """
     new = [saved for saved in records if saved.path.name.startswith("run-")]
     results = [result for saved in new for result in summarise(saved.record)]
     missing = [str(result.case) for result in results if result.reason == NOT_MEASURED]

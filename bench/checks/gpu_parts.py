@@ -1,4 +1,4 @@
-"""List the parts of ``nox -s gpu``. Each part is a command with its share of the time."""
+"""List the commands that ``nox -s gpu`` runs, with the usual duration of each command."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from bench.show.mistake import Mistake
 
 ON_CPU = ("numba:parallel", "numpy:blocked")
 ON_GPU = ("torch:analytic", "jax:loop")
-"""Backends that the check measures: the fastest loops on the CPU and on a GPU."""
+"""Backends that ``nox -s gpu`` measures on the CPU and on a GPU.
+
+They are the fastest backends that read the rows in every step.
+"""
 
 FIRST = "analytic or loop"
 """Value of pytest's option ``-k`` that selects the tests of the backends in `ON_GPU`.
 
-These tests run first.
+`ON_GPU` is ``torch:analytic`` and ``jax:loop``; their tests run before all other tests.
 """
 
 DESCENT = ("--rows", "1e8", "--iterations", "1000")
@@ -33,7 +36,7 @@ BRIEF = ("--passes", "1", "--more", "0", "--seconds", "0.1", "--timeout", "60")
 
 @dataclass(frozen=True)
 class Part:
-    """A command of the check.
+    """A command of ``nox -s gpu``.
 
     Attributes
     ----------
@@ -41,8 +44,8 @@ class Part:
     arguments : sequence of str
         Arguments of the Python interpreter.
     share : float
-        Usual duration in seconds. The remaining time is divided among the remaining parts in
-        proportion to these durations.
+        Usual duration of the command in seconds. If a command usually takes twice as long as
+        another command, it gets twice as much of the remaining time.
     variables : mapping of str to str
         Additional environment variables of the command.
     """
@@ -54,20 +57,24 @@ class Part:
 
 
 def run(*arguments: str) -> list[str]:
-    """Return the Python arguments that call ``descentbench run`` with brief sampling."""
+    """Return the interpreter's arguments for a short ``descentbench run``.
+
+    Each case is measured once, for 0.1 s.
+    """
     return ["-m", "bench", "run", *BRIEF, *arguments]
 
 
 def tests(*arguments: str) -> list[str]:
-    """Return the Python arguments that run tests up to the first failure.
+    """Return the interpreter's arguments that run tests with pytest.
 
-    Reason: after an interrupt at the time limit, the exit code shows no earlier failure.
+    Pytest stops at the first failure. If it went on until the time limit, its exit code would
+    not show the failure.
     """
     return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
 
 
 def on_gpu(store: Path, device: str = "cuda:0") -> list[Part]:
-    """Return the parts of the check on a machine with a GPU; they save records in `store`."""
+    """Return the commands of ``nox -s gpu``; they save their results in the folder `store`."""
     backends = [*ON_CPU, *(f"{name}@{device}" for name in ON_GPU)]
     named = [word for name in available(backends) for word in ("--backend", name)]
     stored = ("--store", str(store))
@@ -110,9 +117,10 @@ def of_log_loss(device: str) -> list[str]:
 
 
 def rehearsed(store: Path) -> list[Part]:
-    """Return the parts of a rehearsal, which run small sizes on the CPU.
+    """Return the commands that ``nox -s gpu`` runs on the CPU if the machine has no GPU.
 
-    One of the backends runs on a second CPU device of JAX.
+    They measure small sizes and save their results in the folder `store`. One of the backends
+    runs on a second CPU device of JAX.
     """
     two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     known = available(["numpy:blocked", "numba:parallel", "jax:loop"], two)
@@ -139,12 +147,15 @@ def rehearsed(store: Path) -> list[Part]:
 
 
 def pick(*arguments: str) -> list[str]:
-    """Return the Python arguments that call ``descentbench pick``."""
+    """Return the interpreter's arguments that call ``descentbench pick``."""
     return ["-m", "bench", "pick", *arguments]
 
 
 def listed(option: str, values: str) -> list[str]:
-    """Return a list with the option before each value: "1 2" → [option, "1", option, "2"]."""
+    """Return command-line arguments that repeat an option for several values.
+
+    For example, ``listed("--rows", "1 2")`` returns ``["--rows", "1", "--rows", "2"]``.
+    """
     return [word for value in values.split() for word in (option, value)]
 
 

@@ -21,8 +21,8 @@ COPYING = 0.1
 """Time to copy data from shared memory ÷ time to generate the data."""
 
 PAID = 0.8
-"""Smallest ratio of setup times in a process: second backend of a library ÷ the same backend
-alone."""
+"""Smallest simulated ratio of the setup times of one backend: the time in a process that has
+set up another backend before ÷ the time in a new process. 0.8 means 20 % less time."""
 
 CACHED_COMPILERS = ("numba", "torch")
 """Libraries that store compiled code on disk and use it in later processes."""
@@ -30,24 +30,24 @@ CACHED_COMPILERS = ("numba", "torch")
 
 @dataclass(frozen=True)
 class Costs:
-    """The true costs of a backend on a simulated machine.
+    """The costs of a backend on a simulated machine, without random noise.
 
     Attributes
     ----------
     import_s, opening_s, compile_s : float
         Seconds to import the library, to open the device, and to compile.
     latency_s : float
-        Seconds of a step without rows.
+        Seconds that a step takes in addition to its reads and arithmetic.
     arithmetic_s : float
         Seconds of arithmetic per byte, in addition to the time to read the byte.
     reads : float
         How often a step reads its data; 0 for `gram`, whose steps read no rows.
     placing : float
-        Throughput of placing (copying the data into the backend's layout), in bytes/s.
+        Throughput in bytes/s at which the data are copied into the backend's layout.
     bytes_per_s : float
         Memory throughput of the GPU in bytes/s; 0 if the backend reads the host's memory.
     copied_bytes : float
-        Largest data, in bytes, that placing copies. Larger data are used without a copy.
+        Data of at most this size in bytes are copied. Larger data are used without a copy.
     """
 
     import_s: float
@@ -68,11 +68,12 @@ class MadeUp:
     Attributes
     ----------
     costs : mapping
-        Backend → its true costs.
+        The keys are backends, and the values are their costs.
     cache_bytes, reported_bytes : int
         Usable size of the last-level cache, and the size that the system reports.
     memory_rate, cache_rate : float
-        Throughput in bytes/s of all cores that read from memory and from the cache.
+        Throughput in bytes/s if all cores read from memory, and if all cores read from the
+        cache.
     slow : float
         The memory alternates between a fast and a slow state. `slow` is the time of a read in
         the slow state ÷ the time of the same read in the fast state.
@@ -81,9 +82,11 @@ class MadeUp:
     noise, setup_noise : float
         Standard deviation of the logarithm of step times and of setup times.
     pauses : float
-        Fraction of the setup stages that include a pause of up to `PAUSE_S` seconds.
+        Probability that an import, a placing or a first call includes a pause. A pause takes at
+        most `PAUSE_S` seconds.
     drift : float
-        Standard deviation of the logarithm of a factor that `drift_on` draws for all backends.
+        Standard deviation of the logarithm of `slowness`, a random factor that multiplies the
+        times of all backends. `drift_on` changes the factor.
     start_s : float
         Seconds to start a child process.
     making : float
@@ -133,11 +136,14 @@ class MadeUp:
             "threads": 4,
         }
 
-    # -- the true times -------------------------------------------------------
+    # -- times without random noise -------------------------------------------
 
     @property
     def usual(self) -> float:
-        """Mean time of a read from memory over both states ÷ the time in the fast state."""
+        """Mean time of a read from memory ÷ the time of the read in the memory's fast state.
+
+        The memory alternates between a fast and a slow state.
+        """
         return (1 + self.slow) / 2
 
     def read_s(self, nbytes: float, state: float) -> float:
@@ -150,7 +156,7 @@ class MadeUp:
         return nbytes * (cached / self.cache_rate + (1 - cached) * state / self.memory_rate)
 
     def step_s(self, case: Case, state: float) -> float:
-        """Return the true seconds of a step; `state` is the memory state as in `read_s`."""
+        """Return the seconds of a step without random noise; see `read_s` for `state`."""
         of = self.costs[case.backend]
         nbytes = step_bytes(*case.size)
         if not of.reads:
@@ -159,17 +165,20 @@ class MadeUp:
         return of.latency_s + nbytes * of.arithmetic_s + of.reads * reading
 
     def place_s(self, case: Case) -> float:
-        """Return the true seconds of placing: opening the device and copying the data."""
+        """Return the seconds to open the device and to copy the data, without random noise."""
         of = self.costs[case.backend]
         return of.opening_s + self.copy_s(case)
 
     def copy_s(self, case: Case) -> float:
-        """Return the true seconds to copy the data; 0 if the backend copies nothing."""
+        """Return the seconds to copy the data into the backend's layout, without random noise.
+
+        The result is 0 if the backend uses the data without a copy.
+        """
         of, nbytes = self.costs[case.backend], step_bytes(*case.size)
         return nbytes / of.placing if nbytes <= of.copied_bytes else 0.0
 
     def total_s(self, case: Case, iterations: int) -> float:
-        """Return the true seconds of setup and steps, at the memory's mean speed."""
+        """Return the seconds of setup and steps without random noise, at the mean read time."""
         of = self.costs[case.backend]
         steps = (iterations + 1) * self.step_s(case, self.usual)
         return of.import_s + self.place_s(case) + of.compile_s + steps
@@ -198,19 +207,26 @@ class MadeUp:
         self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:
-        """Return the current memory state: 1 if fast, `slow` if slow."""
+        """Return the time of a read from memory now ÷ the time in the memory's fast state."""
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
-        """Return `value` times a random factor whose logarithm has this standard deviation."""
+        """Return `value` times a random factor.
+
+        The logarithm of the factor is normally distributed with the standard deviation
+        `spread`.
+        """
         return float(value * np.exp(spread * self.rng.standard_normal()))
 
     def drifted(self, value: float, spread: float) -> float:
-        """Return `value` times the current drift and random noise."""
+        """Return `value` × `slowness` × the random factor of `noisy`."""
         return self.noisy(self.slowness * value, spread)
 
     def paused(self, value: float) -> float:
-        """Return a setup time with drift and noise, and sometimes with a pause."""
+        """Return a setup time with random errors, and sometimes with a pause added.
+
+        `value` is the setup time without errors, in seconds.
+        """
         paused, seconds = self.interruptions.random(2)
         pause = PAUSE_S * float(seconds) if paused < self.pauses else 0.0
         return self.drifted(value, self.setup_noise) + pause
@@ -229,9 +245,10 @@ class MadeUp:
         return {TASK: Outcome(tuple(found))}
 
     def run(self, task: Task, seconds: float) -> Outcome:
-        """Simulate a task for at most `seconds` of simulated time.
+        """Simulate a child process that measures the cases of a task; return the measurements.
 
-        A task that would take longer fails, and the clock stops at the limit.
+        If the process would take more than `seconds` of simulated time, it fails after
+        `seconds`.
         """
         self.tasks.append(task)
         began = self.now
@@ -299,7 +316,10 @@ class MadeUp:
         return Measurement("step", row, samples, 1, info)
 
     def _first(self, case: Case, compiling: float, state: float) -> dict[str, float]:
-        """Return the seconds of each setup stage in a process that afterwards times steps."""
+        """Return the seconds of import, placing and first call before steps are timed.
+
+        If the process has imported the library for an earlier case, there is no import time.
+        """
         of = self.costs[case.backend]
         paid = 1.0 if self.alone else self.rng.uniform(PAID, 1.0)
         self.alone = False

@@ -1,7 +1,8 @@
 """Compare step times of two commands (``nox -s benchmark-check``).
 
 `pytest --benchmark-only` runs all libraries in one process. `descentbench run` runs each
-library in its own process. The step times must agree.
+library in its own process. The two step times of a case should be similar: their ratio must be
+at most 1.5 for half of the cases, and at most 3 for every case.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ from bench.results.summary import summarise
 from bench.show.mistake import Script
 
 TYPICAL, WORST = 1.5, 3.0
-"""Largest allowed median of the ratios of step times, and largest allowed single ratio."""
+"""Largest allowed median of all ratios, and largest allowed ratio of a single case.
+
+The ratio of a case is the longer of its two step times ÷ the shorter. One step time comes from
+`pytest --benchmark-only`, and the other comes from `descentbench run`.
+"""
 
 Times = dict[Case, float]
-"""Case → median seconds per step."""
+"""Type of a mapping from a benchmark case to the median seconds per step."""
 
 
 def by_pytest(folder: Path) -> Times:
@@ -46,14 +51,14 @@ def by_pytest(folder: Path) -> Times:
 
 
 def by_run(cases: tuple[Case, ...], threads: int, folder: Path) -> Times:
-    """Return the step times that `descentbench run` measures for these cases."""
+    """Measure `cases` as `descentbench run` does, and return their step times."""
     plan = Plan(cases, passes=2, seconds=0.2, baselines=(), setup=False)
     record = Runner(plan, threads, folder).run(lambda task: print(task.name), lambda _: None)  # noqa: T201
     return {r.case: r.step_s.median for r in summarise(record) if r.step_s}
 
 
 def ratios(one: Times, other: Times) -> dict[Case, float]:
-    """Return the longer time ÷ the shorter time of every case that both commands timed."""
+    """Return the longer time ÷ the shorter time of every case that is in `one` and `other`."""
     pairs = {case: (one[case], other[case]) for case in one if case in other}
     return {case: max(pair) / min(pair) for case, pair in pairs.items()}
 

@@ -1,8 +1,12 @@
-"""Compare the totals of picks with the lowest totals (``nox -s pick-check``).
+"""Check whether the backends that `pick` recommends are the fastest (``nox -s pick-check``).
 
-For each of two losses, the check first asks for all picks. It then measures every backend at
-the same sizes in one interleaved run. The figures are printed as Markdown, as in docs/pick.md.
-`bench.checks.extrapolation` then compares predictions for ten times more rows.
+For each of two losses, the check first asks `pick` for a backend for several sizes and numbers
+of iterations. It then measures every backend at these sizes, in one run that alternates between
+the backends. Finally, it compares each recommended backend with the fastest backend. The tables
+are printed as Markdown, as in docs/pick.md.
+
+The last part of the check, `bench.checks.extrapolation`, compares predicted and measured times
+of ten times more rows than the largest measured size.
 """
 
 from __future__ import annotations
@@ -42,7 +46,11 @@ LOG_LOSS = "log_loss"
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests with one loss: every size (features → rows) with every number of iterations."""
+    """All questions that the check asks `pick` for one loss.
+
+    Every size is combined with every number of iterations. The keys of `sizes` are numbers of
+    features, and the values are numbers of rows.
+    """
 
     sizes: Mapping[int, tuple[int, ...]]
     iterations: tuple[int, ...]
@@ -65,28 +73,31 @@ REQUESTS = {
     ),
     LOG_LOSS: Requests({1: (10_000, 10_000_000), 32: (300_000,), 200: (10_000,)}, (30, 3_000)),
 }
-"""Loss → its requests.
+"""The keys are losses, and the values are the questions that the check asks `pick`.
 
-In total there are 26 picks and 125 measured cases, which take about 35 minutes on two cores.
+In total there are 26 questions and 125 measured cases, which take about 35 minutes on two
+cores.
 """
 
 BUDGET = 40.0
 """Time budget of each pick, in seconds."""
 
 MEDIAN, WORST = 1.01, 1.10
-"""Largest median regret and largest single regret that pass the check.
+"""Largest allowed median of all regrets, and largest allowed single regret.
 
-The regret is the pick's total ÷ the lowest total, so 1.01 means 1 % longer.
+The regret is the total time with the recommended backend ÷ the total time with the fastest
+backend. For example, 1.01 means that the recommended backend takes 1 % longer.
 """
 
 COVERAGE = 0.85, 0.95
-"""Smallest and largest coverage that pass the check.
+"""Smallest and largest allowed coverage.
 
-The coverage is the fraction of measured totals that lie in their predicted 90 % intervals.
+The coverage is the fraction of measured total times that lie in their predicted 90 % intervals.
 """
 
 Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
-"""(rows, features, iterations) → the explorer, which measured for the pick, and the answer."""
+"""Type of a mapping with the answers of `pick`. A key is (rows, features, iterations). A value
+is a pair: the `Explorer` that measured for the answer, and the answer itself."""
 
 
 @click.command(cls=Script)
@@ -131,7 +142,7 @@ def say(what: str, share: float) -> None:
 
 
 def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
-    """Ask for all picks with a loss, and compare them with measurements of every backend."""
+    """Ask `pick` all questions about a loss; compare the answers with measured total times."""
     from backends import catalogue
     from bench.measure.known_losses import named
     from bench.results.summary import summarise
@@ -147,9 +158,10 @@ def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
 def ask(
     names: Sequence[str], loss: str, threads: int, store: Path, budget: float = BUDGET
 ) -> Answers:
-    """Return the answers to all requests of a loss, asked in random order.
+    """Ask `pick` all questions of `REQUESTS` about a loss, in random order.
 
-    Each pick saves its measurements in `store`, and later picks use these measurements.
+    For each question, the measurements are saved in `store`. Later questions use these
+    measurements, too.
     """
     from bench.host.limits import available_bytes
     from bench.host.machine import describe
@@ -183,10 +195,11 @@ def ask(
 
 
 def compare(answers: Answers, results: Sequence[Result]) -> Check:
-    """Compare the picks and predictions of all requests with the measured results.
+    """Compare recommended backends and predicted times with measured times.
 
-    `answer.pick` is compared with all backends. `answer.loop_pick` is compared with the
-    backends that work for any loss.
+    Each answer of `pick` recommends two backends. The time of the backend `pick` is compared
+    with the times of all backends. The time of the backend `loop_pick` is compared only with
+    the times of backends that work for any loss.
     """
     outcomes: list[Outcome] = []
     predictions: list[Prediction] = []
@@ -213,7 +226,10 @@ def passes(check: Check) -> bool:
 
 
 def markdown(check: Check, loss: str) -> str:
-    """Return a loss's figures as Markdown: a sentence, a table of picks, a table of errors."""
+    """Return the results for a loss in Markdown: a sentence and two tables.
+
+    The first table shows the recommended backends, and the second shows prediction errors.
+    """
     from bench.show.formats import markdown_text
 
     best = sum(o.pick == o.best for o in check.outcomes)

@@ -1,10 +1,10 @@
-"""Measure the cost of streaming and of a cluster (``nox -s scale-check``).
+"""Check the speed of descents over files and on a Dask cluster (``nox -s scale-check``).
 
-Each figure is a ratio of two times that are measured alternately:
+The check measures two times alternately and prints their ratio. It does so for three pairs:
 
-- a step over a file, and one read of the file;
-- a step of two Dask workers, and a step of two plain processes;
-- a step of two workers, and a step of one worker over half of the rows.
+- a step over a file that is read block by block, and a read of the file without a step;
+- a step of two Dask workers, and a step of two Python processes that do not use Dask;
+- a step of one Dask worker over n rows, and a step of two Dask workers over 2·n rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bench.show.mistake import Script
 )
 @click.option("--only", type=click.Choice(["files", "workers"]), help="Run only this part.")
 def main(size: float, only: str | None) -> None:
-    """Print the cost of streaming and of a cluster; exit with code 1 if a limit is not kept."""
+    """Print step times over files and on a Dask cluster; exit with 1 if one is too long."""
     apply()
     found: list[Finding] = []
 

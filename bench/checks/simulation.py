@@ -1,8 +1,8 @@
-"""Simulate picks on made-up machines (``nox -s simulation``).
+"""Check the recommendations of `pick` on simulated machines (``nox -s simulation``).
 
-Each simulation is called a game. A game draws a random machine, random costs of backends and a
-random request. Then `pick` measures the simulated machine and answers. The true costs show how
-good the answer is.
+Each simulation is called a game. A game makes a random machine, random costs of backends and a
+random request. Then `pick` measures the simulated machine and recommends a backend. The costs
+of all backends are known, so the game can compute how good the recommendation is.
 """
 
 from __future__ import annotations
@@ -33,51 +33,58 @@ LIMITS = {
     "spread ten times beyond": 0.5,
     "spread hundred times beyond": 0.7,
 }
-"""Largest values that pass the check.
+"""Largest allowed values of the statistics that `summary` returns.
 
-- "median", "95 %" and "worst" are statistics of the regret (the pick's total ÷ the lowest
-  total).
-- "spread …" is half of the width of the predicted interval ÷ the predicted total. Here the
-  request has about ten or a hundred times more rows than were measured. Nine of ten games must
-  stay below this limit.
+- "median", "95 %" and "worst" are statistics of the regret over all games. The regret is the
+  total time with the recommended backend ÷ the total time with the fastest backend.
+- "spread …" is half of the width of a predicted interval ÷ the predicted time. Its limit holds
+  for nine of ten games. The request has about ten or a hundred times more rows than were
+  measured.
 """
 
 COVERAGE = 0.85, 0.95
-"""Smallest and largest coverage that pass the check.
+"""Smallest and largest allowed coverage.
 
-The coverage is the fraction of simulated totals that lie in their predicted 90 % intervals.
+The coverage is the fraction of simulated total times that lie in their predicted 90 %
+intervals.
 """
 
 PROCESSES = 20
-"""Number of simulated totals that are compared with each pick's interval."""
+"""Number of simulated processes for each recommended backend. The total time of each process is
+compared with the interval that `pick` predicted."""
 
 OVERRUN = 0.1
-"""Time that a pick may take beyond its budget, as a fraction of the budget.
+"""Time by which `pick` can exceed its budget, as a fraction of the budget.
 
-The longest import time of a library is allowed in addition.
+It can also exceed the budget by the import time of the library that takes longest to import.
 """
 
 
 @dataclass(frozen=True)
 class Game:
-    """The request, the answer and the true figures of a game.
+    """The result of one simulation: the request, the recommended backends, and their quality.
+
+    `pick` recommends two backends. The backend `pick` is recommended among all backends, and
+    the backend `loop_pick` among the loops (all backends except `gram`).
 
     Attributes
     ----------
     regret, loop_regret : float
-        True total of the pick ÷ the lowest true total. `regret` compares all backends, and
-        `loop_regret` compares the loops (all backends except `gram`).
+        Time with the recommended backend ÷ time with the fastest backend, without random noise.
+        `regret` is for the backend `pick`, and `loop_regret` for the backend `loop_pick`.
     covered : tuple of float
-        For each pick, the fraction of simulated totals that lie in its predicted interval.
+        For each recommended backend, the fraction of simulated total times that lie in the
+        predicted interval.
     spread : float
-        Half of the width of the loop pick's interval ÷ its predicted total.
+        Half of the width of the interval predicted for `loop_pick` ÷ the predicted time.
     beyond : float
-        Decades between the loop pick's largest measured size and the request; 1 if the request
-        has ten times more rows.
+        log10 of the requested rows ÷ the most rows with which `loop_pick` was measured. It is 1
+        if the request has ten times more rows.
     over_s : float
-        Seconds by which the pick took longer than allowed; 0 or less if it did not.
+        Seconds by which `pick` took longer than allowed; 0 or less if it did not.
     unmeasured : tuple of str
-        Backends that were faster than the pick, but neither fully measured nor excluded.
+        Backends that were faster than a recommended backend, but neither fully measured nor
+        excluded.
     """
 
     seed: int
@@ -97,10 +104,10 @@ class Game:
 
 
 def play(seed: int, *, after_another: bool = False) -> Game:
-    """Play the game with this seed.
+    """Simulate `pick` on a random machine; `seed` is the seed of all random numbers.
 
-    With `after_another`, a pick for another number of rows is made first. Its measurements can
-    then be used by the game's pick.
+    With `after_another`, `pick` first answers a request for another number of rows. Then `pick`
+    can use the measurements of this request, too.
     """
     rng = np.random.default_rng(seed)
     gpu = bool(rng.random() < 0.3)
@@ -139,7 +146,10 @@ def explored(
 
 
 def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Generator) -> Game:
-    """Return the figures of a game, from the explorer's answer and the true costs."""
+    """Return how good the recommendation from the explorer's measurements is.
+
+    The known costs of the simulated machine show which backend is the fastest.
+    """
     known, request = explorer.known, explorer.known.request
     answer = recommend(list(known.models.values()), request, explorer.unmeasured())
     cases = {b: Case(b, request.rows, request.features, "float32") for b in machine.costs}
@@ -183,7 +193,7 @@ def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Genera
 
 
 def summary(games: Sequence[Game]) -> dict[str, float]:
-    """Return the figures that decide the check, and the number of games."""
+    """Return statistics over all games, such as the median regret, and the number of games."""
     regrets = np.array([r for g in games for r in (g.regret, g.loop_regret)])
     far = {
         name: [g.spread for g in games if low <= g.beyond < high]
@@ -204,7 +214,7 @@ def summary(games: Sequence[Game]) -> dict[str, float]:
 
 
 def good(figures: dict[str, float]) -> bool:
-    """Return whether the figures pass the check."""
+    """Return whether the statistics of `summary` are within their limits."""
     within = all(figures[name] <= limit for name, limit in LIMITS.items())
     low, high = COVERAGE
     never = not figures["over budget"] and not figures["winners unmeasured"]
@@ -233,7 +243,10 @@ def good(figures: dict[str, float]) -> bool:
     help="Games to print, the worst first.",
 )
 def main(games: int, first: int, after_another: bool, worst: int) -> None:
-    """Play games and print their figures; exit with code 1 if the check fails."""
+    """Simulate `pick` on random machines, and print statistics of its recommendations.
+
+    The exit code is 1 if the recommendations are worse than allowed.
+    """
     seeds = range(first, first + games)
     played = [play(seed, after_another=after_another) for seed in seeds]
     figures = summary(played)

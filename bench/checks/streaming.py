@@ -24,7 +24,7 @@ FEATURES = 1, 2, 4, 32
 """Numbers of features of the written files; the backend uses a different kernel for each."""
 
 READ_BYTES = 64 << 20
-"""Number of bytes in each block that the plain read of an npy file copies: 64 MiB."""
+"""Block size in bytes with which `read_npy` reads a file: 64 MiB."""
 
 SPEED = 0.8
 """Smallest allowed ratio: time to read the file ÷ time of a step over the file."""
@@ -96,13 +96,14 @@ FORMATS: dict[str, tuple[Callable[[Path, Source], Path], Callable[[Path], None]]
     "npy": (write_npy, read_npy),
     "parquet": (write_parquet, read_parquet),
 }
-"""Format → a function that writes a file, and a function that reads the file once."""
+"""The keys are file formats. A value is a pair of functions: the first function writes a file,
+and the second function reads the file once."""
 
 
 def streaming(kind: str, source: Source, folder: Path) -> Finding:
-    """Compare a step over a file with one read of the file.
+    """Time a step over a file and a read of the same file alternately, and compare the times.
 
-    The system holds the file in its cache during both.
+    The file was just written. Step and read therefore find it in the system's file cache.
     """
     write, read = FORMATS[kind]
     path = write(folder, source)

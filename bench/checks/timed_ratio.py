@@ -48,7 +48,10 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """Median ratio over all rounds: other ÷ mine with `least`, otherwise mine ÷ other."""
+        """Median over all rounds of the ratio of the two times.
+
+        If `least` is true, the ratio is `other` ÷ `mine`. Otherwise it is `mine` ÷ `other`.
+        """
         pairs = zip(self.mine, self.other, strict=True)
         return median(o / m if self.least else m / o for m, o in pairs)
 
@@ -91,8 +94,8 @@ def alternate(
 ) -> Finding:
     """Call two functions alternately and time them, after one call of each as warm-up.
 
-    One call of a function takes `steps` steps; the times are divided by this number. The other
-    arguments are attributes of `Finding`.
+    One call of a function takes `steps` steps; the times are divided by this number. `what`,
+    `bound`, `least` and `most_s` become attributes of the returned `Finding`.
     """
     mine(), other()
     rounds: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""Compare steps of Dask workers with steps of plain processes and of one worker."""
+"""Compare step times of two Dask workers with those of two processes and of one Dask worker."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ from bench.checks.timed_ratio import Finding, alternate, seconds
 from bench.measure.verify import LEARNING_RATE
 
 OVERHEAD = 1.3
-"""Largest allowed ratio of step times, Dask workers ÷ plain processes."""
+"""Largest allowed ratio: step time of two Dask workers ÷ step time of two processes without
+Dask."""
 
 EFFICIENCY = 0.9
-"""Smallest allowed ratio of step times: one worker with n rows ÷ two workers with 2·n rows."""
+"""Smallest allowed ratio: step time of one worker over n rows ÷ step time of two workers over
+2·n rows. A ratio of 1 would mean that two workers do twice the work in the same time."""
 
 WITHOUT_TORCH_S = 6e-3
 """Largest allowed time of a step if the workers have no PyTorch, in seconds: 6 ms.
@@ -37,18 +39,18 @@ SMALL = Generated(1000, 32)
 """Data so small that almost all of a step's time is overhead."""
 
 STEPS = 300
-"""Number of steps in each timed call of `overhead`."""
+"""Number of steps that `overhead` times together."""
 
 WEAKLY_SCALED = (
     ("numba", 500_000, 128, EFFICIENCY),
     ("numpy:blocked", 5_000_000, 8, None),
     ("numba:parallel", 1_000_000, 32, None),
 )
-"""Tuples of kernel, rows per worker, features, and the limit (None for no limit).
+"""Arguments of `weak_scaling`: backend, rows per worker, features, and smallest allowed ratio.
 
-Only Numba's plain loop has a limit, because its speed depends on arithmetic alone. The speed of
-the other kernels depends on the memory, which two workers of one machine share. The figures of
-these kernels are shown together with the figures of two plain processes.
+Only ``numba`` has a limit, because the speed of its steps does not depend on the memory. The
+other backends wait for the memory, which the workers of a machine share, so two workers can be
+slower than one worker.
 """
 
 
@@ -78,10 +80,11 @@ def workers(count: int) -> Iterator[None]:
 def plain_rank(
     number: int, count: int, port: int, kernel: str, source: Source, orders: Connection
 ) -> None:
-    """Take steps as one of `count` plain processes, which add up their sums with PyTorch.
+    """Run one of `count` processes that descend together without Dask.
 
-    The process reads numbers of steps from `orders`, and sends w back after each number. It
-    ends at 0.
+    Each process computes the gradient of its rows. In each step, the processes add up their
+    gradients with PyTorch. The process receives numbers of steps from `orders`, and sends w
+    back after these steps. It ends when it receives 0.
     """
     import torch
     from torch import distributed as dist
@@ -104,7 +107,10 @@ def plain_rank(
 
 @contextmanager
 def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
-    """Start plain processes, each with its share of the rows; yield a function `run(steps)`."""
+    """Start processes that descend together without Dask; yield a function that takes steps.
+
+    Each process has an equal part of the rows.
+    """
     import socket
 
     with socket.socket() as free:
@@ -138,7 +144,10 @@ def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[i
 
 @contextmanager
 def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
-    """Start Dask workers, each with its share of the rows; yield a function `run(steps)`."""
+    """Start Dask workers that descend together; yield a function that takes steps.
+
+    Each worker has an equal part of the rows.
+    """
     from backends.dask.ranks import Ranks
 
     technique = type("Kernel", (Ranks,), {"kernel": kernel})
@@ -148,10 +157,10 @@ def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[in
 
 
 def overhead() -> Iterator[Finding]:
-    """Compare a step of two Dask workers with a step of two plain processes.
+    """Compare a step of two Dask workers with a step of two processes without Dask.
 
-    In the first comparison, the workers add up their sums with PyTorch. In the second, the
-    client adds them up.
+    There are two comparisons. First, the Dask workers add up their gradients with PyTorch. Then
+    the Dask client adds up the gradients of the workers.
     """
     with workers(2), plain_ranks(2, "numpy:blocked", SMALL) as plain:
         descent: Any = open_backend("dask:numpy").place(SMALL.load(), LEARNING_RATE)
@@ -183,11 +192,11 @@ def overhead() -> Iterator[Finding]:
 def weak_scaling(
     kernel: str, rows: int, features: int, least: float | None
 ) -> Iterator[Finding]:
-    """Compare steps over ``2 * rows`` rows by two workers with steps over `rows` rows by one.
+    """Compare steps of two workers over ``2 * rows`` rows with steps of one over `rows` rows.
 
-    The first comparison uses Dask workers, and the second uses plain processes. `least` is the
-    smallest allowed ratio of times (one worker ÷ two workers) for Dask workers; None for no
-    limit.
+    There are two comparisons: first with Dask workers, then with processes that do not use
+    Dask. For Dask workers, the step time of one worker ÷ the step time of two workers must be
+    at least `least`. None means that there is no limit.
     """
     steps = 20
     what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half the rows on 1"
