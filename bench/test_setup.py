@@ -1,8 +1,8 @@
 """Time the setup: import, placing the data, the first call, and a new number of rows.
 
 Each benchmark calls its function once, because a second call would find the code compiled.
-``descentbench run`` starts a new process for each setup, so that the import is timed, too.
-It also passes the option ``--alone``, with which `test_more_rows` measures the memory.
+``descentbench run`` starts a new process for each setup, so that the import is timed, too. With
+the option ``--alone``, `test_more_rows` measures how much memory a backend needs.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PICTURE = "autograd.svg"
-"""Name of the picture's file, in the folder of the documentation's pictures."""
+"""Name of the file in ``docs/pictures`` that shows what autograd costs."""
 
 WIDTH, LANE_HEIGHT = 7.2, 0.125
 """Width of the picture, and height of the strip for one library, in inches."""
@@ -38,9 +38,10 @@ def section(record: Record, picture: str, described: str) -> str:
 
 
 def draw(record: Record, path: Path) -> Path:
-    """Draw a picture with a panel for each size, write it to `path`, and return `path`.
+    """Draw the step times of the check of autograd's cost to a file, and return its path.
 
-    A panel has a horizontal strip for each loss and library.
+    The picture has a panel for each size. A panel has a horizontal strip for each loss and
+    library.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -31,8 +31,8 @@ TYPICAL_ITERATIONS = 100, 10_000
 """Numbers of iterations for which the page shows recommended backends."""
 
 TYPICAL_SHAPES = 2
-"""Largest number of shapes (features and dtype) for each loss in the page's table of
-recommended backends. Reason: a short table is easy to read."""
+"""The page's table of recommended backends shows the first two shapes of each loss. A shape is
+a number of features with a dtype."""
 
 
 def content(found: Sequence[Source]) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _model(model: CostModel) -> dict[str, Any]:
 def typical(source: Source) -> Iterator[Answer]:
     """Yield recommendations for all combinations of `TYPICAL_ROWS` and `TYPICAL_ITERATIONS`.
 
-    For each loss, at most `TYPICAL_SHAPES` shapes (features and dtype) are included.
+    For each loss, only the first `TYPICAL_SHAPES` shapes (features and dtype) are included.
     """
     of_loss: dict[str, int] = {}
     for shape, models in source.models.items():
@@ -136,7 +136,10 @@ def typical(source: Source) -> Iterator[Answer]:
 def answer(
     source: Source, shape: Shape, models: Sequence[CostModel], rows: int, iterations: int
 ) -> Answer:
-    """Return the answer of ``pick`` for the machine of `source`, with all its memory free."""
+    """Return what ``pick`` would recommend on the machine of `source` if no memory were used.
+
+    `models` are the cost models of the backends for `shape`.
+    """
     memory = source.memory_bytes
     request = Request(rows, shape.features, iterations, shape.dtype, memory, loss=shape.loss)
     return recommend(models, request, {})

@@ -16,8 +16,8 @@ from bench.report.sources import Source
 from bench.results.case import SQUARED
 
 MOST_BYTES = 200_000_000
-"""Largest size of data in bytes for which a curve is computed. The reference of larger data
-takes seconds."""
+"""Largest size of data in bytes for which a curve is computed. A curve of larger data would
+take seconds to compute."""
 
 MOST_STEPS = 10**7
 """Largest number of steps in a curve."""
@@ -33,9 +33,9 @@ its first value."""
 def curves(found: Sequence[Source]) -> Iterator[dict[str, Any]]:
     """Yield a curve for each measured size: the loss minus its minimum, by number of steps.
 
-    The descent uses squared error and starts at w = 0. The losses come from the float64
-    reference. The curve holds for every backend, because each w was checked against this
-    reference. Data larger than `MOST_BYTES` are left out.
+    The descent uses squared error and starts at w = 0. The losses are computed in float64. The
+    curve is the same for all backends, because they take the same steps. Data larger than
+    `MOST_BYTES` are left out.
     """
     sizes = {r.case.size for source in found for r in source.of_loss(SQUARED) if r.verified}
     for rows, features, dtype in sorted(sizes, key=lambda s: (s[1], s[2], s[0])):
@@ -64,7 +64,10 @@ def _curve(rows: int, features: int, dtype: str) -> dict[str, Any]:
 
 
 def tutorial() -> dict[str, Any]:
-    """Return the tutorial's hundred points, and w and the loss after a hundred steps."""
+    """Return the hundred points (x, y) of the tutorial, and the result of a hundred steps.
+
+    The result is the weight w and the loss at w.
+    """
     problem = generate(100)
     fit = descend(open_backend("numpy"), problem, LEARNING_RATE, steps=100)
     return {

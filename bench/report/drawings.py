@@ -27,7 +27,7 @@ PARTS = (
     ("place", "#B97F00", "//"),
     ("first call", "#D55E00", "xx"),
 )
-"""Parts of the setup time in the cost figure: name, colour and pattern."""
+"""Name, colour and pattern of each part of the setup time in the figure that `cost` draws."""
 
 Draw = Callable[["Axes", "Source", "Shape"], bool]
 """Type of a function that draws one figure for one shape (features, dtype and loss). It returns
@@ -53,7 +53,7 @@ def _look(style: Style) -> dict[str, Any]:
 
 
 def _caches(axes: Axes, source: Source, bytes_per_unit: float) -> None:
-    """Mark the sizes at which the data of a step fill a cache, by vertical lines."""
+    """Draw a vertical line at each size at which the data of a step exactly fill a cache."""
     for level, size in source.machine["caches"].items():
         at = size / bytes_per_unit
         axes.axvline(at, color="0.5", linestyle=":", linewidth=0.8)
@@ -167,9 +167,9 @@ def cost(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def fastest(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw a map of the fastest backend, by rows and iterations. Ties are hatched.
+    """Draw a map that shows the fastest backend for each number of rows and iterations.
 
-    `gram` techniques are left out.
+    Ties are hatched. `gram` techniques are left out, because they work only for squared error.
     """
     models = [m for m in source.models.get(shape, []) if ":gram" not in m.backend]
     if len(models) < 2:

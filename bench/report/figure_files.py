@@ -62,9 +62,10 @@ def save_all(
 
 
 def shape_name(shape: Shape) -> str:
-    """Return the part of a file's name for a shape, such as ``32-float32-log_loss``.
+    """Return a shape as a part of a file's name, such as ``32-float32-log_loss``.
 
-    For squared error, the loss is left out: ``32-float32``.
+    The parts of the name are the number of features, the dtype and the loss. Squared error is
+    left out, as in ``32-float32``.
     """
     loss = "" if shape.loss == SQUARED else f"-{shape.loss}"
     return f"{shape.features}-{shape.dtype}{loss}"

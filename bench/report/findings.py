@@ -1,6 +1,7 @@
-"""Write the page's first screen: a few sentences, a picture, and a list of doubtful cases.
+"""Write the first screen of the page that ``descentbench report`` makes.
 
-A case (a backend at one size) is doubtful if it failed or if its time is unstable.
+It has a few sentences, a picture of the step times, and a list of doubtful cases. A case (a
+backend at one size) is doubtful if it failed or if its time is unstable.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from bench.results.summary import Result, instability
 from bench.show.text import count, percent, plural, seconds, times
 
 PLAIN = "numpy"
-"""Backend to which all others are compared: NumPy as in the tutorial."""
+"""Backend to which all others are compared: plain NumPy."""
 
 MOST_SIZES = 11
-"""Largest number of sizes in the picture: 11 sizes fit on the first screen of a laptop."""
+"""Largest number of data sizes in the picture of the step times: 11 sizes fit on the first
+screen of a laptop."""
 
 MAIN_SIZES = 4
-"""Number of sizes in the picture on a phone: 4 sizes leave room for the calculator."""
+"""Largest number of data sizes in the picture of the step times on a phone."""
 
 MOST_DOUBTS = 8
 """Largest number of failed or unstable cases that are listed. Further cases are only
@@ -74,9 +76,10 @@ def size_name(result: Result) -> str:
 
 
 def bests(source: Source, loss: str | None = None) -> list[Best]:
-    """Return the fastest backend of every size, ordered by features, dtype and rows.
+    """Return the fastest backend at every size; sizes are ordered by features, dtype and rows.
 
-    The default loss is squared error. If it was not measured, the first other loss is used.
+    The default loss is squared error. If squared error was not measured, the default is the
+    measured loss with the alphabetically first name.
     """
     found = []
     loss = loss or next(iter(source.losses), SQUARED)
@@ -98,14 +101,21 @@ def _size(result: Result) -> tuple[int, str, int]:
 
 
 def sentences(found: Sequence[Best]) -> list[str]:
-    """Return three sentences: fastest backends, speed-up, share of the read bandwidth."""
+    """Return three sentences about the fastest backends.
+
+    The sentences give their names, their speed-up over plain NumPy, and their share of the read
+    bandwidth.
+    """
     if not found:
         return ["No step was timed on this machine: run 'descentbench run' there."]
     return [_fastest(found), _speed_up(found), _limit(found)]
 
 
 def other_losses(source: Source) -> list[str]:
-    """Return a sentence for each loss except the first: fastest backends and speed-up."""
+    """Return a sentence for each loss except the first loss of the page.
+
+    A sentence gives the fastest backends and their speed-up over plain NumPy.
+    """
     return [_other_loss(loss, bests(source, loss)) for loss in source.losses[1:]]
 
 
@@ -190,7 +200,10 @@ def headline(source: Source) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point in the picture; `at` is its place on the time axis, in percent of the width."""
+    """A point in the picture of the step times.
+
+    `at` is the distance from the left end of the time axis, in percent of its length.
+    """
 
     kind: str
     at: float
@@ -199,9 +212,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the picture, about one size; `figures` is the text beside the marks.
+    """The step times at one data size, shown as a line of points with a text.
 
-    A phone shows only the lines whose `main` is True.
+    `figures` is the text beside the points. A phone shows only the lines whose `main` is True.
     """
 
     best: Best
@@ -212,10 +225,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture with a line for each size.
+    """A picture of step times, with a line of points for each data size.
 
-    The marks of a line show the times of the fastest backend, plain NumPy and a plain read.
-    `left_out` is the number of sizes without a line.
+    The points of a line show the times of the fastest backend, of plain NumPy, and of reading
+    the data once. `left_out` is the number of sizes that are not shown.
     """
 
     lines: tuple[Line, ...]
@@ -224,7 +237,11 @@ class Picture:
 
 
 def picture(found: Sequence[Best]) -> Picture:
-    """Return the picture, with a line for each size, but at most `MOST_SIZES` lines."""
+    """Return a picture of the step times, with a line of points for each data size.
+
+    If there are more than `MOST_SIZES` sizes, some sizes with the most common numbers of
+    features are left out.
+    """
     shown = list(found)
     while len(shown) > MOST_SIZES:  # drop a size of the commonest feature count
         crowded = Counter(best.result.features for best in shown).most_common(1)[0][0]
@@ -266,7 +283,7 @@ def picture(found: Sequence[Best]) -> Picture:
 
 
 def doubts(source: Source) -> tuple[list[str], int]:
-    """Return texts about failed and unstable cases, and the number of all these cases.
+    """Return texts about failed and unstable cases, and how many of these cases there are.
 
     At most `MOST_DOUBTS` texts are returned.
     """

@@ -1,4 +1,4 @@
-"""Find out for how many iterations a GPU is faster than the CPU, including the setup."""
+"""Compute the number of iterations from which a GPU is faster than the CPU, setup included."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ MOST_ITERATIONS = 1e9
 """Largest number of iterations for which a GPU and a CPU are compared."""
 
 ASKED = 1000
-"""README names only GPUs that are faster within this number of iterations. Reason: most
-descents take fewer steps."""
+"""README lists only the sizes at which a GPU is faster than the CPU for 1000 iterations."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,10 @@ class Pays:
     rows, features : int
     dtype : str
     iterations : float or None
-        None if the GPU is not faster up to `MOST_ITERATIONS`.
+        None if the GPU is not faster even for `MOST_ITERATIONS` iterations.
     gpu, cpu : str
-        The fastest backend on the GPU and on the CPU for this number of iterations. If
-        `iterations` is None, the number is `MOST_ITERATIONS`.
+        The fastest backend on the GPU and on the CPU for `iterations` iterations. If
+        `iterations` is None, they are the fastest for `MOST_ITERATIONS` iterations.
     """
 
     rows: int
@@ -45,9 +44,10 @@ class Pays:
 
 
 def pays(source: Source) -> Iterator[Pays]:
-    """Yield a `Pays` for each size that was measured with setup on both the GPU and the CPU.
+    """Yield the number of iterations from which the GPU is faster, for each measured size.
 
-    The compared times include import, transfer and first call. `gram` techniques are left out.
+    Steps and setup must have been measured on both the GPU and the CPU. The compared times
+    include import, transfer and first call. `gram` techniques are left out.
     """
     for shape, models in source.models.items():
         if shape.loss != SQUARED:
@@ -66,7 +66,10 @@ def pays(source: Source) -> Iterator[Pays]:
 
 
 def fastest(models: Iterable[CostModel], rows: int, iterations: float) -> CostModel:
-    """Return the cost model with the smallest total time, setup included."""
+    """Return the cost model that predicts the shortest time for these rows and iterations.
+
+    The time includes the setup.
+    """
     return min(models, key=lambda model: model.total_s(rows, iterations))
 
 
@@ -75,8 +78,8 @@ def from_iterations(
 ) -> float | None:
     """Return the number of iterations from which the GPU takes less time than the CPU.
 
-    The times are those of the fastest backend on each device. None means that the CPU is faster
-    or equally fast even for `MOST_ITERATIONS`.
+    The times are those of the fastest backend on each device. The result is None if the GPU is
+    not faster even for 10⁹ iterations (`MOST_ITERATIONS`).
     """
 
     def wins(iterations: float) -> bool:
@@ -99,7 +102,8 @@ def from_iterations(
 def section(sources: Iterable[Source]) -> list[str]:
     """Return the section about GPUs for docs/results.md, with a table for each machine.
 
-    The list is empty if no machine has setup times on both a GPU and its CPU.
+    The list is empty if setup times were never measured on both the GPU and the CPU of a
+    machine.
     """
     parts = []
     for source in sources:
@@ -127,9 +131,10 @@ def _from(iterations: float | None) -> str:
 
 
 def sentence(sources: Iterable[Source]) -> str:
-    """Return a sentence for README: at which sizes the newest GPU is faster than its CPU.
+    """Return a sentence for README that says at which sizes a GPU is faster than the CPU.
 
-    The sentence is empty if no GPU has setup times.
+    The sentence is about the machine whose GPU was measured last. It is empty if setup and
+    steps were never measured on both a GPU and the CPU of its machine.
     """
     for source in sources:
         found = [p for p in pays(source) if p.dtype == "float32"]

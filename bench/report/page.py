@@ -48,7 +48,9 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, found: Sequence[Source]) -> None:
-    """Write the page about these sources. The file appears only when it is complete.
+    """Write the report to a file. The file appears only when it is complete.
+
+    The report is a page about the results in `found`.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def write(path: Path, found: Sequence[Source]) -> None:
 
 
 def render(found: Sequence[Source]) -> str:
-    """Return the page about these sources as HTML."""
+    """Return the report about the results in `found` as an HTML page."""
     need("jinja2", PURPOSE)
     from jinja2 import Environment
 

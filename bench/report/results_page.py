@@ -36,7 +36,7 @@ OVERVIEW = ((100, 1), (10_000, 1), (1_000_000, 1), (10_000_000, 1), (1_000_000, 
 ``descentbench run``."""
 
 BEGIN, END = "<!-- made by nox -s results: begin -->", "<!-- end -->"
-"""Marker lines in a page; the text between them is replaced."""
+"""Lines in a page before and after the text that ``nox -s results`` replaces."""
 
 SECOND = "log_loss"
 """Loss of README's second table: the most common loss for classification."""
@@ -46,7 +46,7 @@ PICTURES = ("scaling", "map")
 
 
 class PageError(DescentbenchError):
-    """A page is missing or has no markers, or there are no results for a page."""
+    """A page has no lines `BEGIN` and `END`, does not exist, or there are no results for it."""
 
 
 @click.command(cls=Script)
@@ -100,7 +100,7 @@ def saved(results: Path) -> list[Saved]:
 
 
 def newest_whole(found: Iterable[Saved]) -> Source:
-    """Return the newest results on a CPU that include squared error and setup times.
+    """Return the newest results from a CPU, with times for squared error and setup times.
 
     Raises
     ------
@@ -146,9 +146,10 @@ def write_between(path: Path, text: str) -> None:
 
 
 def readme_tables(found: Sequence[Saved]) -> str:
-    """Return README's two tables: step times, and shares of the read bandwidth with log_loss.
+    """Return the part of README that shows results, in Markdown.
 
-    A sentence about a GPU follows if there are results from a GPU.
+    One table has step times for squared error. The other has shares of the read bandwidth for
+    log_loss. If a GPU was measured, the last sentence compares it with the CPU.
     """
     limit = next((one.record for one in found if is_readme_limit(one.record)), None)
     second = "" if limit is None else f"\n{shares(limit)}"
@@ -167,9 +168,9 @@ def is_readme_limit(record: Record) -> bool:
 
 
 def shares(record: Record) -> str:
-    """Return a Markdown table of the share of the read bandwidth that each library reaches.
+    """Return a Markdown table with a line for each library and a column for each size.
 
-    Each line is a library with its best technique, each column a size.
+    A cell has the speed of the library's fastest step, as a share of the read bandwidth.
     """
     best = best_by_library(summarise(record))
     bounds = [limit for limit in limits(record) if limit.bounds]
@@ -194,7 +195,7 @@ def _largest_share(of: Mapping[Data, Result]) -> float:
 
 
 def overview(source: Source) -> str:
-    """Return README's first table in Markdown: setup and step times, a line per backend."""
+    """Return README's Markdown table of setup and step times, with a line for each backend."""
     loops = [r for r in source.of_loss(SQUARED) if r.verified and not r.least_squares_only]
     measured = {(r.rows, r.features) for r in loops if r.dtype == "float32"}
     sizes = [size for size in OVERVIEW if size in measured]
@@ -241,7 +242,7 @@ def _step(result: Result | None) -> str:
 
 
 def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """Return the times to read the data once, as text; "–" where latency limits a step."""
+    """Return the time to read the data once for each size; "–" for small or unmeasured data."""
     known = {
         (limit.rows, limit.features): limit.read_s
         for record in source.records

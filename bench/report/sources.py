@@ -36,7 +36,7 @@ class Source:
     Attributes
     ----------
     label : str
-        Short name, unique on a page.
+        Short name; no other source on the page has the same name.
     records : tuple of Record
         Records of this machine and version, oldest first.
     """
@@ -63,9 +63,10 @@ class Source:
 
     @cached_property
     def results(self) -> list[Result]:
-        """The newest result of every timed or failed case.
+        """The newest result of every case; it can be a time or a failure.
 
-        A case is a backend at one size, with one dtype and loss.
+        A case is a backend at one size, with one dtype and loss. Cases that were never measured
+        are left out.
         """
         found: dict[Case, Result] = {}
         for record in self.records:
@@ -85,15 +86,19 @@ class Source:
 
     @property
     def shapes(self) -> list[Shape]:
-        """The shapes with at least one verified result. Shapes with squared error are first."""
+        """All combinations of features, dtype and loss that have at least one verified result.
+
+        The combinations with squared error are first.
+        """
         found = {shape_of(r) for r in self.results if r.verified}
         return sorted(found, key=lambda s: (_squared_first(s.loss), s))
 
     @cached_property
     def limits(self) -> list[Limit]:
-        """The newest times of a plain read and of the C kernel, for each device and size.
+        """The times that show how fast a step can be, for each device and size.
 
-        The C kernel runs on the CPU only.
+        These are the newest time to read the data once, and the newest step time of a descent
+        in C, which runs on the CPU only.
         """
         found = {
             (limit.device, *limit.data): limit
@@ -105,10 +110,11 @@ class Source:
 
     @cached_property
     def models(self) -> dict[Shape, list[CostModel]]:
-        """Complete cost models of each shape; the plainest backend is first.
+        """The cost models of the backends for each combination of features, dtype and loss.
 
-        A model is complete if all its parts were measured. Shapes with fewer than two complete
-        models are left out.
+        Models of plain techniques, such as ``numpy``, are first. A model is left out if the
+        setup or the steps of its backend were not measured. A combination is left out if it has
+        fewer than two models.
         """
         found = {}
         for loss in self.losses:
@@ -123,7 +129,7 @@ class Source:
 
 
 def shape_of(result: Result) -> Shape:
-    """Return the features, dtype and loss of a result."""
+    """Return the number of features, the dtype and the loss of a result, as a `Shape`."""
     return Shape(result.features, result.dtype, result.loss)
 
 
@@ -132,7 +138,10 @@ def _squared_first(loss: str) -> tuple[bool, str]:
 
 
 def _plain_first(backend: str) -> tuple[object, ...]:
-    """Return a sort key: plain techniques first, then libraries as in the catalogue."""
+    """Return a sort key for backends; plain techniques, such as ``numpy``, are first.
+
+    Backends that are equally plain are sorted by library, in the catalogue's order.
+    """
     order, name = list(libraries()), Name.parse(backend)
     place = order.index(name.library) if name.library in order else len(order)
     return (*plainness(backend), place, backend)
@@ -159,7 +168,7 @@ def sources(saved: Iterable[Saved]) -> list[Source]:
 def _labels(newest: Sequence[Record]) -> list[str]:
     """Return a label for each record: the processor and the number of threads.
 
-    Equal labels also get the revision and the date.
+    If two records would have the same label, the revision and the date are added to both.
     """
     plain = [machine_name(record.machine) for record in newest]
     dated = [

@@ -15,11 +15,11 @@ COLOURS = {"numpy": "#0072B2", "numba": "#D55E00", "torch": "#CC79A7", "jax": "#
 """Colour of each library, from Okabe and Ito's palette for colour-blind readers."""
 
 OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
-"""Colours of all other libraries, such as Dask and third-party libraries."""
+"""Colours of all libraries that are not in `COLOURS`, such as Dask."""
 
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
-"""Marks for the techniques of a library. Plain techniques have circles. Each pair has the name
-on the page and the name in matplotlib."""
+"""Marks for the techniques of a library. Plain techniques have circles. Each mark has two
+names: the name on the HTML page of the report, and the name in matplotlib."""
 
 DASHES = (
     ("", "-"),
@@ -28,16 +28,16 @@ DASHES = (
     ("2 3", ":"),
     ("14 4", (0, (8, 3))),
 )
-"""Patterns of dashes for the techniques of a library. Each pair has SVG's ``stroke-dasharray``
-and matplotlib's line style."""
+"""Patterns of dashes for the techniques of a library. Each pattern is given twice: as SVG's
+``stroke-dasharray`` and as matplotlib's line style."""
 
 
 @dataclass(frozen=True)
 class Style:
     """The look of a backend.
 
-    `mark` and `dash` are pairs: the name on the page and the name in matplotlib. A `hollow`
-    mark is an outline.
+    `mark` is a pair of names: on the HTML page of the report, and in matplotlib. `dash` is a
+    pair of line patterns: in SVG and in matplotlib. A `hollow` mark is an outline.
     """
 
     colour: str
