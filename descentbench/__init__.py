@@ -1,9 +1,8 @@
 """Use descentbench from Python: fit arrays, pick a backend, read results.
 
-Importing this package imports NumPy, but no other array library. Another library is imported
-when one of its backends is opened. The package prints nothing; messages go to the logger
-"descentbench". An error that a caller can correct is a `DescentbenchError` with a message of
-one line.
+Importing this package imports NumPy. Any other array library is imported only when one of its
+backends is opened. The package prints nothing; messages go to the logger "descentbench". An
+error that a caller can correct is a `DescentbenchError` with a message of one line.
 
 >>> import descentbench
 >>> fitted = descentbench.fit([1.0, 2.0, 3.0], [2.0, 4.0, 6.0], backend="numpy")

@@ -28,7 +28,7 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class Matrix:
-    """Features as a NumPy array, (n,) or (n, d), and the names of the d columns.
+    """Features as a NumPy array of shape (n,) or (n, d), and the names of the d columns.
 
     `names` is None if the columns have no names, or if a name is not text.
     """
@@ -114,7 +114,10 @@ def _read(what: str, table: Any) -> tuple[NDArray[Any], tuple[str, ...] | None]:
 
 
 def _names(table: Any) -> tuple[str, ...] | None:
-    """Return the names of a table's columns; None if there are none, or if one is not text."""
+    """Return the names of a table's columns.
+
+    The result is None if the table has no column names, or if a column name is not text.
+    """
     for attribute in ("column_names", "columns"):
         found = getattr(table, attribute, None)
         if found is not None and not callable(found):
@@ -169,8 +172,9 @@ def _converted(
 ) -> Array:
     """Convert an array of Python objects to the dtype `to`.
 
-    Reason: from a table with columns of several types, NumPy makes an array of objects. An
-    error about a value names its column. If the value is text or None, it also names its row.
+    NumPy makes an array of objects from a table with columns of several types. An error message
+    about a value names the column. If the value is text or None, the message also names the
+    row.
     """
     converted = np.empty(values.shape, to)
     columns = values.reshape(len(values), -1)
@@ -191,7 +195,7 @@ def _converted(
 
 
 def check_names(mine: tuple[str, ...] | None, given: tuple[str, ...] | None) -> None:
-    """Raise ProblemError if a table's column names are not those of the fit, in this order.
+    """Raise ProblemError if a table does not have the fit's column names in the fit's order.
 
     `mine` has the names of the fit's columns, and `given` those of the table's columns. Nothing
     is checked if `mine` or `given` is None.

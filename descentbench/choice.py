@@ -1,5 +1,6 @@
-"""Choose the backend for ``backend="auto"``: from stored measurements, or a default backend.
+"""Choose the backend for ``backend="auto"`` of `fit`.
 
+The choice follows from stored measurements. If there are none, a default backend is chosen.
 Nothing is measured.
 """
 
@@ -24,8 +25,8 @@ AUTO = "auto"
 """Value of the argument `backend` that makes `backend_for` choose the backend."""
 
 DIFFERENTIATING = ("jax:loop", "torch")
-"""Default backends for a loss without a slope. The first one whose library is installed is
-used."""
+"""Default backends for a loss without a slope (the derivative of the loss). The first backend
+whose library is installed is used."""
 
 
 def backend_for(
@@ -40,9 +41,9 @@ def backend_for(
     ----------
     rows, steps : int
     features : sequence of int
-        Numbers of features with which to look for measurements. The second number is used only
-        if the store has no measurements with the first number. The default backend depends on
-        the first number.
+        Numbers of features of stored measurements to look for, the best match first. `fit`
+        gives the number of weights with the intercept, then the number without it. The default
+        backend depends on the first number.
     dtype : {"float32", "float64"}
     loss : Loss
     store : Path
@@ -64,8 +65,8 @@ def backend_for(
 def default_backend(features: int, steps: int, loss: Loss) -> str:
     """Return the name of the backend that is used without measurements.
 
-    - Squared error, at least as many steps as features: ``numpy:gram``. It reads the rows once,
-      which takes about as long as d/2 steps of a loop for d features.
+    - Squared error, at least as many steps as features: ``numpy:gram``, which reads the rows
+      only once.
     - Squared error, fewer steps than features: ``numpy:blocked``.
     - Any other loss with a slope: ``numpy:blocked``.
     - A loss without a slope: ``jax:loop``, or ``torch`` if JAX is not installed.
@@ -97,8 +98,8 @@ def _recommended(
 ) -> str | None:
     """Return the backend that `pick` would recommend from the stored measurements alone.
 
-    The result is None if no backend has complete measurements with this dtype, loss and number
-    of features.
+    The result is None if the store has no backend with measurements of both setup and steps for
+    this dtype, loss and number of features.
     """
     if dtype not in DTYPES or not any(store.glob("*.json")):
         return None

@@ -1,4 +1,4 @@
-"""Compute how far a fit is from the minimum of its loss, and warn if it is far away."""
+"""Compute how far the loss of a fit is above its minimum, and warn if it is far above."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from bench.fit.excess import Excess
 
 MOST_FEATURES = 256
-"""Largest number of features for which the distance is computed: the eigenvalues of a larger
-matrix would take a noticeable time."""
+"""Largest number of features for which `excess_of` computes a result. With more features,
+computing the eigenvalues of XᵀX would take a noticeable time."""
 
 
 def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
-    """Return how far a fit is from the minimum of its loss.
+    """Return how far the loss of a fit is above its minimum.
 
     The result is None in these cases:
 
@@ -30,8 +30,8 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
     Parameters
     ----------
     rows : Problem
-        The rows of the descent. XᵀX and Xᵀy are known if the learning rate is automatic, or if
-        it was checked before the descent.
+        The rows of the descent. XᵀX and Xᵀy are known if `fit` has computed them for an
+        automatic learning rate, or to check a given learning rate.
     fit : Fit
     intercept : bool
         Whether the last feature is a column of ones.
@@ -53,7 +53,10 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
 def remark(
     excess: Excess | None, fit: Fit, tolerance: float | None, *, standardize: bool
 ) -> str:
-    """Return a warning if the fit is far from its minimum or missed its tolerance, else "".
+    """Return the text of a warning about a descent that took too few steps, or "".
+
+    The text is not empty if the loss is far above its minimum, or if the gradient is larger
+    than `tolerance` allows.
 
     Parameters
     ----------
@@ -79,7 +82,7 @@ def remark(
 
 
 def _far(excess: Excess, fit: Fit, *, standardize: bool) -> str:
-    """Return a warning that says how far the loss is from its minimum, and what to change."""
+    """Return a text that says how far the loss is above its minimum, and what to change."""
     far = "its minimum is 0"
     if excess.relative is not None and excess.relative < 1:
         far = f"{100 * excess.relative:.2g} % above its minimum"

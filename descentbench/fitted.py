@@ -31,7 +31,7 @@ class FitResult:
     ----------
     backend : str
         Name of the backend that ran.
-    w : (d,) float64
+    w : float64 array of shape (d,)
         One weight for each feature.
     intercept : float
         0 for a fit without an intercept.
@@ -43,8 +43,8 @@ class FitResult:
         Steps taken.
     stopped : {"steps", "loss", "tolerance"}
         Why the descent stopped. "steps": all steps were taken. "loss": at a report, the loss
-        was at most `until_loss`. "tolerance": at a report, the gradient was small enough for
-        `tolerance`.
+        was at most `until_loss`. "tolerance": at a report, the gradient's norm was at most
+        `tolerance` times the norm of the first gradient.
     learning_rate : float
         Learning rate of the descent. With `standardize`, it is the rate for the scaled columns.
     columns : tuple of str or None
@@ -59,8 +59,9 @@ class FitResult:
         How x was scaled for the descent; None if the descent read x as it is.
     excess : bench.fit.excess.Excess or None
         How far the loss is above its minimum, and how many further steps would bring it close
-        to the minimum. None means unknown. It is known only for squared error, at most 256
-        features and ``stopped="steps"``, and if it needs no further pass over the rows.
+        to the minimum. None for any other loss than squared error, for more than 256 features,
+        for a descent that `tolerance` or `until_loss` stopped, or if computing it would take
+        another pass over the rows.
     table : list of dict
         One dict for every report, with the keys ``step``, ``loss``, ``w`` (a list) and
         ``intercept``.
@@ -84,7 +85,9 @@ class FitResult:
     table: list[dict[str, Any]]
 
     def predict(self, x: object) -> Weights:
-        """Return predictions of the target, (n,) float64, for an array or a table.
+        """Return predictions of the target for the rows of an array or a table.
+
+        The result is a float64 array of shape (n,).
 
         For log_loss, a prediction is the probability that y is 1. For poisson, it is the
         expected count. For any other loss, it is the linear prediction (`linear`).
@@ -97,9 +100,9 @@ class FitResult:
         return self.model.response.of(self.linear(x))
 
     def linear(self, x: object) -> Weights:
-        """Return the linear predictions ``x·w + intercept``, (n,) float64.
+        """Return the linear predictions ``x·w + intercept`` as a float64 array of shape (n,).
 
-        A single row has the shape (1, d).
+        To predict a single row, pass an array of shape (1, d).
 
         Raises
         ------

@@ -60,20 +60,20 @@ def fit(
     Parameters
     ----------
     x : array or table
-        Features, (n,) or (n, d). These are accepted: NumPy arrays, pandas, polars and PyArrow
-        tables, PyTorch and JAX arrays on the CPU, buffers, and all objects with an Arrow or a
-        dataframe interface. With `intercept` or `standardize`, `fit` copies the data. Without
-        them, `fit` does not copy float32 and float64 arrays, but a backend may copy them to its
-        own layout. Names of columns are kept in the result.
+        Features of shape (n,) or (n, d). These are accepted: NumPy arrays, pandas, polars and
+        PyArrow tables, PyTorch and JAX arrays on the CPU, buffers, and all objects with an
+        Arrow or a dataframe interface. With `intercept` or `standardize`, `fit` copies the
+        data. Without them, `fit` does not copy float32 and float64 arrays, but some backends
+        copy them to another layout. Names of columns are kept in the result.
     y : array or column
-        Targets, (n,) or (n, 1).
+        Targets of shape (n,) or (n, 1).
     backend : str
         ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
         the store recommend. Without measurements, ``"auto"`` uses a default backend:
 
         - ``numpy:gram`` for squared error, if there are at least as many steps as features;
         - ``numpy:blocked`` for squared error with fewer steps than features;
-        - ``numpy:blocked`` for any other loss with a slope;
+        - ``numpy:blocked`` for any other loss with a slope (see `Loss`);
         - ``jax:loop`` for a loss without a slope, or ``torch`` if JAX is not installed.
 
         `fit` never measures. The log says which backend was chosen.
@@ -102,9 +102,9 @@ def fit(
     dtype : {"float32", "float64"}, optional
         dtype of the descent's data. By default, float32 and float64 data keep their dtype, and
         data of any other dtype become float64.
-    w0 : (d,), optional
-        First w, in the units of x; the first intercept is then 0. By default, the descent
-        starts from zeros.
+    w0 : array of shape (d,), optional
+        Weights of the unscaled columns of x at which the descent starts; zeros by default.
+        With `intercept`, the descent starts at the intercept 0.
     on_look : callable, optional
         Called as ``on_look(step, loss)`` at every report.
     store : path
@@ -183,8 +183,9 @@ def _descend(
 ) -> Fit:
     """Run the descent of a problem with a backend.
 
-    `how` has further arguments of `bench.fit.descend.descend`. A given learning rate is checked
-    before the first step if this is quick: a rate that diverges raises a DivergenceError.
+    `how` has further arguments of `bench.fit.descend.descend`. If a check is quick, a learning
+    rate given by the user is checked before the first step. If the descent would diverge, the
+    check raises a DivergenceError.
     """
     from bench.fit.descend import descend
     from bench.fit.rate import affordable, check_rate

@@ -29,7 +29,7 @@ def backends(loss: str | Loss = "squared_error") -> list[dict[str, Any]]:
 
         - ``backend``, ``library``, ``technique`` and ``device``: names;
         - ``available``: whether the backend can run on this machine and with this loss;
-        - ``reason``: why it cannot run, or None;
+        - ``reason``: why the backend cannot run, or None;
         - ``note``: why the backend is slower than it could be, or None.
 
     Raises
@@ -59,7 +59,7 @@ def results(
 
         - the path of a result file, or of a folder of result files;
         - the name that ``run --name`` gave to results in `store`;
-        - the name of a file in `store` without its suffix;
+        - the name of a file in `store`, without the suffix ``.json``;
         - the first seven or more digits of the git revision of results in `store`.
     store : path
         Folder of the stored results.
@@ -73,14 +73,15 @@ def results(
 
         - ``step_s_low`` and ``step_s_high``: the 95 % confidence interval of ``step_s``;
         - ``record``: path of the result file;
-        - ``created``, ``name``, ``revision`` and ``cpu``: when and where the run was made.
+        - ``created`` and ``cpu``: date and processor of the run;
+        - ``name`` and ``revision``: name of the run, and git revision of the code.
 
         Times are in seconds and memory is in bytes. Values that were not measured are None.
 
     Raises
     ------
     DescentbenchError
-        No results have this name, or the file is not a result.
+        There are no results with the name `what`, or a file is not a result file.
     """
     from bench.results.saved import find
     from bench.results.summary import summarise

@@ -29,11 +29,11 @@ class PickResult:
     backend : str
         The recommended backend.
     loop_backend : str or None
-        The best backend among all techniques except ``gram``, which works for squared error
-        only. None if no backend of these techniques was measured.
+        The best backend that works for any loss: backends with a ``gram`` technique are left
+        out. None if no other backend was measured.
     tied : tuple of str
-        Other backends that may be as fast as the recommended backend: the measurements do not
-        show which one is faster.
+        Other backends that can be as fast as the recommended backend: the measurements do not
+        show which of these backends is the fastest.
     seconds : tuple of float
         Predicted total time with the recommended backend, setup included, in seconds: (low,
         median, high). The time lies between low and high with a probability of 90 %.
@@ -47,7 +47,8 @@ class PickResult:
         Times are in seconds, memory is in bytes, and unknown values are None.
         ``pandas.DataFrame(pick.table)`` makes a data frame.
     answer : bench.pick.recommend.Answer
-        The same answer as an object, with all candidates and crossovers.
+        The same answer as an object, with all candidates. It also has the crossovers: numbers
+        of rows or iterations from which another backend is faster.
     """
 
     backend: str
@@ -86,10 +87,10 @@ def pick(
 ) -> PickResult:
     """Recommend a backend, as ``descentbench pick`` does.
 
-    Child processes measure descents of some sizes within the budget. From these measurements,
-    the time of the whole descent is predicted. Earlier measurements of this machine are reused
-    from the store. To list the backends, this process imports the installed libraries, unless
-    the store has the list from an earlier pick.
+    Child processes measure short descents over data of several sizes, for at most `budget`
+    seconds. From these measurements, the time of the whole descent is predicted. Earlier
+    measurements of this machine are reused from the store. The first pick on a machine imports
+    the installed libraries into this process to list their backends.
 
     Parameters
     ----------
@@ -102,9 +103,10 @@ def pick(
         Names or patterns, such as ``numba*``, of the backends and devices to choose from; by
         default all.
     loop_only : bool
-        Whether to leave out ``gram`` techniques, which work for squared error only.
+        Whether to recommend only backends that read the rows in every step and work for any
+        loss. Backends with a ``gram`` technique are left out.
     memory : int, optional
-        Memory in bytes that the descent may use; by default all free memory.
+        Memory in bytes that the descent is allowed to use; by default all free memory.
     budget : float
         Time limit for measuring, in seconds.
     fresh : bool
@@ -202,7 +204,7 @@ def default_threads() -> int:
 
 
 def _from_anywhere(loss: Any) -> Loss:
-    """Return a built-in loss or a loss from a file, which child processes can import, too."""
+    """Return the loss; raise ProblemError if child processes cannot import the loss."""
     from backends.errors import ProblemError
     from backends.losses import LOSSES
     from bench.measure.known_losses import register
@@ -215,7 +217,10 @@ def _from_anywhere(loss: Any) -> Loss:
 
 
 def _progress(task: str, share: float, so_far: str) -> None:
-    """Log the spent share of the budget, the present task, and the answer so far, if any."""
+    """Log the part of the budget that is spent, the present task, and the answer so far.
+
+    The parameter `so_far` is empty before the first answer.
+    """
     LOG.info("pick: %.0f %% of the budget: %s%s", 100 * share, task, so_far and f"; {so_far}")
 
 

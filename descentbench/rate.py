@@ -15,32 +15,36 @@ if TYPE_CHECKING:
     from bench.fit.descend import Places
 
 MOST_FEATURES = 256
-"""Largest number of features for which the eigenvalues of XᵀX are computed with one thread.
-Several threads are no faster for such small matrices."""
+"""With at most this many features, the eigenvalues of XᵀX are computed with a single thread,
+because more threads are no faster for small matrices."""
 
 SUMMED = "numpy:gram"
-"""Backend that descends with the sums XᵀX and Xᵀy. The learning rate is computed from XᵀX, too,
-so one pass over the rows is enough."""
+"""Name of the backend that computes the sums XᵀX and Xᵀy and then descends without the rows.
+The learning rate is computed from XᵀX, too, so one pass over the rows is enough."""
 
 
 @dataclass(frozen=True)
 class Summed:
-    """The backend `SUMMED`, for a problem whose sums XᵀX and Xᵀy are known already."""
+    """A backend like ``numpy:gram`` that gets the sums XᵀX and Xᵀy instead of computing them.
+
+    `moments` are these sums.
+    """
 
     moments: Moments
     name: str = SUMMED
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
-        """Return the descent, which uses the known sums."""
+        """Return a descent that uses the sums `moments` and does not read the rows."""
         from backends.gram import ProblemGram
 
         return ProblemGram(problem, learning_rate, self.moments)
 
 
 def with_rate(backend: Backend, problem: Problem) -> tuple[Places[Problem], float]:
-    """Return (backend, learning rate 1/L); L is the largest curvature of the loss.
+    """Return a backend and the learning rate 1/L; L is the largest curvature of the loss.
 
-    If `backend` has the name `SUMMED`, a `Summed` is returned in its place.
+    The returned backend is usually `backend`. If `backend` is ``numpy:gram``, the result is a
+    `Summed` object, so that the sums XᵀX and Xᵀy are not computed twice.
 
     Raises
     ------

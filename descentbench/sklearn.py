@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from descentbench.fitted import FitResult
 
 DTYPES = [np.float64, np.float32]
-"""Data of these dtypes keep their dtype. Data of any other dtype become float64, the first."""
+"""Data of these dtypes keep their dtype. Data of any other dtype are converted to float64."""
 
 REGRESSION = {loss.name: loss for loss in (SQUARED_ERROR, HUBER, POISSON)}
 """Name → loss, for the losses of `DescentRegressor`."""
@@ -92,7 +92,7 @@ class _Linear(BaseEstimator):
         return found
 
     def _linear(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return ``X·coef_ + intercept_`` in float64, (n,)."""
+        """Return ``X·coef_ + intercept_`` as a float64 array of shape (n,)."""
         check_is_fitted(self)
         x = validate_data(self, X, dtype=DTYPES, reset=False)
         w = np.ravel(self.coef_)
@@ -110,8 +110,8 @@ class DescentRegressor(RegressorMixin, _Linear):
         learning rate.
     backend : str
         ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
-        `store` recommend. Without measurements, ``"auto"`` uses a NumPy backend. `fit` measures
-        nothing; see `descentbench.fit`.
+        `store` recommend. Without measurements, ``"auto"`` uses a NumPy backend. The choice
+        takes no measurements. `descentbench.fit` describes it in detail.
     fit_intercept : bool
         Whether to fit an intercept.
     standardize : bool
@@ -129,7 +129,7 @@ class DescentRegressor(RegressorMixin, _Linear):
 
     Attributes
     ----------
-    coef_ : (d,) float64
+    coef_ : float64 array of shape (d,)
         Weights of the features.
     intercept_ : float
         0 without `fit_intercept`.
@@ -139,7 +139,7 @@ class DescentRegressor(RegressorMixin, _Linear):
         Name of the backend that ran.
     n_features_in_ : int
         Number of features.
-    feature_names_in_ : (d,) str
+    feature_names_in_ : array of str, of shape (d,)
         Names of the columns. The attribute is missing if X has no names, or names that are not
         text.
 
@@ -180,14 +180,14 @@ class DescentRegressor(RegressorMixin, _Linear):
         self.loss = loss
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit to X, (n, d), and y, (n,); return the estimator itself.
+        """Fit to X of shape (n, d) and y of shape (n,); return the estimator itself.
 
         Raises
         ------
         ValueError
             `loss` is unknown, or the data fail scikit-learn's checks.
         DescentbenchError
-            The backend cannot be used, the rate diverges, or the loss does not accept y.
+            The backend cannot be used, the descent diverges, or the loss does not accept y.
         """
         if self.loss not in REGRESSION:
             raise ValueError(f"loss must be one of {', '.join(REGRESSION)}, not {self.loss!r}")
@@ -197,7 +197,10 @@ class DescentRegressor(RegressorMixin, _Linear):
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return predictions of y, (n,). For poisson, a prediction is the expected count."""
+        """Return predictions of y as an array of shape (n,).
+
+        For ``loss="poisson"``, a prediction is the expected count.
+        """
         linear = self._linear(X)
         return np.exp(linear) if self.loss == POISSON.name else linear
 
@@ -208,7 +211,8 @@ class DescentClassifier(ClassifierMixin, _Linear):
     For more classes, use ``sklearn.multiclass.OneVsRestClassifier(DescentClassifier())``.
 
     If a plane separates the two classes, log_loss has no minimum, and the coefficients grow
-    with every step. The fit then ends at `tol`, or with a ConvergenceWarning.
+    with every step. The descent then stops when the gradient is small enough for `tol`, or
+    after `max_iter` steps with a ConvergenceWarning.
 
     Parameters
     ----------
@@ -217,12 +221,11 @@ class DescentClassifier(ClassifierMixin, _Linear):
 
     Attributes
     ----------
-    classes_ : (2,)
-        The two classes. `decision_function` and `predict_proba` say how probable
-        ``classes_[1]`` is.
-    coef_ : (1, d) float64
+    classes_ : array of shape (2,)
+        The two classes. A positive value of `decision_function` means ``classes_[1]``.
+    coef_ : float64 array of shape (1, d)
         Weights of the features.
-    intercept_ : (1,) float64
+    intercept_ : float64 array of shape (1,)
         0 without `fit_intercept`.
     n_iter_, backend_, n_features_in_, feature_names_in_
         See `DescentRegressor`.
@@ -234,14 +237,14 @@ class DescentClassifier(ClassifierMixin, _Linear):
     """
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Fit to X, (n, d), and the classes y, (n,); return the estimator itself.
+        """Fit to X of shape (n, d) and classes y of shape (n,); return the estimator itself.
 
         Raises
         ------
         ValueError
             The data fail scikit-learn's checks, or y does not have exactly two classes.
         DescentbenchError
-            The backend cannot be used, or the rate diverges.
+            The backend cannot be used, or the descent diverges.
         """
         x, labels = validate_data(self, X, y, dtype=DTYPES)
         check_classification_targets(labels)
@@ -260,17 +263,23 @@ class DescentClassifier(ClassifierMixin, _Linear):
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the logarithm of the odds of ``classes_[1]``, (n,)."""
+        """Return the logarithm of the odds of ``classes_[1]`` for each row.
+
+        The result has the shape (n,).
+        """
         return self._linear(X)
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the probabilities of both classes, (n, 2), in the order of `classes_`."""
+        """Return the probability of each class for each row, as an array of shape (n, 2).
+
+        The columns are in the order of `classes_`.
+        """
         decision = self._linear(X)
         second = 0.5 * (1 + np.tanh(decision / 2))  # the sigmoid, without an overflow
         return np.column_stack([1 - second, second])
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
-        """Return the more probable class of each row, (n,)."""
+        """Return the more probable class of each row, as an array of shape (n,)."""
         second = self._linear(X) > 0  # raises NotFittedError before classes_ is read
         return np.asarray(self.classes_[second.astype(int)])
 

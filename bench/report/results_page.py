@@ -130,12 +130,12 @@ def on_gpu(record: Record) -> bool:
 
 
 def write_between(path: Path, text: str) -> None:
-    """Replace the text between the marker lines of a page.
+    """Replace the text between the lines `BEGIN` and `END` of a page.
 
     Raises
     ------
     PageError
-        The page has no marker lines.
+        The page does not have these lines.
     """
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     if old.count(BEGIN) != 1 or END not in old.partition(BEGIN)[2]:

@@ -26,12 +26,13 @@ GRADIENTS = {
     "numba": "by hand, compiled",
     "numba:parallel": "by hand, compiled",
 }
-"""How each backend computes the gradient. Tables list the backends in this order."""
+"""The keys are backends, and the values say how they compute the gradient. Tables list the
+backends in this order."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """The results at one size: `steps[backend][loss]` is a result."""
+    """The results at one size; `steps` has a result for each backend and loss."""
 
     rows: int
     features: int
@@ -55,7 +56,7 @@ class Size:
 
 
 def is_autograd_cost(record: Record) -> bool:
-    """Return whether ``nox -s autograd-cost`` measured the record."""
+    """Return whether ``nox -s autograd-cost`` wrote the record."""
     return record.name == NAME
 
 
@@ -65,7 +66,10 @@ def losses_of(record: Record) -> list[str]:
 
 
 def sizes_of(record: Record) -> list[Size]:
-    """Return the results of a record by size; backends are in the order of `GRADIENTS`."""
+    """Return the results of a record, grouped by size.
+
+    At each size, the backends are in the order in which tables list them.
+    """
     found: dict[tuple[int, int, str], dict[str, dict[str, Result]]] = {}
     for result in summarise(record):
         size = result.rows, result.features, result.dtype
@@ -102,5 +106,8 @@ def _cell(size: Size, backend: str, loss: str) -> str:
 
 
 def failures(record: Record) -> Sequence[str]:
-    """Return a line for each case without a verified time: the case and the reason."""
+    """Return a line of text for each case that failed or gave a wrong w.
+
+    The line has the name of the case and the reason.
+    """
     return [f"{r.case}: {r.reason}" for r in summarise(record) if not r.verified]

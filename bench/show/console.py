@@ -1,4 +1,4 @@
-"""Print tables that fit any width and encoding. No number is cut off."""
+"""Print tables that fit the width and the encoding of the output. No number is cut off."""
 
 from __future__ import annotations
 
@@ -22,34 +22,35 @@ WIDTH = 80
 """Width of a line in characters if the output is not a terminal and `COLUMNS` is not set."""
 
 NARROWEST = 24
-"""Smallest width of a line in characters, also if the terminal is narrower. A line then has
-room for the longest number with its heading."""
+"""Smallest width of a line in characters, even if the terminal is narrower. A line of this
+width has room for the longest number with its heading."""
 
 SHORTEST_NAME = 12
-"""Smallest width in characters to which a column of names is shrunk. If all parts of its names
-are shorter, the longest part is the limit."""
+"""A column of names is never made narrower than this width in characters, unless its names are
+short. Names are split at ``:`` and ``@``. If every piece is shorter, the column can be as
+narrow as the longest piece."""
 
 SHORTEST_TEXT = 24
-"""Smallest width in characters to which a column of sentences is shrunk. If all its words are
-shorter, the longest word is the limit."""
+"""A column of sentences is never made narrower than this width in characters. If every word in
+the column is shorter, the column can be as narrow as the longest word."""
 
 ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """Lines of a table, drawn with ``-``, for encodings without line-drawing characters."""
 
 
 class _Terminal(Console):
-    """A console that replaces characters which its encoding lacks before it wraps lines."""
+    """A console that replaces characters which cannot be encoded, and then wraps the lines."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Replace the characters that the encoding lacks, then render as usual."""
+        """Replace the characters that cannot be encoded, such as µ with u; then render."""
         if isinstance(renderable, Text):
             renderable = _text(renderable, self.encoding)
         return super().render(renderable, options)
 
     def on_broken_pipe(self) -> None:
-        """Raise the current error again; `bench.host.streams.prepared` handles it."""
+        """Raise the BrokenPipeError again; `bench.host.streams.prepared` handles it."""
         raise
 
 
@@ -77,9 +78,9 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 class Columns:
     """A table with names in the first column and numbers in the other columns.
 
-    If the table is too wide for a line, names are broken after ``:`` and before ``@``, and
-    sentences between words. If the table is still too wide, every row is printed as a
-    paragraph: the name, and below it the numbers with their headings.
+    If the table is wider than a line, line breaks are added in names (after ``:`` and before
+    ``@``) and between the words of sentences. If the table is still too wide, every row is
+    printed as a paragraph: the name, and below the name the numbers with their headings.
 
     Parameters
     ----------
@@ -92,9 +93,9 @@ class Columns:
     title : str
         Text above the table.
     gap : int
-        Number of spaces to the right of each column, in addition to those of `box`.
+        Number of spaces to the right of each column, in addition to spaces that `box` adds.
     box : Box, optional
-        Style of rich for the lines; None for a table without a line below the headings.
+        The line below the headings, as a box of the library Rich; None for no line.
     """
 
     def __init__(
@@ -155,7 +156,7 @@ class Columns:
         widths: Sequence[int],
         options: ConsoleOptions,
     ) -> Table:
-        """Return the table, with columns of these widths."""
+        """Return the table; `widths` are the widths of its columns in characters."""
         table = Table(
             title=Text(title) if title else None,
             title_justify="left",
@@ -207,7 +208,11 @@ def _width(text: Text) -> int:
 
 
 def _parts(name: str) -> list[str]:
-    """Split a backend's name after ``:`` and before ``@``; split other text at spaces."""
+    """Split a text at the places where a line break is allowed.
+
+    For example, ``torch:loop@cuda:0`` becomes ``torch:``, ``loop``, ``@cuda:`` and ``0``.
+    Sentences are split at spaces.
+    """
     return re.findall(r"@?[^:@ ]+:?|[:@ ]+", name)
 
 
@@ -218,7 +223,10 @@ def _least(column: Iterable[Text], most: int) -> int:
 
 
 def _folded(name: Text, width: int) -> Text:
-    """Break a name between its parts, so that each line fits into the width."""
+    """Add line breaks to a name so that no line has more than `width` characters.
+
+    `_parts` gives the places where a line break is allowed.
+    """
     if _width(name) <= width:
         return name
     lines = [""]

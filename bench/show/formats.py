@@ -45,7 +45,11 @@ def _inert(value: Any) -> Any:
 def markdown_text(
     headings: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1
 ) -> str:
-    """Return a table in Markdown. The first `words` columns are aligned left."""
+    """Return a table in Markdown.
+
+    The parameter `words` is the number of columns that are aligned left. Columns to the right
+    of them are aligned right.
+    """
     rule = [":--" if i < words else "--:" for i in range(len(headings))]
     lines = [_line(headings), _line(rule), *map(_line, rows)]
     return "\n".join(lines) + "\n"

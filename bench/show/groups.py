@@ -19,9 +19,10 @@ KINDS = {
     "test_more_rows": "setup, more rows",
     "test_end_to_end": "end to end, arrays in and w out",
 }
-"""Name for the kind of each benchmark function. Groups are printed in this order.
+"""The keys are benchmark functions, and the values are titles of groups in the printed table.
 
-A plain read (`test_read`) is the baseline of a step, so both are in the same group.
+The groups are printed in this order. `test_read` times a read of the data that a step reads, so
+reads and steps are in the same group.
 """
 
 MISSING = (
@@ -32,11 +33,11 @@ MISSING = (
     "A step takes as long as with 'descentbench run', because the libraries are measured one",
     "after another: the threads of the others rest ('nox -s benchmark-check' compares).",
 )
-"""Lines above the table. They say what the times mean, and which figures are missing."""
+"""Lines above the table. They say what the times mean, and which times are missing."""
 
 
 def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUARED) -> str:
-    """Return the title of a group of benchmarks, such as ``a step, 10⁶ × 1, float32``."""
+    """Return the title of a group of benchmarks, such as "a step, 10⁶ × 1, float32"."""
     return f"{KINDS[function]}, {power(rows)} × {power(features)}, {data_text(dtype, loss)}"
 
 
@@ -56,7 +57,7 @@ def grouped(
 ) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the groups of the table in order: pairs of a title and a list of benchmarks.
 
-    In each group, a benchmark has the name of its backend.
+    The benchmarks of a group are renamed: the new name is the name of the backend.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ class Mistake(click.ClickException):
     exit_code = 2
 
     def show(self, file: Any = None) -> None:  # noqa: ARG002
-        """Print the line, without click's usage text."""
+        """Print the message on stderr, without click's usage text."""
         click.echo(f"descentbench: {self.message}", err=True)
 
 
@@ -54,6 +54,6 @@ class Script(click.Command):
     """A command of a developers' script that reports errors as ``descentbench`` does."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; turn each error that the user can correct into one line."""
+        """Run the command; report an error that the user can correct as one line of text."""
         with reported():
             return super().invoke(ctx)

@@ -1,7 +1,8 @@
 """Show how close each library's best technique comes to the limit of the machine.
 
-A full-batch step must read the data once, so it takes at least as long as a plain read of the
-same bytes. This limit is the roofline. A kernel in C shows the speed of hand-written code.
+A step over all rows must read the data, so it takes at least as long as reading the same bytes
+without arithmetic. This limit is called the roofline. A descent written in C shows how close to
+the limit a step can be.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ GRID = (
     *((70_000_000, 1), (40_000_000, 2), (30_000_000, 3), (8_000_000, 8), (2_000_000, 32)),
     *((500_000, 128), (200_000, 500), (40_000, 2000)),
 )
-"""Sizes of ``run --limit`` as pairs of rows and features. Latency limits a step at the first
-two sizes. The last eight sizes are 256 MB or more in float32, more than most caches hold."""
+"""(rows, features) of the sizes that ``run --limit`` measures on a CPU. The last eight sizes
+are 256 MB or more in float32, more than most caches hold."""
 
 DEVICE_GRID = (
     *((100, 1), (10_000, 1), (1_000_000, 1)),
     *((250_000_000, 1), (130_000_000, 2), (90_000_000, 3), (32_000_000, 8), (8_000_000, 32)),
     *((2_000_000, 128), (500_000, 500), (130_000, 2000)),
 )
-"""Sizes of ``run --limit`` on a GPU as pairs of rows and features. The last eight sizes are 1
-GB or more in float32."""
+"""(rows, features) of the sizes that ``run --limit`` measures on a GPU. The last eight sizes
+are 1 GB or more in float32."""
 
 Data = tuple[int, int, str, str]
-"""Size and kind of data: rows, features, dtype and loss."""
+"""Type of the tuple (rows, features, dtype, loss), which identifies a column of the tables."""
 
 C = "C, OpenMP"
-"""Name of the C kernel in the tables."""
+"""Name in the tables for the descent written in C."""
 
 MOST_COLUMNS = 6
 """Largest number of sizes in one table: six sizes and their units fit into 80 characters."""
@@ -51,22 +52,23 @@ LABEL_WIDTH, SIZE_WIDTH = 14, 10
 
 @dataclass(frozen=True)
 class Limit:
-    """The baselines at one size: a plain read and a C kernel. None means "not measured".
+    """The times at one size that show how fast a step can be. None means "not measured".
 
     Attributes
     ----------
     device : str
         Device whose memory is read.
     read_s : float or None
-        Time in seconds to read the bytes of a step once.
+        Time in seconds to read the bytes of a step once, without arithmetic.
     native_s : float or None
-        Time in seconds of a step of the C kernel.
+        Time in seconds of a step of the descent in C.
     native_fraction : float or None
-        Throughput of the C kernel ÷ throughput of the read.
+        Throughput of a step in C ÷ throughput of the read.
     failure : str
-        Why the C kernel failed; "" if it did not fail.
+        Why the descent in C failed; "" if it did not fail.
     read_by : str
-        Name of the fastest way of reading, such as ``compiled, 2 places``; "" in older records.
+        Name of the fastest method of reading, such as "compiled, 2 places": compiled code that
+        reads at two places of each thread's data alternately. Empty in older records.
     """
 
     rows: int
@@ -82,7 +84,7 @@ class Limit:
 
     @property
     def bounds(self) -> bool:
-        """Whether memory bandwidth limits a step. Latency limits a step over few bytes."""
+        """Whether a step reads so many bytes that the memory limits its speed."""
         return Case(READ, *self.data).bytes_per_step >= SMALLEST_BYTES
 
     @property
@@ -96,12 +98,15 @@ class Limit:
         return *self.size, self.loss
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields of this object for ``run --limit --json``."""
+        """Return all fields as a dict for ``run --limit --json``; empty texts become None."""
         return asdict(self) | {"failure": self.failure or None, "read_by": self.read_by or None}
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the baselines of every size, ordered by device (CPU before GPU) and features."""
+    """Return the times of the data's read and of the descent in C, for every size of a record.
+
+    They are ordered by device (CPU before GPU) and number of features.
+    """
     cases = [Case.parse(text) for text in record.request["rows"]]
     asked = sorted(
         {(case.device, case.data) for case in cases},
@@ -156,7 +161,9 @@ def _host(record: Record, data: Data) -> Limit:
 def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType:
     """Return two tables for each device: step times, and shares of the read bandwidth.
 
-    A line shows a library's best technique, a column a size. Further lines show the baselines.
+    A table has a line for each library and a column for each size. A cell shows the library's
+    fastest technique at that size. Further lines show the time to read the data once and, on
+    the CPU, a descent in C.
 
     Parameters
     ----------
@@ -185,7 +192,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
 
 @dataclass(frozen=True)
 class _Device:
-    """The tables of one device. A table has as many sizes as fit into a line."""
+    """The tables of one device. A table has as many columns as fit into a line."""
 
     results: list[Result]
     limits: list[Limit]

@@ -29,7 +29,7 @@ class RunPage:
         The file in which the record is stored.
     record : Record
     roofline : bool
-        Whether the baselines were measured, too (``run --limit``).
+        Whether the run had the option ``--limit``.
     """
 
     path: Path
@@ -43,12 +43,15 @@ class RunPage:
 
     @cached_property
     def bounds(self) -> list[Limit]:
-        """The baselines at every size; empty if they were not measured."""
+        """The times of ``run --limit`` that show how fast a step can be, for every size.
+
+        The list is empty for a run without ``--limit``.
+        """
         return limits(self.record) if self.roofline else []
 
     @property
     def good(self) -> bool:
-        """Whether every result was verified, and no baseline failed."""
+        """Whether each case was measured with the right w, and the descent in C did not fail."""
         right = all(result.verified for result in self.results)
         return right and not any(bound.failure for bound in self.bounds)
 
@@ -79,7 +82,7 @@ class RunPage:
         return results_markdown(self.results)
 
     def show(self) -> None:
-        """Print the tables for people, followed by the disturbances of the run."""
+        """Print the tables, and a line for each kind of disturbance of the run."""
         out = console()
         if self.roofline:
             out.print(roofline_table(self.results, self.bounds))
@@ -88,7 +91,7 @@ class RunPage:
         self.show_noise()
 
     def show_noise(self) -> None:
-        """Print the disturbances of the run."""
+        """Print a line for each kind of disturbance, such as other busy processes."""
         out = console()
         for line in self.noise:
             out.print(f"noise: {line}", style="yellow")

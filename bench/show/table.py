@@ -45,7 +45,10 @@ def results_markdown(results: list[Result]) -> str:
 
 
 def _unstable(results: list[Result]) -> list[str]:
-    """Return one line about the backends with unstable times, or an empty list."""
+    """Return a list with one line about all backends with unstable times.
+
+    The list is empty if no backend has unstable times.
+    """
     found = [f"{r.backend} {instability(r.spread)}" for r in results if r.unstable]
     return [f"unstable: {', '.join(found)}"] if found else []
 

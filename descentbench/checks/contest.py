@@ -1,9 +1,9 @@
-"""Compare the times that several programs take to fit the same data to the same loss.
+"""Compare the times that several programs take to minimise the same loss over the same data.
 
-A method is a way to fit the data. It has settings from coarse to fine, such as tolerances. The
-target is the largest accepted excess of the loss over its minimum. For each method, the first
-setting that reaches the target is timed. The methods are timed alternately, so that a
-disturbance of the machine affects all methods.
+A method is a way to minimise the loss. A method has settings from coarse to fine, such as
+tolerances from 10⁻² to 10⁻⁸. The settings are tried in this order until a fit reaches the
+target: its loss is close enough to the minimum. Then fits with this setting are timed. The
+methods are timed alternately, so that a disturbance of the machine affects all methods.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from bench.show.formats import markdown_text
 from bench.show.text import duration
 
 HEADINGS = "method", "time", "÷ fastest", "first fit", "excess of the loss", "setting"
-"""Headings of the table's columns; the first fit includes imports and compilation."""
+"""Headings of the table's columns. The time of the "first fit" includes imports and compiling.
+"""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to fit the data.
+    """A way to fit the data, such as a solver of scikit-learn.
 
     Attributes
     ----------
@@ -31,10 +32,9 @@ class Method:
     fit : callable
         Takes a setting; returns the weights of the features, followed by the intercept.
     settings : sequence of float
-        Settings from coarse to fine.
+        Values of a parameter of the method, such as its tolerance, from coarse to fine.
     meaning : str
-        Name of the parameter to which a setting belongs, such as ``tol``; empty for a method
-        with a single setting.
+        Name of this parameter, such as ``tol``; empty for a method without such a parameter.
     left_out : str
         Why the method is not timed; empty if it is timed.
     """
@@ -54,10 +54,11 @@ class Entry:
     ----------
     method : Method
     setting : float
-        The first setting that reached the target. If no setting reached the target, it is the
-        last setting that was tried.
+        The coarsest setting that reached the target. If no setting reached the target, it is
+        the last setting that was tried.
     excess : float
-        (loss − minimum) ÷ minimum of the last fit in the search; infinity before the first fit.
+        (loss − minimum) ÷ minimum, where the loss is that of the fit with `setting`. Infinity
+        before the first fit.
     first_s : float
         Time of the method's first fit in seconds, with imports and compilation; 0 before the
         first fit.
@@ -87,18 +88,20 @@ def timed(method: Method, setting: float) -> tuple[float, Sequence[float]]:
 def calibrated(
     method: Method, excess: Callable[[Sequence[float]], float], target: float, limit_s: float
 ) -> Entry:
-    """Find a method's first setting whose loss is close enough to the minimum.
+    """Find the coarsest setting with which the loss of a fit is close enough to the minimum.
+
+    If no setting is found, the attribute `problem` of the result says why.
 
     Parameters
     ----------
     method : Method
-        A method with a reason in `left_out` is not tried.
+        If its attribute `left_out` gives a reason, no setting is tried.
     excess : callable
         Takes weights; returns (loss − minimum) ÷ minimum.
     target : float
         Largest value of `excess` that is close enough.
     limit_s : float
-        The search ends when the fits that missed the target have taken more than this many
+        The search ends when the fits without success have together taken more than this many
         seconds.
     """
     entry, in_vain = Entry(method, problem=method.left_out), 0.0
@@ -155,9 +158,10 @@ def contest(
     most_s: float,
     tell: Callable[[str], None],
 ) -> list[Entry]:
-    """Find the setting of each method, then time the methods that reach the target.
+    """Compare methods: first search a setting for each method, then time the methods.
 
-    In each round, every method is timed once.
+    A suitable setting brings the loss close enough to the minimum; see `calibrated`. Methods
+    without a suitable setting are not timed. In each round, every other method is timed once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Compute the minimum of a loss in float64, and how far a loss is above this minimum.
+"""Compute the minimum of a loss in float64, and how far the loss of a fit is above the minimum.
 
 All models have an intercept.
 """
@@ -23,12 +23,16 @@ NEWTON_STEPS = 30
 """Largest number of Newton steps; about eight steps are needed."""
 
 GRADIENT = 1e-13
-"""Newton's method ends when the gradient's norm ÷ the first gradient's norm is at most this."""
+"""Newton's method ends when the norm of the gradient is at most this fraction of the norm at
+w = 0, where the method starts."""
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """The minimum of a loss: the weights, with the intercept last, and the loss there."""
+    """The weights at which the loss of a problem is smallest, and the loss at these weights.
+
+    The last of the `weights` is the intercept.
+    """
 
     problem: Problem
     weights: Float64
@@ -37,8 +41,8 @@ class Minimum:
     def excess(self, weights: Sequence[float]) -> float:
         """Return (loss at `weights` − minimum) ÷ minimum.
 
-        For squared error, the difference is computed from the differences of the weights. This
-        is more accurate than subtracting two nearly equal losses.
+        For squared error, the numerator is computed from the difference of `weights` and the
+        weights at the minimum. This is more accurate than subtracting two nearly equal losses.
         """
         w = np.asarray(weights, np.float64)
         if self.problem.loss == LOG_LOSS:
@@ -59,7 +63,7 @@ def blocks(problem: Problem) -> Iterator[tuple[Float64, Float64]]:
 
 
 def minimum(problem: Problem) -> Minimum:
-    """Return the minimum of squared error or log_loss."""
+    """Return the weights that minimise squared error or log_loss, and the loss at them."""
     if problem.loss == LOG_LOSS:
         return _newton(problem)
     width = problem.features + 1
@@ -73,7 +77,7 @@ def minimum(problem: Problem) -> Minimum:
 
 
 def log_loss(problem: Problem, w: Float64) -> float:
-    """Return the mean log_loss over all rows at w, which has the intercept last."""
+    """Return the mean log_loss over all rows; the last value of `w` is the intercept."""
     total = 0.0
     for x, y in blocks(problem):
         p = x @ w
@@ -82,7 +86,7 @@ def log_loss(problem: Problem, w: Float64) -> float:
 
 
 def _newton(problem: Problem) -> Minimum:
-    """Return the minimum of log_loss by Newton's method."""
+    """Minimise log_loss with Newton's method."""
     w = np.zeros(problem.features + 1)
     first = 0.0
     for _ in range(NEWTON_STEPS):

@@ -1,9 +1,9 @@
 """Compare times of fits: descentbench, scikit-learn and SciPy (``nox -s regression-check``).
 
-All methods fit the same rows with an intercept. The target is a loss that is at most 1e-6 above
-its minimum, relative to the minimum. An iterative method gets the coarsest tolerance that
-reaches this target. If a fit of an iterative method of another program would take longer than
-`--limit`, the method is left out. The time is estimated from a fit of a twentieth of the rows.
+All methods fit the same rows with an intercept. The loss of a fit must be at most 0.0001 %
+above the minimum. An iterative method gets the coarsest tolerance with which it reaches this
+target. An iterative method of scikit-learn is left out if a fit would take longer than
+``--limit`` seconds. The time is estimated from a fit of a twentieth of the rows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ TOLERANCES = tuple(10.0**-k for k in range(2, 9))
 """Tolerances to try, from coarse to fine: 10⁻² to 10⁻⁸."""
 
 REHEARSAL = 20
-"""All rows ÷ rows of the small fit from which the time of a fit of all rows is estimated."""
+"""The time of a fit of all rows is estimated from a fit of a part of the rows. All rows are
+`REHEARSAL` times as many rows as this part."""
 
 STEPS = 20_000
 """Largest number of steps of a descent, and of iterations of a solver."""
@@ -70,7 +71,7 @@ def _ours(problem: Problem, backend: str, tolerance: float) -> Sequence[float]:
 
 
 def descents(problem: Problem) -> Iterator[Method]:
-    """Yield a method for each backend of `OURS` that can run on this machine."""
+    """Yield a method for each backend of descentbench that is timed and can run here."""
     here = {str(e.name) for e in catalogued(loss=problem.loss) if e.available}
     for backend in OURS:
         if backend in here:
@@ -156,10 +157,11 @@ def correlated(rows: int, features: int, dtype: str, loss: Loss, correlation: fl
 
 
 def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iterator[Method]:
-    """Yield every method, with `left_out` set if a fit would take longer than `limit_s`.
+    """Yield all methods; slow iterative methods of scikit-learn are marked with `left_out`.
 
-    Only iterative methods of other programs are checked, with a fit of the rows of `small`. The
-    methods of descentbench are not run here, so that their first timed fit includes the import.
+    A method is slow if a fit would take longer than `limit_s` seconds. This time is estimated
+    from a fit of the rows of `small`. The methods of descentbench are not run here, so that the
+    time of their first fit includes the import.
     """
     others, factor = KINDS[kind][2], problem.rows / small.rows
     yield from descents(problem)
@@ -172,7 +174,8 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
     "linear": (SQUARED_ERROR, LINEAR, linear_models),
     "logistic": (LOG_LOSS, LOGISTIC, logistic_models),
 }
-"""Kind of regression → (loss, sizes, function that yields other programs' methods)."""
+"""The keys are kinds of regression. A value is a loss, the sizes of the tables, and a function
+that yields the methods of scikit-learn and SciPy."""
 
 
 @click.command()
@@ -220,7 +223,11 @@ def main(
     limit: float,
     seconds: float,
 ) -> None:
-    """Print a Markdown table for each size: time, first fit, excess of the loss, setting."""
+    """Compare methods of regression, and print a Markdown table for each size.
+
+    A table shows the time of a fit, the time of the first fit, by how much the loss exceeds its
+    minimum, and the setting of the method.
+    """
     threads = apply()
     click.echo(f"{cpu_model()}, {threads} threads, {dtype}; excess of the loss ≤ {target:g}\n")
     for kind in [only] if only else KINDS:
