@@ -47,8 +47,8 @@ class PickResult:
         Times are in seconds, memory is in bytes, and unknown values are None.
         ``pandas.DataFrame(pick.table)`` makes a data frame.
     answer : bench.pick.recommend.Answer
-        The same answer as an object, with all candidates. It also has the crossovers: numbers
-        of rows or iterations from which another backend is faster.
+        The same answer as an object, with all candidates. It also has the crossovers: the
+        numbers of rows at which the fastest backend changes.
     """
 
     backend: str

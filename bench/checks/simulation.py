@@ -78,8 +78,8 @@ class Game:
     spread : float
         Half of the width of the interval predicted for `loop_pick` ÷ the predicted time.
     beyond : float
-        log10 of the requested rows ÷ the most rows with which `loop_pick` was measured. It is 1
-        if the request has ten times more rows.
+        Decimal logarithm of the requested number of rows ÷ the largest number of rows with
+        which `loop_pick` was measured; 1 if the request has ten times more rows.
     over_s : float
         Seconds by which `pick` took longer than allowed; 0 or less if it did not.
     unmeasured : tuple of str
