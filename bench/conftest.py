@@ -100,7 +100,7 @@ def is_child(config: pytest.Config) -> bool:
 
 
 def cases_of(config: pytest.Config) -> list[Case]:
-    """Return the cases to measure: those of ``--row`` in the given order, or the defaults."""
+    """Return the cases that the user lists with ``--row``, or the default cases."""
     chosen = config.getoption("row")
     if chosen:
         return [Case.parse(text) for text in chosen]
@@ -191,7 +191,7 @@ def sampling(pytestconfig: pytest.Config) -> Sampling:
 def described(
     request: pytest.FixtureRequest, benchmark: BenchmarkFixture, sampling: Sampling
 ) -> Iterator[None]:
-    """Name the group of a benchmark, and add the facts about its case to the JSON output."""
+    """Name the group of a benchmark, and add the fields of its case to the JSON output."""
     if is_child(request.config):
         yield
         return

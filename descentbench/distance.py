@@ -66,7 +66,7 @@ def remark(
     tolerance : float or None
         The tolerance of the fit; None if the fit had no tolerance.
     standardize : bool
-        Whether the columns were standardised. If they were not, the warning may recommend
+        Whether the columns were standardised. If they were not, the warning can recommend
         ``standardize=True``.
     """
     if fit.stopped != "steps" or not fit.steps:

@@ -103,8 +103,8 @@ def fit(
         dtype of the descent's data. By default, float32 and float64 data keep their dtype, and
         data of any other dtype become float64.
     w0 : array of shape (d,), optional
-        Weights of the unscaled columns of x at which the descent starts; zeros by default.
-        With `intercept`, the descent starts at the intercept 0.
+        Weights with which the descent starts, for the columns of x before scaling. By default,
+        all weights are 0. The intercept always starts at 0.
     on_look : callable, optional
         Called as ``on_look(step, loss)`` at every report.
     store : path
@@ -183,9 +183,9 @@ def _descend(
 ) -> Fit:
     """Run the descent of a problem with a backend.
 
-    `how` has further arguments of `bench.fit.descend.descend`. If a check is quick, a learning
-    rate given by the user is checked before the first step. If the descent would diverge, the
-    check raises a DivergenceError.
+    `how` has further arguments of `bench.fit.descend.descend`. If the caller has given a
+    learning rate with which the descent would diverge, a DivergenceError is raised. Before the
+    first step, the rate is checked only for data for which the check is quick.
     """
     from bench.fit.descend import descend
     from bench.fit.rate import affordable, check_rate

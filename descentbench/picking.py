@@ -113,7 +113,7 @@ def pick(
         Whether to ignore the measurements in the store and measure anew.
     threads : int, optional
         Number of threads of each library. The default is the number of CPUs that this process
-        may use, or ``OMP_NUM_THREADS`` or ``SLURM_CPUS_PER_TASK`` if it is smaller.
+        can use. ``OMP_NUM_THREADS`` or ``SLURM_CPUS_PER_TASK`` can set a smaller default.
     store : path
         Folder of the stored measurements.
 
@@ -189,7 +189,7 @@ def pick(
 
 
 def default_threads() -> int:
-    """Return the default number of threads: the number of CPUs that this process may use.
+    """Return the default number of threads: the number of CPUs that this process can use.
 
     ``OMP_NUM_THREADS`` or ``SLURM_CPUS_PER_TASK`` can set a smaller number.
     """

@@ -40,7 +40,7 @@ DTYPES = [np.float64, np.float32]
 """Data of these dtypes keep their dtype. Data of any other dtype are converted to float64."""
 
 REGRESSION = {loss.name: loss for loss in (SQUARED_ERROR, HUBER, POISSON)}
-"""Name → loss, for the losses of `DescentRegressor`."""
+"""The losses of `DescentRegressor`; the keys are their names."""
 
 
 class _Linear(BaseEstimator):
@@ -106,8 +106,8 @@ class DescentRegressor(RegressorMixin, _Linear):
     ----------
     loss : {"squared_error", "huber", "poisson"}
         ``huber`` is quadratic up to a residual of 1 and linear above. ``poisson`` predicts
-        the exponential of a linear function and needs targets of 0 or more. It has no automatic
-        learning rate.
+        the exponential of a linear function and needs targets of 0 or more. For ``poisson``,
+        give a number as `learning_rate`, because there is no automatic learning rate.
     backend : str
         ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
         `store` recommend. Without measurements, ``"auto"`` uses a NumPy backend. The choice

@@ -78,7 +78,7 @@ def main(
     passes: int,
     seconds: float,
 ) -> None:
-    """Print a table of step times with autograd, compiled, and with a gradient by hand."""
+    """Print tables of step times with autograd and with gradients derived by hand."""
     threads = apply()
     sizes = tuple((rows or n, features) for n, features in SIZES)
     plan = Plan(cases(sizes, tuple(losses)), passes, seconds, (READ,), setup=False)

@@ -39,7 +39,7 @@ SLOWER = 1.10
 """Factor for the step times of one backend, to simulate that the backend is 10 % slower."""
 
 RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
-"""Smallest fractions of right repeats with which the check succeeds.
+"""Smallest fractions of repeats in which `compare` must report the right result.
 
 For the same code, `compare` must be right in 19 of 20 repeats. For one slower backend, it must
 be right in 18 of 20 repeats.
@@ -159,7 +159,8 @@ def _names(found: tuple[Comparison, ...]) -> str:
 def main(repeats: int, first: int) -> None:
     """Check the verdicts of ``descentbench compare``; exit with code 1 if too many are wrong.
 
-    The right verdicts are known: the same code is measured twice, then one backend is slowed.
+    The right verdicts are known, because the same code is measured twice. Then the step times
+    of one backend are multiplied by 1.1.
     """
     threads = apply()
     numbers = range(first, first + repeats)

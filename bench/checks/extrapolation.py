@@ -37,7 +37,7 @@ LEARNT = 10_000, 1_000_000, 10_000_000, 30_000_000
 """Numbers of rows that are measured to fit the cost models."""
 
 ITERATIONS = 100, 10_000
-"""Numbers of iterations for which totals are predicted and measured."""
+"""Numbers of iterations for which total times are predicted and measured."""
 
 CONTENDERS = "numpy:blocked", "numba:parallel", "numpy:gram"
 """Backends that are compared: each of them could be the fastest for `ROWS` rows."""
@@ -111,7 +111,7 @@ class Extrapolation:
 
 
 def _errors(predictions: Sequence[Prediction]) -> str:
-    """Return a phrase with the median error and the largest error."""
+    """Return a phrase with the median and the largest error of the predictions."""
     from bench.show.text import percent
 
     worst = max(predictions, key=lambda p: p.error)

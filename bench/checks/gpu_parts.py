@@ -160,11 +160,11 @@ def listed(option: str, values: str) -> list[str]:
 
 
 def available(names: Sequence[str], variables: Mapping[str, str] | None = None) -> list[str]:
-    """Return the names of the backends that can run here.
+    """Return those of the named backends that can run on this machine.
 
-    For each of the other backends, the reason is printed on stderr. A child process with the
-    additional environment `variables` lists the backends. `Mistake` is raised if GPU backends
-    were named but none can run.
+    If a backend cannot run, the reason is printed on stderr. If `names` has GPU backends and
+    none of them can run, `Mistake` is raised. A child process finds out which backends can run;
+    it gets the additional environment variables `variables`.
     """
     listing = subprocess.run(
         [sys.executable, "-m", "bench", "backends", "--json"],

@@ -149,7 +149,7 @@ class MadeUp:
     def read_s(self, nbytes: float, state: float) -> float:
         """Return the seconds to read `nbytes` bytes.
 
-        `state` is the time of a read from memory ÷ the time in the fast state. The part of the
+        `state` is 1 for the memory's fast state and `slow` for its slow state. The part of the
         data that fits into the cache is read from the cache.
         """
         cached = min(1.0, self.cache_bytes / nbytes)
@@ -203,11 +203,11 @@ class MadeUp:
         return self.now
 
     def drift_on(self) -> None:
-        """Draw a new factor that multiplies the times of all backends from now on."""
+        """Choose a new random `slowness`, a factor that multiplies the times of all backends."""
         self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:
-        """Return the time of a read from memory now ÷ the time in the memory's fast state."""
+        """Return 1 if the memory is now in its fast state; return `slow` in its slow state."""
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
@@ -334,5 +334,5 @@ class MadeUp:
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Draw a number between `low` and `high` whose logarithm is uniformly distributed."""
+    """Return a random number from `low` to `high` with a uniformly distributed logarithm."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))

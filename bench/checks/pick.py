@@ -57,7 +57,7 @@ class Requests:
 
     @property
     def each(self) -> list[tuple[int, int, int]]:
-        """(rows, features, iterations) of every request."""
+        """(rows, features, iterations) of every question."""
         return [(n, d, k) for n, d in self.shapes for k in self.iterations]
 
     @property
@@ -80,7 +80,7 @@ cores.
 """
 
 BUDGET = 40.0
-"""Time budget of each pick, in seconds."""
+"""Time that `pick` can spend on measuring for each question, in seconds."""
 
 MEDIAN, WORST = 1.01, 1.10
 """Largest allowed median of all regrets, and largest allowed single regret.
@@ -119,7 +119,10 @@ is a pair: the `Explorer` that measured for the answer, and the answer itself.""
     help="Seconds for each pick.",
 )
 def main(only: str | None, losses: tuple[str, ...], budget: float) -> None:
-    """Check the picks and the predictions; exit with code 1 if the picks fail the check."""
+    """Compare recommended backends and predicted times with measured times.
+
+    The exit code is 1 if the recommendations or the predictions are worse than allowed.
+    """
     threads = apply()
     good = True
     with tempfile.TemporaryDirectory(prefix="descentbench-check-") as folder:
@@ -219,7 +222,7 @@ def compare(answers: Answers, results: Sequence[Result]) -> Check:
 
 
 def passes(check: Check) -> bool:
-    """Return whether the regrets and the coverage pass the check."""
+    """Return whether the regrets and the coverage are within their limits."""
     low, high = COVERAGE
     worst = max(o.regret for o in check.outcomes)
     return check.regret <= MEDIAN and worst <= WORST and low <= check.coverage <= high

@@ -1,10 +1,10 @@
 """Check the speed of descents over files and on a Dask cluster (``nox -s scale-check``).
 
-The check measures two times alternately and prints their ratio. It does so for three pairs:
+The check prints three kinds of ratio. The two times of a ratio are measured alternately:
 
-- a step over a file that is read block by block, and a read of the file without a step;
-- a step of two Dask workers, and a step of two Python processes that do not use Dask;
-- a step of one Dask worker over n rows, and a step of two Dask workers over 2·n rows.
+- time to read a file ÷ time of a step over the file;
+- time of a step of two Dask workers ÷ time of a step of two Python processes without Dask;
+- time of a step of one worker over n rows ÷ time of a step of two workers over 2·n rows.
 """
 
 from __future__ import annotations

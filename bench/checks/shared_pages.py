@@ -37,7 +37,7 @@ WITHIN = 1.05
 """Largest allowed ratio: time of a step over copied data ÷ time over generated data."""
 
 STEPS = 3
-"""Number of steps in each timed call."""
+"""Number of steps that are timed together."""
 
 
 @click.command(cls=Script)

@@ -1,4 +1,4 @@
-"""Compare a step over a streamed file with a plain read of the same file."""
+"""Compare the time of a step over a file with the time to read the file."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def section(record: Record, picture: str, described: str) -> str:
 
 
 def draw(record: Record, path: Path) -> Path:
-    """Draw the step times of the check of autograd's cost to a file, and return its path.
+    """Draw the step times that ``nox -s autograd-cost`` measured; return the picture's path.
 
     The picture has a panel for each size. A panel has a horizontal strip for each loss and
     library.
@@ -60,7 +60,7 @@ def draw(record: Record, path: Path) -> Path:
 
 
 def _panel(axes: Axes, size: Size, losses: list[str], libraries: list[str]) -> None:
-    """Draw the step times at one size. A line joins the times of each library."""
+    """Draw the step times at one size; a line joins the times of a library for a loss."""
     look = styles(size.steps)
     height = len(libraries) + 1
     for k, loss in enumerate(losses):

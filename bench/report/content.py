@@ -1,4 +1,4 @@
-"""Collect the content of the report's page: numbers and text that are stored as JSON."""
+"""Collect the numbers and texts that the HTML page of the report contains as JSON."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def _source(source: Source) -> dict[str, Any]:
 
 
 def _limits(source: Source) -> Iterator[dict[str, Any]]:
-    """Yield the times of a plain read and of the C kernel for each size.
+    """Yield the time to read the data and the time of a step in C, for each size.
 
-    Small sizes are left out, because latency limits their steps.
+    Small data are left out, because the memory does not limit the speed of their steps.
     """
     for limit in source.limits:
         if limit.bounds:

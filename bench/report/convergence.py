@@ -1,4 +1,4 @@
-"""Compute convergence curves for the page: by how much the loss exceeds its minimum."""
+"""Compute convergence curves for the report: by how much the loss exceeds its minimum."""
 
 from __future__ import annotations
 

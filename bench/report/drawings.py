@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bench.results.summary import Result
 
 COST_ITERATIONS = 1000
-"""Number of steps in the cost figure. The calculator begins with the same number."""
+"""Number of steps in the figure that `cost` draws. The calculator on the report's page begins
+with the same number."""
 
 PARTS = (
     ("import", "#3F97CF", ".."),

@@ -34,12 +34,12 @@ counted."""
 
 @dataclass(frozen=True)
 class Best:
-    """The fastest backend at one size, with the times of plain NumPy and of a plain read.
+    """The fastest backend at one size, the time of plain NumPy, and the time to read the data.
 
     Attributes
     ----------
     result : Result
-        The result of the fastest backend. `gram` techniques are left out.
+        The result of the fastest backend among all backends except `gram` techniques.
     step_s : float
         Time of a step of the fastest backend, in seconds.
     plain_s : float or None

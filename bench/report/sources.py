@@ -22,7 +22,7 @@ from bench.show.roofline import Limit, limits
 
 
 class Shape(NamedTuple):
-    """Features, dtype and loss of data. `pick` models the times of each shape separately."""
+    """Number of features, dtype and loss. `pick` models the times of each shape separately."""
 
     features: int
     dtype: str

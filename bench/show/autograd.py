@@ -1,4 +1,4 @@
-"""Write tables of the cost of autograd: step times with autograd and by hand, by loss."""
+"""Write tables of step times with autograd and with gradients derived by hand."""
 
 from __future__ import annotations
 

@@ -217,7 +217,10 @@ def _parts(name: str) -> list[str]:
 
 
 def _least(column: Iterable[Text], most: int) -> int:
-    """Return the smallest width of a column: that of its longest part, but at most `most`."""
+    """Return the smallest width of a column, which is at most `most`.
+
+    If all words and parts of names in the column are shorter, it is the length of the longest.
+    """
     longest = max(len(part) for cell in column for part in (_parts(cell.plain) or [""]))
     return min(longest, most)
 

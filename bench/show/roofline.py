@@ -103,9 +103,9 @@ class Limit:
 
 
 def limits(record: Record) -> list[Limit]:
-    """Return the times of the data's read and of the descent in C, for every size of a record.
+    """Return the time to read the data and the time of a step in C, for every size of a record.
 
-    They are ordered by device (CPU before GPU) and number of features.
+    The sizes are ordered by device (CPU before GPU) and number of features.
     """
     cases = [Case.parse(text) for text in record.request["rows"]]
     asked = sorted(
@@ -119,7 +119,7 @@ def limits(record: Record) -> list[Limit]:
 
 
 def _device(record: Record, data: Data, device: str) -> Limit:
-    """Return a device's read time at one size, from the reads that were timed beside steps."""
+    """Return a device's read time at one size, from reads that were timed between the steps."""
     found = [m for task in record.tasks.values() for m in task.measurements]
     rates = [
         rate
@@ -230,8 +230,8 @@ def _tables(results: list[Result], limits: list[Limit]) -> list[RenderableType]:
 def best_by_library(results: list[Result]) -> dict[str, dict[Data, Result]]:
     """Return the fastest result of each library on each device, at each size.
 
-    The first key is a name such as ``torch@cuda:0``, the second key a size. Names are in the
-    order of the catalogue.
+    The result is a dict of dicts. The outer keys are names such as ``torch@cuda:0``, in the
+    order of the catalogue. The inner keys are sizes with dtype and loss.
     """
     best: dict[Name, dict[Data, Result]] = {}
     for result in results:

@@ -1,4 +1,4 @@
-"""Write a table of results for each size; it fits a terminal of 80 columns."""
+"""Write a table of results for each size, for a terminal of at least 80 columns."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def contest(
     """Compare methods: first search a setting for each method, then time the methods.
 
     A suitable setting brings the loss close enough to the minimum; see `calibrated`. Methods
-    without a suitable setting are not timed. In each round, every other method is timed once.
+    without a suitable setting are not timed. A round times each of the remaining methods once.
 
     Parameters
     ----------
