@@ -37,8 +37,8 @@ BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "lo
 """The technique of each library that is measured by default. The plain technique is measured,
 too.
 
-The technique reads the rows in each step and compiles within a second. No other technique of
-the library that does so is much faster.
+The technique reads the rows in each step and compiles within a second. The library's other
+techniques with these two properties are not much faster.
 """
 
 QUICK_TESTS = ("test_step", "test_place", "test_first_call")

@@ -103,8 +103,8 @@ def fit(
         dtype of the descent's data. By default, float32 and float64 data keep their dtype, and
         data of any other dtype become float64.
     w0 : array of shape (d,), optional
-        Weights with which the descent starts, for the columns of x before scaling. By default,
-        all weights are 0. The intercept always starts at 0.
+        Weights with which the descent starts, for the columns of x before scaling. If `w0` is
+        given, the intercept starts at 0. By default, the descent starts from zeros.
     on_look : callable, optional
         Called as ``on_look(step, loss)`` at every report.
     store : path
@@ -183,9 +183,9 @@ def _descend(
 ) -> Fit:
     """Run the descent of a problem with a backend.
 
-    `how` has further arguments of `bench.fit.descend.descend`. If the caller has given a
-    learning rate with which the descent would diverge, a DivergenceError is raised. Before the
-    first step, the rate is checked only for data for which the check is quick.
+    `how` has further arguments of `bench.fit.descend.descend`. A DivergenceError is raised if a
+    given learning rate is too large. If checking the rate takes little time, it is checked
+    before the first step; otherwise, the error is raised during the descent.
     """
     from bench.fit.descend import descend
     from bench.fit.rate import affordable, check_rate

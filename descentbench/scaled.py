@@ -42,7 +42,7 @@ def scaling_of(problem: Problem, *, intercept: bool, standardize: bool) -> Scali
 
 
 def scaled(problem: Problem, scaling: Scaling) -> Problem:
-    """Return the problem with scaled columns, and with y shifted if the scaling says so."""
+    """Return the problem with scaled columns; `scaling.target` is subtracted from y."""
     x = np.empty((problem.rows, scaling.weights), problem.dtype)
     y = problem.y
     if scaling.target:

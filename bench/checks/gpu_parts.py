@@ -16,7 +16,7 @@ from bench.show.mistake import Mistake
 
 ON_CPU = ("numba:parallel", "numpy:blocked")
 ON_GPU = ("torch:analytic", "jax:loop")
-"""Backends that ``nox -s gpu`` measures on the CPU and on a GPU.
+"""``nox -s gpu`` measures the backends `ON_CPU` on the CPU and the backends `ON_GPU` on a GPU.
 
 They are the fastest backends that read the rows in every step.
 """

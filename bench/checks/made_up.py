@@ -203,7 +203,7 @@ class MadeUp:
         return self.now
 
     def drift_on(self) -> None:
-        """Choose a new random `slowness`, a factor that multiplies the times of all backends."""
+        """Choose a new random `slowness`; this factor multiplies the times of all backends."""
         self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:
