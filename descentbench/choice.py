@@ -98,8 +98,8 @@ def _recommended(
 ) -> str | None:
     """Return the backend that `pick` would recommend from the stored measurements alone.
 
-    The result is None if the store has no backend with measurements of both setup and steps for
-    this dtype, loss and number of features.
+    The result is None if the store has no usable measurements with this dtype, loss and number
+    of features. Measurements of a backend are usable if both setup and steps were measured.
     """
     if dtype not in DTYPES or not any(store.glob("*.json")):
         return None

@@ -59,8 +59,8 @@ class FitResult:
         How x was scaled for the descent; None if the descent read x as it is.
     excess : bench.fit.excess.Excess or None
         How far the loss is above its minimum, and how many further steps would bring it close
-        to the minimum. None for any other loss than squared error, for more than 256 features,
-        for a descent that `tolerance` or `until_loss` stopped, or if computing it would take
+        to the minimum. It is computed only for squared error with at most 256 features. It is
+        None if `tolerance` or `until_loss` stopped the descent, or if computing it would take
         another pass over the rows.
     table : list of dict
         One dict for every report, with the keys ``step``, ``loss``, ``w`` (a list) and

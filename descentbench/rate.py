@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from bench.fit.descend import Places
 
 MOST_FEATURES = 256
-"""With at most this many features, the eigenvalues of XᵀX are computed with a single thread,
-because more threads are no faster for small matrices."""
+"""Largest number of features for which a single thread computes the eigenvalues of XᵀX. More
+threads are no faster for small matrices."""
 
 SUMMED = "numpy:gram"
 """Name of the backend that computes the sums XᵀX and Xᵀy and then descends without the rows.

@@ -28,8 +28,8 @@ COMPILED = ("numba", "torch:compile", "jax")
 """Prefixes of the names of backends that compile code in their first call."""
 
 COPIES = 0.2
-"""Fraction of the simulated techniques that copy small data but use large data without a copy.
-"""
+"""Fraction of the simulated techniques that copy small data only. They use large data without a
+copy."""
 
 
 def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeUp:

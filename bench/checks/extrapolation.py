@@ -70,8 +70,8 @@ class Extrapolation:
     parts : tuple of Part
         Times of the parts of each descent, such as the import and a step.
     slowness : tuple of tuple
-        Pairs of a backend and a ratio. The ratio is the time to read memory during the steps
-        over `ROWS` rows ÷ the usual time to read as many bytes at the small sizes.
+        Pairs of a backend and a ratio. The ratio compares the time to read a byte of memory:
+        during the steps over `ROWS` rows ÷ during the steps at the small sizes.
     """
 
     predictions: tuple[Prediction, ...]

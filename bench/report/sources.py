@@ -97,8 +97,8 @@ class Source:
     def limits(self) -> list[Limit]:
         """The times that show how fast a step can be, for each device and size.
 
-        These are the newest time to read the data once, and the newest step time of a descent
-        in C, which runs on the CPU only.
+        These are the newest time to read the data once and, on the CPU, the newest time of a
+        step in C.
         """
         found = {
             (limit.device, *limit.data): limit

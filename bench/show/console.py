@@ -78,8 +78,8 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 class Columns:
     """A table with names in the first column and numbers in the other columns.
 
-    If the table is wider than a line, line breaks are added in names (after ``:`` and before
-    ``@``) and between the words of sentences. If the table is still too wide, every row is
+    If the table is wider than a line, names and sentences are broken into several lines. Names
+    are broken after ``:`` and before ``@``. If the table is still too wide, every row is
     printed as a paragraph: the name, and below the name the numbers with their headings.
 
     Parameters

@@ -18,8 +18,7 @@ from bench.show.formats import markdown_text
 from bench.show.text import duration
 
 HEADINGS = "method", "time", "÷ fastest", "first fit", "excess of the loss", "setting"
-"""Headings of the table's columns. The time of the "first fit" includes imports and compiling.
-"""
+"""Headings of the table's columns. The "first fit" includes imports and compiling."""
 
 
 @dataclass(frozen=True)

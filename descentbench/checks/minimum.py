@@ -23,8 +23,8 @@ NEWTON_STEPS = 30
 """Largest number of Newton steps; about eight steps are needed."""
 
 GRADIENT = 1e-13
-"""Newton's method ends when the norm of the gradient is at most this fraction of the norm at
-w = 0, where the method starts."""
+"""Newton's method ends when the norm of the gradient is at most this fraction of its norm at
+the start, w = 0."""
 
 
 @dataclass(frozen=True)

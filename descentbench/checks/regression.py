@@ -225,8 +225,8 @@ def main(
 ) -> None:
     """Compare methods of regression, and print a Markdown table for each size.
 
-    A table shows the time of a fit, the time of the first fit, by how much the loss exceeds its
-    minimum, and the setting of the method.
+    For each method, a table shows the time of a fit, the time of the first fit, and the setting
+    of the method. It also shows by how much the loss exceeds its minimum.
     """
     threads = apply()
     click.echo(f"{cpu_model()}, {threads} threads, {dtype}; excess of the loss ≤ {target:g}\n")
