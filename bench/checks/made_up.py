@@ -72,8 +72,7 @@ class MadeUp:
     cache_bytes, reported_bytes : int
         Usable size of the last-level cache, and the size that the system reports.
     memory_rate, cache_rate : float
-        Throughput in bytes/s if all cores read from memory, and if all cores read from the
-        cache.
+        Throughput in bytes/s if all cores read from memory, and if all read from the cache.
     slow : float
         The memory alternates between a fast and a slow state. `slow` is the time of a read in
         the slow state ÷ the time of the same read in the fast state.
@@ -82,11 +81,9 @@ class MadeUp:
     noise, setup_noise : float
         Standard deviation of the logarithm of step times and of setup times.
     pauses : float
-        Probability that an import, a placing or a first call includes a pause. A pause takes at
-        most `PAUSE_S` seconds.
+        Probability that a part of the setup includes a pause of at most `PAUSE_S` seconds.
     drift : float
-        Standard deviation of the logarithm of `slowness`, a random factor that multiplies the
-        times of all backends. `drift_on` changes the factor.
+        Standard deviation of the logarithm of `slowness`, a random factor for all times.
     start_s : float
         Seconds to start a child process.
     making : float
@@ -140,10 +137,7 @@ class MadeUp:
 
     @property
     def usual(self) -> float:
-        """Mean time of a read from memory ÷ the time of the read in the memory's fast state.
-
-        The memory alternates between a fast and a slow state.
-        """
+        """Mean time of a read from memory ÷ the time of the read in the memory's fast state."""
         return (1 + self.slow) / 2
 
     def read_s(self, nbytes: float, state: float) -> float:
@@ -170,10 +164,7 @@ class MadeUp:
         return of.opening_s + self.copy_s(case)
 
     def copy_s(self, case: Case) -> float:
-        """Return the seconds to copy the data into the backend's layout, without random noise.
-
-        The result is 0 if the backend uses the data without a copy.
-        """
+        """Return the seconds to copy the data; 0 if the backend uses them without a copy."""
         of, nbytes = self.costs[case.backend], step_bytes(*case.size)
         return nbytes / of.placing if nbytes <= of.copied_bytes else 0.0
 
@@ -211,11 +202,7 @@ class MadeUp:
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
-        """Return `value` times a random factor.
-
-        The logarithm of the factor is normally distributed with the standard deviation
-        `spread`.
-        """
+        """Return `value` × a random factor; its logarithm has the standard deviation `spread`."""
         return float(value * np.exp(spread * self.rng.standard_normal()))
 
     def drifted(self, value: float, spread: float) -> float:
@@ -223,10 +210,7 @@ class MadeUp:
         return self.noisy(self.slowness * value, spread)
 
     def paused(self, value: float) -> float:
-        """Return a setup time with random errors, and sometimes with a pause added.
-
-        `value` is the setup time without errors, in seconds.
-        """
+        """Return the setup time `value` with a random error, and sometimes with a pause."""
         paused, seconds = self.interruptions.random(2)
         pause = PAUSE_S * float(seconds) if paused < self.pauses else 0.0
         return self.drifted(value, self.setup_noise) + pause
@@ -247,8 +231,7 @@ class MadeUp:
     def run(self, task: Task, seconds: float) -> Outcome:
         """Simulate a child process that measures the cases of a task; return the measurements.
 
-        If the process would take more than `seconds` of simulated time, it fails after
-        `seconds`.
+        If the process would take more than `seconds` of simulated time, it fails.
         """
         self.tasks.append(task)
         began = self.now
@@ -316,10 +299,7 @@ class MadeUp:
         return Measurement("step", row, samples, 1, info)
 
     def _first(self, case: Case, compiling: float, state: float) -> dict[str, float]:
-        """Return the seconds of import, placing and first call before steps are timed.
-
-        If the process has imported the library for an earlier case, there is no import time.
-        """
+        """Return the seconds of import (if needed), placing and first call before the steps."""
         of = self.costs[case.backend]
         paid = 1.0 if self.alone else self.rng.uniform(PAID, 1.0)
         self.alone = False

@@ -51,7 +51,7 @@ class RunPage:
 
     @property
     def good(self) -> bool:
-        """Whether each case was measured with the right w, and the descent in C did not fail."""
+        """Whether each case was measured with the right w, and no descent in C failed."""
         right = all(result.verified for result in self.results)
         return right and not any(bound.failure for bound in self.bounds)
 
