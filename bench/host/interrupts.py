@@ -19,11 +19,12 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 sends SIGHUP."""
 
 AGAIN_S = 0.01
-"""Delay in seconds before a lost signal is sent again; see `_none_is_lost`."""
+"""Delay in seconds before this process sends itself a signal again whose exception Python has
+ignored."""
 
 
 class Terminated(KeyboardInterrupt):
-    """A signal of `ENDS` arrived. Code that handles Ctrl-C also handles this exception."""
+    """A signal of `ENDS` arrived. ``except KeyboardInterrupt`` catches this exception, too."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class Terminated(KeyboardInterrupt):
 def interruptible() -> Iterator[None]:
     """Raise `Terminated` when a signal of `ENDS` arrives, so that a command can clean up.
 
-    A signal stays ignored if the parent process has made this process ignore it.
+    A signal that this process already ignores stays ignored, such as SIGHUP under ``nohup``.
     """
 
     def stop(number: int, _frame: object) -> None:
@@ -55,11 +56,11 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def _none_is_lost() -> Iterator[None]:
-    """Send a signal again if the exception that the signal raised was lost in a finaliser.
+    """Raise a KeyboardInterrupt again if Python has ignored it.
 
-    A finaliser is ``__del__`` or the callback of a weak reference. If an exception is raised
-    there, Python prints "Exception ignored" and continues the program. Every import ends with a
-    callback of this kind.
+    Python ignores an exception in ``__del__`` or in the callback of a weak reference: it prints
+    "Exception ignored" and continues the program. Every import runs such a callback, so Ctrl-C
+    during an import can be lost. The signal is then sent again.
     """
     before = sys.unraisablehook
 
@@ -80,7 +81,7 @@ def _none_is_lost() -> Iterator[None]:
 
 
 def _again(thread: int, number: int) -> None:
-    """Wait for `AGAIN_S`, then send a thread a signal, which interrupts a system call."""
+    """Wait for `AGAIN_S` seconds, then send the signal `number` to the thread `thread`."""
     time.sleep(AGAIN_S)
     signal.pthread_kill(thread, number)
 
@@ -89,8 +90,7 @@ def _again(thread: int, number: int) -> None:
 def interrupts() -> Iterator[None]:
     """If a KeyboardInterrupt caused another exception, raise the KeyboardInterrupt instead.
 
-    - Numba: Ctrl-C can become a SystemError, because Numba returns both a result and an
-      exception.
+    - Numba: Ctrl-C in a compiled function can become a SystemError.
     - Python up to 3.11: Ctrl-C during the creation of a class becomes a RuntimeError.
     """
     try:

@@ -1,8 +1,8 @@
 """Find how many CPUs and how much memory this process may use, for example in a container.
 
 The kernel's control groups set limits for a container. `os.cpu_count` and the size of the
-machine's memory ignore these limits. A process is slowed down above the CPU limit, and killed
-above the memory limit.
+machine's memory ignore these limits. The kernel slows a process down if the process exceeds the
+CPU limit, and kills the process if it exceeds the memory limit.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def affinity() -> set[int]:
 
 
 def cpu_quota(root: Path = ROOT) -> float:
-    """Return the control groups' limit in CPUs, rounded up; infinity without a limit."""
+    """Return how many CPUs the control groups allow, rounded up; infinity without a limit."""
     tightest = math.inf
     for group in _groups("cpu", root):
         v1 = (read(group / "cpu.cfs_quota_us"), read(group / "cpu.cfs_period_us"))
@@ -53,7 +53,10 @@ def memory_bytes(root: Path = ROOT) -> int:
 
 
 def available_bytes(root: Path = ROOT) -> int:
-    """Return the free memory in bytes that this process may use; all memory if unknown."""
+    """Return how many bytes of free memory this process may use.
+
+    If the system does not report its free memory, all memory of the machine counts as free.
+    """
     free = [limit - _used_bytes(group) for group, limit in _memory_limits(root)]
     machine = number(root / "proc/meminfo", "MemAvailable")
     return max(0, min([_physical_bytes() if machine is None else machine, *free]))
@@ -88,8 +91,8 @@ def _used_bytes(group: Path) -> int:
 def _groups(controller: str, root: Path) -> Iterator[Path]:
     """Yield the folders of this process's control groups, the innermost group first.
 
-    `controller` is ``cpu`` or ``memory``. Inside a container, the kernel may name folders that
-    exist only on the host. The last folder, the root of the mount, then holds the limits.
+    `controller` is ``cpu`` or ``memory``. The last folder is ``/sys/fs/cgroup`` or a folder in
+    it. Inside a container, this folder can be the only one that exists; it holds the limits.
     """
     mounts = root / "sys/fs/cgroup"
     for line in read(root / "proc/self/cgroup").splitlines():

@@ -52,9 +52,9 @@ def hold(store: Path) -> Iterator[None]:
 def hold_when_asked(store: Path) -> Iterator[Callable[[], None]]:
     """Yield a function that locks the results folder until the end of the ``with`` block.
 
-    A second call of the function has no effect. The function raises the errors of `hold`.
-    Reason: a command that answers from stored measurements does not lock the folder, which may
-    then be read-only.
+    A second call of the function has no effect. The function raises the errors of `hold`. A
+    command that only reads stored measurements does not call the function, so that the command
+    also works with a read-only folder.
     """
     with ExitStack() as until_the_end:
         yield cache(lambda: until_the_end.enter_context(hold(store)))

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
-"""Names, as for ``pip install``, of the libraries whose steps are timed."""
+"""Names, as for ``pip install``, of the libraries with which the backends compute."""
 
 PACKAGES = (*LIBRARIES, "jaxlib", "scipy", "pytest-benchmark")
-"""Names, as for ``pip install``, of the packages whose versions a result contains."""
+"""Names, as for ``pip install``, of the packages whose versions a result file contains."""
 
 USUAL_CACHE_BYTES = 32 << 20
 """Assumed size in bytes of the largest cache if the system reports no cache: 32 MiB."""
@@ -47,7 +47,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """Description of the machine that a result contains.
+    """Description of a machine, for a result file.
 
     Attributes
     ----------
@@ -58,8 +58,8 @@ class Machine:
     memory_bytes : int
         Memory in bytes that this process may use.
     caches : dict
-        Level, such as ``L1`` → size in bytes, for the data caches of the first CPU. A cache for
-        both data and instructions is included.
+        Cache level → size in bytes, such as ``{"L1": 32768}``, for the first CPU. Caches that
+        hold only instructions are left out.
     os, python : str
         Versions of the operating system and of Python.
     gpus : list of Gpu
@@ -67,7 +67,7 @@ class Machine:
     versions : dict
         Package name → version, for each installed package of `PACKAGES`.
     threads : int
-        Number of threads that each library may use.
+        Number of threads that each library was allowed to use when its backends were timed.
     """
 
     cpu: str
@@ -103,9 +103,9 @@ def describe(threads: int) -> Machine:
 def identity(machine: Mapping[str, Any]) -> str:
     """Return a hash of the machine; machines with equal hashes give comparable results.
 
-    The hash does not depend on the versions of packages and GPU drivers, because users compare
-    versions. It depends on the sizes of the caches, because virtual machines may report one
-    name for different processors.
+    The hash does not depend on the versions of packages and GPU drivers, so that results with
+    different versions can be compared. The hash depends on the sizes of the caches, because
+    virtual machines can report the same name for different processors.
     """
     gpus = [(gpu["name"], gpu["memory_bytes"]) for gpu in machine["gpus"]]
     caches = sorted(machine["caches"].items())
@@ -120,13 +120,19 @@ def cpu_model(root: Path = ROOT) -> str:
 
 
 def last_cache_bytes(machine: Mapping[str, Any]) -> int:
-    """Return the largest cache's size in bytes; `USUAL_CACHE_BYTES` if no size is known."""
+    """Return the size of the last-level cache, which is the machine's largest, in bytes.
+
+    The result is `USUAL_CACHE_BYTES` if no size is known.
+    """
     largest = max(machine["caches"].values(), default=0)
     return int(largest) if largest > 0 else USUAL_CACHE_BYTES
 
 
 def caches(root: Path = ROOT) -> dict[str, int]:
-    """Return level → size in bytes, such as ``L1``, for the data caches of the first CPU."""
+    """Return cache level → size in bytes for the first CPU, such as ``{"L1": 32768}``.
+
+    Caches that hold only instructions are left out.
+    """
     found = {}
     for cache in sorted(root.glob("sys/devices/system/cpu/cpu0/cache/index*")):
         kilobytes = read(cache / "size").removesuffix("K")

@@ -22,7 +22,7 @@ M_MMAP_THRESHOLD = -3
 bytes: larger blocks get their own memory map."""
 
 BLOCK_BYTES = 1 << 16
-"""Block size in bytes from which `keep_no_blocks` has an effect: 64 KiB."""
+"""Smallest size in bytes of the memory blocks that `keep_no_blocks` returns at once: 64 KiB."""
 
 
 def reset_peak(root: Path = ROOT) -> bool:
@@ -47,11 +47,11 @@ def settle(root: Path = ROOT) -> int | None:
 
 
 def keep_no_blocks() -> None:
-    """Make glibc give freed blocks from `BLOCK_BYTES` on back to the system at once.
+    """Make glibc return freed blocks of `BLOCK_BYTES` or more to the system at once.
 
-    By default, glibc may keep freed blocks of up to 32 MB, and the peak memory includes them
-    (see M_MMAP_THRESHOLD in mallopt(3)). Call this function after all timings, because new
-    blocks cause page faults afterwards.
+    By default, glibc can keep freed blocks of up to 32 MB, which the peak memory then includes
+    (see M_MMAP_THRESHOLD in mallopt(3)). Call this function after all timings, because it makes
+    new blocks slower.
     """
     with contextlib.suppress(OSError, AttributeError):  # only glibc has this function
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
@@ -72,8 +72,9 @@ def provide(nbytes: int, root: Path = ROOT) -> bool:
     Returns
     -------
     bool
-        Whether the memory was touched and the peak was reset afterwards. Nothing is touched if
-        the peak cannot be reset, or if `nbytes` is less than a page.
+        True if the memory was touched and `reset_peak` then succeeded. Nothing is touched if
+        the kernel cannot reset its record of the peak memory, or if `nbytes` is less than a
+        page.
     """
     nbytes = min(nbytes, available_bytes() // 2)
     if nbytes < mmap.PAGESIZE or not reset_peak(root):
@@ -94,7 +95,7 @@ def rss_bytes(root: Path = ROOT) -> int:
 
 
 def workers_peak_bytes(root: Path = ROOT) -> int:
-    """Return the peak memory of each descendant of this process, added up, in bytes."""
+    """Return the sum, in bytes, of the peak memories of all descendants of this process."""
     import psutil  # distributed libraries depend on psutil
 
     children = psutil.Process().children(recursive=True)

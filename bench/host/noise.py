@@ -1,4 +1,4 @@
-"""Detect disturbances of a measurement from the kernel's counters.
+"""Read from counters of the operating system whether a measurement was disturbed.
 
 A timing is longer if other programs use the processors, if a CPU quota stops the process, or if
 the machine swaps. The timing alone does not show the cause.
@@ -16,33 +16,36 @@ from bench.host.limits import throttled_periods
 from bench.host.procfs import ROOT, number, read
 
 OTHERS, STOLEN = 0.1, 0.02
-"""Shares of all processors' time above which a disturbance is reported: 10 % used by other
-programs, 2 % used by other virtual machines."""
+"""Limits for reporting a disturbance, as fractions of the time of all processors.
+
+A disturbance is reported if other programs use more than 10 % of this time, or if other virtual
+machines use more than 2 %.
+"""
 
 IDLE = (3, 4)
-"""Indices of two times in the first line of ``/proc/stat`` without its label: idle, and waiting
-for a disk."""
+"""Indices of the idle time and of the time of waiting for a disk, among the numbers in the
+first line of ``/proc/stat``."""
 
 STEAL = 7
-"""Index of a time in the first line of ``/proc/stat`` without its label: used by other virtual
-machines."""
+"""Index of the time that other virtual machines used, among the numbers in the first line of
+``/proc/stat``."""
 
 
 _credited_s: list[float] = []
-"""Processor times in seconds that `credit` has received."""
+"""Processor time in seconds from each call of `credit`."""
 
 
 def credit(seconds: float) -> None:
     """Count processor time of a descendant, in seconds, as time of this process.
 
-    This is needed while the descendant or its parent still runs. Reason: the kernel adds a
-    child's time to its parent only when the child has ended and the parent has waited for it.
+    This is needed while the descendant or its parent still runs, because the kernel adds a
+    child's time to its parent only after the child's end.
     """
     _credited_s.append(seconds)
 
 
 class Noise:
-    """Counts disturbances of the machine since the creation of this object.
+    """Counts what disturbed measurements since the creation of this object; see `seen`.
 
     Parameters
     ----------
@@ -62,7 +65,8 @@ class Noise:
             - ``throttled``: number of periods in which a CPU quota stopped the process.
             - ``swapped``: number of pages that the machine swapped in or out.
             - ``others``: share (0 to 1) of all processors' time that other programs used.
-            - ``stolen``: share (0 to 1) of this time that other virtual machines used.
+            - ``stolen``: share (0 to 1) of all processors' time that other virtual machines
+              used.
         """
         now = _counts(self.root)
         gone = {key: now[key] - self.before[key] for key in now}
@@ -96,7 +100,8 @@ def _counts(root: Path) -> dict[str, float]:
 def noticed(noises: Iterable[Mapping[str, float]]) -> list[str]:
     """Return a line of text for each kind of disturbance during a run.
 
-    `noises` has the result of `Noise.seen` for each measured part of the run.
+    `noises` has one result of `Noise.seen` for each task of the run. A task is the work of one
+    child process.
     """
     noises = [noise for noise in noises if noise]
     found = []

@@ -27,7 +27,7 @@ RUNNING = "running"
 """Name of the file to which a child writes the benchmark case that it measures."""
 
 LOOK_S = 0.1
-"""Seconds between two checks of a child: 0.1 s is short compared with any time limit."""
+"""Time in seconds between two checks whether a child has ended or reached its time limit."""
 
 
 def call(
@@ -49,8 +49,7 @@ def call(
     folder : Path
         Working directory of the command.
     log : Path
-        File for the command's output. Reason for a file: a pipe would stay open until all
-        children of the command have ended.
+        File for the command's output.
     patience : callable
         Returns whether to continue waiting; called every `LOOK_S` seconds.
     descriptors : sequence of int
@@ -59,8 +58,8 @@ def call(
     Returns
     -------
     int or None
-        Exit status of the command; −n if signal n killed the command. None if `patience`
-        returned False, so that the command was killed.
+        Exit status of the command; −n if signal n killed the command. None means that this
+        function killed the command because `patience` returned False.
     """
     child = start(command, env, folder, log, descriptors)
     try:
@@ -106,7 +105,7 @@ class Watch:
     Parameters
     ----------
     running : Path
-        File to which the child writes each case before measuring the case.
+        File to which the child writes the name of a case before measuring the case.
     timeout : float
         Time limit in seconds for each case.
     budget : float
@@ -129,7 +128,7 @@ class Watch:
         return time.monotonic() - self.since < self.timeout and self.seconds < self.budget
 
     def look(self) -> None:
-        """Read which case the child measures; restart the time limit if the case is new."""
+        """Read which case the child measures; restart the case's time limit if the case is new."""
         if (row := read(self.running)) != self.row:
             self.row, self.since = row, time.monotonic()
 

@@ -1,8 +1,8 @@
-"""Make printing safe: for characters that an encoding lacks, and for closed pipes.
+"""Print text in any encoding, and end quietly if nobody reads the output any more.
 
-A terminal or a file may use an encoding such as ASCII or Latin-1, which lacks characters such
-as → and ≈. Similar text is then printed, such as -> and ~. Reason: printing a table after
-minutes of measuring must not fail.
+The encoding of a terminal or file can lack characters: ASCII and Latin-1 lack → and ≈. Similar
+text is then printed, such as -> and ~, because a table that took minutes to measure must not be
+lost. A command whose output goes to a closed pipe (``| head``) ends without a message.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 ERRORS = "descentbench"
-"""Name under which `_replace` is registered as a handler of encoding errors."""
+"""Name of the handler of encoding errors that replaces characters with similar text."""
 
 ASCII = "descentbench_ascii"
-"""Name of a copy of the ASCII codec. Reason: click writes UTF-8 to a stream whose encoding has
-the name ASCII."""
+"""Name of a copy of the ASCII codec.
+
+If the encoding of a stream is called ``ascii``, the click library writes UTF-8 instead. With
+this name, click leaves the encoding as it is.
+"""
 
 CLOSED_PIPE = 128 + signal.SIGPIPE
 """Exit code if the program that reads the output has closed the pipe: 141, as in a shell."""
@@ -87,7 +90,7 @@ SIMILAR = {
 """Character → similar text in ASCII, for all characters that this program prints."""
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-"""Superscript → digit or sign in ASCII. A ``^`` is put in front: 10² becomes 10^2."""
+"""Superscript digit or minus sign → the same character in ASCII."""
 
 
 def readable(text: str, encoding: str) -> str:
@@ -104,21 +107,21 @@ def readable(text: str, encoding: str) -> str:
 
 
 def _similar(text: str) -> str:
-    """Return the text in ASCII, with characters of `SIMILAR` replaced."""
+    """Return similar text in ASCII: ≈ becomes ~, and 10² becomes 10^2."""
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda run: f"^{run[0].translate(RAISED)}", text)
     text = "".join(SIMILAR.get(character, character) for character in text)
     return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
-    """Handle an encoding error; this is the function given to `codecs.register_error`."""
+    """Return similar ASCII text for the characters that cannot be encoded, and their end."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return _similar(error.object[error.start : error.end]), error.end
 
 
 def _find_codec(name: str) -> codecs.CodecInfo | None:
-    """Return our ASCII codec if `name` is `ASCII`, else None; used by `codecs.register`."""
+    """Return a copy of the ASCII codec if `name` is the constant `ASCII`, else None."""
     if name != ASCII:
         return None
     of = codecs.lookup("ascii")
@@ -159,7 +162,8 @@ def prepared() -> Iterator[None]:
 def _flush(reported: bool = False) -> None:
     """Write buffered text now, so that a full disk is reported before Python's exit.
 
-    If `reported` is true, the command has printed an error already, and no other is printed.
+    If `reported` is true, the command has already printed an error. A full disk then causes no
+    second message.
     """
     try:
         sys.stdout.flush()

@@ -46,9 +46,10 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def asked_for(environment: Mapping[str, str]) -> tuple[int, str] | None:
-    """Return (number of threads, name of the variable) for the smallest number in `ASKED`.
+    """Return the smallest number of threads that an environment variable of `ASKED` asks for.
 
-    The result is None if no variable of `ASKED` has a number.
+    The result is the pair (number of threads, name of the variable). It is None if none of
+    these variables has a number.
     """
     found = []
     for name in ASKED:
@@ -60,7 +61,7 @@ def asked_for(environment: Mapping[str, str]) -> tuple[int, str] | None:
 
 
 def _default(cpus: int) -> int:
-    """Return `cpus`, or the number in a variable of `ASKED` if it is smaller.
+    """Return `cpus`, or a smaller number of threads that an environment variable asks for.
 
     A smaller number is reported on stderr.
     """
@@ -85,8 +86,8 @@ def apply(threads: int | None = None) -> int:
     Parameters
     ----------
     threads : int, optional
-        By default the number of CPUs that this process may use, or ``OMP_NUM_THREADS`` or
-        ``SLURM_CPUS_PER_TASK`` if it is smaller.
+        The default is the smallest of three numbers: the CPUs that this process may use,
+        ``OMP_NUM_THREADS`` and ``SLURM_CPUS_PER_TASK``, if these two variables are set.
 
     Raises
     ------

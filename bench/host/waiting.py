@@ -19,7 +19,10 @@ MUCH = 0.5
 One thread that never runs waits 1 s in each second."""
 
 LONGEST_S = 0.25
-"""Seconds after which a warm-up ends in any case: another program may use a core for hours."""
+"""Seconds after which a warm-up ends even if its threads still wait for a processor.
+
+Without this limit, a warm-up could last for hours while another program uses a processor.
+"""
 
 
 def waited_s(root: Path = ROOT) -> float | None:
@@ -30,15 +33,19 @@ def waited_s(root: Path = ROOT) -> float | None:
 
 
 class Waiting:
-    """Measures how long threads wait for a processor since the creation of this object."""
+    """Measures how long this process's threads wait for a processor.
+
+    The measurement begins with the creation of the object.
+    """
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root, self.before, self.began = root, waited_s(root), time.perf_counter()
 
     def share(self) -> float | None:
-        """Return how many seconds all threads together wait in each second; None if unknown.
+        """Return how long all threads together wait for a processor, in seconds per second.
 
-        The waiting time of threads that have ended is missing. A negative result becomes 0.
+        With 4 threads, the result is between 0 and 4; None if unknown. The waiting time of
+        threads that have ended is not counted. A negative result becomes 0.
         """
         after, seconds = waited_s(self.root), time.perf_counter() - self.began
         if self.before is None or after is None:
@@ -47,7 +54,10 @@ class Waiting:
 
 
 def warm_up(work: Callable[[], object], root: Path = ROOT) -> None:
-    """Repeat the work until its threads hardly wait for a processor, or for `LONGEST_S`."""
+    """Repeat the work until its threads hardly wait for a processor.
+
+    The repetition stops after `LONGEST_S` seconds even if the threads still wait.
+    """
     began = time.perf_counter()
     while True:
         waiting = Waiting(root)

@@ -1,16 +1,17 @@
 """Let two processes measure alternately: a round of one process, then a round of the other.
 
-A round is one timed call that takes many steps. Reason for alternating: on a shared machine,
-another program can slow a processor for about a second. Two consecutive rounds are slowed
-equally, so the ratio of their times stays right.
+A round is one timed call that takes many steps and lasts about 20 ms. On a shared machine,
+another program can slow a processor for about a second. Two consecutive rounds are then slowed
+equally, and the ratio of their times stays right.
 
-Only one of the two processes runs at a time. After a round, it sends a line of text through a
-socket and waits for a line from the other process:
+Only one of the two processes runs at a time. After a round, the process sends a line of text
+through a socket and waits for a line from the other process:
 
-- The first process starts once the second process has sent a line.
-- At the beginning of a case, the line holds the case, its steps and its rounds.
-- The two processes have different cases if a case failed in one process. One process then runs
-  to its end before the other process continues.
+- The first process starts after the second process has sent a line.
+- At the beginning of a case, the line holds the name of the case, the number of steps in a
+  round, and the number of rounds.
+- If a case fails in only one process, the two processes no longer measure the same case. One
+  process then measures all its remaining cases alone, and the other process waits for its end.
 - A process measures alone if there is no other process, or after the other process has ended.
 """
 
@@ -23,15 +24,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 VARIABLE = "DESCENTBENCH_TURNS"
-"""Environment variable that gives a child process the file descriptor of its socket, and its
-place, ``first`` or ``second``. Example: ``5 first``."""
+"""Name of the environment variable that gives a child process the file descriptor of its
+socket, and says whether the process measures first or second. Example: ``5 first``."""
 
 PAUSE_S = 0.01
-"""Pause in seconds before the other process may continue: 10 ms. OpenMP threads of this process
-spin for some milliseconds before they sleep, and would slow the other process."""
+"""Pause in seconds after a round, before this process lets the other process continue: 10 ms.
+
+In this time, the OpenMP threads of this process stop spinning on the processors. Spinning
+threads would slow the other process.
+"""
 
 ALONE = "alone"
-"""Message that tells the other process to measure alone from now on."""
+"""Message that tells the other process to measure all its remaining cases alone, while this
+process waits."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Side:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment variable that tells the child process its side."""
+        """Return the environment variable `VARIABLE`, with its value for the child process."""
         return {VARIABLE: f"{self.socket.fileno()} {'first' if self.first else 'second'}"}
 
     @property
@@ -60,12 +65,12 @@ class Side:
         return (self.socket.fileno(),)
 
     def leave(self) -> None:
-        """Close the socket in the parent process; the child process has its own copy."""
+        """Close the socket in this process; the child process has inherited its own copy."""
         self.socket.close()
 
 
 def sides() -> tuple[Side, Side]:
-    """Return the sides of two child processes; the process with the first side begins."""
+    """Return both ends of a new connection; the child process with the first end begins."""
     a, b = socket.socketpair()
     return Side(a, first=True), Side(b, first=False)
 
@@ -91,9 +96,10 @@ class Alternation:
 
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Alternation:
-        """Return the alternation of this process once this process may begin.
+        """Create the alternation that the environment variable `VARIABLE` describes.
 
-        `VARIABLE` describes the alternation. Without this variable, the process measures alone.
+        The function waits until this process is allowed to measure. Without the variable, the
+        process measures alone.
         """
         if VARIABLE not in environment:
             return cls()
@@ -104,8 +110,8 @@ class Alternation:
         """Agree with the other process on a case's number of steps and of rounds.
 
         Each returned number is the smaller of the two processes' numbers. A process that
-        measures alone gets its own numbers back. Reason: each handover costs time, for example
-        to refill the caches. With equal steps, this cost is equal for both processes.
+        measures alone gets its own numbers back. After a round of the other process, the caches
+        must be refilled. With equal steps in a round, this costs both processes the same time.
         """
         if self.alone:
             return steps, rounds
@@ -144,11 +150,11 @@ class Alternation:
 
 
 def start_on(number: int) -> None:
-    """Move the calling thread to another processor for each round, in a fixed order.
+    """Move the calling thread to another processor before a round.
 
-    Afterwards the system may move the thread again. Reason: a waking process stays on its
-    processor, which is slower while another program uses the same core. With this function, two
-    alternating processes use the same processors in the same order.
+    The system can move the thread again during the round. If two alternating processes call
+    this function before each round, both use the same processors in the same order. Otherwise,
+    one process could stay on a slower processor.
 
     Parameters
     ----------

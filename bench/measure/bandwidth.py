@@ -1,16 +1,16 @@
-"""Measure how fast this machine reads as many bytes as a step reads: the baseline of a step.
+"""Measure how fast this machine reads its memory, as a baseline for the speed of a step.
 
-Several threads read at the same time, each thread its own slice. The fastest way of reading
-depends on the machine and the size. A `Reader` therefore tries these ways and uses the fastest:
+A `Reader` reads as many bytes as a step. Several threads read at the same time, each thread its
+own slice of the data. The fastest way of reading depends on the machine and on the size of the
+data. A `Reader` therefore tries these ways and uses the fastest:
 
 - reductions of NumPy, such as a sum;
 - if Numba is installed, compiled loops that read from one, two or four places of a slice in
   turn, with and without a prefetch.
 
-A call reads the data many times in a row, for about as long as a round of steps takes. Reason:
-a single pass also wakes the threads and refills the caches, so it is slower than consecutive
-steps. One pass over 80 MB read 29–35 GB/s; twelve passes read 40–56 GB/s, as did the steps of a
-descent.
+A `Reader` reads the data many times in a row, because a single pass also wakes the threads and
+refills the caches. One pass over 80 MB read 29–35 GB/s. Twelve passes read 40–56 GB/s, and so
+did the steps of a descent.
 """
 
 from __future__ import annotations
@@ -34,45 +34,48 @@ from bench.host.waiting import warm_up
 from bench.results.case import SMALLEST_BYTES
 
 TRIALS, FEWER_TRIALS = 5, 2
-"""Number of trials of each fast way of reading: 5 if a call reads the data several times, 2 if
-it reads them once.
+"""Number of trials of each way of reading that is not `HOPELESS`.
 
-Data that are read once are large. All ways read large data at nearly the same speed.
+Each way has 5 trials. For data so large that a `Reader` reads them only once, 2 trials are
+enough, because all ways read such data at nearly the same speed.
 """
 
 _TRIAL_BYTES = 1 << 28
-"""Approximate number of bytes that one trial of a way of reading reads: 256 MiB. This takes
-milliseconds, much longer than waking the threads."""
+"""Approximate number of bytes read in one trial: 256 MiB. Reading them takes milliseconds, much
+longer than waking the threads."""
 
 HOPELESS = 0.75
 """A way of reading gets only one trial if its throughput in this trial is below this fraction
 of the fastest way's throughput."""
 
 _ROUND_BYTES = 1 << 30
-"""Approximate number of bytes that a call reads: 1 GiB, about as long as a round."""
+"""Approximate number of bytes that a `Reader` reads from a new buffer in one call: 1 GiB.
+Reading them takes about 20 ms, as long as a timed round of steps."""
 
 _CHUNK_BYTES = 1 << 14
-"""Size in bytes of each operand of a dot product: small enough that BLAS uses one thread."""
+"""Size in bytes of each operand of a dot product: so small that BLAS starts no threads."""
 
 _WORD_BYTES = 8
 """Size of a word in bytes; each thread reads whole words."""
 
 IN_PLACE_BYTES = 1 << 25
-"""Data size in bytes from which a `Reader` reads the problem's own arrays: 32 MiB, which seldom
-fit into a cache. For smaller data, a `Reader` reads a new buffer of the same size."""
+"""Data size in bytes at which a `Reader` starts to read X and y themselves: 32 MiB, which
+seldom fit into a cache. For smaller data, a `Reader` reads a new buffer of the same size."""
 
 _IN_PLACE_READ_BYTES = 1 << 28
-"""Smallest number of bytes that a call reads from the problem's own arrays: 256 MiB. This takes
-about half as long as a round."""
+"""Smallest number of bytes that a `Reader` reads from X and y in one call: 256 MiB.
+
+X and y are read several times if they are smaller. Reading 256 MiB takes about 10 ms.
+"""
 
 Values = NDArray[np.generic]
 
 
 class Part(Protocol):
-    """A function without arguments that reads the values of one thread."""
+    """A function without arguments that reads one thread's slice of an array."""
 
     def __call__(self) -> None:
-        """Read the values."""
+        """Read all values of the slice."""
 
     @property
     def nbytes(self) -> int:
@@ -81,7 +84,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Reduction:
-    """A `Part` that reads with a reduction of NumPy over the last axis, such as a sum."""
+    """A `Part` that calls a reduction of NumPy, such as a sum, to read a slice."""
 
     reduce: Callable[..., object]
     values: tuple[Values, ...]
@@ -89,13 +92,13 @@ class Reduction:
 
     @classmethod
     def of(cls, reduce: Callable[..., object], *values: Values, passes: int) -> Reduction:
-        """Return a part that reduces the last axis of the values `passes` times."""
+        """Return a `Part` that reads each value `passes` times in one call of `reduce`."""
         # A stride of 0 repeats the values inside one NumPy call.
         repeated = tuple(np.broadcast_to(v, (passes, *v.shape)) for v in values)
         return cls(reduce, repeated, np.empty(repeated[0].shape[:-1], values[0].dtype))
 
     def __call__(self) -> None:
-        """Read the values."""
+        """Read all values of the slice."""
         self.reduce(*self.values, axis=-1, out=self.results)
 
     @property
@@ -105,20 +108,21 @@ class Reduction:
 
 
 def sums(values: Values, passes: int) -> Reduction:
-    """Return a part that takes the values as 8-byte integers and adds them up."""
+    """Return a `Part` that reads the values by adding them up as 8-byte integers."""
     return Reduction.of(np.add.reduce, values.view(np.int64), passes=passes)
 
 
 def largest(values: Values, passes: int) -> Reduction:
-    """Return a part that finds the largest byte of the values."""
+    """Return a `Part` that reads the values by looking for their largest byte."""
     return Reduction.of(np.maximum.reduce, values.view(np.uint8), passes=passes)
 
 
 def dots(values: Values, passes: int) -> Reduction:
-    """Return a part that forms dot products of the first and the second half of the values.
+    """Return a `Part` that reads the values by computing dot products.
 
-    The part reads two arrays at a time, like a step that reads X and y. Each operand of a dot
-    product has `_CHUNK_BYTES`. Values at the end of a half that fill no operand are not read.
+    Each product has one operand from the first half of the values and one from the second half.
+    So two arrays are read at a time, as a step reads X and y. An operand has `_CHUNK_BYTES`
+    bytes. If the end of a half is shorter than an operand, the end is not read.
     """
     length = _CHUNK_BYTES // values.itemsize
     chunks = len(values) // (2 * length)
@@ -128,10 +132,10 @@ def dots(values: Values, passes: int) -> Reduction:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A `Part` with a compiled loop that reads the values `passes` times.
+    """A `Part` with a compiled loop that reads each value `passes` times.
 
-    The loop reads from several places of the array in turn; `places` is their number. `ahead`
-    is the prefetch distance in cache lines; 0 means no prefetch.
+    The loop reads from `places` places of the array in turn. `ahead` is the prefetch distance
+    in cache lines; 0 means no prefetch.
     """
 
     values: Values
@@ -140,7 +144,7 @@ class Compiled:
     passes: int
 
     def __call__(self) -> None:
-        """Read the values."""
+        """Read all values of the slice."""
         from backends.numba.read import sum_of
 
         sum_of(self.values, self.places, self.passes, self.ahead)
@@ -154,25 +158,25 @@ class Compiled:
 
     @classmethod
     def of(cls, places: int, ahead: int, values: Values, passes: int) -> Compiled:
-        """Return a part that reads the values as 4-byte integers."""
+        """Return a `Part` whose compiled loop reads the values as 4-byte integers."""
         return cls(values.view(np.int32), places, ahead, passes)
 
 
 Way = Callable[[Values, int], Part]
 """A way of reading: ``way(values, passes)`` returns a `Part` that reads all values `passes`
-times."""
+times. The values are one thread's slice of an array."""
 
 REDUCTIONS: dict[str, Way] = {
     "NumPy, integer sums": sums,
     "NumPy, largest byte": largest,
     "NumPy, dot products": dots,
 }
-"""Name in a record → way of reading with NumPy."""
+"""Ways of reading with NumPy. A key is the name of the way in a result file."""
 
 
 @cache
 def compiled() -> dict[str, Way]:
-    """Return name → way of reading with a compiled loop; empty if Numba is not installed."""
+    """Return the ways of reading with a compiled loop, by name; empty without Numba."""
     try:
         module = catalogue.load(libraries()["numba"], "backends.numba.read")
     except MissingLibraryError:
@@ -188,10 +192,10 @@ def compiled() -> dict[str, Way]:
 
 
 def ways(nbytes: int) -> dict[str, Way]:
-    """Return name → way of reading, for the ways to try with `nbytes` bytes.
+    """Return the ways of reading that a `Reader` tries for an array of `nbytes` bytes, by name.
 
-    Data below `SMALLEST_BYTES` are read with NumPy only. Reason: for such small data, no result
-    shows the share of the read bandwidth, so it is not worth while to compile loops.
+    For arrays below `SMALLEST_BYTES`, no loop is compiled. Their precise speed is not needed,
+    because steps over such small data are not compared with the read bandwidth.
     """
     return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 
@@ -206,7 +210,7 @@ class Reader:
     Attributes
     ----------
     passes : int
-        How often a call reads all arrays.
+        Number of times that each call of the reader reads all arrays.
     way : str
         Name of the fastest way of reading.
     """
@@ -229,7 +233,10 @@ class Reader:
         self._work = work(self.way, passes)
 
     def _fastest(self, work: dict[str, list[list[Part]]], trials: int) -> str:
-        """Try each way of reading and return the fastest way's name; see `HOPELESS`."""
+        """Try each way of reading and return the fastest way's name.
+
+        A way that is `HOPELESS` in its first trial is not tried again.
+        """
         rates = {name: self._try(parts) for name, parts in work.items()}
         first = max(rates.values())
         tried = [name for name, rate in rates.items() if rate >= HOPELESS * first]
@@ -240,7 +247,11 @@ class Reader:
 
     @classmethod
     def of_bytes(cls, nbytes: int, threads: int) -> Reader:
-        """Return a reader of a new buffer; a call reads about `_ROUND_BYTES` in many passes."""
+        """Return a reader for a new buffer of `nbytes` bytes.
+
+        A call reads the buffer many times, together about `_ROUND_BYTES`, or less for a buffer
+        smaller than `SMALLEST_BYTES`.
+        """
         words = np.ones(max(threads, nbytes // _WORD_BYTES))
         passes = max(1, _ROUND_BYTES // max(words.nbytes, SMALLEST_BYTES))
         return cls([words], threads, passes)
@@ -249,8 +260,8 @@ class Reader:
     def of(cls, problem: Problem, threads: int) -> Reader:
         """Return a reader of as many bytes as a step over the problem reads.
 
-        For `IN_PLACE_BYTES` or more, the reader reads the problem's own arrays, so that a step
-        and a read use the same pages of memory.
+        If X and y have `IN_PLACE_BYTES` or more, the reader reads X and y themselves, so that a
+        step and a read use the same pages of memory. Otherwise it reads a new buffer.
         """
         if problem.bytes_per_step < IN_PLACE_BYTES:
             return cls.of_bytes(problem.bytes_per_step, threads)
@@ -284,8 +295,8 @@ class Reader:
     def bytes_per_s(self) -> float:
         """Read all arrays `passes` times and return the bytes per second.
 
-        An untimed read comes first. Reason: while a backend's threads still spin on the
-        processors, a read takes twice as long.
+        An untimed read comes first. During this read, threads of an earlier step stop spinning
+        on the processors. While they spin, a read takes twice as long.
         """
         warm_up(self)
         return self._try(self._work)

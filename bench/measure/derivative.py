@@ -1,4 +1,4 @@
-"""Differentiate a user's loss in float64 with JAX or PyTorch, if the loss has no slope."""
+"""Differentiate a user's loss in float64 with JAX or PyTorch, if its file defines no slope."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Slope = Callable[[Float64, Float64], Float64]
 def derivative(loss: Loss) -> Slope:
     """Return the derivative of the loss's value with respect to the prediction.
 
-    JAX or PyTorch computes the derivative. If both are installed, a library that is already
-    imported is preferred.
+    JAX computes the derivative. PyTorch computes it if JAX is not installed, or if only PyTorch
+    is already imported.
 
     Raises
     ------

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 
 DEVICE_BYTES = 1 << 28
-"""Data size in bytes from which a GPU's memory is read before the first rounds: 256 MiB, more
-than the caches of a GPU hold."""
+"""Smallest data size in bytes for which reads of a GPU's memory are timed beside the steps: 256
+MiB, more than the caches of a GPU hold."""
 
 _CALL_BYTES = 1 << 35
 """Approximate number of bytes that a call reads: 32 GiB. This takes 10 ms on a fast GPU, much
@@ -27,7 +27,7 @@ _MOST_BYTES = 1 << 31
 the benchmark's data need the rest of the memory."""
 
 _TRIALS = 3
-"""Number of timed calls of each way of reading."""
+"""How many times each way of reading is timed before the fastest way is chosen."""
 
 Way = Callable[[int], int]
 """A way of reading: ``way(times)`` reads the bytes at least `times` times, waits for the
@@ -35,7 +35,7 @@ device, and returns the number of reads."""
 
 
 class DeviceReader:
-    """Reads `nbytes` bytes of a device's memory in the fastest of several ways.
+    """Reads `nbytes` bytes of a GPU's memory; the constructor times several ways of reading.
 
     Parameters
     ----------
@@ -56,7 +56,10 @@ class DeviceReader:
 
     @classmethod
     def of(cls, library: str, device: str, nbytes: int) -> DeviceReader | None:
-        """Return a reader that uses the library; None if the library cannot read the device."""
+        """Return a reader of the memory of a GPU.
+
+        The result is None if the device is not a GPU, or if `WAYS` does not have the library.
+        """
         ways = WAYS.get(library)
         if ways is None or not device.startswith("cuda"):
             return None
@@ -64,7 +67,7 @@ class DeviceReader:
         return cls(ways(device, nbytes), nbytes)
 
     def bytes_per_s(self) -> float:
-        """Read the bytes several times and return the bytes per second."""
+        """Read the array on the GPU several times and return the speed in bytes per second."""
         return self._rate(self._way)
 
     def _rate(self, way: Way) -> float:

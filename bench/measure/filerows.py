@@ -1,4 +1,4 @@
-"""Let a run and its child processes use the rows of a data file, not synthetic rows."""
+"""Measure with the rows of a data file instead of synthetic rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from bench.host.memory import rss_bytes
 from bench.measure.known_losses import named
 
 VARIABLE = "DESCENTBENCH_DATA"
-"""Environment variable that gives a child process the fields of `FileRows`, in JSON."""
+"""Name of the environment variable that gives a child process the fields of `FileRows`, in
+JSON."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class FileRows:
     ----------
     path : str
     x : tuple of str or None
-        Names of the feature columns. None means all columns except the target, or the array x
-        of an ``.npz`` file.
+        Names of the feature columns. None means all columns that are not the target. In an
+        ``.npz`` file, None means the array x.
     y : str or None
-        Name of the target column. None means the last column, or the array y of an ``.npz``
-        file.
+        Name of the target column. None means the last column. In an ``.npz`` file, None means
+        the array y.
     memory_bytes : int
         Memory limit of a child process in bytes. Rows that do not fit are streamed: each step
         reads them again from the file.
@@ -49,7 +50,10 @@ class FileRows:
 
     @classmethod
     def told(cls) -> FileRows | None:
-        """Return the file that the variable `DESCENTBENCH_DATA` describes; None without it."""
+        """Return the file that the environment variable `DESCENTBENCH_DATA` describes.
+
+        The result is None if the variable is not set.
+        """
         text = os.environ.get(VARIABLE)
         if not text:
             return None
@@ -57,7 +61,7 @@ class FileRows:
         return cls(**told | {"x": told["x"] and tuple(told["x"])})
 
     def environment(self) -> dict[str, str]:
-        """Return the environment variable that gives this file to a child process."""
+        """Return the environment variable `VARIABLE` with all fields of this object in JSON."""
         return {VARIABLE: json.dumps(asdict(self))}
 
     def as_dict(self, dtype: str) -> dict[str, Any]:
@@ -67,23 +71,24 @@ class FileRows:
         return known | self.how
 
     def open(self, dtype: str) -> Source:
-        """Open the file, or return the object from the last call with this dtype.
+        """Return the opened file as a `Source` of rows with this dtype.
 
-        Reason: opening a text file reads the whole file.
+        A second call with the same dtype returns the same object, because opening a text file
+        reads the whole file.
         """
         return _open(self, dtype)
 
     def open_with(self, dtype: str, loss: str) -> Source:
-        """Open the file like `open`, for the named loss."""
+        """Return the opened file as a `Source` of rows with this dtype and this loss."""
         return _with_loss(self, dtype, loss)
 
     def streamed(self, dtype: str) -> bool:
-        """Return whether the rows exceed the memory limit; every step then reads the file."""
+        """Return whether each step reads the file, because its rows exceed the memory limit."""
         source = self.open(dtype)
         return not fits(source, 0, source.rows, self.memory_bytes)
 
     def backend(self, name: str) -> SourceBackend:
-        """Open the named backend so that it streams rows that exceed the memory limit."""
+        """Open the backend `name`; it reads the file in each step if the rows do not fit."""
         return Bounded(open_backend(name), self.memory_bytes - rss_bytes())
 
 

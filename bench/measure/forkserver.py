@@ -1,14 +1,15 @@
 """Run pytest several times in one process, for ``descentbench run``.
 
-`bench.measure.launcher` sends orders to this process through a socket. An order holds the
-arguments of one call of pytest. At its start, the process imports pytest, NumPy and the
-benchmarks' modules, but no other array library. There are two kinds of order:
+`bench.measure.launcher` sends requests to this process through a socket. In this module, a
+request is called an order. An order asks for one call of pytest and holds the arguments of
+pytest. At its start, the process imports pytest, NumPy and the benchmarks' modules. There are
+two kinds of order:
 
-- A setup is timed in a fork of the process. The fork imports its library, compiles code and
-  places the data, as a new process would. NumPy's threads do not survive a fork.
-  `bench.host.threads.apply`, which every benchmark process calls first, starts new threads.
-- Steps are timed in the process itself. It keeps the library and the compiled code for the next
-  order.
+- An order for a setup runs in a fork of the process. The fork imports the backend's library,
+  compiles code and places the data, as a new process would. NumPy's threads do not survive a
+  fork, so `bench.host.threads.apply` starts new threads before anything is measured.
+- An order for timing steps runs in the process itself. The libraries that it imports and the
+  code that it compiles stay in the process for the next order.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ from bench.host.memory import settle
 from bench.host.process import PARENT, end_with_parent
 
 MODULES = ("pytest_benchmark.plugin", "bench.measure.rounds", "bench.conftest")
-"""Modules that every benchmark needs, whatever the library of its case."""
+"""Modules that all benchmarks need; the process imports them before its first order."""
 
 UNFINISHED = ("last_type", "last_value", "last_traceback", "last_exc")
 """Attributes of `sys` in which Python keeps the variables of a failed test alive."""
 
 
 def serve(channel: socket.socket) -> None:
-    """Carry out the orders from a socket one by one, until the sender closes the socket."""
+    """Carry out the orders that arrive through a socket, until the sender closes the socket.
+
+    An order asks for one call of pytest.
+    """
     lines = channel.makefile("r", encoding="utf-8")
     for line in lines:
         order: dict[str, Any] = json.loads(line)
@@ -61,7 +65,10 @@ def serve(channel: socket.socket) -> None:
 
 
 def _pytest(order: dict[str, Any]) -> int:
-    """Run pytest with an order's arguments, environment and log; return its exit status."""
+    """Run pytest with the arguments, environment variables and log file that `order` holds.
+
+    The result is the exit status of pytest.
+    """
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     for standard in (1, 2):
         os.dup2(log, standard)
@@ -83,10 +90,10 @@ def _leave(status: int) -> NoReturn:
 
 
 def _let_go() -> None:
-    """Release the last case's data, then hide all other objects from the garbage collector.
+    """Release the data of the case just measured, and make later garbage collections fast.
 
-    The other objects belong to libraries. With PyTorch's compiler, a garbage collection that
-    visits these objects takes a quarter of a second.
+    The remaining objects belong to libraries, and the garbage collector no longer visits them.
+    With PyTorch's compiler, visiting them would take a quarter of a second.
     """
     from bench.measure.opened import forget
 

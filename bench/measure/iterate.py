@@ -1,8 +1,12 @@
 """Compute the reference for w in float64 with NumPy, for all losses except squared error.
 
-A reference is the w with which a backend's w is compared. It is computed step by step, with
-formulas that no backend uses. This is slow. Therefore `Iterated.most_steps` limits the steps of
-a timed round, and the processes of a run share references through files.
+The reference is the correct w after a number of steps. A backend's w is compared with it. The
+reference is computed step by step in float64, with formulas that no backend uses, so computing
+it is slow. Two things save time:
+
+- `Iterated.most_steps` limits the number of steps in a timed round, because the reference must
+  be computed for as many steps.
+- The processes of a run share references through files.
 """
 
 from __future__ import annotations
@@ -30,29 +34,36 @@ from bench.measure.derivative import derivative
 Float64 = NDArray[np.float64]
 
 Slope = Callable[[Float64, Float64], Float64]
-"""The derivative of a loss with respect to the prediction, ``slope(p, y)``, in float64."""
+"""A function ``slope(p, y)`` that returns the derivative of a loss with respect to the
+prediction p, in float64."""
 
 BLOCK_BYTES = 1 << 20
 """Size in bytes of the float64 copy of a block of rows: 1 MiB fits a second-level cache."""
 
 SECONDS = 1.0
-"""Longest time in seconds for computing the reference of a round; see `FEWEST_STEPS`."""
+"""Longest time in seconds for computing the reference, the correct w after a timed round."""
 
 FEWEST_STEPS = 4
-"""Number of steps that a round may always have, even if computing their reference takes longer
-than `SECONDS`. With 10⁸ rows, the reference of 4 steps takes a few seconds."""
+"""Lower limit of `Iterated.most_steps`: 4 steps are allowed in a timed round even if computing
+the correct w takes longer than `SECONDS`. With 10⁸ rows it takes a few seconds."""
 
 SAMPLE_ROWS = 4096
-"""Number of rows from which the slope and the curvature of a loss are estimated, if the loss
-states no `curvature`."""
+"""Number of rows in the sample that estimates the slope and the curvature of a loss.
+
+The estimate is only needed if the loss does not define its `curvature`."""
 
 NEAR = 2.0
-"""The slope and curvature of a loss are estimated for predictions between −2 and 2. A descent
-starts with predictions between −1 and 1."""
+"""Largest absolute prediction for which the slope and curvature of a loss are estimated.
+
+The range from −2 to 2 is large enough, because a timed descent starts with predictions between
+−1 and 1.
+"""
 
 DIFFERENCE = 1e-3
-"""Difference h of predictions for estimating a curvature: (slope(p + h) − slope(p − h)) / 2h.
-The value 0.001 is precise enough for a learning rate."""
+"""The h in the estimate of a curvature, (slope(p + h) − slope(p − h)) / 2h.
+
+With 0.001, the estimate is precise enough for choosing a learning rate.
+"""
 
 
 def _huber(p: Float64, y: Float64) -> Float64:
@@ -65,13 +76,17 @@ SLOPES: dict[Loss, Slope] = {
     HUBER: _huber,
     POISSON: lambda p, y: np.expm1(p) + (1.0 - y),
 }
-"""Loss → slope for the built-in losses, written independently of `backends.losses`."""
+"""Slopes of the built-in losses.
+
+The formulas differ from those in `backends.losses`, so that the check of w finds wrong formulas
+there.
+"""
 
 
 def slope_of(loss: Loss) -> Slope:
     """Return the slope of a loss, as a function in float64.
 
-    If a loss from a file states no slope, JAX or PyTorch differentiates its value.
+    If a user's loss defines no slope, JAX or PyTorch differentiates the loss.
     """
     if loss in SLOPES:
         return SLOPES[loss]
@@ -105,7 +120,7 @@ class Iterated:
         return rows
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return the gradient of the mean loss at `w`, shape (d,)."""
+        """Return the gradient of the mean loss at `w`, an array of shape (d,)."""
         w = np.asarray(w, dtype=np.float64)
         data = self._rows
         if isinstance(data, Source):
@@ -134,8 +149,8 @@ class Iterated:
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Weights:
         """Return w after `steps` steps from `w0`.
 
-        The result is kept for later calls. For synthetic rows, it is also written to a file,
-        from which the other processes of the run read it.
+        The result is kept for later calls. For synthetic rows, the result is also written to a
+        file, from which the other child processes of ``descentbench run`` read it.
         """
         w = np.array(w0, dtype=np.float64)
         key = (*self.about, steps, learning_rate, w.tobytes())
@@ -151,10 +166,10 @@ class Iterated:
 
     @cached_property
     def most_steps(self) -> int:
-        """Largest number of steps whose reference is computed in about `SECONDS`.
+        """Number of steps that this object computes in `SECONDS`, at least `FEWEST_STEPS`.
 
-        The number is a power of two and at least `FEWEST_STEPS`. Reason: several processes then
-        often choose the same number, and can share the reference.
+        The number is rounded down to a power of two. Several processes then often choose the
+        same number of steps, and can share the result.
         """
         w = np.zeros(self.features)
         with threadpool_limits(1, "blas"):
@@ -167,10 +182,10 @@ class Iterated:
     def safe_rate(self, steps: int) -> float:
         """Return a learning rate at which `steps` steps are stable and change w measurably.
 
-        The rate is ``1/(steps·c·λ)``. c is the curvature that the loss states, and λ is the
-        largest eigenvalue of XᵀX/n. If the loss states no curvature, c is estimated for
-        predictions between −`NEAR` and `NEAR`. The rate is then so small that no prediction
-        leaves this range. The rate is infinite if all x are 0.
+        The rate is ``1/(steps·c·λ)``. c is the curvature that the loss defines, and λ is the
+        largest eigenvalue of XᵀX/n. If the loss defines no curvature, c is estimated for
+        predictions between −`NEAR` and `NEAR`. In this case, the rate is lowered if a
+        prediction could otherwise leave this range. The rate is infinite if all x are 0.
         """
         largest = self._rows.reference.lipschitz / 2
         if self.loss.curvature is not None:
@@ -183,10 +198,10 @@ class Iterated:
 
     @cached_property
     def start_scale(self) -> float:
-        """Largest value that a weight may have at the start of a descent.
+        """Largest weight at the start of a timed descent.
 
-        This is 1 if the loss states a curvature. If it states none, the value is at most 1, and
-        so small that no prediction exceeds `NEAR` / 2.
+        It is 1 if the loss defines its curvature. Otherwise it is at most 1, and so small that
+        all predictions at the start are between −1 and 1.
         """
         if self.loss.curvature is not None or not self._longest_row:
             return 1.0
@@ -211,9 +226,10 @@ class Iterated:
 
     @cached_property
     def _near(self) -> tuple[float, float]:
-        """Largest curvature and mean steepest slope for predictions between ±`NEAR`.
+        """Two estimates for the loss, from predictions p between −`NEAR` and `NEAR`.
 
-        The steepest slope of a row is its largest |slope|. The mean is over a sample of rows.
+        The first is the largest curvature. The second is an average over a sample of rows: for
+        each row's y, the largest absolute value of ``slope(p, y)`` counts.
         """
         rows: Any = self._rows
         if isinstance(rows, Source):

@@ -15,8 +15,8 @@ _from_files: dict[str, tuple[Loss, str]] = {}
 def register(text: str) -> Loss:
     """Return a built-in loss by its name, or load a loss from ``FILE.py:NAME``.
 
-    `named` finds the loaded loss later. Loading runs the file as Python code, so `text` must
-    come from the user.
+    Afterwards, the function `named` returns the loaded loss. Loading runs the file as Python
+    code, so `text` must come from the user.
     """
     loss = find(text)
     if not NAME.fullmatch(loss.name):

@@ -1,12 +1,13 @@
-"""Keep processes alive for several tasks of a run, so that each task starts without delay.
+"""Keep child processes alive for several tasks of a run, so that each task starts quickly.
 
-Reason: Python, pytest, NumPy and the benchmarks take 0.6 s to start, and importing a library
+A new process needs 0.6 s to start Python, pytest, NumPy and the benchmarks. Importing a library
 takes another second or more.
 
-- One process serves all setups. It forks for each setup; `bench.measure.forkserver` explains
-  why a setup in a fork takes as long as in a new process.
-- Steps are timed in one process for each library and pass. This process stays alive for all
-  sizes. Each pass has its own process, and therefore its own memory layout.
+- One process serves all measurements of setup times (import a library, place the data, compile
+  code). The process forks for each measurement. The fork starts at once, and the measured times
+  are those of a new process; see `bench.measure.forkserver`.
+- A run times the steps of all cases several times. Each such pass has one process for each
+  library, which stays alive for all sizes. A new process has a new memory layout.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ KEEP_BYTES = 4 << 30
 stay alive, and most of them hold 100 to 400 MB."""
 
 REAP_S = 5.0
-"""Longest wait in seconds for the message that a killed fork has ended."""
+"""Longest time in seconds to wait until a `Server` reports the end of its killed fork."""
 
 
 class Server:
@@ -45,7 +46,7 @@ class Server:
     environment : mapping
         Environment variables at the start of the process.
     log : Path
-        File for the output of the process between two orders.
+        File for the output of the process while no pytest runs in it.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
@@ -58,10 +59,16 @@ class Server:
             self.process = start(command, environment, TREE, log, [its.fileno()])
 
     def call(self, order: dict[str, Any], patience: Callable[[], bool]) -> int | None:
-        """Let the process run pytest for an order; return the exit status of pytest.
+        """Let the process run pytest once; return the exit status of pytest.
 
-        None means that `patience` returned False and pytest was stopped. `order` has the fields
-        that `Launcher.call` sets.
+        Parameters
+        ----------
+        order : dict
+            Arguments, environment variables and log file of pytest, and whether pytest runs in
+            a fork of the process.
+        patience : callable
+            Returns whether to continue waiting. After False, pytest is killed, and the result
+            is None.
         """
         self._worker, self._status = self.process.pid, None
         Path(order["log"]).write_bytes(b"")  # the log exists even if the process never answers
@@ -83,7 +90,7 @@ class Server:
                 self.end()
 
     def _listen(self) -> None:
-        """Read the messages that arrive within `LOOK_S` seconds."""
+        """Wait at most `LOOK_S` seconds for messages of the process; store their content."""
         if not select.select([self.channel], [], [], LOOK_S)[0]:
             return
         received = b""
@@ -128,9 +135,7 @@ class Launcher:
         *,
         fork: bool,
     ) -> int | None:
-        """Run pytest in the named process, or in a fork of it; return the exit status.
-
-        None means that `patience` returned False and pytest was stopped.
+        """Run pytest in the process `name`, or in a fork of it; return the exit status.
 
         Parameters
         ----------
@@ -143,9 +148,11 @@ class Launcher:
         log : Path
             File for the output of pytest.
         patience : callable
-            Returns whether to continue waiting.
+            Returns whether to continue waiting. After False, pytest is killed, and the result
+            is None.
         fork : bool
-            Whether pytest runs in a fork of the process, which a setup needs.
+            If True, pytest runs in a fork of the process, in which the library is not imported
+            yet. Measurements of setup times need a fork.
         """
         if name not in self.servers:
             self.servers[name] = Server(environment, self.folder / "server.log")

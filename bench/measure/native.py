@@ -1,7 +1,7 @@
-"""Run a second baseline: the descent in C with OpenMP, compiled when it is needed.
+"""Run the descent in C with OpenMP, as a baseline for the speed of the backends.
 
-The baseline shows the speed of a plain hand-written kernel on this machine. It is not a
-backend, and is left out if no compiler is installed.
+This baseline shows the speed of a plain hand-written kernel on this machine. The kernel is
+compiled at its first use. The baseline is left out if no C compiler is installed.
 """
 
 from __future__ import annotations

@@ -41,7 +41,10 @@ def synthetic(case: Case) -> Problem:
 
 
 def open_case(case: Case) -> SourceBackend:
-    """Import the case's library and return the backend, which accepts the rows of `data_of`."""
+    """Import the library of a benchmark case, and return the backend of the case.
+
+    The backend accepts the rows that `data_of` returns for the case.
+    """
     told = FileRows.told()
     if told is None:  # a `Problem`, or a `Source` for a distributed backend
         return cast(SourceBackend, open_backend(case.backend))
@@ -49,7 +52,7 @@ def open_case(case: Case) -> SourceBackend:
 
 
 def forget() -> None:
-    """Release the synthetic rows of the last case."""
+    """Release the synthetic rows of the case that was opened most recently."""
     _made.cache_clear()
 
 

@@ -1,4 +1,4 @@
-"""Plan a run: the order of the child processes, and the benchmark cases of each process."""
+"""Plan a run: choose the order of the child processes and the cases that each one measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.measure.filerows import FileRows
 from bench.results.case import READ, Case
 
 Data = tuple[int, int, str, str]
-"""Rows, features, dtype and loss; cases that agree in these share their data."""
+"""Rows, features, dtype and loss. Cases with equal values use the same X and y."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Task:
     cold : bool
         Whether the process starts with empty compile caches.
     memory : bool
-        Whether a cold process also measures how much memory more rows need.
+        Whether a process with `cold` also measures by how much its memory grows with the number
+        of rows.
     process : str
         Name of the process that `bench.measure.launcher` keeps for the task; "" means that the
         task has a new process.
@@ -44,7 +45,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Stage:
-    """Consecutive tasks of a plan, and the cases whose results are complete after them."""
+    """A part of a plan: consecutive tasks, and the cases that these tasks measure completely.
+
+    A task is the work of one child process. Several tasks measure the same case.
+    """
 
     tasks: tuple[Task, ...]
     cases: tuple[Case, ...]
@@ -52,7 +56,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cases and baselines that a run measures, and how often and how long.
+    """The cases and baselines that a run measures, how often, and for how long.
 
     Attributes
     ----------
@@ -64,12 +68,13 @@ class Plan:
     seconds : float
         Sampling time of a case in a pass, in seconds.
     baselines : tuple of str
-        Baselines that each process measures at every size of its cases.
+        Baselines, such as a plain read of the data. Each child process measures the baselines
+        at every size for which it times steps.
     setup : bool
         Whether setup times are measured, too.
     more : int
-        Largest number of further passes. They measure only the cases whose times are unclear
-        after the planned passes.
+        Largest number of additional passes. An additional pass measures only the cases whose
+        times are not precise enough yet.
     data : FileRows, optional
         File whose rows replace synthetic rows.
     by_size : bool
@@ -91,10 +96,10 @@ class Plan:
         return [task for stage in self.stages() for task in stage.tasks]
 
     def stages(self) -> list[Stage]:
-        """Return the stages of the run.
+        """Return the stages of the run; a stage is a list of consecutive tasks.
 
-        With `by_size`, each size has a stage, and small sizes come first. Without it, there is
-        a single stage.
+        If `by_size` is True, each size has its own stage, and small sizes come first. Otherwise
+        one stage has all tasks.
         """
         rng = random.Random(0)
         found = []
@@ -118,8 +123,8 @@ class Plan:
     def _setup(self, case: Case) -> Task:
         """Return the task that measures the setup of a case.
 
-        At the backend's largest number of rows, the task also measures how much memory more
-        rows need. One such measurement is enough for all sizes.
+        At the backend's largest number of rows, the task also measures by how much the memory
+        grows with the number of rows. This measurement is enough for all sizes.
         """
         kind = (case.backend, case.features, case.dtype, case.loss)
         most = max(
@@ -135,7 +140,10 @@ class Plan:
         )
 
     def further(self, number: int, cases: set[Case]) -> list[Task]:
-        """Return the tasks of one more pass over these cases."""
+        """Return the tasks that time the steps of each case in `cases` once more.
+
+        `number` counts the additional passes of a run, from 1 on.
+        """
         some = [case for case in self.cases if case in cases]
         return list(self._pass(f"further pass {number}", some, random.Random(number)))
 

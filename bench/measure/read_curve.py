@@ -2,8 +2,9 @@
 
 Data in a cache are read faster than data in memory. For data much larger than the caches, the
 speed no longer depends on the size: the curve is flat. The size at which the curve becomes flat
-shows how much cache is available. The cache size that the system reports is only a hint. For
-example, a virtual machine may report its host's cache of 480 MB, but use a small share of it.
+shows how much cache this machine can really use. The cache size that the system reports can be
+too large. For example, a virtual machine can report a cache of 480 MB that it shares with other
+virtual machines.
 """
 
 from __future__ import annotations
@@ -23,50 +24,64 @@ from bench.results.case import READ, Case
 from bench.results.record import Measurement, Outcome
 
 SMALLEST_BYTES = 1 << 19
-"""First size of the curve in bytes: 512 KiB, smaller than the last cache of any processor."""
+"""Smallest array that the read curve measures, in bytes: 512 KiB.
+
+The last-level cache of every processor is larger.
+"""
 
 LEAST_BYTES = 1 << 28
-"""Smallest value for the last size of the curve, in bytes: 256 MiB, larger than almost every
-cache. If little memory is free, the last size is smaller."""
+"""If enough memory is free, the read curve ends with an array of at least this size in bytes:
+256 MiB, larger than almost every cache."""
 
 MOST_BYTES = 1 << 32
-"""Largest value for the last size of the curve, in bytes: 4 GiB. No cache holds a third of it,
-and larger arrays take long to allocate."""
+"""Largest array that the read curve measures, in bytes: 4 GiB.
+
+It is much larger than every cache. Larger arrays take long to allocate.
+"""
 
 BEYOND_HINT = 4
-"""Last size of the curve ÷ reported cache size: 4, so that the curve is flat at its end even if
-the whole cache is available."""
+"""Largest array of the read curve ÷ size of the cache that the system reports.
+
+With 4, the largest array does not fit into the cache, and the curve is flat at its end.
+"""
 
 ROUND_BYTES = 1 << 26
 """Number of bytes of one timed read: 64 MiB. This takes about a millisecond, much longer than
 waking the threads."""
 
 PASSES = 3
-"""Largest number of passes over all sizes. The fastest pass of each size counts, because
-disturbances can only make a read slower."""
+"""Largest number of times that each size is measured. The fastest measurement counts, because
+other programs can only make a read slower."""
 
 FLAT = 0.8
-"""The curve is flat from the first size at which reading a byte takes at least 80 % of the time
-at the last size."""
+"""The read curve is flat where reading a byte takes at least this fraction of the time that it
+takes at the largest size."""
 
 SECONDS = 4.0
-"""Time in seconds after which no further pass starts; a pass over slow memory takes seconds."""
+"""Time in seconds after which no further pass over all sizes starts.
+
+On a machine with slow memory, a single pass takes seconds.
+"""
 
 TASK = "read curve"
-"""Name of the task of a record that holds the curve measured with all threads."""
+"""Name under which a result file stores the read curve that was measured with all threads."""
 
 ROW_BYTES = 8
-"""Bytes of a row with one float32 feature and y. A record stores each size of the curve as a
-benchmark case with such rows: 1 MiB has 131,072 rows."""
+"""Size in bytes of a row with one float32 feature and a float32 y.
+
+A result file stores each size of the read curve as a benchmark case with such rows. An array of
+1 MiB is stored as a case with 131,072 rows.
+"""
 
 Curve = Sequence[tuple[int, float]]
 """Pairs (size in bytes, bytes per second), by ascending size."""
 
 
 def sizes(reported_cache_bytes: int, may_use: int) -> list[int]:
-    """Return the sizes of the curve in bytes; each size is twice the previous size.
+    """Return the array sizes that the read curve measures, in bytes.
 
-    The last size is at most a quarter of `may_use`, the available memory in bytes.
+    Each size is twice the previous size. The parameter `may_use` is the available memory in
+    bytes; the largest array takes at most a quarter of it.
     """
     most = min(max(LEAST_BYTES, BEYOND_HINT * reported_cache_bytes), MOST_BYTES, may_use // 4)
     found = [SMALLEST_BYTES]
@@ -121,14 +136,21 @@ def _rate(pool: ThreadPoolExecutor, parts: Sequence[Reduction]) -> float:
 
 
 def flat_from(curve: Curve) -> int:
-    """Return the first size in bytes at which the curve is flat; see `FLAT`."""
+    """Return the smallest size in bytes at which the read curve is flat.
+
+    At this size, reading a byte takes nearly as long (`FLAT`) as at the largest size.
+    """
     seconds_a_byte = isotonic_regression([1 / rate for _, rate in curve]).x
     flat = seconds_a_byte >= FLAT * seconds_a_byte[-1]
     return curve[int(np.argmax(flat))][0]
 
 
 def measure_read_curve(threads: int, machine: dict[str, object]) -> dict[str, Outcome]:
-    """Measure the curve with all threads and with one thread; return name of task → outcome."""
+    """Measure the read curve with all threads, and again with one thread.
+
+    The keys of the result are the names of these two measurements in a result file. The values
+    are the measured curves, in the form that a result file stores.
+    """
     nbytes = sizes(last_cache_bytes(machine), available_bytes())
     tasks = {TASK: _outcome(read_curve(threads, nbytes), threads)}
     if threads > 1:

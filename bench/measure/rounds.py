@@ -33,22 +33,27 @@ ROUND_SECONDS = 0.02
 """Duration of a round in seconds: 20 ms, long compared with the overhead of a call."""
 
 MOST_STEPS = 10**9
-"""Largest number of steps in a round: 10⁹, more than any backend takes in `ROUND_SECONDS`."""
+"""Limit for the number of steps in a round, if the loss sets no lower limit: 10⁹.
+
+No backend reaches this limit, because 10⁹ steps take longer than `ROUND_SECONDS`.
+"""
 
 MOST_READS = 15
-"""Largest number of timed reads for a case in a process; each read comes just before a round.
+"""Largest number of plain reads of the data that are timed for a case, each before a round.
 
-The throughput of a round is divided by the throughput of this read. On a shared machine, the
-memory's throughput may change between the two, so the median over several rounds is needed.
+The throughput of a round is divided by the throughput of the read before it. On a shared
+machine, the memory's throughput can change between the read and the round. Therefore the median
+of several such ratios is used.
 """
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30
-"""Smallest and largest number of timed rounds of a case in a process."""
+"""Smallest and largest number of rounds that are timed for a case in one process."""
 
 WARMING = 5
-"""Steps of a round ÷ steps of its warm-up, in alternating processes.
+"""Number of steps in a round ÷ number of steps in the untimed warm-up before the round.
 
-The warm-up is not timed. It refills the caches, which hold the other process's data.
+This warm-up is needed if two processes measure alternately: it refills the caches, which still
+hold the other process's data.
 """
 
 
@@ -65,7 +70,10 @@ class StepTimer:
         self.steps = 1
 
     def __call__(self) -> float:
-        """Return the clock's time in seconds ÷ `steps`."""
+        """Return the clock's reading in seconds ÷ `steps`.
+
+        The difference of two readings is the time of a step.
+        """
         return time.perf_counter() / self.steps
 
     def __str__(self) -> str:
@@ -73,7 +81,7 @@ class StepTimer:
 
 
 TIMER = StepTimer()
-"""The timer that pytest-benchmark uses for all rounds of steps in this process."""
+"""The timer with which pytest-benchmark times steps in this process."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +95,11 @@ class Sampling:
     seconds : float
         Sampling time of a case in seconds.
     by_step : bool
-        Whether pytest-benchmark receives seconds per step. False means seconds per round, which
-        ``descentbench run`` expects of its child processes.
+        Whether the times that pytest-benchmark receives are seconds per step. If False, the
+        times are seconds per round, as ``descentbench run`` needs them.
     alternation : Alternation
-        Alternation with another process that measures the same cases. By default, this process
-        measures alone.
+        Connection to another process that measures the same cases, for measuring in alternating
+        rounds. By default, this process measures alone.
     """
 
     threads: int
@@ -100,7 +108,11 @@ class Sampling:
     alternation: Alternation = field(default_factory=Alternation)
 
     def count(self, steps: int) -> dict[str, object]:
-        """Set `TIMER` for rounds of `steps` steps; return the steps and the unit as fields."""
+        """Set `TIMER` for rounds of `steps` steps.
+
+        The result has two fields for a benchmark's results: the number of steps, and whether
+        times are seconds per step or per round.
+        """
         TIMER.steps = steps if self.by_step else 1
         return {"steps": steps, "seconds_of": "step" if self.by_step else "round"}
 
@@ -114,10 +126,10 @@ class Round:
 
     @classmethod
     def of(cls, run: Run, problem: Problem | Source) -> Round:
-        """Check w after three steps, then find how many steps take about `ROUND_SECONDS`.
+        """Check that `run` is correct, then find how many steps take about `ROUND_SECONDS`.
 
-        `run` must use the learning rate `usual_rate`. The three steps also compile its code.
-        `most_steps` limits the steps if checking w is slow for the loss.
+        The w after three steps is compared with a reference. `run` must use the learning rate
+        `usual_rate`. If checking w takes long for the loss, the round has fewer steps.
         """
         start = start_scale(problem) * np.random.default_rng(1).random(problem.features)
         most = most_steps(problem) or MOST_STEPS
@@ -142,7 +154,7 @@ class Round:
 
 
 def processors_used(work: Callable[[], object]) -> float:
-    """Do the work; return how many processors this process used on average."""
+    """Call the function `work`; return how many processors the call used on average."""
     began, busy = time.perf_counter(), time.process_time()
     work()
     return (time.process_time() - busy) / (time.perf_counter() - began)
@@ -156,10 +168,11 @@ def time_steps(
     sampling: Sampling,
     reader: Reader | DeviceReader | None,
 ) -> None:
-    """Time rounds of steps, check w of the last round, and store both in `benchmark`.
+    """Time rounds of steps, and check that the w after the last round is correct.
 
-    Each round starts from another random w. `run` must use the learning rate `slow_rate`. A
-    `reader` reads the bytes of a step before each of the first `MOST_READS` rounds.
+    The times and the error of w are stored in `benchmark`. Each round starts from another
+    random w. `run` must use the learning rate ``slow_rate(problem, size.steps)``. If there is a
+    `reader`, a plain read of the data is timed before each of the first `MOST_READS` rounds.
     """
     problem, alternation = data_of(case), sampling.alternation
     rng, scale = np.random.default_rng(0), start_scale(problem)

@@ -1,12 +1,13 @@
 """Measure the cases of a run in child processes, in shuffled order.
 
 - Setup: each case has its own process, which has not imported the library and has empty compile
-  caches. Reason: in a shared process, only the first case would import and compile.
-- Steps: each library has its own process in each pass. Libraries and cases are shuffled in each
-  pass, so that a change in the machine's speed affects all cases equally.
+  caches. In a shared process, only the first case would import the library and compile code.
+- Steps: the steps of all cases are timed several times. In each such pass, each library has its
+  own process. Libraries and cases are shuffled in each pass, so that a change in the machine's
+  speed affects all cases equally.
 
-With `Plan.by_size`, all passes over a size come before the next size, so that the table of a
-size can be shown early. Without it, each pass covers all sizes.
+If `Plan.by_size` is True, all passes over a size come before the next size, so that the table
+of a size can be shown early. Otherwise each pass covers all sizes.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ from bench.results.case import Case
 from bench.results.record import Outcome, Record, RecordError
 
 Unclear = Callable[[Sequence[Record]], set[Case]]
-"""``unclear(records)`` returns the cases that need further passes, given the records so far."""
+"""A function ``unclear(records)`` that returns the cases whose times in these records are not
+precise enough, so that they must be measured again."""
 
 
 Complete = Callable[[Sequence[Record], Stage], None]
-"""``complete(records, stage)`` is called when all results of a stage's cases are known."""
+"""A function ``complete(records, stage)``, called when all cases of a stage are measured."""
 
 MOST_KEPT_BYTES = 1 << 28
 """Data size in bytes above which a process that used a GPU ends after its task: 256 MiB.
@@ -44,7 +46,7 @@ Libraries hold the memory of a GPU until their process ends."""
 
 
 class Runner:
-    """Runs the tasks of a plan one after the other and saves their outcomes.
+    """Runs the tasks of a plan one after the other, and saves the results after each task.
 
     Parameters
     ----------
@@ -58,7 +60,8 @@ class Runner:
     name : str
         Name of the result.
     tree : Path, optional
-        Another checkout of the project, measured instead of this one.
+        Root folder of the checkout of descentbench whose backends are measured. The default is
+        the checkout to which this file belongs.
     """
 
     def __init__(
@@ -119,7 +122,7 @@ class Runner:
     def measure(
         self, task: Task, scratch: Path, side: Side | None = None, stop: Event | None = None
     ) -> Outcome:
-        """Run one task without the cases that failed before; return the outcome.
+        """Run one task, without the cases that failed in an earlier task; return the outcome.
 
         Parameters
         ----------
@@ -127,7 +130,7 @@ class Runner:
         scratch : Path
             Folder for the child's files.
         side : Side, optional
-            Lets the child alternate with another child.
+            Connection to another child process, with which the child measures alternately.
         stop : Event, optional
             Setting this event ends the child.
         """
@@ -152,10 +155,13 @@ class Runner:
         self.record.save(self.path)
 
     def release(self, task: Task, *, last: bool) -> None:
-        """End the process in which a task has run, or keep it for a later task.
+        """End the process in which a task has run, or keep the process for a later task.
 
-        It ends if this is the `last` stage, if little memory is free, or if it may hold much
-        memory of a GPU. The process for setups is always kept.
+        The process for setups is always kept. Any other process is ended in three cases:
+
+        - `last` is True: the task belongs to the last stage of the plan.
+        - Little memory is free.
+        - The process can still hold much memory of a GPU.
         """
         if self.launcher is None or task.cold:
             return
@@ -182,22 +188,24 @@ def side_by_side(
     unclear: Unclear | None = None,
     complete: Complete = lambda _records, _stage: None,
 ) -> list[Record]:
-    """Run the pending tasks of a plan for one runner, or for two runners in alternation.
+    """Run all tasks of a plan that are not in the record yet; return the complete records.
 
-    With two runners, the order of the runners changes with each task. A task that times steps
-    runs for both runners together, in alternating rounds. A disturbance of the machine then
-    affects both runners.
+    Two runners measure two checkouts of descentbench with the same plan. A task that times
+    steps then runs in two child processes, one for each checkout, which measure alternately. If
+    another program slows the machine for a while, both checkouts are slowed equally. The order
+    of the two runners changes with each task.
 
     Parameters
     ----------
     runners : sequence of Runner
         One runner, or two runners with equal plans.
     started, ended : callable
-        Called with a task before and after it runs.
+        ``started(task)`` is called before a task runs, and ``ended(task)`` afterwards.
     unclear : callable, optional
-        See `Unclear`; needed if `Plan.more` is not 0.
+        Function that returns the cases to measure again; see `Unclear`. It must be given if
+        `Plan.more` is not 0.
     complete : callable, optional
-        See `Complete`; called after the last task of each stage.
+        Function that is called after the last task of each stage; see `Complete`.
     """
     for runner in runners:
         if len(runners) > 1:
@@ -238,7 +246,11 @@ def _run(
     started: Callable[[Task], None],
     ended: Callable[[Task], None],
 ) -> None:
-    """Run a task for one or two runners. Two runners time steps together, setups one by one."""
+    """Run a task for each runner that does not have the result of the task yet.
+
+    If there are two such runners, a task that times steps runs once, with two child processes
+    that measure alternately. A task that times setups runs for one runner after the other.
+    """
     together = [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
     for some in together:
         started(task)
@@ -248,7 +260,7 @@ def _run(
 
 
 def _tasks(stage: Stage, runners: Sequence[Runner], unclear: Unclear | None) -> Iterator[Task]:
-    """Yield a stage's tasks, then the tasks of further passes over cases still unclear."""
+    """Yield the tasks of a stage, then tasks that measure cases with imprecise times again."""
     plan = runners[0].plan
     yield from stage.tasks
     for number in range(1, plan.more + 1):
@@ -259,7 +271,10 @@ def _tasks(stage: Stage, runners: Sequence[Runner], unclear: Unclear | None) -> 
 
 
 def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
-    """Run a task for one runner, or for two runners together; record the disturbances."""
+    """Run a task for one runner or for two alternating runners; return the outcome of each.
+
+    An outcome also says how much other programs disturbed the machine.
+    """
     noise = Noise()
     if len(some) == 1:
         outcomes = [runner.measure(task, scratch) for runner, scratch in some]
@@ -270,7 +285,7 @@ def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
 
 
 def _alternating(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
-    """Run a task for two runners whose child processes alternate."""
+    """Run a task in two child processes that measure alternately, one for each runner."""
     stop = Event()
     with ThreadPoolExecutor(len(some)) as pool:
         outcomes = [

@@ -1,11 +1,9 @@
-"""Generate synthetic data and their reference once for all child processes of a size.
+"""Generate synthetic data once for all child processes that measure with these data.
 
-The parent writes the data, and the sums XᵀX and Xᵀy as their reference, to files in shared
-memory. A child copies the files into its own memory, which takes a tenth of the time of
-generating the data. Without a file, the child generates the data.
-
-Reason for the copy: the backend then reads the same kind of memory pages as after generating.
-The child's main thread touched them first, and they are large if the kernel has large pages.
+The parent process writes the data to files in shared memory. It also writes the sums XᵀX and
+Xᵀy, from which a child process computes the correct w. A child copies the files into its own
+memory, so that all backends read ordinary memory of their process. Copying takes a tenth of the
+time of generating. If the files are missing, the child generates the data itself.
 """
 
 from __future__ import annotations
@@ -33,26 +31,30 @@ from bench.measure.known_losses import named
 from bench.results.case import BASELINES, SQUARED, Case
 
 VARIABLE = "DESCENTBENCH_SHARED"
-"""Environment variable that names the folder of shared data for a child process."""
+"""Name of the environment variable that holds the path of the folder with shared data."""
 
 MEMORY = Path("/dev/shm")  # noqa: S108 a file system in memory, made for this purpose
-"""File system for the folder, in memory: writing to a disk would disturb the measurements."""
+"""File system for the folder with shared data. It lies in memory, because writing to a disk
+would disturb the measurements."""
 
 LEAST_BYTES = 1 << 23
-"""Smallest size of shared data in bytes: 8 MiB, which a child generates in about 30 ms."""
+"""Smallest size of shared data in bytes: 8 MiB.
+
+Smaller data need not be shared, because a child process generates them in less than 30 ms.
+"""
 
 MOST_OF_MEMORY = 0.25
-"""Largest share of the available memory for all files together, from 0 to 1."""
+"""Largest size of all shared data together, as a fraction of the available memory."""
 
 PREFIX = "descentbench-"
-"""Beginning of the folder's name; the process id follows."""
+"""Beginning of the name of a folder with shared data; the process id follows."""
 
 Data = tuple[int, int, str, str]
 """Rows, features, dtype and loss."""
 
 
 class Shared:
-    """A folder in shared memory, which the process removes at exit.
+    """A folder for data in shared memory, which the process removes at its exit.
 
     If the process is killed, the folder remains until another process creates a `Shared`.
     """
@@ -70,7 +72,7 @@ class Shared:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment variables that name the folder for a child."""
+        """Return the environment variable that gives a child process the folder's path."""
         return {VARIABLE: str(self.folder)} if self.folder else {}
 
     def provide(self, cases: Iterable[Case]) -> None:
@@ -116,7 +118,10 @@ def of_this_process() -> Shared:
 
 
 def _in_memory(case: Case) -> bool:
-    """Return whether the child process holds the data; if not, workers of a cluster do."""
+    """Return whether a child process that measures `case` holds X and y itself.
+
+    For a distributed backend, worker processes hold X and y instead.
+    """
     return case.backend in BASELINES or not Name.parse(case.backend).distributed
 
 
@@ -139,14 +144,17 @@ def _alive(process: int) -> bool:
 
 
 def place(folder: Path, data: Data) -> Path:
-    """Return the path of the subfolder for these data."""
+    """Return the path at which the shared folder `folder` stores the data `data`."""
     rows, features, dtype, loss = data
     targets = "" if loss == SQUARED else f"-{loss}"
     return folder / f"{rows}x{features}-{dtype}{targets}"
 
 
 def write(folder: Path, data: Data) -> None:
-    """Generate the data block by block into a new folder, and write their reference there."""
+    """Generate X and y, and write them to files in a new folder.
+
+    The folder also gets the sums XᵀX and Xᵀy, from which the correct w is computed.
+    """
     rows, features, dtype, loss = data
     folder.mkdir()
     shape = (rows,) if features == 1 else (rows, features)
@@ -173,8 +181,8 @@ def load(data: Data, *, copy: bool = True) -> Problem | None:
     data : tuple
         Rows, features, dtype and loss.
     copy : bool
-        Whether to copy the data into memory of this process. If False, the process uses the
-        shared memory.
+        Whether to copy the data into memory of this process. If False, the arrays of the result
+        are the files in the shared folder, mapped into this process.
     """
     name = os.environ.get(VARIABLE)
     if not name:
@@ -194,10 +202,10 @@ def load(data: Data, *, copy: bool = True) -> Problem | None:
 
 
 def kept(key: tuple[object, ...], make: Callable[[], Weights]) -> Weights:
-    """Return the w that a process of this run stored for `key`, or compute it with `make`.
+    """Return the w that a process of this run stored for `key`, or compute w with `make`.
 
-    A computed w is stored for synthetic rows only. The first item of the key is the source of
-    the rows, and describes only synthetic rows completely.
+    ``key[0]`` is a text that describes where the rows come from. A w that `make` computed is
+    stored only if the rows are synthetic.
     """
     name = os.environ.get(VARIABLE)
     if not name or not str(key[0]).startswith("synthetic"):

@@ -19,7 +19,10 @@ PROGRAMS = 4
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Sum this program's blocks, every ``num_programs``-th one; write the sum to `sums`."""
+    """Sum every n-th block of the values, where n is the number of Triton programs.
+
+    The Triton program k starts with block k and writes its sum to ``sums[k]``.
+    """
     inside = tl.arange(0, BLOCK).to(tl.int64)
     total = tl.zeros((BLOCK,), tl.float32)
     for k in range(tl.program_id(0).to(tl.int64), blocks, tl.num_programs(0)):

@@ -13,8 +13,8 @@ from backends.rows.source import Source
 from bench.measure.iterate import iterated
 
 LEARNING_RATE = 0.001
-"""Learning rate of the tutorial: 0.001, which is stable for squared error and all synthetic
-rows."""
+"""Usual learning rate: 0.001, as in the tutorial on which this project is based. At this rate,
+a descent on squared error with synthetic rows is stable."""
 
 
 def usual_rate(problem: Problem | Source) -> float:
@@ -25,9 +25,8 @@ def usual_rate(problem: Problem | Source) -> float:
 def slow_rate(problem: Problem | Source, steps: int) -> float:
     """Return a learning rate so small that each of `steps` steps changes w measurably.
 
-    Together, the steps go at most two thirds of the way to the minimum. Reason: at the usual
-    rate, w stops changing after a few hundred steps. A check of w would then not notice if a
-    backend left out a thousand steps.
+    At the usual rate, w reaches the minimum after a few hundred steps and no longer changes. A
+    check of w would then not notice if a backend left out a thousand steps.
     """
     if problem.loss == SQUARED_ERROR:
         return min(LEARNING_RATE, problem.reference.largest_stable_rate / (2 * steps))
@@ -35,14 +34,15 @@ def slow_rate(problem: Problem | Source, steps: int) -> float:
 
 
 def start_scale(problem: Problem | Source) -> float:
-    """Return the largest value that a weight may have at the start of a descent."""
+    """Return the largest weight at the start of a timed descent; see `Iterated.start_scale`."""
     return 1.0 if problem.loss == SQUARED_ERROR else iterated(problem).start_scale
 
 
 def most_steps(problem: Problem | Source) -> int | None:
-    """Return the largest number of steps whose reference is computed quickly.
+    """Return after how many steps, at most, w can be checked within about a second.
 
-    None means any number. It is returned for squared error, whose reference has a closed form.
+    The result is None for squared error: a formula gives the correct w after any number of
+    steps.
     """
     return None if problem.loss == SQUARED_ERROR else iterated(problem).most_steps
 

@@ -25,13 +25,13 @@ SOURCES = (
 )
 """Patterns of the files that a timing depends on.
 
-They cover whole packages, so that no file is forgotten. Files that only evaluate or show
-timings are left out.
+Most patterns match whole packages, so that no file is forgotten. Files that only evaluate or
+show timings are left out.
 """
 
 
 def code_version(tree: Path = TREE) -> str:
-    """Return a hash of the files in `SOURCES`; all timings of a record have the same hash."""
+    """Return a hash of the files in `SOURCES`, for detecting that the measured code changed."""
     digest = hashlib.sha256()
     for path in sorted(path for pattern in SOURCES for path in tree.glob(pattern)):
         digest.update(path.read_bytes())

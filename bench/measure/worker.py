@@ -45,21 +45,24 @@ class Children:
     seconds : float
         Sampling time of a case in seconds.
     scratch : Path
-        Folder for the children's files and for compiled code, which later children load.
+        Folder for the children's files and for compiled code. Later children reuse the compiled
+        code.
     logs : Path
         Folder for the output of children that died.
     timeout : float
         Time limit for a case in seconds.
     tree : Path
-        Checkout whose benchmarks run.
+        Root folder of the checkout of descentbench whose benchmarks run.
     budget : float
         Time limit for a whole task in seconds.
     data : FileRows, optional
         File whose rows replace synthetic rows.
     launcher : Launcher, optional
-        Keeps processes for several tasks; without a launcher, each task has a new process.
+        Object that keeps child processes alive for several tasks. Without a launcher, each task
+        starts a new process.
     side : Side, optional
-        Lets the child alternate with another child; None if the child measures alone.
+        Connection to another child process, with which the child measures alternately. None
+        means that the child measures alone.
     stop : Event
         Setting this event ends the running child.
     """
@@ -85,7 +88,8 @@ class Children:
     def run(self, task: Task) -> Outcome:
         """Run one task in a child process.
 
-        If the child dies at a case, a new child measures the task's remaining cases.
+        If the child dies while it measures a case, this case fails, and a new child measures
+        the other cases of the task.
         """
         warm = self.scratch / "warm"
         folder = Path(tempfile.mkdtemp(dir=self.scratch)) if task.cold else warm
@@ -113,9 +117,10 @@ class Children:
         return self._without(watch, task, f"{why}; see {log}")
 
     def _share(self, task: Task) -> dict[str, str]:
-        """Generate a task's data in shared memory, for the child.
+        """Generate the synthetic data of a task in shared memory, for the child process.
 
-        The result is the environment variable that names the folder of the data.
+        The result is an environment variable for the child, whose value is the path of the
+        folder with the data.
         """
         shared = of_this_process()
         shared.provide(map(Case.parse, task.cases))
@@ -162,8 +167,8 @@ class Children:
     def _without(self, watch: Watch, task: Task, why: str) -> Outcome:
         """Return the outcome of a task whose child died.
 
-        The case during which the child died fails with the reason `why`. A new child measures
-        the other cases. All cases fail if the case is unknown, or if no time is left.
+        The case that the child was measuring fails with the reason `why`. A new child measures
+        the other cases. If this case is unknown, or if no time is left, all cases fail.
         """
         rest = replace(task, cases=tuple(case for case in task.cases if case != watch.row))
         left = self.budget - watch.seconds
@@ -176,7 +181,7 @@ class Children:
         return replace(others, failures=others.failures | {watch.row: why})
 
     def _died(self, status: int | None, watch: Watch, out_of_memory: bool) -> str:
-        """Return a short description of how a child ended."""
+        """Return the reason for the end of a child process, such as "killed by SIGSEGV"."""
         if status is None:
             return f"stopped after {min(self.timeout, watch.seconds):.3g} s"
         if status >= 0:
@@ -185,7 +190,7 @@ class Children:
         return f"its process was killed by {signal.Signals(-status).name}{memory}"
 
     def _keep(self, log: Path, task: Task, case: str) -> Path:
-        """Copy the log of a child that died to the folder `logs`; return the copy's path."""
+        """Copy the log of a failed child process to the folder `logs`; return the new path."""
         name = task.name if case in task.name else ", ".join(filter(None, (task.name, case)))
         path = self.logs / f"{name.replace('/', ' ')}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,7 +199,7 @@ class Children:
 
 
 class _Files:
-    """The files that a child writes into its folder."""
+    """Paths of the files that a child process writes to the folder `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.benchmarks = folder / "benchmarks.json"
@@ -203,7 +208,7 @@ class _Files:
         self.log = folder / "log"
 
     def clear(self) -> None:
-        """Remove the files of an earlier child."""
+        """Remove the files that an earlier child process wrote to this folder."""
         for file in (self.benchmarks, self.failures, self.running):
             file.unlink(missing_ok=True)
 
@@ -219,7 +224,7 @@ class _Files:
 
 
 def cache_folders(folder: Path) -> dict[str, str]:
-    """Return the environment variables with which libraries keep compiled code in `folder`."""
+    """Return environment variables that make libraries store compiled code in `folder`."""
     caches = (cache for library in libraries().values() for cache in library.caches)
     return {cache: str(folder / cache) for cache in caches}
 
@@ -235,12 +240,12 @@ def put(source: str, target: str) -> None:
 
 
 def backend_cases(task: Task) -> list[str]:
-    """Return the cases of a task without its baselines."""
+    """Return the cases of a task that measure a backend, not a baseline."""
     return [case for case in task.cases if Case.parse(case).backend not in BASELINES]
 
 
 def _measurements(path: Path) -> Outcome:
-    """Return the measurements and thread pools in a file of pytest-benchmark."""
+    """Read the measurements, and descriptions of thread pools, from pytest-benchmark's file."""
     raw = json.loads(path.read_text())
 
     def measurement(benchmark: dict[str, Any]) -> Measurement:
