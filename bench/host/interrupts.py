@@ -19,8 +19,7 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 sends SIGHUP."""
 
 AGAIN_S = 0.01
-"""Delay in seconds before this process sends itself a signal again whose exception Python has
-ignored."""
+"""Delay in seconds before `_again` sends a signal, so that code that ignores the signal ends."""
 
 
 class Terminated(KeyboardInterrupt):

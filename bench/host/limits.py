@@ -24,7 +24,7 @@ def cpu_count(root: Path = ROOT) -> int:
 
 
 def affinity() -> set[int]:
-    """Return the CPUs that this process may be scheduled on."""
+    """Return the numbers of the CPUs on which this process may run."""
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
@@ -42,7 +42,7 @@ def cpu_quota(root: Path = ROOT) -> float:
 
 
 def throttled_periods(root: Path = ROOT) -> int:
-    """Return in how many periods a CPU limit stopped this process's group; 0 if unknown."""
+    """Return how many times a CPU limit stopped this process's control group; 0 if unknown."""
     counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
     return max(filter(None, counts), default=0)
 

@@ -33,7 +33,7 @@ USUAL_CACHE_BYTES = 32 << 20
 """Assumed size in bytes of the largest cache if the system reports no cache: 32 MiB."""
 
 NVIDIA_SMI_SECONDS = 20.0
-"""Time limit in seconds for nvidia-smi, whose first call may load the driver."""
+"""Time limit in seconds for nvidia-smi. The first call can be slow: it loads the driver."""
 
 
 @dataclass(frozen=True)

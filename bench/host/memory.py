@@ -26,7 +26,7 @@ BLOCK_BYTES = 1 << 16
 
 
 def reset_peak(root: Path = ROOT) -> bool:
-    """Let the kernel record the peak memory anew; return whether the kernel allows this."""
+    """Reset the kernel's record of this process's peak memory; return whether this worked."""
     try:
         (root / "proc/self/clear_refs").write_text("5")
     except OSError:
@@ -35,7 +35,7 @@ def reset_peak(root: Path = ROOT) -> bool:
 
 
 def settle(root: Path = ROOT) -> int | None:
-    """Give freed memory back to the system, and let the kernel record the peak memory anew.
+    """Give freed memory back to the system, and reset the kernel's record of the peak memory.
 
     The result is the resident memory in bytes. It is None if the peak cannot be reset; an
     earlier, higher peak then hides later peaks.

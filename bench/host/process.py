@@ -128,7 +128,7 @@ class Watch:
         return time.monotonic() - self.since < self.timeout and self.seconds < self.budget
 
     def look(self) -> None:
-        """Read which case the child measures; restart the case's time limit if the case is new."""
+        """Read which case the child measures; a new case restarts the time limit `timeout`."""
         if (row := read(self.running)) != self.row:
             self.row, self.since = row, time.monotonic()
 

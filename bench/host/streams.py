@@ -94,7 +94,7 @@ RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 
 
 def readable(text: str, encoding: str) -> str:
-    """Return the text with all characters replaced that the encoding lacks.
+    """Return the text, with similar text in place of characters that the encoding lacks.
 
     A character of `SIMILAR` becomes similar text: µ becomes u. Any other character becomes a
     Python escape such as ``\\xe9``, so that a file's name remains recognisable.
@@ -114,7 +114,10 @@ def _similar(text: str) -> str:
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
-    """Return similar ASCII text for the characters that cannot be encoded, and their end."""
+    """Return similar ASCII text for characters that cannot be encoded.
+
+    The second value of the result is the position after these characters.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return _similar(error.object[error.start : error.end]), error.end

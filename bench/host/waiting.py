@@ -15,8 +15,8 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""A warm-up continues if all threads together wait this long or longer: 0.5 s in each second.
-One thread that never runs waits 1 s in each second."""
+"""A warm-up continues while all threads together wait at least this long for a processor: 0.5 s
+in each second. One thread that never runs waits 1 s in each second."""
 
 LONGEST_S = 0.25
 """Seconds after which a warm-up ends even if its threads still wait for a processor.
@@ -26,7 +26,10 @@ Without this limit, a warm-up could last for hours while another program uses a 
 
 
 def waited_s(root: Path = ROOT) -> float | None:
-    """Return how many seconds the threads of this process have waited; None if unknown."""
+    """Return for how many seconds the threads of this process have waited for a processor.
+
+    The result is None if the time is unknown.
+    """
     lines = [read(task / "schedstat").split() for task in (root / "proc/self/task").glob("*")]
     waits = [int(fields[1]) for fields in lines if len(fields) == 3]
     return sum(waits) / 1e9 if waits else None

@@ -36,7 +36,7 @@ from bench.results.case import SMALLEST_BYTES
 TRIALS, FEWER_TRIALS = 5, 2
 """Number of trials of each way of reading that is not `HOPELESS`.
 
-Each way has 5 trials. For data so large that a `Reader` reads them only once, 2 trials are
+Usually each way has 5 trials. For data so large that a `Reader` reads them only once, 2 trials are
 enough, because all ways read such data at nearly the same speed.
 """
 
@@ -59,8 +59,11 @@ _WORD_BYTES = 8
 """Size of a word in bytes; each thread reads whole words."""
 
 IN_PLACE_BYTES = 1 << 25
-"""Data size in bytes at which a `Reader` starts to read X and y themselves: 32 MiB, which
-seldom fit into a cache. For smaller data, a `Reader` reads a new buffer of the same size."""
+"""Smallest size in bytes of X and y for which a `Reader` reads X and y themselves: 32 MiB.
+
+Arrays of 32 MiB seldom fit into a cache. Instead of smaller X and y, a `Reader` reads a new
+buffer of the same size.
+"""
 
 _IN_PLACE_READ_BYTES = 1 << 28
 """Smallest number of bytes that a `Reader` reads from X and y in one call: 256 MiB.
@@ -194,8 +197,8 @@ def compiled() -> dict[str, Way]:
 def ways(nbytes: int) -> dict[str, Way]:
     """Return the ways of reading that a `Reader` tries for an array of `nbytes` bytes, by name.
 
-    For arrays below `SMALLEST_BYTES`, no loop is compiled. Their precise speed is not needed,
-    because steps over such small data are not compared with the read bandwidth.
+    For arrays below `SMALLEST_BYTES`, no loop is compiled. Steps over such small data are not
+    compared with the read bandwidth.
     """
     return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 
@@ -270,7 +273,7 @@ class Reader:
 
     @property
     def nbytes(self) -> int:
-        """Return the number of bytes that a pass reads."""
+        """Return the number of bytes that the reader reads in one pass over the arrays."""
         return _nbytes(self._work) // self.passes
 
     def _try(self, work: list[list[Part]]) -> float:

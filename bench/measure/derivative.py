@@ -1,4 +1,4 @@
-"""Differentiate a user's loss in float64 with JAX or PyTorch, if its file defines no slope."""
+"""Differentiate a user's loss in float64 with JAX or PyTorch, if the user defined no slope."""
 
 from __future__ import annotations
 

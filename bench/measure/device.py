@@ -19,12 +19,12 @@ DEVICE_BYTES = 1 << 28
 MiB, more than the caches of a GPU hold."""
 
 _CALL_BYTES = 1 << 35
-"""Approximate number of bytes that a call reads: 32 GiB. This takes 10 ms on a fast GPU, much
-longer than waiting for the result."""
+"""Approximate number of bytes that a `DeviceReader` reads in one timed call: 32 GiB. Reading
+them takes 10 ms on a fast GPU, much longer than synchronising with the GPU."""
 
 _MOST_BYTES = 1 << 31
-"""Largest size in bytes of the array that is read: 2 GiB. Larger arrays are read no faster, and
-the benchmark's data need the rest of the memory."""
+"""Largest size in bytes of the array that a `DeviceReader` reads: 2 GiB. Larger arrays are read
+no faster, and the benchmark's data need the rest of the memory."""
 
 _TRIALS = 3
 """How many times each way of reading is timed before the fastest way is chosen."""
@@ -35,7 +35,9 @@ device, and returns the number of reads."""
 
 
 class DeviceReader:
-    """Reads `nbytes` bytes of a GPU's memory; the constructor times several ways of reading.
+    """Reads `nbytes` bytes of a GPU's memory in the fastest of the given ways.
+
+    The constructor times each way of reading.
 
     Parameters
     ----------
@@ -76,7 +78,7 @@ class DeviceReader:
         return passes * self.nbytes / (time.perf_counter() - began)
 
     def close(self) -> None:
-        """Release the memory."""
+        """Release the array on the GPU."""
         del self._way
 
 
@@ -142,4 +144,5 @@ def _by_jax(device: str, nbytes: int) -> list[Way]:
 
 
 WAYS: dict[str, Callable[[str, int], list[Way]]] = {"torch": _by_torch, "jax": _by_jax}
-"""Library → function that takes a device and a number of bytes and returns ways of reading."""
+"""For each library, a function that returns the library's ways of reading a GPU's memory. The
+function's arguments are the name of the device and the size of the array in bytes."""

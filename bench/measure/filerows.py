@@ -65,7 +65,7 @@ class FileRows:
         return {VARIABLE: json.dumps(asdict(self))}
 
     def as_dict(self, dtype: str) -> dict[str, Any]:
-        """Return the description of the file for a record."""
+        """Return a description of the file for the result file of a run."""
         x = None if self.x is None else list(self.x)
         known = {"path": self.path, "x": x, "y": self.y, "streamed": self.streamed(dtype)}
         return known | self.how
@@ -88,7 +88,7 @@ class FileRows:
         return not fits(source, 0, source.rows, self.memory_bytes)
 
     def backend(self, name: str) -> SourceBackend:
-        """Open the backend `name`; it reads the file in each step if the rows do not fit."""
+        """Open the backend `name`; if memory is short, it reads the file in each step."""
         return Bounded(open_backend(name), self.memory_bytes - rss_bytes())
 
 

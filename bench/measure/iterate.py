@@ -45,7 +45,7 @@ SECONDS = 1.0
 
 FEWEST_STEPS = 4
 """Lower limit of `Iterated.most_steps`: 4 steps are allowed in a timed round even if computing
-the correct w takes longer than `SECONDS`. With 10⁸ rows it takes a few seconds."""
+the correct w takes longer than `SECONDS`. With 10⁸ rows, 4 steps take a few seconds."""
 
 SAMPLE_ROWS = 4096
 """Number of rows in the sample that estimates the slope and the curvature of a loss.
@@ -97,7 +97,7 @@ def slope_of(loss: Loss) -> Slope:
 
 
 class Iterated:
-    """The float64 descent over the rows of a problem or source.
+    """Computes a descent in float64 over the rows of a problem or source.
 
     Parameters
     ----------
@@ -228,8 +228,8 @@ class Iterated:
     def _near(self) -> tuple[float, float]:
         """Two estimates for the loss, from predictions p between −`NEAR` and `NEAR`.
 
-        The first is the largest curvature. The second is an average over a sample of rows: for
-        each row's y, the largest absolute value of ``slope(p, y)`` counts.
+        The first is the largest curvature. The second is the largest absolute value of
+        ``slope(p, y)`` for a row's y, averaged over a sample of rows.
         """
         rows: Any = self._rows
         if isinstance(rows, Source):

@@ -47,7 +47,7 @@ def named(name: str) -> Loss:
 
 
 def options(names: Iterable[str]) -> list[str]:
-    """Return an option ``--loss=FILE.py:NAME`` for each of these losses that is from a file.
+    """Return an option ``--loss=FILE.py:NAME`` for each loss in `names` that is from a file.
 
     A child process loads the losses from these options.
     """

@@ -20,11 +20,12 @@ from bench.results.case import BASELINES, Case
 def data_of(case: Case) -> Problem | Source:
     """Return the rows of a case.
 
-    The rows are from the data file that `DESCENTBENCH_DATA` names. Without this variable, they
-    are synthetic. In two cases, the result is a `Source`, from which the rows are read later:
+    The rows are from the data file that the environment variable `DESCENTBENCH_DATA` describes,
+    or synthetic if the variable is not set. The result is usually a `Problem`, which holds the
+    rows in memory. It is a `Source`, from which the rows are read later, in two cases:
 
     - The rows of the file exceed the memory limit.
-    - The backend is distributed: its workers read the rows.
+    - The backend is distributed: its worker processes read the rows.
     """
     told = FileRows.told()
     distributed = case.backend not in BASELINES and Name.parse(case.backend).distributed

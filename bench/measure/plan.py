@@ -1,4 +1,4 @@
-"""Plan a run: choose the order of the child processes and the cases that each one measures."""
+"""Plan a run: choose the order of the child processes and the cases of each process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Task:
     Attributes
     ----------
     name : str
-        Name of the task in the record, unique within a plan.
+        Name of the task in the result file, unique within a plan.
     suite : str
         Name of the benchmark file, such as ``test_step.py``.
     cases : tuple of str
@@ -47,7 +47,7 @@ class Task:
 class Stage:
     """A part of a plan: consecutive tasks, and the cases that these tasks measure completely.
 
-    A task is the work of one child process. Several tasks measure the same case.
+    A task is the work of one child process. A case belongs to several tasks, one in each pass.
     """
 
     tasks: tuple[Task, ...]

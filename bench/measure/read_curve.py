@@ -174,6 +174,9 @@ def _outcome(curve: Curve, threads: int) -> Outcome:
 
 
 def curve_of(outcome: Outcome) -> list[tuple[int, float]]:
-    """Return the curve in an outcome, by ascending size; empty if the outcome has no curve."""
+    """Return the read curve that is stored in the outcome of a task, by ascending size.
+
+    The result is empty if the outcome has no curve.
+    """
     reads = [m for m in outcome.measurements if m.kind == READ]
     return sorted((m.info["bytes"], m.info["bytes"] / m.seconds[0]) for m in reads)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
 Run = Callable[[Weights, int], Weights]
-"""``run(w, steps)`` takes steps from w; see `backends.interface.Descent.run`."""
+"""A function ``run(w, steps)`` that takes `steps` steps from w and returns the new w."""
 
 ROUND_SECONDS = 0.02
 """Duration of a round in seconds: 20 ms, long compared with the overhead of a call."""

@@ -107,7 +107,7 @@ class Runner:
                 return
 
     def pending(self) -> list[Task]:
-        """Return the tasks that are not in the record yet."""
+        """Return the tasks of the plan whose outcomes are not in the result file yet."""
         return [task for task in self.plan.tasks() if task.name not in self.record.tasks]
 
     def run(
@@ -116,7 +116,7 @@ class Runner:
         ended: Callable[[Task], None],
         unclear: Unclear | None = None,
     ) -> Record:
-        """Run all pending tasks; save the record before the first task and after every task."""
+        """Run all pending tasks; save the result file before the first task and after each."""
         return side_by_side([self], started, ended, unclear)[0]
 
     def measure(
@@ -150,7 +150,7 @@ class Runner:
         return Outcome()
 
     def keep(self, task: Task, outcome: Outcome) -> None:
-        """Add the outcome of a task to the record, and save the record."""
+        """Add the outcome of a task to the record of the run, and save the record."""
         self.record = self.record.with_outcome(task.name, outcome)
         self.record.save(self.path)
 
@@ -174,7 +174,7 @@ class Runner:
     def _without_failed(self, task: Task) -> Task:
         """Return the task without the cases that failed before.
 
-        Reason: a case that killed its process would kill it again, and the task's other cases
+        A case that killed its process would kill it again, and the other cases of the task
         would have no result.
         """
         failed = {case for outcome in self.record.tasks.values() for case in outcome.failures}

@@ -1,9 +1,9 @@
 """Generate synthetic data once for all child processes that measure with these data.
 
 The parent process writes the data to files in shared memory. It also writes the sums XᵀX and
-Xᵀy, from which a child process computes the correct w. A child copies the files into its own
-memory, so that all backends read ordinary memory of their process. Copying takes a tenth of the
-time of generating. If the files are missing, the child generates the data itself.
+Xᵀy, from which a child process computes the correct w for squared error. A child copies the
+files into its own memory, so that all backends read ordinary memory of their process. Copying
+takes a tenth of the time of generating. If the files are missing, the child generates the data.
 """
 
 from __future__ import annotations
@@ -113,7 +113,10 @@ class Shared:
 
 @cache
 def of_this_process() -> Shared:
-    """Return the folder of this process and its children; the first call creates the folder."""
+    """Return the folder for data that this process shares with its child processes.
+
+    The first call creates the folder.
+    """
     return Shared()
 
 
@@ -153,7 +156,7 @@ def place(folder: Path, data: Data) -> Path:
 def write(folder: Path, data: Data) -> None:
     """Generate X and y, and write them to files in a new folder.
 
-    The folder also gets the sums XᵀX and Xᵀy, from which the correct w is computed.
+    The sums XᵀX and Xᵀy are also written to this folder. The check of w needs these sums.
     """
     rows, features, dtype, loss = data
     folder.mkdir()
