@@ -19,7 +19,10 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 sends SIGHUP."""
 
 AGAIN_S = 0.01
-"""Delay in seconds before `_again` sends a signal, so that code that ignores the signal ends."""
+"""Delay in seconds before `_again` sends a signal.
+
+Meanwhile the code ends in which Python ignored the first signal.
+"""
 
 
 class Terminated(KeyboardInterrupt):

@@ -86,8 +86,9 @@ def apply(threads: int | None = None) -> int:
     Parameters
     ----------
     threads : int, optional
-        The default is the smallest of three numbers: the CPUs that this process may use,
-        ``OMP_NUM_THREADS`` and ``SLURM_CPUS_PER_TASK``, if these two variables are set.
+        The default is the smallest of three numbers: the CPUs that this process may use, and
+        the environment variables ``OMP_NUM_THREADS`` and ``SLURM_CPUS_PER_TASK``. A variable
+        that is not set is ignored.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """Measure how long threads wait for a processor, because a timing includes this time.
 
-Two threads on one core take twice as long as on two cores. The system may leave two threads on
-one core for a while, although another core is free. Linux counts the waiting time in
-``/proc/…/schedstat``. This file holds three numbers: the nanoseconds on a processor, the
-nanoseconds of waiting, and the number of time slices.
+Two threads on one core take twice as long as on two cores. The system sometimes leaves two
+threads on one core for a while, although another core is free. Linux counts the waiting time in
+``/proc/…/schedstat``. This file holds three numbers for each thread: the nanoseconds on a
+processor, the nanoseconds of waiting, and the number of time slices.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ from bench.results.case import SMALLEST_BYTES
 TRIALS, FEWER_TRIALS = 5, 2
 """Number of trials of each way of reading that is not `HOPELESS`.
 
-Usually each way has 5 trials. For data so large that a `Reader` reads them only once, 2 trials are
-enough, because all ways read such data at nearly the same speed.
+Usually each way has 5 trials. For data so large that a `Reader` reads them only once, 2 trials
+are enough, because all ways read such data at nearly the same speed.
 """
 
 _TRIAL_BYTES = 1 << 28
