@@ -157,7 +157,8 @@ class Runner:
     def release(self, task: Task, *, last: bool) -> None:
         """End the process in which a task has run, or keep the process for a later task.
 
-        The process for setups is always kept. Any other process is ended in three cases:
+        The process for setups is kept until the run ends. Any other process is ended in three
+        cases:
 
         - `last` is True: the task belongs to the last stage of the plan.
         - Little memory is free.
