@@ -1,7 +1,7 @@
 """Write remarks on a fit, such as a warning that far more steps are needed.
 
-A fit *needs* further steps until its loss is about 0.1 % above the minimum
-(`Excess.more_steps`).
+The number of further steps that a fit needs is `Excess.more_steps`: after these steps, its loss
+is at most about 0.1 % above the minimum.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ SAMPLE_BYTES = 8 << 20
 """Largest number of bytes that are read to estimate the root mean squares of the columns."""
 
 MOST_NAMED = 3
-"""Largest number of constant columns that remarks name. Further constant columns are only
+"""Remarks list at most this many constant columns by name. Further constant columns are only
 counted."""
 
 WITHIN = 1e-6
-"""If a loss exceeds its minimum by less than this fraction, the text calls the loss the
-minimum."""
+"""If a loss is above its minimum by less than this fraction of the minimum, the loss is
+described as "the minimum to within 0.0001%"."""
 
 USELESS = 10
-"""After 2000 steps, a fit gets a warning if it needs more than 10 · 2000 further steps. It must
-also need more than `MANY_STEPS` further steps."""
+"""A fit of n steps gets a warning only if it needs more than n times this number of further
+steps. For example, 2000 steps give no warning if 20,000 further steps are enough."""
 
 MANY_STEPS = 10_000
-"""A fit that needs at most this many further steps gets no warning."""
+"""A fit gets a warning only if it needs more than this number of further steps."""
 
 
 def excess_text(excess: Excess) -> str:
@@ -57,9 +57,9 @@ def excess_text(excess: Excess) -> str:
 
 
 def missing_text(excess: Excess | None) -> str:
-    """Return the end of a sentence that says how many more steps are needed.
+    """Return text such as ``; about 40 more steps lead to within 0.1% of the minimum``.
 
-    The text is empty if no step is needed, or if the number is unknown.
+    The text is empty if no step is needed, or if the number of steps is unknown.
     """
     if excess is None or excess.finished or excess.more_steps is None:
         return ""
@@ -69,7 +69,8 @@ def missing_text(excess: Excess | None) -> str:
 def before(ready: Prepared) -> list[str]:
     """Return remarks about the columns, to be shown before the descent.
 
-    They name constant columns, and columns that differ much in scale (`UNLIKE`).
+    The remarks name constant columns, and two columns whose root mean squares differ by a
+    factor of at least `UNLIKE`.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def before(ready: Prepared) -> list[str]:
 
 
 def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
-    """Return a remark if two columns differ much in scale, estimated from some of the rows."""
+    """Return a remark if two columns, judged by some of their rows, differ much in scale."""
     if ready.source.features < 2:
         return []
     row_bytes = ready.source.bytes_per_step // ready.source.rows
@@ -111,7 +112,10 @@ def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
 
 
 def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
-    """Return a warning with advice if a fit needs far more steps (`USELESS`), else ""."""
+    """Return a warning with advice, or "" if the fit is close enough to its minimum.
+
+    The constants `USELESS` and `MANY_STEPS` say how many further steps lead to a warning.
+    """
     if excess is None or excess.finished or fit.stopped != "steps" or not fit.steps:
         return ""
     more = excess.more_steps
@@ -127,7 +131,7 @@ def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
 
 
 def _remedy(excess: Excess, ready: Prepared) -> str:
-    """Return advice that needs the fewest further steps, such as ``add --steps 400``."""
+    """Return the advice with the fewest further steps, such as ``add --steps 400``."""
     alike, auto, more = excess.standardized_steps, excess.automatic_steps, excess.more_steps
     if ready.scaling.standardized:
         alike = None

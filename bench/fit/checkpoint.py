@@ -1,4 +1,4 @@
-"""Store the w of a descent in a checkpoint file, from which another process can continue."""
+"""Store the weights of a descent in a file from which another process can continue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from bench.fit.scaled import Prepared
 
 FORMAT = "descentbench checkpoint 1"
-"""Value of the field ``format`` in checkpoint files. A new format gets a new value."""
+"""Value of the field ``format`` in checkpoint files; the number is the version of the
+format."""
 
 
 class CheckpointError(DescentbenchError):
@@ -36,7 +37,7 @@ class Checkpoint:
     steps : int
         Number of steps taken so far.
     w : tuple of float
-        Weights; with `scaling`, the weights of the columns after scaling.
+        Weights; if there is a `scaling`, they are the weights for the scaled columns.
     learning_rate : float
     source : str
         Description of where the rows came from.
@@ -46,7 +47,7 @@ class Checkpoint:
         Name of the loss.
     scaling : Scaling, optional
         How the columns are scaled, and whether a column of ones is added for an intercept. None
-        if the columns are read as they are.
+        means that the columns are not scaled and that there is no intercept.
     """
 
     steps: int
@@ -95,10 +96,14 @@ class Checkpoint:
         return found
 
     def check(self, other: Checkpoint, path: Path) -> None:
-        """Raise CheckpointError if this checkpoint was written by a different descent.
+        """Raise CheckpointError if a descent with other data or settings wrote this checkpoint.
 
-        `other` has the data and settings of the current descent. `path` is the file of this
-        checkpoint, for the error message.
+        Parameters
+        ----------
+        other : Checkpoint
+            A checkpoint with the data and the settings of the current descent.
+        path : Path
+            The file of `self`, for the error message.
         """
         for name in ("source", "rows", "dtype", "loss", "learning_rate"):
             mine, asked = getattr(self, name), getattr(other, name)
@@ -113,7 +118,7 @@ class Checkpoint:
             )
 
     def _check_scaling(self, other: Checkpoint, path: Path) -> None:
-        """Raise CheckpointError if the columns of `other` are scaled differently."""
+        """Raise CheckpointError if `self` and `other` have different scalings."""
         mine, asked = (c.scaling.options() if c.scaling else () for c in (self, other))
         if mine != asked:
             raise CheckpointError(
@@ -170,7 +175,7 @@ class Track:
             self.at.save(self.path)  # fail now if the path cannot be written
 
     def keep(self, epoch: Epoch) -> None:
-        """Store the w of this epoch in memory, and in the checkpoint file if there is one."""
+        """Store the weights of `epoch` in memory and, if `path` is not None, in this file."""
         self.at = replace(self.at, steps=epoch.epoch, w=epoch.w)
         if self.path is not None:
             self.at.save(self.path)

@@ -1,7 +1,7 @@
 """Descend with any backend: run steps, evaluate the loss in between, and stop.
 
-`Descent.run` takes several steps without a pause. This module calls `run` several times and
-evaluates the loss between two calls.
+`run`, a method of the backend's descent, takes steps without evaluating the loss. This module
+calls `run` for a few steps at a time, and evaluates the loss after each call.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ AnyRows = TypeVar("AnyRows", bound="Problem | Source", contravariant=True)
 
 
 class Places(Protocol[AnyRows]):
-    """Interface of an object that can place rows, such as a backend."""
+    """Interface of a backend: an object that prepares rows for a descent."""
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class Places(Protocol[AnyRows]):
 
 @dataclass(frozen=True)
 class Epoch:
-    """The weights w after `epoch` steps, and the loss at w.
+    """The weights after a number of steps, `epoch`, and the loss at these weights.
 
     `intercept` is None for a model without an intercept.
     """
@@ -67,7 +67,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Prediction:
-    """``y = x·w + intercept`` at one point."""
+    """The predicted value ``y = x·w + intercept`` for a point x."""
 
     x: tuple[float, ...]
     y: float
@@ -77,8 +77,8 @@ class Prediction:
 class Fit:
     """The result of a descent: w after `steps` steps, and the reason why the descent stopped.
 
-    `epochs` begins with the first evaluation of the loss after the start. `intercept` is None
-    for a model without an intercept.
+    `epochs` has all evaluations of the loss, except the evaluation before the first step.
+    `intercept` is None for a model without an intercept.
     """
 
     backend: str
@@ -107,23 +107,28 @@ def descend(
     on_epoch: Callable[[Epoch], None] | None = None,
     automatic: str = "",
 ) -> Fit:
-    """Descend from `w0`; evaluate the loss after steps 1, 1 + every, … and the last step.
+    """Descend from `w0`, and evaluate the loss at the start and after some of the steps.
 
     Parameters
     ----------
-    w0 : (d,), optional
-        Zeros by default.
+    steps : int
+        Largest number of steps, counted from the first step of the descent.
+    w0 : array of shape (d,), optional
+        Weights at the start; zeros by default.
     done : int
-        Number of steps that were taken earlier and led to `w0`; `steps` includes these steps.
+        Number of the last step before this call. A continued descent has reached `w0` with
+        `done` steps, and takes ``steps - done`` further steps.
+    every : int
+        The loss is evaluated after step 1, then every `every` steps, and after the last step.
     until_loss : float, optional
         Stop at the first evaluation at which the loss is at most this value.
     tolerance : float, optional
         Stop at the first evaluation at which the gradient's norm is at most `tolerance` times
         the norm at `w0`.
-    predict : sequence of (d,)
-        Points at which to predict.
+    predict : sequence of points
+        Points of d numbers for which y is predicted.
     on_epoch : callable, optional
-        Called at every evaluation, including the start.
+        Function that is called with each evaluation, including the evaluation at the start.
     automatic : str
         Option for an automatic learning rate, to be named in error messages; "" for none.
 
@@ -160,7 +165,7 @@ def _fit(
     epochs: list[Epoch],
     predict: Sequence[Sequence[float]],
 ) -> Fit:
-    """Return the result of a descent from its epochs; `epochs[0]` is the start."""
+    """Return the `Fit` of a descent; `epochs` has all evaluations, the start included."""
     last = epochs[-1]
     return Fit(
         backend=backend,
@@ -181,7 +186,7 @@ def _slope(descent: Descent, w: ArrayLike) -> float:
 def _enough(
     descent: Descent, epoch: Epoch, until_loss: float | None, slope: float | None
 ) -> Stopped | None:
-    """Return the reason why the descent stops at this epoch; None if it continues."""
+    """Return the reason to stop the descent at `epoch`; None if there is no reason to stop."""
     if until_loss is not None and epoch.loss <= until_loss:
         return "loss"
     if slope is not None and _slope(descent, epoch.w) <= slope:
@@ -190,9 +195,10 @@ def _enough(
 
 
 def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
-    """Take the steps; yield w and the loss at the start and after steps 1, 1 + every, ….
+    """Take the steps from ``done + 1`` to `steps`; yield each evaluation of the loss.
 
-    The last step is also evaluated. The first `done` steps were taken earlier and are skipped.
+    The loss is evaluated at the start, after step 1, then every `every` steps, and after the
+    last step.
     """
     yield Epoch(done, tuple(w.tolist()), descent.loss(w))
     for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
@@ -206,7 +212,7 @@ def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> I
 def predicted(
     points: Sequence[Sequence[float]], w: Sequence[float], intercept: float = 0.0
 ) -> tuple[Prediction, ...]:
-    """Return the predictions at these points.
+    """Return the prediction ``x·w + intercept`` for each x in `points`.
 
     Raises
     ------

@@ -32,18 +32,19 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 ENOUGH = 1e-3
-"""A fit is finished if its loss exceeds the minimum by at most this fraction (0.1 %)."""
+"""A fit is finished if its loss is above the minimum by at most 0.1 % of the minimum."""
 
 NEGLIGIBLE = 1e-6
-"""Excess that is allowed in addition to `ENOUGH`, as a fraction of the excess at w = 0. Reason:
-the minimum of a perfect fit is 0, and 0.1 % of 0 would allow no excess at all."""
+"""A finished fit can also exceed the minimum by this fraction of the excess at w = 0. Without
+this allowance, a fit whose minimum is 0 would never be finished, because 0.1 % of 0 is 0."""
 
 MOST_STEPS = 1 << 60
 """If more steps than this are needed, the number of steps is returned as None."""
 
 EXACT_BYTES = 1 << 28
-"""For data up to this size in bytes, the minimum is computed from the rows, which takes a
-second at most. For larger data, the minimum is the loss of the fit minus the excess."""
+"""Up to this size of the data in bytes, the minimum of squared error is summed over the rows,
+in a second at most. For larger data, XᵀX gives the excess of the fit, and the minimum is the
+loss of the fit minus this excess."""
 
 EPS = float(np.finfo(np.float64).eps)
 """Machine epsilon of float64."""
@@ -62,15 +63,14 @@ class Excess:
     relative : float, optional
         ``absolute / |minimum|``; None if the minimum is 0 apart from rounding.
     condition_number : float
-        Largest ÷ smallest curvature of the loss; curvatures of 0 are left out. With the
-        learning rate 1/L (L is the largest curvature), about this many steps divide the excess
-        by e² = 7.4.
+        Largest ÷ smallest curvature of the loss; curvatures of 0 are left out. If the condition
+        number is 1000, about 1000 steps at the learning rate 1/L divide the excess by
+        e² = 7.4. L is the largest curvature.
     finished : bool
-        Whether `absolute` is at most `ENOUGH` times the minimum plus `NEGLIGIBLE` times the
-        excess at w = 0.
+        Whether ``absolute ≤ ENOUGH · |minimum| + NEGLIGIBLE · (excess at w = 0)``.
     more_steps : int, optional
-        Further steps at this learning rate until the fit is finished; None if no number of
-        steps is enough.
+        Further steps at the learning rate of the fit until the fit is finished; None if the fit
+        would never be finished.
     automatic_steps : int, optional
         Further steps at the rate 1/L until the fit is finished; None as for `more_steps`.
     standardized_steps : int, optional
@@ -94,7 +94,7 @@ class Excess:
     method: Literal["reference", "newton"]
 
     def fields(self) -> dict[str, Any]:
-        """Return the attributes for JSON."""
+        """Return all attributes as a dict, for JSON."""
         return asdict(self)
 
 
@@ -109,20 +109,21 @@ class Quadratic:
     minimum: float
 
     def at(self, apart: Weights) -> float:
-        """Return the loss at ``w* + apart`` minus the minimum."""
+        """Return the loss at the weights ``w* + apart``, minus the minimum of the loss."""
         return max(0.0, 0.5 * float(apart @ self.hessian @ apart))
 
     @cached_property
     def curvatures(self) -> tuple[Weights, Weights]:
-        """The eigenvalues of H, in ascending order, and the eigenvectors."""
+        """The eigenvalues of the Hessian, in ascending order, and its eigenvectors."""
         values, vectors = np.linalg.eigh(self.hessian)
         return np.maximum(values, 0.0), vectors
 
     def condition_number(self) -> float:
         """Return the largest ÷ the smallest curvature; curvatures of 0 are left out.
 
-        H is scaled to a diagonal of ones before the curvatures of 0 are counted. Otherwise,
-        columns of very different scale would count as linearly dependent columns.
+        To find out how many curvatures are 0, the Hessian is scaled to a diagonal of ones.
+        Otherwise, columns of very different scale would seem to be linearly dependent. The
+        returned ratio is that of the unscaled Hessian.
         """
         values, _ = self.curvatures
         size = np.sqrt(np.diag(self.hessian))
@@ -174,12 +175,13 @@ class Quadratic:
         return high
 
     def standardized(self, apart: Weights, *, intercept: bool) -> tuple[Quadratic, Weights]:
-        """Convert this loss and `apart` to the weights of standardised columns; return both.
+        """Return this loss as a function of the weights for standardised columns.
 
         Parameters
         ----------
         apart : Weights
-            Difference between some weights and w*, for the columns as they are.
+            Weights minus w*, for the columns before standardising. The same difference for the
+            standardised columns is returned, too.
         intercept : bool
             Whether the last column consists of ones. Standardising then also centres the other
             columns.
@@ -211,21 +213,24 @@ def excess(
     *,
     intercept: bool,
 ) -> Excess | None:
-    """Return how far w is from the minimum; None if the minimum is not found in seconds.
+    """Return how far the loss at w is above its minimum.
+
+    The result is None if the minimum is not found, or if the search would take more than a few
+    seconds.
 
     Parameters
     ----------
     source : Source
-        Rows of the descent. Their float64 reference is used if it was computed before.
-    w : (weights,)
-        Weights of the descent.
+        Rows of the descent. If their XᵀX and Xᵀy were computed before, they are used.
+    w : array
+        Weights of the descent, including the intercept.
     learning_rate : float
     memory_bytes : float
-        Largest size in bytes of rows that are read again to find the minimum.
+        Rows of more than this number of bytes are not read again to find the minimum.
     loss : float
         The loss at w.
     intercept : bool
-        Whether the last feature is a column of ones.
+        Whether the last column of the rows consists of ones, for the intercept.
     """
     w = np.asarray(w, dtype=np.float64)
     with np.errstate(all="ignore"):
@@ -240,7 +245,7 @@ def excess(
 
 @dataclass(frozen=True, eq=False)
 class _Minimum:
-    """The loss around its minimum, the w of the minimum, the fit's excess, and the method."""
+    """The loss near its minimum, the minimum's weights, the excess of the fit, and the method."""
 
     quadratic: Quadratic
     w: Weights
@@ -251,9 +256,9 @@ class _Minimum:
 def _of_reference(
     source: Source, w: Weights, memory_bytes: float, loss: float
 ) -> _Minimum | None:
-    """Return the minimum of squared error, computed from XᵀX and Xᵀy.
+    """Return the minimum of squared error and its weights, computed from XᵀX and Xᵀy.
 
-    None means that the reference would take too long, or that its numbers are not finite.
+    None means that computing XᵀX would take too long, or that its numbers are not finite.
     """
     quick = affordable(source, memory_bytes)
     if not quick and "reference" not in vars(source):
@@ -275,9 +280,9 @@ def _of_reference(
 
 
 def _of_newton(source: Source, w: Weights, memory_bytes: float) -> _Minimum | None:
-    """Return the minimum of a loss other than squared error, by Newton's method.
+    """Return the minimum of a loss other than squared error, found by Newton's method.
 
-    None means that the search would take too long, or finds no minimum.
+    None means that Newton's method would take too long, or finds no minimum.
     """
     found = minimise(source, w) if source.bytes_per_step <= memory_bytes else None
     if found is None:

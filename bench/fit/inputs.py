@@ -44,7 +44,7 @@ def on_device(backend: str, device: str | None) -> str:
 def open_for(loss: Loss, backend: str) -> Backend:
     """Open the backend; raise an error with the reason if it does not work for the loss.
 
-    If the backend could be faster on this machine, print the reason on stderr.
+    If the backend is slower on this machine than it could be, print the reason on stderr.
     """
     check_loss(Name.parse(backend), loss)
     opened = open_backend(backend)
@@ -68,7 +68,8 @@ def open_rows(
 ) -> Source:
     """Return the rows of a fit: generated rows, or the rows of a data file.
 
-    `file` opens the data file with a given dtype; it is None for generated rows.
+    `file` is a function that opens the data file with a given dtype. None stands for generated
+    rows.
     """
     if file is None:
         return Generated(rows or 100, features or 1, dtype, seed, loss=loss)
@@ -80,14 +81,14 @@ def open_rows(
 def room_bytes(memory: int | None) -> int:
     """Return the number of bytes that the rows may use.
 
-    This number is `memory` minus the memory that this process uses already. If `memory` is
-    None, it is half of the machine's free memory.
+    The result is `memory` minus the memory that this process uses already. If `memory` is None,
+    the result is half of the machine's free memory.
     """
     return available_bytes() // 2 if memory is None else memory - rss_bytes()
 
 
 def streaming_text(streamed: Streamed, steps: int) -> str:
-    """Return a message that every step reads the rows again, and how long the reading takes."""
+    """Return a message: every step reads the rows again, which takes a stated time."""
     a_pass = streamed.seconds_a_pass()
     squared = streamed.source.loss == SQUARED_ERROR
     passes = steps + 1  # each evaluation but the last shares a pass with the next step
@@ -103,10 +104,17 @@ def streaming_text(streamed: Streamed, steps: int) -> str:
 def first_w(
     w0: tuple[float, ...] | Literal["random"] | None, ready: Prepared, seed: int
 ) -> tuple[float, ...] | None:
-    """Return the weights at the start, for the scaled columns; None stands for zeros.
+    """Return the weights at the start of the descent, for the scaled columns.
 
-    `w0` has a weight for each original column. With an intercept, the first intercept may
-    follow. ``"random"`` draws normally distributed weights for the scaled columns.
+    Parameters
+    ----------
+    w0 : tuple of float, "random" or None
+        A weight for each column before scaling; for a model with an intercept, one more number
+        can give the intercept. ``"random"`` means normally distributed weights for the scaled
+        columns. None means zeros, for which None is returned.
+    ready : Prepared
+    seed : int
+        Seed of the random weights.
     """
     if w0 is None:
         return None
@@ -122,7 +130,7 @@ def first_w(
 
 
 def check_length(option: str, numbers: tuple[float, ...], source: Source) -> None:
-    """Raise InputError if the option does not give one number for every feature."""
+    """Raise InputError if `numbers`, the value of `option`, is not one number per feature."""
     if len(numbers) != source.features:
         raise InputError(
             f"{option} must have as many numbers as the data have features, "

@@ -25,7 +25,7 @@ from bench.fit.scaling import Scaling, finite
 from bench.host.files import write_atomically
 
 FORMAT = "descentbench model 1"
-"""Value of the field ``format`` in model files. A new format gets a new value."""
+"""Value of the field ``format`` in model files; the number is the version of the format."""
 
 
 class ModelError(DescentbenchError):
@@ -34,7 +34,7 @@ class ModelError(DescentbenchError):
 
 @dataclass(frozen=True)
 class Response:
-    """How a loss turns ``p = x·w + intercept`` into a prediction of y.
+    """How a prediction of y is computed from ``p = x·w + intercept``, for one loss.
 
     Attributes
     ----------
@@ -66,8 +66,7 @@ RESPONSES = {
 poisson the expected count."""
 
 LINEAR = Response("prediction", lambda p: p)
-"""Response of all other losses, including losses from a file: x·w + intercept is the
-prediction."""
+"""The prediction is ``x·w + intercept`` itself, for every loss that is not in `RESPONSES`."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Model:
 
     @property
     def response(self) -> Response:
-        """How the model's loss turns ``p = x·w + intercept`` into a prediction of y."""
+        """How a prediction of y is computed from ``x·w + intercept`` for the model's loss."""
         return RESPONSES.get(self.loss, LINEAR)
 
     def linear(self, x: ArrayLike) -> Weights:

@@ -1,10 +1,10 @@
-"""Find the minimum of a loss without a closed form, by Newton's method in float64.
+"""Find the minimum of a loss by Newton's method in float64.
 
 If a step does not lower the loss, the step is repeated with damping: a multiple of XᵀX is added
-to the Hessian (the method of Levenberg and Marquardt). Huber's loss needs damping if its
-curvature is 0 for most rows.
+to the Hessian (the method of Levenberg and Marquardt). Huber's loss needs damping if its second
+derivative is 0 at most rows.
 
-The search uses NumPy and no backend's kernel. It can therefore check the fit of any backend.
+The search uses no code of the backends, so it can check the fit of any backend.
 
 The second derivative of the loss is a finite difference of the loss's slope. For a loss without
 a slope, it is a second difference of the loss's value. A loss from a user's file therefore
@@ -29,24 +29,27 @@ MOST_PASSES = 30
 10."""
 
 MOST_WORK = 5e7
-"""Largest number of multiplications in a pass, ``rows · (features² + ROW_WORK)``. A pass then
-takes at most 0.2 s, and a search seconds. For larger data, no minimum is searched."""
+"""No search is made if ``rows · (features² + ROW_WORK)``, the number of multiplications in a
+pass, is above this limit. At the limit, a pass takes 0.2 s, and a search takes a few
+seconds."""
 
 ROW_WORK = 20
-"""Work of computing a row's loss, slope and second derivative, in multiplications."""
+"""The loss, slope and second derivative of a row take as long as this many multiplications."""
 
 DONE = 1e-10
 """The search ends when the next step would lower the loss by at most this fraction of the
 loss."""
 
 LITTLE = 1e-2
-"""Largest damping at which the search may end, and smallest damping after a rejected step.
+"""A repeated step has at least this damping. The search ends only at this damping or below.
+
 Damping adds ``damping · c · XᵀX/n`` to the Hessian. c is `loss.curvature`, or 1 if the loss
-does not state its curvature."""
+does not state its curvature.
+"""
 
 WIDTH = 1e-4
-"""Step of the finite differences, as a fraction of 1 + |p|. Rounding then causes errors of
-1e-8."""
+"""Width of the finite differences, as a fraction of 1 + |p|, where p is the prediction x·w.
+With this width, rounding changes a derivative by about 1e-8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +58,13 @@ class Minimum:
 
     Attributes
     ----------
-    w : (d,)
+    w : array of shape (d,)
         Weights at the minimum.
     loss : float
         The loss at w.
     first : float
         The loss at the start of the search, computed in float64.
-    hessian : (d, d)
+    hessian : array of shape (d, d)
         Second derivatives of the loss at w.
     """
 
@@ -72,7 +75,9 @@ class Minimum:
 
 
 def minimise(source: Source, w: Weights) -> Minimum | None:
-    """Search for the minimum, starting at `w`; None if the search takes too long or fails.
+    """Return the minimum of the loss, found by Newton's method from `w`.
+
+    The result is None if the search would take too long (`MOST_WORK`), or if it fails.
 
     Raises
     ------
@@ -106,7 +111,7 @@ def minimise(source: Source, w: Weights) -> Minimum | None:
 def _step(gradient: Weights, hessian: Weights) -> tuple[Weights, float]:
     """Return Newton's step, and the decrease of the loss that this step should give.
 
-    The decrease is infinite if the loss has a slope but no curvature in some direction.
+    The decrease is infinite if the gradient has a part along which the loss has no curvature.
     """
     size = np.sqrt(np.diag(hessian))
     size = np.where(size > 0, size, 1.0)
@@ -153,7 +158,10 @@ def _look(source: Source, w: Weights) -> tuple[float, Weights, Weights]:
 
 
 def _derivatives(loss: Loss, p: Weights, y: Weights) -> tuple[Weights, Weights]:
-    """Return the loss's first and second derivatives in p; negative second ones become 0."""
+    """Return the first and second derivatives of the loss with respect to the predictions p.
+
+    A negative second derivative is replaced with 0.
+    """
     width = WIDTH * (1 + np.abs(p))
     if loss.slope is None:
         below, here, above = (loss.value(np, q, y) for q in (p - width, p, p + width))

@@ -24,9 +24,9 @@ class Outcome:
     Attributes
     ----------
     fit : Fit
-        The result of the descent, with weights and intercept for the columns before scaling.
+        The result of the descent; w and the intercept are for the unscaled columns.
     excess : Excess, optional
-        Distance of the loss from its minimum; None if unknown.
+        How far the loss is above its minimum; None if unknown.
     remarks : tuple of str
         Warnings for the user, one line each.
     """
@@ -42,7 +42,7 @@ def conclude(
     points: Sequence[Sequence[float]] = (),
     memory_bytes: float = float("inf"),
 ) -> Outcome:
-    """Return the outcome of a descent: weights in the units of the data, excess and remarks.
+    """Convert the result of a descent to the units of the data; add the excess and remarks.
 
     Parameters
     ----------
@@ -50,10 +50,10 @@ def conclude(
         The result of `descend`, with weights for the scaled columns.
     ready : Prepared
         The rows of the descent, and the scaling of their columns.
-    points : sequence of (d,)
-        Points at which to predict, in the units of the data.
+    points : sequence of points
+        Points of d numbers, in the units of the data, for which y is predicted.
     memory_bytes : float
-        Largest size in bytes of rows that are read again to find the minimum.
+        Rows of more than this number of bytes are not read again to find the minimum.
     """
     intercept = ready.scaling.intercept
     apart = excess(
@@ -68,7 +68,7 @@ def conclude(
 def in_original_units(
     result: Fit, ready: Prepared, points: Sequence[Sequence[float]] = ()
 ) -> Fit:
-    """Return a fit whose weights, epochs and predictions are in the units of the data."""
+    """Return the fit with all weights, intercepts and predictions in the units of the data."""
     epochs = tuple(_original(epoch, ready) for epoch in result.epochs)
     last = _original(Epoch(result.steps, result.w, result.loss), ready)
     predictions = predicted(points, last.w, last.intercept or 0.0)

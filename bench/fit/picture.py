@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bench.fit.descend import Fit
 
 MOST_POINTS = 2000
-"""Largest number of points in a picture. If there are more rows, evenly spaced rows are
-drawn."""
+"""Largest number of points in a picture. If the data have more rows, this many rows are shown,
+evenly spaced by row number."""
 
 
 class PlotError(DescentbenchError):

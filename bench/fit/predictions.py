@@ -25,7 +25,7 @@ PARQUET = (".parquet", ".pq")
 CSV = (".csv",)
 
 Columns = Mapping[str, Weights]
-"""Values of some consecutive rows: name of a column → array."""
+"""Some consecutive rows of the output: a mapping from column names to arrays of values."""
 
 
 class OutputError(DescentbenchError):
@@ -86,21 +86,21 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, columns: Columns) -> None:
-        """Add consecutive rows."""
+        """Append rows to the file."""
 
     def close(self) -> None:
-        """Complete the file."""
+        """Write what the file format needs at the end; by default nothing."""
         return
 
 
 class CsvWriter(Writer):
-    """Writes CSV with a heading, and with as many digits as float64 needs."""
+    """Writes CSV with a line of column names, and with all digits of float64 numbers."""
 
     def __init__(self, out: IO[str]) -> None:
         self.out, self.begun = out, False
 
     def write(self, columns: Columns) -> None:
-        """Add a line for each row; the first call also writes the heading."""
+        """Append a line for each row; the first call also writes the line of column names."""
         if not self.begun:
             self.out.write(",".join(map(_cell, columns)) + "\n")
             self.begun = True
@@ -118,14 +118,14 @@ class ParquetWriter(Writer):
         self.file: Any = None
 
     def write(self, columns: Columns) -> None:
-        """Add a row group."""
+        """Append the rows to the file, as one row group."""
         table = self.arrow.table(dict(columns))
         if self.file is None:
             self.file = self.parquet.ParquetWriter(self.path, table.schema)
         self.file.write_table(table)
 
     def close(self) -> None:
-        """Write the footer."""
+        """Write the footer of the Parquet file."""
         if self.file is not None:
             self.file.close()
 

@@ -1,4 +1,4 @@
-"""Compute the automatic learning rate, and check whether a given learning rate converges."""
+"""Compute the automatic learning rate, and check whether a descent diverges at a given rate."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PRODUCTS = 2e11
-"""A float64 reference that no option requires is computed only up to this number of
-multiplications, n·d². The computation then takes a few seconds at most."""
+"""Largest number of multiplications, n·d², of an optional computation of XᵀX and Xᵀy. It takes
+a few seconds. If an option of the user needs XᵀX, this limit does not hold."""
 
 SQUARED_ERROR_CURVATURE = 2.0
-"""Second derivative of ``(p − y)²``; `Reference.lipschitz` contains this factor."""
+"""Second derivative of ``(p − y)²``. `Reference.lipschitz` is this number times the largest
+eigenvalue of ``XᵀX/n``."""
 
 ROUNDING = 1e-12
 """The gradient is a difference of two terms. If it is below this fraction of the terms, it
@@ -41,7 +42,8 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
     """Return the learning rate 1/L, with which every descent converges.
 
     L is the loss's largest second derivative times the largest eigenvalue of ``XᵀX/n``. Every
-    rate below 2/L is stable. `number` is an example of a rate for error messages.
+    rate below 2/L is stable. `number` is an option with an example of a rate, for error
+    messages.
 
     Raises
     ------
@@ -77,10 +79,10 @@ def check_rate(
 ) -> None:
     """Raise DivergenceError if a descent from `w0` diverges, even if its loss falls at first.
 
-    In each step, the error along an eigenvector is multiplied by 1 − rate·c, where c is the
-    curvature. At a rate above 2/L (L is the largest curvature), the error grows along the
-    steepest eigenvectors. Even then, the loss may fall for a long time. If `w0` has no error
-    along these eigenvectors, the descent does not diverge.
+    Each step multiplies the part of w − w* along an eigenvector of XᵀX by 1 − rate·c. c is the
+    curvature along the eigenvector, and w* are the weights at the minimum. If c is above
+    2/rate, the part grows in every step, even if the loss falls for a long time. If w0 − w* has
+    no such part, the descent does not diverge, and no error is raised.
 
     Raises
     ------

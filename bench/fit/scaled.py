@@ -1,11 +1,11 @@
 """Standardise columns, or add a column of ones, each time the rows are read.
 
 Standardised columns are scaled and, with an intercept, also centred. An intercept adds a column
-of ones. Backends read the result like any other rows. It therefore works with every backend and
-loss: in memory, streamed from a file, and on a cluster.
+of ones. Backends read scaled rows like any other rows, so scaling works with every backend and
+every loss.
 
-Rows are centred in float64, and only then rounded to the dtype of the backend. Centring sums of
-float32 rows instead would lose digits.
+Rows are centred in float64, and only then rounded to the dtype of the backend. Rounding before
+centring would lose digits.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Scaled(Source):
 
     @property
     def source(self) -> str:
-        """A short text that says where the rows came from."""
+        """A short text that says where the rows of `raw` came from."""
         return self.raw.source
 
     @property
@@ -60,7 +60,7 @@ class Scaled(Source):
         return self.raw.in_order
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the rows with another loss, scaled as before."""
+        """Return a source with the same scaled rows, for a descent with another loss."""
         return replace(self, raw=self.raw.with_loss(loss), loss=loss)
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
@@ -125,8 +125,8 @@ class Prepared:
     scaling : Scaling
         How `raw` is converted to `source`.
     constant : tuple of int
-        Indices of the standardised columns that have no effect: columns of zeros and, with an
-        intercept, columns with one value.
+        Indices of the columns that have no effect after standardising: columns of zeros and,
+        with an intercept, columns with one value only. Empty without standardising.
     """
 
     raw: Source
@@ -135,11 +135,11 @@ class Prepared:
     constant: tuple[int, ...] = ()
 
     def used(self) -> Scaling | None:
-        """Return the scaling; None if the rows are read as they are."""
+        """Return the scaling; None if the descent reads the rows of `raw` unchanged."""
         return None if self.source is self.raw else self.scaling
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the columns, or ``"0"``, ``"1"``, … if the data have no names."""
+        """Return the names of the columns; columns without names get ``"0"``, ``"1"``, …."""
         named = self.raw.origin.x if self.raw.origin else ()
         if len(named) == self.raw.features:
             return named
@@ -149,13 +149,13 @@ class Prepared:
 def prepare(
     raw: Source, dtype: str, *, intercept: bool, standardize: bool, send: bool = False
 ) -> Prepared:
-    """Return the rows for a descent: standardised, or with a column of ones, if requested.
+    """Return the rows for a descent, standardised and with a column of ones if requested.
 
     Parameters
     ----------
     raw : Source
-        Rows in the units of the data, with the loss. To standardise, prefer float64 rows: they
-        are rounded to `dtype` only after centring.
+        Rows in the units of the data. To standardise, prefer float64 rows: they are rounded to
+        `dtype` only after centring.
     dtype : str
         Dtype of the rows that the backend reads.
     intercept, standardize : bool

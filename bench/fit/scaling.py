@@ -1,8 +1,8 @@
 """Centre and scale columns, and convert weights back to the units of the data.
 
 With an intercept, a descent has one more feature: a column of ones, whose weight is the
-intercept. Standardised columns then have mean 0 and standard deviation 1. This module computes
-in float64 and with NumPy only.
+intercept. If the other columns are standardised, they have mean 0 and standard deviation 1.
+This module computes in float64 and with NumPy only.
 
     columns = Columns.of(x, y)                   # one block; `merged` adds further blocks
     scaling = Scaling.of(columns, intercept=True, standardize=True, shift_target=True)
@@ -11,8 +11,8 @@ in float64 and with NumPy only.
 
 - Without an intercept, columns are scaled but not centred, because centring would add an
   intercept. Each column is divided by its root mean square.
-- The mean of y is subtracted from y if the loss depends on ``p − y`` alone, as squared error
-  and Huber do. Reason: float32 keeps more digits of smaller targets.
+- With an intercept, the mean of y is subtracted from y if the loss depends on ``p − y`` alone.
+  In float32, the resulting smaller numbers keep more digits.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Floats = NDArray[np.floating[Any]]
 
 ROUNDING = 4 * float(np.finfo(np.float64).eps)
 """A column counts as constant if its range (largest − smallest value) is at most this fraction
-of its largest |value|. The fraction is four times float64's machine epsilon."""
+of its largest |value|. Rounding in float64 causes such small ranges."""
 
 
 def finite(values: Any, name: str) -> tuple[float, ...]:
@@ -48,7 +48,10 @@ def finite(values: Any, name: str) -> tuple[float, ...]:
 
 
 def may_shift_target(loss: Loss) -> bool:
-    """Return whether the loss depends on ``p − y`` alone. y may then be shifted by its mean."""
+    """Return whether the loss depends on ``p − y`` alone.
+
+    If it does, subtracting the mean of y from y changes only the intercept.
+    """
     return loss in (SQUARED_ERROR, HUBER)
 
 
@@ -59,9 +62,9 @@ class Columns:
     Attributes
     ----------
     rows : int
-    mean, squares, low, high : (d,) float64
-        Mean, sum of the squared distances from the mean, smallest and largest value of each
-        column.
+    mean, squares, low, high : arrays of shape (d,)
+        For each column: the mean, the sum of the squared distances from the mean, the smallest
+        value and the largest value.
     target : float
         Mean of y.
     """
@@ -121,7 +124,8 @@ class Columns:
     def deviation(self) -> Weights:
         """Standard deviation of each column.
 
-        If squares overflow or underflow, half of the column's range takes its place.
+        If the squares of a column overflow or underflow, half of the column's range is
+        returned.
         """
         return self._root(self.squares / self.rows, self.high / 2 - self.low / 2)
 
@@ -129,7 +133,8 @@ class Columns:
     def root_mean_square(self) -> Weights:
         """Root mean square of each column.
 
-        If squares overflow or underflow, the largest absolute value takes its place.
+        If the squares of a column overflow or underflow, its largest absolute value is
+        returned.
         """
         with np.errstate(over="ignore"):
             squares = self.squares / self.rows + self.mean**2
@@ -175,19 +180,14 @@ class Scaling:
     ) -> Scaling:
         """Return the scaling for columns with these statistics.
 
-        With an intercept, a constant column becomes a column of zeros, so its weight never
-        changes.
-
         Parameters
         ----------
         columns : Columns
         intercept : bool
-            Whether the model has an intercept; standardised columns are then also centred.
-        standardize : bool
-            Whether to scale the columns.
-        shift_target : bool
-            Whether the loss allows a shift of y; see `may_shift_target`. y is shifted only with
-            an intercept and `standardize`.
+            Whether the model has an intercept. If it has, standardised columns are also
+            centred. A constant column then becomes a column of zeros, and its weight never
+            changes. standardize : bool Whether to scale the columns. shift_target : bool
+            Whether to subtract the mean of y from y, if `intercept` and `standardize` are True.
         """
         if not standardize:
             return cls.identity(len(columns.mean), intercept=intercept)
@@ -215,8 +215,9 @@ class Scaling:
     def mapped(self, columns: NDArray[Any], first: int = 0) -> NDArray[Any]:
         """Return some of the columns, centred and scaled.
 
-        `columns` has the shape (n, k) and begins at the column with the index `first`. The
-        result is float64, or `columns` itself if nothing changes.
+        `columns` has the shape (n, k) and begins at the column with the index `first`. If the
+        scaling changes none of these columns, `columns` itself is returned. Otherwise, the
+        result is a new float64 array.
         """
         part = slice(first, first + columns.shape[1])
         mean, scale = self.mean[part], self.scale[part]
@@ -227,12 +228,14 @@ class Scaling:
         return centred
 
     def transform(self, x: ArrayLike, out: Floats | None = None) -> Floats:
-        """Return the rows that a descent reads: x scaled, and ones if there is an intercept.
+        """Return the rows that a descent reads.
+
+        The rows have the scaled columns of x and, with an intercept, a column of ones.
 
         Parameters
         ----------
-        x : (n, d), or (n,) if d is 1
-        out : (n, weights), optional
+        x : array of shape (n, d), or (n,) if d is 1
+        out : array of shape (n, self.weights), optional
             Array for the result, of any float dtype; by default a new float64 array.
         """
         values = np.asarray(x).reshape(-1, self.features)
@@ -265,7 +268,7 @@ class Scaling:
         return cls(mean, scale, flags[0], target, flags[1])
 
     def to_original(self, weights: ArrayLike) -> tuple[Weights, float]:
-        """Return the weights, (d,), and the intercept in the units of the data.
+        """Return the weights of shape (d,) and the intercept, in the units of the data.
 
         ``x @ w + intercept`` equals ``transform(x) @ weights + target``. The intercept is 0 for
         a model without an intercept.

@@ -25,7 +25,7 @@ def remark(source: Source, fit: Fit) -> str:
 
 
 def _separates(source: Source, fit: Fit) -> bool:
-    """Return whether w classifies every row correctly; the rows are then separable."""
+    """Return whether x·w has the right sign for every row."""
     if not fit.loss < math.log(2):  # the loss of a correct row is below log 2
         return False
     w = np.asarray(fit.w)
