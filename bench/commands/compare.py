@@ -41,14 +41,14 @@ def compare(
     """Find the backends that are faster or slower in NEW than in OLD.
 
     OLD and NEW are files, names that 'run --name' gave, or git revisions at
-    which results were saved. A verdict needs at least two passes in both
-    results; three passes are better. A case is a backend at a size, and a pass
-    times every case once. A difference below 2 % does not count as a change. If
+    which results were saved. A case is a backend at a size. In a pass, every
+    case is timed once. A verdict needs at least two passes in OLD and two in
+    NEW; three are better. A difference below 2 % does not count as a change. If
     many cases are compared, each verdict needs clearer evidence, so that chance
     produces no wrong verdict.
 
     For the most reliable verdicts, measure both versions alternately with
-    'run --against TREE'. A disturbance of the machine then affects both.
+    'run --against TREE'. A disturbance of the machine then slows both versions.
 
     \b
     Examples:

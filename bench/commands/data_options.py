@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 NAMED = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
-"""Names of characters that are hard to type in a shell."""
+"""Maps names such as ``tab`` to characters that are hard to type in a shell."""
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,9 @@ def fit(
     resume: Path | None,
     output_format: Format,
 ) -> None:
-    """Fit ŷ = x·w by gradient descent, and predict.
+    """Fit the model ŷ = x·w to data by gradient descent.
 
+    ŷ is the predicted y. --predict also prints ŷ for an x of your choice.
     Without --data, the rows are those of the classic tutorial: x = 0, 0.1 … 9.9
     and y = 2x + noise. A report is a line with w and the loss. Reports come
     after step 1, after every --every steps, and after the last step.

@@ -41,8 +41,8 @@ def chosen(
 ) -> list[Name]:
     """Return the backends to measure; print on stderr which backends are left out and why.
 
-    By default, and for the roofline, `gram` and `dask` backends are left out. A line on stderr
-    names each backend that could be faster on this machine.
+    By default, and for the roofline, `gram` and `dask` backends are left out. If a chosen
+    backend is slower on this machine than it could be, a line on stderr says why.
     """
     names = catalogue.select(patterns or ("*",), devices, loss)
     _tell_left_out(patterns or ("*",), {name.library for name in names})
@@ -69,7 +69,10 @@ def _tell_left_out(patterns: Sequence[str], used: set[str]) -> None:
 
 
 def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
-    """Print on stderr which backends do not work for the loss, with a line for each reason."""
+    """Print on stderr which backends do not work for the loss.
+
+    Each line has a reason, and the names of all backends with this reason.
+    """
     unfit: dict[str, list[str]] = {}
     for entry in catalogue.entries(patterns or ("*",)):
         name, reason = entry.name, catalogue.reason_against(entry.name, loss)
@@ -83,7 +86,7 @@ def _tell_unfit(patterns: Sequence[str], loss: Loss) -> None:
 
 
 def _tell_notes(names: Iterable[Name], loss: Loss) -> None:
-    """Print a line on stderr for each backend that could be faster on this machine."""
+    """Print a line on stderr for each backend that is slower here than it could be."""
     for name in names:
         if said := catalogue.note(name, loss):
             click.echo(f"descentbench: {name} {said}", err=True)
@@ -99,7 +102,7 @@ def sizes(
 ) -> tuple[Sizes, Sizes]:
     """Return the sizes to measure: a list for the CPU, and a list for other devices.
 
-    The two lists differ only for ``run --limit``.
+    The lists are different only for ``run --limit``, whose default sizes for a GPU are larger.
     """
     if file is not None:
         source = file.open(dtype).with_loss(loss)
@@ -114,7 +117,10 @@ def sizes(
 def cases(
     names: Iterable[Name], of: tuple[Sizes, Sizes], dtype: str, loss: Loss
 ) -> tuple[Case, ...]:
-    """Return a case for every backend and size. CPU and other devices have their own sizes."""
+    """Return a case for every backend and size.
+
+    `of` has two lists of sizes: for backends on the CPU, and for backends on other devices.
+    """
     on_cpu, on_device = of
     return tuple(
         Case(str(name), n, d, dtype, loss.name)
@@ -126,7 +132,7 @@ def cases(
 def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
     """Return what other processes need to read the data file; None without a data file.
 
-    `memory` is the largest size of the rows in bytes; None means half of the free memory.
+    `memory` is the memory limit for the rows in bytes; None means half of the free memory.
     """
     if data is None:
         return None
@@ -167,8 +173,9 @@ def measured(
 ) -> list[Saved]:
     """Measure all cases of the plan, save the records, and return them.
 
-    With `against`, another checkout measures the same cases, alternating with this checkout.
-    After each stage of the plan, `complete` is called with the record of this checkout.
+    If `against` is given, it is the folder of another checkout of descentbench. The code of
+    both checkouts is then measured alternately. After each `Stage` of the plan, `complete` is
+    called with the stage and with the record of this checkout so far.
     """
     with hold(store):
         runners = [Runner(plan, threads, store, timeout, name=name)]
@@ -182,7 +189,7 @@ def measured(
 def _with_progress(
     runners: list[Runner], complete: Callable[[Record, Stage], None]
 ) -> list[Record]:
-    """Run the plan in every checkout, and show a progress bar on stderr."""
+    """Run the tasks of one or two runners, and show a progress bar on stderr."""
     columns = (
         TextColumn("{task.completed}/{task.total}"),
         BarColumn(bar_width=20),

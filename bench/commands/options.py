@@ -1,6 +1,6 @@
-"""Define types of options, and options that several commands share.
+"""Define options that several commands share, and functions that parse the text of an option.
 
-A type reports bad input in one line.
+If the text is not valid, the function reports the mistake in one line.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def point(text: str) -> tuple[float, ...]:
 
 
 def start(text: str) -> tuple[float, ...] | Literal["random"]:
-    """Parse the first w of a descent: ``random``, or finite numbers separated by commas."""
+    """Parse the weights at the start: ``random``, or finite numbers separated by commas."""
     return "random" if text == "random" else point(text)
 
 
@@ -108,7 +108,7 @@ Format = Literal["table", "markdown", "csv", "json"]
 
 
 def format_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--format`` and ``--json``; the command gets one argument `output_format`."""
+    """Add ``--format`` and ``--json``; both set the argument `output_format` of the command."""
 
     @click.option(
         "--format",

@@ -60,15 +60,17 @@ def plot(
     names: tuple[str, ...],
     store: Path,
 ) -> None:
-    """Draw the main figures, as wide as a column of a paper.
+    """Draw figures of results, as wide as a column of a paper.
 
-    The figures show step times by number of rows, shares of the read bandwidth,
-    the parts of the total time, and a map of the fastest backend. Each figure is
-    drawn for every measured number of features and dtype.
+    There are four kinds of figures: the time of a step against the number of
+    rows; the read throughput of a step as a share of the memory's; the parts of
+    the total time; and a map of the fastest backend. Each figure is drawn for
+    every measured number of features and dtype.
 
     RESULT is a file, a folder, a name that 'run --name' gave, or a git
-    revision. By default, all results in the store are used. If results come
-    from several machines, only the machine of the newest result is drawn.
+    revision at which results were saved. By default, all results in the store
+    are used. If the results come from several machines, only the results of one
+    machine are drawn: the machine with the newest result.
 
     \b
     Examples:

@@ -43,7 +43,7 @@ def predict(model_file: Path, data: DataFile | None, output: Path) -> None:
 
     A prediction is the probability that y is 1 for log_loss, the expected count
     for poisson, and a value of y for any other loss. With --y or --target, the
-    output also has a column of y. Files may be larger than memory.
+    output also has a column with the actual y. Files can be larger than memory.
     """
     from bench.fit.model import read_model
     from bench.fit.predictions import check_output, predictions, writer
@@ -60,7 +60,7 @@ def predict(model_file: Path, data: DataFile | None, output: Path) -> None:
 
 
 def _opened(data: DataFile, model: Model, model_file: Path) -> tuple[Source, str | None]:
-    """Open the model's columns in the data file; return the rows and the name of y.
+    """Open the model's columns in the data file; return the rows and the name of the target.
 
     The name is None if neither --y nor --target was given.
     """

@@ -23,11 +23,14 @@ from bench.commands.options import store_option
 @click.option("--open", "show", is_flag=True, help="Show the page in a browser.")
 @store_option
 def report(results: tuple[str, ...], output: Path, show: bool, store: Path) -> None:
-    """Write a page of results, with a calculator, figures and all numbers.
+    """Write a page of results: figures, all numbers, and a calculator.
+
+    The calculator predicts the time of a descent with each backend.
 
     RESULT is a file, a folder, a name that 'run --name' gave, or a git
-    revision. By default, the page shows all results in the store. Several
-    machines are shown side by side. The page is one file and needs no network.
+    revision at which results were saved. By default, the page shows all results
+    in the store. Several machines are shown side by side. The page is one file
+    and needs no network.
 
     \b
     Examples:

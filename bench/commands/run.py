@@ -142,8 +142,8 @@ def run(
 
     Small sizes are measured first. The table of a size is printed as soon as the
     size is measured, with the fastest backend first.
-    Every library runs in a process of its own. A case is a backend at a size.
-    Its w is compared with the float64 reference before and after its timing.
+    Every library runs in a process of its own. Before and after a backend is
+    timed, the weights that it computes are compared with a float64 reference.
     To continue an interrupted run, give the same command again.
 
     \b

@@ -111,22 +111,18 @@ def descend(
 
     Parameters
     ----------
-    steps : int
-        Largest number of steps, counted from the first step of the descent.
     w0 : array of shape (d,), optional
         Weights at the start; zeros by default.
-    done : int
-        Number of the last step before this call. A continued descent has reached `w0` with
-        `done` steps, and takes ``steps - done`` further steps.
+    steps, done : int
+        At most ``steps - done`` steps are taken. `done` is the number of earlier steps, which
+        led to `w0`.
     every : int
         The loss is evaluated after step 1, then every `every` steps, and after the last step.
     until_loss : float, optional
         Stop at the first evaluation at which the loss is at most this value.
     tolerance : float, optional
-        Stop at the first evaluation at which the gradient's norm is at most `tolerance` times
-        the norm at `w0`.
-    predict : sequence of points
-        Points of d numbers for which y is predicted.
+        Stop when the gradient's norm is at most `tolerance` times the norm at `w0`.
+    predict : sequence of points for which y is predicted
     on_epoch : callable, optional
         Function that is called with each evaluation, including the evaluation at the start.
     automatic : str

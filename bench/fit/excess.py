@@ -245,7 +245,7 @@ def excess(
 
 @dataclass(frozen=True, eq=False)
 class _Minimum:
-    """The loss near its minimum, the minimum's weights, the excess of the fit, and the method."""
+    """The loss near its minimum, the minimum's weights, the fit's excess, and the method."""
 
     quadratic: Quadratic
     w: Weights

@@ -11,8 +11,8 @@ from backends.names import Name
 from backends.problem import DTYPES, step_bytes
 
 READ, NATIVE = "read", "c"
-"""Names of the two baselines, in place of a backend's name: ``read`` only reads the bytes of a
-step, and ``c`` is the descent in C (`bench.measure.native`)."""
+"""Names of the two baselines. A case has such a name in place of a backend's name. ``read``
+only reads X and y, and ``c`` is the descent in C (`bench.measure.native`)."""
 
 BASELINES = (READ, NATIVE)
 
@@ -76,12 +76,12 @@ class Case:
 
     @property
     def reads_rows(self) -> bool:
-        """Whether a step reads the rows; a step of ``gram`` reads only XᵀX and Xᵀy."""
+        """Whether a step reads the rows; a ``gram`` technique reads only XᵀX and Xᵀy."""
         return self.backend in BASELINES or not Name.parse(self.backend).least_squares_only
 
     @property
     def reads_memory(self) -> bool:
-        """Whether a step reads the rows, and the rows are in the CPU's memory."""
+        """Whether a step reads rows that are in the CPU's memory."""
         return self.device == "cpu" and self.reads_rows
 
     @property
@@ -91,12 +91,15 @@ class Case:
 
 
 def check_case(text: str) -> None:
-    """Raise an error if `text` is not the text of a case; the backend need not exist."""
+    """Raise an error if `text` does not have the form of a case, described in `Case`.
+
+    The named backend need not exist.
+    """
     _parts(text)
 
 
 def loss_of(text: str) -> str:
-    """Return the name of the loss in the text of a case; the backend need not exist."""
+    """Return the name of the loss in the text of a case."""
     return _parts(text)[-1]
 
 

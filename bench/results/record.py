@@ -97,11 +97,11 @@ class Measurement:
         Kind of the benchmark: ``import``, ``place``, ``first_call``, ``new_shape``,
         ``more_rows``, ``step`` or ``read``.
     row : str
-        The `Case` as text.
+        The measured `Case` as text.
     seconds : tuple of float
         Time of each round in seconds.
     steps : int
-        Number of steps in a round. For a ``read``, how often a round reads the data.
+        Number of steps in a round. A round of the kind ``read`` reads the data this many times.
     info : dict
         Further results of the benchmark, such as relative error and peak memory in bytes.
     """
@@ -151,7 +151,7 @@ class Record:
     name : str
         Name that ``run --name`` gave; "" without a name.
     beside : str
-        Equal in two records whose runs alternated; "" for other runs.
+        Same text in the records of two runs that alternated; "" if the run ran alone.
     """
 
     created: str
@@ -166,18 +166,18 @@ class Record:
     beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
-        """Return a record with one more task's outcome; each failure reason becomes a line."""
+        """Return a record with one further task; line breaks in reasons are replaced."""
         reasons = {case: printable(why) for case, why in outcome.failures.items()}
         outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
 
     def continues(self, other: Record) -> bool:
-        """Return whether both records have the same request, machine and code."""
+        """Return whether `other` has the same request, machine and code as this record."""
         mine, its = ((r.request, r.machine, r.code) for r in (self, other))
         return mine == its
 
     def of_loss(self, loss: str) -> Record:
-        """Return a record without the cases of other losses; reads and imports have no loss."""
+        """Return a record with the cases of one loss only, and with all reads and imports."""
 
         def fits(case: str) -> bool:
             return case.startswith(f"{READ}/") or loss_of(case) == loss
@@ -206,13 +206,13 @@ class Record:
         ----------
         path : Path
         follow : bool
-            Whether the file may also be an output of ``run --json``. The record that this
-            output names is then read.
+            Whether `path` can also be an output of ``run --json``. This output names the file
+            of a record, which is read instead.
 
         Raises
         ------
         RecordError
-            The file cannot be read, has another schema, or holds a value that no run writes.
+            The file cannot be read, is not a record of this schema, or has an impossible value.
         """
         try:
             raw = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
@@ -242,10 +242,10 @@ class Record:
 
 
 PYTEST_BENCHMARK = {"benchmarks", "machine_info", "commit_info"}
-"""Fields that identify a file of pytest-benchmark; a record has no machine_info."""
+"""A file with all these fields was written by pytest-benchmark; a record lacks the last two."""
 
 PRINTED = {"machine", "results"}
-"""Fields that identify the output of ``run --json``."""
+"""A file with these fields and without ``tasks`` is an output of ``run --json``."""
 
 
 def _record_of(path: Path, printed: dict[str, Any]) -> Path:

@@ -24,7 +24,7 @@ class Saved:
 
 
 def find(what: str, store: Path) -> list[Saved]:
-    """Return the records that `what` names, the oldest first; at least one.
+    """Return the records that `what` names, the oldest first.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def find(what: str, store: Path) -> list[Saved]:
 
         - the path of a result file, or of a folder of result files;
         - the name that ``run --name`` gave to results in `store`;
-        - the name of a file in `store` without its suffix;
+        - the name of a file in `store`, without ``.json``;
         - the first seven or more digits of the git revision of results in `store`.
     store : Path
         Folder of the results.
@@ -41,7 +41,7 @@ def find(what: str, store: Path) -> list[Saved]:
     Raises
     ------
     RecordError
-        There is no such record, or the file is not a result.
+        `what` names no record, or the file is not a result.
     """
     path = Path(what)
     if path.is_file():
@@ -95,7 +95,7 @@ def newest_timed(what: str, store: Path) -> Saved:
 
 
 def only(found: Iterable[Saved]) -> Saved:
-    """Return the newest complete record; if no record is complete, return the newest."""
+    """Return the newest record of a complete run; if no run is complete, the newest record."""
     ranked = sorted(found, key=lambda s: (s.record.complete, s.record.created))
     return ranked[-1]
 

@@ -17,11 +17,11 @@ from typing import Any
 
 
 class Positive:
-    """The shape of a finite number above 0."""
+    """Stands for a finite number above 0 in a shape."""
 
 
 class Optional:
-    """Marks a name in a shape that an object may lack."""
+    """Marks a name in the shape of an object, if an object without this name is valid, too."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -2,12 +2,13 @@
 
 A run measures each case in several passes, each pass in its own process. A pass counts as one
 observation: the logarithm of the median time of a step. The rounds within a pass are not
-independent, because they share the memory layout, the processors and the other programs.
+independent observations, because they run in the same process.
 
 A run has few passes, often three, and a variance cannot be estimated well from three values.
-The variance of each case is therefore moved towards a common variance of all cases. The method
-is the moderated t statistic of Smyth (Statistical Applications in Genetics and Molecular
-Biology 3(1), 2004), with the weights of Law et al. (Genome Biology 15:R29, 2014).
+The variance of each case is therefore replaced with a weighted mean of two variances: its own,
+and a common variance of all cases. The method is the moderated t statistic of Smyth
+(Statistical Applications in Genetics and Molecular Biology 3(1), 2004), with the weights of Law
+et al. (Genome Biology 15:R29, 2014).
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from bench.results.case import Case
 from bench.results.record import Measurement
 
 PROCESSES = 0.02
-"""Smallest standard error of a pass, as a fraction of the time: 2 %.
+"""Assumed standard error between processes, as a fraction of the time: 2 %.
 
-A pass has this error even if all its rounds take the same time. Reason: the memory layout and
-the processors differ between processes.
+It is added to the standard error within a pass. Even if all rounds of a pass take the same
+time, the next pass takes a different time, because its process has another memory layout and
+runs on other cores.
 """
 
 Floats = NDArray[np.float64]
@@ -36,15 +38,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sides:
-    """The passes of one case in the old and in the new run.
+    """The step times of one case in all passes of two runs, old and new.
 
     Attributes
     ----------
-    old : array
-        For each pass of the old run, the logarithm of the seconds per step.
-    new : array
-        The same for the new run. If the runs alternated, ``old[i]`` and ``new[i]`` are from
-        pass i, and ``new[i] - old[i]`` is the `shift` of this pass.
+    old, new : array
+        For each pass of the old run and of the new run: the logarithm of the seconds per step.
+        If the two runs alternated, ``old[i]`` and ``new[i]`` were measured together, and
+        ``new[i] - old[i]`` is the `shift` of pass i.
     errors : array or None
         Standard error of each pass's `shift`; None if the runs did not alternate.
     """
@@ -55,13 +56,20 @@ class Sides:
 
     @classmethod
     def apart(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Return the passes of two runs that did not alternate; keys are names of tasks."""
+        """Return the step times of a case in two runs that did not alternate.
+
+        `old` and `new` map the name of a task, which is one pass, to its measurement.
+        """
         a, b = ([median(m.seconds_per_step) for m in side.values()] for side in (old, new))
         return cls(np.log(a), np.log(b))
 
     @classmethod
     def in_turn(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
-        """Return the passes that two alternating runs share; keys are names of tasks."""
+        """Return the step times of a case in two runs that alternated.
+
+        `old` and `new` map the name of a task, which is one pass, to its measurement. Only the
+        passes in both mappings are used.
+        """
         both = [task for task in old if task in new]
         a = np.log([median(old[task].seconds_per_step) for task in both])
         shifts = np.array([shift(old[task], new[task]) for task in both]).reshape(-1, 2)
@@ -69,10 +77,10 @@ class Sides:
 
     @property
     def samples(self) -> list[tuple[Floats, Floats]]:
-        """Independent samples; each is a pair (values, weights).
+        """Independent samples of a case; each sample is a pair (values, weights).
 
-        If the runs alternated, there is one sample, the shifts of the passes. If they did not,
-        there are two samples: the new run and the old run.
+        If the runs alternated, the only sample has ``new - old`` of each pass. If they did not
+        alternate, there are two samples: `new` and `old`.
         """
         if self.errors is None:
             return [(side, np.ones_like(side)) for side in (self.new, self.old)]
@@ -80,15 +88,15 @@ class Sides:
 
 
 def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
-    """Return (shift, standard error): the logarithm of the time ratio new ÷ old in a pass.
+    """Return the shift of a pass, log(new time ÷ old time), and the shift's standard error.
 
-    If the rounds alternated, each old round has a new round beside it. The shift is the median
-    over these pairs. Reason: a slow processor slows both rounds of a pair, and the median
-    ignores the few pairs during which the speed changes. The standard error is estimated from
-    the distance of the quartiles, which is 1.35 σ in a normal distribution.
+    If the rounds alternated, each old round forms a pair with the new round beside it. The
+    shift is the median of log(new ÷ old) over the pairs. If the processor becomes slower, both
+    rounds of a pair are slower, and their ratio stays about the same. The standard error is
+    estimated from the distance of the quartiles, which is 1.35 σ in a normal distribution.
 
-    If the rounds did not alternate, the shift is the difference of the medians. The standard
-    error is then unknown, and 0 is returned.
+    If the rounds did not alternate, the shift is median(log new) − median(log old). In this
+    case, 0 stands for the standard error, which is unknown.
     """
     a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
     if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):
@@ -137,12 +145,12 @@ def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Flo
 
 
 def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
-    """Return the common variance of all cases, and its degrees of freedom.
+    """Return the common variance of all cases, and the degrees of freedom of this variance.
 
-    The more degrees of freedom, the closer the variance of each case is moved to the common
-    variance. For fewer than three cases, 0 is returned, and the variances stay as they are. The
-    formulas are from Smyth 2004, section 6.2: the logarithms of the variances have the mean and
-    the variance of a scaled F distribution.
+    The degrees of freedom are the weight of the common variance in `moderated`. They are 0 for
+    fewer than three cases, so that each case keeps its own variance. The formulas are from
+    Smyth 2004, section 6.2: the logarithms of the variances have the mean and the variance of a
+    scaled F distribution.
     """
     if len(variance) < 3:
         return 1.0, 0.0
@@ -155,7 +163,7 @@ def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
 
 
 def _trigamma_inverse(value: float) -> float:
-    """Return the x with ``polygamma(1, x) = value``, by Newton's method (Smyth's appendix)."""
+    """Return the x with ``polygamma(1, x) = value``, by Newton's method as in Smyth (2004)."""
     x = 0.5 + 1 / value
     for _ in range(50):
         trigamma = float(polygamma(1, x))

@@ -16,17 +16,17 @@ from bench.results.case import SMALLEST_BYTES, SQUARED, Case
 from bench.results.record import Measurement, Record
 
 UNSTABLE = 0.1
-"""A time is unstable if half its 95 % confidence interval is wider than 10 % of the time."""
+"""A time is unstable if its 95 % confidence interval is wider than ±10 % of the time."""
 
 NOT_MEASURED = "not measured"
-"""Reason shown for a requested case that has neither a time nor a failure."""
+"""`Result.reason` of a requested case that was not measured and has not failed."""
 
 
 @dataclass(frozen=True)
 class Interval:
     """A median, and the two ends of its 95 % confidence interval.
 
-    An end is None if there are too few samples.
+    Both ends are None if there are too few samples.
     """
 
     median: float
@@ -56,9 +56,9 @@ class Interval:
 
 @cache
 def _ranks(count: int) -> tuple[int | None, int | None]:
-    """Return the indices in `count` sorted samples of the two ends of the median's interval.
+    """Return which of `count` sorted samples are the ends of the median's confidence interval.
 
-    An index is None if there are too few samples.
+    The result is two indices; both are None if there are too few samples.
     """
     bounds = quantile_test(range(count), p=0.5).confidence_interval(0.95)
     low, high = (None if math.isnan(b) else int(b) for b in (bounds.low, bounds.high))
@@ -140,14 +140,15 @@ class Result:
 
 
 def instability(spread: float) -> str:
-    """Return a `Result.spread` as text: ±23%, or (few samples) for infinity."""
+    """Return a `Result.spread` as text: ``±23%``, or ``(few samples)`` if it is infinite."""
     return "(few samples)" if math.isinf(spread) else f"±{spread:.0%}"
 
 
 def summarise(record: Record) -> list[Result]:
     """Return a `Result` for every requested case, ordered by size and then by speed.
 
-    Within a size, the fastest case is first, but techniques for squared error only are last.
+    Within a size, the fastest case is first. Cases whose technique works for squared error only
+    are after all other cases of the size.
     """
     results = [_result(record, Case.parse(text)) for text in record.request["rows"]]
 
@@ -207,12 +208,13 @@ def _middle(values: Iterable[float]) -> float | None:
 def read_fraction(record: Record, case: Case) -> float | None:
     """Return the throughput of a step as a share of the read bandwidth, usually from 0 to 1.
 
-    - If a read was timed just before each round of steps, the share of a round is its
-      throughput ÷ the throughput of this read. The result is the median over all rounds.
-    - If reads were timed only in separate rounds, on the CPU, the share of a pass is the median
-      throughput of its steps ÷ the median throughput of its reads. The result is the median
-      over all passes.
-    - If no read was timed, and for data below `SMALLEST_BYTES`, the result is None.
+    - If a read was timed just before each round of steps, each round has a share: the
+      throughput of its steps ÷ the throughput of the read before it. The result is the median
+      share.
+    - If reads were timed only in rounds of their own, each pass on the CPU has a share: the
+      median throughput of its steps ÷ the median throughput of its reads. The result is the
+      median share.
+    - The result is None if no read was timed, or if the data are smaller than `SMALLEST_BYTES`.
     """
     if case.bytes_per_step < SMALLEST_BYTES:
         return None  # limited by latency, not by bandwidth

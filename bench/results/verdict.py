@@ -1,9 +1,10 @@
-"""Judge each case of two runs: faster, slower, same, or can't tell.
+"""Compare a new run with an old run: each case is faster, slower, same, or can't tell.
 
 `bench.results.statistics` computes each case's shift, the logarithm of the time ratio new ÷
-old, and its standard error. A case is slower or faster if the change is significantly larger
-than `MATTERS` (a test of McCarthy & Smyth, Bioinformatics 25(6), 2009). Holm's correction makes
-false alarms rare even with many cases. Runs that alternated are compared round by round.
+old, and its standard error. A case is called slower or faster if a statistical test shows that
+its time has changed by more than `MATTERS`. The test is that of McCarthy & Smyth
+(Bioinformatics 25(6), 2009). Holm's correction makes false alarms rare even with many cases.
+Runs that alternated are compared round by round.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ MATTERS = 0.02
 """Smallest change that is called faster or slower, as a fraction of the time: 2 %."""
 
 SAME = 0.05
-"""A case is called "same" if its confidence interval lies within 5 % of equal times."""
+"""A case is called "same" if the confidence interval of its time ratio new ÷ old lies between
+1 ÷ 1.05 and 1.05."""
 
 FEWEST_PASSES = 2
 """Smallest number of passes in each run for a verdict, because one pass has no spread."""
@@ -48,11 +50,12 @@ class Comparison:
     old_s : float or None
         Seconds per step in the old run: the geometric mean of the passes' medians.
     new_s : float or None
-        Seconds per step in the new run: `old_s` × `ratio`.
+        Seconds per step in the new run, computed as `old_s` × `ratio`.
     ratio, low, high : float or None
         Time ratio new ÷ old, and its 95 % confidence interval.
     p : float or None
-        p-value of a change beyond `MATTERS`, adjusted by Holm's method.
+        p-value, adjusted by Holm's method. The null hypothesis is that the time has changed by
+        at most 2 % (`MATTERS`).
     reason : str
         Why the verdict is "can't tell" or "failed"; "" if no further reason is known.
     """
@@ -68,7 +71,7 @@ class Comparison:
     reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields of ``compare --json``."""
+        """Return the fields of this case in the output of ``compare --json``."""
         fields = asdict(self)
         fields.pop("case")
         return {
@@ -80,7 +83,11 @@ class Comparison:
 
 
 def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurement]]:
-    """Return case → name of the task → step timings, for the verified cases of a record."""
+    """Return the step timings of the verified cases of a record.
+
+    The keys of the result are the cases. Each value maps the name of a task, which is one pass,
+    to the step timings of the case in this pass.
+    """
     found: dict[Case, dict[str, Measurement]] = {}
     for task, outcome in record.tasks.items():
         for m in outcome.measurements:
@@ -90,7 +97,7 @@ def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurem
 
 
 def differences(old: Record, new: Record) -> list[str]:
-    """Return the reasons against comparing two records, each as a text; empty without any."""
+    """Return the reasons why two records should not be compared; empty if there is none."""
     found = []
     if identity(old.machine) != identity(new.machine):
         found.append("the results are of different machines or numbers of threads")
@@ -168,8 +175,8 @@ def unclear(records: Sequence[Record]) -> set[Case]:
 def undecided(old: Record, new: Record) -> set[Case]:
     """Return the cases whose time ratio has a confidence interval wider than ±`SAME`.
 
-    Only the width counts, not the ratio itself. Reason: measuring until the ratio shows a
-    change would report false changes.
+    A run measures these cases again. The ratio itself does not matter here, because repeating
+    the measurement until the ratio shows a change would find changes that do not exist.
     """
     try:
         found = compare(old, new)
@@ -185,7 +192,10 @@ def _narrow(found: Comparison) -> bool:
 
 
 def judge(of: Mapping[Case, Sides]) -> dict[Case, Comparison]:
-    """Return the comparison of each case; all variances are estimated together."""
+    """Return the comparison of the old and the new run for each case.
+
+    The variance of a case is estimated with the help of all other cases; see `moderated`.
+    """
     enough = {c: s for c, s in of.items() if min(len(s.old), len(s.new)) >= FEWEST_PASSES}
     found = {case: _too_few(case, sides) for case, sides in of.items() if case not in enough}
     if not enough:
@@ -230,9 +240,10 @@ def _too_few(case: Case, sides: Sides) -> Comparison:
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return the failed cases, and the cases called "slower" by more than `limit`.
+    """Return the cases that failed or are slower than before by more than `limit`.
 
-    `limit` is a fraction: with 0.1, cases that take more than 10 % longer are returned.
+    A slower case has the verdict "slower". `limit` is a fraction of the old time: 0.1 means
+    that a step takes more than 10 % longer.
     """
     return [
         c
