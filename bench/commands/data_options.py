@@ -88,7 +88,7 @@ def described(source: Source) -> dict[str, Any]:
 
 
 def columns(text: str) -> tuple[str, ...]:
-    """Parse column names separated by commas; a name in double quotes may hold commas."""
+    """Parse column names separated by commas; a name in double quotes can contain commas."""
     try:
         (names,) = csv.reader([text], skipinitialspace=True, strict=True)
     except (csv.Error, ValueError):

@@ -63,9 +63,9 @@ def plot(
     """Draw figures of results, as wide as a column of a paper.
 
     There are four kinds of figures: the time of a step against the number of
-    rows; the read throughput of a step as a share of the memory's; the parts of
-    the total time; and a map of the fastest backend. Each figure is drawn for
-    every measured number of features and dtype.
+    rows; the share of the memory bandwidth that a step uses; the parts of the
+    total time; and a map of the fastest backend. Each figure is drawn for every
+    measured number of features and dtype.
 
     RESULT is a file, a folder, a name that 'run --name' gave, or a git
     revision at which results were saved. By default, all results in the store

@@ -141,10 +141,10 @@ class Track:
         The rows, and the scaling of their columns.
     learning_rate : float
     w0 : tuple of float, optional
-        First w of a new descent, for the scaled columns; zeros by default.
+        Weights at the start of a new descent, for the scaled columns; zeros by default.
     checkpoint : Path, optional
-        File to write. If None, the file `resume` is updated; without `resume`, no file is
-        written.
+        File to write. If `checkpoint` is None, the file `resume` is updated. If both are None,
+        no file is written.
     resume : Path, optional
         Checkpoint from which the descent continues; None starts a new descent.
 
@@ -181,7 +181,7 @@ class Track:
             self.at.save(self.path)
 
     def told(self) -> str:
-        """Return the end of an error message: where w is stored, and how to continue."""
+        """Return text for an error message: the file with w, and the option that continues."""
         if self.path is None:
             return "; --checkpoint FILE would have saved w" if self.at.steps else ""
         return f"; w after step {self.at.steps} is in {self.path}: --resume {self.path} goes on"

@@ -3,9 +3,9 @@
 Near its minimum, a loss is about ``L* + ½·eᵀHe``. L* is the minimum, w* are the weights at the
 minimum, ``e = w − w*``, and H is the Hessian at w*.
 
-- For squared error, this formula is exact. H is ``2·XᵀX/n``. w* and L* come from the float64
-  reference.
-- For any other loss, Newton's method in float64 finds the minimum, starting at the w of the
+- For squared error, this formula is exact. H is ``2·XᵀX/n``, and w* is computed from XᵀX and
+  Xᵀy in float64.
+- For any other loss, Newton's method finds the minimum in float64, starting at the w of the
   fit.
 
 A step multiplies the part of e along an eigenvector of H by ``1 − rate·h``, where h is the
@@ -39,7 +39,7 @@ NEGLIGIBLE = 1e-6
 this allowance, a fit whose minimum is 0 would never be finished, because 0.1 % of 0 is 0."""
 
 MOST_STEPS = 1 << 60
-"""If more steps than this are needed, the number of steps is returned as None."""
+"""If a fit needs more than this number of steps, None is returned in place of the number."""
 
 EXACT_BYTES = 1 << 28
 """Up to this size of the data in bytes, the minimum of squared error is summed over the rows,
@@ -100,7 +100,7 @@ class Excess:
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """The loss around its minimum: ``minimum + ½·eᵀHe`` at ``w = w* + e``.
+    """The loss near its minimum: ``minimum + ½·eᵀHe`` at the weights ``w* + e``.
 
     H is the Hessian (`hessian`), and w* are the weights at the minimum.
     """
@@ -136,7 +136,7 @@ class Quadratic:
     def steps(self, apart: Weights, rate: float | None, enough: float) -> int | None:
         """Return the number of steps until the excess is at most `enough`.
 
-        The number may be up to 0.1 % too large. None means that more than `MOST_STEPS` steps
+        The number can be up to 0.1 % too large. None means that more than `MOST_STEPS` steps
         are needed.
 
         Parameters

@@ -1,4 +1,4 @@
-"""Prepare the inputs of a fit: the backend, the rows, the first w and the memory limit."""
+"""Prepare the inputs of a fit: the backend, the rows, the weights at the start, the memory."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def open_rows(
 
 
 def room_bytes(memory: int | None) -> int:
-    """Return the number of bytes that the rows may use.
+    """Return the number of bytes of memory that the rows are allowed to use.
 
     The result is `memory` minus the memory that this process uses already. If `memory` is None,
     the result is half of the machine's free memory.
@@ -88,7 +88,7 @@ def room_bytes(memory: int | None) -> int:
 
 
 def streaming_text(streamed: Streamed, steps: int) -> str:
-    """Return a message: every step reads the rows again, which takes a stated time."""
+    """Return a message that every step reads all rows again, and how long the reading takes."""
     a_pass = streamed.seconds_a_pass()
     squared = streamed.source.loss == SQUARED_ERROR
     passes = steps + 1  # each evaluation but the last shares a pass with the next step

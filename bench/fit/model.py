@@ -62,8 +62,8 @@ RESPONSES = {
     LOG_LOSS.name: Response("probability_of_1", _sigmoid),
     POISSON.name: Response("rate", _exp),
 }
-"""Losses whose prediction is not x·w itself. log_loss predicts the probability that y is 1, and
-poisson the expected count."""
+"""How predictions are computed for the losses whose prediction is not x·w itself. log_loss
+predicts the probability that y is 1, and poisson predicts the expected count."""
 
 LINEAR = Response("prediction", lambda p: p)
 """The prediction is ``x·w + intercept`` itself, for every loss that is not in `RESPONSES`."""

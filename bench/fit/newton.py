@@ -4,7 +4,7 @@ If a step does not lower the loss, the step is repeated with damping: a multiple
 to the Hessian (the method of Levenberg and Marquardt). Huber's loss needs damping if its second
 derivative is 0 at most rows.
 
-The search uses no code of the backends, so it can check the fit of any backend.
+The search does not use the fitted backend, so it can check the fit of every backend.
 
 The second derivative of the loss is a finite difference of the loss's slope. For a loss without
 a slope, it is a second difference of the loss's value. A loss from a user's file therefore
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PASSES = 30
-"""Largest number of passes over the rows. From the w of a fit, a search usually takes 5 to
-10."""
+"""Largest number of passes over the rows. A search that starts at the w of a fit usually needs
+5 to 10 passes."""
 
 MOST_WORK = 5e7
 """No search is made if ``rows · (features² + ROW_WORK)``, the number of multiplications in a
@@ -34,7 +34,8 @@ pass, is above this limit. At the limit, a pass takes 0.2 s, and a search takes 
 seconds."""
 
 ROW_WORK = 20
-"""The loss, slope and second derivative of a row take as long as this many multiplications."""
+"""Computing the loss, slope and second derivative of a row counts as this many
+multiplications."""
 
 DONE = 1e-10
 """The search ends when the next step would lower the loss by at most this fraction of the

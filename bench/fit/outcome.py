@@ -1,4 +1,4 @@
-"""Convert a descent's result to the units of the data; add its excess, remarks and model."""
+"""Convert the result of a descent to the units of the data; add remarks and make the model."""
 
 from __future__ import annotations
 

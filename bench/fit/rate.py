@@ -26,8 +26,8 @@ SQUARED_ERROR_CURVATURE = 2.0
 eigenvalue of ``XᵀX/n``."""
 
 ROUNDING = 1e-12
-"""The gradient is a difference of two terms. If it is below this fraction of the terms, it
-counts as 0, because it can be a rounding error of float64."""
+"""The gradient is a difference of two terms. If this difference is below this fraction of the
+terms, it counts as 0, because it can be a rounding error of float64."""
 
 
 AUTOMATIC = "--lr auto"
@@ -64,7 +64,7 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
 
 
 def affordable(source: Problem | Source, memory_bytes: float = math.inf) -> bool:
-    """Return whether the float64 reference of squared error takes a few seconds at most.
+    """Return whether XᵀX and Xᵀy can be computed in a few seconds, for a squared-error fit.
 
     The result is False for any other loss, for data larger than `memory_bytes`, and for more
     than `MOST_PRODUCTS` multiplications.

@@ -116,7 +116,7 @@ class Columns:
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Whether each column has one value only, apart from rounding; shape (d,)."""
+        """Whether all values of a column are equal, apart from rounding, for each column."""
         size = np.maximum(np.abs(self.low), np.abs(self.high))
         return np.asarray(self.high / 2 - self.low / 2 <= ROUNDING / 2 * size)
 
@@ -154,7 +154,8 @@ class Scaling:
     mean : tuple of float
         Number that is subtracted from each column; 0 for a column that is not centred.
     scale : tuple of float
-        Positive number by which each column is then divided; 1 for a column that is not scaled.
+        Positive number by which each column is divided after the subtraction; 1 for a column
+        that is not scaled.
     intercept : bool
         Whether a column of ones is added at the end, to which the last weight belongs.
     target : float
@@ -171,7 +172,7 @@ class Scaling:
 
     @classmethod
     def identity(cls, features: int, *, intercept: bool) -> Scaling:
-        """Return a scaling that changes no column, with or without an intercept."""
+        """Return a scaling that changes no column, for a model with or without an intercept."""
         return cls((0.0,) * features, (1.0,) * features, intercept)
 
     @classmethod
@@ -184,9 +185,11 @@ class Scaling:
         ----------
         columns : Columns
         intercept : bool
-            Whether the model has an intercept. If it has, standardised columns are also
-            centred. A constant column then becomes a column of zeros, and its weight never
-            changes. standardize : bool Whether to scale the columns. shift_target : bool
+            Whether the model has an intercept. If it has, standardised columns are centred. A
+            constant column then becomes a column of zeros, and its weight never changes.
+        standardize : bool
+            Whether to scale the columns.
+        shift_target : bool
             Whether to subtract the mean of y from y, if `intercept` and `standardize` are True.
         """
         if not standardize:
