@@ -1,4 +1,4 @@
-"""Descend with Dask arrays, as in Dask's documentation."""
+"""Descend with Dask arrays; every step computes one task graph over all chunks of rows."""
 
 from __future__ import annotations
 

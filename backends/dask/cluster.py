@@ -33,7 +33,7 @@ SCHEDULER, WORKERS, MEMORY = (
 )
 
 ANY_PORT = "127.0.0.1:0"
-"""Address of the scheduler's dashboard. Port 0 means any free port. Reason: Dask warns if its
+"""Address of the scheduler's dashboard. Port 0 means any free port, because Dask warns if its
 default port is in use."""
 
 QUIET = {
@@ -52,12 +52,13 @@ CONNECT_SECONDS = 10.0
 """Longest wait in seconds for the scheduler, and then again for the first worker."""
 
 RESTART_SECONDS = 10.0
-"""Longest wait in seconds for a new worker after all workers were lost. If none comes, the
-descent fails."""
+"""Longest wait in seconds for a new worker after all workers were lost. If no worker comes
+within this time, the descent fails."""
 
 ENOUGH_SECONDS = 5.0
-"""Longest wait in seconds for the replacement of a lost worker. If none comes, the descent
-continues with fewer workers. Dask restarts a worker in about 2 s."""
+"""Longest wait in seconds for the replacement of a lost worker while other workers are left.
+After this time, the descent continues with fewer workers. Dask restarts a worker in about
+2 s."""
 
 COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Environment variables that set the number of threads of libraries on a worker."""
@@ -73,8 +74,7 @@ class WorkerLostError(Exception):
 class _Client(Client):
     """A Dask client that closes itself at once if it cannot connect.
 
-    Otherwise the garbage collector would close it later. If another client holds the lock at
-    that moment, the process would hang.
+    Otherwise the garbage collector would close the client later, and the process could hang.
     """
 
     def start(self, **kwargs: Any) -> None:
@@ -111,7 +111,7 @@ def connect() -> Client:
 
 
 def close() -> None:
-    """Close the client, if there is one, and end an embedded cluster."""
+    """Close the client, if there is one, and stop the workers that this process started."""
     if not connect.cache_info().currsize:
         return
     client = connect()
@@ -182,12 +182,16 @@ def workers(client: Client) -> dict[Worker, dict[str, Any]]:
 
 
 def wait_again(client: Client, before: int) -> None:
-    """Wait until there are `before` workers again, or at most `ENOUGH_SECONDS`.
+    """Wait until there are as many workers as before a worker was lost.
+
+    The parameter `before` is this number of workers. If at least one worker is left, the wait
+    lasts at most `ENOUGH_SECONDS`. If no worker is left, the wait lasts at most
+    `RESTART_SECONDS`.
 
     Raises
     ------
     BackendError
-        There is no worker after `RESTART_SECONDS`.
+        There is still no worker after `RESTART_SECONDS`.
     """
     began = time.monotonic()
     while (there := len(workers(client))) < before:
@@ -225,7 +229,7 @@ def versions(library: str) -> dict[str, str]:
 
 
 def results(client: Client, futures: dict[Worker, Any]) -> dict[Worker, Any]:
-    """Wait for one future per worker, and return the results, with the same keys.
+    """Wait for one future of each worker; return a dictionary from address to result.
 
     Raises
     ------

@@ -13,10 +13,10 @@ from backends.names import Name, libraries
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return for each device of a technique why it cannot be used ("" if it can be used).
+    """Return a technique's devices; each value is "", or the reason why the device is unusable.
 
-    Only `torch` can use a GPU on each worker (``cuda:0``). It is listed if this machine has a
-    GPU, or if the workers may be on other machines.
+    Only the technique `torch` can use a GPU on each worker. The device ``cuda:0`` is listed if
+    this machine has a GPU, or if the workers can be on other machines.
     """
     kernel = libraries()[technique or "numpy"]
     try:
@@ -30,6 +30,10 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def refusal(technique: str, loss: Loss) -> str:
-    """Return why a technique cannot use a loss ("" if it can); only `numba` has such losses."""
+    """Return why a technique cannot compute a loss, or "" if it can compute the loss.
+
+    The result is always "" for techniques other than `numba`, because only Numba cannot compile
+    some losses.
+    """
     kernel = Name("numba", "parallel")
     return catalogue.reason_against(kernel, loss) if technique == "numba" else ""

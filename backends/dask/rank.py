@@ -1,4 +1,4 @@
-"""The actor (a rank) that holds a worker's rows and computes their gradient."""
+"""The Dask actor on each worker, which holds rows of the data and computes their gradient."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from backends.rows.streamed import place
 from backends.threads import bound, bound_here
 
 REDUCE_SECONDS = 300.0
-"""Longest wait in seconds for the sums of the other ranks. It can be long, because the end of
-a rank's process is noticed at once."""
+"""Longest wait in seconds for the sums of the other workers. The wait ends earlier if the
+process of another worker ends."""
 
 
 class Rank:
-    """A Dask actor that holds a part of the rows and descends together with the other ranks.
+    """A Dask actor (a rank, as in MPI) that holds the rows of one worker.
 
     All ranks have the same w. In every step, each rank computes the gradient of its own rows.
     The ranks then exchange and add up these gradients (an all-reduce).
@@ -31,7 +31,7 @@ class Rank:
     Parameters
     ----------
     number, ranks : int
-        The rank's number, from 0, and the number of ranks.
+        Index of this rank, counted from 0, and the total number of ranks.
     backend : str
         Name of the backend that computes the gradient of the rows.
     share : Share
@@ -66,19 +66,19 @@ class Rank:
         self.store: Any = None
 
     def can_reduce(self) -> bool:
-        """Return whether this worker has PyTorch, which the all-reduce needs."""
+        """Return whether this worker has PyTorch, which sums the gradients of all workers."""
         return find_spec("torch") is not None
 
     def listen(self, address: str) -> tuple[str, int]:
-        """Open a server through which the ranks find each other; return its host and port."""
+        """Open a server through which the actors find each other; return its host and port."""
         host = urlsplit(address).hostname or "127.0.0.1"
         self.store = _distributed().TCPStore(host, 0, is_master=True, wait_for_workers=False)
         return host, self.store.port
 
     def join(self, host: str, port: int, address: str) -> None:
-        """Connect to the other ranks, and wait until all ranks are connected.
+        """Connect to the actors on all other workers, and wait until all are connected.
 
-        PyTorch's default process group is not used, because other code in this process may have
+        PyTorch's default process group is not used, because other code in this process can have
         created it already.
         """
         distributed, wait = _distributed(), timedelta(seconds=REDUCE_SECONDS)
@@ -96,7 +96,11 @@ class Rank:
         self._reduce(np.zeros(1))
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        """Take `steps` steps from w together with all other ranks, and return the new w."""
+        """Take `steps` steps, starting at w, and return the new w.
+
+        The actors on all workers run at the same time, because each step adds up their
+        gradients.
+        """
         bound_here(self.threads)
         w = np.array(w, dtype=np.float64)
         rate = self.share.source.loss.scale * self.learning_rate / self.share.rows
@@ -105,17 +109,18 @@ class Rank:
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return the unscaled gradient ``xᵀ·slope`` over the rows of this rank."""
+        """Return the unscaled gradient ``xᵀ·slope`` over the rows of this worker."""
         bound_here(self.threads)
         return self.descent.gradient(w)
 
     def sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return the unscaled gradient and the sum of the losses over the rows of this rank."""
+        """Return the unscaled gradient and the summed loss over the rows of this worker."""
         own_rows = self.share.stop - self.share.start
         return self.gradient(w), self.descent.loss(w) * own_rows
 
     def _reduce(self, sums: Weights) -> Weights:
-        """Return `sums`, a float64 array, added up over all ranks."""
+        """Return the sum of the arrays `sums` of all workers; this worker adds its own
+        array."""
         if self.ranks == 1:
             return sums
         import torch

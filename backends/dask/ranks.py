@@ -37,13 +37,13 @@ again in every step."""
 
 
 FIRST_STEPS = 50
-"""Number of steps in the first call to the ranks. Later calls take as many steps as fit in
-`CHECKPOINT_SECONDS`."""
+"""Number of steps in the first call to the actors on the workers; the call also shows how long
+a step takes. Later calls take as many steps as fit in `CHECKPOINT_SECONDS`."""
 
 
 CHECKPOINT_SECONDS = 5.0
-"""Approximate duration in seconds of a call to the ranks, which returns w. If a worker is lost
-during a call, the steps of this call are repeated."""
+"""Approximate duration in seconds of a call to the actors on the workers. At the end of a call,
+the actors return w. If a worker is lost during a call, the steps of this call are repeated."""
 
 
 LOSSES = 3
@@ -52,13 +52,13 @@ lost during the call."""
 
 
 class Ranks:
-    """Descent with one rank on each worker; each rank has an equal part of the rows.
+    """Descent with one actor (a rank) on each worker; each rank has an equal part of the rows.
 
-    The ranks add up their gradients in every step. They use PyTorch for this; if a worker does
-    not have PyTorch, this process adds the gradients.
+    In every step, the ranks add up their gradients with PyTorch. If a worker does not have
+    PyTorch, the process that calls `run` adds the gradients.
 
-    `run` fetches w every few seconds. If a worker is lost, the rows are divided again among the
-    workers, and the descent continues from the last fetched w.
+    The method `run` fetches w from the ranks every few seconds. If a worker is lost, the rows
+    are divided again among the workers, and the descent continues from the last fetched w.
     """
 
     kernel: ClassVar[str]
@@ -112,7 +112,7 @@ class Ranks:
         raise AssertionError  # never reached: the loop has no end
 
     def _place(self) -> None:
-        """Divide the rows, start a rank on each worker, and connect the ranks."""
+        """Divide the rows, start an actor on each worker, and connect the actors."""
         there = workers(self.client)
         rows = self.source.rows
         chosen = dict(islice(there.items(), rows))
@@ -158,7 +158,8 @@ class Ranks:
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 
     def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
-        """Start ``call(rank)`` on every rank, wait for all ranks, and return the results."""
+        """Call ``call(rank)`` for every actor in `ranks`; wait for the results and return
+        them."""
         try:
             calls = {address: call(rank) for address, rank in ranks.items()}
         except RuntimeError as error:  # Dask raises it for an actor that is known to be lost
@@ -167,24 +168,24 @@ class Ranks:
 
 
 class NumpyRanks(Ranks):
-    """Ranks that compute their gradients with NumPy."""
+    """Descent with Dask workers that compute their gradients with NumPy."""
 
     kernel = "numpy:blocked"
 
 
 class NumbaRanks(Ranks):
-    """Ranks that compute their gradients with Numba."""
+    """Descent with Dask workers that compute their gradients with Numba."""
 
     kernel = "numba:parallel"
 
 
 class TorchRanks(Ranks):
-    """Ranks that compute their gradients with PyTorch, on the CPU or on a GPU."""
+    """Descent with Dask workers that compute their gradients with PyTorch, on CPUs or GPUs."""
 
     kernel = "torch:analytic"
 
 
 class JaxRanks(Ranks):
-    """Ranks that compute their gradients with JAX."""
+    """Descent with Dask workers that compute their gradients with JAX."""
 
     kernel = "jax"

@@ -17,7 +17,10 @@ def source_of(rows: Problem | Source) -> Source:
 
 
 def share_of(source: Source, start: int, stop: int) -> Share:
-    """Return rows `start` to `stop` as a `Share`, which holds no other rows in memory."""
+    """Return the rows from `start` to before `stop` as the `Share` of one worker.
+
+    If the source is in memory, the share holds only these rows.
+    """
     if isinstance(source, InMemory):
         part = InMemory.of(source.load(start, stop))
         return Share(part, 0, part.rows, source.rows)
