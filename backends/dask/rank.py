@@ -119,8 +119,7 @@ class Rank:
         return self.gradient(w), self.descent.loss(w) * own_rows
 
     def _reduce(self, sums: Weights) -> Weights:
-        """Return the sum of the arrays `sums` of all workers; this worker adds its own
-        array."""
+        """Return the element-wise sum of the arrays `sums` of all workers."""
         if self.ranks == 1:
             return sums
         import torch

@@ -158,8 +158,7 @@ class Ranks:
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 
     def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
-        """Call ``call(rank)`` for every actor in `ranks`; wait for the results and return
-        them."""
+        """Call ``call(rank)`` for each actor in `ranks`, and wait for the list of results."""
         try:
             calls = {address: call(rank) for address, rank in ranks.items()}
         except RuntimeError as error:  # Dask raises it for an actor that is known to be lost

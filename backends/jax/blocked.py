@@ -37,17 +37,18 @@ BLOCK_BYTES = 1 << 17
 
 
 TRIED_BLOCKS = (1 << 15, 1 << 19)
-"""Other block sizes in bytes that are timed when the data are placed. There are only two,
-because code has to be compiled for each size."""
+"""Block sizes in bytes that are timed in addition to `BLOCK_BYTES`. There are only two, because
+code has to be compiled for each size."""
 
 
 MOST_TRANSPOSED = 64
-"""Largest number of features for which blocks are transposed by default. For short rows, XLA
-multiplies a block (d, rows) by w faster than a block (rows, d)."""
+"""Largest number of features for which blocks are transposed by default. With so few features,
+XLA multiplies a transposed block by w faster than a block that is not transposed."""
 
 
 TRIED_TRANSPOSED = range(16, 257)
-"""Numbers of features for which blocks (rows, d) and transposed blocks (d, rows) are timed."""
+"""Range of numbers of features for which transposed blocks and blocks that are not transposed
+are both timed. The faster kind is then used."""
 
 
 Share = tuple[Data, jax.Array]
@@ -60,19 +61,21 @@ Share = tuple[Data, jax.Array]
 
 
 class OfShare(NamedTuple):
-    """The compiled functions of a loss that sum over the rows of one thread."""
+    """Two compiled functions of a loss; each function sums over the rows of one thread."""
 
     gradient: Callable[..., jax.Array]
-    """``gradient(w, share, rows, transposed=…)`` returns the gradient of the share's sum of
-    losses, divided by `rows`, the number of rows of all threads."""
+    """``gradient(w, share, rows, transposed=…)`` returns the gradient of the sum of the losses
+    in `share`, the rows of one thread. The gradient is divided by `rows`, the number of rows of
+    all threads. `transposed` says whether the blocks are transposed."""
     loss: Callable[..., jax.Array]
     """``loss(w, share, rows, transposed=…)`` returns the sum of the losses of the first `rows`
-    rows of the share; the other rows are padding."""
+    rows in `share`, the rows of one thread. All later rows are padding. `transposed` says
+    whether the blocks are transposed."""
 
 
 @cache
 def compiled(loss: Loss) -> OfShare:
-    """Return the compiled functions of a loss that sum over the rows of one thread."""
+    """Return two compiled functions of a loss, which sum over the rows of one thread."""
     gradient_of_mean, values = gradient_of(loss), values_of(loss)
 
     @partial(jax.jit, static_argnames="transposed")
@@ -121,9 +124,9 @@ def in_shares(
     block_bytes: int = BLOCK_BYTES,
     transposed: bool | None = None,
 ) -> list[tuple[Array | tuple[Array], Array]]:
-    """Return a `Share` of the rows for each thread, all of one size.
+    """Divide the rows into one `Share` for each thread; all shares have the same size.
 
-    Rows of zeros are added where rows are missing. If `transposed` is None, blocks of at most
+    The last shares are filled up with rows of zeros. If `transposed` is None, blocks of at most
     `MOST_TRANSPOSED` features are transposed.
     """
     n, d, itemsize = problem.rows, problem.features, problem.x.itemsize
@@ -149,7 +152,10 @@ def in_shares(
 
 
 def by_column(x: Array, blocks: int, rows: int) -> Array:
-    """Return x, (n, d), as aligned blocks, (blocks, d, rows); zeros fill the last block."""
+    """Return a copy of x of shape (n, d) as aligned blocks of shape (blocks, d, rows).
+
+    The last block is filled up with zeros.
+    """
     n, d = x.shape
     whole = n // rows
     result = aligned((blocks, d, rows), x.dtype)
@@ -161,10 +167,10 @@ def by_column(x: Array, blocks: int, rows: int) -> Array:
 
 
 class Blocked(PerStep):
-    """Descent on the CPU in which each thread computes its gradient block by block.
+    """Descent on the CPU: each thread computes the gradient of its rows block by block.
 
-    A step needs X twice, for ``x·w`` and for the gradient. A block stays in a cache in between.
-    Without blocks, XLA would read all of X from memory twice.
+    A step uses X twice, for ``x·w`` and for the gradient. A block stays in a cache between
+    these two uses. Without blocks, XLA would read all of X from memory twice.
     """
 
     SERIAL_BYTES = 1 << 23
@@ -183,7 +189,7 @@ class Blocked(PerStep):
         self.shares = self._shares(problem, self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts, block sizes and thread counts to time, the defaults first."""
+        """Return the values that `tuning` tries for each parameter, the default first."""
         d, usual = problem.features, int(problem.features <= MOST_TRANSPOSED)
         serial = problem.bytes_per_step < self.SERIAL_BYTES
         counts = [1, processors()] if serial else [processors(), 1]
@@ -203,7 +209,7 @@ class Blocked(PerStep):
         return placed
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that places some of the rows, so that a step can be timed."""
+        """Return a function that prepares some rows, so that a step over them is timed."""
         count = tuning.trial_rows(problem, tuning.TRIAL_BYTES)
         x, y = problem.x[:count], problem.y[:count]
         some = Problem(x, y, known_finite=True, loss=problem.loss)
@@ -241,7 +247,7 @@ class Blocked(PerStep):
         return self._sums(w, self.shares, self.transposed)
 
     def _sums(self, w: Weights, shares: list[Share], transposed: bool) -> Weights:
-        """Return the gradient of the mean loss, added up over all threads."""
+        """Return the gradient of the mean loss, with the sums of all threads added up."""
         gradient = self.of_share.gradient
 
         def mine(share: Share) -> Weights:

@@ -27,13 +27,21 @@ def named_devices() -> dict[str, jax.Device]:
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return a technique's devices, each with the value ""; `blocked` can use only CPUs."""
+    """Return a dictionary whose keys are the devices that a technique can use.
+
+    Each value is "": there is no reason against the device. The technique `jax:blocked` can use
+    only CPUs.
+    """
     found = named_devices()
     return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}
 
 
 def note(technique: str, device: str, loss: Loss) -> str:
-    """Return a note if `loop` may have to read X twice per step on a GPU, otherwise ""."""
+    """Return why the Triton kernel cannot be used on a GPU; "" if the kernel can be used.
+
+    Without the kernel, the technique `jax:loop` reads X twice per step if there are three or
+    more features. For other techniques and for CPUs, the result is "".
+    """
     if technique != "loop" or not device.startswith("cuda"):
         return ""
     from backends.jax.triton import reason_against_one_pass

@@ -44,8 +44,8 @@ def block_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
 def line_products(x: jax.Array, y: jax.Array) -> tuple[jax.Array, ...]:
     """Return Σ x², Σ x·y and Σ y² for data with one feature, in float64, in one pass.
 
-    Each sum is computed as `LANES` sums side by side, because XLA would add the values of a
-    single sum one by one.
+    Each sum is split into `LANES` partial sums, which XLA computes with vector instructions. A
+    single sum would be slower, because XLA would add its values one by one.
     """
     xs, ys = x.reshape(-1, LANES), y.reshape(-1, LANES)
 
@@ -61,8 +61,8 @@ def sums_of(x: Array, y: Array, device: jax.Device) -> list[Weights]:
     """Return XᵀX of shape (d, d), Xᵀy of shape (d,), and yᵀy of shape (), all in float64.
 
     The rows are copied to the device block by block, because allocating memory for all rows
-    would take longer than the sums. XLA sums a block in one thread. Several of our own threads
-    therefore call XLA, each with its own blocks.
+    would take longer than the sums. XLA uses only one thread for the sums of a block. This
+    function therefore calls XLA from several Python threads, each with its own blocks.
     """
     d, threads = x.shape[1], processors()
     if d == 1 and device.platform == "cpu":
@@ -90,10 +90,11 @@ def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return rows of one feature in blocks of one size, a power of two from 512 to 2¹⁹ rows.
+    """Return data with one feature in blocks of equal size.
 
-    If possible, the blocks begin at addresses that are multiples of `ALIGNMENT`, because JAX
-    then uses the rows without a copy. The rows before and after these blocks are copied.
+    The number of rows in a block is a power of two, from 512 to 2¹⁹. JAX does not copy a block
+    whose address is a multiple of `ALIGNMENT`. If possible, the blocks therefore begin at such
+    addresses. The rows before and after these blocks are copied.
     """
     n, rows = len(y), min(LINE_ROWS, max(LANES, 1 << (len(y) - 1).bit_length()))
     first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))
@@ -113,7 +114,7 @@ def gram_loop(
 
 
 class Gram(ProblemGram):
-    """Descent that reads the rows once, for XᵀX and Xᵀy in float64; squared error only."""
+    """Descent for squared error: XᵀX and Xᵀy are computed once and then used in each step."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]

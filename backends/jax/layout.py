@@ -1,4 +1,4 @@
-"""Arrange rows in the layouts that JAX computes with fast, and compute predictions."""
+"""Store rows in layouts that are fast in JAX, and compute predictions from these layouts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem
 
 BLOCK_ROWS = 8192
-"""Largest number of rows in a block of many features. Longer float32 sums lose digits."""
+"""Largest number of rows in a block, for data with more than `MOST_COLUMNS` features. A float32
+sum over more rows would lose digits."""
 
 
 MOST_COLUMNS = 8
@@ -26,21 +27,23 @@ MOST_COLUMNS = 8
 Data = jax.Array | tuple[jax.Array, ...]
 """X in one of four layouts.
 
-- blocks of rows, (blocks, rows, d)
-- a single block, (rows, d)
-- a tuple of columns, (n,) each
-- a tuple of columns in lanes, (ROWS_PER_LANE, lanes) each, from `in_lanes`
+- blocks of rows: one array of shape (blocks, rows, d)
+- a single block: one array of shape (rows, d)
+- columns: a tuple of d arrays of shape (n,)
+- lanes (groups of rows with a sum of their own), from `in_lanes`: a tuple of d arrays of shape
+  (ROWS_PER_LANE, lanes)
 """
 
 
 def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
-    """Return the prediction of each row in the data's dtype, for x in a layout of `Data`.
+    """Return the predictions ``x·w`` in the data's dtype; x has a layout of `Data`.
 
-    If `transposed`, x is a single block of shape (d, rows).
+    If `transposed` is true, x is a single block of shape (d, rows).
 
-    If x consists of several blocks, each block is multiplied by its own copy of w. JAX then
-    adds the gradients of the blocks in float64. A single product would add row after row in the
-    data's dtype, so that the fifth digit would be wrong at 10⁶ float32 rows.
+    If x consists of several blocks, each block is multiplied by its own copy of w. When JAX
+    differentiates the loss, it then adds the gradients of the blocks in float64. With a single
+    copy of w, JAX would add the gradients of all rows in the data's dtype. The fifth digit of
+    the sum would then be wrong at 10⁶ float32 rows.
     """
     if isinstance(x, tuple):
         columns = (c * w[j].astype(c.dtype) for j, c in enumerate(x))
@@ -60,16 +63,17 @@ def values_of(loss: Loss) -> Callable[[jax.Array, jax.Array], jax.Array]:
 
 
 def total_of(values: jax.Array, rows: int | jax.Array, first: int | jax.Array = 0) -> jax.Array:
-    """Return the float64 sum of the values, without the values of padding rows.
+    """Return the float64 sum of the rows' values, without padding rows.
 
-    The first value belongs to row number `first`. Rows from number `rows` on are padding.
+    The values belong to consecutive rows. The first of these rows has the number `first`. Rows
+    whose number is `rows` or larger are padding.
     """
     number = first + jnp.arange(values.size).reshape(values.shape)
     return jnp.where(number < rows, values, 0).sum(dtype=jnp.float64)
 
 
 def in_blocks(x: Array, y: Array) -> tuple[Array, Array]:
-    """Return rows of many features as (blocks, rows, d) and (blocks, rows).
+    """Return x as an array of shape (blocks, rows, d), and y of shape (blocks, rows).
 
     The last block is padded with rows of zeros, which add nothing to a gradient.
     """
@@ -85,7 +89,7 @@ def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
 
 
 def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
-    """Return X and y: up to `MOST_COLUMNS` features as columns, more features as blocks."""
+    """Return X and y: at most `MOST_COLUMNS` features as columns, more features as blocks."""
     x, y = problem.x, problem.y
     if problem.features > MOST_COLUMNS:
         return in_blocks(x, y)
@@ -94,12 +98,13 @@ def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
 
 
 LANES = 512
-"""Number of sums side by side for data with one feature, each over every 512th row. XLA
-vectorises these sums, but not a single sum."""
+"""Number of partial sums that are computed at the same time for data with one feature. Partial
+sum k adds the rows k, k + 512, k + 1024 and so on. XLA uses vector instructions for these
+partial sums, but not for one sum over all rows."""
 
 
 ALIGNMENT = 64
-"""JAX uses an array without a copy if its address is a multiple of this number of bytes."""
+"""Alignment in bytes. JAX does not copy an array whose address is a multiple of this number."""
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -111,7 +116,7 @@ def aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def padded(values: Array, rows: int) -> Array:
-    """Return an aligned copy of the values with `rows` rows; the added rows are zeros."""
+    """Return an aligned copy of `values`, lengthened to `rows` rows with rows of zeros."""
     result = aligned((rows, *values.shape[1:]), values.dtype)
     result[: len(values)] = values
     result[len(values) :] = 0
@@ -119,9 +124,9 @@ def padded(values: Array, rows: int) -> Array:
 
 
 def at_boundary(values: Array) -> Array:
-    """Return the array if JAX uses it without a copy; otherwise return an aligned copy.
+    """Return the array if JAX can use it without a copy; otherwise return an aligned copy.
 
-    This copy is two to three times as fast as JAX's own copy, because NumPy uses huge memory
+    Copying here is two to three times as fast as copying in JAX, because NumPy uses huge memory
     pages on Linux.
     """
     if values.ctypes.data % ALIGNMENT == 0 and values.flags.c_contiguous:
@@ -130,13 +135,15 @@ def at_boundary(values: Array) -> Array:
 
 
 ROWS_PER_LANE = 4
-"""Number of rows in a lane; each lane has a sum of its own. With more rows in a lane, XLA's
-loop is slower, because it reads from more places at once."""
+"""Number of rows in a lane, a group of rows with a sum of its own. XLA's loop over the lanes
+reads every row of a lane from a different place in memory. More rows would make the loop
+slower."""
 
 
 HALVINGS = 4
-"""Number of times that one compiled loop halves the number of lanes. It adds up groups of 2⁴ =
-16 lanes. A loop that adds 16 lanes at once would compile more slowly."""
+"""Number of halvings in one compiled loop. A halving adds the second half of the lanes to the
+first half, so four halvings leave one sixteenth of the lanes. Adding 16 parts in a single
+operation would compile more slowly."""
 
 
 LANES_BYTES = 1 << 25
@@ -145,7 +152,8 @@ faster, because the sums do not stay in a cache."""
 
 
 FEW_LANES = 1000
-"""Largest number of lanes whose sums XLA adds up one after the other. This takes 1 µs."""
+"""Largest number of lanes whose sums XLA adds up one after the other, which takes 1 µs in
+total. A larger number of lanes is first reduced by halvings."""
 
 
 def fit_lanes(problem: Problem) -> bool:
@@ -157,8 +165,8 @@ def fit_lanes(problem: Problem) -> bool:
 def in_lanes(problem: Problem) -> tuple[tuple[Array, ...], Array]:
     """Return X as a tuple of columns, and y; each array has the shape (ROWS_PER_LANE, lanes).
 
-    Rows of zeros are added, so that the number of lanes can be divided by 16 (2**HALVINGS)
-    again and again without remainder, until at most `FEW_LANES` lanes are left.
+    A lane is a group of rows with a sum of its own. Rows of zeros are added at the end, so that
+    `over_lanes` can divide the number of lanes by 16 without remainder as often as necessary.
     """
     lanes, multiple = -(-problem.rows // ROWS_PER_LANE), 1
     while lanes > FEW_LANES:
@@ -179,12 +187,15 @@ def over_lanes(
     y: jax.Array,
     rows: int,
 ) -> jax.Array:
-    """Return the sum of ``gradient(w, x, y, rows)`` over data of `in_lanes`.
+    """Return the gradient over all rows, for x and y in the layout that `in_lanes` returns.
 
-    Every lane has its own copy of w and its own gradient. Each further pass adds up the
-    gradients of 16 lanes. All this work is element-wise, in the data's dtype. Reason: XLA
-    vectorises element-wise work and divides it among its threads, but not a sum of n values.
-    The last `FEW_LANES` gradients, or fewer, are added in the dtype of w.
+    ``gradient(w, x, y, rows)`` returns one gradient for each lane; `rows` is the number of all
+    rows. Every lane has its own copy of w. Groups of 16 gradients are added, again and again,
+    until at most `FEW_LANES` gradients are left. The remaining gradients are added in the dtype
+    of w.
+
+    All work before the last sum is element-wise, because XLA vectorises element-wise work and
+    divides it among threads. XLA does neither for a sum of n values.
     """
     copies = jnp.broadcast_to(w[:, None].astype(y.dtype), (len(w), y.shape[1]))
     row_of = partial(lax.index_in_dim, keepdims=False)

@@ -28,16 +28,17 @@ from backends.losses import SQUARED_ERROR, Loss
 from backends.problem import Array, Problem
 
 QUICK_COMPILATION = {"xla_cpu_use_fusion_emitters": False}
-"""The option of XLA that selects its older code generator for CPUs. It compiles a step of
-squared error in two thirds of the time, and the step is as fast as before. It is not used for
-other losses and for blocks, because their steps would be up to six times slower."""
+"""Option that selects XLA's older code generator for CPUs. For squared error, the older
+generator compiles a step in two thirds of the time, and the step is equally fast. For other
+losses and in `jax:blocked`, a step would take up to six times as long, so the option is not
+set."""
 
 
 def compiler_options(loss: Loss, platform: str) -> dict[str, bool]:
     """Return XLA's options for the steps of a loss on a platform, such as ``cpu``.
 
-    A version of JAX newer than 0.10 gets no option, because XLA refuses options that it does
-    not have.
+    From JAX 0.11 on, no option is set, because XLA raises an error if it does not know an
+    option.
     """
     quick = loss == SQUARED_ERROR and platform == "cpu" and jax.__version_info__ < (0, 11)
     return QUICK_COMPILATION if quick else {}
@@ -56,9 +57,10 @@ def unrolled_on(device: jax.Device) -> int:
 def repeat(
     once: Callable[[jax.Array], jax.Array], w: jax.Array, steps: int, unrolled: int
 ) -> jax.Array:
-    """Take `steps` steps ``w ← once(w)``. A different number of steps needs no compilation.
+    """Take `steps` steps ``w ← once(w)`` in a compiled loop, and return the last w.
 
-    `unrolled` is the number of steps in one iteration of the compiled loop.
+    The compiled loop works for any number of steps. `unrolled` is the number of steps in one
+    iteration of the loop.
     """
 
     def several(_: int, w: jax.Array) -> jax.Array:
@@ -73,8 +75,9 @@ def repeat(
 
 
 Gradient = Callable[..., jax.Array]
-"""``gradient(w, x, y, rows, transposed=False)`` returns the gradient of the loss's sum
-over x and y, divided by `rows`. x and y may be a part of these rows."""
+"""``gradient(w, x, y, rows, transposed=False)`` returns the gradient of the losses summed over
+the rows in x and y, divided by `rows`. `rows` is the number of rows in the whole data; x and y
+can be a part of the data."""
 
 
 def gradient_of(loss: Loss) -> Gradient:
@@ -93,9 +96,10 @@ class Compiled(NamedTuple):
     """The compiled functions of a loss; each is compiled when it is first called."""
 
     step: Callable[..., jax.Array]
-    """``step(w, x, y, rows, learning_rate)`` takes one step."""
+    """``step(w, x, y, rows, learning_rate)`` takes one step and returns the new w."""
     loop: Callable[..., jax.Array]
-    """``loop(w, x, y, rows, learning_rate, steps, unrolled=…)`` takes `steps` steps."""
+    """``loop(w, x, y, rows, learning_rate, steps, unrolled=…)`` takes `steps` steps and returns
+    the last w. `unrolled` is the number of steps in one iteration of the compiled loop."""
     gradient: Gradient
     loss: Callable[..., jax.Array]
     """``loss(w, x, y, rows)`` returns the sum of the loss over the rows."""
@@ -166,9 +170,14 @@ class Loop(PerStep):
     def layout(self, problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
         """Return X and y in the layout of the compiled functions.
 
-        On a CPU, the rows are spread over lanes if the sums of the lanes stay in a cache. Lanes
-        are used with one feature, and with two features for squared error. With two features,
-        other losses would be slower, because XLA computes the slope once for each feature.
+        On a CPU, the rows are divided into lanes (groups of rows with a sum of their own) if
+        both of these conditions hold:
+
+        - The sums of all lanes fit in a cache.
+        - The data have one feature, or they have two features and the loss is squared error.
+
+        With two features and another loss, lanes would be slower than columns, because XLA
+        would compute the slope twice.
         """
         most = 2 if problem.loss == SQUARED_ERROR else 1
         lanes = problem.features <= most and fit_lanes(problem)

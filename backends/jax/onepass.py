@@ -32,7 +32,7 @@ PROCESSORS = 128
 
 
 def loop(problem: Problem, learning_rate: float, device: str) -> Loop | OnePass:
-    """Return a `OnePass` for a problem on a GPU, if possible; otherwise return a `Loop`."""
+    """Return a `OnePass` if the Triton kernel supports the problem; otherwise a `Loop`."""
     on_gpu = named_devices()[device].platform == "gpu"
     several = FEWEST_FEATURES <= problem.features <= MOST_FEATURES
     if on_gpu and several and not reason_against_one_pass(problem.loss):
@@ -44,7 +44,9 @@ class Compiled(NamedTuple):
     """The compiled functions of a loss; each is compiled when it is first called."""
 
     loop: Callable[..., jax.Array]
-    """``loop(w, x, y, scale, steps, rows=…, unrolled=…)`` takes `steps` steps."""
+    """``loop(w, x, y, scale, steps, rows=…, unrolled=…)`` takes `steps` steps
+    ``w ← w − scale·gradient`` and returns the last w. `rows` is the number of rows without
+    padding. `unrolled` is the number of steps in one iteration of the compiled loop."""
     gradient: Callable[..., jax.Array]
     """``gradient(w, x, y, rows=…)`` returns the unscaled gradient ``xᵀ·slope``."""
     loss: Callable[..., jax.Array]
@@ -96,14 +98,18 @@ def compiled(loss: Loss, processors: int) -> Compiled:
 
 
 def by_column(features: int) -> bool:
-    """Return whether X with `features` features is stored by column for the kernel."""
+    """Return whether X with `features` features should be stored by column for the kernel."""
     from backends.onepass import kernel
 
     return features <= kernel.MOST_COLUMNS
 
 
 def laid_out(problem: Problem) -> Array:
-    """Return X by row, (n, d), or by column, (d, m); m is n, rounded up to a full `UNIT`."""
+    """Return X of shape (n, d), or the transposed X if it should be stored by column.
+
+    The transposed X has the shape (d, m), where m is n rounded up to a multiple of `UNIT`. The
+    added values are zeros.
+    """
     from backends.onepass import kernel
 
     x = problem.x.reshape(problem.rows, problem.features)
