@@ -209,7 +209,7 @@ class Blocked(PerStep):
         return placed
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that prepares some rows, so that a step over them is timed."""
+        """Return a function that prepares some of the rows, so that a step can be timed."""
         count = tuning.trial_rows(problem, tuning.TRIAL_BYTES)
         x, y = problem.x[:count], problem.y[:count]
         some = Problem(x, y, known_finite=True, loss=problem.loss)

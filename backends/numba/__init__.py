@@ -20,7 +20,7 @@ def peak_device_bytes(device: str) -> int | None:
 
 
 def refusal(technique: str, loss: Loss) -> str:
-    """Return one line with the reason why Numba cannot compile a loss; "" if it can."""
+    """Return why Numba cannot compile a loss; "" if Numba can compile it."""
     from backends.numba.pointwise import failure
 
     for part in ("slope", "value"):
@@ -30,7 +30,10 @@ def refusal(technique: str, loss: Loss) -> str:
 
 
 def note(technique: str, device: str, loss: Loss) -> str:
-    """Return one line with the reason why a slope runs row by row; "" if it runs on vectors."""
+    """Return why a loss's slope is computed row by row; "" if it is computed on SIMD vectors.
+
+    The slope is the derivative of the loss with respect to the prediction.
+    """
     from backends.numba.pointwise import failure, slope_of
     from backends.numba.vectors import EXAMPLE
 

@@ -1,4 +1,4 @@
-"""Arithmetic of vectors: sums of products, and sums of lanes."""
+"""Arithmetic of SIMD vectors: sums of products, and sums of the lanes of a vector."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls
 
@@ -23,13 +23,13 @@ from backends.numba.emit import (
 
 @intrinsic
 def multiply_add(_, a, b, c):
-    """Return ``a·b + c``, lane by lane; a processor with an FMA instruction rounds once."""
+    """Return ``a·b + c`` for each lane, in one instruction if the processor has one (FMA)."""
     return each_item([a, b, c], item_of(c), lambda _, builder, *values: fma(builder, *values))
 
 
 @intrinsic
 def multiply(_, a, b):
-    """Return ``a·b``, lane by lane; the compiler may fuse the product with a later sum."""
+    """Return ``a·b`` for each lane; the compiler is allowed to fuse it with an addition."""
     return each_item(
         [a, b], item_of(a), lambda _, builder, x, y: builder.fmul(x, y, flags=("contract",))
     )
@@ -63,10 +63,10 @@ def _sum_lanes(builder, value):
 
 @intrinsic
 def sum_lanes(_, vectors):
-    """Return a vector with one lane for each vector of a tuple: the sum of that vector's lanes.
+    """Return a vector whose lane k is the sum of all lanes of vector k in the tuple `vectors`.
 
-    Pairs of vectors are combined until one vector is left. Each combination halves the number
-    of lanes that belong to one sum.
+    First, the upper half of each vector is added to its lower half until few lanes are left.
+    Then two vectors at a time are combined to one, until a single vector is left.
     """
     count = vectors.count
     made = Vector(vectors.dtype.dtype, count)
@@ -101,7 +101,12 @@ def _folded(builder, value, least):
 
 
 def _paired(builder, first, second):
-    """Add neighbouring lanes of two vectors; return the new vector and the list of its sums."""
+    """Combine two vectors to one, with half as many lanes for each sum.
+
+    The parameters and the result are pairs: a vector, and the indices of the sums that it
+    holds. Neighbouring lanes of each vector are added. If every lane is already a finished sum,
+    the lanes of the two vectors are only joined.
+    """
     (a, held_a), (b, held_b) = first, second
     lanes = a.type.count
     if len(held_a) == lanes:  # every lane is a finished sum

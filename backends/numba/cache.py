@@ -1,4 +1,4 @@
-"""Keep Numba's disk cache correct: a folder for it, and types that change with every edit."""
+"""Give Numba's disk cache a folder, and make Numba compile again after each code change."""
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
 
@@ -29,9 +29,9 @@ FOLDER = Path(__file__).parent
 SOURCES = hashlib.sha256(
     b"\0".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))
 ).hexdigest()[:16]
-"""Hash of all files of this package. It is part of the type of every `Known` argument. After an
-edit of any file, Numba therefore compiles all functions with a `Known` argument again. Numba's
-cache alone would only notice an edit in the file of the function that Python calls."""
+"""Hash of all files of this package. The name of every `KnownType` contains this hash. After an
+edit of any file, Numba therefore compiles all functions with a `Known` argument again. Without
+the hash, Numba would only notice an edit in the file of the function that Python calls."""
 
 
 def provide_folder() -> None:
@@ -60,9 +60,10 @@ def provide_folder() -> None:
 class Known:
     """Constants for the compiler, passed to a compiled function as an argument.
 
-    Numba compiles the function separately for each `key`. In the compiled code, the attributes
-    are constants. The compiler can therefore unroll a loop whose number of iterations is an
-    attribute, and leave out a branch that is never taken.
+    The parameter `key` is a text that identifies the constants. Numba compiles a function
+    separately for each key. In the compiled code, the attributes are constants. The compiler
+    can therefore unroll a loop whose number of iterations is an attribute, and leave out a
+    branch that is never taken.
     """
 
     by_key: ClassVar[dict[str, Known]] = {}
@@ -74,7 +75,7 @@ class Known:
 
 
 class KnownType(types.Type):
-    """The Numba type of a `Known`; the cache stores only its name."""
+    """The Numba type of a `Known` argument. Numba's cache stores only the name of this type."""
 
     def __init__(self, key: str) -> None:
         self.known_key = key
@@ -113,7 +114,7 @@ def _attribute(context, builder, known, _value, name):
 
 
 PACKAGE = Known("package")
-"""A `Known` without attributes. Functions that need no other `Known` take it as an argument, so
-that they are compiled again after an edit of this package."""
+"""Argument without attributes, whose type contains the hash of this package's files. Numba
+therefore compiles a function with this argument again after an edit of the package."""
 
 provide_folder()

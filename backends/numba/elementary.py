@@ -19,7 +19,7 @@ from backends.numba.emit import call, constant, fma, suffix
 
 @dataclass(frozen=True)
 class _Format:
-    """A floating-point format, and the constants of the functions in it.
+    """A floating-point format, and the constants that exp and log need for this format.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class _Format:
 
     @property
     def bias(self) -> int:
-        """Return the bias of the exponent."""
+        """Return the number that the format adds to an exponent before storing the exponent."""
         return (1 << (self.bits - self.mantissa - 2)) - 1
 
     @property
@@ -92,7 +92,7 @@ def _format(kind):
 
 
 def _polynomial(builder, x, coefficients):
-    """Return a polynomial of x; the first coefficient is that of the highest power."""
+    """Return a polynomial of x; the first coefficient belongs to the highest power."""
     first, *others = (constant(x.type, c) for c in coefficients)
     for coefficient in others:
         first = fma(builder, first, x, coefficient)
@@ -113,8 +113,9 @@ def _bound(builder, x, lowest, highest):
 def _reduced(builder, x, offset):
     """Split x into ``n·ln 2 + r`` with an integer n and |r| ≤ ½ ln 2.
 
-    Returns r, ``(eʳ − 1 − r)/r²``, and an integer whose low bits are ``n + offset``. A sum of a
-    number and 1.5·2^mantissa holds the rounded number in its low bits.
+    Returns three values: r, the value of ``(eʳ − 1 − r)/r²``, and an integer with
+    ``n + offset`` in its low bits. To round x/ln 2 to n, 1.5·2ᵐ is added, where m is the number
+    of fraction bits. The low bits of this sum then hold n.
     """
     form, kind = _format(x.type), x.type
     high, low = form.ln2
@@ -128,7 +129,7 @@ def _reduced(builder, x, offset):
 
 
 def _power_of_two(builder, exponent, kind):
-    """Return 2ⁿ from an integer whose last bits are n plus the format's bias."""
+    """Return the number 2ⁿ, given an integer whose low bits hold n plus the exponent's bias."""
     mantissa = constant(exponent.type, _format(kind).mantissa)
     return builder.bitcast(builder.shl(exponent, mantissa), kind)
 
@@ -136,7 +137,8 @@ def _power_of_two(builder, exponent, kind):
 def exp(builder, x):
     """Return eˣ; results below the smallest normal number are correct, too.
 
-    eʳ is multiplied by two powers of two, because 2ⁿ alone may be too large or too small.
+    With ``x = n·ln 2 + r``, the result is eʳ·2ⁿ. eʳ is multiplied by two powers of two whose
+    product is 2ⁿ, because 2ⁿ itself can be too large or too small for the format.
     """
     form = _format(x.type)
     x = _bound(builder, x, form.lowest, form.highest)
@@ -149,7 +151,7 @@ def exp(builder, x):
 
 
 def tanh(builder, x):
-    """Return tanh x as ``t/(t + 2)`` with ``t = exp(2·|x|) − 1``."""
+    """Return tanh x: ``t/(t + 2)`` with ``t = exp(2·|x|) − 1``, and with the sign of x."""
     one, kind = constant(x.type, 1), x.type
     double = call(builder, f"llvm.fabs.{suffix(kind)}", [builder.fadd(x, x)])
     # From 40 on, tanh is 1.
@@ -198,14 +200,17 @@ def log(builder, x):
 
 
 def _bits(form, value):
-    """Return the bits of a number in a format, without the fraction bits that do not fit."""
+    """Return the bits of a positive number in the format `form`, rounded towards zero."""
     fraction, exponent = math.frexp(value)
     significand = int(fraction * 2 ** (form.mantissa + 1))
     return ((exponent - 2 + form.bias) << form.mantissa) + significand
 
 
 def _edges(builder, x, value):
-    """Return `value`, or log's limit where x is not a positive finite number."""
+    """Return log x, where `value` is log x for a positive finite number x.
+
+    For other x, log x is ∞ if x is ∞, −∞ if x is 0, and NaN if x is negative or NaN.
+    """
     kind = x.type
     infinity, zero = constant(kind, math.inf), constant(kind, 0)
     value = builder.select(builder.fcmp_ordered("==", x, infinity), infinity, value)

@@ -25,7 +25,10 @@ class Vector(types.Type):
         super().__init__(name=f"{'Mask' if mask else 'Vector'}({dtype}, {lanes})")
 
     def as_mask(self, mask: bool = True) -> Vector:
-        """Return the type of a mask (or with ``mask=False``, of numbers) with as many lanes."""
+        """Return the type of a mask with as many lanes as this vector.
+
+        With ``mask=False``, return the type of a vector of numbers instead.
+        """
         return Vector(self.dtype, self.lanes, mask)
 
 
@@ -43,7 +46,12 @@ def item_of(kind):
 
 
 def each_item(kinds, result, emit):
-    """Return an intrinsic's signature and code; it calls `emit` for every item of tuples."""
+    """Return the signature and the code generator of an intrinsic that accepts tuples.
+
+    If some arguments are tuples, the function `emit` is called for each item, and the intrinsic
+    returns the tuple of the results. Otherwise `emit` is called once. `kinds` are the types of
+    the arguments, and `result` is the type of one result.
+    """
     counts = {kind.count for kind in kinds if isinstance(kind, types.UniTuple)}
     if not counts:
         return result(*kinds), lambda context, builder, _, values: emit(
@@ -66,7 +74,10 @@ def each_item(kinds, result, emit):
 
 
 def call(builder, name, arguments, result=None, **flags):
-    """Call an LLVM intrinsic; the result type is `result`, by default the first argument's."""
+    """Emit a call of the LLVM intrinsic `name`.
+
+    `result` is the type of the returned value. By default, it is the type of ``arguments[0]``.
+    """
     kind = ir.FunctionType(result or arguments[0].type, [a.type for a in arguments])
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     return builder.call(function, arguments, **flags)
@@ -83,7 +94,11 @@ def fma(builder, a, b, c):
 
 
 def shuffle(builder, a, lanes, b=None):
-    """Return a vector of the lanes with these numbers; those of `b` follow those of `a`."""
+    """Return a vector that consists of the lanes whose numbers are in the list `lanes`.
+
+    If `a` has n lanes, the lanes of `a` have the numbers 0 to n − 1. The lanes of `b` have the
+    numbers from n on.
+    """
     mask = ir.Constant(ir.VectorType(INDEX, len(lanes)), list(lanes))
     return builder.shuffle_vector(a, b or ir.Constant(a.type, ir.Undefined), mask)
 
@@ -94,7 +109,7 @@ def constant(kind, value):
 
 
 def spread_value(builder, value, kind):
-    """Return a vector with `value`, a number of the running program, in every lane."""
+    """Return a vector with `value`, which is known only at run time, in every lane."""
     unset = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(unset, value, INDEX(0))
     return shuffle(builder, first, [0] * kind.count)
@@ -112,7 +127,7 @@ def first_lanes(builder, kind, count):
 
 
 def address_of(context, builder, array, value, index, target):
-    """Return ``&array[index]`` as a pointer to `target`."""
+    """Return the address of ``array[index]`` as a pointer to a value of the type `target`."""
     data = context.make_array(array)(context, builder, value).data
     return builder.bitcast(builder.gep(data, [index]), target.as_pointer())
 

@@ -31,7 +31,7 @@ def line_products(x, y):
 
 @njit
 def add_gram(x, y, total):
-    """Add the lower half of ``AᵀA`` to `total`, where A is x, (n, d), with y as last column."""
+    """Add the lower triangle of ``AᵀA`` to `total`; A is x with y as an additional column."""
     n, d = x.shape
     rows = max(8, BLOCK_BYTES // (8 * (d + 1)))
     for i in range(0, n, rows):
@@ -53,7 +53,7 @@ def add_gram(x, y, total):
 
 @njit
 def in_order(partial):
-    """Return the sum over the first axis, without ``np.sum``, which compiles for seconds."""
+    """Return the sum over the first axis; ``np.sum`` would take Numba seconds to compile."""
     total = np.zeros_like(partial[0])
     for part in partial:
         total += part
@@ -62,7 +62,10 @@ def in_order(partial):
 
 @njit(cache=True, nogil=True, parallel=True)
 def parallel_products(x, y, threads, package):
-    """Return what `add_gram` adds, (d + 1, d + 1); each thread sums a range of rows."""
+    """Return the lower triangle of ``AᵀA``, where A is x with y as an additional column.
+
+    Each thread sums a range of rows.
+    """
     d = x.shape[1]
     partial = np.zeros((threads, d + 1, d + 1))
     for thread in prange(threads):
@@ -73,7 +76,7 @@ def parallel_products(x, y, threads, package):
 
 @njit(fastmath=VECTORISE)
 def add_products(columns, total):
-    """Add the lower half of ``columns @ columnsᵀ`` to `total`; four sums run side by side."""
+    """Add the lower triangle of ``columns @ columnsᵀ`` to `total`, four entries at a time."""
     d = len(columns)
     for j in range(d):
         c = columns[j]
@@ -98,7 +101,10 @@ def add_products(columns, total):
 
 @njit(cache=True, nogil=True)
 def gram_descent(xtx, xty, w, rate, steps, package):
-    """Return w after `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
+    """Return w after `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``.
+
+    `rate` is the learning rate times 2/n, where n is the number of rows.
+    """
     d = len(w)
     slope = np.empty(d)
     for _ in range(steps):
@@ -110,7 +116,7 @@ def gram_descent(xtx, xty, w, rate, steps, package):
 
 
 class Gram(ProblemGram):
-    """One pass for XᵀX and Xᵀy in float64, then a compiled loop; squared error only."""
+    """Descent for squared error: XᵀX and Xᵀy are computed once and then used in each step."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         placed = Plain(problem, learning_rate, device)

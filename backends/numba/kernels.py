@@ -1,7 +1,11 @@
-"""The compiled loops over rows. The fields of a `Loop` are constants for the compiler.
+"""The compiled loops over rows that add up a gradient.
 
-Sums within a block of rows are in the data's dtype, and sums over blocks are float64. `flat` is
-X as an array of one dimension, and `ahead` is the prefetch distance in cache lines.
+Sums within a block of rows are in the data's dtype, and sums over blocks are float64. Many
+functions in this module have the following parameters:
+
+- `loop` is a `backends.numba.loops.Loop`. Its fields are constants for the compiler.
+- `flat` is X as an array of one dimension.
+- `ahead` is the prefetch distance in cache lines.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -45,7 +49,8 @@ LINE_ROWS = 8192
 """Number of rows in a block if a SIMD vector holds one feature of several rows."""
 
 BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
-"""Lower limits for a block of long rows, in bytes and in rows. A block reaches both limits."""
+"""Smallest size in bytes and smallest number of rows of a block, for rows with many features. A
+block reaches both limits."""
 
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 """Optimisations that the compiler may use for plain sums. They do not include the assumption of
@@ -54,10 +59,11 @@ VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 
 @njit(forceinline=True)
 def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
-    """Add the rows of one vector, which begin at row `i`, to the sums; return the sums.
+    """Add the gradient of consecutive rows, one for each lane, to `sums`; return the sums.
 
-    `columns` is the distance between two columns in numbers, or None for data stored row by
-    row. `keep` is the number of rows to add, or None for all rows of the vector.
+    `i` is the number of the first row. `columns` is None if X is stored row by row. Otherwise
+    it is the distance between two columns, counted in array elements. `keep` is the number of
+    rows to add, or None for as many rows as there are lanes.
     """
     if columns is None:
         xs = load_features(flat, i, ws, keep)
@@ -70,7 +76,10 @@ def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
 
 @njit(forceinline=True)
 def ask_ahead(loop, flat, columns, y, ws, i):
-    """Prefetch the cache lines of a vector of rows that begins at row `i`."""
+    """Prefetch the cache lines of consecutive rows, one row for each lane of a vector.
+
+    `i` is the number of the first row.
+    """
     if columns is None:
         prefetch(flat, loop.features * i, ws, False)
     else:
@@ -81,9 +90,10 @@ def ask_ahead(loop, flat, columns, y, ws, i):
 
 @njit(forceinline=True)
 def feature_sums(loop, slope, ahead, flat, columns, y, w):
-    """Return the sums of rows with few features; a vector holds one feature of many rows.
+    """Return the gradient for data with few features.
 
-    The rows are divided into `loop.places` ranges, which are read side by side.
+    A SIMD vector holds one feature of many rows. The rows are divided into `loop.places`
+    ranges, and each iteration reads rows from every range.
     """
     n, none = len(y), zero_vector(flat, loop.vector_bytes)
     zeros, lanes = repeat(none, loop.features), lanes_of(none)
@@ -105,7 +115,10 @@ def feature_sums(loop, slope, ahead, flat, columns, y, w):
 
 @njit
 def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows that each fit in one vector to the sums; w and the sums stay in registers."""
+    """Add the gradient of short rows to `sums`; each row fits in one SIMD vector.
+
+    The vectors with w and with the sums stay in registers.
+    """
     none = zero_vector(flat, loop.vector_bytes)
     ws, g = load(w, 0, none, None), load(sums, 0, none, None)
     ahead *= LINE_BYTES // w.itemsize
@@ -122,11 +135,12 @@ def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 
 @njit
 def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add rows that fill many vectors; one load of w and of the sums serves several rows.
+    """Add the gradient of long rows to `sums`; each row fills many SIMD vectors.
 
-    `loop.rows` rows from each of `loop.places` ranges are summed together. If `loop.asks` is
-    true, the next rows of each range are prefetched in the meantime: the first half of their
-    cache lines during the predictions, and the second half during the sums.
+    Each iteration adds `loop.rows` rows from each of `loop.places` ranges. Loading w and the
+    sums once serves all these rows. If `loop.asks` is true, the next rows of each range are
+    prefetched in the meantime: the first half of their cache lines during the predictions, and
+    the second half during the sums.
     """
     none = zero_vector(flat, loop.vector_bytes)
     lanes, ahead = lanes_of(none), ahead * LINE_BYTES // w.itemsize
@@ -168,7 +182,7 @@ def dot(a, b):
 
 @njit
 def add_single_rows(slope, x, y, w, none, total, first):
-    """Add the remaining rows, from row `first` on, to `total`, one by one."""
+    """Add the gradient of the remaining rows, from row `first` on, to `total`, one by one."""
     n, d = x.shape
     for i in range(first, n):
         p = spread(dot(x[i], w), none)  # a vector keeps its dtype; a slope may widen a number
@@ -178,7 +192,7 @@ def add_single_rows(slope, x, y, w, none, total, first):
 
 
 def add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
-    """Add a block of long or short rows to the sums."""
+    """Add the gradient of a block of rows to `sums`."""
     raise NotImplementedError  # only compiled functions call it
 
 
@@ -195,7 +209,7 @@ def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 
 @njit
 def add_rows(loop, slope, ahead, x, y, w, total):
-    """Add the sums of rows with many features, x of shape (n, d), block by block.
+    """Add the gradient of x of shape (n, d) to `total`, block by block.
 
     Only whole vectors are read, so the last vector of a row may reach into the next row. The
     numbers of the next row are multiplied by weights of zero. The last rows are added one by
@@ -225,7 +239,10 @@ def add_rows(loop, slope, ahead, x, y, w, total):
 
 
 def add_gradient(loop, slope, ahead, x, y, w, total):
-    """Add ``Σ slope(xᵢ·w, yᵢ)·xᵢ`` to a float64 total, for x in any layout of `candidates`."""
+    """Add the gradient ``Σ slope(xᵢ·w, yᵢ)·xᵢ`` to the float64 array `total`.
+
+    `backends.numba.loops.candidates` lists the possible shapes of x.
+    """
     raise NotImplementedError  # only compiled functions call it
 
 
@@ -246,7 +263,11 @@ def _add_gradient(loop, slope, ahead, x, y, w, total):
 
 
 def add_columns(loop, slope, ahead, x, y, w, total):
-    """Add the sums over blocks of columns, (blocks, d, rows); the last may be partly filled."""
+    """Add the gradient of x of shape (blocks, d, rows) to `total`.
+
+    Each block contains all features of consecutive rows, stored by column. The last block can
+    have fewer rows than the other blocks.
+    """
     d, rows = x.shape[1:]
     for b in range(len(x)):
         targets = y[b * rows : (b + 1) * rows]

@@ -1,4 +1,4 @@
-"""Choose the loop over the rows: a table names one or two loops, and a trial times two."""
+"""Choose the compiled loop over the rows. If two loops can be fastest, both are timed."""
 
 from __future__ import annotations
 
@@ -12,49 +12,55 @@ from backends.numba.cache import Known
 from backends.problem import Array
 
 MOST_FEW, MOST_COLUMNS = 4, 8
-"""Limits on the number of features. Up to `MOST_FEW`, the features of a row are separated in
-registers; up to `MOST_COLUMNS`, they are stored in columns."""
+"""Limits on the number of features. With at most `MOST_FEW` features, X is stored by row, and
+the features are moved to separate vectors in registers. With more features, but at most
+`MOST_COLUMNS`, X is stored by column."""
 
 FAR_BYTES = 6 << 20
-"""Smallest size in bytes per thread of data that are read from memory. Even half of this size
-exceeds any second-level cache."""
+"""Smallest size in bytes per thread of data that are assumed to be in memory, not in a
+cache."""
 
 SHARED_BYTES = range(1 << 20, 1 << 24)
-"""Smallest and largest size, in bytes per thread, of data that may lie in the shared cache. The
-range applies to data with one feature."""
+"""Sizes, in bytes per thread, of data that can be in the cache that all cores share. These
+limits are for data with one feature."""
 
 LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
 """Row sizes in bytes, for data that are read from memory. From `LONG_BYTES` on, the loop
-`PAIRS` can be faster than `STREAMS`. From `VERY_LONG_BYTES` on, `ABREAST` can be faster."""
+`PAIRS` can be faster than the usual loop `STREAMS`. From `VERY_LONG_BYTES` on, the loop
+`ABREAST` can be faster than `STREAMS`."""
 
 TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
-"""Size of a trial's data in bytes per thread, and number of its steps. 32 MB are more than the
-caches hold. If there are fewer bytes, a trial takes more steps, so that it reads as much."""
+"""Size of a trial's data in bytes per thread, and number of steps in a trial. 32 MB are more
+than the caches hold. With smaller data, a trial takes more steps, so that it reads as many
+bytes."""
 
 TRIALS, LEVEL = 8, 0.95
-"""Number of rounds of a trial, and largest time of the other loop, as a fraction of the usual
-loop's time, with which the other loop is chosen. The lower quartiles of the times are compared,
-because in some rounds two threads share a processor. The other loop is not chosen if it was the
-slower loop in more than one round."""
+"""Limits for replacing the usual loop with the other loop. Each loop is timed in `TRIALS`
+rounds. The other loop is chosen if it was faster in at least `TRIALS` − 1 rounds, and if the
+first quartile of its times is less than 95 % (`LEVEL`) of the usual loop's. The first quartile
+is used, because two threads share a processor in some rounds."""
 
 
 class Loop(Known):
-    """A loop over rows; all fields except `ahead` are constants for the compiler.
+    """A loop over rows, described by numbers that are constants for the compiler.
 
     Parameters
     ----------
     vector_bytes : int
-        Length of a vector in bytes.
+        Length of a SIMD vector in bytes.
     features : int
-        Number of vectors that each hold one feature of many rows; 1 for long rows.
+        Number of features if a SIMD vector holds one feature of many rows, otherwise 1.
     places : int
-        Number of ranges of rows that are read side by side.
+        Number of ranges into which the rows are divided. Each iteration reads rows from every
+        range.
     rows : int
-        Number of consecutive rows of each range that are summed together.
+        Number of consecutive rows that each iteration reads from a range, if a SIMD vector
+        holds numbers of a single row.
     ahead : int
-        Prefetch distance in cache lines; 0 for no prefetch.
+        Prefetch distance in cache lines; 0 for no prefetch. It is not a constant for the
+        compiler.
     whole_rows : bool
-        Whether one vector holds a whole row; otherwise rows have any length.
+        Whether one SIMD vector holds a whole row.
     far : bool
         Whether a prefetch loads lines into the second-level cache only, so that the rows in
         the first-level cache stay there.
@@ -90,8 +96,9 @@ class Loop(Known):
 
 
 LINE, LINE_ASKING = Loop(256), Loop(256, ahead=32)
-"""Loops for one feature, without and with a prefetch. The prefetch can help if the data lie in
-the shared cache. The vectors are long, because a long vector acts as an unrolled loop."""
+"""Loops for one feature, without and with a prefetch. The prefetch can help if the data are in
+the cache that all cores share. The SIMD vectors are long, because a long vector acts as an
+unrolled loop."""
 
 FEW = {d: Loop(64, d, places=2, ahead=32) for d in range(2, MOST_FEW + 1)}
 COLUMNS = {d: Loop(64, d, ahead=16) for d in range(MOST_FEW + 1, MOST_COLUMNS + 1)}
@@ -99,24 +106,25 @@ SHORT = {
     64: Loop(64, places=2, rows=4, ahead=64, whole_rows=True),
     128: Loop(128, places=2, rows=2, ahead=64, whole_rows=True),
 }
-"""Loops for short rows. The keys of `FEW` and `COLUMNS` are numbers of features; the keys of
-`SHORT` are largest row sizes in bytes."""
+"""Loops for short rows. The keys of `FEW` and `COLUMNS` are numbers of features. A loop in
+`SHORT` is for rows of at most as many bytes as its key."""
 
 STREAMS = Loop(32, places=4)
-"""The loop that reads rows from four ranges side by side; the hardware prefetches each range.
-The vectors have 32 bytes, because rows are seldom aligned, and most loads of 64 bytes would
-touch two cache lines."""
+"""The usual loop for long rows. Each iteration reads one row from each of four ranges of rows,
+and the hardware prefetches each range. SIMD vectors have 32 bytes, because most loads of
+64 bytes from unaligned rows would touch two cache lines."""
 
 PAIRS = Loop(64, places=2, rows=2, ahead=64)
 ABREAST = Loop(64, rows=8, ahead=128, far=True)
-"""Loops that prefetch long rows from memory in order. `PAIRS` sums two rows from each of two
-ranges together; `ABREAST` sums eight consecutive rows together."""
+"""Loops for long rows in memory, with a prefetch. In each iteration, `PAIRS` sums two rows from
+each of two ranges of rows, and `ABREAST` sums eight consecutive rows."""
 
 
 def candidates(x: Array, y: Array, threads: int) -> tuple[Loop, ...]:
     """Return the loops that can be fastest for these rows, the usual loop first.
 
-    x is one feature, (n,), rows, (n, d), or blocks of columns, (blocks, d, rows).
+    x has the shape (n,) for one feature, the shape (n, d) if it is stored by row, or the shape
+    (blocks, d, rows) if each block of rows is stored by column.
     """
     if x.ndim == 1:
         shared = (x.nbytes + y.nbytes) // threads in SHARED_BYTES
@@ -143,9 +151,10 @@ _fastest: dict[tuple[tuple[int, ...], str, int], Loop] = {}
 
 
 def fastest(x: Array, y: Array, threads: int, descend: Descend) -> Loop:
-    """Return the fastest loop for these rows. Two candidates are timed once per process.
+    """Return the fastest loop for these rows.
 
-    They are timed because the faster loop differs from processor to processor.
+    If there are two candidates, they are timed once per process, because the faster loop
+    differs from processor to processor.
     """
     loops = candidates(x, y, threads)
     key = x.shape, x.dtype.name, threads

@@ -1,7 +1,7 @@
-"""Operators and functions of vectors, so that a loss written for NumPy arrays runs on vectors.
+"""Operators and functions of SIMD vectors, so that a loss can be computed on vectors.
 
-A comparison of vectors returns a mask, for `numpy.where` and the operators ``& | ~``. In
-``vector + 2``, the number is converted to the vector's dtype.
+A comparison of vectors returns a mask. The function `numpy.where` and the operators ``& | ~``
+accept masks. In ``vector + 2``, the number is converted to the vector's dtype.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-subclassing-any
@@ -20,17 +20,19 @@ from backends.numba import elementary
 from backends.numba.emit import Vector, call, constant, spread_value, suffix
 
 CONTRACT = ("contract", "nsz")
-"""Optimisations that LLVM may use in a slope. It may compute a product and a sum in one
-instruction, and ignore the sign of a zero."""
+"""Optimisations that LLVM is allowed to use in the arithmetic of a loss. LLVM can compute a
+product and a sum in one instruction, and can ignore the sign of a zero."""
 
 MOST_POWER = 8
-"""Largest exponent of a power. Powers are computed as products, which lose digits beyond it."""
+"""Largest exponent in ``vector ** exponent``. A power is computed as a product, which would
+lose digits for larger exponents."""
 
 
 def _common(kinds):
-    """Return the type of the operands that are vectors; None if it is not one type.
+    """Return the only vector type among the types `kinds` of the operands.
 
-    The other operands must be numbers.
+    Return None if there are several vector types or none, or if another operand is not a
+    number.
     """
     vectors = {kind for kind in kinds if isinstance(kind, Vector)}
     others = [kind for kind in kinds if not isinstance(kind, (Vector, types.Number))]
@@ -38,7 +40,7 @@ def _common(kinds):
 
 
 def _lanes(context, builder, value, kind, vector):
-    """Return a vector as it is, or a vector with a converted number in every lane."""
+    """Return `value` if it is a vector, or else a vector with this number in every lane."""
     if isinstance(kind, Vector):
         return value
     number = context.cast(builder, value, kind, vector.dtype)
@@ -46,11 +48,10 @@ def _lanes(context, builder, value, kind, vector):
 
 
 def _register(function, result, emit, *formal):
-    """Register `function` for vectors, with LLVM code from `emit`.
+    """Let compiled code call `function` with vectors; `emit` generates its LLVM code.
 
     ``result(kinds)`` returns the type of the result, or None if the function does not accept
-    operands of these types. Numba's `overload` would compile Python code for each function, and
-    a loss may use a dozen functions.
+    operands of these types. Numba's `overload` is not used, because it takes longer to compile.
     """
 
     class Template(AbstractTemplate):
@@ -110,7 +111,7 @@ def _sign(builder, x):
 
 
 def _named(name):
-    """Return a function that emits an LLVM intrinsic with one vector as its argument."""
+    """Return a function that emits a call of an LLVM intrinsic for one vector."""
     return lambda builder, x: call(builder, f"llvm.{name}.{suffix(x.type)}", [x])
 
 

@@ -25,12 +25,12 @@ SERIAL_BYTES = 1 << 18
 microseconds."""
 
 COLUMN_ROWS = 8192 - 32
-"""Number of rows in a block of columns. It is not a power of two, because the columns would
-otherwise compete for the same cache lines."""
+"""Number of rows in a block that is stored by column. It is not a power of two, because the
+columns would otherwise compete for the same cache lines."""
 
 LINE_NUMBERS = LINE_BYTES // 8
-"""Number of float64 values in a cache line. Each thread's sums take a multiple of this number,
-so that no two threads write to one line."""
+"""Number of float64 values in a cache line. Each thread's array of sums is padded to a multiple
+of this number, so that the threads write to different cache lines."""
 
 
 @njit(cache=True, nogil=True)
@@ -55,9 +55,7 @@ def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
 def parallel_descent(x, y, w, gradient, rate, steps, loop, slope, ahead, threads):
     """Take the steps of `serial_descent`; each thread sums a range of rows.
 
-    The threads' sums are added in order, so results are reproducible. All arrays are allocated
-    before the first step, and the threads are started in this function. Otherwise a step would
-    take 4 µs longer.
+    The threads' sums are added in order, so results are reproducible.
     """
     d, held = len(w), x.shape[2] if x.ndim == 3 else 1  # rows in one item of x
     partial = np.empty((threads, -(-d // LINE_NUMBERS) * LINE_NUMBERS))
@@ -78,10 +76,11 @@ def parallel_descent(x, y, w, gradient, rate, steps, loop, slope, ahead, threads
 
 @njit(cache=True, nogil=True)
 def fill_columns(x, columns, features, package):
-    """Copy rows to blocks of columns, (blocks, d, rows); the last block may be partly filled.
+    """Copy x to `columns` of shape (blocks, d, rows), where each block is stored by column.
 
-    `features` is a tuple with one item for each feature, because the compiler knows a tuple's
-    length. It can therefore load whole vectors and separate the features in registers.
+    The last block can be partly filled. `features` is a tuple with d items, so that the
+    compiler knows the number of features. The compiled code can then load whole vectors of rows
+    and separate the features in registers.
     """
     width, rows = len(features), columns.shape[2]
     for b in range(len(columns)):
@@ -94,7 +93,7 @@ def fill_columns(x, columns, features, package):
 
 
 def in_columns(x: Array) -> Array:
-    """Copy x, (n, d), to blocks of columns, (blocks, d, rows)."""
+    """Return a copy of x of shape (n, d) in blocks stored by column: (blocks, d, rows)."""
     n, d = x.shape
     rows = min(COLUMN_ROWS, n)
     columns = np.empty((-(-n // rows), d, rows), x.dtype)
@@ -103,11 +102,11 @@ def in_columns(x: Array) -> Array:
 
 
 class Parallel(Plain):
-    """The technique `numba:parallel`: each step reads the rows once, and every thread a range.
+    """The technique `numba:parallel`: each thread sums a range of rows, read once per step.
 
-    - Up to eight features: a vector holds one feature of many rows. Two to four features are
-      separated in registers, and five to eight features are stored in blocks of columns.
-    - More features: a vector holds numbers of a single row.
+    - At most eight features: a SIMD vector holds one feature of many rows. Two to four features
+      are separated in registers. Five to eight features are stored by column.
+    - More features: a SIMD vector holds numbers of a single row.
     - Small data: one thread sums all rows.
 
     Sums within a block are in the data's dtype, and sums over blocks are float64.
@@ -127,7 +126,7 @@ class Parallel(Plain):
 
     @cached_property
     def loop(self) -> Loop:
-        """The loop over the rows. The first access may time two loops and choose one."""
+        """The compiled loop over the rows. Its first use can start a trial of two loops."""
 
         def trial(x: Array, y: Array, steps: int, loop: Loop) -> object:
             return descend(x, y, np.zeros(self.x.shape[1]), 0.0, steps, 1, loop, self.slope)

@@ -52,7 +52,7 @@ def mean(x, y, w, value):
 
 
 class Plain:
-    """The compiled loop: row by row, in float64, by one thread."""
+    """The technique `numba`: one thread sums row by row in float64."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         x = np.ascontiguousarray(problem.x).reshape(problem.rows, problem.features)
@@ -81,5 +81,5 @@ def read_only(values: Array) -> Array:
 
 
 def start(w: ArrayLike) -> Weights:
-    """Return a float64 copy of the weights, which a loop may change."""
+    """Return a float64 copy of the weights; a compiled loop can change this copy."""
     return np.array(w, dtype=np.float64)

@@ -26,9 +26,10 @@ from backends.numba.vectors import spread
 class Pointwise(Known):
     """A loss's value or slope, a function ``(xp, p, y)``, for compiled loops.
 
-    The function is plain Python that runs on NumPy arrays, on numbers and on vectors. The key
-    contains a hash of the function and all values that it uses. Numba's disk cache therefore
-    never returns the code of another function.
+    The function is plain Python that runs on NumPy arrays, on numbers and on vectors. Numba's
+    disk cache finds compiled code by a key. This key contains a hash of the function and of all
+    values that the function uses. The cache therefore never returns the code of another
+    function.
     """
 
     def __init__(self, function: Function) -> None:
@@ -40,9 +41,9 @@ class Pointwise(Known):
 def fingerprint(value: object) -> object:
     """Return the dependencies of a function's result: its code and every value that it uses.
 
-    The values are closure variables, defaults, and globals, including other functions. For a
-    module, the result has its name and the text of its file. A function that Numba compiled is
-    treated like its Python function.
+    The values are closure variables, defaults, and globals, including other functions. A module
+    is described by its name and the text of its file. A function that Numba compiled is treated
+    like its Python function.
     """
     value = getattr(value, "py_func", value)
     if isinstance(value, FunctionType):
@@ -59,21 +60,21 @@ def fingerprint(value: object) -> object:
 
 
 def _used(function: FunctionType) -> list[object]:
-    """Return the values of a function's closure and of the names in its code."""
+    """Return the values that a function uses: closure variables, and globals in its code."""
     cells = [cell.cell_contents for cell in function.__closure__ or ()]
     return cells + [function.__globals__.get(name, name) for name in function.__code__.co_names]
 
 
 def slope_of(loss: Loss) -> Function:
-    """Return the slope of a loss; the catalogue has checked that the loss has a slope."""
+    """Return the slope of a loss; `catalogue` has already refused losses without a slope."""
     assert loss.slope is not None  # noqa: S101
     return loss.slope
 
 
 def evaluate(function: Pointwise, p: Any, y: Any) -> Any:
-    """Return a function's results for predictions `p` and targets `y`.
+    """Return the results of a loss's function for predictions `p` and targets `y`.
 
-    p and y are numbers, NumPy arrays, or in compiled code vectors.
+    p and y are numbers or NumPy arrays. In compiled code, they can also be SIMD vectors.
     """
     return function.function(np, p, y)
 
@@ -119,7 +120,8 @@ def _register_helpers(function: Any) -> None:
 def failure(function: Function, kind: types.Type = types.float64) -> str:
     """Return one line with the reason why a function cannot be compiled; "" if it can be.
 
-    `kind` is the type of p and y, by default a float64 number.
+    `kind` is the type of the function's arguments p (predictions) and y (targets). The default
+    is the type of a single float64 number.
     """
     vector = isinstance(kind, Vector)
     arguments = types.Module(np if vector else scalars), kind, kind
@@ -148,7 +150,7 @@ def _one_line(error: Exception) -> str:
 def each_lane(typing, function, p, y):
     """Call a function for each lane of vectors p and y; return the results as a vector.
 
-    The function is compiled for float64 numbers, not for vectors.
+    `function` itself accepts only float64 numbers, not vectors.
     """
     number = types.float64
     inner = function.get_call_type(typing, (types.Module(scalars), number, number), {})
@@ -170,4 +172,5 @@ def each_lane(typing, function, p, y):
 
 
 VECTORS = operators
-"""The module `operators`. Its import defines the operators of vectors."""
+"""The imported module `operators`. Importing it makes operators such as ``+`` accept SIMD
+vectors."""

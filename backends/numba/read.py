@@ -16,7 +16,8 @@ from backends.numba.emit import LINE_BYTES, call, each_item, item_of
 from backends.numba.vectors import lanes_of, load, plus, prefetch, repeat, spaced, zero_vector
 
 VECTOR_BYTES = 256
-"""Size in bytes of the vectors that are read. A long vector acts as an unrolled loop."""
+"""Size in bytes of the SIMD vectors that are read. It is larger than a register, so that the
+compiler unrolls the loop."""
 
 AHEAD_LINES = 32
 """Usual prefetch distance in cache lines, equal to that of the loops for one feature."""
@@ -44,7 +45,7 @@ def sum_integers(_, vectors):
 
 @njit(cache=True, nogil=True)
 def _sum_of(way, values, passes, ahead):
-    """Sum int32 values `passes` times, reading `way.places` ranges of them side by side."""
+    """Sum int32 values `passes` times, as `sum_of` describes it."""
     none = zero_vector(values, VECTOR_BYTES)
     lanes, sums = lanes_of(none), repeat(none, way.places)
     ahead *= LINE_BYTES // values.itemsize
@@ -61,21 +62,25 @@ def _sum_of(way, values, passes, ahead):
 _WAYS = {places: Known(f"read {places}", places=places) for places in (1, 2, 4)}
 
 PLACES = tuple(_WAYS)
-"""Numbers of ranges that `sum_of` can read side by side."""
+"""Allowed values for the parameter `places` of `sum_of`."""
 
 
 def sum_of(values: NDArray[Any], places: int, passes: int, ahead: int = AHEAD_LINES) -> int:
-    """Read int32 values `passes` times, in `places` ranges side by side; return their sum.
+    """Read an array of int32 values `passes` times, and return the sum of the values read.
 
-    `ahead` is the prefetch distance in cache lines. With 0, nothing is prefetched, which can be
-    faster for data in a cache. `values_read` returns how many values are read. The last values
-    are left out if they do not fill a vector in every range. The interpreter's lock is
+    The array is divided into `places` ranges, which are read at the same time. `ahead` is the
+    prefetch distance in cache lines. With 0, nothing is prefetched, which can be faster for
+    data in a cache. `values_read` returns how many values are read. The interpreter's lock is
     released.
     """
     return int(_sum_of(_WAYS[places], values, passes, ahead))
 
 
 def values_read(count: int, places: int) -> int:
-    """Return how many of `count` int32 values `sum_of` reads."""
+    """Return how many values `sum_of` reads in one pass over an array of `count` values.
+
+    `sum_of` leaves out values at the end of the array that do not fill a whole SIMD vector in
+    each of the `places` ranges.
+    """
     together = places * VECTOR_BYTES // 4
     return count // together * together

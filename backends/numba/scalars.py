@@ -1,7 +1,8 @@
 """The functions that a loss may use, for single numbers in compiled loops.
 
-Numba passes this module as `xp` to a loss whose p and y are numbers. All functions are NumPy's,
-except for `where` and `clip`: Numba's versions of the two are for arrays.
+Compiled loops pass this module as `xp` to a loss if the prediction and the target are single
+numbers. All functions except for `where` and `clip` are NumPy's. Numba's own versions of
+`where` and `clip` are made for arrays.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls

@@ -3,9 +3,9 @@
 A `Vector` holds several numbers of one dtype. LLVM divides it among as many registers as it
 needs, so a long vector acts as an unrolled loop.
 
-Most functions also take a tuple of vectors, or of places (positions in an array). They emit
-their code once for every item. A tuple's length is part of its type. A loop over rows is
-therefore written once and compiled for any number of features or rows side by side.
+Most functions also accept a tuple of vectors, or a tuple of places (indices into an array), and
+emit code for each item. A tuple's length is part of its type. A loop over rows is therefore
+written once, and Numba compiles it for tuples of any length.
 
 No function checks the bounds of an array. A prefetch beyond the array's end is allowed, because
 the processor ignores addresses that do not exist.
@@ -42,7 +42,7 @@ EXAMPLE = Vector(types.float32, 16)
 
 @intrinsic
 def load(_, array, index, like, keep):
-    """Load a vector of the type of `like`, which begins at ``array[index]``.
+    """Load the vector that begins at ``array[index]`` and has the same type as `like`.
 
     For a tuple of indices, return a tuple of vectors.
 
@@ -65,8 +65,8 @@ def load(_, array, index, like, keep):
 def load_features(_, array, row, like, keep):
     """Return a tuple of vectors, each with one feature of several consecutive rows.
 
-    The tuple `like` has one item for each feature. `keep` is the number of rows to load, or
-    None for all rows. Lanes that are not loaded are zeros.
+    `like` is a tuple with one vector for each feature, of the same type as the result. `keep`
+    is the number of rows to load, or None for all rows. Lanes that are not loaded are zeros.
     """
     count, masked = like.count, not isinstance(keep, types.NoneType)
 
@@ -87,7 +87,7 @@ def load_features(_, array, row, like, keep):
 
 @intrinsic
 def load_places(_, array, places):
-    """Return a vector of the numbers ``array[place]``, with one lane for each place."""
+    """Return a vector of the numbers ``array[place]``, one for each index in `places`."""
     made = Vector(array.dtype, places.count)
 
     def generate(context, builder, signature, arguments):
@@ -115,7 +115,7 @@ def store(_, array, index, vector):
 
 @intrinsic(prefer_literal=True)
 def prefetch(_, array, places, like, far):
-    """Prefetch the cache lines of a vector of the type of `like` at each place.
+    """Prefetch the vectors that begin at the indices `places` and are as long as `like`.
 
     If the literal `far` is true, the lines are loaded into the second-level cache only.
     """
@@ -141,9 +141,10 @@ def prefetch(_, array, places, like, far):
 
 @intrinsic(prefer_literal=True)
 def spaced(_, first, apart, places, rows):
-    """Return the places ``first + k·apart + i`` for every k < `places` and i < `rows`.
+    """Return a tuple of indices: `rows` consecutive indices in each of `places` ranges.
 
-    `places` and `rows` are literals.
+    The ranges begin at `first`, ``first + apart``, ``first + 2·apart`` and so on. `places` and
+    `rows` are literals, which the compiler knows.
     """
     made = types.UniTuple(types.intp, places.literal_value * rows.literal_value)
 
@@ -159,19 +160,19 @@ def spaced(_, first, apart, places, rows):
 
 @intrinsic
 def plus(_, places, offset):
-    """Return each place plus `offset`."""
+    """Return each index in `places` plus `offset`."""
     return each_item([places, offset], types.intp, lambda _, builder, a, b: builder.add(a, b))
 
 
 @intrinsic
 def times(_, places, factor):
-    """Return each place times `factor`."""
+    """Return each index in `places` times `factor`."""
     return each_item([places, factor], types.intp, lambda _, builder, a, b: builder.mul(a, b))
 
 
 @intrinsic(prefer_literal=True)
 def zero_vector(_, array, size):
-    """Return a vector of zeros of the array's dtype; it is `size` bytes long."""
+    """Return a vector of zeros that is `size` bytes long and has the dtype of `array`."""
     vector = Vector(array.dtype, size.literal_value * 8 // array.dtype.bitwidth)
     return vector(array, size), lambda context, *_: ir.Constant(
         context.get_value_type(vector), None
@@ -197,9 +198,9 @@ def lanes_of(_, like):
 
 @intrinsic
 def spread(_, value, like):
-    """Return a vector of the type of `like` with a number in every lane.
+    """Return a vector of the type of `like` with the number `value` in every lane.
 
-    A value that is already a vector is returned unchanged.
+    If `value` is already a vector, it is returned unchanged.
     """
     if isinstance(value, Vector):
         return value(value, like), lambda _c, _b, _s, arguments: arguments[0]
@@ -213,7 +214,7 @@ def spread(_, value, like):
 
 @intrinsic
 def spread_lanes(_, vector, like):
-    """Return vectors of the type of `like`; vector k has lane k of `vector` in all lanes."""
+    """Return a tuple of vectors like `like`; vector k has lane k of `vector` in all lanes."""
     made = types.UniTuple(like, vector.lanes)
 
     def generate(context, builder, signature, arguments):
