@@ -17,15 +17,17 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads
 
 TRIED_BLOCKS = tuple(1 << k for k in range(15, 23))
-"""Sizes in bytes of a block of X that are timed when the data are placed: 32 kB to 4 MB."""
+"""Block sizes in bytes, from 32 kB to 4 MB, that `backends.tuning` times to find the fastest
+size."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which storage by row and by column are timed. For long rows in
-memory (`backends.longrows`), both are always timed."""
+"""Largest number of features for which two layouts are always timed: X stored by row, and X
+stored by column. With more features, the layouts are timed only for data that are larger than a
+cache (`backends.longrows`)."""
 
 MULTIPLE = 64
-"""If each thread has only one block, its number of rows is a multiple of this number. All
-blocks are then equally aligned in memory."""
+"""If each thread has only one block, the number of rows in a block is a multiple of this
+number. All blocks are then equally aligned in memory."""
 
 
 class Blocks:
@@ -37,11 +39,11 @@ class Blocks:
     ----------
     x, y : array
     slopes : callable
-        ``slopes(p, y)`` returns the slope of each row: the derivative of its loss with respect
-        to its prediction p. It may overwrite p.
+        ``slopes(p, y)`` returns the slope of each row, the derivative of the row's loss with
+        respect to the prediction p. The function is allowed to overwrite p.
     rows : int
-        Largest number of rows in a block. Blocks are smaller if there would be too few for all
-        threads.
+        Largest number of rows in a block. Blocks have fewer rows if there would otherwise be
+        fewer blocks than threads.
     threads : int
         Number of threads.
     by_column : bool
@@ -72,7 +74,8 @@ class Blocks:
     def sums(self, w: Array, share: tuple[list[slice], Array]) -> Weights:
         """Return the unscaled gradient ``xᵀ·slope`` over the blocks of a share.
 
-        A share is a thread's list of blocks, and a buffer for the predictions of a block.
+        A share is a pair: the list of a thread's blocks, and a buffer for the predictions of
+        one block.
         """
         blocks, buffer = share
         total = np.zeros(len(w))
@@ -92,7 +95,10 @@ class Blocks:
 
 
 def _columns(x: Array, blocks: list[slice], threads: int) -> dict[int, Array]:
-    """Return the transposed blocks, (d, rows); a block's key is the number of its first row."""
+    """Return the transposed blocks of shape (d, rows).
+
+    The key of a block is the number of its first row.
+    """
 
     def copies(share: list[slice]) -> list[tuple[int, Array]]:
         return [(block.start, np.ascontiguousarray(x[block].T)) for block in share]
@@ -106,15 +112,18 @@ class Blocked(Plain):
 
     Each thread sums a part of the blocks. Products use ``dot``, because it always releases the
     interpreter's lock; ``matmul`` does so only if it writes 500 values or more. BLAS uses one
-    thread per call, because its threads would mostly wait for each other in small blocks.
+    thread per call, because several BLAS threads would mostly wait for each other if a block is
+    small.
 
-    Few features are usually stored by column, because products with short rows are slow. Rows
-    of 256 bytes to 2 kB in memory are usually stored by column, too (`backends.longrows`).
+    By default, data with few features are stored by column, because products with short rows
+    are slow. Data with rows of 256 bytes to 2 kB are also stored by column if they are larger
+    than a cache (`backends.longrows`).
     """
 
     BLOCK_BYTES, COLUMN_BYTES = 1 << 20, 1 << 21
-    """Default sizes of a block of X in bytes, for a second-level cache. `COLUMN_BYTES` is for
-    long rows in memory that are stored by column; the columns of larger blocks are longer."""
+    """Default sizes in bytes of a block of X, which fits in a second-level cache.
+    `COLUMN_BYTES` is the default if long rows are stored by column (`backends.longrows`). It is
+    larger than `BLOCK_BYTES`, so that the columns of a block are longer."""
 
     SLOPE_BYTES = 1 << 18
     """Largest default size in bytes of a block's predictions, for losses other than squared
@@ -122,7 +131,7 @@ class Blocked(Plain):
     second-level cache."""
 
     MOST_COLUMNS = 16
-    """Largest number of features that are usually stored by column."""
+    """Largest number of features for which X is stored by column by default."""
 
     SERIAL_BYTES = 6 << 20
     """Data size in bytes below which one thread is used by default, because waking another
@@ -137,7 +146,7 @@ class Blocked(Plain):
         self.blocks = self._blocks(len(self.y), self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts, block sizes and thread counts to time, the defaults first."""
+        """Return the values that `tuning` tries for each parameter, the default first."""
         d, threads = problem.features, most_threads()
         far, columns = longrows.are_far(problem), longrows.usually_by_column(problem)
         usual, tried = self.COLUMN_BYTES if columns else self.BLOCK_BYTES, TRIED_BLOCKS
@@ -157,7 +166,7 @@ class Blocked(Plain):
         }
 
     def _blocks(self, count: int, choice: tuning.Choice) -> Blocks:
-        """Return the first `count` rows as `Blocks`."""
+        """Divide the first `count` rows into blocks, with the layout and sizes in `choice`."""
         x, y = self.x[:count], self.y[:count]
         row_bytes = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
         rows = max(64, choice["block_bytes"] // row_bytes)
@@ -165,7 +174,7 @@ class Blocked(Plain):
         return Blocks(x, y, in_place(self.row_loss), rows, choice["threads"], by_column)
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that places some of the rows, so that a step can be timed."""
+        """Return a function that prepares some of the rows, so that a step can be timed."""
         count = longrows.trial_rows(problem)
         w = np.full(problem.features, 1e-3)
 

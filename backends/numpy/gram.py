@@ -16,19 +16,20 @@ FEW_COLUMNS = 8
 """Largest number of features for which `gram_of` multiplies column by column."""
 
 PIECE_ROWS = 256
-"""Number of rows that `line_gram_of` sums in the data's dtype (a piece). With so few rows, the
-rounding errors stay near the dtype's precision."""
+"""Number of rows in a piece. `line_gram_of` sums each piece in the data's dtype. With so few
+rows, the rounding errors stay near the dtype's precision."""
 
 BLOCK_PIECES = 1 << 10
-"""Number of pieces that `line_gram_of` sums in one call: 2¹⁸ rows, or 1 MB of float32."""
+"""Number of pieces that `line_gram_of` sums in one call of NumPy. Together, these pieces have
+2¹⁸ rows (1 MB of float32)."""
 
 
 def gram_of(x: Array, y: Array) -> Array:
-    """Return the float64 matrix ``aᵀ·a``, where a is x, (n, d), with y as last column.
+    """Return the float64 matrix ``aᵀ·a``, where a is x with y as an additional last column.
 
-    The result has the shape (d + 1, d + 1). Up to `FEW_COLUMNS` features, one column is
-    multiplied at a time. With one feature, this is three times as fast as BLAS's syrk, which is
-    made for large matrices.
+    x has the shape (n, d), and the result has the shape (d + 1, d + 1). With at most
+    `FEW_COLUMNS` features, the columns are multiplied one by one. With one feature, this is
+    three times as fast as BLAS's product of matrices, which is made for large matrices.
     """
     n, d = x.shape
     if d > FEW_COLUMNS:
@@ -43,7 +44,7 @@ def gram_of(x: Array, y: Array) -> Array:
 
 
 def line_gram_of(x: Array, y: Array) -> Array:
-    """Return the result of `gram_of` for a single column x, (n,), without a float64 copy.
+    """Return the result of `gram_of` for x of shape (n,), without copying x to float64.
 
     Each call of ``vecdot`` sums `BLOCK_PIECES` pieces of `PIECE_ROWS` rows in the data's dtype.
     The sums of the pieces are then added in float64. A call sums many pieces, because threads
@@ -65,13 +66,14 @@ def line_gram_of(x: Array, y: Array) -> Array:
 
 
 class Gram(ProblemGram):
-    """Descent that reads the rows once, for XᵀX and Xᵀy; squared error only.
+    """Descent for squared error: XᵀX and Xᵀy are computed once and then used in each step.
 
-    A step then costs O(d²). Blocks of rows are converted to float64 while they are in a cache.
+    A step costs O(d²), independently of the number of rows. Blocks of rows are converted to
+    float64 while they are in a cache.
 
-    With one feature and many rows, `line_gram_of` computes the sums without this conversion.
-    Its rounding errors average out over the pieces. With several features, float64 is needed,
-    because the condition number of XᵀX multiplies the rounding errors.
+    With one feature and many rows, `line_gram_of` computes the sums without converting the
+    rows. The rounding errors of its many partial sums average out. With several features,
+    float64 is needed, because the condition number of XᵀX multiplies the rounding errors.
     """
 
     BLOCK_BYTES = 1 << 20

@@ -1,4 +1,4 @@
-"""Descend with NumPy on whole arrays, as in the tutorial."""
+"""Descend with NumPy on whole arrays, with a gradient derived by hand."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from backends.problem import Array, Problem
 
 
 class Plain:
-    """Descent as in the tutorial: predict, compute the gradient derived by hand, update w.
+    """Descent on whole arrays: each step predicts, computes the gradient, and updates w.
 
-    With several features, ``xᵀ @ slope`` would add row after row and lose float32 digits. It is
-    therefore computed for chunks of rows, and the chunks' sums are added in float64.
+    With several features, ``xᵀ @ slope`` over all rows would be one long sum in the data's
+    dtype, which loses digits in float32. The product is therefore computed for chunks of rows,
+    and the chunks' sums are added in float64.
     """
 
     CHUNK_ROWS = 1 << 16
@@ -48,7 +49,7 @@ class Plain:
         return self.x * w32 if self.x.ndim == 1 else self.x @ w32
 
     def _slope(self, w: Weights) -> Array:
-        """Return the slope of each row; it does not contain the constant factor `scale`."""
+        """Return the slope of each row, without the loss's constant factor `scale`."""
         if self.squared:  # in a single expression, NumPy reuses the temporary array
             w32 = w.astype(self.x.dtype)
             return (self.x * w32 if self.x.ndim == 1 else self.x @ w32) - self.y

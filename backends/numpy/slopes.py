@@ -12,7 +12,8 @@ from backends.losses import HUBER, LOG_LOSS, POISSON, SQUARED_ERROR, Loss
 from backends.problem import Array
 
 Slopes = Callable[[Array, Array], Array]
-"""A function of the predictions, (n,), and targets, (n,), that returns n slopes."""
+"""``slopes(p, y)`` returns the slope of each row, the derivative of the loss with respect to
+the prediction. The predictions p, the targets y and the result have the shape (n,)."""
 
 BRANCHING_SIZE = 1 << 12
 """Smallest number of values for which `where` uses bit masks instead of ``np.where``. Masks
@@ -22,7 +23,7 @@ _INTEGERS = {4: np.int32, 8: np.int64}
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:
-    """Return ``np.where(condition, yes, no)``; many values are selected by bit masks."""
+    """Return the result of ``np.where``; for large arrays, compute it with bit masks."""
     dtype = np.result_type(yes, no)
     if np.size(condition) < BRANCHING_SIZE or dtype.char not in "fd":
         return np.where(condition, yes, no)
@@ -49,11 +50,14 @@ XP = SimpleNamespace(
     clip=np.clip,
 )
 """Functions that the slope of a loss uses as `xp` for a block of rows. For whole arrays, ``np``
-is used, because this module's `where` would need large temporary arrays."""
+is used instead, because the temporary arrays of `where` would be large."""
 
 
 def slopes_of(loss: Loss, xp: Any = np) -> Slopes:
-    """Return a function ``slopes(p, y)`` for the loss's derivative in p, with p's dtype."""
+    """Return a function ``slopes(p, y)`` that computes the slope of each row.
+
+    A slope is the derivative of the loss with respect to the prediction p, in the dtype of p.
+    """
     slope = loss.slope
     assert slope is not None  # noqa: S101 the catalogue has checked the loss
     return lambda p, y: np.asarray(slope(xp, p, y)).astype(p.dtype, copy=False)
@@ -96,9 +100,13 @@ IN_PLACE: dict[Loss, Slopes] = {
     HUBER: _huber,
     POISSON: _poisson,
 }
-"""For each built-in loss, a fast function that overwrites the predictions with the slopes."""
+"""For each built-in loss, a fast function ``slopes(p, y)`` that overwrites the predictions p
+with the slopes."""
 
 
 def in_place(loss: Loss) -> Slopes:
-    """Return the function of `slopes_of`, or a faster one that overwrites the predictions p."""
+    """Return a function ``slopes(p, y)`` that can overwrite the predictions p with the slopes.
+
+    For built-in losses, this function is faster than the one that `slopes_of` returns.
+    """
     return IN_PLACE.get(loss) or slopes_of(loss, XP)

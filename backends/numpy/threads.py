@@ -9,10 +9,13 @@ from threadpoolctl import ThreadpoolController
 
 @cache
 def numpys_blas() -> ThreadpoolController:
-    """Return the object that limits BLAS's threads. Only the first call is slow."""
+    """Return the object that limits BLAS's threads; the first call of this function is slow."""
     return ThreadpoolController().select(user_api="blas")
 
 
 def most_threads() -> int:
-    """Return the number of threads that BLAS may use. The techniques use as many threads."""
+    """Return the number of threads that BLAS is allowed to use.
+
+    The NumPy techniques use the same number of threads.
+    """
     return max((library["num_threads"] for library in numpys_blas().info()), default=1)

@@ -10,8 +10,8 @@ from backends.losses import Loss
 from backends.onepass.formula import source_of
 
 FEWEST_FEATURES = 3
-"""Smallest number of features for which JAX uses the kernel. With one or two features, JAX
-without the kernel also reads X once per step."""
+"""Smallest number of features for which JAX uses the Triton kernel. With one or two features,
+JAX reads X only once per step even without the kernel."""
 
 MOST_FEATURES = 8192
 """Largest number of features for which the kernel is used. A longer row would not fit in the
@@ -20,9 +20,9 @@ registers of a Triton program."""
 
 @cache
 def reason_against(loss: Loss, module: str = "triton") -> str:
-    """Return why the kernel cannot compute a loss's gradient on a GPU ("" if it can).
+    """Return why the Triton kernel cannot compute a loss's gradient on a GPU ("" if it can).
 
-    `module` is the import name of a library that is needed to call the kernel.
+    `module` is the import name of the library that calls the kernel, such as ``jax_triton``.
     """
     for needed in ("triton", module):
         if find_spec(needed) is None:

@@ -1,8 +1,8 @@
-"""Translate the slope of a loss (its derivative in the prediction) to a Triton function.
+"""Write the slope of a loss (its derivative with respect to the prediction) in Triton.
 
 ``slope(xp, p, y)`` is called once, with symbols instead of numbers for p and y. Each operation
-on a symbol becomes a line of the Triton function. A slope can be translated if it uses only the
-operations that `backends.losses` names. It may call helper functions.
+on a symbol becomes a line of the Triton function. The slope, and the helper functions that it
+calls, can use only the operations that `backends.losses` names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from backends.errors import BackendError
 from backends.losses import Loss
 
 LARGEST_POWER = 8
-"""Largest exponent of ``**``: ``p**3`` is translated to ``p * p * p``."""
+"""Largest exponent of ``**`` in a slope. A power is written as a product in the Triton
+function, for example ``p * p * p`` for ``p**3``."""
 
 
 class Symbol:
@@ -103,16 +104,17 @@ class Formula:
         return Symbol(self, name, mask)
 
     def text(self, value: Any) -> str:
-        """Return the text of an operand: the name of a symbol, or all digits of a number."""
+        """Return the Triton code of an operand: the name of a symbol, or a number in full."""
         if isinstance(value, Symbol):
             return value.number
         number = float(value)
         return repr(number) if math.isfinite(number) else f'float("{number}")'
 
     def tensor(self, value: Any) -> str:
-        """Return the text of an argument; a number is written as a tensor of p's dtype.
+        """Return the Triton code of a function's argument.
 
-        Reason: Triton's functions would round a plain number.
+        A number is written as a tensor with the dtype of the predictions p, because Triton's
+        functions would round a plain number to float32.
         """
         text = self.text(value)
         return text if isinstance(value, Symbol) else f"tl.full((), {text}, p.dtype)"
@@ -124,7 +126,7 @@ class Formula:
 
     @property
     def namespace(self) -> SimpleNamespace:
-        """The functions that a slope may use as `xp`; each function appends a line."""
+        """The functions that a slope uses as `xp`; each call adds a line to the Triton code."""
 
         def of_one(function: str) -> Callable[[Any], Symbol]:
             return lambda value: self.call(function, value)

@@ -20,19 +20,19 @@ from backends.losses import Loss
 from backends.onepass.formula import source_of
 
 TILE_BYTES, WARPS = 1 << 14, 4
-"""Size in bytes of a tile of x, and number of warps per program. A program's registers have to
-hold a tile and its sums, which are as large as a tile."""
+"""Size in bytes of a tile of x, and number of warps per program (instance of the kernel). The
+registers of a program have to hold a tile and its sums, which are as large as a tile."""
 
 STAGES = 3
-"""Number of tiles that a program handles at a time (Triton's `num_stages`). While it sums one
-tile, it loads the next tiles."""
+"""Number of tiles that a program (instance of the kernel) has in progress: it sums one tile and
+already loads the next two tiles. This is Triton's option `num_stages`."""
 
 PROGRAMS = 2
-"""Largest number of programs per multiprocessor."""
+"""Largest number of programs (instances of the kernel) per multiprocessor."""
 
 MOST_COLUMNS = 16
-"""Largest number of features for which X is stored by column. One instruction then loads
-several values."""
+"""Largest number of features for which X is stored by column. If X is stored by column, one
+instruction loads several values."""
 
 UNIT = 16
 """Each column begins at a multiple of this number of elements, so that Triton can load several
@@ -92,12 +92,12 @@ def add_tiles(  # type: ignore[no-untyped-def]
 
 
 class Plan(NamedTuple):
-    """The number of programs and the constants for a call of the kernel `add_tiles`."""
+    """The launch parameters of the kernel `add_tiles` for given data."""
 
     programs: int
-    """Number of programs; each writes one row of sums."""
+    """Number of programs (instances of the kernel). Each program writes one row of `sums`."""
     column_units: int
-    """Distance between the columns of x, in units of ``UNIT`` elements."""
+    """Distance in memory between two columns of x, in units of ``UNIT`` elements."""
     constants: dict[str, Any]
     """The constants of `add_tiles` by name."""
 
@@ -157,7 +157,7 @@ def tanh(x):  # type: ignore[no-untyped-def]
 
 @cache
 def slope_of(loss: Loss) -> Any:
-    """Return the slope of a loss (its derivative in the prediction) as a Triton function."""
+    """Return the Triton function that computes the slope of a loss."""
     source = source_of(loss)
     file = f"<slope of {loss.name}>"
     # Triton reads the source of a function, and Python looks for it in this cache.

@@ -25,15 +25,16 @@ from backends.torch.namespace import Pointwise, slopes_of
 from backends.torch.threads import in_shares, single_threaded
 
 TRIED_CHUNKS = tuple(1 << k for k in range(16, 24))
-"""Sizes in bytes of a chunk of X that are timed when the data are placed: 64 kB to 8 MB."""
+"""Chunk sizes in bytes, from 64 kB to 8 MB, that `backends.tuning` times to find the fastest
+size."""
 
 TRIED_COLUMNS = 64
-"""Largest number of features for which layouts are timed. For long rows in memory
-(`backends.longrows`), layouts are always timed."""
+"""Largest number of features for which layouts are always timed. With more features, layouts
+are timed only for data that are larger than a cache (`backends.longrows`)."""
 
 BY_ROW, BY_COLUMN, COPIED = range(3)
-"""Layouts of a chunk: rows as they are (`BY_ROW`); a copy stored by column (`BY_COLUMN`); rows
-that every step first copies to a buffer in a cache (`COPIED`)."""
+"""Ways to store a chunk. `BY_ROW`: the rows as they are. `BY_COLUMN`: a copy stored by column.
+`COPIED`: the rows as they are, but each step first copies them to a buffer in the cache."""
 
 Part = TypeVar("Part", Tensor, float)
 
@@ -41,18 +42,18 @@ Part = TypeVar("Part", Tensor, float)
 class Chunk(NamedTuple):
     """A chunk of rows, its transposed view, and a buffer for its predictions.
 
-    The view is made before the first step, because making it takes as long as a product of few
-    rows.
+    The view is made only once, because making a view takes about as long as a matrix product
+    with a few rows.
     """
 
     x: Tensor
     across: Tensor
-    """The transposed view of x."""
+    """The transposed view of the tensor in `x`."""
     y: Tensor
     p: Tensor
     """Buffer for the predictions. All chunks of a thread use the same buffer."""
     copied_from: Tensor | None
-    """Rows that are copied to the buffer x in every step; None if x itself holds the rows."""
+    """The chunk's rows if `x` is a buffer to which every step copies them; otherwise None."""
 
 
 class Sums:
@@ -63,8 +64,8 @@ class Sums:
     Parameters
     ----------
     shares : list of Chunks
-        A list of chunks for each of our own threads. If there is only one list, PyTorch's
-        threads compute the sums.
+        One list of chunks for each Python thread. If there is only one list, PyTorch divides
+        each call among its own threads.
     slopes : callable, optional
         ``slopes(p, y)`` returns the slope of each row; None for squared error.
     copied : bool
@@ -73,8 +74,8 @@ class Sums:
     Attributes
     ----------
     sign : float
-        Sign of the computed sums. For squared error it is −1, because ``y − x·w`` takes one
-        PyTorch call, and ``x·w − y`` takes two calls.
+        Sign of the computed sums: −1 for squared error, otherwise 1. For squared error, the
+        negative slope ``y − x·w`` is computed, because it takes only one PyTorch call.
     """
 
     def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
@@ -96,7 +97,7 @@ class Sums:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Turn autograd off. If our own threads work, limit PyTorch to one thread in each."""
+        """Turn autograd off; with several Python threads, give PyTorch one thread in each."""
         with torch.inference_mode(), torch_alone() if len(self.shares) > 1 else nullcontext():
             yield
 
@@ -108,7 +109,8 @@ class Sums:
     def of(self, w: Tensor) -> Tensor:
         """Return `sign` times the unscaled gradient ``xᵀ·slope`` over all rows.
 
-        The result is float64. If there is only one chunk, it has the data's dtype.
+        The result is float64 if a thread sums several chunks. Otherwise the result has the
+        data's dtype.
         """
         self.cast.copy_(w)
         return self._over_shares(self._share)
@@ -146,8 +148,8 @@ class Sums:
 class LineSums(Sums):
     """`Sums` for one feature on the CPU, where w and the sums are Python numbers.
 
-    Python numbers save two PyTorch calls per step. Each call takes as long as the arithmetic of
-    a few thousand rows.
+    With Python numbers, a step makes two PyTorch calls fewer than with tensors. A PyTorch call
+    takes as long as the arithmetic of a few thousand rows.
     """
 
     def __init__(self, shares: list[Chunks], slopes: Pointwise | None, copied: bool) -> None:
@@ -182,31 +184,33 @@ class LineSums(Sums):
 class Analytic(Autograd):
     """Descent with a gradient derived by hand, over chunks of rows that stay in a cache.
 
-    - For one feature and squared error, PyTorch usually divides each call among its threads.
-    - Otherwise, each of our own threads usually sums a part of the chunks, because PyTorch does
-      not divide products with short rows.
-    - Few features are usually stored by column, because products with short rows are slow.
-    - Long rows that are read from memory are usually stored by column or copied to the cache.
-      Reason: MKL reads several rows side by side, which can be slow (`backends.longrows`).
+    These are the defaults:
 
-    "Usually" means that other layouts, chunk sizes and threads are used if they were faster
-    when `backends.tuning` timed them. On a GPU, the rows are a single chunk.
+    - For one feature and squared error, one Python thread calls PyTorch, which divides each
+      call among its own threads. In all other cases, several Python threads sum chunks.
+    - Data with few features are stored by column, because products with short rows are slow.
+    - If the rows are long and the data are larger than a cache, the rows are stored by column,
+      or every step copies them to the cache (`backends.longrows`).
+
+    Other layouts, chunk sizes and threads are used if they were faster when `backends.tuning`
+    timed them. On a GPU, the rows are a single chunk.
     """
 
     LINE_ROWS = 1 << 18
-    """Usual number of rows in a chunk for one feature: 1 MB of float32, which fits in a
-    second-level cache."""
+    """Default number of rows in a chunk for data with one feature: 1 MB of float32, which fits
+    in a second-level cache."""
 
     SLOPE_ROWS = 1 << 15
-    """Usual number of rows in a chunk for one feature and losses other than squared error. It
-    is smaller than `LINE_ROWS`, because PyTorch reads the predictions several times."""
+    """Default number of rows in a chunk for data with one feature and a loss other than squared
+    error. It is smaller than `LINE_ROWS`, because PyTorch reads the predictions several
+    times."""
 
     CHUNK_BYTES = 1 << 21
-    """Usual size in bytes of a chunk of X for several features: it fits in a second-level
-    cache."""
+    """Default size in bytes of a chunk of X for data with several features. The chunk fits in a
+    second-level cache."""
 
     MOST_COLUMNS = 16
-    """Largest number of features that are usually stored by column."""
+    """Largest number of features for which X is stored by column by default."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -223,7 +227,7 @@ class Analytic(Autograd):
         self.sums = self._sums(len(self.y), self.choice)
 
     def _ranges(self, problem: Problem) -> tuning.Ranges:
-        """Return the layouts, chunk sizes and threads to time, the defaults first."""
+        """Return the values that `tuning` tries for each parameter, the default first."""
         d, itemsize = problem.features, self.x.itemsize
         usual, ours = self.CHUNK_BYTES, 1
         if d == 1:
@@ -243,7 +247,7 @@ class Analytic(Autograd):
         }
 
     def _sums(self, count: int, choice: tuning.Choice) -> Sums:
-        """Return `Sums` over the first `count` rows, with the chosen layout and chunk size."""
+        """Return the `Sums` of the first `count` rows, with the layout and size in `choice`."""
         x, y = self.x[:count], self.y[:count]
         a_row = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
         rows = max(64, choice["chunk_bytes"] // a_row)
@@ -255,7 +259,7 @@ class Analytic(Autograd):
         return kind(shares, self.slopes, copied=choice["layout"] == COPIED)
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that places some of the rows, so that a step can be timed."""
+        """Return a function that prepares some of the rows, so that a step can be timed."""
         count = longrows.trial_rows(problem)
         w = torch.full((problem.features,), 1e-3, dtype=torch.float64)
 
@@ -296,7 +300,7 @@ def by_column(chunks: Chunks) -> Chunks:
 
 
 def by_hand(problem: Problem, learning_rate: float, device: str) -> Autograd:
-    """Return an `Analytic` descent for a problem; on a GPU, return a `OnePass` if possible."""
+    """Return a `OnePass` if its GPU kernel supports the problem; otherwise an `Analytic`."""
     on_gpu, few = torch.device(device).type == "cuda", problem.features <= MOST_FEATURES
     if on_gpu and few and not reason_against(problem.loss):
         from backends.torch.onepass import OnePass

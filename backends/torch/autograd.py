@@ -1,4 +1,4 @@
-"""Descend with PyTorch's autograd, as in a tutorial."""
+"""Descend with PyTorch's autograd, which derives the gradient from the loss."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from backends.torch.namespace import values_of
 
 
 def predictions(w: Tensor, x: Tensor) -> Tensor:
-    """Return ``x·w`` in the data's dtype; autograd's gradient is float64, like w."""
+    """Return ``x·w`` in the data's dtype.
+
+    w is float64 and is converted to the data's dtype here. Autograd converts the gradient back,
+    so the gradient is float64.
+    """
     w = w.to(x.dtype)
     return x * w if x.ndim == 1 else x @ w
 
 
 class Autograd:
-    """Descent as in the tutorial: forward pass, ``backward``, update, zero the gradient.
+    """Descent with autograd: each step computes the loss, calls ``backward``, and updates w.
 
     On the CPU, data with several features are split into chunks of rows. PyTorch sums the
     gradient of a chunk in the data's dtype, and the gradients of all chunks in float64. Without

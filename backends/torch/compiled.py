@@ -24,20 +24,21 @@ PLAIN_HEADERS = {"cpp_cache_precompile_headers": False}
 """Compiler setting: do not precompile the C++ headers.
 
 Precompiling takes 6 to 7 s and saves about 2 s for each kernel, but a descent has only one or
-two kernels. PyTorch also stores these headers outside its cache folder. To measure a first
-call, it would therefore not be enough to empty this folder.
+two kernels. PyTorch also stores precompiled headers outside its cache folder. They would
+therefore remain, and shorten the next first call, if a benchmark empties the cache folder.
 """
 
 TRUSTED_VECTORS = {"cpp.vec_isa_ok": True}
 """Compiler setting: use the same vector instructions as PyTorch's own kernels.
 
-Without this setting, the compiler builds up to three test programs and then chooses the same
-instructions. This takes two thirds of the first call's time.
+Without this setting, PyTorch compiles two or three test programs to find out which instructions
+work. Its choice is the same as with this setting, but the test programs take two thirds of the
+first call's time.
 """
 
 
 def settings() -> dict[str, Any]:
-    """Return the compiler settings of this module that the installed PyTorch knows."""
+    """Return the settings of this module, except those that the installed PyTorch lacks."""
     from torch._inductor import config, list_options  # takes a second
 
     found: dict[str, Any] = dict(PLAIN_HEADERS)
@@ -59,7 +60,7 @@ bytes). Without the offset, the columns would compete for the same cache lines."
 
 
 def in_columns(x: Tensor) -> Tensor:
-    """Return a copy of x, (n, d), as an array of columns, (d, n)."""
+    """Return a copy of x of shape (n, d) as an array of columns, of shape (d, n)."""
     n, d = x.shape
     apart = -(-n * x.itemsize // COLUMN_BYTES) * COLUMN_BYTES + COLUMN_OFFSET
     return x.new_empty(d, apart // x.itemsize)[:, :n].copy_(x.T)
@@ -91,7 +92,7 @@ def compiled_step(
     """Return a compiled function that takes one step with autograd.
 
     Importing the compiler takes seconds. Another number of rows or another learning rate needs
-    no new compilation, with one exception: from some thousand rows on, PyTorch compiles a
+    no new compilation, with one exception: from a few thousand rows on, PyTorch compiles a
     second version, which uses several threads.
     """
     values = values_of(loss)
@@ -111,9 +112,9 @@ def compiled_step(
 
 
 class Compiled(Autograd):
-    """Descent whose step ``torch.compile`` has compiled from autograd's step.
+    """Descent in which ``torch.compile`` has compiled each step, with autograd's gradient.
 
-    On the CPU, up to `MOST_COLUMNS` features are stored by column.
+    On the CPU, X is stored by column if it has at most `MOST_COLUMNS` features.
     """
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:

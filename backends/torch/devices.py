@@ -12,7 +12,7 @@ from backends.onepass import reason_against
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return for each device of a technique why it cannot be used ("" if it can be used)."""
+    """Return a technique's devices; each value is "", or why the device is unusable."""
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if technique == "graph":
         return dict.fromkeys(cuda, "") or {"cuda:0": "no CUDA device"}
@@ -23,7 +23,7 @@ def devices(technique: str) -> Mapping[str, str]:
 
 
 def note(technique: str, device: str, loss: Loss) -> str:
-    """Return a note if `analytic` has to read X twice per step on a GPU, otherwise ""."""
+    """Return a note if `torch:analytic` has to read X twice per step on a GPU, otherwise ""."""
     if technique != "analytic" or torch.device(device).type != "cuda":
         return ""
     reason = reason_against(loss)

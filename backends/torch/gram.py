@@ -18,11 +18,12 @@ FEW_COLUMNS = 8
 
 
 def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
-    """Return the matrix ``aᵀ·a``, (d + 1, d + 1), where a is x, (n, d), with y as last column.
+    """Return the matrix ``aᵀ·a``, where a is x with y as an additional last column.
 
-    `scratch` is a buffer for n·(d + 1) values. The result has its dtype. Up to `FEW_COLUMNS`
-    features, one column is multiplied at a time. With one feature, this is four times as fast
-    as a product of matrices.
+    x has the shape (n, d), and the result has the shape (d + 1, d + 1). `scratch` is a buffer
+    for n·(d + 1) values, and the result has the dtype of this buffer. With at most
+    `FEW_COLUMNS` features, the columns are multiplied one by one. With one feature, this is
+    four times as fast as a product of matrices.
     """
     n, d = x.shape
     products = scratch.new_empty((d + 1, d + 1))
@@ -41,17 +42,20 @@ def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
 
 
 class Gram(ProblemGram):
-    """Descent that reads the rows once, for XᵀX and Xᵀy in float64; squared error only.
+    """Descent for squared error: XᵀX and Xᵀy are computed once and then used in each step.
 
-    A step then costs O(d²). On the CPU, NumPy takes the steps, because it is twice as fast as
-    PyTorch up to some hundred features. On a GPU, PyTorch takes the steps.
+    A step costs O(d²), independently of the number of rows. On the CPU, NumPy takes the steps,
+    because with up to a few hundred features it is twice as fast as PyTorch. On a GPU, PyTorch
+    takes the steps.
     """
 
     LINE_BYTES = 1 << 22
-    """Size in bytes of a chunk's float64 copy, for at most `FEW_COLUMNS` features."""
+    """Size in bytes of the float64 copy of a chunk of rows, on the CPU and with at most
+    `FEW_COLUMNS` features."""
 
     CHUNK_BYTES = 1 << 20
-    """Size in bytes of a chunk's float64 copy, for more than `FEW_COLUMNS` features."""
+    """Size in bytes of the float64 copy of a chunk of rows, on the CPU and with more than
+    `FEW_COLUMNS` features."""
 
     CUDA_ROWS = 1 << 20
     """Number of rows in a chunk on a GPU: enough to keep the GPU busy. The float64 copy of a
@@ -85,7 +89,7 @@ class Gram(ProblemGram):
 
 @torch.inference_mode()
 def products(chunks: Chunks) -> Tensor:
-    """Return the float64 sum of `gram_of` over some chunks, (d + 1, d + 1)."""
+    """Return the sum of the matrices that `gram_of` returns for the chunks, in float64."""
     first, targets = chunks[0]
     d = 1 if first.ndim == 1 else first.shape[1]
     sums = torch.zeros((d + 1, d + 1), dtype=torch.float64, device=first.device)

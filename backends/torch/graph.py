@@ -53,7 +53,7 @@ class Recorded:
         return graph
 
     def replay(self, steps: int) -> None:
-        """Start `steps` steps, and return before the device has finished them."""
+        """Start `steps` recorded steps on the GPU, without waiting until they are finished."""
         many, single = divmod(steps, self.MANY)
         with torch.cuda.device(self.device):
             for _ in range(many):
@@ -65,16 +65,16 @@ class Recorded:
 class Graph(Autograd):
     """Descent whose compiled autograd step is recorded as a CUDA graph.
 
-    Up to `MOST_COLUMNS` features are stored by column, so that one instruction loads several
-    values.
+    X is stored by column if it has at most `MOST_COLUMNS` features. One instruction then loads
+    several values.
     """
 
     MOST_COLUMNS = 16
-    """Largest number of features that are stored by column."""
+    """Largest number of features for which X is stored by column."""
 
     PART_ROWS = 1 << 22
-    """Number of rows copied to the device at a time. Only these rows are in memory twice, by
-    row and by column."""
+    """Number of rows that are copied to the GPU at a time. Only these rows are in the GPU's
+    memory twice, by row and by column."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)

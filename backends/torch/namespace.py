@@ -27,7 +27,7 @@ def _of_one(tensors: Callable[[Tensor], Tensor], number: Callable[[float], float
 def _where(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
     """Return the function ``where(condition, yes, no)`` for data of a dtype.
 
-    If `yes` and `no` are Python numbers, the result has this dtype. The result of
+    If `yes` and `no` are Python numbers, the result has the given dtype, whereas the result of
     ``torch.where`` would be float32.
     """
 
@@ -81,7 +81,8 @@ them, and ``torch.compile`` can compile them."""
 
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
-"""A function of the predictions, (n,), and targets, (n,), that returns n results."""
+"""``function(p, y)`` returns one result for each row. The predictions p, the targets y and the
+result have the shape (n,)."""
 
 
 def _squares(prediction: Tensor, y: Tensor) -> Tensor:
@@ -102,8 +103,8 @@ _INTEGERS = {torch.float32: torch.int32, torch.float64: torch.int64}
 def _selected(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
     """Return a function ``where(condition, yes, no)`` that does not branch on the CPU.
 
-    Autograd cannot differentiate it. ``torch.where`` branches, and takes 3.5 ns a value if the
-    conditions are random.
+    This function uses bit masks, because ``torch.where`` branches and is slow if the conditions
+    are random. Autograd cannot differentiate bit masks.
     """
     branching = _where(dtype)
 
@@ -125,8 +126,8 @@ def _selected(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
 SLOPE_XP = {
     dtype: SimpleNamespace(**vars(xp) | {"where": _selected(dtype)}) for dtype, xp in XP.items()
 }
-"""For each dtype, the functions that a loss's slope uses as `xp`. Autograd cannot differentiate
-their `where`."""
+"""For each dtype, the functions that a loss's slope uses as `xp`. They are the functions in
+`XP`, except for `where`, which is faster here but cannot be differentiated by autograd."""
 
 
 IN_PLACE: dict[Loss, Pointwise] = {
@@ -134,13 +135,15 @@ IN_PLACE: dict[Loss, Pointwise] = {
     HUBER: lambda prediction, y: prediction.sub_(y).clamp_(-1.0, 1.0),
     POISSON: lambda prediction, y: prediction.exp_().sub_(y),
 }
-"""For some losses, a fast function that overwrites the predictions with the slopes."""
+"""For some losses, a fast function ``slopes(p, y)`` that overwrites the predictions p with the
+slopes, the derivatives of the loss with respect to the predictions."""
 
 
 def slopes_of(loss: Loss) -> Pointwise:
-    """Return a function ``slopes(p, y)`` for the loss's derivative in p, with p's dtype.
+    """Return a function ``slopes(p, y)`` that computes the slope of each row.
 
-    The function may overwrite the predictions p.
+    A slope is the derivative of the loss with respect to the prediction p, in the dtype of p.
+    The function is allowed to overwrite p.
     """
     if loss in IN_PLACE:
         return IN_PLACE[loss]

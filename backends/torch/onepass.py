@@ -17,18 +17,20 @@ from backends.torch.graph import Graph
 
 
 def sums_of(x: Tensor, y: Tensor, w: Tensor, loss: Loss) -> Tensor:
-    """Return ``xᵀ·slope(x·w, y)`` in parts, float64 of shape (programs, d).
+    """Return partial sums of the gradient ``xᵀ·slope(x·w, y)``, in float64.
 
-    Each Triton program computes one part. The caller adds up the parts.
+    The result has the shape (programs, d). A program is an instance of the Triton kernel, and
+    computes one partial sum. The caller adds up the partial sums.
 
     Parameters
     ----------
     x : Tensor
-        (n,) or (n, d), stored by row or by column; d is at most `onepass.MOST_FEATURES`.
+        Shape (n,) or (n, d), stored by row or by column. d is at most
+        `backends.onepass.MOST_FEATURES`.
     y : Tensor
-        (n,), of the same dtype.
+        Shape (n,), of the same dtype as x.
     w : Tensor
-        (d,), float64.
+        Shape (d,), float64.
     loss : Loss
         A loss whose slope can be written for Triton.
     """
@@ -48,7 +50,10 @@ def sums_of(x: Tensor, y: Tensor, w: Tensor, loss: Loss) -> Tensor:
 
 @cache
 def processors(device: torch.device) -> int:
-    """Return the number of multiprocessors of a GPU, or 1 for Triton's interpreter."""
+    """Return the number of multiprocessors of a GPU.
+
+    Return 1 for the CPU, on which tests run the kernel in Triton's interpreter.
+    """
     if device.type != "cuda":
         return 1
     return int(torch.cuda.get_device_properties(device).multi_processor_count)

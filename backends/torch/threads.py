@@ -15,8 +15,8 @@ from backends.torch.autograd import Chunks
 def single_threaded(count: int) -> Threads:
     """Return `count` Python threads, in each of which PyTorch uses one thread.
 
-    ``torch.set_num_threads`` also changes the number for threads that start later. The old
-    number is therefore restored once all threads have started.
+    ``torch.set_num_threads`` changes the number for the calling thread and for all threads that
+    start later. After all threads have started, the old number is therefore restored.
     """
     before, all_started = torch.get_num_threads(), Barrier(count + 1)
 
