@@ -1,9 +1,9 @@
 """Connect to a Dask cluster, or start one on this machine.
 
 If the environment variable `DASK_SCHEDULER_ADDRESS` is set, it names the scheduler of an
-existing cluster. Otherwise workers are started on this machine (the embedded cluster). They end
-with this process. `DESCENTBENCH_WORKERS` sets their number, and `DESCENTBENCH_WORKER_MEMORY`
-the memory of each worker in bytes.
+existing cluster. Otherwise workers are started on this machine (the embedded cluster). These
+workers end with this process. `DESCENTBENCH_WORKERS` sets their number, and
+`DESCENTBENCH_WORKER_MEMORY` the memory of each worker in bytes.
 """
 
 from __future__ import annotations

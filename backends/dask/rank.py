@@ -40,7 +40,8 @@ class Rank:
     threads : int
         Number of threads for the backend.
     memory_bytes : int
-        Memory for the rows in bytes. If the rows need more, they are read again in every step.
+        Memory in bytes that is available for the rows. If the rows need more memory, they are
+        read again in every step.
     """
 
     def __init__(

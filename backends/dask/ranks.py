@@ -32,8 +32,8 @@ Result = TypeVar("Result")
 
 
 MEMORY_SHARE = 0.5
-"""Fraction of a worker's memory that its rows may use. Rows that need more memory are read
-again in every step."""
+"""Fraction of a worker's memory that is available for its rows. If the rows need more memory,
+they are read again in every step."""
 
 
 FIRST_STEPS = 50

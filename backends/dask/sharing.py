@@ -29,7 +29,7 @@ def share_of(source: Source, start: int, stop: int) -> Share:
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """The rows of one worker: rows `start` to `stop` of a source.
+    """The rows of one worker: the rows of a source from `start` to before `stop`.
 
     `rows` is the number of rows of all workers together.
     """

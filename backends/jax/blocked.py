@@ -174,8 +174,8 @@ class Blocked(PerStep):
     """
 
     SERIAL_BYTES = 1 << 23
-    """Data size in bytes below which one thread is used by default. XLA sums several megabytes
-    from the caches in the time that waking another thread takes."""
+    """Data size in bytes below which one thread is used by default. With smaller data, waking a
+    second thread takes longer than it saves."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.device = named_devices()[device]

@@ -25,7 +25,7 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 LINE_ROWS = 1 << 19
-"""Largest number of rows in a block of data with one feature. It is large, because each call of
+"""Largest number of rows in a block of data with one feature. Blocks are large, because calling
 XLA takes as long as summing 2¹⁶ rows."""
 
 

@@ -45,8 +45,8 @@ def compiler_options(loss: Loss, platform: str) -> dict[str, bool]:
 
 
 UNROLLED = 16
-"""Number of steps in one iteration of a loop on a GPU. It is more than one, because the GPU
-waits after each iteration until the host continues the loop."""
+"""Number of steps in one iteration of a loop on a GPU. Several steps are better than one,
+because the GPU waits after each iteration until the host starts the next iteration."""
 
 
 def unrolled_on(device: jax.Device) -> int:
@@ -93,7 +93,7 @@ def gradient_of(loss: Loss) -> Gradient:
 
 
 class Compiled(NamedTuple):
-    """The compiled functions of a loss; each is compiled when it is first called."""
+    """The compiled functions of a loss; each function is compiled at its first call."""
 
     step: Callable[..., jax.Array]
     """``step(w, x, y, rows, learning_rate)`` takes one step and returns the new w."""

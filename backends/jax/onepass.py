@@ -41,7 +41,7 @@ def loop(problem: Problem, learning_rate: float, device: str) -> Loop | OnePass:
 
 
 class Compiled(NamedTuple):
-    """The compiled functions of a loss; each is compiled when it is first called."""
+    """The compiled functions of a loss; each function is compiled at its first call."""
 
     loop: Callable[..., jax.Array]
     """``loop(w, x, y, scale, steps, rows=…, unrolled=…)`` takes `steps` steps

@@ -31,7 +31,7 @@ def triton_call() -> Callable[..., Any]:
 
     Some versions of jax-triton call this argument `out_shape`. Importing jax-triton changes the
     environment variable of Triton's cache folder. The old value is restored, because PyTorch
-    may use it.
+    can depend on it.
     """
     folder = os.environ.get("TRITON_CACHE_DIR")
     try:

@@ -53,8 +53,8 @@ BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
 block reaches both limits."""
 
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
-"""Optimisations that the compiler may use for plain sums. They do not include the assumption of
-``fastmath=True`` that no number is NaN or infinite."""
+"""Optimisations that the compiler is allowed to use for plain sums. Unlike with
+``fastmath=True``, the compiler does not assume that no number is NaN or infinite."""
 
 
 @njit(forceinline=True)
@@ -211,7 +211,7 @@ def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 def add_rows(loop, slope, ahead, x, y, w, total):
     """Add the gradient of x of shape (n, d) to `total`, block by block.
 
-    Only whole vectors are read, so the last vector of a row may reach into the next row. The
+    Only whole vectors are read, so the last vector of a row can reach into the next row. The
     numbers of the next row are multiplied by weights of zero. The last rows are added one by
     one, because no row follows them.
     """

@@ -144,8 +144,8 @@ def candidates(x: Array, y: Array, threads: int) -> tuple[Loop, ...]:
 
 
 Descend = Callable[[Array, Array, int, Loop], object]
-"""``descend(x, y, steps, loop)`` takes `steps` steps in the calling thread. It releases the
-interpreter's lock meanwhile."""
+"""``descend(x, y, steps, loop)`` takes `steps` steps in the calling thread. During the steps,
+the interpreter's lock is released."""
 
 _fastest: dict[tuple[tuple[int, ...], str, int], Loop] = {}
 

@@ -102,7 +102,7 @@ def in_columns(x: Array) -> Array:
 
 
 class Parallel(Plain):
-    """The technique `numba:parallel`: each thread sums a range of rows, read once per step.
+    """The technique `numba:parallel`: each thread reads and sums a range of rows once per step.
 
     - At most eight features: a SIMD vector holds one feature of many rows. Two to four features
       are separated in registers. Five to eight features are stored by column.

@@ -20,7 +20,7 @@ VECTOR_BYTES = 256
 compiler unrolls the loop."""
 
 AHEAD_LINES = 32
-"""Usual prefetch distance in cache lines, equal to that of the loops for one feature."""
+"""Default prefetch distance in cache lines, as in the loops for one feature."""
 
 
 @intrinsic

@@ -1,4 +1,4 @@
-"""The functions that a loss may use, for single numbers in compiled loops.
+"""The functions that a loss can use, for single numbers in compiled loops.
 
 Compiled loops pass this module as `xp` to a loss if the prediction and the target are single
 numbers. All functions except for `where` and `clip` are NumPy's. Numba's own versions of

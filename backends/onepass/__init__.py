@@ -14,8 +14,8 @@ FEWEST_FEATURES = 3
 JAX reads X only once per step even without the kernel."""
 
 MOST_FEATURES = 8192
-"""Largest number of features for which the kernel is used. A longer row would not fit in the
-registers of a Triton program."""
+"""Largest number of features for which the Triton kernel is used. A longer row would not fit in
+the registers of a program (instance of the kernel)."""
 
 
 @cache

@@ -59,7 +59,7 @@ class Chunk(NamedTuple):
 class Sums:
     """The rows in chunks, and the unscaled gradient ``xᵀ·slope`` over all chunks.
 
-    The slope of a row is the derivative of its loss with respect to its prediction.
+    The slope of a row is the derivative of the row's loss with respect to the row's prediction.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Sums:
         return self._over_shares(self._share)
 
     def _over_shares(self, part: Callable[[list[Chunk]], Part]) -> Part:
-        """Return the sum of ``part(share)`` over the shares, with one thread for each share."""
+        """Call ``part(share)`` for each thread's list of chunks, and return the sum."""
         if len(self.shares) == 1:
             return part(self.shares[0])
         part = torch.inference_mode()(part)  # the mode of one thread does not hold for others

@@ -24,8 +24,8 @@ PLAIN_HEADERS = {"cpp_cache_precompile_headers": False}
 """Compiler setting: do not precompile the C++ headers.
 
 Precompiling takes 6 to 7 s and saves about 2 s for each kernel, but a descent has only one or
-two kernels. PyTorch also stores precompiled headers outside its cache folder. They would
-therefore remain, and shorten the next first call, if a benchmark empties the cache folder.
+two kernels. PyTorch stores precompiled headers outside its cache folder. A benchmark that
+empties the cache folder would therefore not measure a complete first call.
 """
 
 TRUSTED_VECTORS = {"cpp.vec_isa_ok": True}

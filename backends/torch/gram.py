@@ -44,8 +44,8 @@ def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
 class Gram(ProblemGram):
     """Descent for squared error: XᵀX and Xᵀy are computed once and then used in each step.
 
-    A step costs O(d²), independently of the number of rows. On the CPU, NumPy takes the steps,
-    because with up to a few hundred features it is twice as fast as PyTorch. On a GPU, PyTorch
+    A step costs O(d²), independently of the number of rows. On the CPU, NumPy takes the steps.
+    With up to a few hundred features, NumPy is twice as fast as PyTorch. On a GPU, PyTorch
     takes the steps.
     """
 

@@ -20,7 +20,8 @@ class Recorded:
     Parameters
     ----------
     step : callable
-        ``step()`` takes one step. It changes w in place and uses only tensors on the device.
+        ``step()`` takes one step. The function changes w in place and uses only tensors on the
+        device.
     device : torch.device
 
     Notes

@@ -1,4 +1,4 @@
-"""Functions that a loss may use, such as exp and where, for PyTorch.
+"""Functions that a loss can use, such as exp and where, for PyTorch.
 
 `backends.losses.FUNCTIONS` lists their names. The functions accept Python numbers as well as
 tensors.

@@ -32,6 +32,6 @@ def single_threaded(count: int) -> Threads:
 
 
 def in_shares(chunks: Chunks) -> list[Chunks]:
-    """Divide the chunks into one list per thread, for as many threads as PyTorch may use."""
+    """Divide the chunks into one list for each thread that PyTorch is allowed to use."""
     threads = min(torch.get_num_threads(), len(chunks))
     return [chunks[i::threads] for i in range(threads)]
