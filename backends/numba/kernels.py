@@ -54,7 +54,7 @@ block reaches both limits."""
 
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 """Optimisations that the compiler is allowed to use for plain sums. Unlike with
-``fastmath=True``, the compiler does not assume that no number is NaN or infinite."""
+``fastmath=True``, the numbers can be NaN or infinite."""
 
 
 @njit(forceinline=True)

@@ -40,7 +40,7 @@ def _common(kinds):
 
 
 def _lanes(context, builder, value, kind, vector):
-    """Return `value` if it is a vector, or else a vector with this number in every lane."""
+    """Return `value` if it is a vector, or a vector with the number `value` in every lane."""
     if isinstance(kind, Vector):
         return value
     number = context.cast(builder, value, kind, vector.dtype)
