@@ -2,8 +2,8 @@
 
 If the environment variable `DASK_SCHEDULER_ADDRESS` is set, it names the scheduler of an
 existing cluster. Otherwise workers are started on this machine (the embedded cluster). These
-workers end with this process. `DESCENTBENCH_WORKERS` sets their number, and
-`DESCENTBENCH_WORKER_MEMORY` the memory of each worker in bytes.
+workers end with this process. `DESCENTBENCH_WORKERS` sets the number of workers, and
+`DESCENTBENCH_WORKER_MEMORY` sets the memory of each worker in bytes.
 """
 
 from __future__ import annotations

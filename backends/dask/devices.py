@@ -32,8 +32,8 @@ def devices(technique: str) -> Mapping[str, str]:
 def refusal(technique: str, loss: Loss) -> str:
     """Return why a technique cannot compute a loss, or "" if it can compute the loss.
 
-    The result is always "" for techniques other than `numba`, because only Numba cannot compile
-    some losses.
+    Only the technique `numba` compiles the loss, which is not possible for every loss. For all
+    other techniques, the result is "".
     """
     kernel = Name("numba", "parallel")
     return catalogue.reason_against(kernel, loss) if technique == "numba" else ""

@@ -21,7 +21,8 @@ sum over more rows would lose digits."""
 
 
 MOST_COLUMNS = 8
-"""Largest number of features that are stored as separate columns."""
+"""Largest number of features for which X is stored as separate columns. With more features, X
+is stored in blocks of rows."""
 
 
 Data = jax.Array | tuple[jax.Array, ...]
@@ -41,7 +42,7 @@ def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
     If `transposed` is true, x is a single block of shape (d, rows).
 
     If x consists of several blocks, each block is multiplied by its own copy of w. When JAX
-    differentiates the loss, it then adds the gradients of the blocks in float64. With a single
+    differentiates the loss, JAX then adds the gradients of the blocks in float64. With a single
     copy of w, JAX would add the gradients of all rows in the data's dtype. The fifth digit of
     the sum would then be wrong at 10⁶ float32 rows.
     """

@@ -1,4 +1,4 @@
-"""Elementary functions of vectors: exp, log, log1p and tanh, in a few instructions.
+"""Elementary functions of SIMD vectors: exp, log, log1p and tanh, in a few instructions.
 
 Each function maps its argument to a small range and evaluates a polynomial there. The code
 consists of vector instructions only; it calls no library. The largest errors, in units in the

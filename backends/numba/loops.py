@@ -57,8 +57,8 @@ class Loop(Known):
         Number of consecutive rows that each iteration reads from a range, if a SIMD vector
         holds numbers of a single row.
     ahead : int
-        Prefetch distance in cache lines; 0 for no prefetch. It is not a constant for the
-        compiler.
+        Prefetch distance in cache lines; 0 for no prefetch. The distance is not a constant for
+        the compiler.
     whole_rows : bool
         Whether one SIMD vector holds a whole row.
     far : bool

@@ -35,9 +35,9 @@ of this number, so that the threads write to different cache lines."""
 
 @njit(cache=True, nogil=True)
 def serial_descent(x, y, w, gradient, rate, steps, loop, slope, ahead):
-    """Take steps ``w ← w − rate·Σ slope·x`` in this thread; store the last sum in `gradient`.
+    """Take steps ``w ← w − rate·Σ slope·x`` in one thread; store the last sum in `gradient`.
 
-    The interpreter's lock is released, so that other threads can read rows meanwhile.
+    The interpreter's lock is released, so that other threads can read rows at the same time.
     """
     for _ in range(steps):
         if x.ndim == 1:  # summing 100 rows takes as long as writing and reading a sum

@@ -117,7 +117,7 @@ def store(_, array, index, vector):
 def prefetch(_, array, places, like, far):
     """Prefetch the vectors that begin at the indices `places` and are as long as `like`.
 
-    If the literal `far` is true, the lines are loaded into the second-level cache only.
+    If the literal `far` is true, the vectors are loaded into the second-level cache only.
     """
     count = like.count if isinstance(like, types.UniTuple) else 1
     line = LINE_BYTES * 8 // array.dtype.bitwidth

@@ -28,8 +28,9 @@ def gram_of(x: Array, y: Array) -> Array:
     """Return the float64 matrix ``aᵀ·a``, where a is x with y as an additional last column.
 
     x has the shape (n, d), and the result has the shape (d + 1, d + 1). With at most
-    `FEW_COLUMNS` features, the columns are multiplied one by one. With one feature, this is
-    three times as fast as BLAS's product of matrices, which is made for large matrices.
+    `FEW_COLUMNS` features, each column of a is multiplied by itself and by the columns before
+    it. With one feature, this is three times as fast as BLAS's product of matrices, which is
+    made for large matrices.
     """
     n, d = x.shape
     if d > FEW_COLUMNS:

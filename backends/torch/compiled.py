@@ -1,4 +1,4 @@
-"""Descend with a step of autograd that ``torch.compile`` compiles."""
+"""Descend with steps that ``torch.compile`` has compiled, including autograd's gradient."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def settings() -> dict[str, Any]:
 
 
 MOST_COLUMNS = 16
-"""Largest number of features that are stored by column on the CPU. From columns, the compiler
-makes one loop over the rows, with a sum for each feature. From rows, it makes two loops that
-are not vectorised."""
+"""Largest number of features for which X is stored by column on the CPU. If X is stored by
+column, the compiler makes one loop over the rows, with a sum for each feature. If X is stored
+by row, the compiler makes two loops without vector instructions."""
 
 COLUMN_BYTES, COLUMN_OFFSET = 1 << 12, 1 << 8
 """Distance between columns: a multiple of `COLUMN_BYTES` (4 kB), plus `COLUMN_OFFSET` (256
@@ -112,7 +112,7 @@ def compiled_step(
 
 
 class Compiled(Autograd):
-    """Descent in which ``torch.compile`` has compiled each step, with autograd's gradient.
+    """Descent with steps that ``torch.compile`` has compiled, including autograd's gradient.
 
     On the CPU, X is stored by column if it has at most `MOST_COLUMNS` features.
     """

@@ -22,8 +22,8 @@ def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
 
     x has the shape (n, d), and the result has the shape (d + 1, d + 1). `scratch` is a buffer
     for n·(d + 1) values, and the result has the dtype of this buffer. With at most
-    `FEW_COLUMNS` features, the columns are multiplied one by one. With one feature, this is
-    four times as fast as a product of matrices.
+    `FEW_COLUMNS` features, each column of a is multiplied by itself and by the columns before
+    it. With one feature, this is four times as fast as a product of matrices.
     """
     n, d = x.shape
     products = scratch.new_empty((d + 1, d + 1))

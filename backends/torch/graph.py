@@ -64,7 +64,7 @@ class Recorded:
 
 
 class Graph(Autograd):
-    """Descent whose compiled autograd step is recorded as a CUDA graph.
+    """Descent with a compiled step that is recorded as a CUDA graph.
 
     X is stored by column if it has at most `MOST_COLUMNS` features. One instruction then loads
     several values.
