@@ -240,14 +240,15 @@ def markdown(check: Check, loss: str) -> str:
     said = (
         f"**{loss}**: {best} of {len(check.outcomes)} picks were the fastest backend. The "
         f"median regret is {check.regret:.2f}, the worst {worst:.2f}. "
-        f"{check.coverage:.0%} of {len(check.predictions)} totals lie in their 90 % intervals."
+        f"Of {len(check.predictions)} measured total times, {check.coverage:.0%} lie in their "
+        "predicted 90 % intervals."
     )
     picks = [
         [f"{o.rows:,}", str(o.features), f"{o.iterations:,}", o.pick, o.best, f"{o.regret:.2f}"]
         for o in check.outcomes
     ]
     headings = ["rows", "features", "iterations", "pick", "fastest", "regret"]
-    errors = ["backend", "totals", "median error", "worst error", "in the interval"]
+    errors = ["backend", "total times", "median error", "worst error", "in their intervals"]
     parts = [said, markdown_text(headings, picks), markdown_text(errors, check.errors())]
     return "\n" + "\n\n".join(part.strip() for part in parts) + "\n"
 
