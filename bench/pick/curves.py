@@ -65,14 +65,13 @@ class Curve:
     def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
         """Fit a monotone curve to the median at each size, with the least relative error.
 
-        A straight line replaces the medians from `straight` rows on, and always at the largest
-        size:
+        From `straight` rows on, a straight line replaces the medians. It always replaces the
+        median at the largest size, even if that size has fewer than `straight` rows.
 
-        - At 0 rows, the line has the latency of the work. The latency is the median at the
-          smallest size, but at most 90 % of the median at the largest size.
-        - The line's slope is the median of the seconds per row over all measurements from
-          `straight` rows on. Reason: one process may read memory at half the throughput of
-          another.
+        - The line starts at 0 rows with the latency of the work. The latency is the median at
+          the smallest size, but at most 90 % of the median at the largest size.
+        - The line's slope is a median, too: of the seconds per row in all measurements that the
+          line replaces.
         """
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
@@ -93,14 +92,17 @@ class Curve:
 
     @classmethod
     def flat(cls, samples: Iterable[Sample]) -> Curve:
-        """Return a curve for work that reads no rows: everywhere the median of all values."""
+        """Return a constant curve, for work that takes the same time for any number of rows.
+
+        The curve's value is the median of all measured values.
+        """
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
         everywhere = median(value for group in groups for value in group)
         return cls(rows, np.full(len(rows), everywhere), counts, 0.0)
 
     def at(self, rows: float) -> float:
-        """Return the seconds for `rows` rows.
+        """Return the predicted seconds of the work for `rows` rows.
 
         - Below the smallest measured size, the curve is constant.
         - Between two measured sizes, the curve is interpolated.
@@ -112,15 +114,16 @@ class Curve:
         return float(seconds[-1] + self.a_row * (rows - sizes[-1]))
 
     def beyond_cache(self, straight: float, cache_rows: float, waiting: float) -> Curve:
-        """Return the curve with more seconds per row beyond the largest measured size.
+        """Return a copy in which the rows beyond the largest measured size take longer.
 
-        Reason: at the measured sizes, the cache kept some of the rows between two steps. All
-        further rows must be read from memory, which takes longer.
+        Some of the measured rows stayed in the cache from one step to the next. All further
+        rows must be read from memory.
 
         Parameters
         ----------
         straight : float
-            Smallest number of rows whose data are read from memory instead of a cache.
+            Number of rows from which the data count as read from memory. The cache then holds
+            only a small part of the rows, and the curve is a straight line.
         cache_rows : float
             Number of rows that the cache keeps between two steps.
         waiting : float
@@ -130,7 +133,7 @@ class Curve:
         return replace(self, a_row=self.a_row * (1 + waiting * float(np.median(kept))))
 
     def points(self) -> dict[str, Any]:
-        """Return sizes and seconds as lists, for the report's page."""
+        """Return the numbers of rows and the seconds as lists, for the HTML report."""
         return {"rows": self.rows.tolist(), "seconds": self.seconds.tolist()}
 
 
@@ -138,7 +141,7 @@ class Timed(Protocol):
     """Interface of an object that predicts seconds from a number of rows."""
 
     def at(self, rows: float) -> float:
-        """Return the seconds for `rows` rows."""
+        """Return the predicted seconds of the work for `rows` rows."""
 
 
 @dataclass(frozen=True)
@@ -179,10 +182,10 @@ class Overhead:
     def at(self, rows: float, base: float) -> float:
         """Return the overhead in seconds for `rows` rows.
 
-        - Between two measured sizes, the overhead is interpolated. It changes as fast as the
-          curve does.
-        - Outside the measured sizes, a positive overhead is constant.
-        - Outside the measured sizes, a negative overhead is proportional to the curve.
+        - Between two measured sizes, the overhead is interpolated in proportion to the curve:
+          after half of the curve's rise, half of the overhead's change is reached.
+        - Outside the measured sizes, a positive overhead is constant. A negative overhead comes
+          from random errors, and is proportional to the curve.
 
         Parameters
         ----------
@@ -205,13 +208,13 @@ class Overhead:
         return float(self.seconds[i - 1] + share * (self.seconds[i] - self.seconds[i - 1]))
 
     def points(self) -> dict[str, Any]:
-        """Return the attributes as lists, for the report's page."""
+        """Return the attributes `rows`, `base` and `seconds` as lists, for the HTML report."""
         return {name: getattr(self, name).tolist() for name in ("rows", "base", "seconds")}
 
 
 SLOWEST_COPY = 1e9
-"""Lowest assumed throughput of placing data, in bytes/s: 1 GB/s.
+"""Lowest assumed throughput of copying data to a device, in bytes/s: 1 GB/s.
 
-It is used for a backend as long as only first placings in a process were timed. Reason: their
-times also contain the opening of the device.
+It limits the predicted time as long as only the first copy in each process was timed. The first
+copy also includes the time to open the device.
 """

@@ -1,9 +1,8 @@
 """Estimate by how many seconds a setup time may be too long.
 
-The system may have paused the process during the setup, or the time for placing the data may be
-extrapolated from fewer rows. These doubtful seconds are subtracted before a backend is excluded
-as too slow. If a setup was measured several times, the repetitions show which of them were
-paused.
+A measured setup time can contain a pause of the process. A predicted setup time can be too long
+because it is extrapolated from fewer rows. These seconds are subtracted from the setup time
+before a backend is excluded as too slow.
 """
 
 from __future__ import annotations
@@ -17,22 +16,24 @@ from bench.pick.model import CostModel
 from bench.pick.observations import Observations
 
 PAUSE_S = 0.1
-"""Longest pause, in seconds, that may have prolonged a setup: 0.1 s, the default period of
-Linux's CPU quotas. A process that exceeds its quota pauses until the period ends."""
+"""Longest assumed pause of a process: 0.1 s, the default period of Linux's CPU quotas.
+
+A process that exceeds its quota pauses until the period ends.
+"""
 
 LONG = 2.0
-"""A setup that takes more than twice its usual time may have been paused.
+"""A setup that takes more than twice its usual time probably contains a pause.
 
-Reason: repeated setups without a pause differed by less than this factor.
+Repeated setups without a pause differed by less than a factor of two.
 """
 
 
 def without_pauses(seen: Observations) -> Observations:
     """Return the observations without the setup times that include a pause of the process.
 
-    A time is left out if it is more than twice the usual time (`LONG`), but at most 0.1 s
-    longer (`PAUSE_S`). The usual time is the median of the times at the same number of rows. Of
-    an even count, the lower of the two middle times is used.
+    A time is left out under two conditions: it is more than twice the usual time (`LONG`), and
+    a pause of 0.1 s (`PAUSE_S`) explains the difference. The usual time is the median of the
+    times at the same number of rows (`statistics.median_low`).
     """
     return replace(
         seen,
@@ -51,11 +52,11 @@ def _unpaused(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 
 def extrapolated_s(model: CostModel, rows: float) -> float:
-    """Return how many seconds of the predicted placing of `rows` rows are extrapolated.
+    """Return the predicted time for `rows` rows minus that for the largest measured number.
 
-    The result is the time for `rows` rows minus the time for the largest size that was placed.
-    These seconds are doubtful, because a backend may place large data in another way than small
-    data, for example without a copy.
+    Both are times for placing the data: for bringing them into the form that the backend needs.
+    The difference is uncertain, because a backend can place large data in another way than
+    small data, for example without a copy.
     """
     seen = model.observations
     largest = max(s.rows for s in (*seen.place, *seen.place_again))
@@ -65,8 +66,9 @@ def extrapolated_s(model: CostModel, rows: float) -> float:
 def paused_s(model: CostModel, rows: float) -> float:
     """Return how many seconds of a measured setup time may be pauses of the process.
 
-    The setup is the one whose number of rows is nearest to `rows`. The result is 0 if this
-    setup was measured several times, or if no setup was measured.
+    Of all measured setups, the one with the number of rows nearest to `rows` counts. The result
+    is 0 if it was repeated, because `without_pauses` has then removed the pauses. The result is
+    also 0 if no setup was measured.
     """
     seen = model.observations
     sizes = [s.rows for s in seen.place]

@@ -1,7 +1,7 @@
-"""Draw random numbers that the script of the report's page can reproduce exactly.
+"""Draw random numbers that the JavaScript of the HTML report can reproduce exactly.
 
-The interval of a predicted time comes from random errors. All seeds are fixed, so every call
-returns the same numbers.
+The interval of a predicted time is computed from these random numbers. All seeds are fixed, so
+every call returns the same numbers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 DRAWS = 2000
-"""Number of random values of a total, from which its interval is computed.
+"""Number of random total times from which the interval of a total time is computed: 2000.
 
-With 2000 values, the ends of a 90 % interval depend on the seed by only about 3 %.
+With another seed, the ends of a 90 % interval then change by only about 3 %.
 """
 
 
@@ -39,9 +39,9 @@ def student_t4(uniform: Floats) -> Floats:
 
     `uniform` contains the probabilities of the quantiles.
 
-    Reason for this distribution: one of a few processes is often much slower or faster than the
-    others, and large deviations are rarer in the normal distribution. The formula is from Shaw,
-    Sampling Student's T distribution, J. Comput. Finance 9(4), 2006.
+    This distribution has more large deviations than the normal distribution. Measured times of
+    different processes have large deviations, too. The formula is from Shaw, Sampling Student's
+    T distribution, J. Comput. Finance 9(4), 2006.
     """
     alpha = np.sqrt(4 * uniform * (1 - uniform))
     q = np.cos(np.arccos(alpha) / 3) / alpha
@@ -50,11 +50,12 @@ def student_t4(uniform: Floats) -> Floats:
 
 @cache
 def errors_of(backend: str) -> Floats:
-    """Return random errors of a backend's times, an array of shape (4, `DRAWS`).
+    """Return an array of shape (4, `DRAWS`) of random numbers for a backend.
 
-    The rows of the array are the import, placing, first call and step. The values follow
-    Student's t distribution. The cost model multiplies each row by the relative error of its
-    time. The seed is the backend's name, so the errors of two backends are independent.
+    The numbers follow Student's t distribution. The first row is for the import time, the
+    second for placing the data, the third for the first call and the last for a step. The cost
+    model multiplies a row by the relative error of the row's time. The seed is the backend's
+    name, so the numbers of two backends are independent.
     """
     uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)
     draws = student_t4(uniform).reshape(4, DRAWS)
@@ -76,26 +77,26 @@ class Range:
 
     @property
     def spread(self) -> float:
-        """Half the width of the interval, as a fraction of the median."""
+        """Half the width of the interval `low` to `high`, as a fraction of `median`."""
         return (self.high - self.low) / (2 * self.median)
 
 
 def range_of(centre: float, draws: Floats) -> Range:
     """Return the interval from the 5 % quantile to the 95 % quantile of the draws.
 
-    The interval is extended if it does not contain `centre`, the predicted value.
+    If the predicted value `centre` lies outside this interval, the interval is extended to it.
     """
     low, high = np.quantile(draws, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
     return Range(centre, min(centre, float(low)), max(centre, float(high)))
 
 
 TAIL = 0.02
-"""Fraction of the draws that `bounded` limits at each end: 2 %."""
+"""`bounded` clips the lowest 2 % and the highest 2 % of the draws."""
 
 
 def bounded(draws: Floats) -> Floats:
-    """Return the draws, limited to the range from their 2 % quantile to their 98 % quantile.
+    """Clip the draws to the range from their 2 % quantile to their 98 % quantile.
 
-    Reason: a few extreme draws would dominate the mean.
+    Without this limit, a few extreme draws would dominate their mean.
     """
     return np.clip(draws, *np.quantile(draws, [TAIL, 1 - TAIL]))

@@ -23,27 +23,29 @@ from bench.pick.throughput import IN_MEMORY
 from bench.results.record import Record
 
 DRIFT = 0.08
-"""Drift that is assumed before anything was measured, as a fraction of a time: 8 %.
+"""Drift that is assumed before anything was measured: all times change by about 8 %.
 
-On a shared machine, the same setups took 13 % longer when they were repeated minutes later.
+The value is a standard deviation. A change of 13 % within minutes was seen on a shared machine.
 """
 
 MOST = math.log(2)
-"""Largest change of a time that counts as drift: the logarithm of a factor of two.
+"""Largest change of a time in the estimate of the drift, as a logarithm: a factor of two.
 
-A larger change counts as a factor of two, because it is probably a pause of the process.
+Larger changes are reduced to a factor of two, because a pause of the process can cause them.
 """
 
 SEED = crc32(b"drift")
-"""Seed of the drift's random numbers; one seed, because all backends have the same drift."""
+"""Seed of the random changes of all times. All backends use the same seed, because the load of
+the machine changes the times of all backends alike."""
 
 
 def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
-    """Return the drift: the relative difference between times of the same work in two records.
+    """Return how much the times of the same work differ between records.
 
-    The difference is the standard deviation over all records. With few measurements, the result
-    is close to `DRIFT`. Steps whose data come from memory are left out, because
-    `bench.pick.throughput` describes how the speed of memory changes.
+    The result is the standard deviation, as a fraction of the time. `DRIFT` counts as much as a
+    few measurements, so the result is close to `DRIFT` if there are few records. Steps over
+    data in memory are left out, because `bench.pick.throughput` estimates the changing speed of
+    memory separately.
     """
     seen: dict[tuple[str, str], list[float]] = defaultdict(list)
     for record in records:
@@ -64,9 +66,10 @@ def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
 
 
 def factors(drift: float) -> Floats:
-    """Return `DRAWS` random factors by which the drift changes a time.
+    """Return `DRAWS` random factors for the change of all times within minutes.
 
-    All calls use the same random numbers, so the factors are equal for all backends.
+    `drift` is the relative standard deviation of the factors. All calls use the same random
+    numbers, because the load of the machine changes the times of all backends alike.
     """
     return np.asarray(np.exp(drift * _normals()))
 

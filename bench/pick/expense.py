@@ -1,4 +1,4 @@
-"""Estimate how long a child process will take, from the child processes that have run."""
+"""Estimate the running time of the next child process from the times of earlier ones."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from bench.results.case import BASELINES, Case
 SETUP, STEP = "test_setup.py", "test_step.py"
 """Benchmark files that child processes run.
 
-`SETUP` measures one setup without any compiled code from before. `STEP` times the steps of many
-cases.
+`SETUP` measures one setup, without code that an earlier process compiled. `STEP` times the
+steps of many benchmark cases.
 """
 
 SECONDS = 0.1
-"""Time in seconds for which the steps of each case are timed."""
+"""Time in seconds for which the steps of each benchmark case are timed."""
 
 START_S = 1.0
 """Assumed seconds to start a child process, as long as no child process has run."""
 
 UNKNOWN_COMPILE_S = 2.5
-"""Assumed seconds of a first call that was not measured: about the compile time of Numba."""
+"""Assumed seconds of a first step that was not measured: about the compile time of Numba."""
 
 LIKELY_COMPILE_S = 0.5
-"""Assumed seconds to compile a backend, if no backend of its library was measured."""
+"""Assumed seconds to compile a backend's code, if no backend of its library was measured."""
 
 SLOW_COMPILE_S = 10.0
-"""Assumed seconds of an unmeasured first call, for techniques that compile slowly (`SLOW`)."""
+"""Assumed seconds of the first step of the techniques `SLOW`, if it was not measured."""
 
 NOT_CACHED = ("jax",)
 """Libraries that compile in every process again, and for every size again."""
@@ -36,13 +36,13 @@ SLOW = ("compile",)
 """Techniques that are known to compile for many seconds."""
 
 STEPS_A_CASE = 15
-"""Smallest number of steps that a child process takes for a case.
+"""Smallest number of descent steps that a child process runs for one benchmark case.
 
-Trials, warm-up, timed rounds and checks together take these steps.
+The number includes warm-up, timed steps and checks.
 """
 
 OVERHEAD_S = 0.1
-"""Assumed seconds that a case takes in addition to placing, compiling and steps."""
+"""Assumed seconds for one benchmark case, in addition to placing, compiling and steps."""
 
 
 COPYING = 0.1
@@ -118,10 +118,10 @@ def _steps_s(known: Known, case: Case, *, compiled: bool) -> float:
 
 
 def _compile_s(known: Known, case: Case) -> float:
-    """Return the longest compile time of the case's library that was measured, in seconds.
+    """Return the longest measured compile time of the case's library, in seconds.
 
-    If none was measured, return `LIKELY_COMPILE_S`. Techniques that compile slowly (`SLOW`) are
-    ignored.
+    The techniques `SLOW` do not count, because other estimates are used for them. If no compile
+    time was measured, return `LIKELY_COMPILE_S`.
     """
     alike = [
         max(0.0, sample.value - model.step_s(sample.rows))

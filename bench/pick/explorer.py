@@ -26,11 +26,13 @@ from bench.results.case import READ, Case
 from bench.results.record import Outcome, Record
 
 OVERRUN = 0.1
-"""Time that a running child process may take beyond the budget, as a fraction of the budget.
-"""
+"""Time by which a child process may exceed the time budget, as a fraction of the budget."""
 
 LEAST_S = 2.0
-"""Smallest time limit of a child process in seconds, even if less of the budget is left."""
+"""Smallest time limit of a child process, in seconds.
+
+A child process may run for this time even if less of the pick's time budget is left.
+"""
 
 Report = Callable[[str, float, Known], None]
 """Progress callback, called before each task.
@@ -40,13 +42,13 @@ The arguments are the task's name, the spent fraction of the budget, and the sta
 
 
 class Measure(Protocol):
-    """Interface of an object that measures tasks; tests use a simulated machine."""
+    """Interface of an object that measures a machine. The tests simulate a machine instead."""
 
     def run(self, task: Task, seconds: float) -> Outcome:
         """Run the child process of a task for at most `seconds` seconds; return its outcome."""
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Measure the read curve (the read speed at each size); return task name → outcome."""
+        """Measure the read speed at each data size; return the outcomes by task name."""
 
     def clock(self) -> float:
         """Return the seconds of a clock that is never set back."""
@@ -80,7 +82,7 @@ class Measuring:
         return children.watched(task)
 
     def read_curve(self) -> dict[str, Outcome]:
-        """Measure the read curve (the read speed at each size); return task name → outcome."""
+        """Measure the read speed at each data size; return the outcomes by task name."""
         noise = Noise()
         tasks = measure_read_curve(self.threads, self.machine)
         seen = noise.seen()
@@ -113,7 +115,7 @@ class Explorer:
     save : bool
         Whether the record is written to the store.
     late : dict
-        Backend → why the child process that measured it was stopped.
+        The keys are the backends whose child process was stopped. The values are the reasons.
     """
 
     setting: Setting
@@ -186,7 +188,8 @@ class Explorer:
         report : callable
             Progress callback, see `Report`.
         reserve : callable
-            Function that returns how many seconds of the budget to leave for a later stage.
+            Function that returns how many seconds of the budget to leave for measurements after
+        this call.
         """
         while task := next_task(self.known, self.left - reserve(self.known)):
             report(task.name, 1 - self.left / self.budget, self.known)
@@ -199,13 +202,13 @@ class Explorer:
             self._save()
 
     def can_spend(self, seconds: float) -> bool:
-        """Return whether `seconds` more fit in the budget plus 10 % (`OVERRUN`)."""
+        """Return whether a measurement of this length would end before 110 % of the budget."""
         return self.left + OVERRUN * self.budget >= seconds
 
     def stage(self, task: Task) -> None:
-        """Run the child process of a task after `explore`; save its outcome.
+        """Run the child process of a task when `explore` has returned; save the outcome.
 
-        The time limit is the rest of the budget plus 10 % of the budget (`OVERRUN`).
+        The child process is stopped at 110 % of the time budget.
         """
         assert self.measure is not None  # noqa: S101 the explorer was entered
         most = self.left + OVERRUN * self.budget
@@ -268,7 +271,7 @@ class Explorer:
         self.record = replace(self.record, request=self.record.request | {"pick": pick})
 
     def keep(self, task: Task, outcome: Outcome) -> None:
-        """Add the outcome and the cases of a task to the record."""
+        """Add a task's benchmark cases and outcome to the record of this pick."""
         asked = [*self.record.request["rows"]]
         asked += [r for r in task.cases if r not in asked and not r.startswith(f"{READ}/")]
         self.record = replace(self.record, request=self.record.request | {"rows": asked})
@@ -285,7 +288,7 @@ class Explorer:
             self.record.save(self.path)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return backend → reason, for each backend whose total cannot be predicted."""
+        """Return the backends whose total time cannot be predicted, each with the reason."""
         reasons = self.known.unmeasured()
         return reasons | {b: why for b, why in self.late.items() if self._lacks(b)}
 

@@ -1,4 +1,4 @@
-"""Fit cost models to records."""
+"""Fit cost models, which predict the times of backends, to saved measurements."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def fit(
     Returns
     -------
     models : dict
-        Backend → its cost model.
+        The keys are the backends. The values are their cost models.
     memory : MemoryThroughput
-        The throughput of memory in the records.
+        The throughput of memory, estimated from the records.
     """
     seen, model, memory = _prepared(records, (features, dtype), regime)
     return {name: model(name, of) for name, of in seen.items()}, memory
@@ -42,7 +42,8 @@ def fit_named(
 ) -> tuple[dict[str, CostModel], MemoryThroughput]:
     """Fit a model to each named backend; return the models and the memory throughput.
 
-    The model of a backend that is not in the records has at most import times.
+    A backend without measurements in the records also gets a model. This model contains at most
+    the import times of the backend's library.
     """
     found, model, memory = _prepared(records, shape, regime)
     imports = import_seconds(records)
@@ -63,10 +64,10 @@ Model = Callable[[str, Observations], CostModel]
 def _prepared(
     records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, Observations], Model, MemoryThroughput]:
-    """Return what `fit` and `fit_named` need to make the models.
+    """Prepare the models that `fit` and `fit_named` make.
 
-    The result contains backend → observations, a function that makes a model, and the
-    throughput of memory.
+    Return the observations of each backend, a function that makes a backend's cost model from
+    them, and the throughput of memory.
     """
     memory = memory_throughput(records, regime.cache_bytes)
     steady = steady_observations(records, *shape, memory)

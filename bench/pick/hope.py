@@ -1,6 +1,7 @@
-"""Estimate the total of a backend that is not completely measured.
+"""Estimate the total time of a backend of which only some times were measured.
 
-Parts of the total that were not measured are estimated optimistically, from other backends.
+The missing times are estimated from other backends. The estimates are optimistic, so that the
+backend is measured if it can be the fastest.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ from bench.pick.expense import SLOW_COMPILE_S, is_slow
 from bench.pick.known import Known, is_gram
 
 KIND = 0.7
-"""Estimated time of an unmeasured step or placing: 70 % of the fastest other backend's time."""
+"""Optimistic estimate of an unmeasured time: 70 % of the fastest other backend's time.
+
+It is used for the time of a step and for the time of placing the data.
+"""
 
 STEPPED, UNSEEN = 0.3, 0.8
-"""Relative error of an estimated total.
+"""Relative error of an estimated total time.
 
-`STEPPED` is used if the backend's steps were measured. `UNSEEN` is used if they were not:
-backends on one machine differ by factors of two and three.
+`STEPPED` is used if the backend's steps were measured, and `UNSEEN` if they were not. `UNSEEN`
+is large, because the steps of two backends often differ by a factor of two or three.
 """
 
 
 def hope_s(known: Known, name: str) -> float:
-    """Return a backend's total in seconds, with optimistic estimates of unmeasured parts."""
+    """Return a backend's total time in seconds, with optimistic estimates of missing times."""
     model, request = known.models[name], known.request
     seen = model.observations
     if model.complete:
@@ -41,6 +45,6 @@ def hope_s(known: Known, name: str) -> float:
 
 
 def hopes(known: Known, name: str) -> Floats:
-    """Return `DRAWS` random values around the total that `hope_s` returns, in seconds."""
+    """Return `DRAWS` random total times in seconds, scattered around the result of `hope_s`."""
     error = STEPPED if known.models[name].observations.step else UNSEEN
     return np.asarray(hope_s(known, name) * np.exp(error * errors_of(name)[3]))

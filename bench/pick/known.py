@@ -1,7 +1,7 @@
 """Hold the state of a pick at one moment: the models, and which backends are excluded.
 
-`know` computes this state from the records, without measuring. A `Known` object never changes:
-after every child process, `know` makes a new object.
+`know` computes this state from the records, without measuring. After every measurement, it
+computes a new state.
 """
 
 from __future__ import annotations
@@ -25,15 +25,12 @@ from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.record import Record
 
 SURE = 0.8
-"""Shortest time that a repeated setup may take, as a fraction of the measured setup time.
-
-Repeated setups varied by less than 20 %.
-"""
+"""Lower bound for the next setup time: 80 % of the measured one. Repetitions varied by less."""
 
 FASTER_A_ROW = 0.7
-"""Shortest time of a row beyond the measured sizes, as a fraction of a measured row's time.
+"""Lower bound for the time per row, for more rows than were measured.
 
-The value allows for the differences between processes, about 15 %.
+It is 70 % of the measured time per row. Equal work differs by about 15 % between processes.
 """
 
 LONG_S = 1.5
@@ -44,9 +41,9 @@ measured first, in a process of its own, because most of the total is setup.
 """
 
 ROOM = 1.2
-"""Free memory that a measurement requires, as a multiple of its predicted peak memory.
+"""Free memory that a measurement requires: 1.2 times its predicted peak memory.
 
-Reason: other processes may take memory while the measurement runs.
+Other processes can take memory while the measurement runs.
 """
 
 ALL_THREADS_BYTES = 3_000_000
@@ -71,7 +68,7 @@ class Setting:
         Bytes of this host's memory that measuring may use. The request may be about a machine
         with more memory.
     missing : mapping
-        Backend that cannot run here → the reason.
+        The keys are the backends that cannot run here. The values are the reasons.
     """
 
     request: Request
@@ -102,13 +99,15 @@ class Known:
     budget : float
         Seconds for measuring in the whole pick.
     models : mapping
-        Backend → its cost model; the model of an unmeasured backend has no observations.
+        The keys are the backends, the values their cost models. The model of an unmeasured
+        backend has no observations.
     memory : MemoryThroughput
     has_curve : bool
         Whether the read curve (the read speed at each size) was measured. If not, the system's
         report of the cache size is used.
     at_least : mapping
-        Backend whose setup was stopped → the seconds that this setup takes at least.
+        The keys are the backends whose setup was stopped. The values are lower bounds of their
+        setup times, in seconds.
     spent : tuple of Spent
         The child processes of this pick, in order.
     """
@@ -128,11 +127,11 @@ class Known:
 
     @property
     def regime_bytes(self) -> int:
-        """Smallest size in bytes of data that are read from memory instead of a cache."""
+        """Data size in bytes from which data count as read from memory, not from a cache."""
         return IN_MEMORY * self.memory.cache_bytes
 
     def total(self, model: CostModel) -> Range:
-        """Return a complete model's total and its interval, at the usual speed of memory."""
+        """Return a backend's total time and its interval, at the usual speed of memory."""
         return self._totals[model.backend]
 
     @cached_property
@@ -145,11 +144,11 @@ class Known:
         }
 
     def rival(self, backend: str) -> CostModel | None:
-        """Return the model with which a backend is compared; None if no model is complete.
+        """Return the model of the backend with which the named backend is compared.
 
-        The rival is the model whose total has the lowest upper bound. `gram` techniques are
-        compared with all backends. All other backends are compared only with each other,
-        because the answer also names the best of them.
+        The result is the model whose total time has the lowest upper bound. A technique that
+        works for any loss is compared only with other such techniques, because the answer also
+        names the best of them. The result is None if no backend was measured completely.
         """
         rivals = [m for m in self.models.values() if m.complete]
         if not is_gram(backend):
@@ -158,7 +157,7 @@ class Known:
 
     @cached_property
     def excluded(self) -> dict[str, str]:
-        """Backend that cannot be the fastest → the reason."""
+        """Dictionary from each backend that cannot be the fastest to the reason."""
         found = {}
         for name, model in self.models.items():
             rival = self.rival(name)
@@ -169,7 +168,7 @@ class Known:
         return found
 
     def _why_not(self, model: CostModel, rival: CostModel) -> str:
-        """Return why a backend is certainly slower than `rival`; "" if that is not certain."""
+        """Return why a backend is certainly slower than `rival`, or "" if it may be faster."""
         most = self.total(rival).high
         if model.complete:
             low = self.total(model).low - self.paused_s(model) - self.extrapolated_s(model)
@@ -185,24 +184,30 @@ class Known:
         return ""
 
     def paused_s(self, model: CostModel) -> float:
-        """Return how many seconds of a setup may be pauses; 0 if the descent is long."""
+        """Return how many seconds of a measured setup are possibly pauses of the process.
+
+        The result is 0 for a long descent, because pauses hardly change its total time.
+        """
         return 0.0 if self.is_long else paused_s(model, self.request.rows)
 
     def extrapolated_s(self, model: CostModel) -> float:
-        """Return how many seconds of placing are extrapolated; 0 if the descent is long."""
+        """Return the uncertain seconds of placing more rows than were placed before.
+
+        The result is 0 for a long descent, because placing hardly changes its total time.
+        """
         return 0.0 if self.is_long else extrapolated_s(model, self.request.rows)
 
     @cached_property
     def is_long(self) -> bool:
-        """Whether the fastest technique except `gram` needs `LONG_S` seconds or more in total.
+        """Whether the descent takes `LONG_S` seconds or more with the fastest loop so far.
 
-        The result is False if no such technique was measured completely.
+        Every technique except `gram` is a loop. Without a measured loop, the result is False.
         """
         loops = (total.median for name, total in self._totals.items() if not is_gram(name))
         return min(loops, default=0.0) >= LONG_S
 
     def least_setup_s(self, model: CostModel) -> float:
-        """Return how many seconds a setup takes at least, from the parts measured so far."""
+        """Return a lower bound of the setup time in seconds, from the parts measured so far."""
         seen = model.observations
         parts = [min(seen.imports, default=0.0)]
         parts += [min((s.value for s in p), default=0.0) for p in (seen.place, seen.first_call)]
@@ -210,10 +215,10 @@ class Known:
         return SURE * max(measured, self.at_least.get(model.backend, 0.0))
 
     def _least_steps_s(self, model: CostModel) -> float:
-        """Return how many seconds all steps take at least; 0 if no step was measured.
+        """Return a lower bound of the time of all steps in seconds; 0 if none was measured.
 
-        Beyond the measured sizes, a row takes at least 70 % of its measured time
-        (`FASTER_A_ROW`), because memory is not faster than a cache.
+        If the request has more rows than were measured, a row is assumed to take at least 70 %
+        (`FASTER_A_ROW`) of the measured time per row.
         """
         if not model.observations.step:
             return 0.0
@@ -226,7 +231,7 @@ class Known:
 
     @cached_property
     def live(self) -> list[str]:
-        """Backends that are neither excluded nor failed, in the catalogue's order."""
+        """Backends that did not fail and can still be the fastest, in the catalogue's order."""
         return [
             name
             for name, model in self.models.items()
@@ -234,10 +239,10 @@ class Known:
         ]
 
     def groups(self) -> Iterable[list[CostModel]]:
-        """Yield two lists of models to compare: with `gram` techniques, and without them.
+        """Yield the list of all models to compare, then the list without `gram` techniques.
 
-        The models are complete and not excluded. If there are no `gram` techniques, or with
-        ``loop_only``, only the second list is yielded.
+        The models are complete and not excluded. If the lists would be equal, or if the request
+        has ``loop_only``, only the second list is yielded.
         """
         complete = [self.models[name] for name in self.live if self.models[name].complete]
         loops = [m for m in complete if not is_gram(m.backend)]
@@ -262,7 +267,7 @@ class Known:
         return CAUTION * self.request.data_bytes > most
 
     def fits(self, backend: str, rows: int) -> bool:
-        """Return whether a backend with `rows` rows can be measured within the device's memory.
+        """Return whether the device has enough memory to measure a backend with `rows` rows.
 
         If no peak memory was measured, the backend is assumed to need 6 times its data.
         """
@@ -272,11 +277,11 @@ class Known:
         return ROOM * needs <= self.memory_of(Name.parse(backend).device)
 
     def tries(self, suite: str, case: str) -> int:
-        """Return how many child processes of this pick measured a case, or began to."""
+        """Return how many child processes of this pick measured the case, or began to."""
         return sum(suite == s.suite and case in s.cases for s in self.spent)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return backend → reason, for each backend whose total cannot be predicted."""
+        """Return the backends whose total time cannot be predicted, each with the reason."""
         reasons = dict(self.setting.missing)
         for name, model in self.models.items():
             if not model.complete:
@@ -290,7 +295,7 @@ class Known:
 
 
 def is_gram(backend: str) -> bool:
-    """Return whether a backend's technique works only for squared error."""
+    """Return whether a backend works only for squared error, as the `gram` techniques do."""
     return Name.parse(backend).least_squares_only
 
 

@@ -14,24 +14,25 @@ from bench.pick.near import SCOUT_BYTES
 from bench.pick.peaks import CAUTION
 
 LEAST_MEMORY_BYTES = 32_000_000
-"""Smallest data size in bytes at which the ladder may end: 32 MB, even with small caches."""
+"""Smallest data size, in bytes, at which the list of sizes to measure may end: 32 MB."""
 
 FAR = 3
-"""One more, larger size is measured if the request has at least 3 times `end_bytes` of data.
+"""If the request's data have at least 3 times `end_bytes`, one more size is measured.
 
-Reason: with `end_bytes` of data, a quarter of the data may still come from a cache.
+At `end_bytes`, up to a quarter of the data can come from a cache. At the additional size, which
+is 3 times as large, this part is much smaller.
 """
 
 BYTES_A_SECOND = 1.5e8
 """Estimated speed of generating data and computing the reference result, in bytes/s."""
 
 DATA_SHARE = 0.3
-"""Largest fraction of the budget that generating the data of a size may take: 30 %."""
+"""A size is left out if generating its data would take more than 30 % of the time budget."""
 
 FIRST_SHARE = 0.02
-"""Largest fraction of the budget for generating the data of a library's first steps: 2 %.
+"""A library is first measured with data whose generation takes at most 2 % of the time budget.
 
-The limit holds only if the descent is long.
+The limit is used only for descents that take `bench.pick.known.LONG_S` seconds or longer.
 """
 
 
@@ -45,8 +46,9 @@ def half_decades() -> Iterator[int]:
 def sizes(known: Known) -> list[int]:
     """Return the numbers of rows to measure, ascending.
 
-    - The sizes are 100, 300, 1000, 3000 and so on, up to the first size whose data are read
-      from memory. If the request's data are far larger (`FAR`), one more size follows.
+    - The sizes are 100, 300, 1000, 3000 and so on. The last one is the first size whose data
+      are too large for the caches. If the request's data are far larger (`FAR`), one more size
+      follows.
     - The request's number of rows is added.
     - Sizes are left out if their data may exceed the memory, or if generating the data would
       take too much of the budget (`DATA_SHARE`).
@@ -67,15 +69,16 @@ def sizes(known: Known) -> list[int]:
 
 
 def end_bytes(known: Known) -> int:
-    """Return the data size in bytes from which a size is the largest one of the ladder.
+    """Return the data size in bytes at which the ladder ends.
 
-    Data of this size are read from memory, because they do not fit in the caches.
+    The first size with at least this much data is the largest one of the ladder. Its data are
+    read from memory, because they do not fit in the caches.
     """
     return max(LEAST_MEMORY_BYTES, known.regime_bytes)
 
 
 def scout(known: Known, ladder: list[int]) -> int:
-    """Return the number of rows at which setups are measured first.
+    """Return the number of rows with which a backend's setup is measured for the first time.
 
     It is the largest size in `ladder` with at most 8 MB of data (`SCOUT_BYTES`) and at most the
     request's number of rows. If there is no such size, it is the smallest size.
@@ -88,10 +91,11 @@ def scout(known: Known, ladder: list[int]) -> int:
 def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
     """Return the two numbers of rows at which steps are timed first: a small and a large size.
 
-    - The large size for a short descent is the size of the first setups (`scout`).
-    - The large size for a long descent is the first size whose data are read from memory. If it
-      exceeds the request's number of rows, or if generating its data would take too long
-      (`FIRST_SHARE`), the size of the first setups is used.
+    - For a short descent, the large size is the result of `scout`.
+    - For a long descent, the large size is the smallest size in `ladder` whose data do not fit
+      in the caches. Sizes with more rows than the request are left out, and sizes whose data
+      take too long to generate (`FIRST_SHARE`). If no size is left, the large size is the
+      result of `scout`.
     - The small size has at most a thirtieth of the large size's rows. If there is no such size,
       only the large size is returned.
     """

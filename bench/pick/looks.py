@@ -1,8 +1,8 @@
-"""List the tasks that measure every library briefly, before any library is measured at length.
+"""List the tasks that measure one or more backends of every library briefly.
 
-A backend is not measured further once it is certainly slower than another backend. This means
-that the lower bound of its total exceeds the upper bound of the other total. The method is
-called successive elimination (Even-Dar, Mannor and Mansour, J. Mach. Learn. Res. 7, 2006).
+A backend is excluded if the lower bound of its total time exceeds the upper bound of another
+backend's total time. This method is called successive elimination (Even-Dar, Mannor and
+Mansour, J. Mach. Learn. Res. 7, 2006).
 """
 
 from __future__ import annotations
@@ -20,19 +20,23 @@ from bench.pick.ties import plainness
 from bench.results.case import READ, SMALLEST_BYTES, Case
 
 PROMISING = ("parallel", "blocked", "analytic", "loop")
-"""Techniques that are measured first, because each is usually the fastest of its library."""
+"""The first backend of a library that is measured is one with these techniques, if any.
+
+It is usually the fastest backend of the library. Earlier techniques of the tuple are preferred.
+"""
 
 ALIKE = 1.0
-"""Two setup times are alike if their numbers of rows differ at most by a factor of 10.
+"""Setup times are similar if their numbers of rows differ by at most a factor of 10.
 
-The value is the decimal logarithm of this factor.
+The constant is the decimal logarithm of this factor.
 """
 
 
 def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str]]:
     """Group the backends by library and device.
 
-    With `slow_apart`, the techniques that compile for many seconds form separate groups.
+    With `slow_apart`, the backends that compile for many seconds are in separate groups: each
+    library and device then has one group for them and one for the others.
     """
     found: dict[tuple[str, str, bool], list[str]] = {}
     for text in names:
@@ -43,14 +47,14 @@ def families(names: Iterable[str], *, slow_apart: bool = False) -> list[list[str
 
 
 def first(known: Known) -> Iterator[Task]:
-    """Yield the child processes that measure each library for the first time, in order.
+    """Yield the tasks that measure each library for the first time, in the catalogue's order.
 
-    All backends of the first library are measured. For every other library and device, only the
-    most promising backend is measured:
+    All backends of the catalogue's first library are measured. For every other library and
+    device, only the backend that is usually the fastest is measured:
 
-    - For a long descent, one child process measures its setup and its steps.
-    - For a short descent, a child process measures only its setup. Another child process then
-      times its steps. Reason: the setup alone may show that the backend is not the fastest.
+    - For a long descent, one child process measures the backend's setup and its steps.
+    - For a short descent, a child process first measures only the setup, because a long setup
+      can show that the backend is not the fastest. Another child process then times its steps.
     """
     rungs = ladder.sizes(known)
     mine, *others = families(known.models)
@@ -67,10 +71,10 @@ def first(known: Known) -> Iterator[Task]:
 
 
 def rest(known: Known, *, alone: bool = False) -> Iterator[Task]:
-    """Yield the child processes that measure the missing parts of incomplete backends.
+    """Yield the tasks that measure the missing setup and step times of backends.
 
-    A process that times steps measures all incomplete backends of a library. With `alone`, it
-    measures only one backend.
+    A task that times steps covers all backends of a library whose measurements are incomplete.
+    With `alone`, each task covers only one backend.
     """
     rungs = ladder.sizes(known)
     lacking = [n for n in known.live if not known.models[n].complete]
@@ -85,7 +89,7 @@ def rest(known: Known, *, alone: bool = False) -> Iterator[Task]:
 
 
 def promising(family: Sequence[str]) -> str:
-    """Return the backend of a library that is measured first, see `PROMISING`."""
+    """Return the backend with which the measurements of a library begin, see `PROMISING`."""
 
     def rank(name: str) -> tuple[int, bool]:
         technique = Name.parse(name).technique
@@ -98,10 +102,11 @@ def promising(family: Sequence[str]) -> str:
 def _setups(
     known: Known, names: Iterable[str], rungs: list[int], *, again: bool = False
 ) -> Iterator[Task]:
-    """Yield a child process for each backend of `names` whose setup must be measured.
+    """Yield a task for each backend of `names` whose setup must be measured.
 
-    A setup is not measured again if it was measured near the size of `ladder.scout`. With
-    `again`, a setup that was stopped once is tried a second time.
+    The setup is measured with the number of rows from `ladder.scout`, unless a similar number
+    of rows was measured before. With `again`, a setup that was stopped once is tried a second
+    time.
     """
     rows = ladder.scout(known, rungs)
     for name in names:
@@ -116,10 +121,11 @@ def _setups(
 def _steps(
     known: Known, names: Iterable[str], rungs: list[int], *, before_setup: bool = False
 ) -> Iterator[Task]:
-    """Yield at most one child process, which times steps at the sizes of `ladder.first_sizes`.
+    """Yield at most one task, which times steps with two numbers of rows.
 
-    The process times the backends of `names` whose steps were not timed at any of these sizes.
-    A backend without a measured setup is left out, except with `before_setup`.
+    `ladder.first_sizes` returns these two numbers. The task covers the backends of `names`
+    whose steps were timed with neither of them. It leaves out backends without a measured
+    setup, unless the parameter `before_setup` is True.
     """
     sizes = ladder.first_sizes(known, rungs, long=known.is_long)
     cases = []
@@ -136,7 +142,7 @@ def _steps(
 def stepped(known: Known, name: str, rows: int) -> int:
     """Return how many processes timed a backend's steps with `rows` rows.
 
-    Processes of this pick that were stopped count, too.
+    The number includes processes of this pick that were stopped before they had a result.
     """
     done = sum(s.rows == rows for s in known.models[name].observations.step)
     return max(done, known.tries(STEP, str(case_of(known, name, rows))))
@@ -145,9 +151,11 @@ def stepped(known: Known, name: str, rows: int) -> int:
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
     """Return whether the setup of a backend was measured well enough.
 
-    - A setup in a fresh process is enough if its size is near that of `ladder.scout` (`ALIKE`).
-    - A setup in a process that timed steps is enough if the request's data certainly fit in
-      memory. If the data may not fit, a fresh process must show the peak memory.
+    - If a process measured only this setup, its number of rows must differ from the number of
+      `ladder.scout` by at most a factor of 10 (`ALIKE`).
+    - If a process also measured steps or other backends, its setup is enough only if the
+      request's data certainly fit in memory. Otherwise, the peak memory of the backend alone
+      must be measured, too.
     """
     rows = ladder.scout(known, rungs)
     seen = model.observations
@@ -163,16 +171,16 @@ def case_of(known: Known, name: str, rows: int) -> Case:
 
 
 def setup_task(known: Known, name: str, rows: int) -> Task:
-    """Return the child process that sets up a backend without compiled code from before."""
+    """Return the task that measures a setup, without code that an earlier process compiled."""
     case = str(case_of(known, name, rows))
     return Task(_unused(known, f"set-up {case}"), SETUP, (case,), cold=True)
 
 
 def step_task(known: Known, cases: Sequence[Case]) -> Task:
-    """Return one child process that times the steps of the cases, ordered by size.
+    """Return one task that times the steps of all cases, from the smallest size to the largest.
 
-    On the CPU, the process also times reading the data without computing, for each size of at
-    least 1 MiB.
+    On the CPU, the task also times reading the data without computing, if they have at least
+    1 MiB.
     """
     rows: list[str] = []
     for data in sorted({case.data for case in cases}):

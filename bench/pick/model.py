@@ -3,21 +3,20 @@
 The total of a descent is import + place + first call + K · step. Each of these four parts is
 predicted from measurements with the user's number of features and dtype:
 
-- **step(n)** is a monotone curve through the measured times, because a row takes longer once
-  the data exceed a cache. For data in memory, the curve is a straight line. All times in memory
-  are first converted to the machine's usual speed of memory (`bench.pick.throughput`). A step
-  of `gram` reads no rows and takes the same time for any n.
-- **place(n)** is the time to place the data for a second time plus an overhead (opening the
-  device). Both are curves. Processes that time steps measure the second placing. Fresh
-  processes measure the sum.
-- **first call(n)** is the time of one step plus an overhead (compiling). Fresh processes
-  measure the sum.
-- **memory(n)** consists of straight lines through the peaks of fresh processes. Each row beyond
-  the measured sizes adds its data and the memory that the backend needs per row.
+- **step(n)** is a curve through the measured times that never falls. For data in memory, it is
+  a fixed time plus a time per row. The times of steps over data in memory are first converted
+  to the machine's usual speed of memory (`bench.pick.throughput`). A step of `gram` reads no
+  rows and takes the same time for any n.
+- **place(n)** is the time to bring the data into the form that the backend needs. It is the
+  time with an open device, plus the time to open the device.
+- **first call(n)** is the time of one step plus the time to compile.
+- **memory(n)** is the peak memory. Straight lines connect the measured peaks. Beyond the
+  measured sizes, each row adds a fixed number of bytes.
 
-The error of each part is estimated from the differences between processes. The interval of a
-total comes from random draws (`bench.pick.draws`) of these errors, of the speed of memory, and
-of the change of all times within minutes (`bench.pick.drift`).
+Equal work takes different times in two processes. The error of each part is estimated from
+these differences. The interval of a total time is computed from random draws
+(`bench.pick.draws`) of these errors, of the speed of memory, and of the change of all times
+within minutes (`bench.pick.drift`).
 
 The report's calculator (``bench/report/calculator.js``) repeats these computations from
 `CostModel.as_dict`. Change both files together.
@@ -45,15 +44,16 @@ from bench.pick.steps import BETWEEN, Steps
 from bench.pick.throughput import IN_MEMORY, SEED, drawn
 
 SHARED = 0.15
-"""Relative error of a setup time from a process that also measured other backends.
+"""Relative error of a setup time from a process that also measured other backends: 15 %.
 
-Reason: the first backend of a process starts threads and loads code that the others share.
+The first backend of a process starts threads and loads code that the others share.
 """
 
 FARTHEST = 2.0
-"""Distance in decades from which the error of a predicted setup time stops growing.
+"""Largest distance that increases the error of a predicted setup time: a factor of 100 in rows.
 
-The distance is measured between the predicted and the nearest measured number of rows.
+The distance is the decimal logarithm of the predicted number of rows ÷ the nearest measured
+number. Farther predictions have the same error.
 """
 
 
@@ -70,12 +70,13 @@ class CostModel:
     features : int
     dtype : str
     cache_bytes : int
-        Effective size of the last cache, see `bench.pick.regime`.
+        Size in bytes of the last-level cache that this machine can use, see
+        `bench.pick.regime`.
     spreads : Spreads
-        The differences between processes on this machine, see `machine_spreads`.
+        How much the times of equal work differ between processes, see `machine_spreads`.
     states : tuple of float
-        Equally likely values of the time of a read, as multiples of its usual time. Empty if no
-        reads from memory were timed.
+        Times to read a byte from memory, as multiples of the usual time, all equally likely.
+        They describe how the speed of memory changes. Empty if no reads were timed.
     curve : tuple of tuple
         The read curve: pairs of data size in bytes and throughput in bytes/s. Empty if it was
         not measured.
@@ -99,7 +100,7 @@ class CostModel:
 
     @property
     def complete(self) -> bool:
-        """Whether all parts of a total were measured, and no measurement failed."""
+        """Whether step, placing and first call were measured, and no measurement failed."""
         seen = self.observations
         return bool(seen.step and seen.place and seen.first_call) and not seen.failure
 
@@ -122,7 +123,7 @@ class CostModel:
 
     @property
     def largest(self) -> int:
-        """Largest number of rows whose step was measured; 0 if none."""
+        """Largest number of rows with which a step was measured; 0 if none was."""
         return max((s.rows for s in self.observations.step), default=0)
 
     def step_s(self, rows: float) -> float:
@@ -152,7 +153,7 @@ class CostModel:
         return Overhead.beside(self._steps, self.observations.first_call)
 
     def first_call_s(self, rows: float) -> float:
-        """Return the seconds of the first step."""
+        """Return the seconds of the first step, compiling included."""
         step = self.step_s(rows)
         return self._compiling.at(rows, step) + step
 
@@ -166,16 +167,17 @@ class CostModel:
 
     @cached_property
     def at_usual_throughput(self) -> CostModel:
-        """A copy of this model, for a memory that always has its usual speed, without drift.
+        """A copy of this model that assumes that the speed of the machine never changes.
 
-        The copy's intervals contain only errors that further measurements can reduce.
+        In the copy, `states` is empty and `drift` is 0. Its intervals are narrower: further
+        measurements do not reduce the uncertainty that comes from a changing speed.
         """
         return replace(self, states=(), drift=0.0)
 
     def _slowed(self, rows: float) -> Floats | float:
-        """Return random factors by which the varying speed of memory changes a step's time.
+        """Return `DRAWS` random factors of a step's time, for fast and slow memory.
 
-        The result is an array of `DRAWS` factors. It is the number 1 if `states` is empty.
+        If `states` is empty, the result is the number 1.
         """
         if not self.states:
             return 1.0
@@ -189,7 +191,10 @@ class CostModel:
         return drawn(self.states, uniforms(SEED, DRAWS))
 
     def totals(self, rows: float, iterations: float) -> Floats:
-        """Return `DRAWS` random values of the total, in seconds; equal in all calls."""
+        """Return an array of `DRAWS` random total times in seconds.
+
+        The seed is fixed, so all calls return the same array.
+        """
         z_import, z_place, z_first, z_step = self._draws
         step = self.step_s(rows) * self._slowed(rows)
         total: Floats = (
@@ -201,10 +206,11 @@ class CostModel:
         return total * factors(self.drift)
 
     def expected(self, rows: float, iterations: float) -> Floats:
-        """Return `DRAWS` random values of the mean total of many processes, in seconds.
+        """Return `DRAWS` random values of the expected total time, in seconds.
 
-        The values differ because of the model's error, which further measurements reduce. The
-        values of `totals` also contain the differences between single processes.
+        The expected total time is the mean over many descents. The values show how uncertain
+        the model's prediction of this mean is. The results of `totals` are more widely
+        scattered, because a single descent also differs from the mean.
         """
         z_import, z_place, z_first, z_step = self._draws
         step, setup = self.mean_errors(rows)
@@ -222,8 +228,8 @@ class CostModel:
         ----------
         rows : float
         step, setup : int
-            Number of rows of one more measurement of a step, or of a setup. It has not been
-            made, but the errors are computed as if it had. 0 for none.
+            Number of rows of an additional measurement of a step, or of a setup. The result is
+            the error after this imagined measurement. With 0, no measurement is imagined.
         """
         nearest, distance = self._steps.distance(rows, step)
         sizes = np.array([s.rows for s in self.observations.first_call] + [setup] * (setup > 0))
@@ -271,17 +277,17 @@ class CostModel:
 
     @property
     def _one_step(self) -> float:
-        """Relative error of the step time of one process at a measured size."""
+        """Typical relative difference of one process's step time from the mean."""
         return self._spreads.step * narrowing(self._spreads.step_count)
 
     @property
     def _one_setup(self) -> float:
-        """Relative error of the setup time of one process at a measured size."""
+        """Typical relative difference of one process's setup time from the mean."""
         spread = self._spreads.setup * narrowing(self._spreads.setup_count)
         return math.hypot(spread, SHARED if self.observations.shared else 0.0)
 
     def _step_error(self, rows: float) -> float:
-        """Return the relative error of the step time of one process with `rows` rows."""
+        """Return the relative error with which a process's step time is predicted."""
         nearest, distance = self._steps.distance(rows)
         return math.hypot(self._one_step * math.sqrt(1 + 1 / nearest), distance)
 
@@ -290,7 +296,7 @@ class CostModel:
         return math.hypot(self._one_setup, BETWEEN * min(decades, FARTHEST))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers from which the report's page computes `total` and `peak_bytes`."""
+        """Return the numbers from which the HTML report computes `total` and `peak_bytes`."""
         peaks = self._peaks
         return {
             "backend": self.backend,
