@@ -22,8 +22,8 @@ class Sample:
     Attributes
     ----------
     read_bytes_per_s : float or None
-        Throughput of reading the bytes of a step without computing, in the same process. None
-        if no read was timed.
+        Throughput at which the same process read the step's data without computing. None if no
+        read was timed.
     """
 
     rows: int
@@ -70,7 +70,7 @@ class Curve:
 
         - The line starts at 0 rows with the latency of the work. The latency is the median at
           the smallest size, but at most 90 % of the median at the largest size.
-        - The line's slope is a median, too: of the seconds per row in all measurements that the
+        - The line's slope is the median of the seconds per row, over all measurements that the
           line replaces.
         """
         rows, groups = by_rows(samples)
@@ -215,6 +215,6 @@ class Overhead:
 SLOWEST_COPY = 1e9
 """Lowest assumed throughput of copying data to a device, in bytes/s: 1 GB/s.
 
-It limits the predicted time as long as only the first copy in each process was timed. The first
-copy also includes the time to open the device.
+It is used as long as only the first copy in each process was timed. The first copy also includes
+the time to open the device, so it says little about the time per byte.
 """

@@ -1,7 +1,7 @@
 """Estimate by how many seconds a setup time may be too long.
 
 A measured setup time can contain a pause of the process. A predicted setup time can be too long
-because it is extrapolated from fewer rows. These seconds are subtracted from the setup time
+because it is extrapolated from fewer rows. The possible error is subtracted from the setup time
 before a backend is excluded as too slow.
 """
 
@@ -52,11 +52,10 @@ def _unpaused(samples: Sequence[Sample]) -> tuple[Sample, ...]:
 
 
 def extrapolated_s(model: CostModel, rows: float) -> float:
-    """Return the predicted time for `rows` rows minus that for the largest measured number.
+    """Return the predicted time to place `rows` rows, minus that for the largest measured size.
 
-    Both are times for placing the data: for bringing them into the form that the backend needs.
-    The difference is uncertain, because a backend can place large data in another way than
-    small data, for example without a copy.
+    Placing brings the data into the form that the backend needs. The difference is uncertain,
+    because a backend can treat large data differently, for example without a copy.
     """
     seen = model.observations
     largest = max(s.rows for s in (*seen.place, *seen.place_again))
@@ -66,9 +65,9 @@ def extrapolated_s(model: CostModel, rows: float) -> float:
 def paused_s(model: CostModel, rows: float) -> float:
     """Return how many seconds of a measured setup time may be pauses of the process.
 
-    Of all measured setups, the one with the number of rows nearest to `rows` counts. The result
-    is 0 if it was repeated, because `without_pauses` has then removed the pauses. The result is
-    also 0 if no setup was measured.
+    Only the setup with the number of rows nearest to `rows` counts. If this setup was repeated,
+    the result is 0, because `without_pauses` has removed the pauses. The result is also 0 if no
+    setup was measured.
     """
     seen = model.observations
     sizes = [s.rows for s in seen.place]

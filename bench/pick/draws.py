@@ -54,7 +54,7 @@ def errors_of(backend: str) -> Floats:
 
     The numbers follow Student's t distribution. The first row is for the import time, the
     second for placing the data, the third for the first call and the last for a step. The cost
-    model multiplies a row by the relative error of the row's time. The seed is the backend's
+    model multiplies each row by the relative error of this time. The seed is the backend's
     name, so the numbers of two backends are independent.
     """
     uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)
@@ -91,7 +91,7 @@ def range_of(centre: float, draws: Floats) -> Range:
 
 
 TAIL = 0.02
-"""`bounded` clips the lowest 2 % and the highest 2 % of the draws."""
+"""Fraction of the draws that `bounded` clips at each end: the lowest 2 % and the highest 2 %."""
 
 
 def bounded(draws: Floats) -> Floats:

@@ -23,9 +23,9 @@ from bench.pick.throughput import IN_MEMORY
 from bench.results.record import Record
 
 DRIFT = 0.08
-"""Drift that is assumed before anything was measured: all times change by about 8 %.
+"""Drift that is assumed before anything was measured: within minutes, all times change by 8 %.
 
-The value is a standard deviation. A change of 13 % within minutes was seen on a shared machine.
+The value is a standard deviation. A change of 13 % was seen on a shared machine.
 """
 
 MOST = math.log(2)

@@ -46,8 +46,7 @@ OVERHEAD_S = 0.1
 
 
 COPYING = 0.1
-"""Time to reuse the data of an earlier child process, as a fraction of the time to generate
-them."""
+"""Time to reuse the data of an earlier child process ÷ time to generate these data."""
 
 
 def cost_s(known: Known, task: Task) -> float:
@@ -99,7 +98,7 @@ def _setup_s(known: Known, case: Case) -> float:
 
 
 def _steps_s(known: Known, case: Case, *, compiled: bool) -> float:
-    """Return the estimated seconds to place the data, compile, and time the steps of a case.
+    """Return the estimated seconds to place the data, compile, and time the steps of `case`.
 
     `compiled` is True if the process has compiled the backend before, for another size.
     """

@@ -189,7 +189,7 @@ class Explorer:
             Progress callback, see `Report`.
         reserve : callable
             Function that returns how many seconds of the budget to leave for measurements after
-        this call.
+            this call.
         """
         while task := next_task(self.known, self.left - reserve(self.known)):
             report(task.name, 1 - self.left / self.budget, self.known)
@@ -202,7 +202,7 @@ class Explorer:
             self._save()
 
     def can_spend(self, seconds: float) -> bool:
-        """Return whether a measurement of this length would end before 110 % of the budget."""
+        """Return whether the next `seconds` seconds end before 110 % of the budget is spent."""
         return self.left + OVERRUN * self.budget >= seconds
 
     def stage(self, task: Task) -> None:

@@ -1,7 +1,6 @@
 """Hold the state of a pick at one moment: the models, and which backends are excluded.
 
-`know` computes this state from the records, without measuring. After every measurement, it
-computes a new state.
+`know` computes this state from the records, and computes it anew after every measurement.
 """
 
 from __future__ import annotations
@@ -25,12 +24,13 @@ from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.record import Record
 
 SURE = 0.8
-"""Lower bound for the next setup time: 80 % of the measured one. Repetitions varied by less."""
+"""Lower bound for the next setup time: 80 % of the measured time. Repetitions differ less."""
 
 FASTER_A_ROW = 0.7
 """Lower bound for the time per row, for more rows than were measured.
 
-It is 70 % of the measured time per row. Equal work differs by about 15 % between processes.
+It is 70 % of the measured time per row, because equal work takes different times in different
+processes.
 """
 
 LONG_S = 1.5
@@ -82,7 +82,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Spent:
-    """A child process of this pick: its benchmark file (`suite`), its cases, its seconds."""
+    """A child process of this pick: its benchmark file (`suite`), its cases, its duration."""
 
     suite: str
     cases: tuple[str, ...]
@@ -157,7 +157,7 @@ class Known:
 
     @cached_property
     def excluded(self) -> dict[str, str]:
-        """Dictionary from each backend that cannot be the fastest to the reason."""
+        """The backends that cannot be the fastest (keys), and the reasons (values)."""
         found = {}
         for name, model in self.models.items():
             rival = self.rival(name)
@@ -191,7 +191,7 @@ class Known:
         return 0.0 if self.is_long else paused_s(model, self.request.rows)
 
     def extrapolated_s(self, model: CostModel) -> float:
-        """Return the uncertain seconds of placing more rows than were placed before.
+        """Return the seconds of the placing time that are extrapolated from fewer rows.
 
         The result is 0 for a long descent, because placing hardly changes its total time.
         """

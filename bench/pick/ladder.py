@@ -17,10 +17,10 @@ LEAST_MEMORY_BYTES = 32_000_000
 """Smallest data size, in bytes, at which the list of sizes to measure may end: 32 MB."""
 
 FAR = 3
-"""If the request's data have at least 3 times `end_bytes`, one more size is measured.
+"""One more size is measured if the request's data are 3 times as large as the size before it.
 
-At `end_bytes`, up to a quarter of the data can come from a cache. At the additional size, which
-is 3 times as large, this part is much smaller.
+The size before it has `end_bytes` of data, of which a cache can hold up to a quarter. The
+additional size is 3 times as large.
 """
 
 BYTES_A_SECOND = 1.5e8

@@ -20,9 +20,9 @@ from bench.pick.ties import plainness
 from bench.results.case import READ, SMALLEST_BYTES, Case
 
 PROMISING = ("parallel", "blocked", "analytic", "loop")
-"""The first backend of a library that is measured is one with these techniques, if any.
+"""Techniques that are usually the fastest of their library.
 
-It is usually the fastest backend of the library. Earlier techniques of the tuple are preferred.
+The measurements of a library begin with the first of these techniques that the library has.
 """
 
 ALIKE = 1.0
@@ -165,7 +165,7 @@ def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
 
 
 def case_of(known: Known, name: str, rows: int) -> Case:
-    """Return the case of a backend with `rows` rows."""
+    """Return the benchmark case of a backend with `rows` rows of the request's features."""
     request = known.request
     return Case(name, rows, request.features, request.dtype, request.loss)
 

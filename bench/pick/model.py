@@ -1,6 +1,6 @@
 """Predict a backend's time and memory for n rows and K iterations: the cost model.
 
-The total of a descent is import + place + first call + K · step. Each of these four parts is
+The total time of a descent is import + place + first call + K · step. These four times are
 predicted from measurements with the user's number of features and dtype:
 
 - **step(n)** is a curve through the measured times that never falls. For data in memory, it is
@@ -61,7 +61,7 @@ number. Farther predictions have the same error.
 class CostModel:
     """Predicts the times and the peak memory of one backend.
 
-    A total can be predicted only if all its parts were measured (`complete`).
+    The total time of a descent can be predicted only if `complete` is True.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class CostModel:
         return self._compiling.at(rows, step) + step
 
     def setup_s(self, rows: float) -> float:
-        """Return import + place + first call."""
+        """Return the seconds of the setup: import, placing the data, and first step."""
         return self.import_s + self.place_s(rows) + self.first_call_s(rows)
 
     def total_s(self, rows: float, iterations: float) -> float:
@@ -243,7 +243,7 @@ class CostModel:
         )
 
     def total(self, rows: float, iterations: float) -> Range:
-        """Return the total and its interval, in seconds."""
+        """Return the total time of a descent and its interval, in seconds."""
         return range_of(self.total_s(rows, iterations), self.totals(rows, iterations))
 
     def step(self, rows: float) -> Range:
