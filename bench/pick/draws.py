@@ -91,7 +91,7 @@ def range_of(centre: float, draws: Floats) -> Range:
 
 
 TAIL = 0.02
-"""Fraction of the draws that `bounded` clips at each end: the lowest 2 % and the highest 2 %."""
+"""Fraction of the draws that `bounded` clips at each end: the lowest and the highest 2 %."""
 
 
 def bounded(draws: Floats) -> Floats:

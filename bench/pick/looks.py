@@ -165,7 +165,7 @@ def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
 
 
 def case_of(known: Known, name: str, rows: int) -> Case:
-    """Return the benchmark case of a backend with `rows` rows of the request's features."""
+    """Return the benchmark case of a backend with `rows` rows."""
     request = known.request
     return Case(name, rows, request.features, request.dtype, request.loss)
 
