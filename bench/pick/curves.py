@@ -215,6 +215,6 @@ class Overhead:
 SLOWEST_COPY = 1e9
 """Lowest assumed throughput of copying data to a device, in bytes/s: 1 GB/s.
 
-It is used as long as only the first copy in each process was timed. The first copy takes longer,
-because it also opens the device.
+It is used as long as only the first copy in each process was timed. The first copy takes
+longer, because it also opens the device.
 """
