@@ -92,7 +92,7 @@ def _refusal(name: Name, loss: Loss) -> str:
 
 
 def _differentiating() -> list[str]:
-    """Return the names of the backends that differentiate the value of a loss."""
+    """Return the names of the backends that compute a loss's slope with autograd."""
     known = libraries().values()
     return [str(Name(library.name, t)) for library in known for t in library.by_value]
 
@@ -132,14 +132,14 @@ def select(
     ``torch*``. A backend that is named must be able to run here. A shell pattern selects only
     backends that can run here. No backend is returned twice.
 
-    If `devices` are given, only backends on these devices are returned. A name without
-    ``@device`` then means the backend on each of these devices.
+    If `devices` are given, only backends on these devices are returned. For example, the name
+    ``torch`` with the devices ``cpu`` and ``cuda`` selects ``torch@cpu`` and ``torch@cuda``.
 
     Raises
     ------
     BackendError
-        A name is unknown, or a named backend cannot run here. No backend that can run here
-        matches a shell pattern, or runs on one of the `devices`.
+        A name is unknown, a named backend cannot run here, or nothing is selected. Every shell
+        pattern must match at least one backend that can run here.
     """
     chosen: dict[Name, None] = {}
     devices = list(devices)
@@ -173,12 +173,14 @@ def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str
 
 
 def check_installed(library: Library) -> None:
-    """Check that a library is installed and safe to import, without importing it.
+    """Check that a library is installed and safe to import in this process.
+
+    If a risky environment variable is set, a child process imports the library as a test.
 
     Raises
     ------
     MissingLibraryError
-        The library is not installed, or starting it in a child process failed.
+        The library is not installed, or the import in the child process failed.
     """
     if importlib.util.find_spec(library.imports) is None:
         raise MissingLibraryError(f"{library.name} is not installed: {library.install}")
@@ -187,7 +189,7 @@ def check_installed(library: Library) -> None:
 
 
 def load(library: Library, module: str = "") -> ModuleType:
-    """Import and return `module`, which is ``library.module`` by default.
+    """Import and return a library's module, by default the one named in ``library.module``.
 
     Raises
     ------
@@ -203,9 +205,10 @@ def load(library: Library, module: str = "") -> ModuleType:
 
 
 def devices(library: Library, technique: str = "") -> Mapping[str, str]:
-    """Return the devices of a technique, each with the reason why it cannot be used.
+    """Return whether each device of a technique can be used.
 
-    The reason is "" for a device that can be used.
+    The keys are the names of the devices. The values are "" for a device that can be used, and
+    otherwise the reason why the device cannot be used.
 
     Raises
     ------
@@ -230,9 +233,9 @@ def check(name: Name, loss: Loss = SQUARED_ERROR) -> Name:
     MissingLibraryError
         The library is not installed or does not start.
     DeviceError
-        This machine does not have the device.
+        The technique has no such device on this machine.
     BackendError
-        The backend cannot run on the device, or does not work for the loss.
+        The device exists, but the backend cannot run on it or does not work for the loss.
     """
     found = devices(libraries()[name.library], name.technique)
     if name.device not in found:
@@ -261,7 +264,7 @@ def note(name: Name, loss: Loss = SQUARED_ERROR) -> str:
 
 @dataclass(frozen=True)
 class _Opened:
-    """An implementation of `Backend`: a technique's class and a device."""
+    """A backend whose library is imported. The class implements the protocol `Backend`."""
 
     name: str
     device: str
@@ -270,7 +273,7 @@ class _Opened:
 
     @property
     def reads_pairs(self) -> bool:
-        """Return whether the technique sums interleaved (x, y) pairs as fast as two arrays."""
+        """Return whether interleaved (x, y) pairs are processed as fast as separate arrays."""
         return getattr(self.technique, "reads_pairs", False)
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:

@@ -33,8 +33,8 @@ def answer(
     seconds : float
         Timeout in seconds.
     does : str
-        Past participle for the message after a timeout. For example, ``"started"`` gives "it
-        had not started after 60 s".
+        Verb in the message after a timeout, such as ``"started"`` for "it had not started after
+        60 s".
 
     Returns
     -------

@@ -19,30 +19,32 @@ from backends.errors import ProblemError
 Float64 = NDArray[np.float64]
 
 Pointwise = Callable[[Any, Any, Any], Any]
-"""A function ``(xp, p, y)`` of an array namespace, the predictions and the targets."""
+"""A function ``f(xp, p, y)``: xp is an array namespace such as numpy, p are the predictions,
+and y are the targets."""
 
 PREDICTIONS = (-3.17, -1.71, -0.83, -0.29, 0.13, 0.59, 1.37, 2.41, 4.03)
-"""Predictions p at which a loss is checked. For every target y in `TARGETS`, the difference
-``p − y`` is no round number such as 0 or 1, because a loss may have a kink there."""
+"""Predictions at which a loss is checked. The differences between these predictions and the
+`TARGETS` are not round numbers. At a round difference, such as 0 or 1, a loss can have a kink.
+"""
 
 TARGETS = (0.0, 1.0, 2.0, 0.5, -1.0, -2.5)
 """Targets at which a loss is checked; targets that the loss does not accept are left out."""
 
 STEP = 1e-5
-"""Step in p of the finite differences that are compared with the slope. Their truncation error
-is less than 1e-10 times the third derivative of the value."""
+"""Step in the prediction for the finite differences that approximate the slope of a loss. The
+truncation error of a difference is less than 1e-10 times the third derivative of the loss."""
 
 WIDE_STEP = 1e-3
-"""Step in p of the finite differences that are compared with the curvature. Rounding changes
-such a difference by about 1e-9."""
+"""Step in the prediction for the finite differences that approximate the second derivative of a
+loss. Rounding changes the approximated derivative by about 1e-9."""
 
 TOLERANCE = 1e-4
 """Largest accepted error of a slope or curvature. The error is relative if the slope or
-curvature is above 1, and absolute otherwise. The finite differences are far more precise."""
+curvature is above 1, and absolute otherwise."""
 
 
 class Stated(Protocol):
-    """The fields of a loss that are checked; `backends.losses.Loss` has all of them."""
+    """The fields that `check_derivatives` reads. A `backends.losses.Loss` has these fields."""
 
     @property
     def name(self) -> str: ...
@@ -59,15 +61,15 @@ class Stated(Protocol):
 
 
 def check_derivatives(loss: Stated) -> None:
-    """Raise ProblemError if a loss's slope or curvature contradicts its value.
+    """Compare a loss's slope and curvature with finite differences of the loss's value.
 
     Points at which the value is not finite are not checked.
 
     Raises
     ------
     ProblemError
-        The slope is wrong, or the curvature is too small. The error names the point and both
-        figures.
+        The slope is not the derivative of the value, or a second derivative of the value
+        exceeds the curvature. The error names the prediction, the target and both numbers.
     """
     p, y = _points(loss)
     with np.errstate(all="ignore"):

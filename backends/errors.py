@@ -1,4 +1,4 @@
-"""The errors that a user can correct, and the type of w."""
+"""Errors that a user can correct, and the type of the weights w of a model."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Gradient descent for squared error with XᵀX and Xᵀy in place of the rows.
 
-Each library only computes these sums. This module takes the steps, which cost O(d²) each, and
-computes the loss. A library has its own loop of steps only if that loop was measured to be
-faster.
+Each library only computes XᵀX, Xᵀy and yᵀy. This module takes the steps, which cost O(d²) each
+for d features, and computes the loss. A library has its own loop of steps only if that loop was
+measured to be faster.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Sums = tuple[Weights, float]
 """``Xᵀ(y − X·w)`` of shape (d,), and the number ``Σ(y − X·w)²``, both in float64."""
 
 LEAST_SHARE = 1e-8
-"""Limit for computing a loss from the sums. `GramDescent` then adds terms that may cancel. If
-the loss is less than this fraction of the terms' absolute values added up, it is computed from
-the rows instead. Reason: rounding errors are about 1e-14 of the terms, and the loss should have
-at least five correct digits."""
+"""Smallest ratio of a loss to the terms from which `GramDescent` computes the loss. The terms
+can have opposite signs; their absolute values are added for the ratio. Rounding errors are
+about 1e-14 of this sum, so a loss with a larger ratio has at least five correct digits."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
-"""`LEAST_SHARE` for data with one float32 feature. NumPy adds parts of these data in float32,
-so rounding errors of up to 6e-9 were measured. The loss again has about five correct digits."""
+"""The limit in place of `LEAST_SHARE` for data with a single feature in float32. NumPy adds
+parts of these data in float32, and rounding errors of up to 6e-9 of the terms were measured. A
+loss with a larger ratio has about five correct digits."""
 
 BLOCK_BYTES = 1 << 20
 """Largest size in bytes of a float64 copy of rows. This size fits in a second-level cache."""
@@ -39,11 +39,10 @@ BLOCK_BYTES = 1 << 20
 class GramDescent(ABC):
     """A descent for squared error with the sums XᵀX, Xᵀy and yᵀy in place of the rows.
 
-    The loss is quadratic in w. It is therefore computed from the sums, as an expansion about a
-    point. This point is ``w = 0`` at first. A loss that is much smaller than the expansion's
-    terms would have few correct digits. In this case, the rows are read again, and the
-    requested w becomes the new point. A loss is therefore never negative, and its relative
-    error is small.
+    The loss at w is computed from the sums, as a quadratic function of the difference between w
+    and a fixed point. The fixed point is 0 at first. If the terms of the quadratic function
+    almost cancel, the loss would have few correct digits. The loss is then computed from the
+    rows, and w becomes the new fixed point.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ class GramDescent(ABC):
     rows : int
         Number of rows.
     dtype : str
-        The data's dtype. The sums are less precise for one float32 feature.
+        The data's dtype. It decides between `LEAST_SHARE` and `LEAST_SHARE_OF_A_LINE`.
     """
 
     def __init__(self, moments: Moments, learning_rate: float, rows: int, dtype: str) -> None:
@@ -65,7 +64,7 @@ class GramDescent(ABC):
 
     @abstractmethod
     def residual_sums(self, w: Weights) -> Sums:
-        """Return the `Sums` at w, from another pass over the rows."""
+        """Read all rows, and return ``Xᵀ(y − X·w)`` and ``Σ(y − X·w)²``."""
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
@@ -83,7 +82,7 @@ class GramDescent(ABC):
         return w
 
     def moments(self) -> Moments:
-        """Return the `Moments` that replace the rows."""
+        """Return XᵀX, Xᵀy and yᵀy."""
         return self.xtx, self.xty, self.yty
 
     def gradient(self, w: ArrayLike) -> Weights:
@@ -98,7 +97,10 @@ class GramDescent(ABC):
         return squares / self.count
 
     def _expanded(self, w: Weights) -> tuple[float, float]:
-        """Return the expansion ``Σ(y − X·w)²``, and the sum of its terms' absolute values."""
+        """Compute ``Σ(y − X·w)²`` from XᵀX and from the `Sums` at the fixed point.
+
+        Returns the result, and the sum of the absolute values of the terms that were added.
+        """
         point, (slope, squares) = self._about
         apart = w - point
         total = squares - 2 * slope @ apart + apart @ self.xtx @ apart
@@ -121,7 +123,7 @@ def residual_sums(x: Array, y: Array, w: Weights) -> Sums:
 
 
 class ProblemGram(GramDescent):
-    """A descent with the sums of a problem. The rows are kept, to compute small losses."""
+    """A `GramDescent` for a problem in memory. Small losses are computed from its rows."""
 
     def __init__(self, problem: Problem, learning_rate: float, moments: Moments) -> None:
         super().__init__(moments, learning_rate, problem.rows, problem.dtype)

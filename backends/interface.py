@@ -22,20 +22,20 @@ class Descent(Protocol):
     """A problem on a device, ready for steps of gradient descent.
 
     X, y and products with X or y have the data's dtype. w is float64 in all methods and between
-    steps. Reason: a float32 w would stop changing once the steps are smaller than its rounding
-    error. All backends use these dtypes, so they all do the same work.
+    steps, because a float32 w would stop changing when the steps become small. All backends use
+    these dtypes, so that all backends do the same work.
     """
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
-        """Take `steps` steps from `w`, shape (d,), and return the new w.
+        """Take `steps` steps from the weights `w` of shape (d,), and return the new weights.
 
-        The method returns when the device has finished. If a call compiles code, later calls
-        with other values of `steps` must use that code.
+        The method returns when the device has finished. A call with another number of steps
+        must not compile code again.
         """
         ...
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return the gradient without constant factors, ``Xᵀ·slope(X·w, y)``, shape (d,).
+        """Return the gradient without constant factors, ``Xᵀ·slope(X·w, y)`` of shape (d,).
 
         The gradient of the loss is ``loss.scale / n`` times this result. For squared error, the
         slope is ``X·w − y`` and the scale is 2. Results for separate parts of the rows can be
@@ -69,8 +69,8 @@ class Backend(Protocol):
 
 
 Place = Callable[["Problem", float, str], Descent]
-"""Signature ``place(problem, learning_rate, device)`` of a technique, which is usually a class.
+"""Type of a technique: a class or function with parameters ``(problem, learning_rate, device)``.
 
-Set the attribute ``reads_pairs = True`` on a technique that sums interleaved (x, y) pairs as
-fast as two separate arrays. Files with one feature are then streamed to the technique without a
-copy."""
+The result of the call is a `Descent`. Set the attribute ``reads_pairs = True`` on a technique
+that processes interleaved (x, y) pairs as fast as two separate arrays. Files with one feature
+are then streamed to the technique without a copy."""

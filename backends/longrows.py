@@ -1,10 +1,9 @@
-"""Decide whether long rows in memory are stored by row or by column.
+"""Decide whether a technique stores long rows row by row or column by column.
 
-The matrix products of BLAS read several rows, or several columns, side by side. If the data
-come from memory, one layout can be twice as fast as the other. The faster layout depends on the
-processor and on the length of the rows, so a technique tries both layouts (see
-`backends.tuning`). The trial needs more data than a cache holds, because both layouts are
-equally fast in a cache.
+For data that are larger than the caches, one of the two layouts can be twice as fast as the
+other. The faster layout depends on the processor and on the length of the rows, so a technique
+times both layouts (see `backends.tuning`). The timed data must also be larger than the caches,
+because both layouts are equally fast in a cache.
 """
 
 from __future__ import annotations
@@ -13,22 +12,21 @@ from backends import tuning
 from backends.problem import Problem
 
 LONG_BYTES = 256
-"""Smallest size in bytes of a long row. For shorter rows, both layouts are similarly fast, so a
-trial with data in a cache is enough."""
+"""Smallest size in bytes of a long row. Shorter rows are similarly fast in both layouts."""
 
 FAR_BYTES = 1 << 25
-"""Smallest size in bytes of data that are assumed to be in memory, not in a cache: 32 MiB."""
+"""Data of this size in bytes or more are assumed to be larger than the caches: 32 MiB."""
 
 COLUMN_BYTES = 1 << 11
-"""Largest size in bytes of a row that is stored by column by default. A block with longer rows
-has few rows, so its columns would be short."""
+"""Size in bytes of the longest rows that are stored column by column by default. A block of
+longer rows has few rows, so its columns would be short."""
 
 TRIAL_BYTES = 1 << 26
-"""Largest size in bytes of the data of a trial: 64 MiB. Each layout gets its own copy."""
+"""Largest size in bytes of the data with which a layout is timed: 64 MiB."""
 
 
 def are_far(problem: Problem) -> bool:
-    """Return whether the rows are long and the data larger than a cache."""
+    """Return whether the rows reach `LONG_BYTES` and the data reach `FAR_BYTES`."""
     return _row_bytes(problem) >= LONG_BYTES and problem.bytes_per_step >= FAR_BYTES
 
 
@@ -38,11 +36,10 @@ def usually_by_column(problem: Problem) -> bool:
 
 
 def trial_rows(problem: Problem) -> int:
-    """Return the number of rows for a trial.
+    """Return the number of rows with which each layout is timed.
 
-    The rows of a trial take `tuning.TRIAL_BYTES` bytes. If the rows are long and in memory, a
-    trial takes a quarter of them, but at most `TRIAL_BYTES` bytes. All copies for a trial
-    together are then not larger than the data.
+    The rows have about 16 MiB. If `are_far` is true, the rows have a quarter of the size of the
+    data, but at least 16 MiB and at most 64 MiB.
     """
     nbytes = tuning.TRIAL_BYTES
     if are_far(problem):

@@ -2,11 +2,11 @@
 
 A descent minimises ``L(w) = mean(loss(p, y))`` with the prediction ``p = x·w``. A loss consists
 of a few functions of ``(xp, p, y)``. xp is the namespace of an array library, such as numpy or
-jax.numpy. p and y are arrays, scalars or vectors of this library. A function may use
-``+ − × ÷``, comparisons, and the functions of xp that are listed in `FUNCTIONS`.
+jax.numpy. p and y are arrays, SIMD vectors or single numbers, depending on the backend. A
+function may use ``+ − × ÷``, comparisons, and the functions of xp that `FUNCTIONS` lists.
 
-Names and formulas are those of scikit-learn (``sklearn._loss``), except that ``squared_error``
-has no factor ½, as in the tutorial.
+Names and formulas are those of scikit-learn (``sklearn._loss``). The only difference is that
+``squared_error`` has no factor ½ here.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from backends.derivatives import check_derivatives
 from backends.errors import ProblemError
 
 Pointwise = Callable[[Any, Any, Any], Any]
-"""A function ``(xp, p, y)`` that computes each row's result from this row's p and y only."""
+"""A function ``f(xp, p, y)`` of an array namespace xp, the predictions p and the targets y. The
+result of a row depends only on the p and y of this row."""
 
 FUNCTIONS = (
     *("exp", "log", "log1p", "sqrt", "abs", "where", "minimum", "maximum", "clip", "tanh"),
 )
-"""Functions of xp that a loss may use; every backend's namespace has them."""
+"""Functions that a loss is allowed to call as ``xp.exp``, ``xp.log`` and so on. The array
+namespace xp of every backend has these functions."""
 
 Floats = NDArray[np.floating[Any]]
 
@@ -50,14 +52,14 @@ class Loss:
     name : str
         Unique name. The name of a user's own loss ends in a hash of the loss's file.
     value : callable
-        ``value(xp, p, y)`` returns the loss of each row. Backends that differentiate
-        automatically use it.
+        ``value(xp, p, y)`` returns the loss of each row. Backends with autograd use this
+        function.
     slope : callable, optional
         ``slope(xp, p, y)`` returns the derivative of the value with respect to p, divided by
-        `scale`. Backends with a hand-written gradient need it.
+        `scale`. Backends with a hand-written gradient need this function.
     scale : float
-        Constant factor that `slope` leaves out. Backends multiply sums over rows by it, which
-        is faster than multiplying each row.
+        Constant factor that `slope` leaves out. Backends multiply the sum over the rows by this
+        factor, which is faster than multiplying each row.
     curvature : float, optional
         Largest second derivative of the value with respect to p, or None if there is no upper
         bound. Without an upper bound, no safe learning rate can be computed.
@@ -67,9 +69,8 @@ class Loss:
     domain : str
         The accepted targets in words, for error messages.
     targets : callable, optional
-        ``targets(z, u)`` makes synthetic targets, float64 of shape (n,). z is the true
-        prediction of each row, scaled to mean 0 and standard deviation 1. u is noise, uniform
-        in [0, 1).
+        ``targets(z, u)`` makes the targets of synthetic data, float64 of shape (n,). z is x·w
+        of each row, scaled to mean 0 and standard deviation 1. u is noise, uniform in [0, 1).
     """
 
     name: str
@@ -84,7 +85,8 @@ class Loss:
     def check(self, y: Floats, first_row: int = 0) -> None:
         """Raise ProblemError, which names the row, if the loss does not accept a target.
 
-        `first_row` is the number of rows before `y`. The first row of the data is row 1.
+        `y` can be a part of the data: `first_row` is the number of rows before this part. The
+        first row of the data is row 1.
         """
         if self.accepts is None:
             return
@@ -150,7 +152,10 @@ def _binary_targets(z: Floats, u: Floats) -> Floats:
 
 
 def _count_targets(z: Floats, u: Floats) -> Floats:
-    """Return Poisson counts with rate exp(z/2), by inverting the distribution function."""
+    """Return the quantile u of the Poisson distribution with mean exp(z/2), for each row.
+
+    `Loss.targets` describes z and u.
+    """
     rate = np.exp(np.clip(z, -4.0, 4.0) / 2)
     term = np.exp(-rate)
     below, count = term.copy(), np.zeros_like(rate)
@@ -198,14 +203,13 @@ hexadecimal digits: a hash of the loss's file."""
 def find(text: str) -> Loss:
     """Return a built-in loss by its name, or import a user's loss from ``FILE.py:NAME``.
 
-    NAME is a `Loss`, an object with fields of `Loss` (only ``value`` is required), or a
-    function ``value(xp, p, y)``.
+    In the file, NAME can be a function ``value(xp, p, y)``. It can also be a `Loss`, or a class
+    with some of the fields of `Loss`, of which only ``value`` is required.
 
     Raises
     ------
     ProblemError
-        The loss does not exist, the file cannot be imported, or the slope or curvature
-        contradicts the value.
+        The loss does not exist, the file cannot be imported, or `check_own` finds an error.
     """
     if text in LOSSES:
         return LOSSES[text]
@@ -273,8 +277,8 @@ def check_own(loss: Loss, called: str) -> None:
     Raises
     ------
     ProblemError
-        The loss cannot be evaluated, uses a function of xp that is not in `FUNCTIONS`, or has a
-        slope or curvature that contradicts its value.
+        The loss cannot be evaluated, or calls a function that is not in `FUNCTIONS`. The error
+        is also raised if the slope or the curvature is wrong (see `check_derivatives`).
     """
     xp = _Functions(called)
 

@@ -12,9 +12,9 @@ from typing import cast
 from backends.errors import BackendError
 
 GRAM = "gram"
-"""Name of the technique in every library that replaces the rows by XᵀX and Xᵀy.
+"""Name of the technique that computes with XᵀX and Xᵀy in place of the rows.
 
-The technique works for squared error only."""
+The name is the same in every library. The technique works for squared error only."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Library:
     name : str
         The library's part of a backend's name.
     module : str
-        The module that is imported first. It may import the library, and may define four
-        functions:
+        The module that is imported before the module of a technique. It can import the library,
+        and can define four functions:
 
-        - ``devices(technique)`` returns the devices by name, each with the reason why it cannot
-          be used, or "". Without this function, the CPU is the only device.
+        - ``devices(technique)`` returns a dict. The keys are names of devices. A value is "" if
+          the device can be used, and otherwise the reason why it cannot be used. Without this
+          function, the CPU is the only device.
         - ``peak_device_bytes(device)`` returns this process's peak memory on the device in
           bytes, or None for the CPU.
-        - ``note(technique, device, loss)`` returns why a technique is slower than it could be,
-          or "".
-        - ``refusal(technique, loss)`` returns why a user's loss cannot run, or "".
+        - ``note(technique, device, loss)`` returns why a technique is slower than it could be.
+        - ``refusal(technique, loss)`` returns why a technique cannot run a user's loss, or "".
     techniques : mapping of str to str
         The class of each technique: ``"module:Class"``, or ``"Class"`` for a class in `module`.
         The default technique has the empty name. Each class has the signature
@@ -47,10 +47,11 @@ class Library:
     install : str
         The command that installs the library.
     variables : tuple of str
-        Patterns of environment variables that may keep the library from starting.
+        Environment variables that can cause an error when the library starts. Each name can
+        contain ``*``, as in ``JAX_*``.
     risky : tuple of str
-        Patterns of environment variables with which a starting library may end the process or
-        hang. If such a variable is set, the library is first started in a child process.
+        Environment variables that can end the process, or make it hang, when the library
+        starts. If one of these is set, the library is first started in a child process.
     distributed : bool
         Whether the backends run in other processes and accept a `Source` in place of a
         `Problem`.
@@ -58,9 +59,9 @@ class Library:
         Environment variables that name the folders for compiled code. To time a first call, new
         folders are used, so that the code of an earlier process is not found.
     by_slope : tuple of str
-        Techniques that work for every loss with a slope.
+        Techniques that work for every loss whose optional field `slope` is given.
     by_value : tuple of str
-        Techniques that differentiate the value of a loss and therefore work for every loss. A
+        Techniques that compute the slope with autograd and therefore work for every loss. A
         technique that is neither in `by_slope` nor in `by_value` works for squared error only.
     """
 
@@ -125,7 +126,7 @@ class Name:
 
     @property
     def least_squares_only(self) -> bool:
-        """Return whether the technique works for squared error only."""
+        """Return whether the technique is `GRAM`, which works for squared error only."""
         return self.technique == GRAM
 
     def __str__(self) -> str:
@@ -222,7 +223,7 @@ BUILT_IN = (
         distributed=True,
     ),
 )
-"""The libraries of this package, in the order in which they are listed."""
+"""The libraries whose backends are part of this package, in the order of the listings."""
 
 
 _registered: dict[str, Library] = {}
