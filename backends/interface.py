@@ -69,8 +69,9 @@ class Backend(Protocol):
 
 
 Place = Callable[["Problem", float, str], Descent]
-"""Type of a technique: a class or function with parameters ``(problem, learning_rate, device)``.
+"""Type of a technique: a class or function with parameters ``(problem, learning_rate, device)``
+whose result is a `Descent`.
 
-The result of the call is a `Descent`. Set the attribute ``reads_pairs = True`` on a technique
+Set the attribute ``reads_pairs = True`` on a technique
 that processes interleaved (x, y) pairs as fast as two separate arrays. Files with one feature
 are then streamed to the technique without a copy."""

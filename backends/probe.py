@@ -1,9 +1,9 @@
 """Start a library in a child process, to find out why it does not start.
 
 Some environment variables make a library end the process in which it starts, or hang for
-minutes. If such a variable is set, a child process starts the library first. If this fails,
-more child processes start the library without these variables, to find the variable that is the
-cause.
+minutes. If such a variable is set, the library is first started in a child process. If the
+library does not start there, more child processes start it with one or all of the variables
+left out. The results show which variable is the cause.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ TIMEOUT_SECONDS = 60.0
 was measured."""
 
 PASSED = "DESCENTBENCH_STARTED_WITH"
-"""Environment variable that records the checks which libraries have passed. Each line is a JSON
-object with a library and its risky variables. Child processes inherit the record and do not
-repeat the checks."""
+"""Environment variable that records which libraries started in a child process. Each line is a
+JSON object with a library's name and the environment variables with which the library started.
+Child processes inherit the record and do not test these libraries again."""
 
 _CODE = """
 import importlib, json, sys
@@ -42,12 +42,12 @@ else:
 
 
 def check_first(library: Library) -> None:
-    """Start the library in a child process if one of its risky variables is set.
+    """Start a library in a child process if a variable that matches `Library.risky` is set.
 
     Raises
     ------
     MissingLibraryError
-        The library does not start in the child. The error names the reason and the variable.
+        The library does not start there. The error names the reason and the variable.
     """
     risky = _set_here(library.risky)
     settings = json.dumps({library.name: risky}, sort_keys=True)
@@ -75,11 +75,11 @@ def failure(library: Library, reason: str, what: str = "start") -> MissingLibrar
 def cause(library: Library, reason: str) -> list[str]:
     """Return the environment variables that keep the library from starting.
 
-    The result is one of these lists:
+    Only variables that match `Library.variables` are tested. The result contains:
 
-    - a single variable, if the library starts without it;
-    - all variables that are set, if leaving out a single one is not enough;
-    - an empty list, if no variable is set, or if leaving out all of them does not help.
+    - one variable, if the library starts when only this variable is left out;
+    - all variables, if the library starts only when more than one variable is left out;
+    - nothing, if the library does not start even when all variables are left out.
     """
     names = [*_set_here(library.variables)]
     if not names or started_without(library, tuple(names)):
@@ -89,7 +89,10 @@ def cause(library: Library, reason: str) -> list[str]:
 
 
 def started_without(library: Library, variables: Collection[str]) -> str:
-    """Start the library in a child process without `variables`; return why it fails, or ""."""
+    """Start a library in a child process without some of the environment variables.
+
+    The result is "" if the library starts, and otherwise the reason why it does not start.
+    """
     environment = {k: v for k, v in os.environ.items() if k not in variables}
     return _started(library.module, frozenset(environment.items()))
 
@@ -103,7 +106,7 @@ def _started(module: str, environment: Collection[tuple[str, str]]) -> str:
 
 
 def _set_here(patterns: Collection[str]) -> Mapping[str, str]:
-    """Return the environment variables that match a pattern and are not empty."""
+    """Return the environment variables that are not empty and whose name matches a pattern."""
     return {
         name: value
         for name, value in sorted(os.environ.items())

@@ -19,13 +19,15 @@ DTYPES = ("float32", "float64")
 """The dtypes that data may have."""
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
-"""Largest relative error of w in a correct result, by dtype of the data."""
+"""Largest `backends.reference.relative_error` of the weights w in a correct result, by the
+dtype of the data."""
 
 MOST_BYTES = 1 << 63
 """Upper limit of a data size in bytes: files and memory have no addresses beyond it."""
 
 _CHECK_ROWS = 1 << 20
-"""Number of rows checked at once: their Boolean mask takes 1 MB for each feature."""
+"""Number of rows that are checked for NaN and infinity at a time. The result of this check
+takes 1 MB for each feature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,19 +37,19 @@ class Problem:
     Attributes
     ----------
     x : (n,) or (n, d) float32 or float64
-        Read-only view of the caller's array, never a copy; a single column, (n, 1), becomes
-        (n,).
+        Read-only view of the caller's array, never a copy. An array of shape (n, 1) becomes an
+        array of shape (n,).
     y : (n,), of the same dtype
     source : str
         Where the rows come from, in a few words.
     known_finite : bool
-        Whether the caller knows that every value is finite and that the loss accepts every
-        target. If false, all values and targets are checked.
+        Whether the caller has checked that every value is finite and that the loss accepts
+        every target. If false, all values and targets are checked here.
     single_pass : bool
         Whether the rows are read only once, like a block of a stream. A backend then does not
         copy the rows to another layout, because the copy would take longer than it saves.
     loss : Loss
-        The loss of a row; the descent minimises its mean.
+        The loss function. A descent minimises the mean of this function over all rows.
 
     Raises
     ------
@@ -104,12 +106,12 @@ class Problem:
 
     @property
     def bytes_per_step(self) -> int:
-        """Smallest number of bytes that a step has to read: X and y once."""
+        """Size of X and y in bytes. Every step has to read at least these bytes."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @cached_property
     def reference(self) -> Reference:
-        """Reference results for squared error, from one pass over the data."""
+        """Results of exact formulas for squared error; see `backends.reference`."""
         return Reference.of(self.x, self.y)
 
 
@@ -136,7 +138,7 @@ def make_problem(
 def check_finite(x: Array, y: Array, first_row: int = 0) -> None:
     """Raise ProblemError, which names the row, if a value is NaN or infinite.
 
-    `first_row` is the number of rows before `x` and `y` in the data.
+    `x` and `y` can be a part of the data: `first_row` is the number of rows before this part.
     """
     for name, values in (("x", x), ("y", y)):
         _check_finite(name, values, first_row)

@@ -21,12 +21,11 @@ Block = tuple[NDArray[np.floating], NDArray[np.floating]]
 """k rows: X of shape (k,) or (k, d), and y of shape (k,)."""
 
 _BLOCK_BYTES = 8 << 20
-"""Largest size in bytes of the float64 copy of the rows that are processed at a time, including
-`_OVERHEAD_BYTES`."""
+"""Memory limit in bytes for a block of rows in float64: 8 MiB. The limit includes the array
+headers of the block (`_OVERHEAD_BYTES`)."""
 
 _OVERHEAD_BYTES = 4096
-"""Upper bound in bytes of the Python objects, such as array headers, that hold a float64 copy
-of rows."""
+"""Memory in bytes that is reserved for the array headers of a block of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +75,7 @@ class Reference:
 
     @property
     def lipschitz(self) -> float:
-        """L, the largest curvature of the mean squared error: ``2·λmax(XᵀX/n)``."""
+        """Lipschitz constant L of the gradient of ``mean((X·w − y)²)``: ``2·λmax(XᵀX/n)``."""
         return 2.0 * float(self._eigen[0][-1])
 
     @property
@@ -114,7 +113,7 @@ class Reference:
         return np.asarray(vectors @ (power * start + pull * (vectors.T @ self.moment)))
 
     def loss(self, w: ArrayLike) -> float:
-        """Return ``mean((X·w − y)²)``, from one more pass over the rows."""
+        """Read all rows, and return ``mean((X·w − y)²)``."""
         w = np.asarray(w, dtype=np.float64)
         total = 0.0
         for x, y in _float64(self.blocks()):
@@ -123,7 +122,7 @@ class Reference:
         return total / self.rows
 
     def gradient(self, w: ArrayLike) -> Float64:
-        """Return the gradient of the loss, ``2·(XᵀX·w − Xᵀy)/n``, shape (d,)."""
+        """Return the gradient of ``mean((X·w − y)²)``, computed from XᵀX and Xᵀy."""
         w = np.asarray(w, dtype=np.float64)
         return np.asarray(2.0 * (self.gram @ w - self.moment))
 

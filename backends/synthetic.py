@@ -1,4 +1,4 @@
-"""Synthetic data: the classic tutorial's line, or several features of a similar scale."""
+"""Synthetic data: points near the line y = 2x, or rows with several random features."""
 
 from __future__ import annotations
 
@@ -20,30 +20,31 @@ def generate(
     stop: int | None = None,
     loss: Loss = SQUARED_ERROR,
 ) -> Problem:
-    """Return rows `start` to `stop` of the synthetic problem with `rows` rows in total.
+    """Return rows `start` to `stop` of a synthetic problem with n rows and d features.
 
-    One feature gives the classic tutorial's data: ``x = 10·i/n`` and ``y = 2x + 2·noise``, with
-    noise that is uniform in [0, 1). For n = 100, x is 0, 0.1 … 9.9. The same learning rate
-    converges for every n.
+    With one feature, row i has ``x = 10·i/n`` and ``y = 2x + 2·noise``. The noise is uniform in
+    [0, 1). For n = 100, the values of x are 0, 0.1 … 9.9.
 
-    Several features are uniform in [0, 10/√d). The mean of ‖x‖² is then about 33 for every d,
-    as in the tutorial. The largest curvature therefore also depends little on d.
+    With several features, each feature is uniform in [0, 10/√d), and ``y = x·w + 2·noise`` with
+    random true weights w. The mean of ‖x‖² is about 33 for every d, so that the same learning
+    rate can be used for every d.
 
-    A loss with the attribute `targets` makes y from the noise and the true predictions. For
-    this purpose, the true predictions are scaled to mean 0 and standard deviation 1.
+    If the loss has a function `targets`, this function makes y from the noise and from x·w. For
+    this purpose, x·w is scaled to mean 0 and standard deviation 1.
 
-    Rows `start` to `stop` are bit-equal to the same rows of the whole problem, because each
-    block of rows has its own random generator.
+    A row does not depend on `start` and `stop`, because each block of rows has its own random
+    generator.
 
     Parameters
     ----------
     rows, features : int
-        n and d of the whole problem; each is at least 1.
+        n and d of the whole problem. Each number is at least 1.
     dtype : {"float32", "float64"}
     seed : int
         Seed of the noise, the features and the true w.
     start, stop : int
-        The range of rows to generate, counted from 0, without `stop`; by default all rows.
+        The first row to generate, and the row after the last one, counted from 0. By default,
+        all rows are generated.
     loss : Loss
         The problem's loss.
     """
@@ -73,14 +74,17 @@ def generate(
 
 
 def _truth(features: int, seed: int) -> Array:
-    """Return the true w, shape (d,): 2 for one feature, otherwise random numbers in [1, 3)."""
+    """Return the true weights: 2 for one feature, otherwise d random numbers in [1, 3)."""
     if features == 1:
         return np.array([2.0])
     return np.asarray(1.0 + 2.0 * np.random.default_rng([seed, features]).random(features))
 
 
 def _fill(x: Array, uniform: Array, truth: Array, here: range, rows: int) -> Array:
-    """Write the features of the rows `here` into x, (n, d), and return ``x·truth``."""
+    """Fill `x` with the features of the rows in the range `here`.
+
+    Returns the product of `x` and the true weights `truth`.
+    """
     features = x.shape[1]
     if features == 1:
         line = 10.0 * np.arange(here.start, here.stop) / rows
@@ -93,7 +97,10 @@ def _fill(x: Array, uniform: Array, truth: Array, here: range, rows: int) -> Arr
 
 
 def _targets(line: Array, noise: Array, truth: Array, loss: Loss) -> Array:
-    """Return ``line + 2·noise``, or the targets that the loss makes from `line` and `noise`."""
+    """Return ``line + 2·noise``, or the result of the loss's function `targets` if it has one.
+
+    `line` is x·w of each row.
+    """
     if loss.targets is None:
         return line + 2.0 * noise
     features = len(truth)

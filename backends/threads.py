@@ -26,7 +26,7 @@ Part = TypeVar("Part")
 
 
 class Call(Generic[Share, Part]):
-    """A call of a function in another thread, and its result."""
+    """A function call that another thread makes. `result` returns what the function returns."""
 
     def __init__(self, of: Callable[[Share], Part], share: Share) -> None:
         self._of, self._share = of, share
@@ -43,7 +43,7 @@ class Call(Generic[Share, Part]):
         self._done.release()
 
     def result(self) -> Part:
-        """Wait for the call. Return the function's result, or raise its exception."""
+        """Wait until the function has ended. Return its result, or raise its exception."""
         self._done.acquire()
         if self._error:
             raise self._error
@@ -51,7 +51,7 @@ class Call(Generic[Share, Part]):
 
 
 class Threads:
-    """A fixed number of threads that make calls. A call is made in the first free thread.
+    """A fixed number of threads that wait for functions to call.
 
     Submitting a call and fetching its result takes about 10 µs less than with
     `ThreadPoolExecutor`.
@@ -70,7 +70,7 @@ class Threads:
             Thread(target=self._work, args=(initializer,), daemon=True).start()
 
     def submit(self, of: Callable[[Share], Part], share: Share) -> Call[Share, Part]:
-        """Let the first free thread call ``of(share)``."""
+        """Let a thread call ``of(share)`` as soon as a thread is free; return the `Call`."""
         call = Call(of, share)
         self._calls.put(call)
         return call
@@ -104,9 +104,9 @@ def in_threads(
     of : callable
         The function, called as ``of(share)``.
     shares : iterable
-        At least one item. Each item is handled in its own thread.
+        At least one item. Every item after the first is handled by another thread.
     pool : callable
-        ``pool(count)`` returns the threads for all items but the first.
+        ``pool(count)`` returns a pool of `count` threads: one fewer than there are items.
     """
     first, *others = shares
     handed = [pool(len(others)).submit(of, share) for share in others]
@@ -114,7 +114,7 @@ def in_threads(
 
 
 def bound(threads: int) -> None:
-    """Limit every loaded library to `threads` threads in this process."""
+    """Limit the libraries that are loaded now to `threads` threads in this process."""
     threadpool_limits(threads)
     bound_here(threads)
 
@@ -147,9 +147,9 @@ def torch_alone() -> Iterator[None]:
 
 @contextmanager
 def one_each() -> Iterator[None]:
-    """Limit BLAS and PyTorch to one thread for each call inside the context.
+    """Limit BLAS to one thread for each call inside the context, and PyTorch in this thread.
 
-    Each thread that calls a library also has to call ``bound_here(1)``.
+    Other threads that call Numba or PyTorch must call ``bound_here(1)`` first.
     """
     with threadpool_limits(1), torch_alone():
         yield

@@ -2,12 +2,12 @@
 
 A technique lists the values to try for each parameter, such as ``block_bytes``. The first value
 of each list is the default. The values are timed once for each machine, library version and
-kind of data (`kind_of`). The fastest values are stored in a file, like FFTW's wisdom. They are
-used until the library, the processor or the technique's code changes. With given values,
-results are deterministic. The record of a run contains the values.
+kind of data (`kind_of`). The fastest values are stored in a file and used until the library,
+the processor or the technique's code changes. The record of a run contains the chosen values.
 
-The environment variable ``DESCENTBENCH_TUNE`` can be set to ``off`` or ``known``. With ``off``,
-the defaults are used. With ``known``, stored values are used and nothing is timed.
+Nothing is timed if the environment variable ``DESCENTBENCH_TUNE`` is ``off`` or ``known``. With
+``off``, the defaults are used. With ``known``, stored values are used, or the defaults if no
+values are stored.
 """
 
 from __future__ import annotations
@@ -31,57 +31,58 @@ from backends.threads import processors
 VARIABLE = "DESCENTBENCH_TUNE"
 
 Choice = dict[str, int]
-"""A value for each parameter, such as ``{"block_bytes": 262144, "threads": 2}``."""
+"""A value for each parameter of a technique: ``{"block_bytes": 262144, "threads": 2}``."""
 
 Ranges = Mapping[str, Sequence[int]]
-"""The values to try for each parameter. The first value is the default."""
+"""The values to try for each parameter of a technique. The first value is the default."""
 
 Trial = tuple[Callable[[], object], Callable[[], AbstractContextManager[object]]]
-"""Two functions. The first takes one step. The second returns a context in which the steps are
-timed; entering the context is not timed."""
+"""Two functions with which a `Choice` is timed. The first function takes one step of a descent.
+The second function returns a context. The context is entered before the steps are timed."""
 
 Place = Callable[[Choice], Trial]
-"""``place(choice)`` prepares a trial's data for the chosen values and returns the `Trial`."""
+"""A function ``place(choice)``, which prepares data for the given values. It returns a `Trial`.
+"""
 
 LEAST_BYTES = 1 << 20
-"""Smallest size in bytes of data for which values are timed. A step over smaller data takes
-microseconds, mostly for function calls."""
+"""Smallest size in bytes of data for which parameters are tuned. With smaller data, a step
+consists mostly of function calls, so the parameters matter little."""
 
 TRIAL_BYTES = 1 << 24
-"""Largest size in bytes of a trial's data: 16 MB, more than the private caches of a core."""
+"""Largest size in bytes of the data for a timing: 16 MB, more than a core's private caches."""
 
 SECONDS = 0.25
-"""Time limit in seconds for all trials of one kind of data, without compiling and copying."""
+"""Time limit in seconds for all timings of a call of `choose`. Only the steps are counted."""
 
 ROUNDS = 5
-"""Largest number of trials of each value."""
+"""Largest number of times that each value of a parameter is timed."""
 
 TRIAL_SECONDS = 2e-3
-"""Shortest duration of a trial in seconds. A short step is repeated, because the first step of
-a trial takes up to four times as long while sleeping threads wake up."""
+"""Shortest duration in seconds of a timing. A short step is repeated for this time, because the
+first step takes up to four times as long while sleeping threads wake up."""
 
 FEWEST = 3
-"""Smallest number of trials after which a value may be chosen."""
+"""Smallest number of timings of a parameter's value after which the value can be chosen."""
 
 LEVEL, HOPELESS = 0.95, 1.3
-"""Limits for choosing a value. `LEVEL`: another value replaces the default if both its fastest
-and its median trial take less than 95 % of the default's. `HOPELESS`: another value is not
-tried again if its fastest trial takes more than 1.3 times the fastest trial of all values."""
+"""`LEVEL`: another value replaces a default value if its fastest time and its median time are
+less than 95 % of the default's fastest time and median time. `HOPELESS`: another value is not
+timed again if its fastest time exceeds 1.3 times the fastest time of all values."""
 
 LOCK_SECONDS = 2.0
-"""Longest wait in seconds for the file lock that a process holds while it times values."""
+"""Longest wait in seconds for the file lock that a process holds during its timings."""
 
 _known: dict[str, Choice] = {}
 _here = threading.RLock()
 
 
 def setting() -> str:
-    """Return the setting ``on``, ``known`` or ``off`` of the environment variable."""
+    """Return the value of the environment variable `VARIABLE`: ``on``, ``known`` or ``off``."""
     return os.environ.get(VARIABLE, "on")
 
 
 def known_at_most() -> str:
-    """Return the setting for a process that must not time values: ``known`` or ``off``."""
+    """Return a setting with which nothing is timed: ``off`` if the user chose it, or ``known``."""
     return "off" if setting() == "off" else "known"
 
 
@@ -113,7 +114,7 @@ def choose(
     *,
     may_try: bool = True,
 ) -> Choice:
-    """Return the fastest values for a kind of data; time them if none are stored.
+    """Return the stored values for a kind of data. If there are none, time and store values.
 
     Parameters
     ----------
@@ -123,9 +124,9 @@ def choose(
         See `Ranges`. One parameter is varied at a time; the others keep their best value so
         far.
     seconds : callable
-        ``seconds(choice)`` returns the time of a step. Its first call for a choice may compile.
+        ``seconds(choice)`` returns the time of a step with the values in `choice`.
     may_try : bool
-        Whether values may be timed now. If not, stored values or the defaults are returned.
+        If false, nothing is timed. If no values are stored, the defaults are returned.
     """
     usual = {name: values[0] for name, values in ranges.items()}
     if setting() == "off" or all(len(values) == 1 for values in ranges.values()):
@@ -155,7 +156,7 @@ def choice_for(
     ranges: Ranges,
     place: Place,
 ) -> Choice:
-    """Return the fastest values for a problem, or the defaults if the data are small.
+    """Return the fastest parameter values for a problem; the defaults if the data are small.
 
     Parameters
     ----------
@@ -180,8 +181,8 @@ def trial_rows(problem: Problem, nbytes: int) -> int:
 def timed(place: Place) -> Callable[[Choice], float]:
     """Return a function that measures the median time of a step for a choice, in seconds.
 
-    The first call for a choice places the data and takes one step that is not timed, because it
-    may compile code.
+    The first call for a choice prepares the data. It also takes one step that is not timed,
+    because this step can compile code.
     """
 
     @cache
@@ -214,15 +215,15 @@ def _fitting(found: object, ranges: Ranges) -> Choice | None:
 
 
 def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice, bool]:
-    """Time the values of one parameter after another, until `SECONDS` are used up.
+    """Time all values of one parameter, then those of the next, for at most `SECONDS`.
 
     Returns
     -------
     choice : dict
         The fastest value of every parameter.
     settled : bool
-        Whether the default of every parameter had `FEWEST` trials. On a busy machine, the time
-        may be used up earlier; the default is then kept.
+        Whether the default of every parameter was timed `FEWEST` times. On a busy machine, the
+        time can be used up earlier; the default is then kept.
     """
     best, left, settled = {name: values[0] for name, values in ranges.items()}, SECONDS, True
     for name, values in ranges.items():
@@ -280,7 +281,7 @@ def _kept() -> dict[str, Choice]:
 
 
 def _keep(kind: str, choice: Choice) -> None:
-    """Store a choice in the file. If this fails, only this process uses the choice."""
+    """Store a choice in the file, for other processes. Errors of the file are ignored."""
     with suppress(OSError, RuntimeError):
         path = _path()
         text = json.dumps(_kept() | {kind: choice}, indent=1, sort_keys=True)
@@ -293,7 +294,7 @@ def _keep(kind: str, choice: Choice) -> None:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Hold a lock on the file, so that two processes do not time values at the same time.
+    """Hold a file lock, so that two processes do not measure at the same time.
 
     If the system has no file locks, or the lock is not free within `LOCK_SECONDS`, the block
     runs without the lock. This is safe, because the file is always replaced as a whole.

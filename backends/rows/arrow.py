@@ -86,10 +86,10 @@ def _counts(path: Path, column: int) -> tuple[list[int], bool]:
 
 @contextmanager
 def _opened(path: Path, columns: list[int] | None) -> Iterator[Any]:
-    """Open a file for reading the columns at the given positions; None stands for all columns.
+    """Open a file for reading all columns, or only the columns at the given positions.
 
-    For None, the file is mapped, and batches that are not compressed are used without a copy.
-    For positions, pyarrow copies the chosen columns of a batch to memory.
+    If `columns` is None, the file is memory-mapped, and batches that are not compressed are
+    read without a copy. Otherwise pyarrow copies the chosen columns of a batch.
     """
     ipc = library("ipc", ".arrow")
     options = ipc.IpcReadOptions(included_fields=columns, use_threads=False)
@@ -113,9 +113,10 @@ class ArrowSource(Source):
     ends : tuple of int
         Number of rows up to the end of each batch: (100, 250) for batches of 100 and 150 rows.
     drop : bool
-        Whether a null becomes NaN instead of an error.
+        If true, a null becomes NaN, and its row is dropped later. If false, a null is an error.
     in_place : bool
-        Whether batches are used in the mapped file. Otherwise each batch is copied to memory.
+        Whether batches are read from the memory-mapped file without a copy. This is possible if
+        the batches are not compressed.
     """
 
     path: Path
@@ -127,7 +128,7 @@ class ArrowSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True, because a compressed batch can only be decoded as a whole."""
+        """Return True: reading in order avoids decoding a compressed batch more than once."""
         return True
 
     @property

@@ -42,7 +42,7 @@ class Block:
         Position in the source after the last requested row. If the block reaches beyond this
         position, the rest of the block is padding.
     loss : Loss
-        The loss of a row.
+        The loss function.
     """
 
     x: Array
@@ -57,16 +57,16 @@ class Block:
         return min(len(self.y), self.stop - self.start)
 
     def problem(self) -> Problem:
-        """Return the rows as a single-pass problem that shares the block's memory.
+        """Return a `Problem` with the rows of the block, which shares the block's memory.
 
-        The values are not checked.
+        The values are not checked. The attribute `Problem.single_pass` is true.
         """
         return Problem(self.x, self.y, known_finite=True, single_pass=True, loss=self.loss)
 
     def losses(self, mean: float) -> float:
-        """Return the sum of the losses of all rows but the padding.
+        """Return the sum of the losses of the block's rows, without its padding rows.
 
-        `mean` is the mean loss of all rows of the block, with the padding.
+        `mean` is the mean loss over all rows of the block, including the padding rows.
         """
         filling = len(self.y) - self.rows
         if not filling or self.loss == SQUARED_ERROR:  # the residual of a padding row is 0
@@ -79,8 +79,8 @@ class Block:
         """Copy rows up to row `last` of the source into the block, and add padding rows.
 
         The numbers are converted to the block's dtype. A padding row has zeros as X, so it adds
-        nothing to a gradient. Its target is 0 for squared error. For any other loss, its target
-        is the target of the last row, for which the loss is defined.
+        nothing to a gradient. Its target is 0 for squared error. For other losses, its target
+        is copied from the last row of data, because the loss can be undefined for 0.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Block:
 
 
 class Cutter:
-    """Cuts a stream of pieces into pieces of the requested numbers of rows."""
+    """Takes the requested number of rows at a time from a stream of pieces."""
 
     def __init__(self, pieces: Iterator[Piece]) -> None:
         self.pieces = pieces
@@ -135,12 +135,15 @@ class Cutter:
             rows -= min(rows, len(y))
 
     def take_all(self, rows: int) -> list[Piece]:
-        """Return the next `rows` rows as a list, for sources whose pieces stay valid."""
+        """Return a list of pieces with the next `rows` rows.
+
+        The pieces must stay valid while other pieces are read (see `Source.in_order`).
+        """
         return list(self.take(rows))
 
 
 def _copy(parts: list[NDArray[Any]], into: Array, first_row: int) -> None:
-    """Copy and convert the parts of X into `into`, shape (m, d).
+    """Copy the arrays of a piece's X side by side into `into`, and convert the numbers.
 
     Columns are first converted one by one into a buffer that fits in the caches, and the buffer
     is then transposed. Writing each column directly into the rows would be far slower.

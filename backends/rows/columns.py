@@ -35,15 +35,18 @@ class Table:
         ``source(xs, y, dtype)`` returns the rows. xs are the names of X's columns, and y is the
         name of y's column.
     x : list of str, optional
-        Default columns of X. None stands for all columns except y and `hidden`.
+        Columns of X if the user names none. None stands for all columns except y and the
+        columns in `hidden`.
     y : str, optional
-        Default column of y. None stands for the last column that is not hidden.
+        Column of y if the user names none. None stands for the last column that is not in
+        `hidden`.
     hidden : dict
-        Columns that are used only if the user names them, each with the reason.
+        Columns that are used only if the user names them. The values say why.
     notes : list of str
-        Assumptions about the file; `source` may add to the list.
+        Assumptions about the file. `source` can add to the list.
     ask : str
-        Error message for a user who did not name the columns; empty if there are defaults.
+        Message that asks the user to name the columns, if the file has no clear default
+        columns. Otherwise "".
     """
 
     names: list[str]
@@ -86,7 +89,8 @@ def choose(
     Raises
     ------
     ProblemError
-        A column does not exist, exists more than once, or was named twice.
+        The file does not have a column, or has two columns of that name. The user named the
+        same column twice.
     """
     names = table.names
     usual = [name for name in names if name not in table.hidden]
@@ -140,8 +144,8 @@ def find_all(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
     Raises
     ------
     ProblemError
-        A column does not exist, exists more than once, or was named twice. The error lists all
-        columns that do not exist.
+        The file does not have a column, or has two columns of that name, or `wanted` contains a
+        column twice. The error lists all columns that do not exist.
     """
     plain = {_plain(name) for name in names}
     missing = [name for name in wanted if _plain(name) not in plain]
@@ -160,7 +164,7 @@ def find_all(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Return a name without spaces around it and with composed accents."""
+    """Return the text of a name in a form for comparisons: stripped, with composed accents."""
     return unicodedata.normalize("NFC", name.strip())
 
 

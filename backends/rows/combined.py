@@ -38,7 +38,10 @@ class Chained(Source):
 
     @classmethod
     def of(cls, sources: list[Source], name: str) -> Source:
-        """Return one source with the rows of all sources, in memory if all sources are."""
+        """Return one source with the rows of all sources.
+
+        If all sources are in memory, their rows are copied to new arrays in memory.
+        """
         first = sources[0]
         held = [source.problem for source in sources if isinstance(source, InMemory)]
         if len(held) == len(sources):
@@ -85,8 +88,7 @@ class Paired(Source):
 
     @classmethod
     def of(cls, xs: Source, ys: Source, name: str) -> Source:
-        """Return one source with X of `xs` and y of `ys`, in memory if both sources are.
-
+        """Return one source whose X comes from the source `xs` and whose y comes from `ys`.
         Raises
         ------
         ProblemError

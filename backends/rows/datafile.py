@@ -34,10 +34,7 @@ def load(
     dtype: str = "float32",
     reading: Reading | None = None,
 ) -> Problem:
-    """Read the columns `x` and `y` of a file into memory.
-
-    The parameters are those of `open_source`.
-    """
+    """Read columns of a file into memory; the parameters are those of `open_source`."""
     path = Path(path)
     with named_errors(path):
         return open_source(path, x, y, dtype, reading).load()
@@ -50,9 +47,10 @@ def open_source(
     dtype: str = "float32",
     reading: Reading | None = None,
 ) -> Source:
-    """Open the columns `x` and `y` of a file, a folder or a pattern of files.
+    """Open columns of a file, a folder or a pattern of files.
 
-    The returned source's ``origin.notes`` list assumptions about the file.
+    The result's attribute ``origin.notes`` contains the assumptions that were made about the
+    file, such as its delimiter.
 
     Parameters
     ----------
@@ -107,9 +105,9 @@ def _open(
 def open_features(
     path: str | Path, x: Sequence[str], dtype: str = "float32", reading: Reading | None = None
 ) -> tuple[Source, tuple[str, ...]]:
-    """Open the columns `x` of a file for predictions. The file needs no target.
+    """Open the feature columns of a file for predictions. The file needs no target.
 
-    The returned source has the first of these columns in place of y. The other parameters are
+    A source must have a y, so y is a copy of the first feature column. The parameters are
     those of `open_source`.
 
     Returns
@@ -143,17 +141,17 @@ def open_features(
 
 @contextmanager
 def _only_errors(path: Path) -> Iterator[None]:
-    """Name the file in errors inside the context, and hide NumPy's warnings."""
+    """Add the file's name to errors that occur in the context, and hide NumPy's warnings."""
     with named_errors(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _with_all_values(source: Source, reading: Reading) -> tuple[Source, list[str]]:
-    """Return the source and notes; leave out incomplete rows if `reading.na` is "drop".
+    """Leave out the rows with missing values if `reading.na` is "drop".
 
-    The list of notes is empty unless rows were left out. It then holds one note with their
-    number.
+    Returns the source, and a list with a note on the number of rows that were left out. The
+    list is empty if no rows were left out.
     """
     if reading.na != "drop":
         return source, []
@@ -259,7 +257,10 @@ def _hidden(
 
 
 def _notes(path: Path, found: Sequence[Found], tables: Sequence[Table]) -> list[str]:
-    """Return the distinct notes of the tables, with file names if there are several files."""
+    """Return the notes on all files, each note once.
+
+    If there are several files, a note begins with the name of the first file it is about.
+    """
     notes: dict[str, str] = {}
     for file, table in zip(found, tables, strict=False):
         for note in table.notes:

@@ -13,10 +13,10 @@ from backends.errors import ProblemError
 from backends.rows.reading import Numbers, Reading
 
 SAMPLE_RECORDS = 50
-"""Number of records from which the dialect is determined: enough to see most columns filled."""
+"""Number of rows from which the dialect is determined: few columns are empty in so many rows."""
 
 SAMPLE_LINES = 200
-"""Largest number of lines read for the sample: a quoted cell may take several lines."""
+"""Largest number of lines that these rows may take. A quoted cell can take several lines."""
 
 SPACES = " "
 """Delimiter that stands for any run of spaces and tabs."""
@@ -78,7 +78,7 @@ class Dialect:
 class Lines:
     """Splits lines into records, and skips blank lines and comments.
 
-    A comment is a line that begins with ``#`` and is not part of a quoted cell.
+    A line that begins with ``#`` is a comment, unless the line continues a quoted cell.
     """
 
     lines: Iterator[str]
@@ -175,7 +175,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
 
 
 def _sample(split: Lines, *, cut: bool) -> list[Record]:
-    """Return the first records; with `cut`, the last one may be incomplete and is left out."""
+    """Return the first records. If `cut` is true, leave out a last record that is incomplete."""
     records: list[Record] = []
     try:
         records.extend(islice(split.records(), SAMPLE_RECORDS))
@@ -275,7 +275,7 @@ def _commented_names(
 def _is_header(
     first: Record, rest: list[Record], numbers: Numbers, said: bool | None
 ) -> tuple[bool, list[str]]:
-    """Return whether the first record is a header, and notes about assumptions."""
+    """Return whether the first record is a header, and notes for the user if this is unclear."""
     if said is not None:
         return said, []
     kinds = [numbers.kind(cell) for cell in first.cells]
@@ -298,7 +298,7 @@ def _is_header(
 def _numeric_header(
     first: Record, rest: list[Record], kinds: Sequence[str]
 ) -> tuple[bool, list[str]]:
-    """Return whether a first line of numbers is a header, and notes about assumptions."""
+    """Return whether a first line of numbers is a header, and notes if this is unclear."""
     if rest and _is_quoted(first) and not _is_quoted(rest[0]):
         return True, []
     cells = [cell.strip() for cell in first.cells]

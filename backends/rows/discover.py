@@ -47,8 +47,8 @@ class Found:
     path : Path
     format : Format
     constants : dict
-        Columns that the names of the file's folders give. For example, the folder ``year=2024``
-        gives a column year, whose value is 2024 in all rows.
+        Values of additional columns. For example, each file in a folder ``year=2024`` has a
+        column year, whose value is 2024 in all rows.
     """
 
     path: Path
@@ -60,8 +60,9 @@ def discover(path: Path) -> list[Found]:
     """Return the data files that a path, a folder or a pattern names, sorted by name.
 
     If the path is a folder, or the pattern matches a folder, all folders below it are searched,
-    too. Names that begin with ``.`` or ``_`` are ignored. A folder called ``column=value`` adds
-    a column to its files. These are the rules of Spark, Hive and `pyarrow.dataset`.
+    too. Names that begin with ``.`` or ``_`` are ignored. If a folder has a name such as
+    ``year=2024``, the rows of its files get a column year with the value 2024. Spark, Hive and
+    `pyarrow.dataset` follow the same rules.
 
     Raises
     ------
@@ -85,14 +86,20 @@ def discover(path: Path) -> list[Found]:
 def _without_notes(found: list[Found]) -> list[Found]:
     """Return the files sorted by name, without .txt and .dat files if there are others.
 
-    Reason: text files beside data files are usually notes about the data.
+    Text files beside data files are usually notes about the data.
     """
     plain = [file for file in found if file.path.suffix.lower() not in (".txt", ".dat")]
     return sorted(plain or found, key=lambda file: file.path)
 
 
 def _of_one_format(found: list[Found]) -> list[Found]:
-    """Return the files; raise ProblemError if formats or folders' columns differ."""
+    """Return the files unchanged, after a check.
+
+    Raises
+    ------
+    ProblemError
+        The files differ in their formats, or in the columns that the names of folders add.
+    """
     first = found[0]
     for file in found:
         if file.format != first.format:

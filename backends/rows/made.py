@@ -47,12 +47,12 @@ class InMemory(Source):
 
     @classmethod
     def of(cls, problem: Problem) -> InMemory:
-        """Return a source of the problem's rows."""
+        """Return a source with the rows of a problem, which are not copied."""
         size = problem.rows, problem.features, problem.dtype
         return cls(*size, problem, loss=problem.loss)
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the rows with another loss; this call checks the targets."""
+        """Check the targets for another loss, and return the rows with this loss."""
         try:
             loss.check(self.problem.y)
         except ProblemError as error:

@@ -31,8 +31,8 @@ WINDOW_BYTES = 2 << 20
 stays in the caches until its numbers are converted."""
 
 SAMPLE_WINDOWS = 16
-"""Number of windows, evenly spaced over the file, that are searched for integers which float32
-rounds. A file of up to 32 MB is searched as a whole."""
+"""Number of windows that are searched for integers which float32 cannot represent exactly. The
+windows are evenly spaced over the file. A file of up to 32 MB is searched as a whole."""
 
 
 def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
@@ -78,7 +78,7 @@ def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
 
 
 def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
-    """Yield a note for each column with integers that float32 rounds.
+    """Yield a note for each column with integers that float32 cannot represent exactly.
 
     Only `SAMPLE_WINDOWS` windows of the file are searched.
     """
@@ -102,7 +102,7 @@ def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
 
 
 def rounds(values: NDArray[Any]) -> bool:
-    """Return whether float32 rounds at least one of the integers."""
+    """Return whether float32 cannot represent at least one of the integers in `values`."""
     if not len(values) or max(values.max(), -float(values.min())) <= EXACT_FLOAT32:
         return False
     return bool((values.astype(np.float32).astype(np.float64) != values).any())
@@ -131,7 +131,7 @@ class Layout:
     by_row: bool
 
     def offset(self, row: int, column: int = 0) -> int:
-        """Return the position in the file, in bytes, of the number in a row and column."""
+        """Return how many bytes of the file come before the number in this row and column."""
         before = row * self.columns + column if self.by_row else column * self.rows + row
         return len(self.header) + before * self.dtype.itemsize
 
@@ -160,10 +160,11 @@ class NpySource(Source):
         return f"{self.path.name}: '{self.y}' from {listing([str(j) for j in self.x])}"
 
     def joined(self) -> Joined | None:
-        """Return rows with all columns of the file as features, or None if this is impossible.
+        """Return rows in which y is one more feature, or None if this is impossible.
 
-        It is possible if every column belongs to X or y, and the rows are stored by row in the
-        requested dtype. No number then needs a conversion.
+        Such rows are read faster, because the file's bytes are used without a conversion. This
+        is possible if every column belongs to X or y, and the file stores the rows one after
+        the other in the requested dtype.
         """
         layout, all_columns = self.layout, tuple(range(self.layout.columns))
         as_wanted = layout.by_row and layout.dtype == self.dtype
@@ -218,7 +219,7 @@ class NpyRows(NpySource):
     """Rows with all columns of the file as features, and zeros as y."""
 
     def joined(self) -> None:
-        """Return None, because y is already a feature of these rows."""
+        """Return None, because `NpySource.joined` has already made y a feature."""
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         for parts, _ in super().pieces(start, stop):
@@ -227,7 +228,7 @@ class NpyRows(NpySource):
     def filled(
         self, run: list[Block], stop: int, pieces: Iterable[Piece] | None = None
     ) -> Iterator[Block]:
-        """Read rows directly into the blocks."""
+        """Read the bytes of the file directly into the blocks; yield each block when full."""
         with self.opened() as file:
             for block in run:
                 held = min(len(block.y), stop - block.start)
@@ -258,11 +259,11 @@ class NpyRecords(NpySource):
     """Rows of a structured array, in which every column is a field."""
 
     def joined(self) -> None:
-        """Return None, because the fields of a record are read separately."""
+        """Return None: the fields can have different dtypes, so they need a conversion."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the fields."""
+        """Names of the fields of the structured array."""
         return self.layout.dtype.names or ()
 
     @property

@@ -26,11 +26,11 @@ from backends.rows.columns import (
 from backends.rows.source import Source
 
 BATCH_BYTES = 4 << 20
-"""Size in bytes of a batch of float32 columns. A batch holds the rows decoded at a time."""
+"""Size in bytes of the rows that are decoded at a time, with 4 bytes for each number."""
 
 MAPPED_BYTES = 16 << 20
-"""Largest size in bytes of the row groups that are mapped at the same time. Reason: mapped
-pages count as memory of the process. A row group that is larger is mapped alone."""
+"""Limit in bytes for memory-mapping several row groups at the same time, because mapped pages
+count as memory of the process. A row group that exceeds the limit is mapped alone."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Part:
     ----------
     path : Path
     constants : dict
-        Columns that the names of the file's folders give. For example, the folder ``year=2024``
-        gives a column year, whose value is 2024 in all rows.
+        Values of additional columns. For example, a file in a folder ``year=2024`` has a column
+        year, whose value is 2024 in all rows.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class Part:
 
 
 def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
-    """Open Parquet files with equal columns as one table, one file after the other.
+    """Open Parquet files as one table, which has the rows of the first file, then the second, …
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
         The file, folder or pattern that the user named.
     parts : sequence of Part
     drop : bool
-        Whether a null becomes NaN, so that its row can be dropped. Otherwise a null is an
+        If true, a null becomes NaN, so that its row can be dropped. If false, a null is an
         error.
     """
     parquet = library("parquet", ".parquet")
@@ -158,7 +158,8 @@ def number_in_folder(name: str, text: str) -> float:
     Raises
     ------
     ProblemError
-        The text is not a number, such as ``__HIVE_DEFAULT_PARTITION__`` for a missing value.
+        The text is not a number. For example, Hive writes ``__HIVE_DEFAULT_PARTITION__`` for a
+        missing value.
     """
     try:
         return float(text)
@@ -183,7 +184,7 @@ class ParquetSource(Source):
     y : str
         Column of y.
     drop : bool
-        Whether a null becomes NaN instead of an error.
+        If true, a null becomes NaN, and its row is dropped later. If false, a null is an error.
     """
 
     name: str
@@ -194,7 +195,7 @@ class ParquetSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True, because pyarrow decodes whole row groups and uses threads itself."""
+        """Return True: one thread reads the rows in order, so no row group is decoded twice."""
         return True
 
     @property
@@ -217,9 +218,10 @@ class ParquetSource(Source):
     def _pieces_of(
         self, part: Part, metadata: Any, first: int, start: int, stop: int
     ) -> Iterator[Piece]:
-        """Yield the rows of one file that lie between `start` and `stop`.
+        """Yield the rows from `start` to `stop` that this file contains.
 
-        `first` is the number of rows in the files before this file.
+        `start` and `stop` count the rows of all files. `first` is the number of rows in the
+        files before this file.
         """
         size = max(1024, BATCH_BYTES // (4 * (self.features + 1)))
         chosen, parquet = [*self.x, self.y], library("parquet", ".parquet")
@@ -236,10 +238,10 @@ class ParquetSource(Source):
 
 
 def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield the row groups that hold rows `start` to `stop`, in runs that are mapped together.
+    """Yield lists of row groups of a file that are memory-mapped at the same time.
 
-    A run is given by the position of its first row and the numbers of its row groups. `first`
-    is the position of the file's first row.
+    The lists together contain rows `start` to `stop`. Each list comes with the position of its
+    first row. Positions count the rows of all files; `first` is that of the file's first row.
     """
     run: list[int] = []
     held, at, begins = 0, first, first
@@ -263,8 +265,8 @@ def as_piece(
 ) -> Piece:
     """Return a batch as a piece of X and y; y is the last of the columns `names`.
 
-    `first_row` is the position of the batch's first row. `constants` are the columns that the
-    names of folders give.
+    `first_row` is the position of the batch's first row. `constants` are columns from the names
+    of folders, such as ``year=2024`` (see `Part`).
     """
     columns = []
     for name in names:

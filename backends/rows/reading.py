@@ -42,9 +42,10 @@ class Reading:
     encoding : str, optional
         Encoding of a text file; UTF-8 by default.
     na : {"error", "drop"}
-        Whether a missing value in a used column is an error, or its row is dropped.
+        With "error", a missing value in a column of X or y is an error. With "drop", the row of
+        the missing value is left out.
     target : str, optional
-        Path of another file that holds y, with its rows in the same order.
+        Path of another file that holds y. Row i of this file belongs to row i of X.
     """
 
     header: bool | None = None
@@ -126,7 +127,11 @@ class Numbers:
         return True
 
     def kind(self, cell: str) -> Literal["number", "missing", "value", "text"]:
-        """Return the kind of a cell. A "value" is a date, a percentage or an unusual number."""
+        """Return the kind of a cell.
+
+        The kind is "value" if the cell looks like data but cannot be read as a number, such as
+        a date, a percentage or ``$1 000``. The kind of a truth value is also "value".
+        """
         text = cell.strip()
         if text.lower() in MISSING:
             return "missing"

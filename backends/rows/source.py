@@ -1,9 +1,9 @@
 """Sources: rows that are read in ranges and need not fit in memory.
 
 A `Source` yields any range of its rows in pieces. `Source.each_block` copies the pieces into
-blocks of one shape. Several threads work on one block each, so that one block is read while
-another block is summed. A source that reads a file in ranges is small and can be pickled.
-Another process can then open the file itself.
+blocks of one shape. Each of several threads reads and processes its own block, so that reading
+and computing overlap. Most sources hold only the path of a file and can be pickled. Another
+process that gets such a source opens the file itself.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from backends.threads import processors
 
 BLOCK_BYTES = 4 << 20
 """Default size in bytes of X and y in a block. A block of this size stays in the caches until
-it is summed. It is also large enough that the overhead per block is small."""
+the backend reads it. It is also large enough that the overhead per block is small."""
 
 RUN = 4
-"""Number of consecutive blocks that a thread reads per task. It opens the file once per
-task."""
+"""Number of consecutive blocks that a thread reads before it closes the file. With more blocks,
+the file is opened less often."""
 
 
 Result = TypeVar("Result")
@@ -53,7 +53,7 @@ class Origin:
     y : str
         Name of the target.
     notes : tuple of str
-        Assumptions about the data that may be wrong, one line each.
+        Assumptions that were made about the data, such as a delimiter, one line each.
     """
 
     path: str
@@ -76,7 +76,7 @@ class Source(ABC):
     origin : Origin, optional
         The file and the columns; None for rows that do not come from a file.
     loss : Loss
-        The loss of a row; see `with_loss`.
+        The loss function; `with_loss` changes it.
     """
 
     rows: int
@@ -97,14 +97,15 @@ class Source(ABC):
     def in_order(self) -> bool:
         """Return whether one thread should read all rows in order.
 
-        If true, pieces stay valid. If false, ranges can be read in any order at the same cost,
-        but a piece is valid only until the next piece is requested.
+        If true, the arrays that `pieces` yields are never overwritten. If false, reading the
+        rows in another order costs no more, but the arrays of a piece can be overwritten when
+        the next piece is requested.
         """
         return False
 
     @abstractmethod
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
-        """Yield rows `start` to `stop` in order; `in_order` says how long a piece is valid."""
+        """Yield rows `start` to `stop`, in order, as pieces of several rows."""
 
     def filled(
         self, run: list[Block], stop: int, pieces: Iterable[Piece] | None = None
@@ -121,11 +122,11 @@ class Source(ABC):
             yield block
 
     def joined(self) -> Joined | None:
-        """Return these rows with y as one more feature, or None if the source cannot."""
+        """Return rows in which y is one more feature, or None if the source has no such rows."""
         return None
 
     def with_loss(self, loss: Loss) -> Self:
-        """Return the same rows with another loss; reading the rows checks their targets."""
+        """Return the same rows with another loss. Targets are checked when rows are read."""
         if loss == self.loss:
             return self
         other = copy.copy(self)
@@ -135,12 +136,12 @@ class Source(ABC):
 
     @property
     def bytes_per_step(self) -> int:
-        """Smallest number of bytes that a step reads from memory: X and y once."""
+        """Size of X and y in bytes. Every step has to read at least these bytes."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @cached_property
     def reference(self) -> Reference:
-        """Reference results for squared error, from one pass over the rows."""
+        """Results of exact formulas for squared error; see `backends.reference`."""
 
         def checked() -> Iterator[tuple[Array, Array]]:
             for block in self.blocks():
@@ -152,9 +153,10 @@ class Source(ABC):
     def blocks(
         self, block_bytes: int = BLOCK_BYTES, start: int = 0, stop: int | None = None
     ) -> Iterator[Block]:
-        """Yield rows `start` to `stop` in blocks of one shape; other threads read ahead.
+        """Yield rows `start` to `stop` in blocks of equal shape.
 
-        A block's arrays are overwritten once the next block is requested.
+        Other threads read blocks in advance. The last block can end in padding rows. A block's
+        arrays are overwritten once the next block is requested.
         """
         return self.each_block(lambda block: block, block_bytes, start, stop, run=1)
 
@@ -175,20 +177,21 @@ class Source(ABC):
             ``work(block)`` is called by several threads at the same time. After a call, the
             block's arrays are overwritten.
         block_bytes : int
-            Largest size of X and y in a block, in bytes. ``threads + 1`` blocks are in memory,
-            or `run` times as many if the source is read in order.
+            Largest size of X and y in a block, in bytes. ``threads + 1`` blocks are in memory.
+            If `in_order` is true, up to `run` times as many rows are read in advance.
         start, stop : int
-            Range of rows, without `stop`; all rows by default.
+            The first row, and the row after the last one. By default, all rows are read.
         threads : int, optional
-            Number of threads that read and work; `most_threads` by default.
+            Number of threads that read blocks and call `work`. The default is the result of the
+            function `most_threads`.
         run : int
-            Number of consecutive blocks in a task of a thread.
+            Number of consecutive blocks that a thread processes before it takes others.
 
         Yields
         ------
         Result
-            The result of ``work(block)``. The last block is padded with rows that add nothing
-            to a gradient; see `Block.fill` and `Block.losses`.
+            The result of ``work(block)``. The last block can end in padding rows, which add
+            nothing to a gradient (see `Block.fill`).
 
         Raises
         ------
@@ -216,8 +219,7 @@ class Source(ABC):
     def _rows_a_block(self, block_bytes: int, start: int, stop: int) -> int:
         """Return the number of rows per block, for the fewest blocks of at most `block_bytes`.
 
-        All blocks have the same number of rows; only the last block may have fewer. A block has
-        at least one row, even if the row exceeds `block_bytes`.
+        A block has at least one row, even if the row exceeds `block_bytes`.
         """
         most = max(1, block_bytes // step_bytes(1, self.features, self.dtype))
         count = -(-(stop - start) // most)
@@ -231,7 +233,7 @@ class Source(ABC):
         stop: int,
         threads: int,
     ) -> Iterator[Result]:
-        """Fill and process runs of consecutive blocks; at most ``threads + 1`` at a time."""
+        """Fill the blocks in the lists `runs`; yield the result of `work` for each block."""
         pending: deque[Future[list[Result]]] = deque()
         whole = Cutter(self.pieces(start, stop) if self.in_order else iter(()))
 
@@ -249,7 +251,7 @@ class Source(ABC):
                 yield from pending.popleft().result()
 
     def load(self, start: int = 0, stop: int | None = None) -> Problem:
-        """Read rows `start` to `stop` into memory and check the values; by default all rows."""
+        """Read rows `start` to `stop` (by default all) into memory, and check the values."""
         stop = self.rows if stop is None else stop
         shape = (stop - start,) if self.features == 1 else (stop - start, self.features)
         x, y = np.empty(shape, self.dtype), np.empty(stop - start, self.dtype)
@@ -263,7 +265,7 @@ class Source(ABC):
         return Problem(x, y, self.source, known_finite=True, loss=self.loss)
 
     def sample(self, most: int, stretches: int = 20) -> Problem:
-        """Return at most `most` rows, from evenly spaced stretches of the source."""
+        """Return a sample of `most` rows or fewer: ranges evenly spaced over the source."""
         if self.rows <= most:
             return self.load()
         length = max(1, most // stretches)
@@ -275,11 +277,11 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Joined:
-    """Rows in which y is one more feature and the target is zero, for squared error.
+    """Rows (x, y) in which y is one more feature, and the target is zero. For squared error.
 
-    With the weights ``(w, −1)``, the prediction for such a row is the residual ``x·w − y``. The
-    sums over these rows therefore contain the gradient for w, and y need not be separated from
-    X.
+    The weight of the feature y is −1, so the prediction for a row is the residual ``x·w − y``.
+    A gradient over these rows therefore contains the gradient with respect to w. X and y need
+    not be copied to separate arrays.
 
     Attributes
     ----------
@@ -296,13 +298,13 @@ class Joined:
     y: int
 
     def weights(self, w: Weights) -> Weights:
-        """Return the d + 1 weights for the joined rows: w for X's features, and −1 for y."""
+        """Return the d + 1 weights for these rows: w for the features in X, and −1 for y."""
         joined = np.full(len(w) + 1, -1.0)
         joined[self.x] = w
         return joined
 
     def gradient(self, sums: Weights) -> Weights:
-        """Return ``Xᵀ(X·w − y)``, shape (d,), from a gradient over the joined rows."""
+        """Return ``Xᵀ(X·w − y)`` of shape (d,): a gradient `sums` without its value for y."""
         return sums[self.x]
 
     def moments(self, gram: Weights) -> tuple[Weights, Weights, float]:
@@ -312,8 +314,5 @@ class Joined:
 
 
 def most_threads() -> int:
-    """Return the number of processors that this process may use, but at least two.
-
-    Reason: a single thread cannot read one block while it sums another block.
-    """
+    """Return the number of processors, but at least two, so that reading and work overlap."""
     return max(2, processors())

@@ -1,12 +1,12 @@
-"""A descent that reads the rows again, block by block, in every step, with any backend.
+"""A descent for data that do not fit in memory: every step reads the rows again from the file.
 
-This is needed if the data do not fit in memory. A step is then a pass over the file. Several
-threads each read a block, place it, and add its gradient to the sum. A block is still in the
-caches when the backend sums it. A ``gram`` technique makes a single pass for XᵀX and Xᵀy.
+Several threads read one block of rows each, and let the backend compute the gradient of the
+block. The gradients are added. A block is still in the caches when the backend reads it. With a
+``gram`` technique, the file is read only once per descent, to compute XᵀX and Xᵀy.
 
-Each library is limited to one thread per block, if it allows a limit. Otherwise its threads
-would wait for each other, because the blocks are small. OpenMP's threads would also occupy
-processors that the reading threads need.
+The backend's library uses one thread for each block, if the library has such a setting. More
+threads would wait for each other, because the blocks are small. OpenMP's threads would also
+occupy processors that the reading threads need.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from backends.rows.source import BLOCK_BYTES, RUN, Joined, Result, Source, most_
 from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4
-"""Memory that any backend may need, as a multiple of the size of X and y. Autograd needs the
-most."""
+"""Upper bound of the memory that a backend needs, as a multiple of the size of X and y.
+Backends with autograd need the most memory."""
 
 BLOCKS_A_THREAD = 4 + RUN
 """Memory per thread, as a number of blocks. The thread's block and a backend's temporary arrays
 need 4 blocks, and rows that are decoded in advance need `RUN` blocks."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""Memory that all threads share, as a number of blocks. Results that are not collected yet need
-1 block, and rows that are being read need `RUN` blocks."""
+"""Memory that is needed once, whatever the number of threads, as a number of blocks. Results
+that are not yet added need 1 block, and rows that are being read need `RUN` blocks."""
 
 SMALLEST_BLOCK = 1 << 20
-"""Smallest block size in bytes: placing a smaller block would take longer than summing it."""
+"""Smallest block size in bytes. For a smaller block, giving the block to the backend would take
+longer than computing its gradient."""
 
 
 def place(
@@ -55,14 +56,16 @@ def place(
     stop: int | None = None,
     threads: int | None = None,
 ) -> Descent:
-    """Place rows `start` to `stop` of a source in memory if they fit; otherwise stream them.
+    """Return a descent over rows `start` to `stop` of a source.
+
+    If the rows fit in memory, they are read once. Otherwise every step reads them again.
 
     Parameters
     ----------
     memory_bytes : int
-        Memory in bytes that may be used in addition to the memory in use now.
+        Limit in bytes for the additional memory that the descent uses.
     threads : int, optional
-        Largest number of threads that stream; `most_threads` by default.
+        Largest number of threads that read rows; by default the result of `most_threads`.
 
     Raises
     ------
@@ -100,13 +103,13 @@ def fits(source: Source, start: int, stop: int, memory_bytes: int) -> bool:
 
 @dataclass(frozen=True)
 class Bounded:
-    """A backend with a limit on its memory: rows that do not fit are streamed.
+    """A backend with a memory limit. If the rows exceed the limit, every step reads them again.
 
     Attributes
     ----------
     backend : Backend
     memory_bytes : int
-        Memory in bytes that may be used in addition to the memory in use now.
+        Limit in bytes for the additional memory that a descent uses.
     announce : callable
         ``announce(descent)`` is called for a streamed descent before its first step.
     """
@@ -120,7 +123,7 @@ class Bounded:
         return self.backend.name
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
-        """Place a problem or a source; the workers of a cluster open a source on their own."""
+        """Return a descent over the rows. On a cluster, the workers read a source themselves."""
         if isinstance(problem, Problem):
             return self.backend.place(problem, learning_rate)
         if Name.parse(self.name).distributed:
@@ -135,10 +138,10 @@ class Bounded:
 
 
 class SourceBackend(Backend, Protocol):
-    """A backend that can also place a `Source`, for example on the workers of a cluster."""
+    """A backend whose method `place` accepts a `Source` as well as a `Problem`."""
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
-        """Place the rows, and return a descent over them."""
+        """Give the rows to the backend's workers, and return a descent over the rows."""
         ...
 
 
@@ -149,15 +152,15 @@ class _Blockwise:
     Attributes
     ----------
     backend : Backend
-        Places a block and sums over it.
+        Computes the gradient of each block.
     source : Source
     learning_rate : float
     block_bytes : int
         Largest size of X and y in a block, in bytes.
     start, stop : int
-        Range of the source's rows, without `stop`; all rows by default.
+        The first row of the source and the row after the last one; all rows by default.
     threads : int, optional
-        Number of threads that stream; `most_threads` by default.
+        Number of threads that read rows; by default the result of `most_threads`.
     """
 
     backend: Backend
@@ -170,7 +173,7 @@ class _Blockwise:
 
     @property
     def rows(self) -> int:
-        """Number of rows in the range."""
+        """Number of rows from `start` to `stop`."""
         return (self.source.rows if self.stop is None else self.stop) - self.start
 
     @cached_property
@@ -210,10 +213,10 @@ class _Blockwise:
 
 
 class Streamed(_Blockwise):
-    """A descent in which every step reads the rows once.
+    """A descent in which every step reads all rows from the file.
 
-    The method `loss` also reads the rows once. It stores the gradient, so the next step from
-    the same w reads no rows.
+    The methods `loss` and `gradient` also read all rows, and they store the gradient. If the
+    next step starts from the same w, the step uses the stored gradient and reads no rows.
     """
 
     _looked: tuple[Weights, Weights, float] | None = None  # w, the gradient's sums, the loss
@@ -289,8 +292,8 @@ class Streamed(_Blockwise):
 class StreamedGram(_Blockwise, GramDescent):
     """A squared-error descent that reads the rows once, to compute XᵀX and Xᵀy.
 
-    The steps then cost O(d²) and read no rows. `loss` reads the rows again if the sums do not
-    give the loss accurately.
+    The steps then cost O(d²) and read no rows. The method `loss` reads the rows again if XᵀX
+    and Xᵀy would not give an accurate result.
     """
 
     def __post_init__(self) -> None:

@@ -26,12 +26,12 @@ Column = NDArray[Any]
 """One column, (n,). An array of an ``.npz`` file may contain several columns, (n, d)."""
 
 _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
-"""Names of arrays that suggest y. If an array other than the last has such a name, the user
-must say which array is y."""
+"""Names that suggest that an array of an ``.npz`` file is y. By default, the last array is y.
+If another array has one of these names, the user must say which array is y."""
 
 _LARGEST = 1e20
-"""Limit of a column's largest absolute value. Larger values exceed 64-bit integers and are
-floats without a fraction. Such a column is not searched for integers that float32 rounds."""
+"""Limit for the warning about integers that float32 cannot represent exactly. A column with
+values above the limit holds floats, not integers, so there is no warning."""
 
 _BLOCK_ROWS = 4096
 """Number of rows copied at a time: 4096 rows of 32 float32 columns take 512 kB."""
@@ -43,8 +43,8 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
     Parameters
     ----------
     constants : mapping
-        Columns that the names of the file's folders give. For example, the folder ``year=2024``
-        gives a column year, whose value is 2024 in all rows.
+        Values of additional columns. For example, a file in a folder ``year=2024`` has a column
+        year, whose value is 2024 in all rows.
     """
     file = TextFile.open(path, reading)
     notes = list(file.dialect.notes)
@@ -70,8 +70,8 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
 def npz_table(path: Path, *, drop: bool) -> Table:
     """Open an ``.npz`` file with arrays x and y (or X and Y), or with one array per column.
 
-    In any other file, the user must name the arrays of x and y. `Table.ask` is the error
-    message if the user did not name them.
+    If the file has other arrays, the user must say which arrays are x and y. `Table.ask` is
+    then the message that asks the user.
     """
     with _archive(path) as arrays:
         names = list(arrays.files)
@@ -92,7 +92,11 @@ def npz_table(path: Path, *, drop: bool) -> Table:
 def _usual(
     names: list[str], shapes: dict[str, tuple[int, ...]]
 ) -> tuple[list[str] | None, str | None, str]:
-    """Return the fields `x`, `y` and `ask` of the `Table` for an ``.npz`` file."""
+    """Return the default names of x and y in an ``.npz`` file, from its arrays' names.
+
+    The third result is "" if the defaults are clear. Otherwise it is the message that asks the
+    user to name x and y (`Table.ask`).
+    """
     listed = ", ".join(f"{name!r} {shapes.get(name, '')}".strip() for name in names)
     ask = f"say which arrays are x and y with --x and --y; there are {listed}"
     xs = [name for name in names if name.lower() == "x"]
@@ -114,7 +118,7 @@ def _usual(
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the arrays whose headers can be read."""
+    """Return the shapes of the arrays in an ``.npz`` file by name; skip damaged arrays."""
     shapes = {}
     with _archive(path) as arrays:
         for name in arrays.files:
@@ -146,7 +150,7 @@ def _in_memory(
 ) -> InMemory:
     """Return the columns as rows in memory.
 
-    With `drop`, NaN is allowed, because rows with NaN are dropped later.
+    A NaN is an error. If `drop` is true, a NaN is accepted, because its row is dropped later.
     """
     target = columns[y]
     if target.ndim == 2 and target.shape[1] == 1:
@@ -178,7 +182,7 @@ def _check(name: str, values: Column, *, may_be_wide: bool) -> None:
 
 
 def _stack(columns: Sequence[Column], dtype: str) -> Array:
-    """Return an array with the columns side by side, (n, d), copied block by block.
+    """Copy the columns, block by block, to a new array in which they stand side by side.
 
     The rows of a block stay in the caches while one column after another is copied into the
     block. This is faster for strided columns of a wide file.
@@ -200,7 +204,7 @@ def _stack(columns: Sequence[Column], dtype: str) -> Array:
 
 
 def _inexact(columns: Mapping[str, Column]) -> Iterator[str]:
-    """Yield a note for each column with an integer that float32 rounds."""
+    """Yield a note for each column with an integer that float32 cannot represent exactly."""
     for name, values in columns.items():
         if values.dtype.kind not in "iuf" or not values.size:
             continue

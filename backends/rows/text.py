@@ -31,7 +31,7 @@ CHUNK_ROWS = 4096
 numbers."""
 
 PLAIN = Numbers()
-"""Numbers as Python's `float` reads them, but without ``_`` and with ASCII digits only."""
+"""The default notation: a decimal point, and no character between groups of digits."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed text files."""
@@ -39,13 +39,15 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file whose dialect is known.
+    """A text file whose format (delimiter, decimal point, header) is known.
 
     Attributes
     ----------
     path : Path
     reading : Reading
+        Options that the user gave.
     dialect : Dialect
+        The format of the file.
     """
 
     path: Path
@@ -61,8 +63,9 @@ class TextFile:
             return cls(path, reading, find_dialect(file, reading, default))
 
     def read(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
-        """Return the columns `wanted` as float64, and notes about lines that were left out.
+        """Return the columns whose names are in `wanted`, as float64, and a list of notes.
 
+        There is one note if comments among the rows were left out.
         Raises
         ------
         ProblemError
@@ -113,7 +116,11 @@ class TextFile:
     def _numbers(
         self, row: int, record: Record, names: Sequence[str], at: Sequence[int]
     ) -> list[float]:
-        """Return a row's numbers in the columns `names`, whose positions are `at`."""
+        """Return the numbers in some of the cells of a row.
+
+        `at` are the positions of these cells. `names` are the names of their columns, for error
+        messages.
+        """
         cells, width = record.cells, len(self.dialect.names)
         if len(cells) != width:
             raise ProblemError(
@@ -219,7 +226,7 @@ def _arrow_csv() -> Any:
 
 
 def _begin_with_hash(column: Any) -> bool:
-    """Return whether a cell begins with ``#``, so that its line may be a comment."""
+    """Return whether any cell of the first column begins with ``#``, like a comment."""
     arrow, compute = (
         importlib.import_module("pyarrow"),
         importlib.import_module("pyarrow.compute"),
@@ -293,7 +300,7 @@ def _open_zstd(path: Path) -> BinaryIO:
 
 
 class _Raw(io.RawIOBase):
-    """A pyarrow stream with the methods of a Python file."""
+    """Wraps a pyarrow stream, so that it has the methods of a Python file."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
