@@ -175,7 +175,8 @@ def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str
 def check_installed(library: Library) -> None:
     """Check that a library is installed and safe to import in this process.
 
-    If a risky environment variable is set, a child process imports the library as a test.
+    If a variable that matches `Library.risky` is set, a child process imports the library as a
+    test.
 
     Raises
     ------
@@ -189,7 +190,7 @@ def check_installed(library: Library) -> None:
 
 
 def load(library: Library, module: str = "") -> ModuleType:
-    """Import and return a library's module, by default the one named in ``library.module``.
+    """Import and return a module of a library, by default the module that the library names.
 
     Raises
     ------

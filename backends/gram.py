@@ -23,14 +23,14 @@ Sums = tuple[Weights, float]
 """``Xᵀ(y − X·w)`` of shape (d,), and the number ``Σ(y − X·w)²``, both in float64."""
 
 LEAST_SHARE = 1e-8
-"""Smallest ratio of a loss to the terms from which `GramDescent` computes the loss. The terms
-can have opposite signs; their absolute values are added for the ratio. Rounding errors are
-about 1e-14 of this sum, so a loss with a larger ratio has at least five correct digits."""
+"""Limit below which `GramDescent` computes a loss from the rows and not from XᵀX and Xᵀy. The
+limit is a fraction of the sum of the absolute values of the added terms. Rounding errors are
+about 1e-14 of this sum, so a loss above the limit has at least five correct digits."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
 """The limit in place of `LEAST_SHARE` for data with a single feature in float32. NumPy adds
-parts of these data in float32, and rounding errors of up to 6e-9 of the terms were measured. A
-loss with a larger ratio has about five correct digits."""
+parts of these data in float32, and rounding errors of up to 6e-9 of the sum were measured. A
+loss above the limit has about five correct digits."""
 
 BLOCK_BYTES = 1 << 20
 """Largest size in bytes of a float64 copy of rows. This size fits in a second-level cache."""

@@ -72,6 +72,6 @@ Place = Callable[["Problem", float, str], Descent]
 """Type of a technique: a class or function with parameters ``(problem, learning_rate, device)``
 whose result is a `Descent`.
 
-Set the attribute ``reads_pairs = True`` on a technique
-that processes interleaved (x, y) pairs as fast as two separate arrays. Files with one feature
-are then streamed to the technique without a copy."""
+Set the attribute ``reads_pairs = True`` on a technique that processes interleaved (x, y) pairs
+as fast as two separate arrays. Files with one feature are then given to the technique without
+copying x and y to two arrays."""

@@ -36,7 +36,7 @@ class Library:
           function, the CPU is the only device.
         - ``peak_device_bytes(device)`` returns this process's peak memory on the device in
           bytes, or None for the CPU.
-        - ``note(technique, device, loss)`` returns why a technique is slower than it could be.
+        - ``note(technique, device, loss)`` returns why a technique is slow here, or "".
         - ``refusal(technique, loss)`` returns why a technique cannot run a user's loss, or "".
     techniques : mapping of str to str
         The class of each technique: ``"module:Class"``, or ``"Class"`` for a class in `module`.
@@ -223,7 +223,8 @@ BUILT_IN = (
         distributed=True,
     ),
 )
-"""The libraries whose backends are part of this package, in the order of the listings."""
+"""The libraries whose backends are part of this package. The command ``backends`` lists them in
+this order."""
 
 
 _registered: dict[str, Library] = {}

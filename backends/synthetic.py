@@ -26,8 +26,8 @@ def generate(
     [0, 1). For n = 100, the values of x are 0, 0.1 … 9.9.
 
     With several features, each feature is uniform in [0, 10/√d), and ``y = x·w + 2·noise`` with
-    random true weights w. The mean of ‖x‖² is about 33 for every d, so that the same learning
-    rate can be used for every d.
+    random true weights w. The mean of ‖x‖² is about 33 for every d, so that one learning rate
+    suits every d.
 
     If the loss has a function `targets`, this function makes y from the noise and from x·w. For
     this purpose, x·w is scaled to mean 0 and standard deviation 1.
@@ -43,8 +43,7 @@ def generate(
     seed : int
         Seed of the noise, the features and the true w.
     start, stop : int
-        The first row to generate, and the row after the last one, counted from 0. By default,
-        all rows are generated.
+        The first row and the row after the last one, counted from 0; all rows by default.
     loss : Loss
         The problem's loss.
     """

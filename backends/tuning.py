@@ -41,8 +41,7 @@ Trial = tuple[Callable[[], object], Callable[[], AbstractContextManager[object]]
 The second function returns a context. The context is entered before the steps are timed."""
 
 Place = Callable[[Choice], Trial]
-"""A function ``place(choice)``, which prepares data for the given values. It returns a `Trial`.
-"""
+"""A function ``place(choice)`` that prepares data for these values and returns a `Trial`."""
 
 LEAST_BYTES = 1 << 20
 """Smallest size in bytes of data for which parameters are tuned. With smaller data, a step
@@ -82,7 +81,7 @@ def setting() -> str:
 
 
 def known_at_most() -> str:
-    """Return a setting with which nothing is timed: ``off`` if the user chose it, or ``known``."""
+    """Return the setting if it is ``off``, otherwise ``known``, so that nothing is timed."""
     return "off" if setting() == "off" else "known"
 
 

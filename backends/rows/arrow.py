@@ -128,7 +128,7 @@ class ArrowSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True: reading in order avoids decoding a compressed batch more than once."""
+        """Return True, so that one thread reads in order and decodes each batch only once."""
         return True
 
     @property

@@ -89,8 +89,8 @@ def choose(
     Raises
     ------
     ProblemError
-        The file does not have a column, or has two columns of that name. The user named the
-        same column twice.
+        The file does not have a column, or has two columns of that name, or the user named a
+        column twice.
     """
     names = table.names
     usual = [name for name in names if name not in table.hidden]
@@ -164,7 +164,7 @@ def find_all(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Return the text of a name in a form for comparisons: stripped, with composed accents."""
+    """Return the form of a name in which names are compared: stripped, composed accents."""
     return unicodedata.normalize("NFC", name.strip())
 
 

@@ -13,10 +13,10 @@ from backends.errors import ProblemError
 from backends.rows.reading import Numbers, Reading
 
 SAMPLE_RECORDS = 50
-"""Number of rows from which the dialect is determined: few columns are empty in so many rows."""
+"""Number of rows from which the dialect is determined. Few columns are empty in all of them."""
 
 SAMPLE_LINES = 200
-"""Largest number of lines that these rows may take. A quoted cell can take several lines."""
+"""Largest number of lines from which the dialect is determined. A row can have several lines."""
 
 SPACES = " "
 """Delimiter that stands for any run of spaces and tabs."""
@@ -175,7 +175,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
 
 
 def _sample(split: Lines, *, cut: bool) -> list[Record]:
-    """Return the first records. If `cut` is true, leave out a last record that is incomplete."""
+    """Return at most `SAMPLE_RECORDS` records; with `cut`, without an incomplete last record."""
     records: list[Record] = []
     try:
         records.extend(islice(split.records(), SAMPLE_RECORDS))
@@ -275,7 +275,7 @@ def _commented_names(
 def _is_header(
     first: Record, rest: list[Record], numbers: Numbers, said: bool | None
 ) -> tuple[bool, list[str]]:
-    """Return whether the first record is a header, and notes for the user if this is unclear."""
+    """Return whether the first record is a header, and notes to the user if this is unclear."""
     if said is not None:
         return said, []
     kinds = [numbers.kind(cell) for cell in first.cells]

@@ -50,7 +50,7 @@ class Part:
 
 
 def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
-    """Open Parquet files as one table, which has the rows of the first file, then the second, …
+    """Open Parquet files as one table: the rows of the first file, then the second file, …
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class ParquetSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True: one thread reads the rows in order, so no row group is decoded twice."""
+        """Return True, so that one thread reads in order and decodes each row group once."""
         return True
 
     @property
@@ -241,7 +241,7 @@ def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[in
     """Yield lists of row groups of a file that are memory-mapped at the same time.
 
     The lists together contain rows `start` to `stop`. Each list comes with the position of its
-    first row. Positions count the rows of all files; `first` is that of the file's first row.
+    first row. Positions count the rows of all files; `first` is the position of this file.
     """
     run: list[int] = []
     held, at, begins = 0, first, first

@@ -129,8 +129,8 @@ class Numbers:
     def kind(self, cell: str) -> Literal["number", "missing", "value", "text"]:
         """Return the kind of a cell.
 
-        The kind is "value" if the cell looks like data but cannot be read as a number, such as
-        a date, a percentage or ``$1 000``. The kind of a truth value is also "value".
+        The kind "value" stands for a date, a percentage, ``true``, ``false``, or a number that
+        cannot be read, such as ``$1 000``.
         """
         text = cell.strip()
         if text.lower() in MISSING:

@@ -122,7 +122,7 @@ class Source(ABC):
             yield block
 
     def joined(self) -> Joined | None:
-        """Return rows in which y is one more feature, or None if the source has no such rows."""
+        """Return rows in which y is one more feature, or None if the class has no such rows."""
         return None
 
     def with_loss(self, loss: Loss) -> Self:
@@ -277,7 +277,7 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Joined:
-    """Rows (x, y) in which y is one more feature, and the target is zero. For squared error.
+    """Rows for squared error in which y is one more feature, and the target is zero.
 
     The weight of the feature y is −1, so the prediction for a row is the residual ``x·w − y``.
     A gradient over these rows therefore contains the gradient with respect to w. X and y need
@@ -304,7 +304,7 @@ class Joined:
         return joined
 
     def gradient(self, sums: Weights) -> Weights:
-        """Return ``Xᵀ(X·w − y)`` of shape (d,): a gradient `sums` without its value for y."""
+        """Return ``Xᵀ(X·w − y)``: the d values for X's features in the gradient `sums`."""
         return sums[self.x]
 
     def moments(self, gram: Weights) -> tuple[Weights, Weights, float]:

@@ -39,8 +39,8 @@ BLOCKS_A_THREAD = 4 + RUN
 need 4 blocks, and rows that are decoded in advance need `RUN` blocks."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""Memory that is needed once, whatever the number of threads, as a number of blocks. Results
-that are not yet added need 1 block, and rows that are being read need `RUN` blocks."""
+"""Memory that does not depend on the number of threads, as a number of blocks. Results that are
+not yet added need 1 block, and rows that are being read need `RUN` blocks."""
 
 SMALLEST_BLOCK = 1 << 20
 """Smallest block size in bytes. For a smaller block, giving the block to the backend would take
@@ -123,7 +123,7 @@ class Bounded:
         return self.backend.name
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
-        """Return a descent over the rows. On a cluster, the workers read a source themselves."""
+        """Return a descent over the rows. Workers of a cluster read a source themselves."""
         if isinstance(problem, Problem):
             return self.backend.place(problem, learning_rate)
         if Name.parse(self.name).distributed:

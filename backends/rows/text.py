@@ -31,7 +31,7 @@ CHUNK_ROWS = 4096
 numbers."""
 
 PLAIN = Numbers()
-"""The default notation: a decimal point, and no character between groups of digits."""
+"""The default notation of numbers: a decimal point, and no thousands separator."""
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of compressed text files."""
