@@ -133,7 +133,7 @@ def bound_here(threads: int) -> None:
 
 @contextmanager
 def torch_alone() -> Iterator[None]:
-    """Limit PyTorch, if it is loaded, to the calling thread inside the context."""
+    """Inside the context, let PyTorch, if it is loaded, use no thread but the calling one."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     if torch:

@@ -205,7 +205,7 @@ def timed(place: Place) -> Callable[[Choice], float]:
 
 
 def _fitting(found: object, ranges: Ranges) -> Choice | None:
-    """Return a copy of a stored choice, or None if it does not fit the ranges."""
+    """Return a copy of a stored choice, or None if its values are not among the ranges."""
     if not isinstance(found, dict) or found.keys() != ranges.keys():
         return None
     if not all(found[name] in values for name, values in ranges.items()):

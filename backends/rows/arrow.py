@@ -26,8 +26,8 @@ from backends.rows.source import Source
 def arrow_table(path: Path, *, drop: bool) -> Table:
     """Open an Arrow file as a table of columns.
 
-    If `drop` is true, a null becomes NaN, so that its row can be dropped. Otherwise it is an
-    error.
+    If `drop` is true, a null becomes NaN, so that its row can be dropped. Otherwise, a null is
+    an error.
     """
     with _opened(path, None) as file:
         schema = file.schema
@@ -50,7 +50,7 @@ def arrow_table(path: Path, *, drop: bool) -> Table:
 
 
 def _inexact(path: Path, schema: Any, names: list[str]) -> Iterator[str]:
-    """Read the integer columns; yield a note for each column that float32 may round."""
+    """Read the integer columns; yield a note for each column with integers above 2²⁴."""
     types, compute = library("types", ".arrow"), library("compute", ".arrow")
     for name in names:
         if not types.is_integer(schema.field(name).type):

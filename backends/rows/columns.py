@@ -180,7 +180,7 @@ def not_numbers(name: str, kind: object) -> ProblemError:
 
 
 def inexact(name: str, largest: float) -> str:
-    """Return the note for a column of integers that float32 rounds."""
+    """Return the note for a column of integers that float32 cannot represent exactly."""
     return (
         f"column {name!r} holds integers up to {largest:.0f}, which float32 rounds (exact "
         f"up to {EXACT_FLOAT32}); add --dtype float64"

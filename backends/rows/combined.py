@@ -18,7 +18,8 @@ from backends.rows.source import Source
 
 CHUNK_ROWS = 1 << 16
 """Number of rows in a chunk. `Complete` stores the number of complete rows up to the end of
-each chunk. To find a range of complete rows, it reads at most one chunk before the range."""
+each chunk. To find a range of complete rows, `Complete` reads at most one chunk before the
+range."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -248,7 +248,7 @@ def _chain(
 def _hidden(
     table: Table, x: Sequence[str] | None, y: str | None, used: Sequence[str]
 ) -> list[str]:
-    """Return a list with a note on hidden columns that are not used, or an empty list."""
+    """Return a list with one note on the unused columns of `Table.hidden`, or an empty list."""
     left = [name for name in table.hidden if name not in used]
     if not left or (x is not None and y is not None):
         return []

@@ -16,7 +16,7 @@ SAMPLE_RECORDS = 50
 """Number of rows from which the dialect is determined. Few columns are empty in all of them."""
 
 SAMPLE_LINES = 200
-"""Largest number of lines from which the dialect is determined. A row can have several lines."""
+"""Largest number of lines from which the dialect is determined. Rows can have several lines."""
 
 SPACES = " "
 """Delimiter that stands for any run of spaces and tabs."""
@@ -60,7 +60,7 @@ class Dialect:
     header : bool
         Whether a line of the file contains the names.
     before : int
-        Number of lines up to the header's end; 0 if there is no header or it is a comment.
+        Number of lines up to the header's end; 0 without a header or if it is a comment.
     notes : tuple of str
         Assumptions about the file, one line each.
     """
@@ -175,7 +175,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
 
 
 def _sample(split: Lines, *, cut: bool) -> list[Record]:
-    """Return at most `SAMPLE_RECORDS` records; with `cut`, without an incomplete last record."""
+    """Return at most `SAMPLE_RECORDS` records; if `cut`, without an incomplete last record."""
     records: list[Record] = []
     try:
         records.extend(islice(split.records(), SAMPLE_RECORDS))

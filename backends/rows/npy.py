@@ -40,7 +40,7 @@ def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
 
     The columns of a structured array have the names of its fields. All other columns are named
     by their positions: ``"0"``, ``"1"``, … A one-dimensional array without fields is a single
-    column. It is accepted only with `may_be_1d`, for a file with only x or only y.
+    column. It is accepted only if `may_be_1d` is true, for a file with only x or only y.
     """
     data = open_memmap(path, mode="r")
     fields = data.dtype.names
@@ -178,7 +178,7 @@ class NpySource(Source):
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         """Yield the rows window by window. All windows are read into one buffer.
 
-        The file is read instead of mapped, because a mapped file causes a page fault every few
+        The file is not memory-mapped, because memory-mapping would cause a page fault every few
         pages.
         """
         layout = self.layout

@@ -131,7 +131,7 @@ def index_columns(schema: Any) -> list[str]:
 def _largest_integers(
     metadata: Any, schema: Any, names: Sequence[str], into: dict[str, float]
 ) -> None:
-    """Store each column's largest absolute integer in `into` if float32 may round it.
+    """Store each column's largest absolute integer in `into` if it exceeds `EXACT_FLOAT32`.
 
     The largest integers are in the file's statistics, so no rows are read.
     """

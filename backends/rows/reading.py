@@ -82,7 +82,7 @@ class Numbers:
     decimal : str
         Decimal point.
     thousands : str
-        Character between groups of three digits; empty for none.
+        Character between groups of three digits, or "" if there is none.
     """
 
     decimal: str = "."

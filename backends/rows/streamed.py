@@ -237,7 +237,7 @@ class Streamed(_Blockwise):
         return self._look(w)[1]
 
     def seconds_a_pass(self, most_blocks: int = 4) -> float:
-        """Estimate the seconds of a pass by timing a few blocks per thread after a warm-up."""
+        """Estimate the time in seconds for all rows, by timing a few blocks after a warm-up."""
         w = np.zeros(self.source.features)
         row_bytes = step_bytes(1, self.source.features, self.source.dtype)
         rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
@@ -251,7 +251,7 @@ class Streamed(_Blockwise):
         return (time.perf_counter() - began) / some.rows * self.rows
 
     def _look(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return the gradient's sums and the loss at `w`; store both for the next step."""
+        """Return the result of `gradient` and the loss at `w`; store both for the next step."""
         w = np.array(w, dtype=np.float64)
         seen = self._seen(w)
         if seen is None:
@@ -265,7 +265,7 @@ class Streamed(_Blockwise):
         return self._looked[1:]
 
     def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
-        """Return the gradient's sums and the loss (0 without `with_loss`), from one pass."""
+        """Read all rows; return the result of `gradient` and the loss (0 unless `with_loss`)."""
         weights = self._joined.weights(w) if self._joined else w
 
         def sums(block: Block) -> tuple[Weights, float]:

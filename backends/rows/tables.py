@@ -23,7 +23,7 @@ from backends.rows.source import Source
 from backends.rows.text import TextFile
 
 Column = NDArray[Any]
-"""One column, (n,). An array of an ``.npz`` file may contain several columns, (n, d)."""
+"""A column of shape (n,). For an ``.npz`` file, it can be an array of shape (n, d)."""
 
 _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
 """Names that suggest that an array of an ``.npz`` file is y. By default, the last array is y.
