@@ -265,7 +265,7 @@ class Streamed(_Blockwise):
         return self._looked[1:]
 
     def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
-        """Read all rows; return the result of `gradient` and the loss (0 unless `with_loss`)."""
+        """Read all rows; return the result of `gradient`, and the loss (0 if not wanted)."""
         weights = self._joined.weights(w) if self._joined else w
 
         def sums(block: Block) -> tuple[Weights, float]:
