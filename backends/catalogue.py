@@ -274,7 +274,7 @@ class _Opened:
 
     @property
     def reads_pairs(self) -> bool:
-        """Return whether interleaved (x, y) pairs are processed as fast as separate arrays."""
+        """Return whether the technique is as fast on interleaved (x, y) pairs as on arrays."""
         return getattr(self.technique, "reads_pairs", False)
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:

@@ -43,8 +43,8 @@ class Problem:
     source : str
         Where the rows come from, in a few words.
     known_finite : bool
-        Whether the caller has checked that every value is finite and that the loss accepts
-        every target. If false, all values and targets are checked here.
+        If false, a value that is not finite is an error, and so is a target that the loss does
+        not accept. If true, the values and targets are not checked.
     single_pass : bool
         Whether the rows are read only once, like a block of a stream. A backend then does not
         copy the rows to another layout, because the copy would take longer than it saves.
