@@ -111,7 +111,7 @@ class Bounded:
     memory_bytes : int
         Limit in bytes for the additional memory that a descent uses.
     announce : callable
-        ``announce(descent)`` is called for a streamed descent before its first step.
+        ``announce(descent)`` is called before the first step of a `Streamed` descent.
     """
 
     backend: Backend
