@@ -90,6 +90,7 @@ class Paired(Source):
     @classmethod
     def of(cls, xs: Source, ys: Source, name: str) -> Source:
         """Return one source whose X comes from the source `xs` and whose y comes from `ys`.
+
         Raises
         ------
         ProblemError

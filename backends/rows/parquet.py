@@ -50,7 +50,7 @@ class Part:
 
 
 def parquet_table(path: Path, parts: Sequence[Part], *, drop: bool) -> Table:
-    """Open Parquet files as one table: the rows of the first file, then the second file, …
+    """Open Parquet files as one table with the rows of all files, file after file.
 
     Parameters
     ----------

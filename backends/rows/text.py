@@ -66,6 +66,7 @@ class TextFile:
         """Return the columns whose names are in `wanted`, as float64, and a list of notes.
 
         There is one note if comments among the rows were left out.
+
         Raises
         ------
         ProblemError
