@@ -109,7 +109,11 @@ def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
 def gram_loop(
     w: jax.Array, xtx: jax.Array, xty: jax.Array, rate: float, steps: int, unrolled: int
 ) -> jax.Array:
-    """Return w after `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``."""
+    """Return w after `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``.
+
+    `rate` is the learning rate times 2/n, where n is the number of rows. `unrolled` is the
+    number of steps in one iteration of the compiled loop.
+    """
     return repeat(lambda w: w - rate * (xtx @ w - xty), w, steps, unrolled)
 
 
