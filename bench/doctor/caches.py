@@ -1,4 +1,4 @@
-"""Measure the read curve (the read speed at each data size), and describe it in words."""
+"""Measure the read speed for several data sizes, and compare it with the reported cache."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bench.measure.read_curve import Curve, flat_from, read_curve, sizes
 from bench.show.text import byte_count
 
 SEEN_THROUGH = 2.0
-"""A cache that the system reports is probably not available if it is this many times too large.
+"""Ratio from which the cache size that the system reports is doubted: 2.
 
-The reported size is divided by the data size from which the read speed is constant. With a
-cache of the reported size, the read speed would be constant only from 5 times this size on.
+The ratio is the reported size divided by the data size from which the read speed is constant.
+If the reported cache were available, the ratio would be about 0.2.
 """
 
 
 def measured_caches() -> Finding:
-    """Measure the read speed with all threads and with one thread; describe it in a finding.
+    """Measure the read speed with all threads and with one thread; return a finding.
 
-    This takes a few seconds.
+    The measurement takes a few seconds.
     """
     threads, reported = cpu_count(), last_cache_bytes({"caches": caches()})
     nbytes = sizes(reported, available_bytes())
@@ -27,7 +27,10 @@ def measured_caches() -> Finding:
 
 
 def in_words(together: Curve, alone: Curve, reported: int) -> Finding:
-    """Describe the size from which data are read from memory, and judge the reported cache.
+    """Return a finding about the caches, from two measured read curves.
+
+    The finding says how large data must be to be read from memory instead of a cache. The
+    finding is a note if the system reports a cache that is much larger than the curves show.
 
     Parameters
     ----------
@@ -35,7 +38,7 @@ def in_words(together: Curve, alone: Curve, reported: int) -> Finding:
         Read curves of all threads and of one thread: pairs of data size in bytes and throughput
         in bytes/s.
     reported : int
-        Size in bytes of the last cache, as the system reports it.
+        Size in bytes of the largest cache, as the system reports it.
     """
     flat = flat_from(together)
     smallest, fast = together[0]

@@ -18,11 +18,17 @@ from bench.host.machine import thread_pools
 from bench.measure.verify import LEARNING_RATE
 
 LIBRARY_SECONDS = 120.0
-"""Time limit for a library to load and take a step, in seconds; JAX needs about 5 seconds."""
+"""Time limit, in seconds, for loading a library and computing one gradient step.
+
+JAX, for example, needs about 5 seconds.
+"""
 
 
 def library_findings(library: Library) -> Iterator[Finding]:
-    """Take a step with a library in a process of its own; yield findings about the library."""
+    """Check a library in a child process; yield findings about the library.
+
+    The child process loads the library and computes one gradient step.
+    """
     done = _told(library, os.environ)
     if isinstance(done, dict):
         yield from judge(library, done)
@@ -37,9 +43,10 @@ def library_findings(library: Library) -> Iterator[Finding]:
 
 
 def _cause(library: Library) -> str:
-    """Return an environment variable that keeps the library from running; "" if none does.
+    """Return the name of an environment variable without which the library runs.
 
-    The library is run again without each variable of `OVERRIDES` that is set.
+    Each variable in `OVERRIDES` that is set is tried in turn: the check is repeated without
+    this one variable. The result is "" if the check fails each time.
     """
     for name in (name for name in OVERRIDES if name in os.environ):
         without = {key: value for key, value in os.environ.items() if key != name}
@@ -49,7 +56,7 @@ def _cause(library: Library) -> str:
 
 
 def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | str:
-    """Run `tell` in a process of its own; return what it prints as a dict.
+    """Run the function `tell` in a child process; return the dict that `tell` prints as JSON.
 
     If `tell` fails, return the reason as a string.
     """
@@ -58,9 +65,9 @@ def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | 
 
 
 def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield findings about a library from what `tell` has printed.
+    """Yield findings about a library; `told` is the dict that its child process has printed.
 
-    They cover the version, the devices, Numba's threads and NumPy's BLAS.
+    The findings cover the version, the devices, Numba's threads and NumPy's BLAS.
     """
     if not told["devices"]:
         reasons = ", ".join(f"{device}: {why}" for device, why in told["unusable"].items())
@@ -91,7 +98,10 @@ def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def tell(name: str) -> None:
-    """Take a step with a library; print its version, devices and thread pools as JSON."""
+    """Compute one gradient step with the library `name`; print facts about the library as JSON.
+
+    The facts are the library's version, devices and thread pools.
+    """
     from bench.host.threads import apply
 
     apply()
@@ -103,9 +113,10 @@ def tell(name: str) -> None:
 
 
 def _step_and_look(library: Library) -> dict[str, Any]:
-    """Take a step on the first usable device; return version, devices and thread pools.
+    """Compute a gradient step on the first usable device; return facts about the library.
 
-    The key "unusable" gives a reason for each device that cannot be used.
+    The returned dict contains the version, the usable devices and the thread pools. Its value
+    "unusable" is a dict with the reason for each device that cannot be used.
     """
     technique = "parallel" if "parallel" in library.techniques else ""
     listed = devices(library, technique)

@@ -21,9 +21,10 @@ from bench.host.procfs import ROOT, number, read
 from bench.show.text import byte_count
 
 BUSY = 0.25
-"""Load per CPU above which other programs disturb timings: one busy program for four CPUs.
+"""Load per CPU above which other programs disturb timings: 0.25.
 
-The load is the mean number of running programs in the last minute.
+The load per CPU is the mean number of running programs in the last minute, divided by the
+number of CPUs.
 """
 
 LITTLE_DISK = 10**9
@@ -85,7 +86,10 @@ def _governor(root: Path) -> Finding:
 
 
 def memory(root: Path = ROOT) -> Iterator[Finding]:
-    """Check the memory, the swap space and the huge pages; `root` is as in `processor`."""
+    """Check the memory, the swap space and the huge pages.
+
+    `root` is the root of the file system.
+    """
     total, free = memory_bytes(root), available_bytes(root)
     short = free < total / 10
     yield Finding(

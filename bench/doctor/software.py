@@ -26,10 +26,10 @@ EXTRAS = {
     "jinja2": "report",
     "sklearn": "estimators in descentbench.sklearn",
 }
-"""Module of an optional package → the features that need it."""
+"""Modules of optional packages (keys), and the features that need each module (values)."""
 
 PACKAGES = {"sklearn": "scikit-learn"}
-"""Module → name of the package that ``pip install`` needs, if the two names differ."""
+"""Modules (keys) whose package has another name for ``pip install`` (values)."""
 
 CPP_COMPILERS = ("c++", "g++", "clang++")
 """Names of C++ compilers."""
@@ -45,7 +45,10 @@ def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def compiler() -> Finding:
-    """Look for C and C++ compilers: ``torch:compile`` needs C++, ``run --limit`` needs C."""
+    """Check whether a C compiler and a C++ compiler are installed.
+
+    ``run --limit`` needs a C compiler. ``torch:compile`` on the CPU needs a C++ compiler.
+    """
     found = [name for name in (*COMPILERS, *CPP_COMPILERS) if shutil.which(name)]
     uses = {
         "run --limit needs a C compiler": COMPILERS,

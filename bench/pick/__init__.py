@@ -6,8 +6,8 @@
 2. `fitting` fits a cost model (`model`) to each backend. `known` keeps the models and excludes
    the backends that cannot be the fastest.
 3. `planner` chooses the next task. The first tasks (`looks`) measure every library briefly.
-   Each later task is the task that removes the most expected regret (`worth`) per second
-   (`expense`).
+   After that, each task is the one that is expected to improve the pick most (`worth`) per
+   second of measuring (`expense`).
 4. `explorer` runs the task and saves its outcome. Steps 2 to 4 repeat until the answer is
    certain enough or the budget is spent.
 5. `recommend` chooses the backend and collects the figures of the answer.
@@ -21,7 +21,7 @@ The other modules have these tasks:
 - `spread`, `drift` and `draws` estimate the errors of a prediction.
 - `regime` and `throughput` describe the caches and the memory of the machine.
 - `ladder` lists the sizes to measure. `near` decides which sizes are near the request.
-- `doubt` estimates by how many seconds a setup time may be too long.
+- `doubt` estimates by how many seconds a measured setup time can exceed the usual setup time.
 - `hope` estimates the totals of backends that are not completely measured.
 - `ties` chooses between backends with similar totals.
 - `shares` compares the time of a step with the time of reading the same bytes.
@@ -44,8 +44,8 @@ These words have a special meaning in this package:
 - The *ladder* is the list of sizes (numbers of rows) to measure; a *rung* is one such size.
 - A model is *complete* if it can predict a total.
 - A backend is *live* if it is neither excluded nor failed.
-- A backend's *rival* is the model with which it is compared: the model whose total has the
-  lowest upper bound.
+- A backend's *rival* is the backend with which it is compared. Of all totals, the rival's
+  total has the lowest upper bound.
 - *Regret* is the pick's total minus the lowest total. In `verification`, regret is the pick's
   total divided by the lowest total.
 - *Hope* is an optimistic estimate of a total, for a backend with an unmeasured part.

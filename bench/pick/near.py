@@ -1,4 +1,7 @@
-"""Decide which measured numbers of rows are near enough to a request to predict its times."""
+"""Decide which measurements are near enough to a request to predict its times.
+
+A measurement is near if its number of rows is similar to the request's number of rows.
+"""
 
 from __future__ import annotations
 
@@ -11,53 +14,57 @@ from bench.pick.model import CostModel
 from bench.pick.throughput import IN_MEMORY
 
 SCOUT_BYTES = 8_000_000
-"""Largest data size, in bytes, at which a backend's setup is measured first: 8 MB.
+"""Size limit, in bytes, of the data with which a backend's first setup is measured: 8 MB.
 
 With 8 MB of data, backends use all threads and the same compiled code as for larger data.
 """
 
 NEAR = 10
-"""Largest factor between two numbers of rows that are near to each other.
+"""Largest ratio between two numbers of rows that are near to each other: 10.
 
-Reason: latency limits steps over small data, and memory limits steps over large data.
+Times at a much smaller or larger size say little, because latency limits small steps and memory
+limits large steps.
 """
 
 
 def nearby(models: Sequence[CostModel], rows: int) -> Sequence[CostModel]:
-    """Return the models whose steps and setup were measured near `rows` rows.
+    """Return the cost models of the backends that were measured near the size `rows`.
 
-    If there is no such model, return all models. `steps_near` and `setup_near` define which
-    sizes are near.
+    `steps_near` and `setup_near` define which measured sizes are near. If there is no such
+    model, all models are returned.
     """
     return [m for m in models if steps_near(m, rows) and setup_near(m, rows)] or models
 
 
 def steps_near(model: CostModel, rows: float) -> bool:
-    """Return whether a step was measured with 0.1 to 10 times `rows` rows.
+    """Return whether a step was measured at a size near the number of rows `rows`.
 
-    If the data of `rows` rows exceed 8 MB (`SCOUT_BYTES`), all steps over at least 0.8 MB and
-    at most 10 times `rows` rows are near.
+    - A measured size is near if it has at least a tenth and at most 10 times as many rows.
+    - If the data of `rows` rows exceed 8 MB (`SCOUT_BYTES`), smaller sizes are near, too: all
+      measured data of at least 0.8 MB.
     """
     least = min(rows, SCOUT_BYTES // _row_bytes(model)) / NEAR
     return any(least <= s.rows <= NEAR * rows for s in model.observations.step)
 
 
 def setup_near(model: CostModel, rows: float) -> bool:
-    """Return whether a setup was measured with at most 10 times `rows` rows.
+    """Return whether a setup was measured with at most 10 times as many rows as `rows`.
 
     A setup with fewer rows is always near, because most of a setup's time does not depend on
-    the number of rows. With far more rows, the first step of the setup takes much longer.
+    the number of rows. A setup with far more rows is not near, because a setup includes the
+    first step, which takes longer with more rows.
     """
     return any(s.rows <= NEAR * rows for s in model.observations.first_call)
 
 
 def near_only(model: CostModel, rows: int) -> CostModel:
-    """Return the model without measurements that say too little about `rows` rows.
+    """Return a copy of the model without the measurements that are far from `rows` rows.
 
-    - All steps are left out if none of them is near `rows` rows.
-    - All setups are left out if none of them is near `rows` rows.
+    - If no step was measured near `rows` rows (`steps_near`), all step times are left out.
+    - If no setup was measured near `rows` rows (`setup_near`), all setup times are left out.
 
-    Reason: an extrapolation from far fewer or far more rows could exclude the fastest backend.
+    A prediction from far smaller or larger data is unreliable. It could exclude the fastest
+    backend from the pick.
     """
     seen = model.observations
     if not steps_near(model, rows):

@@ -1,7 +1,7 @@
 """Collect earlier measurements of this machine from the store.
 
-The store is the folder in which `run` and `pick` save their results. Records are used only if
-they come from this machine, with the present versions, number of threads and code.
+The store is the folder in which `run` and `pick` save their results. A record is used only if
+its machine, package versions, number of threads and measuring code are the present ones.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from bench.results.record import Measurement, Outcome, Record
 from bench.results.saved import folder
 
 NOT_TIMED = ("memory_bytes",)
-"""Fields of a machine's description that do not affect timings.
+"""Fields of a machine's description that do not affect timings: only the memory size.
 
-The size of the memory may change, because it may be the limit of a container.
+In a container, the memory size is the container's limit, which can change.
 """
 
 
@@ -37,8 +37,8 @@ class Observations:
     imports : tuple of float
         Seconds to import the library; one value for each process that imported it.
     place, first_call : tuple of Sample
-        Seconds of placing the data and of the first call, in a fresh process without compiled
-        code from before.
+        Seconds of placing the data and of the first call. The values come from fresh processes,
+        which find no compiled code of an earlier process.
     place_again : tuple of Sample
         Seconds of placing the data in a process that had placed them before.
     step : tuple of Sample
@@ -46,12 +46,12 @@ class Observations:
     peak_bytes : tuple of Sample
         Peak memory, in bytes, of a fresh process that placed the data and took a step.
     added_bytes : tuple of Sample
-        Memory, in bytes, that placing and a step needed in addition to the data.
+        Memory, in bytes, that the backend needed in addition to the data.
     failure : str
         Reason why a case of the backend failed; empty if no case failed.
     waiting : float
-        Fraction of a step's time in which the processor waits for memory, at its usual speed.
-        0 if no step over data in memory was measured.
+        Fraction of a step's time in which the processor waits for memory, if memory has its
+        usual speed. 0 if no step was measured with data larger than the caches.
     shared : bool
         Whether `place` and `first_call` were measured in a process that timed steps, because no
         fresh process was measured. Another backend of the library may have done a part of the
@@ -72,9 +72,10 @@ class Observations:
     def at_usual_throughput(
         self, memory: MemoryThroughput, features: int, dtype: str
     ) -> Observations:
-        """Return the observations, with step times converted to the usual speed of memory.
+        """Return a copy with the step times that are expected at memory's usual speed.
 
-        Only steps over data in memory are converted, if a read was timed together with them.
+        A step time is changed only if the step reads its data from memory instead of a cache,
+        and if a read of memory was timed together with the step.
         """
         steps, waiting = [], []
         for sample in self.step:
@@ -92,8 +93,9 @@ def alike(
 ) -> list[Record]:
     """Return the store's records of this machine, code and loss, oldest first.
 
-    The size of the memory may differ, because it does not affect timings. If it differs, the
-    record's failed cases are left out, because they may have needed more memory.
+    The memory sizes of a record and of this machine can differ, because the size does not
+    affect timings. If the sizes differ, the record's failed cases are left out, because another
+    memory size can prevent the failure.
     """
     here, memory = _timed(machine), machine.get("memory_bytes")
     found = []
@@ -121,7 +123,7 @@ def _timed(machine: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measurements(records: Iterable[Record]) -> Iterator[tuple[Case, Measurement, Outcome]]:
-    """Yield a tuple for each measurement: its case, the measurement, its process's outcome.
+    """Yield (case, measurement, outcome of the child process) for each measurement.
 
     Baselines are left out, because they are not backends. Failed cases are left out, such as
     cases with a wrong w. Measurements over the rows of a file are left out, because reading
@@ -166,10 +168,11 @@ def _rate_beside(step: Measurement) -> float | None:
 
 
 def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | None:
-    """Return the throughput of reading a step's bytes without computing, in bytes/s.
+    """Return how fast a step's data are read if nothing is computed, in bytes/s.
 
-    - If a read was timed before each round of the step, the result is the median of the reads.
-    - If not, the result is the throughput of another read that the same process timed.
+    - If a read was timed before each timing of the step, the result is the median of these
+      reads.
+    - If not, the result is the throughput of the baseline ``read`` in the same process.
     - The result is None if no read was timed, or if the step reads no rows from the CPU's
       memory.
     """
@@ -183,7 +186,11 @@ def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | Non
 def noises(
     records: Iterable[Record], features: int, dtype: str
 ) -> Iterator[Mapping[str, float]]:
-    """Yield the disturbances of each process that measured these features and this dtype."""
+    """Yield the disturbances, such as other busy programs, of each child process.
+
+    Only child processes that measured a case with `features` features and this dtype are
+    included.
+    """
     for record in records:
         for outcome in record.tasks.values():
             cases = (Case.parse(m.row) for m in outcome.measurements)
@@ -192,7 +199,10 @@ def noises(
 
 
 def failures(records: Iterable[Record]) -> dict[Case, str]:
-    """Return failed case → reason, without the cases of baselines."""
+    """Return a dict of the backends' failed cases (keys) and the reasons (values).
+
+    Failed cases of the baselines (a plain read, and the descent in C) are left out.
+    """
     return {
         Case.parse(text): why
         for record in records
@@ -205,7 +215,10 @@ def failures(records: Iterable[Record]) -> dict[Case, str]:
 def observations(
     records: Iterable[Record], features: int, dtype: str
 ) -> dict[str, Observations]:
-    """Return backend → its observations with these features and this dtype."""
+    """Return a dict with the observations of each backend.
+
+    Only measurements with `features` features and this dtype are used.
+    """
     records = list(records)
     imports = import_seconds(records)
     samples: dict[str, dict[str, list[Sample]]] = {}
@@ -262,7 +275,10 @@ def observations(
 def steady_observations(
     records: Iterable[Record], features: int, dtype: str, memory: MemoryThroughput
 ) -> dict[str, Observations]:
-    """Return backend → its observations, with step times at the usual speed of memory."""
+    """Return a dict with the observations of each backend at memory's usual speed.
+
+    `Observations.at_usual_throughput` converts the measured step times.
+    """
     found = observations(records, features, dtype)
     return {
         backend: seen.at_usual_throughput(memory, features, dtype)
@@ -271,7 +287,10 @@ def steady_observations(
 
 
 def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
-    """Return library → its import times in seconds, one for each process that imported it."""
+    """Return a dict with the import times of each library, in seconds.
+
+    A library has one import time for each process that imported it.
+    """
     found: dict[str, list[float]] = {}
     for case, m, _ in measurements(records):
         if m.kind == "import":

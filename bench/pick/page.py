@@ -1,4 +1,4 @@
-"""Lay out the answer of ``pick``: as a page with a table of 80 columns, Markdown or JSON."""
+"""Lay out the answer of ``pick`` for a terminal of 80 characters, as Markdown or as JSON."""
 
 from __future__ import annotations
 
@@ -72,7 +72,11 @@ def as_json(picked: Picked, said: Sequence[str]) -> dict[str, Any]:
 
 
 def whole_page(picked: Picked, said: Sequence[str]) -> RenderableType:
-    """Return the whole output of ``pick``: answer, disturbances and result of ``--verify``."""
+    """Return the whole output of ``pick``.
+
+    The output has the answer, warnings about disturbed measurements, and the result of
+    ``--verify``.
+    """
     parts = [answer_page(picked.answer, said)]
     parts += [Text(f"noise: {line}", "yellow") for line in picked.noise]
     parts += [picked.check.page()] if picked.check else []
@@ -80,7 +84,11 @@ def whole_page(picked: Picked, said: Sequence[str]) -> RenderableType:
 
 
 def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
-    """Return the answer: sentence, remarks, table, and where the fastest backend changes."""
+    """Return the answer: a sentence with the recommendation, remarks, and a table of backends.
+
+    Below the table, the answer lists the numbers of rows from which another backend is the
+    fastest.
+    """
     parts: list[RenderableType] = [Text(sentence(answer), "bold"), Text()]
     parts += [*map(Text, remarks), *([Text()] if remarks else []), _table(answer)]
     if any(line.fits is False for line in answer.candidates):
@@ -116,14 +124,14 @@ def _table(answer: Answer) -> Columns:
 
 
 def answer_markdown(answer: Answer, remarks: Sequence[str]) -> str:
-    """Return the sentence, the table and the remarks in Markdown."""
+    """Return the recommendation, the table of the backends and the remarks in Markdown."""
     headings = [heading.replace("\n", " ") for heading in HEADINGS]
     parts = [f"**{sentence(answer)}**\n", markdown_text(headings, _lines(answer))]
     return "\n".join([*parts, *(f"{remark}\n" for remark in remarks)])
 
 
 def _lines(answer: Answer) -> list[list[str]]:
-    """Return a list of cells for each backend whose total is known."""
+    """Return the table's lines: a list of cells for each backend with a known total time."""
     shown = [line for line in answer.candidates if line.total_s is not None]
     at_most = bool(answer.plainest) and answer.of(answer.plainest).lower_bound
     return [
@@ -136,9 +144,9 @@ def _lines(answer: Answer) -> list[list[str]]:
 
 
 def _cells(line: Candidate, *, at_most: bool) -> list[str]:
-    """Return the cells of a backend without its name.
+    """Return the cells of a backend's line in the table, except for the backend's name.
 
-    With `at_most`, the numbers of iterations in the column "pays from" are upper bounds.
+    With `at_most`, the iterations in the column "pays from" are shown as upper bounds ("≤").
     """
     assert line.total_s is not None  # noqa: S101 `_lines` passes only candidates with a total
     assert line.step_s is not None  # noqa: S101
