@@ -19,14 +19,18 @@ CAUTION = 6
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peak memory of a backend: straight lines through measured peaks.
+    """The peak memory of a backend as a function of the number of rows.
+
+    Between two measured numbers of rows, the peak is interpolated linearly.
 
     Attributes
     ----------
     rows, nbytes : (k,) float64
-        Measured numbers of rows and peaks in bytes, both ascending.
+        Measured numbers of rows, and the peak in bytes at each number. Both arrays are
+        ascending.
     a_row : float
-        Bytes of each row beyond the largest measured number of rows.
+        Bytes by which the peak grows with each row, below the smallest and above the largest
+        measured number of rows.
     """
 
     rows: Floats
@@ -37,7 +41,7 @@ class Peaks:
     def of(
         cls, backend: str, peaks: Sequence[Sample], added: Sequence[Sample], row_bytes: int
     ) -> Peaks:
-        """Compute the lines from measured peaks.
+        """Fit the function to measured peaks.
 
         Parameters
         ----------
@@ -45,7 +49,7 @@ class Peaks:
         peaks : sequence of Sample
             Peaks in bytes of fresh processes; at least one.
         added : sequence of Sample
-            Memory in bytes that placing and a step needed in addition to the data.
+            Memory in bytes that the backend needed in addition to the data.
         row_bytes : int
             Bytes of a row of the data.
         """
@@ -70,5 +74,5 @@ class Peaks:
         return float(max(0.0, self.nbytes[end] + away * self.a_row))
 
     def points(self) -> dict[str, Any]:
-        """Return sizes and bytes as lists, for the report's page."""
+        """Return the fields `rows` and `nbytes` as lists, for the report's page."""
         return {"rows": self.rows.tolist(), "bytes": self.nbytes.tolist()}

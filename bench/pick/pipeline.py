@@ -34,7 +34,10 @@ from bench.pick.verification import Check, held_out_sizes, measure_cases, verify
 from bench.results.record import Record
 
 RESERVE = 0.15
-"""Largest fraction of the budget that is reserved to predict the time on several machines."""
+"""Largest fraction of the time budget that is kept to predict the time on several machines.
+
+The prediction needs a measurement of its own: how fast two processes exchange data.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,11 @@ class Picked:
     noise : sequence of str
         Remarks about disturbances of the measurements.
     a_pass_s : float or None
-        Seconds to read the file of ``--data`` once and take a step. None without ``--data``, or
-        if the rows fit in memory.
+        Seconds of a step that reads its rows from the file of ``--data``. None without
+        ``--data``, or if the rows fit in memory.
     machines : Machines or None
-        The time on several machines. None if the data fit in one machine and the descent is
-        short, or if the time could not be predicted.
+        The predicted time on several machines. None if it could not be predicted. Also None if
+        one machine is enough, because the data fit in its memory and the descent is short.
     check : Check or None
         The result of ``--verify``. None without ``--verify``, or if nothing could be checked.
     """
@@ -81,7 +84,7 @@ class Picked:
 
     @property
     def failed(self) -> bool:
-        """Whether a backend failed, or nothing can be recommended."""
+        """True if a backend failed. Also True if no backend can be recommended."""
         models = self.known.models.values()
         return self.answer.pick is None or any(m.observations.failure for m in models)
 
@@ -90,7 +93,8 @@ Report = Callable[[str, float, str], None]
 """Progress callback, called before each task.
 
 The arguments are the task's name, a fraction, and the answer so far in words. The fraction is
-the spent part of the budget, or the finished part of ``--verify``.
+the part of the budget that is spent. While ``--verify`` runs, the fraction is the part of the
+check that is finished.
 """
 
 
@@ -129,11 +133,11 @@ def candidates(
     *,
     loop_only: bool,
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the backends to choose from, and the backends that cannot run here.
+    """Return the backends to choose from, and a dict of the backends that cannot run here.
 
-    The second part of the result gives a reason for each backend. If `earlier` contains a pick
-    with the same options, the function returns what that pick used. Reason: finding the
-    backends imports every library, which takes seconds.
+    The dict has the reason for each backend that cannot run. If `earlier` contains a pick with
+    the same options, both results are copied from it. Copying saves seconds, because a search
+    for backends imports every library.
     """
     for record in earlier:
         before: dict[str, Any] = record.request.get("pick", {})
@@ -200,9 +204,10 @@ def _picked(explorer: Explorer, interrupt: KeyboardInterrupt | None) -> Picked:
 
 
 def _stages(explorer: Explorer, picked: Picked, question: Question, report: Report) -> Picked:
-    """Predict the time on several machines, and run the check of ``--verify``.
+    """Return the pick with the time on several machines and the result of ``--verify``.
 
-    If Ctrl-C ends this function, the results so far are returned.
+    Each of the two is computed only if it is needed. If Ctrl-C ends this function, the pick is
+    returned with the results that are finished.
     """
     try:
         picked = _with_machines(explorer, picked, question)
@@ -215,10 +220,12 @@ def _stages(explorer: Explorer, picked: Picked, question: Question, report: Repo
 
 
 def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Picked:
-    """Add the time of reading the file for every step, and the time on several machines.
+    """Return the pick with two more predictions, where they are needed.
 
-    The file's time is added only if its data exceed the memory. The time on several machines is
-    added if the data exceed the memory or the descent is long.
+    - If the data of ``--data`` exceed the memory, the pick gets the time of a step that reads
+      the file.
+    - If the data exceed the memory or the descent is long, the pick gets the time of the
+      descent on several machines.
     """
     answer, request = picked.answer, picked.known.request
     if answer.loop_pick is None:
@@ -243,7 +250,7 @@ def _with_machines(explorer: Explorer, picked: Picked, question: Question) -> Pi
 def _verified(
     picked: Picked, question: Question, claim: Callable[[], None], report: Report
 ) -> Check | None:
-    """Measure all backends at new sizes, and compare the predictions with the results."""
+    """Measure all backends at new numbers of rows; compare the measured and predicted times."""
     claim()
     return verify(
         picked.known,

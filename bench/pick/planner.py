@@ -3,10 +3,11 @@
 1. The first task measures the read curve (the read speed at each data size), if it is needed
    and not in the store.
 2. The next tasks measure every library briefly (`bench.pick.looks`).
-3. Each later task is the one that removes the most expected regret per second
+3. Each later task is the one that reduces the expected regret most per second
    (`bench.pick.worth`), until the answer is certain enough or the budget is spent.
 
-Regret is the total of the picked backend minus the lowest total.
+Regret is the time lost with a wrong pick: the total of the picked backend minus the lowest
+total.
 """
 
 from __future__ import annotations
@@ -32,49 +33,60 @@ from bench.pick.worth import (
 from bench.results.case import READ, Case
 
 READ_CURVE = Task("read curve", "read_curve", ())
-"""Task that measures the read curve in this process, without a child process."""
+"""Task that measures the read curve: the speed of reading data of each size.
+
+The task runs in this process, without a child process.
+"""
 
 PASSES = 12
-"""Largest number of processes that time the same steps, or that measure the same setup."""
+"""Largest number of times that the same step or the same setup is measured.
+
+Each measurement takes place in a new process.
+"""
 
 CERTAIN = 1.02
-"""A setup's time limit is 2 % above the time from which its backend is excluded.
+"""Time limit of a setup ÷ the longest setup with which its backend can still be the fastest.
 
-Reason: without this margin, rounding could keep a stopped backend from being excluded.
+With 1.02 instead of 1, rounding cannot hide that a stopped setup is too slow.
 """
 
 SLACK = 3
-"""Time that the process of a setup may take in addition to the setup, for example to start.
+"""Additional time for a child process that measures a setup, for example to start Python.
 
-The value is 3 times the shortest time of a child process so far.
+The additional time is 3 times as long as the shortest child process so far.
 """
 
 CERTAIN_REGRET = 0.15
-"""A pick is nearly certain if its expected regret is at most 15 % of its total.
+"""Largest expected regret of a nearly certain pick, as a fraction of the pick's total.
 
-In this case, the planner reserves time for backends that are not completely measured.
+Regret is the time lost with a wrong pick: its total minus the lowest total. If a pick is nearly
+certain, the planner reserves time for backends that are not completely measured.
 """
 
 SHARE = 0.2
 """Time limit of a backend's first setup, as a fraction of the budget.
 
-It holds while other backends are not completely measured.
+The limit applies only while another backend is not completely measured.
 """
 
 STEPS_SHARE = 0.3
 """Time limit of a library's first steps, as a fraction of the budget.
 
-It holds while no setup of another library was measured.
+The limit applies only while the setup of another library is still unmeasured.
 """
 
 LEAST_SHARE_S = 8.0
-"""Smallest value of the time limits from `SHARE` and `STEPS_SHARE`, in seconds."""
+"""Shortest time limit of a first setup or of first steps, in seconds.
+
+This limit applies if `SHARE` or `STEPS_SHARE` of the budget is shorter.
+"""
 
 
 def next_task(known: Known, left: float) -> Task | None:
     """Return the next task.
 
-    The result is None if the request is answered, or if no task fits in the time that is left.
+    The result is None if no further measurement is needed, or if no task fits in the time that
+    is left.
 
     Parameters
     ----------
@@ -95,14 +107,15 @@ def next_task(known: Known, left: float) -> Task | None:
 
 
 def _read(known: Known) -> bool:
-    """Return whether this pick has measured the read curve."""
+    """Return whether this pick has measured the read curve (the read speed by data size)."""
     return any(s.suite == READ_CURVE.suite for s in known.spent)
 
 
 def answered(known: Known) -> bool:
     """Return whether the models answer the request with enough certainty.
 
-    Without new measurements, less certainty is required than after new measurements.
+    If this pick has measured nothing and all times come from the store, a less certain answer
+    is accepted than after new measurements.
     """
     if not all(known.models[name].complete for name in known.live):
         return False
@@ -122,9 +135,9 @@ def patience_s(known: Known, task: Task) -> float:
 
     Only a backend's first setup and a library's first steps have limits.
 
-    - A setup is stopped once its backend can no longer be the fastest.
-    - While other backends are incomplete, a setup may take at most 20 % of the budget
-      (`SHARE`). If it takes longer, it is tried a second time later.
+    - A first setup is stopped once it shows that its backend cannot be the fastest.
+    - While another backend is not completely measured, a first setup is also stopped after 20 %
+      of the budget (`SHARE`). Such a setup is later measured again without this second limit.
     - For a library's first steps, see `_steps_patience_s`.
     """
     if not known.spent:
@@ -145,9 +158,10 @@ def patience_s(known: Known, task: Task) -> float:
 def _steps_patience_s(known: Known, task: Task) -> float:
     """Return the time limit of a library's first steps, in seconds; infinity without a limit.
 
-    There is a limit only while no setup of another library was measured. Reason: on a busy
-    machine, threads may wait for each other, so that steps take 50 times as long. The first
-    library has no limit, because there is no answer without it.
+    The limit leaves time for other libraries. On a busy machine, threads can wait for each
+    other, so that steps take 50 times as long. There is no limit if the setup of every other
+    library was measured. There is also no limit before a first backend is completely measured,
+    because ``pick`` has no answer until then.
     """
     if not any(model.complete for model in known.models.values()):
         return math.inf
@@ -160,7 +174,7 @@ def _steps_patience_s(known: Known, task: Task) -> float:
 
 
 def start_s(known: Known) -> float:
-    """Return the seconds that a setup's child process may need in addition to the setup."""
+    """Return the seconds that a child process is allowed, in addition to the measured setup."""
     return SLACK * min((s.seconds for s in known.spent if s.cases), default=0.0)
 
 
@@ -169,7 +183,7 @@ def _fresh_setup(known: Known, left: float) -> Task | None:
 
     The picked backends are the best of all and the best without `gram`. The result is None
 
-    - while a backend that was not excluded is not completely measured,
+    - while a backend that can still be the fastest is not completely measured,
     - if the setups of the picked backends were measured in fresh processes before,
     - if there is too little memory or time for the task.
     """
@@ -189,11 +203,12 @@ def _fresh_setup(known: Known, left: float) -> Task | None:
 
 
 def _most_valuable(known: Known, left: float) -> Task | None:
-    """Return the child process that removes the most expected regret per second.
+    """Return the task that reduces the expected regret most per second; None if there is none.
 
-    Only processes that take at most `left` seconds are considered. The result is None if there
-    is none. If the pick is nearly certain (`CERTAIN_REGRET`), complete backends are measured
-    again only in the time that the incomplete backends do not need.
+    Regret is the time lost with a wrong pick. Only tasks that take at most `left` seconds are
+    considered. If the pick is nearly certain (`CERTAIN_REGRET`), time is reserved for the
+    backends that are not completely measured. Only the rest of the time is used to measure
+    other backends again.
     """
     if not any(known.groups()):
         return next((t for t in looks.rest(known) if cost_s(known, t) <= left), None)
@@ -222,7 +237,8 @@ def _fitting(
 ) -> Iterator[tuple[float, Task]]:
     """Yield (gain per second, task) for each task that takes at most `most` seconds.
 
-    `options` has pairs (task, gain). A gain is the expected regret that a task removes.
+    The pairs in `options` are (task, gain). A gain is how much the task reduces the expected
+    regret (the time lost with a wrong pick).
     """
     for task, gain in options:
         cost = cost_s(known, task)
@@ -233,7 +249,8 @@ def _fitting(
 def _gain(gains: dict[str, float], task: Task) -> float:
     """Return the sum of the gains of all backends that a task measures.
 
-    `gains` is backend → expected regret that measuring it exactly would remove.
+    A backend's gain is by how much the expected regret (the time lost with a wrong pick) would
+    shrink if the backend's total were known exactly.
     """
     backends = {Case.parse(text).backend for text in task.cases} - {READ}
     return sum(gains.get(backend, 0.0) for backend in backends)
@@ -242,7 +259,10 @@ def _gain(gains: dict[str, float], task: Task) -> float:
 def _steps(
     known: Known, gains: dict[str, float], sizes: list[int]
 ) -> Iterator[tuple[Task, float]]:
-    """Yield tasks that time steps, each with the expected regret that it removes."""
+    """Yield pairs (task, gain) of tasks that time steps.
+
+    A gain is how much the task reduces the expected regret (the time lost with a wrong pick).
+    """
     for family in looks.families(_contenders(known, gains)):
         for n in sizes:
             of = {
@@ -258,7 +278,10 @@ def _steps(
 
 
 def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float]]:
-    """Yield tasks that measure another setup, each with the expected regret that it removes."""
+    """Yield pairs (task, gain) of tasks that measure the setup of a backend once more.
+
+    A gain is how much the task reduces the expected regret (the time lost with a wrong pick).
+    """
     rungs, rows = ladder.sizes(known), known.request.rows
     for name in _contenders(known, gains):
         for n in ladder.near(rungs, rows, 1):
@@ -271,15 +294,18 @@ def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float
 
 
 def _contenders(known: Known, gains: dict[str, float]) -> list[str]:
-    """Return the completely measured backends that have a gain and are not excluded."""
+    """Return the backends that are worth measuring again.
+
+    These backends are completely measured, are not excluded, and have a positive gain.
+    """
     complete = (name for name in known.live if known.models[name].complete)
     return [name for name in complete if gains.get(name, 0.0) > 0]
 
 
 def _leading(gains: dict[str, float]) -> Iterator[list[str]]:
-    """Yield the backend with the largest gain, then the two with the largest gains, and so on.
+    """Yield growing lists of backends: the best one, the best two, the best three, and so on.
 
-    Backends without a gain are left out.
+    The best backends have the largest gains. Backends without a gain are left out.
     """
     order = sorted((name for name in gains if gains[name] > 0), key=lambda b: -gains[b])
     for k in range(1, len(order) + 1):

@@ -58,7 +58,10 @@ class Question:
 
 
 def request_of(question: Question, machine: Machine) -> Request:
-    """Return the request, with the memory that may be used on the host and on each GPU."""
+    """Return the request that follows from a user's question and from this machine.
+
+    The request includes the memory that can be used on the host and on each GPU.
+    """
     gpus = {
         f"cuda:{i}": gpu.memory_bytes for i, gpu in enumerate(machine.gpus) if gpu.memory_bytes
     }

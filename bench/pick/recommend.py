@@ -1,7 +1,7 @@
 """Recommend a backend for the rows, features and iterations of a request.
 
 `recommend` is a pure function of cost models. If the models cannot tell which of two backends
-is faster, the two backends tie, and `bench.pick.ties` prefers the plainer backend.
+is faster, the two backends tie. `bench.pick.ties` says which of the two is recommended.
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ from bench.pick.ties import choose, plainness
 from bench.results.case import SQUARED
 
 FEWEST_ROWS = 100
-"""Smallest number of rows at which totals are compared to find crossovers."""
+"""Smallest number of rows at which the total times of the backends are compared.
+
+The comparison finds the numbers of rows from which another backend is the fastest.
+"""
 
 NOT_NEAR = "was not measured near this number of rows"
-"""Reason shown for a backend that was measured only at sizes far from the request's rows."""
+"""Reason shown for a backend that was measured, but at no size near the request's size.
+
+`bench.pick.near` defines which sizes are near.
+"""
 
 GRID_POINTS = 160
 """Number of sizes at which totals are compared, from `FEWEST_ROWS` to the request's rows."""
@@ -63,26 +69,27 @@ class Request:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One backend's line of the answer.
+    """One backend's line in the table of the answer.
 
-    Names that end in ``_s`` are in seconds, names that end in ``_bytes`` in bytes. None stands
-    for an unknown value.
+    Fields whose names end in ``_s`` are in seconds. Fields whose names end in ``_bytes`` are in
+    bytes. None stands for an unknown value.
 
     Attributes
     ----------
     reason : str
-        Why the backend has no figures; empty if it has figures.
+        Why the backend has no predicted times; empty if it has predicted times.
     fits : bool or None
         Whether `needs_bytes` of memory are available.
     break_even_iterations : float or None
-        Number of iterations from which the backend is faster than the plainest backend, see
-        `break_even`.
+        Number of iterations from which the backend is faster than the backend
+        `Answer.plainest`, see `break_even`.
     bandwidth_fraction : float or None
         Throughput of a step, as a fraction of the throughput of reading the same bytes without
         computing, see `bench.pick.shares`.
     lower_bound : bool
-        Whether `step_s` and `total_s` are only lower bounds. Reason: the backend was measured
-        only with data in a cache and then excluded, but the request's data are in memory.
+        True if `step_s` and `total_s` are only lower bounds. This is the case if the request's
+        data are read from memory, but the backend was excluded after steps over smaller data in
+        a cache.
     largest_rows : int
         Largest number of rows at which a step was measured.
     """
@@ -105,7 +112,7 @@ class Candidate:
 
     @property
     def least_squares_only(self) -> bool:
-        """Whether the backend's technique works only for squared error."""
+        """Whether the backend of this line works only for squared error."""
         return Name.parse(self.backend).least_squares_only
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,20 +156,22 @@ class Answer:
     pick : str or None
         The recommended backend; None if no backend was measured completely.
     loop_pick : str or None
-        The recommended backend for losses other than squared error. None if no backend for such
-        losses was measured completely.
+        The recommended backend for losses other than squared error; it can be the same as
+        `pick`. None if no backend for such losses was measured completely.
     tied : tuple of str
-        Backends that may be as fast as `pick`, see `bench.pick.ties`.
+        Backends that cannot be told apart from `pick`, see `bench.pick.ties`.
     loop_tied : tuple of str
-        Backends that may be as fast as `loop_pick`.
+        Backends that cannot be told apart from `loop_pick`.
     fits : bool
-        Whether the pick's data fit in memory. If False, no backend is known to fit.
+        Whether the memory is enough for `pick`. If False, no measured backend is known to fit
+        in the memory.
     candidates : tuple of Candidate
         All backends in this order: backends with a known total by ascending total, backends
-        with only a lower bound, backends without figures.
+        with only a lower bound, backends without predicted times.
     plainest : str
-        Backend with which all others are compared for `Candidate.break_even_iterations`. Empty
-        if no backend has figures.
+        The backend with the simplest technique, usually ``numpy``. All others are compared with
+        this backend for `Candidate.break_even_iterations`. Empty if no backend has predicted
+        times.
     """
 
     request: Request
@@ -231,7 +240,10 @@ def recommend(
 
 
 def _by_total(line: Candidate) -> tuple[bool, float]:
-    """Return a sort key: known totals in ascending order, then totals that are lower bounds."""
+    """Return a key that sorts candidates by their total times.
+
+    Candidates whose total is only a lower bound come last.
+    """
     return line.lower_bound, line.total_s.median if line.total_s else math.inf
 
 
@@ -280,7 +292,7 @@ def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None
 
 
 def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover, ...]:
-    """Return the numbers of rows at which the fastest backend changes, ascending.
+    """Return the ascending numbers of rows from which another backend is the fastest.
 
     The search covers the sizes from `FEWEST_ROWS` to the request's number of rows.
     """

@@ -1,6 +1,6 @@
-"""Find the memory regime: the size from which data are read from memory.
+"""Find the data size from which data are read from memory instead of a cache.
 
-The size follows from the read curve, which shows how fast data of each size are read
+This size follows from the read curve: the measured read speed for each data size
 (`bench.measure.read_curve`). Until the curve is measured, the size follows from the cache size
 that the system reports.
 """
@@ -19,7 +19,7 @@ from bench.results.record import Outcome, Record
 
 @dataclass(frozen=True)
 class Regime:
-    """The effective size of the last cache, and the measured read curve.
+    """The cache size that this process can really use, and the measured read curve.
 
     Attributes
     ----------
@@ -36,7 +36,9 @@ class Regime:
 
     @classmethod
     def of(cls, records: Iterable[Record], machine: Mapping[str, Any]) -> Regime:
-        """Compute the regime from the newest read curve in the records.
+        """Return the cache size that follows from the newest read curve in the records.
+
+        The read curve is the measured read speed for each data size.
 
         If there is no read curve, the cache size in the machine's description is used.
         """
@@ -46,6 +48,6 @@ class Regime:
 
     @classmethod
     def shown(cls, outcome: Outcome) -> Regime:
-        """Compute the regime from the outcome of a read-curve measurement."""
+        """Return the cache size from a measured read curve (read speed by data size)."""
         curve: Sequence[tuple[int, float]] = curve_of(outcome)
         return cls(flat_from(curve) // IN_MEMORY, tuple(curve))

@@ -12,7 +12,11 @@ from bench.pick.ties import TIE, plainness
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
-"""A backend is mentioned as paying off later if its step takes less than 95 % of the pick's."""
+"""Largest step time of a backend that pays off later, as a fraction of the pick's step time.
+
+A backend pays off later if it is slower than the pick for the requested iterations, but faster
+for many more iterations.
+"""
 
 
 def sentence(answer: Answer) -> str:
@@ -103,7 +107,7 @@ def _ratio(other: Candidate, line: Candidate) -> float:
 
 
 def _pays_later(answer: Answer, line: Candidate, rivals: Sequence[Candidate]) -> str:
-    """Return a phrase that names a backend which is faster for more iterations than requested.
+    """Return a phrase about a backend that would be faster than the pick with more iterations.
 
     The result is "" if there is no such backend.
     """
@@ -133,7 +137,7 @@ def rounded(value: float) -> str:
 
 
 def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> list[str]:
-    """Return the remarks below the sentence, one per line.
+    """Return the remarks that follow the sentence with the recommendation, one per line.
 
     Parameters
     ----------
@@ -189,9 +193,9 @@ def memory_note(memory: MemoryThroughput) -> list[str]:
 
 
 def streaming_note(answer: Answer, a_pass_s: float | None) -> str:
-    """Return a remark about reading the file for every step, if the data exceed the memory.
+    """Return a remark for data that exceed the memory: each step can read the rows from a file.
 
-    `a_pass_s` is the time in seconds to read the file once and take a step; None if unknown.
+    `a_pass_s` is the time of such a step in seconds; None if unknown.
     """
     if a_pass_s is None or answer.loop_pick is None:
         return (
