@@ -4,8 +4,9 @@ All machines hold equal shares of the rows and compute with the same backend. In
 machines add up their gradient sums (an all-reduce). This is called the exchange. The time of a
 step is the time for one share of the rows plus the time of the exchange.
 
-The exchange is measured between two processes of this machine. An exchange between k machines
-in a ring takes k − 1 times as long (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
+The exchange is measured between two processes of this machine. In a ring of k machines,
+the exchange takes k − 1 times as long as between two, because it sends 2 (k − 1) messages one
+after another (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
 """
 
 from __future__ import annotations
@@ -36,16 +37,19 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 KERNEL = "dask:numpy"
-"""Backend with which the exchange of sums is measured. It takes all backends the same time."""
+"""Backend with which the exchange of gradient sums between machines is measured.
+
+The exchange takes the same time with every backend.
+"""
 
 SMALL_ROWS = 1000
-"""Rows of the measured steps: so few that the exchange of sums takes nearly all of the time."""
+"""Rows of the measured steps: so few that exchanging gradients takes nearly all of the time."""
 
 LONG = 10.0
 """Time of a descent, in seconds, above which the time on several machines is predicted, too."""
 
 STAGE_S = 8.0
-"""Estimated seconds to start two worker processes and to measure their exchange of sums."""
+"""Estimated seconds to start two worker processes and to time how they exchange gradients."""
 
 MOST_MACHINES = 1 << 20
 """Largest number of machines that is tried: 2²⁰, about a million."""
@@ -53,10 +57,11 @@ MOST_MACHINES = 1 << 20
 
 @dataclass(frozen=True)
 class Share:
-    """A number of machines, and the rows, memory and times of each machine.
+    """Predictions for one number of machines.
 
-    `exchange_s` is the time in which all machines add up their sums, in seconds. `step_s`, the
-    time of a step, includes it. `total_s` is the time of the whole descent in seconds.
+    `rows` and `needs_bytes` are the rows and the memory of each machine. `exchange_s` is the
+    time in seconds in which the machines add up their gradient sums in a step. `step_s` is the
+    time of a step, exchange included. `total_s` is the time of the whole descent in seconds.
     """
 
     machines: int
@@ -76,13 +81,13 @@ class Machines:
     backend : str
         Distributed backend that runs on all machines.
     exchange_s : float
-        Seconds in which two processes of this machine add up their sums.
+        Seconds in which two processes of this machine add up the gradient sums of a step.
     shares : tuple of Share
-        Figures for the smallest number of machines that hold the data, and for twice and four
-        times this number.
+        Predictions for the smallest number of machines that hold the data, and for twice and
+        four times this number.
     pays_from_rows : float or None
-        Number of rows from which a step takes less time on two machines than on one; None if
-        one machine is always faster.
+        Smallest number of rows at which a step takes less time on two machines than on one.
+        None if one machine is always faster.
     """
 
     backend: str
@@ -96,9 +101,10 @@ class Machines:
 
 
 def over_workers(backend: str) -> str | None:
-    """Return the backend that runs this backend's library on several machines.
+    """Return the backend that runs the library of `backend` on several machines.
 
-    For example, ``dask:numba`` runs Numba. The result is None if there is no such backend.
+    For example, the result for ``numba`` is ``dask:numba``. The result is None if there is no
+    such backend.
     """
     library = Name.parse(backend).library
     for name in names.libraries().values():
@@ -108,7 +114,7 @@ def over_workers(backend: str) -> str | None:
 
 
 def installed() -> bool:
-    """Return whether the library that measures the exchange is installed."""
+    """Return whether Dask is installed, which is needed to time the exchange of two workers."""
     library = names.libraries()[Name.parse(KERNEL).library]
     return find_spec(library.imports) is not None
 
@@ -123,7 +129,10 @@ def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
 
 
 def missing_s(known: Known, records: Sequence[Record]) -> float:
-    """Return the estimated seconds to measure the exchange of sums; 0 if that is not needed."""
+    """Return the estimated seconds to time how two workers exchange their gradient sums.
+
+    The result is 0 if this measurement is not needed or not possible.
+    """
     if exchange_s(records, known.request) is not None or not installed():
         return 0.0
     loops = [m for group in known.groups() for m in group if not is_gram(m.backend)]
@@ -139,7 +148,7 @@ def _fits(model: CostModel, request: Request) -> bool:
 
 
 def task(request: Request) -> Task:
-    """Return the child process in which two workers exchange sums and are timed."""
+    """Return the task that times how two workers exchange their gradient sums."""
     return Task("two workers", STEP, (str(_case(request)),))
 
 
@@ -148,7 +157,10 @@ def _case(request: Request) -> Case:
 
 
 def exchange_s(records: Iterable[Record], request: Request) -> float | None:
-    """Return the seconds in which two workers exchange sums; None if not measured."""
+    """Return the seconds in which two workers exchange the gradient sums of a step.
+
+    The result is None if this time was not measured.
+    """
     steps = [
         median(m.seconds_per_step)
         for case, m, _ in measurements(records)
@@ -166,7 +178,7 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
         Model of the backend that runs on each machine.
     request : Request
     exchange : float
-        Seconds in which two processes of this machine add up their sums.
+        Seconds in which two processes of this machine add up the gradient sums of a step.
 
     Returns
     -------

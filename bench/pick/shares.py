@@ -13,21 +13,27 @@ from bench.results.record import Record
 from bench.results.summary import read_fraction
 
 AT_MOST = 3
-"""Largest factor by which a measured number of rows may differ from the request's rows.
+"""Largest ratio of two similar sizes: a measured and the requested number of rows.
 
-Two neighbouring sizes that a pick measures differ by about this factor.
+A pick measures 100, 300, 1000, 3000 and so on rows, so neighbouring sizes have about this
+ratio.
 """
 
 
 def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
-    """Return backend → throughput of its step ÷ throughput of a read without computing.
+    """Return a dict with the quotient of two throughputs for each backend.
 
-    - For rows in the CPU's memory, the fraction is computed from the predicted step time and
-      the usual speed of memory. It is None if the backend was timed only with data in a cache.
-    - For all other rows, the fraction was measured at a similar size (`near_shares`). It is
+    The quotient is the throughput of a step ÷ the throughput of a plain read, which reads the
+    same bytes without computing.
+
+    - For rows in the CPU's memory, the quotient is computed from the predicted step time and
+      the average read speed of memory. It is None if the backend was timed only with data in a
+      cache.
+    - For all other rows, the quotient was measured at a similar size (`near_shares`). It is
       None if no size is near enough.
 
-    Techniques that read no rows in a step (`gram`) and incomplete backends are left out.
+    Two kinds of backends are left out: backends that read no rows in a step (`gram`), and
+    backends whose total time cannot be predicted.
     """
     request, memory = known.request, known.memory
     nbytes = known.nbytes(request.rows)
@@ -48,9 +54,10 @@ def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
 def near_shares(
     records: Iterable[Record], rows: int, features: int, dtype: str
 ) -> dict[str, float]:
-    """Return backend → throughput of its step ÷ throughput of a read, from the records.
+    """Return a dict with the measured quotient of two throughputs for each backend.
 
-    The fraction was measured at the size that is nearest to `rows` rows. Sizes that differ from
+    The quotient is the throughput of a step ÷ the throughput of a plain read of the same bytes.
+    It comes from the measured size that is nearest to `rows` rows. Sizes that differ from
     `rows` by more than a factor of 3 (`AT_MOST`) are ignored.
     """
     nearest: dict[str, tuple[float, float]] = {}

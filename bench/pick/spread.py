@@ -15,10 +15,14 @@ from bench.pick.draws import COVERAGE
 from bench.pick.observations import Observations
 
 STEP_SPREAD, SETUP_SPREAD = 0.15, 0.20
-"""Spreads that are assumed before anything was measured: 15 % of a step, 20 % of a setup."""
+"""Relative standard deviations that are assumed before anything was measured.
+
+They describe the differences between processes: 15 % of the time of a step, and 20 % of the
+time of a setup.
+"""
 
 PRIOR_COUNT = 4
-"""Weight of an assumed spread, compared with measurements: it counts as much as four."""
+"""Weight of an assumed standard deviation: it counts as much as four measurements."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Spreads:
     def of(self, seen: Observations) -> Spreads:
         """Return the spreads of one backend from its measurements `seen`.
 
-        With few measurements, the result is close to `self`, the spreads of all backends.
+        This object has the spreads of all backends together. If the backend has few
+        measurements, the result is close to these spreads.
         """
         own = spreads_of([seen], self)
         return Spreads(
@@ -52,19 +57,16 @@ class Spreads:
 
 
 PRIOR = Spreads()
-"""Spreads of a machine without measurements."""
+"""Spreads of step and setup times that are assumed before anything was measured."""
 
 
 @cache
 def narrowing(count: int) -> float:
-    """Return the factor by which an interval is narrower with `count` degrees of freedom.
+    """Return an interval's width with `count` degrees of freedom ÷ its width with 4 degrees.
 
-    The factor compares Student's t distributions with `count` and with 4 degrees of freedom. It
-    is 1 for 4 degrees of freedom, and approaches 0.77 for many. The random errors of the cost
-    model have 4 degrees of freedom, so they are multiplied by the factor.
-
-    Reason: a new value has Student's t distribution with as many degrees of freedom as the
-    estimate of its spread (Gelman et al., Bayesian Data Analysis, 3.2).
+    The widths come from Student's t distribution. The result is 1 for 4 degrees of freedom, and
+    approaches 0.77 for many. The random errors of the cost model have 4 degrees of freedom, so
+    they are multiplied by this result (Gelman et al., Bayesian Data Analysis, 3.2).
     """
     upper = (1 + COVERAGE) / 2
     return float(student_t.ppf(upper, count) / student_t.ppf(upper, PRIOR_COUNT))
@@ -73,14 +75,17 @@ def narrowing(count: int) -> float:
 def machine_spreads(observations: Iterable[Observations]) -> Spreads:
     """Return the spreads of step and setup times, estimated from all backends together.
 
-    A backend that was measured only once uses these spreads. Reason: other virtual machines and
+    A backend that was measured only once uses these spreads, because other virtual machines and
     the scheduler disturb all backends alike.
     """
     return spreads_of(observations, PRIOR)
 
 
 def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
-    """Return the spreads of step and setup times; with few measurements, close to `prior`."""
+    """Return the spreads of step and setup times, estimated from `observations`.
+
+    With few observations, the result is close to the spreads in `prior`.
+    """
     steps: list[list[float]] = []
     setups: list[list[float]] = []
     for seen in observations:

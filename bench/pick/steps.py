@@ -15,24 +15,24 @@ from bench.pick.throughput import IN_MEMORY
 from bench.pick.uncached import ONE_PASS, PLAIN, SEVERAL_PASSES, Reads, Uncached
 
 BETWEEN = 0.15
-"""Relative error of a predicted step time per decade of distance: 15 %.
+"""Relative error of a predicted step time, for a factor of 10 between two sizes: 15 %.
 
-The distance is measured between the predicted and the nearest measured number of rows. The
-value holds up to the largest measured size. A decade is a factor of 10.
+The two sizes are the predicted number of rows and the nearest measured number of rows. Beyond
+the largest measured size, `BEYOND` or `BEYOND_IN_CACHE` is used instead.
 """
 
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
-"""Relative error of a predicted step time per decade beyond the largest measured size.
+"""Relative errors of a predicted step time, for each factor of 10 beyond the measured sizes.
 
-- `BEYOND` is used if steps over data in memory were measured, because the times of larger sizes
-  lie on a straight line.
+- `BEYOND` is used if steps were measured with data larger than the caches. The step time then
+  grows linearly with the number of rows.
 - `BEYOND` is also used on the CPU if the read curve (the read speed at each data size) was
   measured, except for `gram`.
 - `BEYOND_IN_CACHE` is used in all other cases, because the speed of memory is unknown.
 """
 
 TEMPORARIES = ("numpy", "torch")
-"""Libraries whose plain technique (without a name) allocates temporary arrays in each step."""
+"""Libraries whose plain backend, such as ``numpy``, allocates temporary arrays in each step."""
 
 
 def temporaries(name: Name) -> bool:
@@ -62,14 +62,15 @@ class Steps:
     Attributes
     ----------
     curve : Curve
-        Seconds of a step by number of rows, through the measured times.
+        Seconds of a step as a function of the number of rows, through the measured times.
     memory_rows : float
         Smallest number of rows whose data are read from memory instead of a cache.
     beyond : float
-        Relative error per decade beyond the largest measured size.
+        Relative error of a predicted step time, for each factor of 10 beyond the largest
+        measured number of rows.
     uncached : Uncached or None
-        Time to add to `curve` if the data are read from memory, but only smaller data were
-        measured. None if nothing is added, or if the time is unknown.
+        Time to add to `curve` because memory is slower than a cache, if all measured data fit
+        in a cache. None if this time is not needed or unknown.
     """
 
     curve: Curve
@@ -88,7 +89,7 @@ class Steps:
         read_curve: Sequence[tuple[int, float]],
         waiting: float = 0.0,
     ) -> Steps:
-        """Fit the curve to measured step times.
+        """Fit the step time as a function of the number of rows to measured step times.
 
         Parameters
         ----------
@@ -103,8 +104,8 @@ class Steps:
         read_curve : sequence of tuple
             Pairs of data size in bytes and throughput in bytes/s; empty if not measured.
         waiting : float
-            Fraction of a step's time in which the processor waits for memory, for data in
-            memory.
+            Fraction of a step's time in which the processor waits for memory, if the data are
+            larger than the caches.
         """
         name, largest = Name.parse(backend), max(s.rows for s in samples)
         in_memory = largest >= memory_rows
@@ -128,20 +129,22 @@ class Steps:
         return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
-        """Return how well the step time for `rows` rows is known.
+        """Return the number of measurements nearest to `rows` rows, and the resulting error.
 
         Parameters
         ----------
         rows : float
         more : int
-            Number of rows of a measurement that has not been made, but is assumed; 0 for none.
+            Number of rows of an assumed further measurement, to see how much it would reduce
+            the error; 0 for none.
 
         Returns
         -------
         nearest : int
             Number of measurements at the nearest measured size.
         error : float
-            Relative error of the step time because of the distance to this size.
+            Relative error of the step time, caused by the difference between `rows` and the
+            nearest measured size.
         """
         sizes, counts = self.curve.rows, self.curve.counts
         if more:
@@ -157,7 +160,7 @@ class Steps:
         return nearest, math.hypot(self.beyond * away, unmet)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the numbers from which the report's page computes `at` and `distance`."""
+        """Return the numbers from which the report's page computes step times and errors."""
         curve = self.curve.points()
         counts = {"counts": self.curve.counts.tolist(), "a_row": self.curve.a_row}
         uncached = asdict(self.uncached) if self.uncached else None

@@ -1,8 +1,9 @@
-"""Estimate the speed at which memory is read, which changes within minutes.
+"""Estimate how fast memory is read. This speed changes within minutes.
 
-Reason for the changes: several virtual machines share one memory. On two cores of an EPYC 9004,
-all processes read 33 GB/s for some minutes and 62 GB/s for other minutes. Reads are therefore
-timed together with the steps. Each step's time is converted to the usual speed of memory.
+The speed changes because several virtual machines share one memory. On two cores of an EPYC
+9004, all processes read 33 GB/s for some minutes and 62 GB/s for other minutes. Plain reads are
+therefore timed together with the steps, in the same process. Each measured step time is
+converted to the time that the step takes if memory has its usual speed.
 """
 
 from __future__ import annotations
@@ -18,22 +19,26 @@ from scipy.stats import trim_mean
 from bench.pick.draws import Floats
 
 IN_MEMORY = 4
-"""Data are read from memory if they are at least four times as large as the effective cache.
+"""Smallest data size that counts as read from memory, as a multiple of the cache size.
 
-At this size, the cache holds at most a quarter of the data.
+The cache size is what this process can really use (`bench.pick.regime`). At 4 times this size,
+the cache holds at most a quarter of the data.
 """
 
 STATES = 20
-"""Number of equally likely speeds of memory that summarise all measured speeds."""
+"""Number of values that represent all measured speeds of memory; each is equally likely."""
 
 WORTH_TELLING = 1.25
-"""The answer mentions the memory if its fast throughput is over 1.25 times its slow one."""
+"""Ratio of memory's fast to its slow throughput, above which the answer mentions both."""
 
 OUTLIERS = 0.1
-"""The usual throughput ignores the fastest 10 % and the slowest 10 % of the reads."""
+"""Fraction of the reads to ignore at each end: the fastest 10 % and the slowest 10 %.
+
+The usual throughput is computed from all other reads.
+"""
 
 SEED = crc32(b"memory")
-"""Seed of the random speeds of memory; one seed, because all backends use the same memory."""
+"""Seed of the random speeds of memory. All backends use this seed, as they share the memory."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,10 @@ class MemoryThroughput:
     Attributes
     ----------
     cache_bytes : int
-        Effective size of the last cache, see `bench.pick.regime`.
+        Cache size in bytes that this process can really use, see `bench.pick.regime`.
     bytes_per_s : tuple of float
-        Throughput of each read in bytes/s, ascending. Bytes that the cache may have held are
-        not counted.
+        Throughput of memory during each read in bytes/s, ascending. It is the bytes that do not
+        fit in the cache, divided by the time of the whole read.
     """
 
     cache_bytes: int
@@ -54,9 +59,9 @@ class MemoryThroughput:
 
     @classmethod
     def of(cls, reads: Iterable[tuple[int, float]], cache_bytes: int) -> MemoryThroughput:
-        """Collect the throughputs of the reads that memory has served.
+        """Collect the throughputs of the reads whose data do not fit in a cache.
 
-        `reads` are pairs of bytes and bytes/s. Reads of data that fit in a cache are left out.
+        `reads` are pairs of bytes and bytes/s.
         """
         bare = cls(cache_bytes)
         return cls(
@@ -74,9 +79,9 @@ class MemoryThroughput:
 
     @cached_property
     def _usual_s(self) -> float:
-        """Mean seconds per byte of all reads, without the outliers.
+        """Mean seconds per byte of all reads, without the fastest and the slowest 10 %.
 
-        Reason for the mean: a long descent experiences all speeds of the memory.
+        The mean suits a long descent, during which memory is sometimes fast and sometimes slow.
         """
         return float(trim_mean(1 / np.array(self.bytes_per_s), OUTLIERS))
 
@@ -87,23 +92,23 @@ class MemoryThroughput:
 
     @property
     def slow(self) -> float:
-        """Second slowest of the `states` as a throughput, in bytes/s."""
+        """Throughput when memory is slow, in bytes/s: the second slowest value of `states`."""
         return self.usual / self.states[-2]
 
     @property
     def fast(self) -> float:
-        """Second fastest of the `states` as a throughput, in bytes/s."""
+        """Throughput when memory is fast, in bytes/s: the second fastest value of `states`."""
         return self.usual / self.states[1]
 
     @property
     def changes(self) -> bool:
-        """Whether the throughput varies enough to be mentioned in the answer."""
+        """Whether memory's throughput varies so much that the answer mentions this."""
         return bool(self.states) and self.fast > WORTH_TELLING * self.slow
 
     def usual_read_s(self, nbytes: int) -> float:
-        """Return the seconds to read `nbytes` bytes at the usual throughput.
+        """Return the seconds to read `nbytes` bytes of data at memory's usual throughput.
 
-        Bytes in the cache count as 0 seconds.
+        The part of the data that fits in the cache counts as 0 seconds.
         """
         return (nbytes - self.cache_bytes) * self._usual_s
 
@@ -113,9 +118,10 @@ class MemoryThroughput:
 
     @cached_property
     def states(self) -> tuple[float, ...]:
-        """`STATES` equally likely times of a read, divided by its time at the usual throughput.
+        """Typical times of a read ÷ the time of the read at memory's usual throughput.
 
-        The times are ascending. The tuple is empty if no reads from memory were timed.
+        The `STATES` values are ascending and equally likely. The tuple is empty if no reads
+        from memory were timed.
         """
         if not self.bytes_per_s:
             return ()
@@ -125,11 +131,10 @@ class MemoryThroughput:
     def steady(
         self, nbytes: int, step_s: float, read_bytes_per_s: float
     ) -> tuple[float, float]:
-        """Convert a step's time to the usual throughput of memory.
+        """Convert a step's time to the time that it takes at memory's usual throughput.
 
-        Only the part of the time in which the step waits for memory is converted. As a fraction
-        of the step's time, it is the step's throughput divided by that of a read without
-        computing.
+        Only the time in which the step waits for memory is converted. This time is as long as a
+        plain read of the step's bytes.
 
         Returns
         -------

@@ -1,6 +1,7 @@
-"""Choose the fastest backend, or a plainer backend that may be as fast.
+"""Choose the fastest backend, or a plainer backend that cannot be told apart from it.
 
-The fastest backend has the lowest expected total: the mean of the random totals of its model.
+The fastest backend has the lowest expected total time. A backend is plainer if it works for
+more losses, uses no special technique, or runs on the CPU (`plainness`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from bench.pick.draws import COVERAGE, bounded
 from bench.pick.model import CostModel
 
 TIE = 1.05
-"""A plainer backend is picked only if its expected total is at most 5 % above the lowest."""
+"""Largest expected total of a picked backend, as a multiple of the lowest expected total.
+
+So a plainer backend is picked only if it is at most 5 % slower than the fastest backend.
+"""
 
 
 def plainness(backend: str) -> tuple[bool, bool, bool]:
@@ -22,8 +26,9 @@ def plainness(backend: str) -> tuple[bool, bool, bool]:
 
     The criteria are, in this order:
 
-    1. Techniques for all losses come before techniques for squared error only.
-    2. A library's plain technique comes before its named techniques.
+    1. Backends for all losses come before backends for squared error only.
+    2. A library's backend without a technique, such as ``numpy``, comes before its backends
+       with a technique, such as ``numpy:blocked``.
     3. The CPU comes before other devices.
     """
     name = Name.parse(backend)
@@ -35,12 +40,13 @@ def choose(
 ) -> tuple[str | None, tuple[str, ...]]:
     """Return the picked backend, and the backends that tie with the fastest backend.
 
-    - The fastest backend has the lowest mean of its random totals (`CostModel.totals`). A wide
-      interval raises the mean, so a backend with a wide interval is rarely the fastest.
-    - A backend ties with the fastest backend if it has a longer total in less than 90 % of the
-      random totals (`COVERAGE`).
-    - The pick is the plainest of these backends whose mean is at most 5 % above the lowest mean
-      (`TIE`).
+    The cost model of each backend gives many random values of its total (`CostModel.totals`).
+
+    - The fastest backend has the lowest mean of these values.
+    - The values of two backends are compared in pairs. A backend ties with the fastest backend
+      if its value is the larger one in less than 90 % of the pairs (`COVERAGE`).
+    - Of the fastest backend and its ties, the backends whose mean is at most 5 % above the
+      lowest mean (`TIE`) can be picked. The pick is the plainest of them (`plainness`).
 
     Returns
     -------

@@ -1,7 +1,8 @@
-"""Predict steps over data in memory from steps over small data, which are read from a cache.
+"""Predict the time of a step with data in memory, from steps with small data in a cache.
 
-The read curve shows how much longer it takes to read a byte from memory than from a cache. The
-additional time of a step also depends on how often the step reads its data.
+The read curve (the measured read speed at each data size) shows how much longer it takes to
+read a byte from memory than from a cache. The additional time of a step also depends on how
+often the step reads its data.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 class Reads(NamedTuple):
     """How often a step reads its data.
 
-    `usual` is the assumed number of reads. `most` is the largest number of reads that the
-    interval of a prediction includes.
+    `usual` is the assumed number of reads. The upper end of a prediction's interval is computed
+    from `most` reads.
     """
 
     usual: float
@@ -26,20 +27,23 @@ class Reads(NamedTuple):
 
 
 ONE_PASS = Reads(1.2, 3.2)
-"""Reads of techniques that process blocks of rows which fit in a cache. Measured: 1 to 2."""
+"""Number of times that a step reads its data, if it works on blocks that fit in a cache.
+
+The measured numbers were 1 to 2. The interval of a prediction goes up to 3.2 reads.
+"""
 
 SEVERAL_PASSES = Reads(3.2, 9.0)
-"""Reads of compiled code that reads all rows once for each product of a step.
+"""Number of times that a step reads its data, if each matrix product reads all rows anew.
 
-For JAX with 2 to 200 features, steps took as much additional time as 2 to 5 reads. The largest
-number is 9, so that the interval also contains a single read.
+The measured numbers were 2 to 5, for JAX with 2 to 200 features. The interval of a prediction
+goes from about 1 read to 9 reads.
 """
 
 PLAIN = Reads(4.0, 12.0)
-"""Reads of techniques that allocate temporary arrays in each step.
+"""Number of times that a step reads its data, if the step allocates temporary arrays.
 
-Plain NumPy reads or writes as many bytes as 4 reads of the data. Large temporary arrays also
-cause page faults in each step, which take as long as several reads.
+Plain NumPy transfers as many bytes as 4 reads of the data. The interval of a prediction goes up
+to 12 reads, because the page faults of large temporary arrays take as long as several reads.
 """
 
 
@@ -50,10 +54,10 @@ class Uncached:
     Attributes
     ----------
     bend : float
-        Number of rows beyond which each further row takes longer. It is the number of rows that
-        fit in the cache, but at least the largest measured number of rows.
+        Number of rows beyond which each further row takes longer: the rows that fit in the
+        cache, or the largest measured number of rows if that is larger.
     more : float
-        Additional seconds of each row beyond `bend`.
+        Additional seconds of each row beyond `bend`, because memory is slower than the cache.
     error : float
         Relative error of the time of a row that is read from memory.
     """
@@ -72,7 +76,9 @@ class Uncached:
         curve: Sequence[tuple[int, float]],
         reads: Reads = ONE_PASS,
     ) -> Uncached | None:
-        """Compute the additional time; None if there is no read curve.
+        """Compute by how much a step takes longer if its rows are read from memory.
+
+        The result is None if there is no read curve.
 
         Parameters
         ----------
@@ -101,9 +107,12 @@ class Uncached:
         return cls(max(cache_rows, float(largest)), reads.usual * more, error)
 
     def beyond(self, rows: float) -> float:
-        """Return the additional seconds of a step over `rows` rows."""
+        """Return how many seconds longer a step with `rows` rows takes because of memory."""
         return self.more * max(0.0, rows - self.bend)
 
     def error_at(self, rows: float) -> float:
-        """Return the relative error of a step over `rows` rows; 0 up to `bend` rows."""
+        """Return the relative error of the predicted time of a step with `rows` rows.
+
+        The error comes from the rows that do not fit in the cache. It is 0 up to `bend` rows.
+        """
         return self.error * max(0.0, 1 - self.bend / rows)

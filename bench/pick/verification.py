@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from bench.show.console import Columns
 
 HELD_OUT = 3
-"""Number of new sizes at which ``--verify`` measures all backends."""
+"""Number of sizes at which ``--verify`` measures all backends; none was measured before."""
 
 PASSES = 3
-"""Number of passes over the new sizes."""
+"""Number of times that ``--verify`` measures each backend at each size."""
 
 WORST_MEDIAN = 1.05
 """Largest median regret (the pick's total ÷ the lowest total) that passes the check."""
 
 BYTES_A_SECOND = 1e7
-"""Largest data size of a new size, in bytes per second of the budget: 10 MB for each second."""
+"""Largest data size in bytes for each second of the budget: 60 s allow 600 MB of data."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Prediction:
 
     @property
     def error(self) -> float:
-        """Absolute error of the predicted total, as a fraction of the measured total."""
+        """Distance of the predicted from the measured total, as a fraction of the measured."""
         return abs(self.predicted_s / self.measured_s - 1)
 
     @property
@@ -68,7 +68,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A pick and the really fastest backend (`best`); `regret` is the ratio of their totals."""
+    """A pick and the fastest backend `best`; `regret` is the total of `pick` ÷ that of `best`."""
 
     rows: int
     features: int
@@ -80,7 +80,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """Results of the check: predictions of totals, picks, and the result of `memory`."""
+    """Results of ``--verify``: predicted and measured totals, picks, and peak memory."""
 
     predictions: tuple[Prediction, ...]
     outcomes: tuple[Outcome, ...]
@@ -88,12 +88,12 @@ class Check:
 
     @property
     def regret(self) -> float:
-        """Median over all picks of the pick's total ÷ the lowest total."""
+        """Median of the picks' regrets. A regret is the pick's total ÷ the lowest total."""
         return median(o.regret for o in self.outcomes)
 
     @property
     def good(self) -> bool:
-        """Whether the median regret is at most `WORST_MEDIAN`."""
+        """Whether the picks pass the check: their median regret is at most `WORST_MEDIAN`."""
         return self.regret <= WORST_MEDIAN
 
     @property
@@ -149,7 +149,7 @@ class Check:
         return table
 
     def errors(self) -> list[list[str]]:
-        """Return rows of backend, number of totals, median error, worst error, coverage."""
+        """Return the table of errors: one line with five cells for each backend."""
         from bench.show.text import percent
 
         found = []
@@ -184,7 +184,7 @@ def plain_table(*headings: str) -> Columns:
 
 
 def measured_total(result: Result, iterations: int) -> float | None:
-    """Return the seconds of import, placing, first call and all steps; None if one failed."""
+    """Return the measured seconds of setup and all steps; None if a part has no result."""
     if result.step_s is None or result.place_s is None or result.first_call_s is None:
         return None
     setup = (result.import_s or 0.0) + result.place_s + result.first_call_s
@@ -194,7 +194,7 @@ def measured_total(result: Result, iterations: int) -> float | None:
 def hold(
     models: Iterable[CostModel], results: Sequence[Result], iterations: Iterable[int]
 ) -> list[Prediction]:
-    """Predict each measured total with the model of its backend."""
+    """Return a prediction for each measured total, from the cost model of the same backend."""
     found = []
     for model in models:
         if not model.complete:
@@ -253,9 +253,10 @@ def held_out_sizes(known: Known) -> list[int]:
 def verify(
     known: Known, measure: Callable[[Sequence[Case]], Record], sizes: Sequence[int]
 ) -> Check | None:
-    """Measure all complete backends at `sizes`; compare with the picks and predictions.
+    """Measure backends at the numbers of rows in `sizes`; compare the results with predictions.
 
-    The result is None if no pick could be measured.
+    All backends whose total can be predicted are measured. The fastest of them is compared with
+    the pick. The result is None if no pick could be measured.
     """
     request = known.request
     models = [m for m in known.models.values() if m.complete]

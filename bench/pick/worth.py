@@ -1,8 +1,9 @@
-"""Compute the value of a further measurement: the expected regret that it can remove.
+"""Compute the value of a further measurement: by how much it reduces the expected regret.
 
-The regret of a pick is its total minus the lowest total. The expected regret is the mean of the
-regret over all random totals of the models. A measurement reduces the error of a total, and the
-expected regret becomes smaller with this error.
+The regret of a pick is its total minus the lowest total. The totals are not known exactly, so
+the cost models give random values of them. The expected regret is the mean regret over these
+values. A measurement of a backend reduces the error of its total. This reduces the expected
+regret.
 
 The next child process is the one with the highest value per second. This rule is the expected
 improvement of Jones, Schonlau and Welch (J. Global Optim. 13, 1998) per unit of cost, as in the
@@ -24,29 +25,31 @@ from bench.pick.model import CostModel
 from bench.pick.ties import choose
 
 REGRET, REGRET_FROM_STORE = 0.003, 0.02
-"""Largest expected regret with which a pick is certain enough, as a fraction of its total.
+"""Largest expected regret of a pick that is certain enough, as a fraction of the pick's total.
 
-`REGRET` holds after new measurements. `REGRET_FROM_STORE` holds if everything comes from the
-store.
+`REGRET` is used after new measurements. `REGRET_FROM_STORE` is used if all measurements come
+from the store of earlier results.
 """
 
 REGRET_CLEAR = 0.001
-"""Expected regret up to which an answer without new measurements may have wide intervals.
+"""Expected regret, as a fraction of the pick's total, up to which wide intervals are accepted.
 
-It is a fraction of the pick's total. The setups of the picks must have been measured.
+This limit is used if all measurements come from the store of earlier results, and if the setup
+of each picked backend was measured.
 """
 
 DECIDED, WIDEST = 0.15, 0.4
-"""Largest half-width of a pick's interval with which it is certain enough.
+"""Largest half-width of the interval of a pick's total, as a fraction of the total.
 
-The value is a fraction of the pick's total. `DECIDED` holds after new measurements. `WIDEST`
-holds if everything comes from the store.
+With a wider interval, the pick is not certain enough. `DECIDED` is used after new measurements.
+`WIDEST` is used if all measurements come from the store of earlier results.
 """
 
 NARROW = 0.05
-"""Additional value of measuring the pick, because a narrower interval is useful, too.
+"""Weight of a narrower interval in the value of measuring the picked backend.
 
-It is a fraction of the half-width of the pick's interval.
+A measurement of the picked backend also narrows the interval of its total. The half-width of
+this interval, multiplied by the weight, is added to the value of the measurement.
 """
 
 
@@ -57,16 +60,17 @@ class Worth:
     Attributes
     ----------
     picks : tuple of str
-        The best backend of all, and the best one without `gram` techniques.
+        The best of all backends, and the best of all backends other than `gram`. The tuple has
+        one backend if the two are the same.
     regret : float
-        Expected regret of a pick, as a fraction of its total. The larger value of the two
-        picks.
+        Expected regret of a pick, as a fraction of the pick's total. With two picks, this is
+        the larger of two values.
     spread : float
-        Half-width of a pick's interval, as a fraction of its total. The larger value of the two
-        picks.
+        Half-width of the interval of a pick's total, as a fraction of the total. With two
+        picks, this is the larger of two values.
     gains : dict
-        Backend → expected regret that measuring its total exactly would remove, as a fraction
-        of the pick's total.
+        The keys are backends. The values say how much the expected regret would shrink if the
+        backend's total were known exactly, as a fraction of the pick's total.
     """
 
     picks: tuple[str, ...]
@@ -76,7 +80,10 @@ class Worth:
 
 
 def worth(known: Known) -> Worth:
-    """Compute the value of measuring each backend; at least one model must be complete."""
+    """Compute how much a measurement of each backend would reduce the expected regret.
+
+    At least one cost model must be complete, which means that it can predict a total.
+    """
     n, k = known.request.rows, known.request.iterations
     picks, regrets, spreads = [], [0.0], [0.0]
     gains: dict[str, float] = {}
@@ -108,9 +115,10 @@ def worth(known: Known) -> Worth:
 
 
 def _doubt_s(known: Known, model: CostModel) -> float:
-    """Return how many seconds of a setup time may be wrong; another setup would show it.
+    """Return by how many seconds a backend's setup time can be too long.
 
-    They are pauses of the process and extrapolated placing, see `bench.pick.doubt`.
+    The system may have paused the process, and the time of placing the data may be extrapolated
+    from fewer rows. See `bench.pick.doubt`.
     """
     largest, *_ = ladder.near(ladder.sizes(known), known.request.rows, 1)
     placed = any(s.rows >= largest for s in model.observations.place)
@@ -118,14 +126,17 @@ def _doubt_s(known: Known, model: CostModel) -> float:
 
 
 def removed(model: CostModel, known: Known, *, step: int = 0, setup: int = 0) -> float:
-    """Return the fraction by which another measurement reduces the variance of a total.
+    """Return the fraction by which one more measurement reduces the variance of a total.
+
+    The total is that of the request.
 
     Parameters
     ----------
     model : CostModel
     known : Known
     step, setup : int
-        Number of rows at which a step, or a setup, would be measured; 0 for no measurement.
+        Number of rows of one more measured step (`step`) or of one more measured setup
+        (`setup`); 0 if nothing is measured.
     """
     before = sum(_variances(model, known, 0, 0))
     after = sum(_variances(model, known, step, setup))
