@@ -68,7 +68,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A pick and the fastest backend `best`; `regret` is the total of `pick` ÷ that of `best`."""
+    """A pick and the fastest backend `best`; `regret` is the pick's total ÷ the lowest total."""
 
     rows: int
     features: int
