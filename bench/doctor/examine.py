@@ -23,7 +23,7 @@ def examine(store: Path, root: Path = ROOT) -> Iterator[Finding]:
     store : Path
         Folder of the results.
     root : Path
-        Root of the file system; tests use another one.
+        Root of the file system; tests pass another folder.
     """
     yield from processor(root)
     yield from memory(root)

@@ -39,7 +39,7 @@ def nearby(models: Sequence[CostModel], rows: int) -> Sequence[CostModel]:
 def steps_near(model: CostModel, rows: float) -> bool:
     """Return whether a step was measured at a size near the number of rows `rows`.
 
-    - A measured size is near if it has at least a tenth and at most 10 times as many rows.
+    - A measured number of rows is near if it lies between `rows` ÷ 10 and 10 · `rows`.
     - If the data of `rows` rows exceed 8 MB (`SCOUT_BYTES`), smaller sizes are near, too: all
       measured data of at least 0.8 MB.
     """

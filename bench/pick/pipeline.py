@@ -99,7 +99,7 @@ check that is finished.
 
 
 def pick(question: Question, report: Report, measure: Measure | None = None) -> Picked:
-    """Answer a question, from earlier measurements if they suffice, or by measuring."""
+    """Answer a question; measure only if earlier measurements are not enough for an answer."""
     machine, code, loss = describe(question.threads), code_version(), question.loss
     earlier = (
         [] if question.fresh else alike(question.store, machine.as_dict(), code, loss.name)
@@ -160,7 +160,7 @@ def candidates(
 
 
 def _explore(explorer: Explorer, report: Report) -> KeyboardInterrupt | None:
-    """Measure; return the interrupt that ended the measuring early, or None without one."""
+    """Measure the backends; return the interrupt that ended this early, or None without one."""
 
     def tell(what: str, share: float, known: Known) -> None:
         report(what, share, so_far(known))

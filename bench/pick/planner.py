@@ -174,14 +174,14 @@ def _steps_patience_s(known: Known, task: Task) -> float:
 
 
 def start_s(known: Known) -> float:
-    """Return the seconds that a child process is allowed, in addition to the measured setup."""
+    """Return the seconds that a child process can take in addition to the setup's time."""
     return SLACK * min((s.seconds for s in known.spent if s.cases), default=0.0)
 
 
 def _fresh_setup(known: Known, left: float) -> Task | None:
     """Return a task that sets up a picked backend in a fresh process, to measure its memory.
 
-    The picked backends are the best of all and the best without `gram`. The result is None
+    The picked backends are the best of all and the best other than `gram`. The result is None
 
     - while a backend that can still be the fastest is not completely measured,
     - if the setups of the picked backends were measured in fresh processes before,

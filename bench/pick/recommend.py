@@ -46,7 +46,8 @@ class Request:
     rows, features, iterations : int
     dtype : str
     memory_bytes : dict
-        Device → bytes of its memory that may be used; ``cpu`` stands for the host's memory.
+        The keys are devices, and ``cpu`` stands for the host. The values are the bytes of
+        memory that can be used on each device.
     loop_only : bool
         Whether to leave out techniques that work only for squared error.
     loss : str
@@ -149,7 +150,7 @@ class Crossover:
 
 @dataclass(frozen=True)
 class Answer:
-    """The recommended backend, and the figures of all backends.
+    """The recommended backend, and the predicted times and memory of all backends.
 
     Attributes
     ----------
@@ -185,7 +186,7 @@ class Answer:
     plainest: str = ""
 
     def of(self, backend: str) -> Candidate:
-        """Return the figures of the named backend."""
+        """Return the candidate whose backend has this name."""
         return next(c for c in self.candidates if c.backend == backend)
 
 
@@ -196,7 +197,7 @@ def recommend(
     fractions: Mapping[str, float | None] | None = None,
     excluded: Collection[str] = (),
 ) -> Answer:
-    """Recommend a backend for a request, and return it with the figures of all backends.
+    """Recommend a backend for a request; return it with the predictions for all backends.
 
     Parameters
     ----------
@@ -204,9 +205,9 @@ def recommend(
         Models of the backends that can run here, in any order.
     request : Request
     unavailable : mapping
-        Backend without a complete measurement → the reason.
+        The keys are backends without a complete measurement. The values are the reasons.
     fractions : mapping, optional
-        Backend → `Candidate.bandwidth_fraction`.
+        `Candidate.bandwidth_fraction` of each backend.
     excluded : collection of str
         Backends that are certainly not the fastest.
     """

@@ -145,7 +145,7 @@ def notes(answer: Answer, age: str, excluded: Mapping[str, str], ended: str) -> 
     age : str
         Remark about the age of earlier measurements; empty if none were used.
     excluded : mapping
-        Excluded backend → the reason.
+        Reason for each excluded backend.
     ended : str
         Remark that the measuring was interrupted; empty if it was not.
     """

@@ -1,8 +1,8 @@
 """Predict the time of a descent on several machines.
 
 All machines hold equal shares of the rows and compute with the same backend. In each step, the
-machines add up their gradient sums (an all-reduce). This is called the exchange. The time of a
-step is the time for one share of the rows plus the time of the exchange.
+machines add up their gradient sums (an all-reduce). This addition is called the exchange. The
+time of a step is the time for one share of the rows plus the time of the exchange.
 
 The exchange is measured between two processes of this machine. In a ring of k machines,
 the exchange takes k − 1 times as long as between two, because it sends 2 (k − 1) messages one

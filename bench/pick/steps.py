@@ -41,7 +41,7 @@ def temporaries(name: Name) -> bool:
 
 
 SEPARATE_PRODUCTS = ("jax", "jax:loop")
-"""Backends that read all rows once for each product of a step, if there are several features.
+"""Backends that read all rows once for each matrix product, if there are several features.
 
 With one feature, the compiler XLA combines the products, so the rows are read once.
 """
@@ -125,7 +125,7 @@ class Steps:
         return cls(curve, memory_rows, BEYOND if found else BEYOND_IN_CACHE, found)
 
     def at(self, rows: float) -> float:
-        """Return the seconds of a step over `rows` rows."""
+        """Return the seconds of a step with `rows` rows."""
         return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:

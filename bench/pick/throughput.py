@@ -74,7 +74,7 @@ class MemoryThroughput:
         return nbytes >= IN_MEMORY * self.cache_bytes
 
     def _beyond_cache(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the throughput of a read, counting only the bytes that exceed the cache."""
+        """Return the throughput of a read, counting only the bytes that do not fit in the cache."""
         return bytes_per_s * (1 - self.cache_bytes / nbytes)
 
     @cached_property
@@ -87,7 +87,7 @@ class MemoryThroughput:
 
     @property
     def usual(self) -> float:
-        """Average throughput during a long descent, in bytes/s."""
+        """Average throughput of memory during a long descent, in bytes/s."""
         return 1 / self._usual_s
 
     @property
@@ -113,7 +113,7 @@ class MemoryThroughput:
         return (nbytes - self.cache_bytes) * self._usual_s
 
     def slowness(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the time of a read, divided by its time at the usual throughput."""
+        """Return the time of a read, divided by its time at memory's usual throughput."""
         return 1 / (self._beyond_cache(nbytes, bytes_per_s) * self._usual_s)
 
     @cached_property
@@ -150,5 +150,5 @@ class MemoryThroughput:
 
 
 def drawn(states: tuple[float, ...], uniform: Floats) -> Floats:
-    """Return one of `states` for each uniform random number in (0, 1)."""
+    """Return a random value of `states` for each uniform random number in the array `uniform`."""
     return np.asarray(states, dtype=np.float64).take((uniform * len(states)).astype(int))

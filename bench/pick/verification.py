@@ -57,7 +57,7 @@ class Prediction:
 
     @property
     def error(self) -> float:
-        """Distance of the predicted from the measured total, as a fraction of the measured."""
+        """Relative error of the predicted total: |predicted − measured| ÷ measured."""
         return abs(self.predicted_s / self.measured_s - 1)
 
     @property
@@ -68,7 +68,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A pick and the fastest backend `best`; `regret` is the pick's total ÷ the lowest total."""
+    """A pick and the `best` backend. `regret` is the pick's total ÷ the total of the best."""
 
     rows: int
     features: int
@@ -234,9 +234,9 @@ def judge(
 
 
 def held_out_sizes(known: Known) -> list[int]:
-    """Draw random numbers of rows that were not measured, ascending; equal for equal requests.
+    """Return random numbers of rows that were not measured; equal requests give equal numbers.
 
-    Their logarithms are distributed uniformly, up to the limits of memory and budget.
+    The numbers' logarithms are distributed uniformly, up to the limits of memory and budget.
     """
     request = known.request
     seen = {s.rows for m in known.models.values() for s in m.observations.step}
