@@ -88,9 +88,8 @@ class Candidate:
         Throughput of a step, as a fraction of the throughput of reading the same bytes without
         computing, see `bench.pick.shares`.
     lower_bound : bool
-        True if `step_s` and `total_s` are only lower bounds. This is the case if the request's
-        data are read from memory, but the backend was excluded after steps over smaller data in
-        a cache.
+        True if `step_s` and `total_s` are only lower bounds: the request's data are read from
+        memory, but the backend was excluded after steps over smaller data in a cache.
     largest_rows : int
         Largest number of rows at which a step was measured.
     """
@@ -167,12 +166,11 @@ class Answer:
         Whether the memory is enough for `pick`. If False, no measured backend is known to fit
         in the memory.
     candidates : tuple of Candidate
-        All backends in this order: backends with a known total by ascending total, backends
-        with only a lower bound, backends without predicted times.
+        All backends: first those with a known total by ascending total, then those with only a
+        lower bound, then those without predicted times.
     plainest : str
-        The backend with the simplest technique, usually ``numpy``. All others are compared with
-        this backend for `Candidate.break_even_iterations`. Empty if no backend has predicted
-        times.
+        The backend with the simplest technique, usually ``numpy``. Its steps and setup are the
+        baseline of `Candidate.break_even_iterations`. Empty if there are no predicted times.
     """
 
     request: Request

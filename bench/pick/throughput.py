@@ -74,7 +74,7 @@ class MemoryThroughput:
         return nbytes >= IN_MEMORY * self.cache_bytes
 
     def _beyond_cache(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the throughput of a read, counting only the bytes that do not fit in the cache."""
+        """Return the throughput of a read; only bytes that do not fit in the cache are counted."""
         return bytes_per_s * (1 - self.cache_bytes / nbytes)
 
     @cached_property
@@ -150,5 +150,5 @@ class MemoryThroughput:
 
 
 def drawn(states: tuple[float, ...], uniform: Floats) -> Floats:
-    """Return a random value of `states` for each uniform random number in the array `uniform`."""
+    """Return a random value of `states` for each random number in (0, 1) in `uniform`."""
     return np.asarray(states, dtype=np.float64).take((uniform * len(states)).astype(int))
