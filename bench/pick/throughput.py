@@ -74,7 +74,7 @@ class MemoryThroughput:
         return nbytes >= IN_MEMORY * self.cache_bytes
 
     def _beyond_cache(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the throughput of a read; only bytes that do not fit in the cache are counted."""
+        """Return the throughput of a read; bytes that fit in the cache are not counted."""
         return bytes_per_s * (1 - self.cache_bytes / nbytes)
 
     @cached_property
