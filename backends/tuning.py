@@ -13,18 +13,17 @@ values are stored.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path
 from statistics import median
 
+from backends import choices
 from backends.problem import Problem
 from backends.threads import processors
 
@@ -68,9 +67,6 @@ LEVEL, HOPELESS = 0.95, 1.3
 less than 95 % of the default's fastest time and median time. `HOPELESS`: another value is not
 timed again if its fastest time exceeds 1.3 times the fastest time of all values."""
 
-LOCK_SECONDS = 2.0
-"""Longest wait in seconds for the file lock that a process holds during its timings."""
-
 _known: dict[str, Choice] = {}
 _here = threading.RLock()
 
@@ -111,6 +107,7 @@ def choose(
     ranges: Ranges,
     seconds: Callable[[Choice], float],
     *,
+    again: Callable[[], None] = lambda: None,
     may_try: bool = True,
 ) -> Choice:
     """Return the stored values for a kind of data. If there are none, time and store values.
@@ -124,6 +121,9 @@ def choose(
         far.
     seconds : callable
         ``seconds(choice)`` returns the time of a step with the values in `choice`.
+    again : callable
+        ``again()`` makes `seconds` prepare new data. It is called before the fastest values are
+        compared with the defaults once more.
     may_try : bool
         If false, nothing is timed. If no values are stored, the defaults are returned.
     """
@@ -135,13 +135,16 @@ def choose(
         if found := _fitting(_known.get(kind), ranges):
             return found
         if not may_try or setting() == "known":
-            return _fitting(_kept().get(kind), ranges) or usual
-        with _locked():
-            found = _fitting(_kept().get(kind), ranges)
+            return _fitting(choices.stored().get(kind), ranges) or usual
+        with choices.locked():
+            found = _fitting(choices.stored().get(kind), ranges)
             if not found:
                 found, settled = _fastest(ranges, seconds)
+                if settled and found != usual:
+                    again()
+                    found, settled = _confirmed(found, usual, seconds)
                 if settled:
-                    _keep(kind, found)
+                    choices.store(kind, found)
         _known[kind] = found
         return dict(found)
 
@@ -169,7 +172,8 @@ def choice_for(
     if problem.bytes_per_step < LEAST_BYTES:
         return {name: values[0] for name, values in ranges.items()}
     kind = kind_of(technique, version, problem, threads, source)
-    return choose(kind, ranges, timed(place), may_try=not problem.single_pass)
+    seconds, again = timed(place)
+    return choose(kind, ranges, seconds, again=again, may_try=not problem.single_pass)
 
 
 def trial_rows(problem: Problem, nbytes: int) -> int:
@@ -177,11 +181,12 @@ def trial_rows(problem: Problem, nbytes: int) -> int:
     return min(problem.rows, 1 + problem.rows * nbytes // problem.bytes_per_step)
 
 
-def timed(place: Place) -> Callable[[Choice], float]:
-    """Return a function that measures the median time of a step for a choice, in seconds.
+def timed(place: Place) -> tuple[Callable[[Choice], float], Callable[[], None]]:
+    """Return two functions: one measures a choice, the other makes it prepare new data.
 
-    The first call for a choice prepares the data. It also takes one step that is not timed,
-    because this step can compile code.
+    The first function returns the median time of a step for a choice, in seconds. Its first
+    call for a choice prepares the data. It also takes one step that is not timed, because this
+    step can compile code. The second function releases all prepared data.
     """
 
     @cache
@@ -201,7 +206,7 @@ def timed(place: Place) -> Callable[[Choice], float]:
                 times.append(time.perf_counter() - began)
         return median(times)
 
-    return seconds
+    return seconds, placed.cache_clear
 
 
 def _fitting(found: object, ranges: Ranges) -> Choice | None:
@@ -236,17 +241,43 @@ def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice
             least = min((min(taken) for taken in times.values() if taken), default=0.0)
             tried = [v for v in tried if times[v] and min(times[v]) <= HOPELESS * least]
             tried += [] if values[0] in tried or not tried else [values[0]]
-        usual = times[values[0]]
         enough = {v: taken for v, taken in times.items() if len(taken) >= FEWEST}
         settled = settled and (len(values) == 1 or values[0] in enough)
         fastest = min(enough, key=lambda v: min(enough[v]), default=values[0])
-        if fastest != values[0] and len(usual) >= FEWEST:
-            faster = (of(enough[fastest]) < LEVEL * of(usual) for of in (min, median))
-            best[name] = fastest if all(faster) else values[0]
+        if values[0] in enough and _faster(enough[fastest], enough[values[0]]):
+            best[name] = fastest
     return best, settled
 
 
-# The file
+def _faster(times: list[float], usual: list[float]) -> bool:
+    """Return whether `times` are below `LEVEL` times the default's times, `usual`."""
+    return all(of(times) < LEVEL * of(usual) for of in (min, median))
+
+
+def _confirmed(
+    found: Choice, usual: Choice, seconds: Callable[[Choice], float]
+) -> tuple[Choice, bool]:
+    """Time a choice and the defaults in turn; return the choice only if it is faster again.
+
+    The speed of a step also depends on where in memory the data lie. A choice that was faster
+    only because of its place in memory must not be stored.
+
+    Returns
+    -------
+    choice : dict
+        The choice or the defaults.
+    settled : bool
+        Whether both had `FEWEST` timings within the time limit.
+    """
+    times: list[tuple[float, float]] = []
+    left = SECONDS
+    while len(times) < ROUNDS and left > 0:
+        times.append((seconds(usual), seconds(found)))
+        left -= sum(max(taken, TRIAL_SECONDS) for taken in times[-1])
+    if len(times) < FEWEST:
+        return usual, False
+    by_default, by_choice = map(list, zip(*times, strict=True))
+    return (found if _faster(by_choice, by_default) else usual), True
 
 
 @cache
@@ -262,59 +293,3 @@ def _machine() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         name = next(line for line in lines if line.startswith("model name")).partition(": ")[2]
     return f"{name}, {processors()} processors"
-
-
-def _path() -> Path:
-    """Return the path of the file with all stored choices."""
-    folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(folder) if folder else Path.home() / ".cache") / "descentbench" / "tuning.json"
-
-
-def _kept() -> dict[str, Choice]:
-    """Return the stored choices, or an empty dict if the file is missing or damaged."""
-    try:
-        found = json.loads(_path().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, RuntimeError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _keep(kind: str, choice: Choice) -> None:
-    """Store a choice in the file, for other processes. Errors of the file are ignored."""
-    with suppress(OSError, RuntimeError):
-        path = _path()
-        text = json.dumps(_kept() | {kind: choice}, indent=1, sort_keys=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        Path(file.name).replace(path)
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """Hold a file lock, so that two processes do not measure at the same time.
-
-    If the system has no file locks, or the lock is not free within `LOCK_SECONDS`, the block
-    runs without the lock. This is safe, because the file is always replaced as a whole.
-    """
-    try:
-        import fcntl
-
-        path = _path().with_suffix(".lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except (ImportError, OSError, RuntimeError):  # RuntimeError: there is no home directory
-        yield
-        return
-    try:
-        until = time.monotonic() + LOCK_SECONDS
-        while time.monotonic() < until:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                time.sleep(0.01)
-        yield
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_the_fastest_is_tried_once_and_kept(
 ) -> None:
     machine, later = Timed(), Timed()
     assert choose("kind", RANGES, machine) == BEST
-    assert 6 * tuning.FEWEST <= machine.count <= 6 * tuning.ROUNDS
+    assert 8 * tuning.FEWEST <= machine.count <= 8 * tuning.ROUNDS
     assert choose("kind", RANGES, later) == BEST
     another_process(monkeypatch)
     assert choose("kind", RANGES, later) == BEST
@@ -60,6 +61,32 @@ def test_the_fastest_is_tried_once_and_kept(
     assert choose("another kind", RANGES, later) == BEST
     assert later.count > 0
     assert len(json.loads((folder / "tuning.json").read_text())) == 2
+
+
+def test_a_choice_that_was_faster_only_once_is_not_kept(folder: Path) -> None:
+    """Fixed bug: one lucky placement made jax:blocked 1.2 times slower from then on."""
+    lucky = [True]
+
+    def seconds(choice: Choice) -> float:
+        return 1e-6 if lucky[0] and choice["size"] == 8 else 2e-6
+
+    def again() -> None:
+        lucky[0] = False
+
+    assert choose("kind", {"size": [4, 8]}, seconds, again=again) == {"size": 4}
+    assert list(json.loads((folder / "tuning.json").read_text()).values()) == [{"size": 4}]
+
+
+def test_data_are_prepared_again_before_a_choice_is_kept() -> None:
+    prepared: list[int] = []
+
+    def place(choice: Choice) -> tuning.Trial:
+        prepared.append(choice["size"])
+        return (lambda: time.sleep(2e-4 if choice["size"] == 8 else 4e-4)), nullcontext
+
+    seconds, again = tuning.timed(place)
+    assert choose("kind", {"size": [4, 8]}, seconds, again=again) == {"size": 8}
+    assert sorted(prepared) == [4, 4, 8, 8]
 
 
 def test_off_times_nothing_and_keeps_nothing(
@@ -148,7 +175,7 @@ def test_threads_are_awake_when_their_steps_are_timed(monkeypatch: pytest.Monkey
         return step, nullcontext
 
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: clock[0])
-    seconds = tuning.timed(place)
+    seconds, _ = tuning.timed(place)
     for _ in range(2):
         assert seconds({"threads": 1}) == pytest.approx(3e-4)
         assert seconds({"threads": 2}) == pytest.approx(2e-4)
