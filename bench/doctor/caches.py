@@ -1,4 +1,4 @@
-"""Measure the read speed for several data sizes, and compare it with the reported cache."""
+"""Measure how fast data of several sizes are read, to check the reported cache size."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from bench.measure.read_curve import Curve, flat_from, read_curve, sizes
 from bench.show.text import byte_count
 
 SEEN_THROUGH = 2.0
-"""Ratio from which the cache size that the system reports is doubted: 2.
-
-The ratio is the reported size divided by the data size from which the read speed is constant.
-If the reported cache were available, the ratio would be about 0.2.
-"""
+"""Ratio of two sizes: 2. The reported cache size is doubted if it is at least twice as large as
+the smallest data that are read from memory instead of a cache."""
 
 
 def measured_caches() -> Finding:
-    """Measure the read speed with all threads and with one thread; return a finding.
+    """Measure how fast data of several sizes are read; return a finding about the caches.
 
     The measurement takes a few seconds.
     """

@@ -43,10 +43,10 @@ def library_findings(library: Library) -> Iterator[Finding]:
 
 
 def _cause(library: Library) -> str:
-    """Return the name of an environment variable without which the library runs.
+    """Return the name of an environment variable that prevents the library from running.
 
-    Each variable in `OVERRIDES` that is set is tried in turn: the check is repeated without
-    this one variable. The result is "" if the check fails each time.
+    For each variable of `OVERRIDES` that is set, the check is repeated without this variable.
+    The result is "" if the check fails each time.
     """
     for name in (name for name in OVERRIDES if name in os.environ):
         without = {key: value for key, value in os.environ.items() if key != name}
@@ -56,16 +56,16 @@ def _cause(library: Library) -> str:
 
 
 def _told(library: Library, environment: Mapping[str, str]) -> dict[str, Any] | str:
-    """Run the function `tell` in a child process; return the dict that `tell` prints as JSON.
+    """Check the library in a child process; return the facts that the function `tell` prints.
 
-    If `tell` fails, return the reason as a string.
+    If the check fails, return the reason as a string.
     """
     code = f"from bench.doctor.libraries import tell; tell({library.name!r})"
     return answer(code, environment=environment, seconds=LIBRARY_SECONDS, does="taken a step")
 
 
 def judge(library: Library, told: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield findings about a library; `told` is the dict that its child process has printed.
+    """Yield findings about a library from `told`, the facts that the function `tell` prints.
 
     The findings cover the version, the devices, Numba's threads and NumPy's BLAS.
     """
@@ -115,8 +115,8 @@ def tell(name: str) -> None:
 def _step_and_look(library: Library) -> dict[str, Any]:
     """Compute a gradient step on the first usable device; return facts about the library.
 
-    The returned dict contains the version, the usable devices and the thread pools. Its value
-    "unusable" is a dict with the reason for each device that cannot be used.
+    The returned dict contains the version, the usable devices and the thread pools. For each
+    device that cannot be used, the dict contains the reason under "unusable".
     """
     technique = "parallel" if "parallel" in library.techniques else ""
     listed = devices(library, technique)

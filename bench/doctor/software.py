@@ -29,14 +29,14 @@ EXTRAS = {
 """Modules of optional packages (keys), and the features that need each module (values)."""
 
 PACKAGES = {"sklearn": "scikit-learn"}
-"""Modules (keys) whose package has another name for ``pip install`` (values)."""
+"""Package names for ``pip install`` (values) that differ from the module names (keys)."""
 
 CPP_COMPILERS = ("c++", "g++", "clang++")
 """Names of C++ compilers."""
 
 
 def overrides(environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Report the variables in `OVERRIDES` that are set in `environment`."""
+    """Yield a finding for each variable of `OVERRIDES` that is set in `environment`."""
     for name in OVERRIDES:
         if name in environment:
             found = f"{name}={environment[name]}"
@@ -62,7 +62,7 @@ def compiler() -> Finding:
 
 
 def extras() -> Iterator[Finding]:
-    """Report the optional packages that are not installed, and the features that need them."""
+    """Yield a finding for each optional package of `EXTRAS` that is not installed."""
     for module, use in EXTRAS.items():
         if importlib.util.find_spec(module) is None:
             package = PACKAGES.get(module, module)

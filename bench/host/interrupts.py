@@ -19,10 +19,8 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 sends SIGHUP."""
 
 AGAIN_S = 0.01
-"""Delay in seconds before `_again` sends a signal.
-
-Meanwhile the code ends in which Python ignored the first signal.
-"""
+"""Delay in seconds before `_again` sends a signal: 10 ms. By then, the code that lost the
+signal has usually ended."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -90,7 +88,7 @@ def _again(thread: int, number: int) -> None:
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """If a KeyboardInterrupt caused another exception, raise the KeyboardInterrupt instead.
+    """Run a ``with`` block; if Ctrl-C becomes another exception, raise KeyboardInterrupt.
 
     - Numba: Ctrl-C in a compiled function can become a SystemError.
     - Python up to 3.11: Ctrl-C during the creation of a class becomes a RuntimeError.

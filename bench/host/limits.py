@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def cpu_count(root: Path = ROOT) -> int:
-    """Return the number of CPUs that the CPU affinity and the control groups allow."""
+    """Return how many CPUs both the CPU affinity and the CPU quota allow to this process."""
     return int(min(len(affinity()), cpu_quota(root)))
 
 
@@ -42,7 +42,7 @@ def cpu_quota(root: Path = ROOT) -> float:
 
 
 def throttled_periods(root: Path = ROOT) -> int:
-    """Return how many times a CPU limit stopped this process's control group; 0 if unknown."""
+    """Return how often a CPU limit has paused this process's control group; 0 if unknown."""
     counts = [number(group / "cpu.stat", "nr_throttled") for group in _groups("cpu", root)]
     return max(filter(None, counts), default=0)
 
@@ -79,7 +79,7 @@ def _memory_limits(root: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _used_bytes(group: Path) -> int:
-    """Return the bytes of memory that a control group uses, without its inactive file cache."""
+    """Return a control group's memory in bytes, without file cache that the kernel can free."""
     used = read(group / "memory.current") or read(group / "memory.usage_in_bytes")
     # In version 1 of control groups, only the "total_" number includes subgroups, like `used`.
     cache = number(group / "memory.stat", "total_inactive_file")
@@ -89,10 +89,9 @@ def _used_bytes(group: Path) -> int:
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """Yield the folders of this process's control groups, the innermost group first.
+    """Yield the folders of this process's control groups, from the innermost to the root.
 
-    `controller` is ``cpu`` or ``memory``. The last folder is ``/sys/fs/cgroup`` or a folder in
-    it. Inside a container, this folder can be the only one that exists; it holds the limits.
+    `controller` is ``cpu`` or ``memory``. Inside a container, some folders do not exist.
     """
     mounts = root / "sys/fs/cgroup"
     for line in read(root / "proc/self/cgroup").splitlines():

@@ -52,9 +52,8 @@ def hold(store: Path) -> Iterator[None]:
 def hold_when_asked(store: Path) -> Iterator[Callable[[], None]]:
     """Yield a function that locks the results folder until the end of the ``with`` block.
 
-    A second call of the function has no effect. The function raises the errors of `hold`. A
-    command that only reads stored measurements does not call the function, so that the command
-    also works with a read-only folder.
+    The yielded function raises the errors of `hold`; its second call has no effect. A command
+    that only reads results does not call the function, so the results folder can be read-only.
     """
     with ExitStack() as until_the_end:
         yield cache(lambda: until_the_end.enter_context(hold(store)))

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIBRARIES = ("numpy", "numba", "torch", "jax")
-"""Names, as for ``pip install``, of the libraries with which the backends compute."""
+"""Libraries with which the backends compute, by their names for ``pip install``."""
 
 PACKAGES = (*LIBRARIES, "jaxlib", "scipy", "pytest-benchmark")
-"""Names, as for ``pip install``, of the packages whose versions a result file contains."""
+"""Packages whose versions a result file contains, by their names for ``pip install``."""
 
 USUAL_CACHE_BYTES = 32 << 20
 """Assumed size in bytes of the largest cache if the system reports no cache: 32 MiB."""
@@ -58,14 +58,14 @@ class Machine:
     memory_bytes : int
         Memory in bytes that this process may use.
     caches : dict
-        Cache level → size in bytes, such as ``{"L1": 32768}``, for the first CPU. Caches that
-        hold only instructions are left out.
+        The first CPU's cache sizes in bytes by cache level, such as ``{"L1": 32768}``. Caches
+        that hold only instructions are left out.
     os, python : str
         Versions of the operating system and of Python.
     gpus : list of Gpu
         All GPUs that the driver lists.
     versions : dict
-        Package name → version, for each installed package of `PACKAGES`.
+        Versions of the installed packages of `PACKAGES`, by package name.
     threads : int
         Number of threads that each library was allowed to use when its backends were timed.
     """
@@ -120,7 +120,7 @@ def cpu_model(root: Path = ROOT) -> str:
 
 
 def last_cache_bytes(machine: Mapping[str, Any]) -> int:
-    """Return the size of the last-level cache, which is the machine's largest, in bytes.
+    """Return the size in bytes of the machine's largest cache, the last-level cache.
 
     The result is `USUAL_CACHE_BYTES` if no size is known.
     """
@@ -129,7 +129,7 @@ def last_cache_bytes(machine: Mapping[str, Any]) -> int:
 
 
 def caches(root: Path = ROOT) -> dict[str, int]:
-    """Return cache level → size in bytes for the first CPU, such as ``{"L1": 32768}``.
+    """Return the first CPU's cache sizes in bytes by cache level, such as ``{"L1": 32768}``.
 
     Caches that hold only instructions are left out.
     """
@@ -166,7 +166,7 @@ def _gpu(line: str) -> Gpu:
 
 
 def versions() -> dict[str, str]:
-    """Return package name → version, for each installed package of `PACKAGES`."""
+    """Return the versions of the installed packages of `PACKAGES`, by package name."""
     found = {}
     for package in PACKAGES:
         try:
@@ -177,7 +177,7 @@ def versions() -> dict[str, str]:
 
 
 def thread_pools() -> list[dict[str, Any]]:
-    """Return a description of each thread pool that libraries of this process have started."""
+    """Return one dict for each thread pool that libraries in this process have started."""
     # A library's path on this disk is left out: users share results.
     pools = [{k: v for k, v in pool.items() if k != "filepath"} for pool in threadpool_info()]
     numba = sys.modules.get("numba")

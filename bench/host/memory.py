@@ -22,7 +22,8 @@ M_MMAP_THRESHOLD = -3
 bytes: larger blocks get their own memory map."""
 
 BLOCK_BYTES = 1 << 16
-"""Smallest size in bytes of the memory blocks that `keep_no_blocks` returns at once: 64 KiB."""
+"""Size in bytes: 64 KiB. After `keep_no_blocks`, glibc keeps no freed blocks of this size or
+more."""
 
 
 def reset_peak(root: Path = ROOT) -> bool:
@@ -37,8 +38,8 @@ def reset_peak(root: Path = ROOT) -> bool:
 def settle(root: Path = ROOT) -> int | None:
     """Give freed memory back to the system, and reset the kernel's record of the peak memory.
 
-    The result is the resident memory in bytes. It is None if the peak cannot be reset; an
-    earlier, higher peak then hides later peaks.
+    The result is the resident memory in bytes. The result is None if the record of the
+    peak cannot be reset, because later peaks then cannot be measured.
     """
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):  # only glibc has this function
@@ -47,7 +48,7 @@ def settle(root: Path = ROOT) -> int | None:
 
 
 def keep_no_blocks() -> None:
-    """Make glibc return freed blocks of `BLOCK_BYTES` or more to the system at once.
+    """Make glibc give freed blocks of `BLOCK_BYTES` or more back to the system immediately.
 
     By default, glibc can keep freed blocks of up to 32 MB, which the peak memory then includes
     (see M_MMAP_THRESHOLD in mallopt(3)). Call this function after all timings, because it makes
@@ -60,9 +61,9 @@ def keep_no_blocks() -> None:
 def provide(nbytes: int, root: Path = ROOT) -> bool:
     """Touch and release memory, so that a virtual machine gets this memory from its host.
 
-    When a virtual machine touches a page for the first time, its host must provide the page.
-    This takes up to 40 times as long as a later page fault. Without this function, the backend
-    that is measured first would be slower than the other backends.
+    When a virtual machine touches a page for the first time, its host must provide the page,
+    which is slow. Without this function, the backend that is measured first would be slower
+    than the other backends.
 
     Parameters
     ----------

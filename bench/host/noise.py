@@ -23,12 +23,12 @@ machines use more than 2 %.
 """
 
 IDLE = (3, 4)
-"""Indices of the idle time and of the time of waiting for a disk, among the numbers in the
-first line of ``/proc/stat``."""
+"""Indices of two numbers in the first line of ``/proc/stat``: the idle time, and the time of
+waiting for a disk."""
 
 STEAL = 7
-"""Index of the time that other virtual machines used, among the numbers in the first line of
-``/proc/stat``."""
+"""Index of a number in the first line of ``/proc/stat``: the time that other virtual machines
+used."""
 
 
 _credited_s: list[float] = []
@@ -45,7 +45,7 @@ def credit(seconds: float) -> None:
 
 
 class Noise:
-    """Counts what disturbed measurements since the creation of this object; see `seen`.
+    """Measures how much the machine is disturbed, from the creation of this object on.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Noise:
         self.root, self.before, self.began = root, _counts(root), time.monotonic()
 
     def seen(self) -> dict[str, float]:
-        """Return the disturbances since the creation of this object.
+        """Return how much the machine was disturbed since the creation of this object.
 
         Returns
         -------

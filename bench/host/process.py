@@ -94,7 +94,7 @@ def start(
 
 
 def end_group(group: int) -> None:
-    """Kill all processes of a group that still run."""
+    """Kill all running processes of a process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # all have ended
         os.killpg(group, signal.SIGKILL)
 
@@ -123,7 +123,7 @@ class Watch:
         return time.monotonic() - self.began
 
     def __call__(self) -> bool:
-        """Return whether the child is within both time limits."""
+        """Return False once the child has exceeded the time limit `timeout` or `budget`."""
         self.look()
         return time.monotonic() - self.since < self.timeout and self.seconds < self.budget
 

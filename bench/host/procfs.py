@@ -1,7 +1,7 @@
-"""Read small text files of the kernel; a missing file gives an empty result.
+"""Read small text files of the kernel, such as ``/proc/stat``.
 
-Functions that read these files take the root of the file system as an argument, so that a test
-can provide the files of another machine.
+Functions that read these files take the root of the file system as an argument, so that tests
+can replace the files.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 ERRORS = "descentbench"
-"""Name of the handler of encoding errors that replaces characters with similar text."""
+"""Name of the error handler that prints → as -> if the encoding has no →, for example."""
 
 ASCII = "descentbench_ascii"
 """Name of a copy of the ASCII codec.
@@ -87,10 +87,10 @@ SIMILAR = {
     "•": "*",
     **dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)),
 }
-"""Character → similar text in ASCII, for all characters that this program prints."""
+"""Similar ASCII text (values) for the non-ASCII characters that this program prints (keys)."""
 
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-"""Superscript digit or minus sign → the same character in ASCII."""
+"""Table for `str.translate` that turns superscript digits and minus signs into ASCII."""
 
 
 def readable(text: str, encoding: str) -> str:

@@ -37,7 +37,7 @@ SETTINGS = {
     "NUMBA_THREADING_LAYER_PRIORITY": "omp tbb workqueue",  # workqueue: slow, not thread-safe
     "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # with true, JAX takes most of a GPU's memory
 }
-"""Environment variables that have the same value for every number of threads."""
+"""Environment variables whose values do not depend on the number of threads."""
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -46,10 +46,10 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def asked_for(environment: Mapping[str, str]) -> tuple[int, str] | None:
-    """Return the smallest number of threads that an environment variable of `ASKED` asks for.
+    """Return the smallest number of threads that is set in the variables of `ASKED`.
 
-    The result is the pair (number of threads, name of the variable). It is None if none of
-    these variables has a number.
+    The result is the pair (number of threads, name of the variable), or None if no number is
+    set.
     """
     found = []
     for name in ASKED:

@@ -1,9 +1,9 @@
 """Measure how long threads wait for a processor, because a timing includes this time.
 
-Two threads on one core take twice as long as on two cores. The system sometimes leaves two
-threads on one core for a while, although another core is free. Linux counts the waiting time in
-``/proc/…/schedstat``. This file holds three numbers for each thread: the nanoseconds on a
-processor, the nanoseconds of waiting, and the number of time slices.
+The system sometimes leaves two threads on one core for a while, although another core is free.
+The threads then take twice as long. Linux counts the waiting time of each thread in a file
+``schedstat``, which holds three numbers: the nanoseconds on a processor, the nanoseconds of
+waiting, and the number of time slices.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""A warm-up continues while all threads together wait at least this long for a processor: 0.5 s
-in each second. One thread that never runs waits 1 s in each second."""
+"""A warm-up ends when the waiting times of its threads add up to less than this: 0.5 s per
+second."""
 
 LONGEST_S = 0.25
 """Seconds after which a warm-up ends even if its threads still wait for a processor.
@@ -45,7 +45,7 @@ class Waiting:
         self.root, self.before, self.began = root, waited_s(root), time.perf_counter()
 
     def share(self) -> float | None:
-        """Return how long all threads together wait for a processor, in seconds per second.
+        """Return the sum of the threads' waiting times for a processor, in seconds per second.
 
         With 4 threads, the result is between 0 and 4; None if unknown. The waiting time of
         threads that have ended is not counted. A negative result becomes 0.

@@ -35,8 +35,7 @@ threads would slow the other process.
 """
 
 ALONE = "alone"
-"""Message that tells the other process to measure all its remaining cases alone, while this
-process waits."""
+"""Message with which one process lets the other process measure all remaining cases alone."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,12 @@ class Side:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment variable `VARIABLE`, with its value for the child process."""
+        """Return the environment variable that tells a child process to use this socket."""
         return {VARIABLE: f"{self.socket.fileno()} {'first' if self.first else 'second'}"}
 
     @property
     def descriptors(self) -> tuple[int, ...]:
-        """Return the file descriptors that the child process must inherit."""
+        """Return the file descriptor of the socket, which a child process must inherit."""
         return (self.socket.fileno(),)
 
     def leave(self) -> None:
@@ -70,7 +69,7 @@ class Side:
 
 
 def sides() -> tuple[Side, Side]:
-    """Return both ends of a new connection; the child process with the first end begins."""
+    """Return both ends of a new connection. The process with the first end measures first."""
     a, b = socket.socketpair()
     return Side(a, first=True), Side(b, first=False)
 
@@ -110,8 +109,7 @@ class Alternation:
         """Agree with the other process on a case's number of steps and of rounds.
 
         Each returned number is the smaller of the two processes' numbers. A process that
-        measures alone gets its own numbers back. After a round of the other process, the caches
-        must be refilled. With equal steps in a round, this costs both processes the same time.
+        measures alone gets its own numbers back.
         """
         if self.alone:
             return steps, rounds
@@ -130,7 +128,7 @@ class Alternation:
             self._hand_over("")
 
     def _hand_over(self, message: str) -> bool:
-        """Send a message and wait for the answer; return whether both sides still alternate."""
+        """Send a message and wait for the answer; return False if this process is now alone."""
         time.sleep(PAUSE_S)
         try:
             self._channel.sendall(f"{message}\n".encode())

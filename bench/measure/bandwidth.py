@@ -34,19 +34,16 @@ from bench.host.waiting import warm_up
 from bench.results.case import SMALLEST_BYTES
 
 TRIALS, FEWER_TRIALS = 5, 2
-"""Number of trials of each way of reading that is not `HOPELESS`.
-
-Usually each way has 5 trials. For data so large that a `Reader` reads them only once, 2 trials
-are enough, because all ways read such data at nearly the same speed.
-"""
+"""How many times a way of reading is tried: usually 5 times, but 2 times for data so large that
+a `Reader` reads them only once. All ways read such large data at nearly the same speed."""
 
 _TRIAL_BYTES = 1 << 28
 """Approximate number of bytes read in one trial: 256 MiB. Reading them takes milliseconds, much
-longer than waking the threads."""
+longer than starting the threads."""
 
 HOPELESS = 0.75
-"""A way of reading gets only one trial if its throughput in this trial is below this fraction
-of the fastest way's throughput."""
+"""A way of reading is tried again only if its throughput in the first trial is at least 75 % of
+the fastest way's throughput."""
 
 _ROUND_BYTES = 1 << 30
 """Approximate number of bytes that a `Reader` reads from a new buffer in one call: 1 GiB.
@@ -56,13 +53,12 @@ _CHUNK_BYTES = 1 << 14
 """Size in bytes of each operand of a dot product: so small that BLAS starts no threads."""
 
 _WORD_BYTES = 8
-"""Size of a word in bytes; each thread reads whole words."""
+"""Size of a word in bytes: 8. Arrays are split between two words, never inside a word."""
 
 IN_PLACE_BYTES = 1 << 25
 """Smallest size in bytes of X and y for which a `Reader` reads X and y themselves: 32 MiB.
 
-Arrays of 32 MiB seldom fit into a cache. Instead of smaller X and y, a `Reader` reads a new
-buffer of the same size.
+For smaller X and y, which can fit into a cache, a `Reader` reads a new buffer of as many bytes.
 """
 
 _IN_PLACE_READ_BYTES = 1 << 28
@@ -78,16 +74,16 @@ class Part(Protocol):
     """A function without arguments that reads one thread's slice of an array."""
 
     def __call__(self) -> None:
-        """Read all values of the slice."""
+        """Read all values of one thread's slice of an array."""
 
     @property
     def nbytes(self) -> int:
-        """Return the number of bytes that a call reads."""
+        """Return the number of bytes that one call of this function reads."""
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """A `Part` that calls a reduction of NumPy, such as a sum, to read a slice."""
+    """Reads one thread's slice of an array with a reduction of NumPy, such as a sum."""
 
     reduce: Callable[..., object]
     values: tuple[Values, ...]
@@ -101,12 +97,12 @@ class Reduction:
         return cls(reduce, repeated, np.empty(repeated[0].shape[:-1], values[0].dtype))
 
     def __call__(self) -> None:
-        """Read all values of the slice."""
+        """Read all values of one thread's slice of an array."""
         self.reduce(*self.values, axis=-1, out=self.results)
 
     @property
     def nbytes(self) -> int:
-        """Return the number of bytes that a call reads."""
+        """Return the number of bytes that one call of this object reads."""
         return sum(int(values.nbytes) for values in self.values)
 
 
@@ -124,8 +120,8 @@ def dots(values: Values, passes: int) -> Reduction:
     """Return a `Part` that reads the values by computing dot products.
 
     Each product has one operand from the first half of the values and one from the second half.
-    So two arrays are read at a time, as a step reads X and y. An operand has `_CHUNK_BYTES`
-    bytes. If the end of a half is shorter than an operand, the end is not read.
+    A step also reads two arrays at a time: X and y. An operand has `_CHUNK_BYTES` bytes. The
+    last values of a half are not read if they do not fill an operand.
     """
     length = _CHUNK_BYTES // values.itemsize
     chunks = len(values) // (2 * length)
@@ -135,7 +131,7 @@ def dots(values: Values, passes: int) -> Reduction:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A `Part` with a compiled loop that reads each value `passes` times.
+    """Reads one thread's slice of an array `passes` times with a compiled loop.
 
     The loop reads from `places` places of the array in turn. `ahead` is the prefetch distance
     in cache lines; 0 means no prefetch.
@@ -147,21 +143,21 @@ class Compiled:
     passes: int
 
     def __call__(self) -> None:
-        """Read all values of the slice."""
+        """Read all values of one thread's slice of an array."""
         from backends.numba.read import sum_of
 
         sum_of(self.values, self.places, self.passes, self.ahead)
 
     @property
     def nbytes(self) -> int:
-        """Return the number of bytes that a call reads."""
+        """Return the number of bytes that one call of this object reads."""
         from backends.numba.read import values_read
 
         return self.passes * self.values.itemsize * values_read(len(self.values), self.places)
 
     @classmethod
     def of(cls, places: int, ahead: int, values: Values, passes: int) -> Compiled:
-        """Return a `Part` whose compiled loop reads the values as 4-byte integers."""
+        """Return a `Compiled` that reads `values`, one thread's slice, as 4-byte integers."""
         return cls(values.view(np.int32), places, ahead, passes)
 
 
@@ -174,7 +170,7 @@ REDUCTIONS: dict[str, Way] = {
     "NumPy, largest byte": largest,
     "NumPy, dot products": dots,
 }
-"""Ways of reading with NumPy. A key is the name of the way in a result file."""
+"""Ways of reading with NumPy; see `Way`. The keys are names that result files contain."""
 
 
 @cache
@@ -204,7 +200,7 @@ def ways(nbytes: int) -> dict[str, Way]:
 
 
 _known: dict[tuple[int, int], str] = {}
-"""Cache: (number of bytes, number of threads) → name of the fastest way of reading."""
+"""Name of the fastest way of reading, for each pair (number of bytes, number of threads)."""
 
 
 class Reader:
@@ -252,8 +248,8 @@ class Reader:
     def of_bytes(cls, nbytes: int, threads: int) -> Reader:
         """Return a reader for a new buffer of `nbytes` bytes.
 
-        A call reads the buffer many times, together about `_ROUND_BYTES`, or less for a buffer
-        smaller than `SMALLEST_BYTES`.
+        Each call of the reader reads the buffer repeatedly, about `_ROUND_BYTES` in total. For
+        a buffer smaller than `SMALLEST_BYTES`, the total is smaller.
         """
         words = np.ones(max(threads, nbytes // _WORD_BYTES))
         passes = max(1, _ROUND_BYTES // max(words.nbytes, SMALLEST_BYTES))
@@ -261,10 +257,10 @@ class Reader:
 
     @classmethod
     def of(cls, problem: Problem, threads: int) -> Reader:
-        """Return a reader of as many bytes as a step over the problem reads.
+        """Return a reader that reads as many bytes as one gradient step on `problem`.
 
         If X and y have `IN_PLACE_BYTES` or more, the reader reads X and y themselves, so that a
-        step and a read use the same pages of memory. Otherwise it reads a new buffer.
+        step and a read use the same pages of memory. Otherwise the reader reads a new buffer.
         """
         if problem.bytes_per_step < IN_PLACE_BYTES:
             return cls.of_bytes(problem.bytes_per_step, threads)
@@ -277,7 +273,7 @@ class Reader:
         return _nbytes(self._work) // self.passes
 
     def _try(self, work: list[list[Part]]) -> float:
-        """Read once, with all threads, and return the bytes per second."""
+        """Read the slices in `work` once, with all threads; return the bytes per second."""
         began = time.perf_counter()
         self._read(work)
         return _nbytes(work) / (time.perf_counter() - began)

@@ -22,8 +22,8 @@ Slope = Callable[[Float64, Float64], Float64]
 def derivative(loss: Loss) -> Slope:
     """Return the derivative of the loss's value with respect to the prediction.
 
-    JAX computes the derivative. PyTorch computes it if JAX is not installed, or if only PyTorch
-    is already imported.
+    PyTorch computes the derivative if JAX is not installed, or if PyTorch is already imported
+    and JAX is not. Otherwise JAX computes the derivative.
 
     Raises
     ------

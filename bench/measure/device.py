@@ -19,8 +19,8 @@ DEVICE_BYTES = 1 << 28
 MiB, more than the caches of a GPU hold."""
 
 _CALL_BYTES = 1 << 35
-"""Approximate number of bytes that a `DeviceReader` reads in one timed call: 32 GiB. Reading
-them takes 10 ms on a fast GPU, much longer than synchronising with the GPU."""
+"""Approximate number of bytes that a `DeviceReader` reads in one timed call: 32 GiB. A fast
+GPU reads them in 10 ms, so the time for synchronising with the GPU hardly counts."""
 
 _MOST_BYTES = 1 << 31
 """Largest size in bytes of the array that a `DeviceReader` reads: 2 GiB. Larger arrays are read
@@ -60,7 +60,7 @@ class DeviceReader:
     def of(cls, library: str, device: str, nbytes: int) -> DeviceReader | None:
         """Return a reader of the memory of a GPU.
 
-        The result is None if the device is not a GPU, or if `WAYS` does not have the library.
+        The result is None if `device` is not a GPU, or if `library` is not a key of `WAYS`.
         """
         ways = WAYS.get(library)
         if ways is None or not device.startswith("cuda"):
@@ -110,8 +110,8 @@ def _by_torch(device: str, nbytes: int) -> list[Way]:
 
 
 _AT_ONCE = 16
-"""Number of reads in one call of a compiled JAX function: 16, because each call costs as much
-time as reading 300 MB."""
+"""Number of reads in one call of a compiled JAX function: 16, so that the time for starting a
+call is small compared with the reads."""
 
 
 def _by_jax(device: str, nbytes: int) -> list[Way]:

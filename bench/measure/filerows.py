@@ -71,24 +71,23 @@ class FileRows:
         return known | self.how
 
     def open(self, dtype: str) -> Source:
-        """Return the opened file as a `Source` of rows with this dtype.
+        """Return the file's rows as a `Source` in the dtype `dtype`.
 
-        A second call with the same dtype returns the same object, because opening a text file
-        reads the whole file.
+        A second call with the same dtype returns the same object.
         """
         return _open(self, dtype)
 
     def open_with(self, dtype: str, loss: str) -> Source:
-        """Return the opened file as a `Source` of rows with this dtype and this loss."""
+        """Return the file's rows as a `Source` in the dtype `dtype`, with the loss `loss`."""
         return _with_loss(self, dtype, loss)
 
     def streamed(self, dtype: str) -> bool:
-        """Return whether each step reads the file, because its rows exceed the memory limit."""
+        """Return whether the rows exceed the memory limit, so that each step reads the file."""
         source = self.open(dtype)
         return not fits(source, 0, source.rows, self.memory_bytes)
 
     def backend(self, name: str) -> SourceBackend:
-        """Open the backend `name`; if memory is short, it reads the file in each step."""
+        """Return the backend `name`, limited to the free part of `memory_bytes`."""
         return Bounded(open_backend(name), self.memory_bytes - rss_bytes())
 
 

@@ -30,10 +30,10 @@ from bench.host.memory import settle
 from bench.host.process import PARENT, end_with_parent
 
 MODULES = ("pytest_benchmark.plugin", "bench.measure.rounds", "bench.conftest")
-"""Modules that all benchmarks need; the process imports them before its first order."""
+"""Modules that all benchmarks need. This process imports them when it starts."""
 
 UNFINISHED = ("last_type", "last_value", "last_traceback", "last_exc")
-"""Attributes of `sys` in which Python keeps the variables of a failed test alive."""
+"""Attributes of `sys` that keep a failed test's exception and its variables in memory."""
 
 
 def serve(channel: socket.socket) -> None:
@@ -92,8 +92,8 @@ def _leave(status: int) -> NoReturn:
 def _let_go() -> None:
     """Release the data of the case just measured, and make later garbage collections fast.
 
-    The remaining objects belong to libraries, and the garbage collector no longer visits them.
-    With PyTorch's compiler, visiting them would take a quarter of a second.
+    After this call, the garbage collector skips all objects that exist now. Visiting the
+    objects of PyTorch's compiler would take a quarter of a second.
     """
     from bench.measure.opened import forget
 

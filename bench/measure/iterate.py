@@ -1,11 +1,10 @@
-"""Compute the reference for w in float64 with NumPy, for all losses except squared error.
+"""Compute the correct w in float64 with NumPy, for all losses except squared error.
 
-The reference is the correct w after a number of steps. A backend's w is compared with it. The
-reference is computed step by step in float64, with formulas that no backend uses, so computing
-it is slow. Two things save time:
+A backend's w is compared with this reference. The reference is computed step by step, with
+formulas that no backend uses, so its computation is slow. Two things save time:
 
-- `Iterated.most_steps` limits the number of steps in a timed round, because the reference must
-  be computed for as many steps.
+- `Iterated.most_steps` limits the number of steps in a timed round. The reference needs as many
+  steps as the round.
 - The processes of a run share references through files.
 """
 
@@ -41,11 +40,11 @@ BLOCK_BYTES = 1 << 20
 """Size in bytes of the float64 copy of a block of rows: 1 MiB fits a second-level cache."""
 
 SECONDS = 1.0
-"""Longest time in seconds for computing the reference, the correct w after a timed round."""
+"""Approximate time limit in seconds for computing the correct w after a timed round."""
 
 FEWEST_STEPS = 4
-"""Lower limit of `Iterated.most_steps`: 4 steps are allowed in a timed round even if computing
-the correct w takes longer than `SECONDS`. With 10⁸ rows, 4 steps take a few seconds."""
+"""Smallest value of `Iterated.most_steps`, even if computing the correct w after 4 steps takes
+longer than `SECONDS`. With 10⁸ rows, 4 steps take a few seconds."""
 
 SAMPLE_ROWS = 4096
 """Number of rows in the sample that estimates the slope and the curvature of a loss.
@@ -55,8 +54,8 @@ The estimate is only needed if the loss does not define its `curvature`."""
 NEAR = 2.0
 """Largest absolute prediction for which the slope and curvature of a loss are estimated.
 
-The range from −2 to 2 is large enough, because a timed descent starts with predictions between
-−1 and 1.
+A timed descent starts with predictions between −1 and 1. Its learning rate is so small that
+all predictions stay between −2 and 2.
 """
 
 DIFFERENCE = 1e-3
@@ -78,8 +77,8 @@ SLOPES: dict[Loss, Slope] = {
 }
 """Slopes of the built-in losses.
 
-The formulas differ from those in `backends.losses`, so that the check of w finds wrong formulas
-there.
+Their formulas are written differently from those in `backends.losses`, so that a mistake in
+either place is noticed.
 """
 
 
@@ -149,8 +148,8 @@ class Iterated:
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Weights:
         """Return w after `steps` steps from `w0`.
 
-        The result is kept for later calls. For synthetic rows, the result is also written to a
-        file, from which the other child processes of ``descentbench run`` read it.
+        A later call with equal arguments returns the stored result. For synthetic rows, the
+        other child processes of ``descentbench run`` read the result from a file.
         """
         w = np.array(w0, dtype=np.float64)
         key = (*self.about, steps, learning_rate, w.tobytes())
@@ -168,8 +167,8 @@ class Iterated:
     def most_steps(self) -> int:
         """Number of steps that this object computes in `SECONDS`, at least `FEWEST_STEPS`.
 
-        The number is rounded down to a power of two. Several processes then often choose the
-        same number of steps, and can share the result.
+        The number is rounded down to a power of two, so that several processes often choose the
+        same number of steps and can share the computed w.
         """
         w = np.zeros(self.features)
         with threadpool_limits(1, "blas"):
@@ -184,8 +183,8 @@ class Iterated:
 
         The rate is ``1/(steps·c·λ)``. c is the curvature that the loss defines, and λ is the
         largest eigenvalue of XᵀX/n. If the loss defines no curvature, c is estimated for
-        predictions between −`NEAR` and `NEAR`. In this case, the rate is lowered if a
-        prediction could otherwise leave this range. The rate is infinite if all x are 0.
+        predictions between −`NEAR` and `NEAR`, and the rate is so small that all predictions
+        stay in this range. The rate is infinite if all x are 0.
         """
         largest = self._rows.reference.lipschitz / 2
         if self.loss.curvature is not None:
@@ -198,10 +197,10 @@ class Iterated:
 
     @cached_property
     def start_scale(self) -> float:
-        """Largest weight at the start of a timed descent.
+        """Largest weight at the start of a timed descent: at most 1.
 
-        It is 1 if the loss defines its curvature. Otherwise it is at most 1, and so small that
-        all predictions at the start are between −1 and 1.
+        If the loss defines no curvature, the weights are so small that all predictions at the
+        start are between −1 and 1.
         """
         if self.loss.curvature is not None or not self._longest_row:
             return 1.0
@@ -226,10 +225,10 @@ class Iterated:
 
     @cached_property
     def _near(self) -> tuple[float, float]:
-        """Two estimates for the loss, from predictions p between −`NEAR` and `NEAR`.
+        """Largest curvature and mean steepness of the loss, for p between −`NEAR` and `NEAR`.
 
-        The first is the largest curvature. The second is the largest absolute value of
-        ``slope(p, y)`` for a row's y, averaged over a sample of rows.
+        A row's steepness is the largest absolute value of ``slope(p, y)`` for the row's y. The
+        mean is taken over a sample of rows.
         """
         rows: Any = self._rows
         if isinstance(rows, Source):
@@ -250,7 +249,7 @@ _iterated: WeakKeyDictionary[Problem | Source, Iterated] = WeakKeyDictionary()
 
 
 def iterated(rows: Problem | Source) -> Iterated:
-    """Return the descent over these rows; later calls return the existing object."""
+    """Return the `Iterated` for `rows`; later calls with `rows` return the same object."""
     if rows not in _iterated:
         _iterated[rows] = Iterated(rows)
     return _iterated[rows]

@@ -9,14 +9,15 @@ from backends.errors import ProblemError
 from backends.losses import LOSSES, NAME, Loss, find
 
 _from_files: dict[str, tuple[Loss, str]] = {}
-"""Name → (loss, ``FILE.py:NAME`` with an absolute path), for losses that `register` loaded."""
+"""Losses that `register` loaded, by name. A value is the pair of the loss and the text
+``FILE.py:NAME`` with an absolute path."""
 
 
 def register(text: str) -> Loss:
-    """Return a built-in loss by its name, or load a loss from ``FILE.py:NAME``.
+    """Return the loss that `text` names: a built-in loss, or a loss in a file.
 
-    Afterwards, the function `named` returns the loaded loss. Loading runs the file as Python
-    code, so `text` must come from the user.
+    A loss in a file is named ``FILE.py:NAME``. Afterwards, the function `named` also finds this
+    loss. Loading the loss executes the file, so pass only text that the user has typed.
     """
     loss = find(text)
     if not NAME.fullmatch(loss.name):

@@ -4,10 +4,10 @@ A new process needs 0.6 s to start Python, pytest, NumPy and the benchmarks. Imp
 takes another second or more.
 
 - One process serves all measurements of setup times (import a library, place the data, compile
-  code). The process forks for each measurement. The fork starts at once, and the measured times
-  are those of a new process; see `bench.measure.forkserver`.
-- A run times the steps of all cases several times. Each such pass has one process for each
-  library, which stays alive for all sizes. A new process has a new memory layout.
+  code). Each measurement runs in a fork of this process. Forking is quick, and the fork
+  has not imported a library such as JAX yet; see `bench.measure.forkserver`.
+- A run times the steps of all cases several times. Each such pass starts one process for each
+  library, which stays alive for all sizes of the pass.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ GOOD = (0, 1)
 1 (some tests failed)."""
 
 KEEP_BYTES = 4 << 30
-"""Free memory in bytes below which a process ends after its task: 4 GiB. Up to 20 processes
-stay alive, and most of them hold 100 to 400 MB."""
+"""A process ends after its task if fewer bytes of memory than this are free: 4 GiB. Otherwise
+up to 20 processes stay alive, most of them with 100 to 400 MB."""
 
 REAP_S = 5.0
-"""Longest time in seconds to wait until a `Server` reports the end of its killed fork."""
+"""Time limit in seconds for waiting until a killed fork has ended."""
 
 
 class Server:
@@ -46,7 +46,7 @@ class Server:
     environment : mapping
         Environment variables at the start of the process.
     log : Path
-        File for the output of the process while no pytest runs in it.
+        File for the output of the process. Each call of pytest has a log file of its own.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
@@ -140,7 +140,7 @@ class Launcher:
         Parameters
         ----------
         name : str
-            Name of the process. It is started if it does not run.
+            Name of the process. The process is started if it does not run.
         arguments : sequence of str
             Arguments of pytest.
         environment : mapping
@@ -151,8 +151,8 @@ class Launcher:
             Returns whether to continue waiting. After False, pytest is killed, and the result
             is None.
         fork : bool
-            If True, pytest runs in a fork of the process, in which the library is not imported
-            yet. Measurements of setup times need a fork.
+            Whether pytest runs in a fork of the process `name`. Measurements of setup times
+            need a fork, which has not imported a library such as JAX yet.
         """
         if name not in self.servers:
             self.servers[name] = Server(environment, self.folder / "server.log")
@@ -173,6 +173,6 @@ class Launcher:
             self.servers.pop(name).end()
 
     def end_all(self) -> None:
-        """End all processes."""
+        """End all processes that this launcher keeps."""
         for name in [*self.servers]:
             self.end(name)

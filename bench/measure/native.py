@@ -34,7 +34,8 @@ COMPILER_SECONDS = 60.0
 """Time limit in seconds for compiling with one of the `COMPILERS`."""
 
 SERIAL_BYTES = 1 << 18
-"""Data size in bytes below which one thread is faster, because a barrier costs microseconds."""
+"""Data size in bytes below which the kernel uses one thread: 256 KiB. For such small data,
+synchronising several threads costs more time than the threads save."""
 
 
 class NativeError(DescentbenchError):
@@ -83,7 +84,7 @@ def _compile(compiler: str, library: Path) -> str:
 
 
 class Kernel:
-    """The descent of a problem in compiled C, used like the `Descent` of a backend.
+    """Computes a descent in compiled C, with the same method `run` as a backend's `Descent`.
 
     Raises
     ------

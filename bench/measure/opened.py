@@ -22,7 +22,7 @@ def data_of(case: Case) -> Problem | Source:
 
     The rows are from the data file that the environment variable `DESCENTBENCH_DATA` describes,
     or synthetic if the variable is not set. The result is usually a `Problem`, which holds the
-    rows in memory. It is a `Source`, from which the rows are read later, in two cases:
+    rows in memory. In two situations, the result is a `Source`, which reads the rows later:
 
     - The rows of the file exceed the memory limit.
     - The backend is distributed: its worker processes read the rows.

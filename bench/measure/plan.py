@@ -28,11 +28,11 @@ class Task:
     cold : bool
         Whether the process starts with empty compile caches.
     memory : bool
-        Whether a process with `cold` also measures by how much its memory grows with the number
-        of rows.
+        Whether the process also measures how much memory the backend needs besides the data.
+        Ignored if `cold` is False.
     process : str
-        Name of the process that `bench.measure.launcher` keeps for the task; "" means that the
-        task has a new process.
+        Name of the process that runs the task. Tasks with equal names share a process. If the
+        name is "", the task has a process of its own.
     """
 
     name: str
@@ -96,10 +96,10 @@ class Plan:
         return [task for stage in self.stages() for task in stage.tasks]
 
     def stages(self) -> list[Stage]:
-        """Return the stages of the run; a stage is a list of consecutive tasks.
+        """Return the stages of the run, in order; see `Stage`.
 
-        If `by_size` is True, each size has its own stage, and small sizes come first. Otherwise
-        one stage has all tasks.
+        If `by_size` is True, there is a stage for each size, beginning with the smallest size.
+        Otherwise one stage has all tasks.
         """
         rng = random.Random(0)
         found = []
@@ -123,8 +123,8 @@ class Plan:
     def _setup(self, case: Case) -> Task:
         """Return the task that measures the setup of a case.
 
-        At the backend's largest number of rows, the task also measures by how much the memory
-        grows with the number of rows. This measurement is enough for all sizes.
+        If no other case of the backend has more rows, the task also measures how much memory
+        the backend needs besides the data. This measurement is enough for all sizes.
         """
         kind = (case.backend, case.features, case.dtype, case.loss)
         most = max(
@@ -142,7 +142,7 @@ class Plan:
     def further(self, number: int, cases: set[Case]) -> list[Task]:
         """Return the tasks that time the steps of each case in `cases` once more.
 
-        `number` counts the additional passes of a run, from 1 on.
+        `number` is 1 for the first additional pass of a run, 2 for the second, and so on.
         """
         some = [case for case in self.cases if case in cases]
         return list(self._pass(f"further pass {number}", some, random.Random(number)))

@@ -46,21 +46,21 @@ With 4, the largest array does not fit into the cache, and the curve is flat at 
 """
 
 ROUND_BYTES = 1 << 26
-"""Number of bytes of one timed read: 64 MiB. This takes about a millisecond, much longer than
-waking the threads."""
+"""Number of bytes in one timed read: 64 MiB, so that the read takes much longer than starting
+the threads."""
 
 PASSES = 3
 """Largest number of times that each size is measured. The fastest measurement counts, because
 other programs can only make a read slower."""
 
 FLAT = 0.8
-"""The read curve is flat where reading a byte takes at least this fraction of the time that it
-takes at the largest size."""
+"""The read curve counts as flat where the time per byte is at least 80 % of the time per byte
+at the largest size."""
 
 SECONDS = 4.0
-"""Time in seconds after which no further pass over all sizes starts.
+"""The array sizes are measured again only if less than this time in seconds has passed: 4 s.
 
-On a machine with slow memory, a single pass takes seconds.
+On a machine with slow memory, measuring every size once takes seconds.
 """
 
 TASK = "read curve"
@@ -118,7 +118,7 @@ def read_curve(threads: int, nbytes: Sequence[int]) -> list[tuple[int, float]]:
 
 
 def _parts(words: Values, threads: int) -> Iterator[Reduction]:
-    """Yield the work of each thread: to read its slice several times.
+    """Yield for each thread a function that reads the thread's slice several times.
 
     Together, the threads read about `ROUND_BYTES`.
     """
@@ -146,7 +146,7 @@ def flat_from(curve: Curve) -> int:
 
 
 def measure_read_curve(threads: int, machine: dict[str, object]) -> dict[str, Outcome]:
-    """Measure the read curve with all threads, and again with one thread.
+    """Measure how fast arrays of several sizes are read: with all threads, and with one.
 
     The keys of the result are the names of these two measurements in a result file. The values
     are the measured curves, in the form that a result file stores.

@@ -1,4 +1,4 @@
-"""Time rounds: a round is one timed call that takes many steps.
+"""Measure the time of rounds. A round is one timed call that takes many steps.
 
 Before the first round, the number of steps is chosen so that a round takes `ROUND_SECONDS`.
 """
@@ -33,7 +33,7 @@ ROUND_SECONDS = 0.02
 """Duration of a round in seconds: 20 ms, long compared with the overhead of a call."""
 
 MOST_STEPS = 10**9
-"""Limit for the number of steps in a round, if the loss sets no lower limit: 10⁹.
+"""Largest number of steps in a round for squared error: 10⁹. See `most_steps` for other losses.
 
 No backend reaches this limit, because 10⁹ steps take longer than `ROUND_SECONDS`.
 """
@@ -70,9 +70,9 @@ class StepTimer:
         self.steps = 1
 
     def __call__(self) -> float:
-        """Return the clock's reading in seconds ÷ `steps`.
+        """Return the clock's time divided by `steps`, in seconds.
 
-        The difference of two readings is the time of a step.
+        The difference between the results of two calls is the time of one step.
         """
         return time.perf_counter() / self.steps
 
@@ -108,10 +108,9 @@ class Sampling:
     alternation: Alternation = field(default_factory=Alternation)
 
     def count(self, steps: int) -> dict[str, object]:
-        """Set `TIMER` for rounds of `steps` steps.
+        """Set the timer for rounds of `steps` steps; return two fields for the result file.
 
-        The result has two fields for a benchmark's results: the number of steps, and whether
-        times are seconds per step or per round.
+        The fields are the number of steps, and whether times are per step or per round.
         """
         TIMER.steps = steps if self.by_step else 1
         return {"steps": steps, "seconds_of": "step" if self.by_step else "round"}
@@ -119,7 +118,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Round:
-    """The number of steps in a round, and the time of these steps in seconds."""
+    """How many steps each round takes, and how long a round lasts in seconds."""
 
     steps: int
     seconds: float
@@ -129,7 +128,7 @@ class Round:
         """Check that `run` is correct, then find how many steps take about `ROUND_SECONDS`.
 
         The w after three steps is compared with a reference. `run` must use the learning rate
-        `usual_rate`. If checking w takes long for the loss, the round has fewer steps.
+        `usual_rate`. If the correct w is slow to compute, the round has fewer steps.
         """
         start = start_scale(problem) * np.random.default_rng(1).random(problem.features)
         most = most_steps(problem) or MOST_STEPS
@@ -168,11 +167,11 @@ def time_steps(
     sampling: Sampling,
     reader: Reader | DeviceReader | None,
 ) -> None:
-    """Time rounds of steps, and check that the w after the last round is correct.
+    """Measure the times of several rounds, and check the w after the last round.
 
     The times and the error of w are stored in `benchmark`. Each round starts from another
-    random w. `run` must use the learning rate ``slow_rate(problem, size.steps)``. If there is a
-    `reader`, a plain read of the data is timed before each of the first `MOST_READS` rounds.
+    random w. The function `run` must use the learning rate ``slow_rate(problem, size.steps)``.
+    A `reader` measures the read speed before each of the first `MOST_READS` rounds.
     """
     problem, alternation = data_of(case), sampling.alternation
     rng, scale = np.random.default_rng(0), start_scale(problem)

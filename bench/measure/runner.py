@@ -1,13 +1,13 @@
 """Measure the cases of a run in child processes, in shuffled order.
 
-- Setup: each case has its own process, which has not imported the library and has empty compile
-  caches. In a shared process, only the first case would import the library and compile code.
+- Setup: each case has its own process with empty compile caches. In a shared process, only the
+  first case would import the library and compile code.
 - Steps: the steps of all cases are timed several times. In each such pass, each library has its
-  own process. Libraries and cases are shuffled in each pass, so that a change in the machine's
-  speed affects all cases equally.
+  own process. The orders of libraries and of cases are random in each pass, so that changes in
+  the machine's speed favour no case.
 
-If `Plan.by_size` is True, all passes over a size come before the next size, so that the table
-of a size can be shown early. Otherwise each pass covers all sizes.
+If `Plan.by_size` is True, one size is measured completely before the next size, so that the
+table of a size can be shown early. Otherwise each pass covers all sizes.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Runner:
         scratch : Path
             Folder for the child's files.
         side : Side, optional
-            Connection to another child process, with which the child measures alternately.
+            Connection to a second child process. The two children measure alternately.
         stop : Event, optional
             Setting this event ends the child.
         """
@@ -191,10 +191,10 @@ def side_by_side(
 ) -> list[Record]:
     """Run all tasks of a plan that are not in the record yet; return the complete records.
 
-    Two runners measure two checkouts of descentbench with the same plan. A task that times
-    steps then runs in two child processes, one for each checkout, which measure alternately. If
-    another program slows the machine for a while, both checkouts are slowed equally. The order
-    of the two runners changes with each task.
+    Two runners measure two checkouts of descentbench with the same plan. To time steps, each
+    checkout has a child process, and the two children measure alternately. If another program
+    slows the machine for a while, both checkouts are slowed equally. The order of the two
+    runners changes with each task.
 
     Parameters
     ----------
@@ -249,8 +249,8 @@ def _run(
 ) -> None:
     """Run a task for each runner that does not have the result of the task yet.
 
-    If there are two such runners, a task that times steps runs once, with two child processes
-    that measure alternately. A task that times setups runs for one runner after the other.
+    A task that times steps runs for two runners at the same time: their child processes measure
+    alternately. A task that times setups runs for one runner after the other.
     """
     together = [pending] if len(pending) == 2 and not task.cold else [[p] for p in pending]
     for some in together:
@@ -261,7 +261,7 @@ def _run(
 
 
 def _tasks(stage: Stage, runners: Sequence[Runner], unclear: Unclear | None) -> Iterator[Task]:
-    """Yield the tasks of a stage, then tasks that measure cases with imprecise times again."""
+    """Yield the tasks of a stage, then tasks that repeat the measurement of imprecise cases."""
     plan = runners[0].plan
     yield from stage.tasks
     for number in range(1, plan.more + 1):
@@ -286,7 +286,7 @@ def _measure(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
 
 
 def _alternating(some: Sequence[tuple[Runner, Path]], task: Task) -> list[Outcome]:
-    """Run a task in two child processes that measure alternately, one for each runner."""
+    """Run a task for two runners, whose two child processes measure alternately."""
     stop = Event()
     with ThreadPoolExecutor(len(some)) as pool:
         outcomes = [

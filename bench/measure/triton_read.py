@@ -33,7 +33,7 @@ def _sum(values, sums, blocks, BLOCK: tl.constexpr):  # type: ignore[no-untyped-
 def reading(values: torch.Tensor) -> Callable[[], object]:
     """Return a function that reads a float32 tensor on a GPU.
 
-    If the end of the tensor is shorter than `BLOCK`, the end is not read.
+    Values after the last complete block of `BLOCK` values are not read.
     """
     sums = values.new_empty(PROGRAMS * processors(values.device))
 

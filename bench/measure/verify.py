@@ -1,4 +1,4 @@
-"""Check w: a time counts only if the result of the descent is correct."""
+"""Check the w that a backend computes: a time counts only if this w is correct."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def start_scale(problem: Problem | Source) -> float:
 
 
 def most_steps(problem: Problem | Source) -> int | None:
-    """Return after how many steps, at most, w can be checked within about a second.
+    """Return the largest number of steps for which w can be checked in about a second.
 
     The result is None for squared error: a formula gives the correct w after any number of
     steps.
@@ -68,8 +68,8 @@ def verify(
     Raises
     ------
     WrongResultError
-        The error exceeds the tolerance of the problem's dtype, or `w` is not float64 of
-        shape (d,).
+        `w` is not a float64 array of shape (d,), or its error exceeds the tolerance. The
+        tolerance depends on the dtype of X and y.
     """
     _check_kind(w, problem.features)
     rate = usual_rate(problem) if learning_rate is None else learning_rate

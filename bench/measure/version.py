@@ -39,7 +39,10 @@ def code_version(tree: Path = TREE) -> str:
 
 
 def revision(tree: Path = TREE) -> str:
-    """Return the git revision, with ``-dirty`` after changes; "" if there is no revision."""
+    """Return the git revision, with ``-dirty`` at its end if files differ from the revision.
+
+    The result is "" if git gives no revision.
+    """
     git = shutil.which("git")
     if git is None or not (tree / ".git").exists():
         return ""

@@ -31,7 +31,7 @@ from bench.results.case import BASELINES, Case
 from bench.results.record import Measurement, Outcome
 
 INTERRUPTED = 2
-"""Exit code of pytest after an interrupt: some tests have not run."""
+"""Exit code of pytest if an interrupt has stopped it before all tests ran."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Children:
         Object that keeps child processes alive for several tasks. Without a launcher, each task
         starts a new process.
     side : Side, optional
-        Connection to another child process, with which the child measures alternately. None
-        means that the child measures alone.
+        Connection to a second child process; the two children measure alternately. None means
+        that the child measures alone.
     stop : Event
         Setting this event ends the running child.
     """
@@ -80,7 +80,7 @@ class Children:
     stop: Event = field(default_factory=Event)
 
     def watched(self, task: Task) -> Outcome:
-        """Run one task; the outcome also has the disturbances of the machine."""
+        """Run one task; the outcome also says how much other programs disturbed the machine."""
         noise = Noise()
         outcome = self.run(task)
         return replace(outcome, noise=noise.seen())
@@ -168,7 +168,8 @@ class Children:
         """Return the outcome of a task whose child died.
 
         The case that the child was measuring fails with the reason `why`. A new child measures
-        the other cases. If this case is unknown, or if no time is left, all cases fail.
+        the other cases. If the child was measuring no case of the task, or if no time is left,
+        all cases of the task fail.
         """
         rest = replace(task, cases=tuple(case for case in task.cases if case != watch.row))
         left = self.budget - watch.seconds
