@@ -1,4 +1,4 @@
-"""``descentbench fit``: descend on data with any backend, and predict."""
+"""The command ``descentbench fit``: fit a model to data by gradient descent."""
 
 from __future__ import annotations
 
@@ -161,8 +161,8 @@ def fit(
     """Fit the model ŷ = x·w to data by gradient descent.
 
     ŷ is the predicted y. --predict also prints ŷ for an x of your choice.
-    Without --data, the rows are those of the classic tutorial: x = 0, 0.1 … 9.9
-    and y = 2x + noise. A report is a line with w and the loss. Reports come
+    Without --data, the rows are generated. By default, x is 0, 0.1 … 9.9 and
+    y is 2x + noise. A report is a line with w and the loss. Reports come
     after step 1, after every --every steps, and after the last step.
     """
     from bench.host.threads import apply
@@ -221,7 +221,7 @@ def _descended(
     stops: dict[str, Any],
     automatic: str,
 ) -> Fit:
-    """Descend, save checkpoints and show the progress; report an error in one line."""
+    """Run the descent, save checkpoints, and show the progress."""
     from backends.errors import DescentbenchError
     from bench.fit import inputs
     from bench.fit.descend import descend

@@ -119,7 +119,8 @@ def cases(
 ) -> tuple[Case, ...]:
     """Return a case for every backend and size.
 
-    `of` has two lists of sizes: for backends on the CPU, and for backends on other devices.
+    The parameter `of` is a pair of lists: the sizes for backends on the CPU, and the sizes for
+    backends on other devices.
     """
     on_cpu, on_device = of
     return tuple(
@@ -130,9 +131,10 @@ def cases(
 
 
 def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
-    """Return what other processes need to read the data file; None without a data file.
+    """Return the path and the options with which child processes open the data file.
 
-    `memory` is the memory limit for the rows in bytes; None means half of the free memory.
+    The result is None if there is no data file. `memory` is the memory limit for the rows in
+    bytes; None means half of the free memory.
     """
     if data is None:
         return None
@@ -143,7 +145,7 @@ def file_rows(data: DataFile | None, memory: int | None) -> FileRows | None:
 def baselines(
     file: FileRows | None, dtype: str, loss: Loss, *, roofline: bool
 ) -> tuple[str, ...]:
-    """Return the baselines to measure: a plain read and, for the roofline, the C kernel.
+    """Return the baselines to measure: plain reads and, if `roofline` is True, the C kernel.
 
     If a baseline cannot be measured, print the reason on stderr.
     """

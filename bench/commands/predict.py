@@ -60,9 +60,9 @@ def predict(model_file: Path, data: DataFile | None, output: Path) -> None:
 
 
 def _opened(data: DataFile, model: Model, model_file: Path) -> tuple[Source, str | None]:
-    """Open the model's columns in the data file; return the rows and the name of the target.
+    """Open the model's columns in the data file; return the rows and the name of y.
 
-    The name is None if neither --y nor --target was given.
+    The name is None if neither a column with y (--y) nor a file with y (--target) was given.
     """
     from backends.errors import ProblemError
     from backends.rows.datafile import open_features

@@ -144,7 +144,8 @@ def run(
     size is measured, with the fastest backend first.
     Every library runs in a process of its own. Before and after a backend is
     timed, the weights that it computes are compared with a float64 reference.
-    To continue an interrupted run, give the same command again.
+    If a run is interrupted, give the same command again: the run continues, and
+    keeps its finished measurements.
 
     \b
     Examples:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from bench.fit.scaled import Prepared
 
 UNLIKE = 30.0
-"""A remark is written if the root mean squares of two columns differ by this factor or more.
-The condition number is then at least 30² = 900, so a descent is slow."""
+"""A remark recommends scaling if the root mean square of a column is at least this number of
+times as large as that of another column."""
 
 SAMPLE_ROWS = 1000
-"""Largest number of rows that are read to estimate the root mean squares of the columns."""
+"""Largest number of rows that are read to estimate the columns' root mean squares."""
 
 SAMPLE_BYTES = 8 << 20
-"""Largest number of bytes that are read to estimate the root mean squares of the columns."""
+"""Largest number of bytes that are read to estimate the columns' root mean squares."""
 
 MOST_NAMED = 3
 """Remarks list at most this many constant columns by name. Further constant columns are only
@@ -37,11 +37,10 @@ WITHIN = 1e-6
 described as "the minimum to within 0.0001%"."""
 
 USELESS = 10
-"""A fit of n steps gets a warning only if it needs more than n times this number of further
-steps. For example, 2000 steps give no warning if 20,000 further steps are enough."""
+"""A fit of n steps gets no warning if 10·n further steps lead close to the minimum."""
 
 MANY_STEPS = 10_000
-"""A fit gets a warning only if it needs more than this number of further steps."""
+"""A fit gets no warning if 10,000 further steps lead close to the minimum."""
 
 
 def excess_text(excess: Excess) -> str:
@@ -69,8 +68,7 @@ def missing_text(excess: Excess | None) -> str:
 def before(ready: Prepared) -> list[str]:
     """Return remarks about the columns, to be shown before the descent.
 
-    The remarks name constant columns, and two columns whose root mean squares differ by a
-    factor of at least `UNLIKE`.
+    The remarks name constant columns, and two columns of very different size (see `UNLIKE`).
 
     Raises
     ------
@@ -90,7 +88,7 @@ def before(ready: Prepared) -> list[str]:
 
 
 def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
-    """Return a remark if two columns, judged by some of their rows, differ much in scale."""
+    """Return a remark if a column is at least `UNLIKE` times as large as another column."""
     if ready.source.features < 2:
         return []
     row_bytes = ready.source.bytes_per_step // ready.source.rows
@@ -114,7 +112,7 @@ def _unlike(ready: Prepared, names: tuple[str, ...]) -> list[str]:
 def after(excess: Excess | None, fit: Fit, ready: Prepared) -> str:
     """Return a warning with advice, or "" if the fit is close enough to its minimum.
 
-    The constants `USELESS` and `MANY_STEPS` say how many further steps lead to a warning.
+    The limits for a warning are `USELESS` and `MANY_STEPS`.
     """
     if excess is None or excess.finished or fit.stopped != "steps" or not fit.steps:
         return ""

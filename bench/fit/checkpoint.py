@@ -181,7 +181,7 @@ class Track:
             self.at.save(self.path)
 
     def told(self) -> str:
-        """Return text for an error message: the file with w, and the option that continues."""
+        """Return text that names the file with w, and the option that continues the descent."""
         if self.path is None:
             return "; --checkpoint FILE would have saved w" if self.at.steps else ""
         return f"; w after step {self.at.steps} is in {self.path}: --resume {self.path} goes on"

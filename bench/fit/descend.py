@@ -40,7 +40,7 @@ AnyRows = TypeVar("AnyRows", bound="Problem | Source", contravariant=True)
 
 
 class Places(Protocol[AnyRows]):
-    """Interface of a backend: an object that prepares rows for a descent."""
+    """Interface of a backend, as far as `descend` uses it."""
 
     @property
     def name(self) -> str:
@@ -48,15 +48,15 @@ class Places(Protocol[AnyRows]):
         ...
 
     def place(self, problem: AnyRows, learning_rate: float) -> Descent:
-        """Prepare the rows, and return an object that runs steps over these rows."""
+        """Copy the rows to the device if necessary; return an object that runs the steps."""
         ...
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """The weights after a number of steps, `epoch`, and the loss at these weights.
+    """The weights after some steps, and the loss at these weights.
 
-    `intercept` is None for a model without an intercept.
+    `epoch` is the number of steps. `intercept` is None for a model without an intercept.
     """
 
     epoch: int
@@ -77,8 +77,8 @@ class Prediction:
 class Fit:
     """The result of a descent: w after `steps` steps, and the reason why the descent stopped.
 
-    `epochs` has all evaluations of the loss, except the evaluation before the first step.
-    `intercept` is None for a model without an intercept.
+    `epochs` has w and the loss after step 1 and after some later steps. `intercept` is
+    None for a model without an intercept.
     """
 
     backend: str
@@ -117,7 +117,7 @@ def descend(
         At most ``steps - done`` steps are taken. `done` is the number of earlier steps, which
         led to `w0`.
     every : int
-        The loss is evaluated after step 1, then every `every` steps, and after the last step.
+        Number of steps between two evaluations of the loss, counted from step 1.
     until_loss : float, optional
         Stop at the first evaluation at which the loss is at most this value.
     tolerance : float, optional
@@ -126,7 +126,8 @@ def descend(
     on_epoch : callable, optional
         Function that is called with each evaluation, including the evaluation at the start.
     automatic : str
-        Option for an automatic learning rate, to be named in error messages; "" for none.
+        Text such as ``--lr auto`` for error messages: how to select an automatic learning rate.
+        If it is "", the messages recommend no automatic rate.
 
     Raises
     ------
@@ -161,7 +162,7 @@ def _fit(
     epochs: list[Epoch],
     predict: Sequence[Sequence[float]],
 ) -> Fit:
-    """Return the `Fit` of a descent; `epochs` has all evaluations, the start included."""
+    """Return the `Fit` of a descent; the first item of `epochs` is the start."""
     last = epochs[-1]
     return Fit(
         backend=backend,
@@ -191,10 +192,10 @@ def _enough(
 
 
 def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
-    """Take the steps from ``done + 1`` to `steps`; yield each evaluation of the loss.
+    """Run the steps from ``done + 1`` to `steps`; yield w and the loss at regular intervals.
 
-    The loss is evaluated at the start, after step 1, then every `every` steps, and after the
-    last step.
+    The first item is for the given w. Further items follow after step 1, ``1 + every``,
+    ``1 + 2·every``, …, and after the last step.
     """
     yield Epoch(done, tuple(w.tolist()), descent.loss(w))
     for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
@@ -256,7 +257,7 @@ def _raise_if_diverging(
 def _raise_if_growing(
     epoch: Epoch, lowest: float, loss: Loss, learning_rate: float, automatic: str
 ) -> None:
-    """Raise DivergenceError if the loss is not finite, or grows by more than rounding."""
+    """Raise DivergenceError if the loss is not finite, or clearly above the lowest so far."""
     advice = f"the learning rate {learning_rate:g} is too large for {loss.name} on these data"
     if loss.curvature is not None and automatic:
         advice += f" ({automatic} takes 1/L)"

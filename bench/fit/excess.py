@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 ENOUGH = 1e-3
-"""A fit is finished if its loss is above the minimum by at most 0.1 % of the minimum."""
+"""A fit is finished if its loss is at most 0.1 % above the minimum."""
 
 NEGLIGIBLE = 1e-6
-"""A finished fit can also exceed the minimum by this fraction of the excess at w = 0. Without
-this allowance, a fit whose minimum is 0 would never be finished, because 0.1 % of 0 is 0."""
+"""Allowance in addition to `ENOUGH`, as a fraction of (loss at w = 0) − minimum. It matters if
+the minimum is 0, because 0.1 % of 0 is 0."""
 
 MOST_STEPS = 1 << 60
-"""If a fit needs more than this number of steps, None is returned in place of the number."""
+"""`Quadratic.steps` returns None if a fit needs more than this number of steps."""
 
 EXACT_BYTES = 1 << 28
-"""Up to this size of the data in bytes, the minimum of squared error is summed over the rows,
-in a second at most. For larger data, XᵀX gives the excess of the fit, and the minimum is the
-loss of the fit minus this excess."""
+"""For data up to this size in bytes, one more pass computes the squared error at the minimum. A
+pass takes at most a second. For larger data, the excess is computed from XᵀX, and the minimum
+is the loss of the fit minus the excess."""
 
 EPS = float(np.finfo(np.float64).eps)
 """Machine epsilon of float64."""
@@ -109,12 +109,12 @@ class Quadratic:
     minimum: float
 
     def at(self, apart: Weights) -> float:
-        """Return the loss at the weights ``w* + apart``, minus the minimum of the loss."""
+        """Return the loss at the minimum's weights plus `apart`, minus the loss at the minimum."""
         return max(0.0, 0.5 * float(apart @ self.hessian @ apart))
 
     @cached_property
     def curvatures(self) -> tuple[Weights, Weights]:
-        """The eigenvalues of the Hessian, in ascending order, and its eigenvectors."""
+        """Eigenvalues of the Hessian in ascending order, and the eigenvectors in this order."""
         values, vectors = np.linalg.eigh(self.hessian)
         return np.maximum(values, 0.0), vectors
 
@@ -142,7 +142,7 @@ class Quadratic:
         Parameters
         ----------
         apart : Weights
-            Weights at the start, minus w*.
+            Weights at the start, minus the weights at the minimum.
         rate : float, optional
             Learning rate; by default 1 divided by the largest curvature.
         enough : float
@@ -175,13 +175,12 @@ class Quadratic:
         return high
 
     def standardized(self, apart: Weights, *, intercept: bool) -> tuple[Quadratic, Weights]:
-        """Return this loss as a function of the weights for standardised columns.
+        """Convert the loss and the vector `apart` to the weights of standardised columns.
 
         Parameters
         ----------
         apart : Weights
-            Weights minus w*, for the columns before standardising. The same difference for the
-            standardised columns is returned, too.
+            Difference between some weights and the minimum's weights, before standardising.
         intercept : bool
             Whether the last column consists of ones. Standardising then also centres the other
             columns.
@@ -221,12 +220,12 @@ def excess(
     Parameters
     ----------
     source : Source
-        Rows of the descent. If their XᵀX and Xᵀy were computed before, they are used.
+        Rows of the descent.
     w : array
         Weights of the descent, including the intercept.
     learning_rate : float
     memory_bytes : float
-        Rows of more than this number of bytes are not read again to find the minimum.
+        If the rows take more than this number of bytes in total, they are not read again.
     loss : float
         The loss at w.
     intercept : bool

@@ -88,7 +88,7 @@ def room_bytes(memory: int | None) -> int:
 
 
 def streaming_text(streamed: Streamed, steps: int) -> str:
-    """Return a message that every step reads all rows again, and how long the reading takes."""
+    """Return a message: how long a descent takes to read all rows again in every step."""
     a_pass = streamed.seconds_a_pass()
     squared = streamed.source.loss == SQUARED_ERROR
     passes = steps + 1  # each evaluation but the last shares a pass with the next step
@@ -111,7 +111,7 @@ def first_w(
     w0 : tuple of float, "random" or None
         A weight for each column before scaling; for a model with an intercept, one more number
         can give the intercept. ``"random"`` means normally distributed weights for the scaled
-        columns. None means zeros, for which None is returned.
+        columns. None means zeros; the result is then None, too.
     ready : Prepared
     seed : int
         Seed of the random weights.
@@ -130,7 +130,7 @@ def first_w(
 
 
 def check_length(option: str, numbers: tuple[float, ...], source: Source) -> None:
-    """Raise InputError if `numbers`, the value of `option`, is not one number per feature."""
+    """Raise InputError if the option has more or fewer numbers than the data have features."""
     if len(numbers) != source.features:
         raise InputError(
             f"{option} must have as many numbers as the data have features, "

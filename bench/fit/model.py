@@ -39,7 +39,7 @@ class Response:
     Attributes
     ----------
     name : str
-        Name of the column in the output of ``predict``.
+        Name of the column of predictions in the output of ``predict``.
     of : callable
         Function that turns an array of p (float64) into predictions of y.
     """
@@ -62,11 +62,11 @@ RESPONSES = {
     LOG_LOSS.name: Response("probability_of_1", _sigmoid),
     POISSON.name: Response("rate", _exp),
 }
-"""How predictions are computed for the losses whose prediction is not x·w itself. log_loss
+"""How predictions are computed for log_loss and poisson, by the name of the loss. log_loss
 predicts the probability that y is 1, and poisson predicts the expected count."""
 
 LINEAR = Response("prediction", lambda p: p)
-"""The prediction is ``x·w + intercept`` itself, for every loss that is not in `RESPONSES`."""
+"""How predictions are computed for all other losses: the prediction is x·w + intercept."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Model:
 
     @property
     def response(self) -> Response:
-        """How a prediction of y is computed from ``x·w + intercept`` for the model's loss."""
+        """The `Response` of the model's loss: it turns ``x·w + intercept`` into predictions."""
         return RESPONSES.get(self.loss, LINEAR)
 
     def linear(self, x: ArrayLike) -> Weights:

@@ -1,10 +1,7 @@
 """Find the minimum of a loss by Newton's method in float64.
 
 If a step does not lower the loss, the step is repeated with damping: a multiple of XᵀX is added
-to the Hessian (the method of Levenberg and Marquardt). Huber's loss needs damping if its second
-derivative is 0 at most rows.
-
-The search does not use the fitted backend, so it can check the fit of every backend.
+to the Hessian (the method of Levenberg and Marquardt).
 
 The second derivative of the loss is a finite difference of the loss's slope. For a loss without
 a slope, it is a second difference of the loss's value. A loss from a user's file therefore
@@ -25,24 +22,22 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PASSES = 30
-"""Largest number of passes over the rows. A search that starts at the w of a fit usually needs
-5 to 10 passes."""
+"""Largest number of passes over the rows in a search for the minimum; 5 to 10 usually do."""
 
 MOST_WORK = 5e7
-"""No search is made if ``rows · (features² + ROW_WORK)``, the number of multiplications in a
-pass, is above this limit. At the limit, a pass takes 0.2 s, and a search takes a few
-seconds."""
+"""Largest number of multiplications in a pass over the rows. For larger data, `minimise`
+returns None. At this limit, a search for the minimum takes a few seconds."""
 
 ROW_WORK = 20
-"""Computing the loss, slope and second derivative of a row counts as this many
-multiplications."""
+"""Cost of the loss, the slope and the second derivative of a row, in multiplications."""
 
 DONE = 1e-10
 """The search ends when the next step would lower the loss by at most this fraction of the
 loss."""
 
 LITTLE = 1e-2
-"""A repeated step has at least this damping. The search ends only at this damping or below.
+"""A step that does not lower the loss is repeated with at least this damping. While the
+damping is larger, the steps are short, and the search does not end.
 
 Damping adds ``damping · c · XᵀX/n`` to the Hessian. c is `loss.curvature`, or 1 if the loss
 does not state its curvature.
@@ -64,7 +59,7 @@ class Minimum:
     loss : float
         The loss at w.
     first : float
-        The loss at the start of the search, computed in float64.
+        The loss at the weights where the search began, computed in float64.
     hessian : array of shape (d, d)
         Second derivatives of the loss at w.
     """
@@ -112,7 +107,7 @@ def minimise(source: Source, w: Weights) -> Minimum | None:
 def _step(gradient: Weights, hessian: Weights) -> tuple[Weights, float]:
     """Return Newton's step, and the decrease of the loss that this step should give.
 
-    The decrease is infinite if the gradient has a part along which the loss has no curvature.
+    The decrease is infinite if the loss falls in a direction in which it has no curvature.
     """
     size = np.sqrt(np.diag(hessian))
     size = np.where(size > 0, size, 1.0)

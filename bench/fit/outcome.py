@@ -1,4 +1,4 @@
-"""Convert the result of a descent to the units of the data; add remarks and make the model."""
+"""Turn the result of a descent into a model in the units of the data, with warnings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def conclude(
     points: Sequence[Sequence[float]] = (),
     memory_bytes: float = float("inf"),
 ) -> Outcome:
-    """Convert the result of a descent to the units of the data; add the excess and remarks.
+    """Convert the result of a descent to the units of the data; add the excess and warnings.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def conclude(
     points : sequence of points
         Points of d numbers, in the units of the data, for which y is predicted.
     memory_bytes : float
-        Rows of more than this number of bytes are not read again to find the minimum.
+        If the rows take more than this number of bytes in total, they are not read again.
     """
     intercept = ready.scaling.intercept
     apart = excess(

@@ -35,7 +35,7 @@ def fields(outcome: Outcome, ready: Prepared) -> dict[str, Any]:
 
 
 def as_csv(result: Fit) -> str:
-    """Return the reports of w and the loss as CSV, with a column for each weight: w1, w2, …."""
+    """Return CSV with a line for each evaluation of the loss: step, w1, w2, … and loss."""
     rows = []
     for epoch in result.epochs:
         weights = {f"w{i + 1}": w for i, w in enumerate(epoch.w)}
@@ -46,7 +46,7 @@ def as_csv(result: Fit) -> str:
 
 
 def as_markdown(result: Fit) -> str:
-    """Return the reports of w and the loss as a table in Markdown."""
+    """Return a Markdown table with a row for each evaluation of the loss: step, w and loss."""
     return markdown_text(_headings(result), _rows(result), words=0)
 
 

@@ -41,7 +41,7 @@ def check_output(path: Path, inputs: tuple[str, ...]) -> None:
         The suffix names no supported format, `path` is one of `inputs`, or the file cannot be
         written.
     MissingLibraryError
-        Parquet needs pyarrow.
+        The file is a Parquet file, and pyarrow is not installed.
     """
     if str(path) == "-":
         return
@@ -82,19 +82,19 @@ def predictions(source: Source, model: Model, target: str | None) -> Iterator[Co
 
 
 class Writer(ABC):
-    """An open file to which blocks of rows are added."""
+    """An open file for predictions."""
 
     @abstractmethod
     def write(self, columns: Columns) -> None:
         """Append rows to the file."""
 
     def close(self) -> None:
-        """Write what the file format needs at the end; by default nothing."""
+        """Write the end of the file, if its format has one."""
         return
 
 
 class CsvWriter(Writer):
-    """Writes CSV with a line of column names, and with all digits of float64 numbers."""
+    """Writes CSV with a line of column names; numbers have enough digits to be exact."""
 
     def __init__(self, out: IO[str]) -> None:
         self.out, self.begun = out, False

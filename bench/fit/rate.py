@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PRODUCTS = 2e11
-"""Largest number of multiplications, n·d², of an optional computation of XᵀX and Xᵀy. It takes
-a few seconds. If an option of the user needs XᵀX, this limit does not hold."""
+"""Largest number of multiplications, n·d², for an optional computation of XᵀX and Xᵀy. This
+number of multiplications takes a few seconds."""
 
 SQUARED_ERROR_CURVATURE = 2.0
 """Second derivative of ``(p − y)²``. `Reference.lipschitz` is this number times the largest
@@ -42,8 +42,7 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
     """Return the learning rate 1/L, with which every descent converges.
 
     L is the loss's largest second derivative times the largest eigenvalue of ``XᵀX/n``. Every
-    rate below 2/L is stable. `number` is an option with an example of a rate, for error
-    messages.
+    rate below 2/L is stable. `number` is an example for error messages: an option and a rate.
 
     Raises
     ------

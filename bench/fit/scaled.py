@@ -35,8 +35,7 @@ class Scaled(Source):
     Attributes
     ----------
     raw : Source
-        Rows in the units of the data. They are scaled first, and then rounded to the dtype of
-        this source.
+        Rows in the units of the data.
     scaling : Scaling
     """
 
@@ -51,7 +50,7 @@ class Scaled(Source):
 
     @property
     def source(self) -> str:
-        """A short text that says where the rows of `raw` came from."""
+        """A short text that says where the unscaled rows came from."""
         return self.raw.source
 
     @property
@@ -97,7 +96,7 @@ class Scaled(Source):
 
 
 def measured(source: Source) -> Columns:
-    """Return the statistics of a source's columns, from one pass over its rows.
+    """Read all rows once, and return the means, spreads and ranges of the columns.
 
     Raises
     ------
@@ -149,20 +148,21 @@ class Prepared:
 def prepare(
     raw: Source, dtype: str, *, intercept: bool, standardize: bool, send: bool = False
 ) -> Prepared:
-    """Return the rows for a descent, standardised and with a column of ones if requested.
+    """Return the rows for a descent.
+
+    If `standardize` is True, the columns are standardised. If `intercept` is True, a column of
+    ones is added.
 
     Parameters
     ----------
     raw : Source
-        Rows in the units of the data. To standardise, prefer float64 rows: they are rounded to
-        `dtype` only after centring.
+        Rows in the units of the data. To standardise accurately, give float64 rows.
     dtype : str
         Dtype of the rows that the backend reads.
     intercept, standardize : bool
-        See `Scaling.of`.
     send : bool
-        Whether the backend sends the rows to other processes. If so, rows in memory are scaled
-        here, so that each process gets only its own rows.
+        Whether the backend sends the rows to other processes. If it does, rows in memory are
+        scaled before they are sent.
     """
     if not (intercept or standardize):
         return Prepared(raw, raw, Scaling.identity(raw.features, intercept=False))

@@ -116,7 +116,7 @@ class Columns:
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Whether all values of a column are equal, apart from rounding, for each column."""
+        """For each column: True if all its values are equal, apart from rounding."""
         size = np.maximum(np.abs(self.low), np.abs(self.high))
         return np.asarray(self.high / 2 - self.low / 2 <= ROUNDING / 2 * size)
 
@@ -157,7 +157,7 @@ class Scaling:
         Positive number by which each column is divided after the subtraction; 1 for a column
         that is not scaled.
     intercept : bool
-        Whether a column of ones is added at the end, to which the last weight belongs.
+        Whether a column of ones is added at the end. Its weight is the last weight.
     target : float
         Number that is subtracted from y.
     standardized : bool
@@ -238,7 +238,7 @@ class Scaling:
         Parameters
         ----------
         x : array of shape (n, d), or (n,) if d is 1
-        out : array of shape (n, self.weights), optional
+        out : array of shape (n, number of weights), optional
             Array for the result, of any float dtype; by default a new float64 array.
         """
         values = np.asarray(x).reshape(-1, self.features)
@@ -273,7 +273,7 @@ class Scaling:
     def to_original(self, weights: ArrayLike) -> tuple[Weights, float]:
         """Return the weights of shape (d,) and the intercept, in the units of the data.
 
-        ``x @ w + intercept`` equals ``transform(x) @ weights + target``. The intercept is 0 for
+        `weights` are the weights of the descent, for the scaled columns. The intercept is 0 for
         a model without an intercept.
         """
         weights = np.asarray(weights, dtype=np.float64)

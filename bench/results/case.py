@@ -56,22 +56,22 @@ class Case:
 
     @property
     def size(self) -> tuple[int, int, str]:
-        """Rows, features and dtype, which determine the bytes of a step."""
+        """Number of rows, number of features, and dtype."""
         return self.rows, self.features, self.dtype
 
     @property
     def data(self) -> tuple[int, int, str, str]:
-        """Rows, features, dtype and loss, which determine X and y."""
+        """Number of rows, number of features, dtype and loss; they determine X and y."""
         return *self.size, self.loss
 
     @property
     def bytes_per_step(self) -> int:
-        """Size of X and y in bytes, which a step reads at least once."""
+        """Size of X and y in bytes."""
         return step_bytes(self.rows, self.features, self.dtype)
 
     @property
     def device(self) -> str:
-        """Name of the device that holds the case's data; ``cpu`` for a baseline."""
+        """Name of the device that holds X and y, such as ``cpu`` or ``cuda:0``."""
         return "cpu" if self.backend in BASELINES else Name.parse(self.backend).device
 
     @property
@@ -86,7 +86,7 @@ class Case:
 
     @property
     def read(self) -> Case:
-        """The baseline case that reads as many bytes as a step of this case."""
+        """The case that times plain reads of this case's X and y, as a baseline."""
         return Case(READ, *self.data)
 
 

@@ -97,7 +97,7 @@ class Measurement:
         Kind of the benchmark: ``import``, ``place``, ``first_call``, ``new_shape``,
         ``more_rows``, ``step`` or ``read``.
     row : str
-        The measured `Case` as text.
+        The measured benchmark case as text, such as ``numba/1000000x32/float32``.
     seconds : tuple of float
         Time of each round in seconds.
     steps : int
@@ -114,7 +114,7 @@ class Measurement:
 
     @property
     def seconds_per_step(self) -> list[float]:
-        """Time of each round in seconds, divided by its number of steps."""
+        """Seconds per step in each round."""
         return [s / self.steps for s in self.seconds]
 
 
@@ -151,7 +151,8 @@ class Record:
     name : str
         Name that ``run --name`` gave; "" without a name.
     beside : str
-        Same text in the records of two runs that alternated; "" if the run ran alone.
+        A text that two runs share if ``run --against`` measured them alternately. "" for any
+        other run.
     """
 
     created: str
@@ -166,7 +167,7 @@ class Record:
     beside: str = ""
 
     def with_outcome(self, task: str, outcome: Outcome) -> Record:
-        """Return a record with one further task; line breaks in reasons are replaced."""
+        """Return a copy of the record, with the outcome of one further task."""
         reasons = {case: printable(why) for case, why in outcome.failures.items()}
         outcome = replace(outcome, failures=reasons)
         return replace(self, tasks=self.tasks | {task: outcome})
@@ -177,7 +178,10 @@ class Record:
         return mine == its
 
     def of_loss(self, loss: str) -> Record:
-        """Return a record with the cases of one loss only, and with all reads and imports."""
+        """Return a copy of the record that has only the cases of one loss.
+
+        Times of baseline reads and of imports are kept, too.
+        """
 
         def fits(case: str) -> bool:
             return case.startswith(f"{READ}/") or loss_of(case) == loss
@@ -206,8 +210,8 @@ class Record:
         ----------
         path : Path
         follow : bool
-            Whether `path` can also be an output of ``run --json``. This output names the file
-            of a record, which is read instead.
+            Whether `path` is allowed to be an output of ``run --json``. The output names a
+            record's file, and that file is then read.
 
         Raises
         ------
@@ -242,7 +246,7 @@ class Record:
 
 
 PYTEST_BENCHMARK = {"benchmarks", "machine_info", "commit_info"}
-"""A file with all these fields was written by pytest-benchmark; a record lacks the last two."""
+"""Fields that every file of pytest-benchmark has. A record does not have all of them."""
 
 PRINTED = {"machine", "results"}
 """A file with these fields and without ``tasks`` is an output of ``run --json``."""

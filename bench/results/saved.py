@@ -74,14 +74,14 @@ def folder(path: Path) -> list[Saved]:
 
 
 def newest_timed(what: str, store: Path) -> Saved:
-    """Return the newest complete record that `what` names and that has the time of a step.
+    """Return the newest record that `what` names, among the records with step times.
 
-    If no such record is complete, the newest record with the time of a step is returned.
+    Records of complete runs are preferred to newer records of interrupted runs.
 
     Raises
     ------
     RecordError
-        `what` names no record (see `find`), or no record with the time of a step.
+        `what` names no record (see `find`), or no record with step times.
     """
     found = find(what, store)
     timed = [saved for saved in found if _timed(saved.record)]

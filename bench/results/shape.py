@@ -17,22 +17,22 @@ from typing import Any
 
 
 class Positive:
-    """Stands for a finite number above 0 in a shape."""
+    """In a description of JSON data, `Positive` stands for any finite number above 0."""
 
 
 class Optional:
-    """Marks a name in the shape of an object, if an object without this name is valid, too."""
+    """Marks a name that a JSON object is allowed to lack, as in ``{Optional("name"): str}``."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 class ShapeError(ValueError):
-    """A value has another shape than expected; the message says where in the document."""
+    """A value read from JSON has a wrong type, or lacks an expected name."""
 
 
 def check(value: Any, shape: Any, where: str = "") -> None:
-    """Raise ShapeError if the value does not have the shape.
+    """Raise ShapeError if a value read from JSON has a wrong type, or lacks an expected name.
 
     Text with unprintable characters is an error, too. `where` is the value's place in the
     document, for the message; "" means the whole document.

@@ -58,7 +58,8 @@ class Sides:
     def apart(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
         """Return the step times of a case in two runs that did not alternate.
 
-        `old` and `new` map the name of a task, which is one pass, to its measurement.
+        The keys of `old` and `new` are the names of child processes, and the values are the
+        step times that these processes measured.
         """
         a, b = ([median(m.seconds_per_step) for m in side.values()] for side in (old, new))
         return cls(np.log(a), np.log(b))
@@ -67,8 +68,8 @@ class Sides:
     def in_turn(cls, old: Mapping[str, Measurement], new: Mapping[str, Measurement]) -> Sides:
         """Return the step times of a case in two runs that alternated.
 
-        `old` and `new` map the name of a task, which is one pass, to its measurement. Only the
-        passes in both mappings are used.
+        The keys of `old` and `new` are the names of child processes, and the values are the
+        step times that these processes measured. Only names in both mappings are used.
         """
         both = [task for task in old if task in new]
         a = np.log([median(old[task].seconds_per_step) for task in both])
@@ -79,8 +80,8 @@ class Sides:
     def samples(self) -> list[tuple[Floats, Floats]]:
         """Independent samples of a case; each sample is a pair (values, weights).
 
-        If the runs alternated, the only sample has ``new - old`` of each pass. If they did not
-        alternate, there are two samples: `new` and `old`.
+        If the runs alternated, there is one sample: its values are ``new - old``. Otherwise,
+        there are two samples: the values of the first are `new`, and those of the second `old`.
         """
         if self.errors is None:
             return [(side, np.ones_like(side)) for side in (self.new, self.old)]
@@ -88,7 +89,7 @@ class Sides:
 
 
 def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
-    """Return the shift of a pass, log(new time ÷ old time), and the shift's standard error.
+    """Return the shift, log(new time ÷ old time), together with the shift's standard error.
 
     If the rounds alternated, each old round forms a pair with the new round beside it. The
     shift is the median of log(new ÷ old) over the pairs. If the processor becomes slower, both
@@ -149,8 +150,7 @@ def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
 
     The degrees of freedom are the weight of the common variance in `moderated`. They are 0 for
     fewer than three cases, so that each case keeps its own variance. The formulas are from
-    Smyth 2004, section 6.2: the logarithms of the variances have the mean and the variance of a
-    scaled F distribution.
+    Smyth 2004, section 6.2.
     """
     if len(variance) < 3:
         return 1.0, 0.0

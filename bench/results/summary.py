@@ -19,7 +19,7 @@ UNSTABLE = 0.1
 """A time is unstable if its 95 % confidence interval is wider than ±10 % of the time."""
 
 NOT_MEASURED = "not measured"
-"""`Result.reason` of a requested case that was not measured and has not failed."""
+"""`Result.reason` of a case that an interrupted run did not measure."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +96,14 @@ class Result:
 
     @property
     def case(self) -> Case:
-        """The measured case."""
+        """The backend, the size, the dtype and the loss as a `Case`."""
         return Case(self.backend, self.rows, self.features, self.dtype, self.loss)
 
     @property
     def gb_per_s(self) -> float | None:
         """Size of X and y ÷ time of a step, in GB/s.
 
-        None for a case without a time, and for a ``gram`` technique, whose step reads no rows.
+        None for a case without a time, and for a technique whose steps read XᵀX in place of X.
         """
         if self.step_s is None or self.least_squares_only:
             return None  # a step with XᵀX and Xᵀy reads no rows
@@ -113,7 +113,8 @@ class Result:
     def spread(self) -> float:
         """Half the width of the step's confidence interval ÷ the step's time.
 
-        The value is infinite for too few samples, and 0 for a case without a time.
+        If there are too few samples, the value is infinite. If there is no time, the value is
+        0, so that the case does not count as unstable.
         """
         if self.step_s is None:
             return 0.0
@@ -211,9 +212,9 @@ def read_fraction(record: Record, case: Case) -> float | None:
     - If a read was timed just before each round of steps, each round has a share: the
       throughput of its steps ÷ the throughput of the read before it. The result is the median
       share.
-    - If reads were timed only in rounds of their own, each pass on the CPU has a share: the
-      median throughput of its steps ÷ the median throughput of its reads. The result is the
-      median share.
+    - If reads were timed only in separate rounds, each process that measured the case on the
+      CPU has a share: the median throughput of the steps ÷ the median throughput of the reads.
+      The result is the median share.
     - The result is None if no read was timed, or if the data are smaller than `SMALLEST_BYTES`.
     """
     if case.bytes_per_step < SMALLEST_BYTES:

@@ -1,10 +1,8 @@
 """Compare a new run with an old run: each case is faster, slower, same, or can't tell.
 
-`bench.results.statistics` computes each case's shift, the logarithm of the time ratio new ÷
-old, and its standard error. A case is called slower or faster if a statistical test shows that
-its time has changed by more than `MATTERS`. The test is that of McCarthy & Smyth
-(Bioinformatics 25(6), 2009). Holm's correction makes false alarms rare even with many cases.
-Runs that alternated are compared round by round.
+A case is called slower or faster if a statistical test shows that its time has changed by more
+than `MATTERS`. The test is that of McCarthy & Smyth (Bioinformatics 25(6), 2009). Holm's
+correction makes false alarms rare even with many cases.
 """
 
 from __future__ import annotations
@@ -36,14 +34,14 @@ SAME = 0.05
 1 ÷ 1.05 and 1.05."""
 
 FEWEST_PASSES = 2
-"""Smallest number of passes in each run for a verdict, because one pass has no spread."""
+"""If a run measured a case in fewer processes than this number, the verdict is "can't tell"."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The verdict on one case of two runs, old and new.
 
-    A figure is None if it is unknown because a run failed or has too few passes.
+    A figure is None if the case failed, or was measured too few times for this figure.
 
     Attributes
     ----------
@@ -55,7 +53,7 @@ class Comparison:
         Time ratio new ÷ old, and its 95 % confidence interval.
     p : float or None
         p-value, adjusted by Holm's method. The null hypothesis is that the time has changed by
-        at most 2 % (`MATTERS`).
+        at most 2 %.
     reason : str
         Why the verdict is "can't tell" or "failed"; "" if no further reason is known.
     """
@@ -85,8 +83,8 @@ class Comparison:
 def passes(record: Record, verified: set[Case]) -> dict[Case, dict[str, Measurement]]:
     """Return the step timings of the verified cases of a record.
 
-    The keys of the result are the cases. Each value maps the name of a task, which is one pass,
-    to the step timings of the case in this pass.
+    The keys of the result are the cases. Each value is another dict: its keys are the names of
+    child processes, and its values are the step timings that these processes measured.
     """
     found: dict[Case, dict[str, Measurement]] = {}
     for task, outcome in record.tasks.items():
@@ -149,9 +147,10 @@ def compare(old: Record, new: Record) -> list[Comparison]:
 
 
 def _doubted(comparison: Comparison, spread: float) -> Comparison:
-    """Replace the verdict by "can't tell" if `spread` exceeds both `UNSTABLE` and the change.
+    """Replace the verdict by "can't tell" if the times vary more than they have changed.
 
-    `spread` is the larger `Result.spread` of the two runs, as a fraction of the time.
+    `spread` says how much the times vary, as a fraction of the time. If `spread` is at
+    most `UNSTABLE`, the verdict is kept.
     """
     change = abs((comparison.ratio or 1.0) - 1)
     if spread <= max(UNSTABLE, change):
@@ -161,7 +160,7 @@ def _doubted(comparison: Comparison, spread: float) -> Comparison:
 
 
 def unclear(records: Sequence[Record]) -> set[Case]:
-    """Return the cases that need further passes, given one record or two records.
+    """Return the cases that must be measured again.
 
     For one record, these are the cases with an unstable time. For two records, see `undecided`.
     """
@@ -173,10 +172,9 @@ def unclear(records: Sequence[Record]) -> set[Case]:
 
 
 def undecided(old: Record, new: Record) -> set[Case]:
-    """Return the cases whose time ratio has a confidence interval wider than ±`SAME`.
+    """Return the cases whose time ratio new ÷ old is known less exactly than to ±5 % (`SAME`).
 
-    A run measures these cases again. The ratio itself does not matter here, because repeating
-    the measurement until the ratio shows a change would find changes that do not exist.
+    Only the width of the confidence interval matters, not the ratio.
     """
     try:
         found = compare(old, new)
@@ -233,17 +231,17 @@ def _verdict(change: float, low: float, high: float, p: float) -> Verdict:
 
 
 def _too_few(case: Case, sides: Sides) -> Comparison:
-    """Return the comparison of a case with too few passes: it has no confidence interval."""
+    """Return a comparison without a confidence interval, for a case that few processes measured."""
     old_s, new_s = typical(sides.old), typical(sides.new)
     reason = f"needs {FEWEST_PASSES} passes or more in both runs"
     return Comparison(case, "can't tell", old_s, new_s, new_s / old_s, reason=reason)
 
 
 def slower_than(comparisons: Iterable[Comparison], limit: float) -> list[Comparison]:
-    """Return the cases that failed or are slower than before by more than `limit`.
+    """Return the cases that failed, or that have the verdict "slower" and exceed the limit.
 
-    A slower case has the verdict "slower". `limit` is a fraction of the old time: 0.1 means
-    that a step takes more than 10 % longer.
+    `limit` is a fraction of the old time. For example, 0.1 selects the cases whose step takes
+    over 10 % longer than before.
     """
     return [
         c
