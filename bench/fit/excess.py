@@ -109,7 +109,7 @@ class Quadratic:
     minimum: float
 
     def at(self, apart: Weights) -> float:
-        """Return the loss at the minimum's weights plus `apart`, minus the loss at the minimum."""
+        """Return the loss at the weights (minimum's weights + `apart`), minus the minimum."""
         return max(0.0, 0.5 * float(apart @ self.hessian @ apart))
 
     @cached_property

@@ -151,8 +151,7 @@ class Record:
     name : str
         Name that ``run --name`` gave; "" without a name.
     beside : str
-        A text that two runs share if ``run --against`` measured them alternately. "" for any
-        other run.
+        Text that two runs share if ``run --against`` measured them alternately; "" otherwise.
     """
 
     created: str
@@ -178,10 +177,7 @@ class Record:
         return mine == its
 
     def of_loss(self, loss: str) -> Record:
-        """Return a copy of the record that has only the cases of one loss.
-
-        Times of baseline reads and of imports are kept, too.
-        """
+        """Return a copy of the record without the measurements of any other loss."""
 
         def fits(case: str) -> bool:
             return case.startswith(f"{READ}/") or loss_of(case) == loss

@@ -231,7 +231,7 @@ def _verdict(change: float, low: float, high: float, p: float) -> Verdict:
 
 
 def _too_few(case: Case, sides: Sides) -> Comparison:
-    """Return a comparison without a confidence interval, for a case that few processes measured."""
+    """Return a comparison without an interval, for a case that few processes measured."""
     old_s, new_s = typical(sides.old), typical(sides.new)
     reason = f"needs {FEWEST_PASSES} passes or more in both runs"
     return Comparison(case, "can't tell", old_s, new_s, new_s / old_s, reason=reason)
