@@ -192,10 +192,9 @@ def _enough(
 
 
 def _looks(descent: Descent, w: Weights, steps: int, every: int, done: int) -> Iterator[Epoch]:
-    """Run the steps from ``done + 1`` to `steps`; yield w and the loss at regular intervals.
+    """Yield w and the loss at the start, and after steps 1, 1 + every, 1 + 2·every, …, steps.
 
-    The first item is for the given w. Further items follow after step 1, ``1 + every``,
-    ``1 + 2·every``, …, and after the last step.
+    Steps up to `done` are left out, because they were run before.
     """
     yield Epoch(done, tuple(w.tolist()), descent.loss(w))
     for epoch in chain(range(1, steps, every), (steps,) if steps else ()):
@@ -232,8 +231,7 @@ def _raise_if_diverging(
     """Raise DivergenceError if the loss is not finite, or grows because the rate is too large.
 
     For squared error, a rate above 2/L is too large (L is the largest curvature of the loss).
-    Growth at a lower rate comes from rounding and is accepted. For other losses, see
-    `_raise_if_growing`.
+    Growth at a lower rate comes from rounding and is accepted.
     """
     finite = math.isfinite(epoch.loss)
     if problem.loss != SQUARED_ERROR:

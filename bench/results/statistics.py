@@ -148,9 +148,8 @@ def moderated(of: Mapping[Case, Sides]) -> tuple[list[Case], Floats, Floats, Flo
 def _prior(variance: Floats, freedom: Floats) -> tuple[float, float]:
     """Return the common variance of all cases, and the degrees of freedom of this variance.
 
-    The degrees of freedom are the weight of the common variance in `moderated`. They are 0 for
-    fewer than three cases, so that each case keeps its own variance. The formulas are from
-    Smyth 2004, section 6.2.
+    For fewer than three cases, the degrees of freedom are 0, so that each case keeps its own
+    variance. The formulas are from Smyth 2004, section 6.2.
     """
     if len(variance) < 3:
         return 1.0, 0.0
