@@ -126,8 +126,7 @@ def descend(
     on_epoch : callable, optional
         Function that is called with each evaluation, including the evaluation at the start.
     automatic : str
-        Text such as ``--lr auto`` for error messages: how to select an automatic learning rate.
-        If it is "", the messages recommend no automatic rate.
+        Option that error messages recommend for a safe rate, such as ``--lr auto``, or "".
 
     Raises
     ------
