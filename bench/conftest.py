@@ -34,16 +34,13 @@ QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
 """Default sizes, as pairs of rows and features: 0.8 kB, 80 kB and 8 MB of float32 data."""
 
 BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "loop"}
-"""The technique of each library that is measured by default. The plain technique is measured,
-too.
-
-The technique reads the rows in each step and compiles within a second. The library's other
-techniques with these two properties are not much faster.
-"""
+"""The keys are libraries. A value is the technique that is measured by default, in addition to
+the backend without a technique, such as ``numpy``. Each of the techniques compiles within a
+second."""
 
 QUICK_TESTS = ("test_step", "test_place", "test_first_call")
-"""Benchmarks that run by default. They time the steps, placing the data in the backend's
-layout, and the backend's first step."""
+"""Benchmarks that run by default. They time a step, the placing of the data in the backend's
+layout, and the first step."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -118,7 +115,8 @@ def cases_of(config: pytest.Config) -> list[Case]:
 def _quick(name: Name) -> bool:
     """Return whether a backend is measured by default.
 
-    These are the plain techniques, the techniques in `BEST`, and all backends of plug-ins.
+    True for a name without a technique, such as ``numpy``; for a technique in `BEST`; and for
+    every backend of a plug-in.
     """
     return name.technique in ("", BEST.get(name.library, name.technique))
 
@@ -177,7 +175,8 @@ def _case(item: pytest.Item) -> Case:
 def sampling(pytestconfig: pytest.Config) -> Sampling:
     """Return the settings of the timings.
 
-    If two processes measure alternately, first wait until this process may begin.
+    If another process measures alternately, the fixture waits until this process is allowed to
+    measure.
     """
     return Sampling(
         pytestconfig.stash[THREADS],
@@ -233,7 +232,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Store the first line of the error if a case fails."""
+    """If a case fails, store the first line of the error in pytest's configuration."""
     report = yield
     if call.excinfo is not None and report.failed:
         reason = call.excinfo.exconly(tryshort=True).strip().splitlines()[0]
@@ -253,7 +252,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_benchmark_group_stats(
     config: pytest.Config, benchmarks: list[dict[str, Any]], group_by: str
 ) -> list[tuple[str, list[dict[str, Any]]]] | None:
-    """Group the table by kind and size, unless ``--benchmark-group-by`` is given."""
+    """Group the table by benchmark and size, unless ``--benchmark-group-by`` is given."""
     if group_by != "group" or is_child(config):
         return None
     failed = [*config.stash[FAILURES]]
@@ -283,6 +282,6 @@ def pytest_benchmark_generate_machine_info(config: pytest.Config) -> dict[str, A
 def pytest_benchmark_update_machine_info(
     config: pytest.Config, machine_info: dict[str, Any]
 ) -> None:
-    """Add the number of threads, and the thread pools that the libraries have started."""
+    """Add the number of threads and the thread pools to the machine's description."""
     machine_info["threads"] = config.stash[THREADS]
     machine_info["thread_pools"] = thread_pools()

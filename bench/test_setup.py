@@ -1,8 +1,8 @@
-"""Time the setup: import, placing the data, the first call, and a new number of rows.
+"""Time the parts of the setup, such as the import, placing the data and the first call.
 
 Each benchmark calls its function once, because a second call would find the code compiled.
-``descentbench run`` starts a new process for each setup, so that the import is timed, too. With
-the option ``--alone``, `test_more_rows` measures how much memory a backend needs.
+``descentbench run`` starts a new process for each setup, so that the import is timed, too.
+`test_more_rows` measures memory instead of time; it runs only with the option ``--alone``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from bench.measure.verify import LEARNING_RATE, start_scale, usual_rate, verify
 from bench.results.case import Case
 
 MORE_BYTES = 1 << 25
-"""Size in bytes of the data of `test_more_rows`: 32 MiB, much more than other changes in the
-use of memory."""
+"""Size in bytes of the data of `test_more_rows`: 32 MiB, so that other changes in the use of
+memory are small in comparison."""
 
 SMALL = 0.01
 """Value of all weights at the start of `test_more_rows`. It is so small that no loss
@@ -105,7 +105,7 @@ def test_first_call(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> No
 
 
 def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Time placing the data without the last row, followed by a step.
+    """Measure the time to place all rows except the last, and to take a step over them.
 
     Some libraries compile again, because the number of rows is new.
     """
@@ -128,11 +128,11 @@ def test_new_shape(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> Non
 def test_more_rows(
     benchmark: BenchmarkFixture, case: Case, stage: Stage, pytestconfig: pytest.Config
 ) -> None:
-    """Record the memory that a backend needs besides the data, for data of `MORE_BYTES`.
+    """Record how much memory a backend adds to place new data and take a step.
 
-    The backend takes a step over the data twice. Only the memory of the second step is
-    measured, because the first step also loads code and starts threads. This benchmark changes
-    how its process allocates memory, so it must be the last benchmark of the process.
+    The backend does so twice. Only the second time is measured, because the first time also
+    loads code and starts threads. This benchmark must be the last of its process, because
+    `keep_no_blocks` makes later allocations slower.
     """
     if not pytestconfig.getoption("alone"):
         pytest.skip("changes the allocator for later timings; --alone allows it")

@@ -91,9 +91,9 @@ def beside(
 ) -> Reader | DeviceReader | None:
     """Return a reader of the data, so that reads are timed alternately with the steps.
 
-    The reads show how fast a step could be at best. A disturbance of the machine affects both
-    steps and reads. For a GPU, the reader reads the GPU's memory. The result is None if the
-    data are small or streamed, or if two processes measure alternately.
+    A step takes at least as long as a read of its data. A disturbance of the machine affects
+    both steps and reads. For a GPU, the reader reads the GPU's memory. The result is None if
+    the data are small or streamed, or if another process measures alternately with this one.
     """
     if not (isinstance(problem, Problem) and sampling.alternation.alone):
         return None
@@ -105,7 +105,7 @@ def beside(
 
 
 def test_read(benchmark: BenchmarkFixture, baseline: Case, sampling: Sampling) -> None:
-    """Time a read of all the data that a step reads, without arithmetic, with all threads."""
+    """Measure the time in which all threads only read the data of a step."""
     data = data_of(baseline)
     if isinstance(data, Problem):
         reader = Reader.of(data, sampling.threads)

@@ -1,7 +1,7 @@
 """Convert a caller's arrays and tables to NumPy arrays, without a copy if possible.
 
 NumPy reads arrays, buffers, and objects with ``__array__`` (pandas, polars, PyArrow, PyTorch,
-JAX). PyArrow reads objects that have only an Arrow or a dataframe interface.
+JAX). PyArrow reads other objects with an Arrow or a dataframe interface.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def features_of(x: object, dtype: DTypeLike | None = None) -> Matrix:
 def target_of(y: object, dtype: DTypeLike | None = None) -> tuple[Array, str | None]:
     """Return (values, name) of the target; the values have shape (n,).
 
-    The name is None if the target has no name. The parameters and errors are those of
-    `features_of`; an array of shape (n, 1) is also accepted.
+    The name is None if the target has no name. `y` has the shape (n,) or (n, 1). The parameters
+    and errors are those of `features_of`.
     """
     values, names = _read("y", y)
     values = _numbers("y", values, names, _dtype(dtype))
@@ -127,7 +127,7 @@ def _names(table: Any) -> tuple[str, ...] | None:
 
 
 def _by_pyarrow(what: str, table: Any) -> Any:
-    """Convert an object with one of the methods `INTERFACES` to a PyArrow table or column."""
+    """Convert an object that has a method in `INTERFACES` to a PyArrow table or column."""
     try:
         pa = importlib.import_module("pyarrow")
     except ImportError:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.results.record import Record
 
 AUTO = "auto"
-"""Value of the argument `backend` that makes `backend_for` choose the backend."""
+"""With ``backend="auto"``, the function `backend_for` chooses the backend."""
 
 DIFFERENTIATING = ("jax:loop", "torch")
 """Default backends for a loss without a slope (the derivative of the loss). The first backend
@@ -41,9 +41,8 @@ def backend_for(
     ----------
     rows, steps : int
     features : sequence of int
-        Numbers of features of stored measurements to look for, the best match first. `fit`
-        gives the number of weights with the intercept, then the number without it. The default
-        backend depends on the first number.
+        Numbers of features of stored measurements to look for, the best match first. The first
+        number includes the intercept, which costs as much as a feature.
     dtype : {"float32", "float64"}
     loss : Loss
     store : Path

@@ -30,8 +30,8 @@ def excess_of(rows: Problem, fit: Fit, *, intercept: bool) -> Excess | None:
     Parameters
     ----------
     rows : Problem
-        The rows of the descent. XᵀX and Xᵀy are known if `fit` has computed them for an
-        automatic learning rate, or to check a given learning rate.
+        The rows of the descent. XᵀX and Xᵀy are known if they were computed to choose or to
+        check the learning rate.
     fit : Fit
     intercept : bool
         Whether the last feature is a column of ones.

@@ -63,8 +63,8 @@ def fit(
         Features of shape (n,) or (n, d). These are accepted: NumPy arrays, pandas, polars and
         PyArrow tables, PyTorch and JAX arrays on the CPU, buffers, and all objects with an
         Arrow or a dataframe interface. With `intercept` or `standardize`, `fit` copies the
-        data. Without them, `fit` does not copy float32 and float64 arrays, but some backends
-        copy them to another layout. Names of columns are kept in the result.
+        data. Otherwise, `fit` does not copy float32 and float64 arrays, but some backends copy
+        the data to another layout. Names of columns are kept in the result.
     y : array or column
         Targets of shape (n,) or (n, 1).
     backend : str
@@ -73,23 +73,24 @@ def fit(
 
         - ``numpy:gram`` for squared error, if there are at least as many steps as features;
         - ``numpy:blocked`` for squared error with fewer steps than features;
-        - ``numpy:blocked`` for any other loss with a slope (see `Loss`);
-        - ``jax:loop`` for a loss without a slope, or ``torch`` if JAX is not installed.
+        - ``numpy:blocked`` for any other loss whose derivative is given (see `Loss.slope`);
+        - ``jax:loop`` for a loss without a given derivative, or ``torch`` if JAX is not installed.
 
         `fit` never measures. The log says which backend was chosen.
     loss : str or object
         ``"squared_error"``, ``"log_loss"``, ``"huber"``, ``"poisson"``, ``"FILE.py:NAME"``, a
         function ``value(xp, p, y)``, or an object with the fields of `Loss`.
     learning_rate : float or "auto"
-        ``"auto"`` is 1/L, which always converges. L is the largest curvature of the loss on
-        these rows. For a loss with unbounded curvature, such as poisson, give a number.
+        With ``"auto"``, the rate is 1/L, where L is the largest curvature of the loss on these
+        rows. The descent then never diverges. For a loss whose curvature has no limit, such
+        as poisson, give a number.
     steps : int
         Largest number of steps.
     tolerance : float, optional
-        Stop at the first report at which the gradient's norm is at most `tolerance` times the
-        norm of the first gradient. By default, the gradient is not checked.
+        Stop when the gradient's norm is at most `tolerance` times the norm of the first
+        gradient. It is checked at each report (see `every`), by default never.
     until_loss : float, optional
-        Stop at the first report at which the loss is at most this value.
+        Stop when the loss at a report (see `every`) is at most this value.
     every : int
         Number of steps between two reports. A report stores w and the loss in `FitResult.table`
         and takes one or two passes over the rows.
@@ -103,10 +104,10 @@ def fit(
         dtype of the descent's data. By default, float32 and float64 data keep their dtype, and
         data of any other dtype become float64.
     w0 : array of shape (d,), optional
-        Weights with which the descent starts, for the columns of x before scaling. If `w0` is
-        given, the intercept starts at 0. By default, the descent starts from zeros.
+        Weights with which the descent starts, in the units of x. If `w0` is given, the
+        intercept starts at 0. By default, the descent starts from zeros.
     on_look : callable, optional
-        Called as ``on_look(step, loss)`` at every report.
+        Called as ``on_look(step, loss)`` at every report (see `every`).
     store : path
         Folder of the stored measurements for ``backend="auto"``.
 
@@ -117,7 +118,7 @@ def fit(
     Raises
     ------
     ProblemError
-        The data or the loss cannot be used. The message names the place of an invalid value.
+        The data or the loss cannot be used. The message says where an invalid value is.
     BackendError
         The backend does not exist, cannot run here, or does not work for the loss.
     DivergenceError

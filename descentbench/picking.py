@@ -232,7 +232,7 @@ def _failures(picked: Picked) -> list[str]:
 
 
 def _reasons(picked: Picked) -> str:
-    """Return why backends have no total time: ``numba: reason; jax, torch: reason``."""
+    """Return why no time was predicted for some backends: ``numba: reason; jax: reason``."""
     found: dict[str, list[str]] = {}
     for line in picked.answer.candidates:
         if line.total_s is None:

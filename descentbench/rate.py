@@ -19,15 +19,15 @@ MOST_FEATURES = 256
 threads are no faster for small matrices."""
 
 SUMMED = "numpy:gram"
-"""Name of the backend that computes the sums XᵀX and Xᵀy and then descends without the rows.
-The learning rate is computed from XᵀX, too, so one pass over the rows is enough."""
+"""Name of the backend that computes XᵀX and Xᵀy and then descends without reading the rows.
+The automatic learning rate uses the same XᵀX, so the rows are read only once."""
 
 
 @dataclass(frozen=True)
 class Summed:
-    """A backend like ``numpy:gram`` that gets the sums XᵀX and Xᵀy instead of computing them.
+    """A backend that descends with given sums XᵀX and Xᵀy, without computing them again.
 
-    `moments` are these sums.
+    The attribute `moments` has these sums.
     """
 
     moments: Moments

@@ -106,19 +106,19 @@ class DescentRegressor(RegressorMixin, _Linear):
     ----------
     loss : {"squared_error", "huber", "poisson"}
         ``huber`` is quadratic up to a residual of 1 and linear above. ``poisson`` predicts
-        the exponential of a linear function and needs targets of 0 or more. For ``poisson``,
-        give a number as `learning_rate`, because there is no automatic learning rate.
+        the exponential of a linear function and needs targets of 0 or more.
     backend : str
         ``library[:technique][@device]``, or ``"auto"``: the backend that the measurements in
-        `store` recommend. Without measurements, ``"auto"`` uses a NumPy backend. The choice
-        takes no measurements. `descentbench.fit` describes it in detail.
+        `store` recommend. Without measurements, ``"auto"`` uses a NumPy backend. See
+        `descentbench.fit` for the details.
     fit_intercept : bool
         Whether to fit an intercept.
     standardize : bool
         Whether the descent runs over standardised columns. If the columns of X differ in scale,
         far fewer steps are then needed. Coefficients are always in the units of X.
     learning_rate : float or "auto"
-        ``"auto"`` is 1/L, which always converges. L is the largest curvature of the loss.
+        With ``"auto"``, the rate is 1/L, where L is the largest curvature of the loss. The
+        descent then never diverges. ``poisson`` has no such L and needs a number.
     max_iter : int
         Largest number of steps.
     tol : float

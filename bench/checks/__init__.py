@@ -1,1 +1,1 @@
-"""Checks for developers: long measurements that test picks, comparisons and scaling."""
+"""Long checks for developers, each run by a nox session such as ``nox -s pick-check``."""

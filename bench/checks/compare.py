@@ -39,11 +39,8 @@ SLOWER = 1.10
 """Factor for the step times of one backend, to simulate that the backend is 10 % slower."""
 
 RIGHT_SAME, RIGHT_SLOWER = 0.95, 0.90
-"""Smallest fractions of repeats in which `compare` must report the right result.
-
-For the same code, `compare` must be right in 19 of 20 repeats. For one slower backend, it must
-be right in 18 of 20 repeats.
-"""
+"""Smallest fractions of repeats in which `compare` must be right: 0.95 if both runs are
+unchanged, and 0.90 if one backend is made slower."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,10 @@ def slow_down(record: Record, backend: str, factor: float) -> Record:
 
 
 def judge(old: Record, new: Record, slowed: str) -> Repeat:
-    """Compare two runs twice, and return what `compare` reported each time.
+    """Compare two runs as they are, and again with one backend made slower.
 
-    The second time, the step times of the backend `slowed` in the run `new` are multiplied by
-    `SLOWER`.
+    The parameter `slowed` is the name of this backend. Its step times in `new` are multiplied
+    by `SLOWER`.
     """
     return Repeat(
         flagged(compare(old, new)),
@@ -123,8 +120,7 @@ def check(
     Parameters
     ----------
     numbers : range
-        Numbers of the repeats. The number of a repeat also selects the backend whose step times
-        `judge` multiplies by `SLOWER`.
+        Numbers of the repeats. Successive repeats make different backends slower.
     pair : callable
         Function that measures the same code in two runs and returns both records.
     say : callable
@@ -159,8 +155,8 @@ def _names(found: tuple[Comparison, ...]) -> str:
 def main(repeats: int, first: int) -> None:
     """Check the verdicts of ``descentbench compare``; exit with code 1 if too many are wrong.
 
-    The right verdicts are known, because the same code is measured twice. Then the step times
-    of one backend are multiplied by 1.1.
+    Two runs measure the same code, so `compare` must report no change. When the step times of
+    one backend are multiplied by 1.1, `compare` must report that this backend is slower.
     """
     threads = apply()
     numbers = range(first, first + repeats)

@@ -28,15 +28,14 @@ COMPILED = ("numba", "torch:compile", "jax")
 """Prefixes of the names of backends that compile code in their first call."""
 
 COPIES = 0.2
-"""Fraction of the simulated techniques that copy small data only. They use large data without a
-copy."""
+"""Fraction of the simulated techniques that copy data only up to a random size limit."""
 
 
 def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeUp:
     """Return a simulated machine with random properties and random costs of its backends.
 
-    `budget` is the time in seconds that a pick on this machine can take. Compiling a backend
-    takes at most a quarter of this time, but the limit is at least 2.1 s.
+    The parameter `budget` is the time in seconds that a pick on this machine can take. A longer
+    budget allows longer simulated compile times.
     """
     cores = int(log_uniform(rng, 1, 128))
     memory = min(log_uniform(rng, 5e9, 5e11), 4e10 * cores)
@@ -69,9 +68,9 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
 
 
 def read_again(machine: MadeUp, features: int) -> None:
-    """Increase the simulated `reads` of the backends `SEPARATE_PRODUCTS` by 1.
+    """Make each step of the backends in `SEPARATE_PRODUCTS` read the data once more.
 
-    With a single feature, nothing changes.
+    With a single feature, nothing changes, because these backends then read the rows once.
     """
     for name in SEPARATE_PRODUCTS if features > 1 else ():
         of = machine.costs[name]
@@ -81,8 +80,7 @@ def read_again(machine: MadeUp, features: int) -> None:
 def disturb(machine: MadeUp, rng: np.random.Generator) -> None:
     """Make a simulated machine harder to predict.
 
-    Some setups then include a pause. Some techniques then copy small data, but use large data
-    without a copy.
+    Some setups then include a pause. Some techniques then copy data only up to a size limit.
     """
     machine.pauses = log_uniform(rng, 0.002, 0.05)
     for name, of in machine.costs.items():
@@ -125,7 +123,10 @@ def draw_costs(
 
 
 def draw_request(rng: np.random.Generator, machine: MadeUp) -> Request:
-    """Return a random request for at least 100 rows, which fill at most a quarter of memory."""
+    """Return a random request to `pick`.
+
+    The request is about data with at least 100 rows, which fill at most a quarter of memory.
+    """
     features = int(rng.choice([1, 1, 4, 32, 200]))
     row = step_bytes(1, features, "float32")
     rows = int(log_uniform(rng, 100, machine.memory_bytes / 4 / row))

@@ -1,12 +1,10 @@
-"""Compare predicted total times with measured total times of large data.
+"""Compare predicted with measured total times of descents over 300 million rows.
 
-The cost models are fitted to measurements of at most 30 million rows. They then predict the
-time of 300 million rows. One run measures all sizes alternately, because the memory throughput
-of a shared machine changes from run to run.
+The cost models are fitted to measurements of at most 30 million rows. One run measures all
+sizes alternately, because the memory throughput of a shared machine changes from run to run.
 
-The throughput can also change within this run. A second comparison therefore uses corrected
-step times of the large data: the times that the usual throughput at the small sizes would
-give.
+The throughput can also change within this run. A second comparison therefore converts the step
+times over 300 million rows to the memory throughput that was usual at the smaller sizes.
 """
 
 from __future__ import annotations
@@ -70,8 +68,8 @@ class Extrapolation:
     parts : tuple of Part
         Times of the parts of each descent, such as the import and a step.
     slowness : tuple of tuple
-        Pairs of a backend and a ratio. The ratio compares the time to read a byte of memory:
-        during the steps over `ROWS` rows ÷ during the steps at the small sizes.
+        Pairs of a backend and a ratio. A ratio of 1.2 means that reading memory took 1.2 times
+        as long at the time of the steps over `ROWS` rows as at the time of the smaller sizes.
     """
 
     predictions: tuple[Prediction, ...]
@@ -80,7 +78,7 @@ class Extrapolation:
     slowness: tuple[tuple[str, float], ...] = ()
 
     def page(self) -> RenderableType:
-        """Return a sentence about the prediction errors, and a table of the parts' times."""
+        """Return a sentence about the prediction errors, and a table of the `parts`."""
         from rich.console import Group
         from rich.text import Text
 
@@ -122,7 +120,7 @@ def _errors(predictions: Sequence[Prediction]) -> str:
 def extrapolate(
     threads: int, store: Path, report: Callable[[str, float], None]
 ) -> Extrapolation:
-    """Measure the backends `CONTENDERS`, and compare predictions for `ROWS` rows."""
+    """Measure `CONTENDERS`, and compare predicted with measured times for `ROWS` rows."""
     from bench.host.machine import describe
     from bench.measure.read_curve import TASK, measure_read_curve
     from bench.pick.regime import Regime
@@ -135,7 +133,7 @@ def extrapolate(
 
 
 def held(record: Record, regime: Regime) -> Extrapolation:
-    """Fit models to `LEARNT` rows; compare their predictions with results for `ROWS` rows."""
+    """Predict times for `ROWS` rows from the sizes in `LEARNT`; compare with measured times."""
     from bench.pick.fitting import fit
     from bench.pick.observations import observations
     from bench.results.summary import summarise
@@ -169,7 +167,7 @@ def held(record: Record, regime: Regime) -> Extrapolation:
 
 
 def _only(record: Record, sizes: Sequence[int]) -> Record:
-    """Return a copy of the record with only the measurements of these numbers of rows."""
+    """Return a new record with only the measurements whose number of rows is in `sizes`."""
 
     def of_these(outcome: Outcome) -> Outcome:
         kept = (m for m in outcome.measurements if Case.parse(m.row).rows in sizes)

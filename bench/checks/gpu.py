@@ -43,16 +43,16 @@ OK, CUT, FAILED, LEFT_OUT = "done", "cut short", "failed", "left out"
 
 @dataclass(frozen=True)
 class Done:
-    """How a part of the check ended.
+    """The result of one command of ``nox -s gpu``.
 
     Attributes
     ----------
     title : str
     state : str
-        `OK`, `CUT`, `FAILED` or `LEFT_OUT`.
+        `OK`, `CUT` (ended by the time limit), `FAILED` or `LEFT_OUT` (not started).
     seconds : float
     remark : str
-        Why the part failed, or what it did not measure; empty if there is nothing to say.
+        Why the command failed, or what was not measured; empty if there is nothing to say.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Done:
     remark: str = ""
 
     def line(self) -> str:
-        """Return one line of text about the part, for the summary at the end."""
+        """Return the result as one line of text."""
         remark = f": {self.remark}" if self.remark else ""
         taken = f" in {duration(self.seconds)}" if self.state != LEFT_OUT else ""
         return f"{self.title}: {self.state}{taken}{remark}"

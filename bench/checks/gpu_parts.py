@@ -44,8 +44,8 @@ class Part:
     arguments : sequence of str
         Arguments of the Python interpreter.
     share : float
-        Usual duration of the command in seconds. If a command usually takes twice as long as
-        another command, it gets twice as much of the remaining time.
+        Usual duration of the command in seconds. The remaining time of the check is divided
+        among the remaining commands in proportion to `share`.
     variables : mapping of str to str
         Additional environment variables of the command.
     """
@@ -57,18 +57,15 @@ class Part:
 
 
 def run(*arguments: str) -> list[str]:
-    """Return the interpreter's arguments for a short ``descentbench run``.
-
-    Each case is measured once, for 0.1 s.
-    """
+    """Return the arguments with which Python runs a short ``descentbench run``."""
     return ["-m", "bench", "run", *BRIEF, *arguments]
 
 
 def tests(*arguments: str) -> list[str]:
-    """Return the interpreter's arguments that run tests with pytest.
+    """Return the arguments with which Python runs tests with pytest.
 
-    Pytest stops at the first failure. If it went on until the time limit, its exit code would
-    not show the failure.
+    Pytest stops at the first failure, because a command that reaches its time limit is not
+    reported as failed.
     """
     return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
 
@@ -147,7 +144,7 @@ def rehearsed(store: Path) -> list[Part]:
 
 
 def pick(*arguments: str) -> list[str]:
-    """Return the interpreter's arguments that call ``descentbench pick``."""
+    """Return the arguments with which Python runs ``descentbench pick``."""
     return ["-m", "bench", "pick", *arguments]
 
 
@@ -160,11 +157,11 @@ def listed(option: str, values: str) -> list[str]:
 
 
 def available(names: Sequence[str], variables: Mapping[str, str] | None = None) -> list[str]:
-    """Return those of the named backends that can run on this machine.
+    """Return the backends in `names` that can run on this machine.
 
     If a backend cannot run, the reason is printed on stderr. If `names` has GPU backends and
-    none of them can run, `Mistake` is raised. A child process finds out which backends can run;
-    it gets the additional environment variables `variables`.
+    none of them can run, `Mistake` is raised. The parameter `variables` adds environment
+    variables to the child process that checks the backends.
     """
     listing = subprocess.run(
         [sys.executable, "-m", "bench", "backends", "--json"],

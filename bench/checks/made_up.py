@@ -21,8 +21,8 @@ COPYING = 0.1
 """Time to copy data from shared memory ÷ time to generate the data."""
 
 PAID = 0.8
-"""Smallest simulated ratio of the setup times of one backend: the time in a process that has
-set up another backend before ÷ the time in a new process. 0.8 means 20 % less time."""
+"""Smallest random factor for the setup time in a process that has already set up another
+backend. The factor 0.8 means 20 % less time than in a new process."""
 
 CACHED_COMPILERS = ("numba", "torch")
 """Libraries that store compiled code on disk and use it in later processes."""
@@ -150,7 +150,7 @@ class MadeUp:
         return nbytes * (cached / self.cache_rate + (1 - cached) * state / self.memory_rate)
 
     def step_s(self, case: Case, state: float) -> float:
-        """Return the seconds of a step without random noise; see `read_s` for `state`."""
+        """Return the seconds of a step, computed from the costs; see `read_s` for `state`."""
         of = self.costs[case.backend]
         nbytes = step_bytes(*case.size)
         if not of.reads:
@@ -175,7 +175,7 @@ class MadeUp:
         return of.import_s + self.place_s(case) + of.compile_s + steps
 
     def one_total_s(self, case: Case, iterations: int, rng: np.random.Generator) -> float:
-        """Return the seconds of setup and steps in one process, with random noise."""
+        """Return the sum of setup and step times in one process, with random errors."""
         of = self.costs[case.backend]
 
         def setup(value: float) -> float:
@@ -198,7 +198,7 @@ class MadeUp:
         self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:
-        """Return 1 if the memory is now in its fast state; return `slow` in its slow state."""
+        """Return the present read time ÷ the read time in the memory's fast state."""
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
@@ -210,7 +210,7 @@ class MadeUp:
         return self.noisy(self.slowness * value, spread)
 
     def paused(self, value: float) -> float:
-        """Return the setup time `value` with a random error, and sometimes with a pause."""
+        """Return `value` × a random factor, sometimes plus a pause; all in seconds."""
         paused, seconds = self.interruptions.random(2)
         pause = PAUSE_S * float(seconds) if paused < self.pauses else 0.0
         return self.drifted(value, self.setup_noise) + pause

@@ -5,8 +5,8 @@ of iterations. It then measures every backend at these sizes, in one run that al
 the backends. Finally, it compares each recommended backend with the fastest backend. The tables
 are printed as Markdown, as in docs/pick.md.
 
-The last part of the check, `bench.checks.extrapolation`, compares predicted and measured times
-of ten times more rows than the largest measured size.
+The last part, `bench.checks.extrapolation`, compares predicted with measured times for ten
+times more rows than the cost models were fitted to.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ LOG_LOSS = "log_loss"
 
 @dataclass(frozen=True)
 class Requests:
-    """All questions that the check asks `pick` for one loss.
+    """All requests to `pick` for one loss.
 
-    Every size is combined with every number of iterations. The keys of `sizes` are numbers of
-    features, and the values are numbers of rows.
+    Every size is combined with every number of iterations. A key of `sizes` is a number of
+    features, and its value is a tuple of numbers of rows.
     """
 
     sizes: Mapping[int, tuple[int, ...]]
@@ -57,7 +57,7 @@ class Requests:
 
     @property
     def each(self) -> list[tuple[int, int, int]]:
-        """(rows, features, iterations) of every question."""
+        """(rows, features, iterations) of every request."""
         return [(n, d, k) for n, d in self.shapes for k in self.iterations]
 
     @property
@@ -73,20 +73,20 @@ REQUESTS = {
     ),
     LOG_LOSS: Requests({1: (10_000, 10_000_000), 32: (300_000,), 200: (10_000,)}, (30, 3_000)),
 }
-"""The keys are losses, and the values are the questions that the check asks `pick`.
+"""The keys are losses, and the values are the requests to `pick`.
 
-In total there are 26 questions and 125 measured cases, which take about 35 minutes on two
+In total there are 26 requests and 125 measured cases, which take about 35 minutes on two
 cores.
 """
 
 BUDGET = 40.0
-"""Time that `pick` can spend on measuring for each question, in seconds."""
+"""Time that `pick` can spend on measuring for each request, in seconds."""
 
 MEDIAN, WORST = 1.01, 1.10
 """Largest allowed median of all regrets, and largest allowed single regret.
 
 The regret is the total time with the recommended backend ÷ the total time with the fastest
-backend. For example, 1.01 means that the recommended backend takes 1 % longer.
+backend. The best regret is 1; a regret of 1.01 means 1 % more time.
 """
 
 COVERAGE = 0.85, 0.95
@@ -97,7 +97,7 @@ The coverage is the fraction of measured total times that lie in their predicted
 
 Answers = Mapping[tuple[int, int, int], tuple[Explorer, "Answer"]]
 """Type of a mapping with the answers of `pick`. A key is (rows, features, iterations). A value
-is a pair: the `Explorer` that measured for the answer, and the answer itself."""
+is a pair: the `Explorer` with the measurements, and the answer."""
 
 
 @click.command(cls=Script)
@@ -145,7 +145,7 @@ def say(what: str, share: float) -> None:
 
 
 def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
-    """Ask `pick` all questions about a loss; compare the answers with measured total times."""
+    """Make all requests for a loss; compare the answers of `pick` with measured times."""
     from backends import catalogue
     from bench.measure.known_losses import named
     from bench.results.summary import summarise
@@ -161,10 +161,9 @@ def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
 def ask(
     names: Sequence[str], loss: str, threads: int, store: Path, budget: float = BUDGET
 ) -> Answers:
-    """Ask `pick` all questions of `REQUESTS` about a loss, in random order.
+    """Make all requests in `REQUESTS` for a loss, in random order; return the answers.
 
-    For each question, the measurements are saved in `store`. Later questions use these
-    measurements, too.
+    The measurements for each request are saved in `store`, and later requests use them.
     """
     from bench.host.limits import available_bytes
     from bench.host.machine import describe
@@ -200,9 +199,8 @@ def ask(
 def compare(answers: Answers, results: Sequence[Result]) -> Check:
     """Compare recommended backends and predicted times with measured times.
 
-    Each answer of `pick` recommends two backends. The time of the backend `pick` is compared
-    with the times of all backends. The time of the backend `loop_pick` is compared only with
-    the times of backends that work for any loss.
+    An answer recommends two backends. `Answer.pick` is compared with all backends, and
+    `Answer.loop_pick` only with the backends that work for any loss.
     """
     outcomes: list[Outcome] = []
     predictions: list[Prediction] = []
@@ -222,7 +220,7 @@ def compare(answers: Answers, results: Sequence[Result]) -> Check:
 
 
 def passes(check: Check) -> bool:
-    """Return whether the regrets and the coverage are within their limits."""
+    """Return whether the results are within the limits `MEDIAN`, `WORST` and `COVERAGE`."""
     low, high = COVERAGE
     worst = max(o.regret for o in check.outcomes)
     return check.regret <= MEDIAN and worst <= WORST and low <= check.coverage <= high

@@ -33,7 +33,7 @@ from bench.show.mistake import Script
 )
 @click.option("--only", type=click.Choice(["files", "workers"]), help="Run only this part.")
 def main(size: float, only: str | None) -> None:
-    """Print step times over files and on a Dask cluster; exit with 1 if one is too long."""
+    """Time steps over files and on a Dask cluster; exit with 1 if a step is too slow."""
     apply()
     found: list[Finding] = []
 

@@ -34,7 +34,8 @@ BACKENDS = ("numpy:blocked", "numba:parallel")
 """Backends that use the given arrays without a copy."""
 
 WITHIN = 1.05
-"""Largest allowed ratio: time of a step over copied data ÷ time over generated data."""
+"""Largest allowed ratio: time of a step over data copied from shared memory ÷ time of a step
+over data that the process generated itself."""
 
 STEPS = 3
 """Number of steps that are timed together."""
@@ -43,7 +44,7 @@ STEPS = 3
 @click.command(cls=Script)
 @click.option("--rows", type=click.IntRange(min=1), default=ROWS, show_default=True)
 def main(rows: int) -> None:
-    """Print ratios of step times for each backend; exit with code 1 if copied data are slow."""
+    """Time steps over data copied from shared memory; exit with 1 if a step is too slow."""
     apply()
     folder = shared.of_this_process()
     case = Case("numpy", rows, 1, "float32")

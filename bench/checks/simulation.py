@@ -35,11 +35,11 @@ LIMITS = {
 }
 """Largest allowed values of the statistics that `summary` returns.
 
-- "median", "95 %" and "worst" are statistics of the regret over all games. The regret is the
-  total time with the recommended backend ÷ the total time with the fastest backend.
-- "spread …" is half of the width of a predicted interval ÷ the predicted time. Its limit holds
-  for nine of ten games. The request has about ten or a hundred times more rows than were
-  measured.
+- "median", "95 %" and "worst" are quantiles of the regret over all simulations. The regret is
+  the total time with the recommended backend ÷ the total time with the fastest backend.
+- A spread is half of the width of a predicted interval, divided by the predicted time. "spread
+  ten times beyond" is the 90 % quantile of the spreads in simulations whose request has about
+  ten times more rows than were measured.
 """
 
 COVERAGE = 0.85, 0.95
@@ -62,24 +62,25 @@ It can also exceed the budget by the import time of the library that takes longe
 
 @dataclass(frozen=True)
 class Game:
-    """The result of one simulation: the request, the recommended backends, and their quality.
+    """The result of one simulation.
 
-    `pick` recommends two backends. The backend `pick` is recommended among all backends, and
-    the backend `loop_pick` among the loops (all backends except `gram`).
+    Two backends are recommended: the attribute `pick` among all backends, and the attribute
+    `loop_pick` among the loops (all backends except `gram`).
 
     Attributes
     ----------
     regret, loop_regret : float
-        Time with the recommended backend ÷ time with the fastest backend, without random noise.
-        `regret` is for the backend `pick`, and `loop_regret` for the backend `loop_pick`.
+        Time with `pick` ÷ time with the fastest backend, and time with `loop_pick` ÷ time with
+        the fastest loop. These times are without random noise.
     covered : tuple of float
         For each recommended backend, the fraction of simulated total times that lie in the
         predicted interval.
     spread : float
-        Half of the width of the interval predicted for `loop_pick` ÷ the predicted time.
+        Half of the width of the predicted interval, divided by the predicted time, for
+        `loop_pick`.
     beyond : float
-        Decimal logarithm of the requested number of rows ÷ the largest number of rows with
-        which `loop_pick` was measured; 1 if the request has ten times more rows.
+        log₁₀(requested number of rows ÷ largest number of rows with which `loop_pick` was
+        measured). 1 means ten times more rows.
     over_s : float
         Seconds by which `pick` took longer than allowed; 0 or less if it did not.
     unmeasured : tuple of str
@@ -106,8 +107,8 @@ class Game:
 def play(seed: int, *, after_another: bool = False) -> Game:
     """Simulate `pick` on a random machine; `seed` is the seed of all random numbers.
 
-    With `after_another`, `pick` first answers a request for another number of rows. Then `pick`
-    can use the measurements of this request, too.
+    With `after_another`, `pick` can use the measurements of an earlier request for another
+    number of rows.
     """
     rng = np.random.default_rng(seed)
     gpu = bool(rng.random() < 0.3)
@@ -146,10 +147,7 @@ def explored(
 
 
 def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Generator) -> Game:
-    """Return how good the recommendation from the explorer's measurements is.
-
-    The known costs of the simulated machine show which backend is the fastest.
-    """
+    """Compare the recommended backends with the fastest; return the result as a `Game`."""
     known, request = explorer.known, explorer.known.request
     answer = recommend(list(known.models.values()), request, explorer.unmeasured())
     cases = {b: Case(b, request.rows, request.features, "float32") for b in machine.costs}
@@ -193,7 +191,7 @@ def judged(seed: int, explorer: Explorer, machine: MadeUp, rng: np.random.Genera
 
 
 def summary(games: Sequence[Game]) -> dict[str, float]:
-    """Return statistics over all games, such as the median regret, and the number of games."""
+    """Return statistics of the simulations; the constant `LIMITS` explains most of them."""
     regrets = np.array([r for g in games for r in (g.regret, g.loop_regret)])
     far = {
         name: [g.spread for g in games if low <= g.beyond < high]

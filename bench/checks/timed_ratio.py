@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 ROUNDS = 9
-"""Smallest number of rounds; each round calls both functions once."""
+"""Smallest number of rounds. A round times each of the two compared functions once."""
 
 ROUNDS_S = 15.0
 """Shortest duration of a comparison, in seconds.
@@ -48,16 +48,16 @@ class Finding:
 
     @property
     def ratio(self) -> float:
-        """Median over all rounds of the ratio of the two times.
+        """Median over all rounds of the ratio of the two functions' times.
 
-        If `least` is true, the ratio is `other` ÷ `mine`. Otherwise it is `mine` ÷ `other`.
+        The ratio is `other` ÷ `mine` if `least` is true, and `mine` ÷ `other` otherwise.
         """
         pairs = zip(self.mine, self.other, strict=True)
         return median(o / m if self.least else m / o for m, o in pairs)
 
     @property
     def good(self) -> bool:
-        """Whether the ratio and the median of `mine` are within their limits."""
+        """Whether `ratio` is within `bound`, and the median of `mine` is at most `most_s`."""
         if median(self.mine) > self.most_s:
             return False
         if self.bound is None:
@@ -76,7 +76,7 @@ class Finding:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return the seconds of one call."""
+    """Call a function; return the seconds that the call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began

@@ -30,27 +30,24 @@ EFFICIENCY = 0.9
 2·n rows. A ratio of 1 would mean that two workers do twice the work in the same time."""
 
 WITHOUT_TORCH_S = 6e-3
-"""Largest allowed time of a step if the workers have no PyTorch, in seconds: 6 ms.
-
-The client then adds up the sums of the workers.
-"""
+"""Largest allowed time in seconds of a step in which the Dask client, instead of PyTorch, adds
+up the gradients of the workers: 6 ms."""
 
 SMALL = Generated(1000, 32)
 """Data so small that almost all of a step's time is overhead."""
 
 STEPS = 300
-"""Number of steps that `overhead` times together."""
+"""Number of steps in each timed call of `overhead`."""
 
 WEAKLY_SCALED = (
     ("numba", 500_000, 128, EFFICIENCY),
     ("numpy:blocked", 5_000_000, 8, None),
     ("numba:parallel", 1_000_000, 32, None),
 )
-"""Arguments of `weak_scaling`: backend, rows per worker, features, and smallest allowed ratio.
+"""Arguments of `weak_scaling`: backend, rows per worker, features, and limit of the ratio.
 
-Only ``numba`` has a limit, because the speed of its steps does not depend on the memory. The
-other backends wait for the memory, which the workers of a machine share, so two workers can be
-slower than one worker.
+The ratio is the step time of one worker ÷ the step time of two workers. The limit is None for
+backends that wait for memory, because the two workers share the memory of the machine.
 """
 
 
@@ -107,7 +104,7 @@ def plain_rank(
 
 @contextmanager
 def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
-    """Start processes that descend together without Dask; yield a function that takes steps.
+    """Start processes that descend together; yield a function that runs some steps.
 
     Each process has an equal part of the rows.
     """
@@ -144,7 +141,7 @@ def plain_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[i
 
 @contextmanager
 def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[int], None]]:
-    """Start Dask workers that descend together; yield a function that takes steps.
+    """Start Dask workers that descend together; yield a function that runs some steps.
 
     Each worker has an equal part of the rows.
     """
@@ -192,11 +189,11 @@ def overhead() -> Iterator[Finding]:
 def weak_scaling(
     kernel: str, rows: int, features: int, least: float | None
 ) -> Iterator[Finding]:
-    """Compare steps of two workers over ``2 * rows`` rows with steps of one over `rows` rows.
+    """Compare steps of two workers with steps of one worker that has half of the rows.
 
-    There are two comparisons: first with Dask workers, then with processes that do not use
-    Dask. For Dask workers, the step time of one worker ÷ the step time of two workers must be
-    at least `least`. None means that there is no limit.
+    There are two comparisons: with Dask workers, and with processes that do not use Dask. For
+    Dask workers, the step time of one worker ÷ the step time of two workers must be at least
+    `least`. None means that there is no limit.
     """
     steps = 20
     what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half the rows on 1"

@@ -23,7 +23,7 @@ WIDTH, LANE_HEIGHT = 7.2, 0.125
 
 
 def section(record: Record, picture: str, described: str) -> str:
-    """Return the text about autograd for docs/losses.md, in Markdown.
+    """Return the Markdown text on the cost of autograd, a part of docs/losses.md.
 
     Parameters
     ----------

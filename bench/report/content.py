@@ -31,8 +31,8 @@ TYPICAL_ITERATIONS = 100, 10_000
 """Numbers of iterations for which the page shows recommended backends."""
 
 TYPICAL_SHAPES = 2
-"""The page's table of recommended backends shows the first two shapes of each loss. A shape is
-a number of features with a dtype."""
+"""Number of shapes of each loss in the page's table of recommended backends. A shape is a
+number of features with a dtype."""
 
 
 def content(found: Sequence[Source]) -> dict[str, Any]:
@@ -119,9 +119,10 @@ def _model(model: CostModel) -> dict[str, Any]:
 
 
 def typical(source: Source) -> Iterator[Answer]:
-    """Yield recommendations for all combinations of `TYPICAL_ROWS` and `TYPICAL_ITERATIONS`.
+    """Yield a recommendation for each of `TYPICAL_ROWS` with each of `TYPICAL_ITERATIONS`.
 
-    For each loss, only the first `TYPICAL_SHAPES` shapes (features and dtype) are included.
+    For each loss, only the two combinations of features and dtype with the fewest features are
+    included.
     """
     of_loss: dict[str, int] = {}
     for shape, models in source.models.items():
@@ -136,7 +137,7 @@ def typical(source: Source) -> Iterator[Answer]:
 def answer(
     source: Source, shape: Shape, models: Sequence[CostModel], rows: int, iterations: int
 ) -> Answer:
-    """Return what ``pick`` would recommend on the machine of `source` if no memory were used.
+    """Return what ``pick`` would recommend if the machine's whole memory were free.
 
     `models` are the cost models of the backends for `shape`.
     """

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from bench.results.summary import Result
 
 COST_ITERATIONS = 1000
-"""Number of steps in the figure that `cost` draws. The calculator on the report's page begins
-with the same number."""
+"""Number of iterations of the descents whose times `cost` draws. The calculator on the
+report's page begins with the same number."""
 
 PARTS = (
     ("import", "#3F97CF", ".."),
@@ -54,7 +54,7 @@ def _look(style: Style) -> dict[str, Any]:
 
 
 def _caches(axes: Axes, source: Source, bytes_per_unit: float) -> None:
-    """Draw a vertical line at each size at which the data of a step exactly fill a cache."""
+    """Draw a vertical line at each point of the x axis where the data exactly fill a cache."""
     for level, size in source.machine["caches"].items():
         at = size / bytes_per_unit
         axes.axvline(at, color="0.5", linestyle=":", linewidth=0.8)
@@ -124,7 +124,10 @@ def bandwidth(axes: Axes, source: Source, shape: Shape) -> bool:
 
 
 def cost(axes: Axes, source: Source, shape: Shape) -> bool:
-    """Draw a bar for each backend at the largest size: import, place, first call and steps."""
+    """Draw the total time of each backend at the largest size, as a bar with four parts.
+
+    The parts are the import, placing the data, the first call, and the steps.
+    """
     whole = [
         r
         for of in _by_backend(source, shape).values()

@@ -25,7 +25,7 @@ MOST_SIZES = 11
 screen of a laptop."""
 
 MAIN_SIZES = 4
-"""Largest number of data sizes in the picture of the step times on a phone."""
+"""Largest number of data sizes that a phone shows in the picture of the step times."""
 
 MOST_DOUBTS = 8
 """Largest number of failed or unstable cases that are listed. Further cases are only
@@ -65,7 +65,7 @@ class Best:
 
     @property
     def share(self) -> float | None:
-        """Speed of the step as a fraction of the read bandwidth; None if not measured."""
+        """Throughput of the step ÷ throughput of a read without arithmetic; None if unknown."""
         return self.result.bandwidth_fraction
 
 
@@ -78,8 +78,8 @@ def size_name(result: Result) -> str:
 def bests(source: Source, loss: str | None = None) -> list[Best]:
     """Return the fastest backend at every size; sizes are ordered by features, dtype and rows.
 
-    The default loss is squared error. If squared error was not measured, the default is the
-    measured loss with the alphabetically first name.
+    If `loss` is None, the first loss in ``source.losses`` is used: squared error, if it was
+    measured.
     """
     found = []
     loss = loss or next(iter(source.losses), SQUARED)
@@ -112,7 +112,7 @@ def sentences(found: Sequence[Best]) -> list[str]:
 
 
 def other_losses(source: Source) -> list[str]:
-    """Return a sentence for each loss except the first loss of the page.
+    """Return a sentence for each measured loss except the main loss, usually squared error.
 
     A sentence gives the fastest backends and their speed-up over plain NumPy.
     """
@@ -183,7 +183,7 @@ def _between(values: Sequence[float], write: Callable[[float], str]) -> str:
 
 
 def headline(source: Source) -> str:
-    """Return the main finding as one line. ``run --report`` prints this line at its end."""
+    """Return the main finding as one line of text, which ``run --report`` prints."""
     found = bests(source)
     if not found:
         return "nothing was timed"
@@ -200,7 +200,7 @@ def headline(source: Source) -> str:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point in the picture of the step times.
+    """A labelled point on the time axis of the report's picture of step times.
 
     `at` is the distance from the left end of the time axis, in percent of its length.
     """
@@ -212,9 +212,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """The step times at one data size, shown as a line of points with a text.
+    """The times at one data size: a line of points in the report's picture of step times.
 
-    `figures` is the text beside the points. A phone shows only the lines whose `main` is True.
+    `figures` is the text beside the points. If `main` is False, phones do not show the line.
     """
 
     best: Best
@@ -239,8 +239,8 @@ class Picture:
 def picture(found: Sequence[Best]) -> Picture:
     """Return a picture of the step times, with a line of points for each data size.
 
-    If there are more than `MOST_SIZES` sizes, some sizes with the most common numbers of
-    features are left out.
+    With more than `MOST_SIZES` sizes, some are left out: always a size with the most common
+    number of features, so that the rare numbers of features stay in the picture.
     """
     shown = list(found)
     while len(shown) > MOST_SIZES:  # drop a size of the commonest feature count

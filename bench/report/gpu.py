@@ -1,4 +1,4 @@
-"""Compute the number of iterations from which a GPU is faster than the CPU, setup included."""
+"""Compute the fewest iterations at which a GPU is faster than the CPU, setup included."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ MOST_ITERATIONS = 1e9
 """Largest number of iterations for which a GPU and a CPU are compared."""
 
 ASKED = 1000
-"""README lists only the sizes at which a GPU is faster than the CPU for 1000 iterations."""
+"""Number of iterations in README's comparison of a GPU with the CPU. README lists only the
+sizes at which the GPU is faster for this number of iterations."""
 
 
 @dataclass(frozen=True)
 class Pays:
-    """The number of iterations from which a GPU is faster than the CPU, at one size.
+    """The fewest iterations at which a GPU is faster than the CPU, at one size.
 
     Attributes
     ----------
@@ -44,10 +45,10 @@ class Pays:
 
 
 def pays(source: Source) -> Iterator[Pays]:
-    """Yield the number of iterations from which the GPU is faster, for each measured size.
+    """Yield, for each size, the fewest iterations at which the GPU is faster than the CPU.
 
-    Steps and setup must have been measured on both the GPU and the CPU. The compared times
-    include import, transfer and first call. `gram` techniques are left out.
+    Only sizes measured on both the GPU and the CPU are used. The compared times include the
+    setup. Backends that work only for squared error are left out.
     """
     for shape, models in source.models.items():
         if shape.loss != SQUARED:
@@ -76,7 +77,7 @@ def fastest(models: Iterable[CostModel], rows: int, iterations: float) -> CostMo
 def from_iterations(
     gpu: Sequence[CostModel], cpu: Sequence[CostModel], rows: int
 ) -> float | None:
-    """Return the number of iterations from which the GPU takes less time than the CPU.
+    """Return the fewest iterations at which the GPU takes less time than the CPU.
 
     The times are those of the fastest backend on each device. The result is None if the GPU is
     not faster even for 10⁹ iterations (`MOST_ITERATIONS`).
@@ -100,10 +101,10 @@ def from_iterations(
 
 
 def section(sources: Iterable[Source]) -> list[str]:
-    """Return the section about GPUs for docs/results.md, with a table for each machine.
+    """Return a list with the section about GPUs for docs/results.md.
 
-    The list is empty if setup times were never measured on both the GPU and the CPU of a
-    machine.
+    The section has a table for each machine that was measured on its GPU and its CPU. Without
+    such a machine, the list is empty.
     """
     parts = []
     for source in sources:
@@ -133,8 +134,8 @@ def _from(iterations: float | None) -> str:
 def sentence(sources: Iterable[Source]) -> str:
     """Return a sentence for README that says at which sizes a GPU is faster than the CPU.
 
-    The sentence is about the machine whose GPU was measured last. It is empty if setup and
-    steps were never measured on both a GPU and the CPU of its machine.
+    The sentence is about the newest results of a machine that was measured on its GPU and its
+    CPU. Without such a machine, the text is empty.
     """
     for source in sources:
         found = [p for p in pays(source) if p.dtype == "float32"]

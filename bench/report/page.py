@@ -48,9 +48,9 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, found: Sequence[Source]) -> None:
-    """Write the report to a file. The file appears only when it is complete.
+    """Write a report about the results of the sources in `found` to the file `path`.
 
-    The report is a page about the results in `found`.
+    The file appears only when it is complete.
 
     Raises
     ------

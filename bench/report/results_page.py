@@ -39,7 +39,7 @@ BEGIN, END = "<!-- made by nox -s results: begin -->", "<!-- end -->"
 """Lines in a page before and after the text that ``nox -s results`` replaces."""
 
 SECOND = "log_loss"
-"""Loss of README's second table: the most common loss for classification."""
+"""Loss whose times README's second table shows: the most common loss for classification."""
 
 PICTURES = ("scaling", "map")
 """Figures of ``descentbench plot`` that the documentation shows."""
@@ -100,7 +100,7 @@ def saved(results: Path) -> list[Saved]:
 
 
 def newest_whole(found: Iterable[Saved]) -> Source:
-    """Return the newest results from a CPU, with times for squared error and setup times.
+    """Return the newest results on a CPU that include squared error and setup times.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def _step(result: Result | None) -> str:
 
 
 def _reads(source: Source, sizes: Sequence[tuple[int, int]]) -> list[str]:
-    """Return the time to read the data once for each size; "–" for small or unmeasured data."""
+    """Return the read time of each size as text; "–" for small data or an unmeasured read."""
     known = {
         (limit.rows, limit.features): limit.read_s
         for record in source.records

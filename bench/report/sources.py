@@ -86,7 +86,7 @@ class Source:
 
     @property
     def shapes(self) -> list[Shape]:
-        """All combinations of features, dtype and loss that have at least one verified result.
+        """All combinations of features, dtype and loss with which a step was timed.
 
         The combinations with squared error are first.
         """
@@ -97,8 +97,8 @@ class Source:
     def limits(self) -> list[Limit]:
         """The times that show how fast a step can be, for each device and size.
 
-        These are the newest time to read the data once and, on the CPU, the newest time of a
-        step in C.
+        A `Limit` has the time to read the data once and, on the CPU, the time of a step in C.
+        Both times are from the newest record with this device and size.
         """
         found = {
             (limit.device, *limit.data): limit

@@ -18,8 +18,8 @@ OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
 """Colours of all libraries that are not in `COLOURS`, such as Dask."""
 
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
-"""Marks for the techniques of a library. Plain techniques have circles. Each mark has two
-names: the name on the HTML page of the report, and the name in matplotlib."""
+"""Marks that tell the techniques of a library apart; a circle stands for a name without a
+technique, such as ``numpy``. Each mark is given as in the HTML report and as in matplotlib."""
 
 DASHES = (
     ("", "-"),
@@ -28,8 +28,8 @@ DASHES = (
     ("2 3", ":"),
     ("14 4", (0, (8, 3))),
 )
-"""Patterns of dashes for the techniques of a library. Each pattern is given twice: as SVG's
-``stroke-dasharray`` and as matplotlib's line style."""
+"""Line patterns that tell the techniques of a library apart. Each pattern is given twice: as
+SVG's ``stroke-dasharray`` and as matplotlib's line style."""
 
 
 @dataclass(frozen=True)

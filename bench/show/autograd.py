@@ -81,7 +81,7 @@ def sizes_of(record: Record) -> list[Size]:
 
 
 def autograd_markdown(record: Record) -> str:
-    """Return a Markdown table for each size: a line per backend, a column per loss."""
+    """Return Markdown tables of step times by backend and loss, one table for each size."""
     losses = losses_of(record)
     parts = []
     for size in sizes_of(record):

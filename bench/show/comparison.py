@@ -55,7 +55,10 @@ def comparison_markdown(found: Sequence[Comparison]) -> str:
 
 
 def print_comparison(found: Sequence[Comparison], remarks: Sequence[str]) -> None:
-    """Print the table, the reasons of failures, the remarks, and the count of each verdict."""
+    """Print a table of the comparisons, and notes below the table.
+
+    The notes are the reasons of failures, `remarks`, and the number of cases of each verdict.
+    """
     headings = "backend", "", "rows", "×", "dtype", "old", "new", "new ÷\nold", "95 %"
     table = Columns(*headings, words=(0, 1, 4))
     for c in found:
@@ -70,7 +73,7 @@ def print_comparison(found: Sequence[Comparison], remarks: Sequence[str]) -> Non
 def _reasons(found: Sequence[Comparison]) -> list[str]:
     """Return a line for each reason why a comparison failed or is doubtful.
 
-    The line also names the backends and sizes with this reason.
+    The line also lists the cases that failed or are doubtful for this reason.
     """
     cases: dict[str, list[str]] = {}
     for c in found:

@@ -26,13 +26,12 @@ NARROWEST = 24
 width has room for the longest number with its heading."""
 
 SHORTEST_NAME = 12
-"""A column of names is never made narrower than this width in characters, unless its names are
-short. Names are split at ``:`` and ``@``. If every piece is shorter, the column can be as
-narrow as the longest piece."""
+"""A column of names can be narrowed to this many characters or to its longest piece of a name,
+whichever is smaller. Names are split into pieces at ``:`` and ``@``."""
 
 SHORTEST_TEXT = 24
-"""A column of sentences is never made narrower than this width in characters. If every word in
-the column is shorter, the column can be as narrow as the longest word."""
+"""A column of sentences can be narrowed to this many characters or to its longest word,
+whichever is smaller."""
 
 ASCII_HEAD = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 """Lines of a table, drawn with ``-``, for encodings without line-drawing characters."""
@@ -95,7 +94,7 @@ class Columns:
     gap : int
         Number of spaces to the right of each column, in addition to spaces that `box` adds.
     box : Box, optional
-        The line below the headings, as a box of the library Rich; None for no line.
+        Style of the line below the headings, from the library Rich; None for no line.
     """
 
     def __init__(
@@ -177,7 +176,7 @@ class Columns:
     def _stacked(
         self, title: str, lines: list[list[Text]], options: ConsoleOptions
     ) -> RenderResult:
-        """Yield a paragraph for every row."""
+        """Yield each row of the table as a paragraph, for a table that is too wide."""
         if title:
             yield Text(f"{title}\n", "bold")
         headings = [heading.plain.replace("\n", " ").strip() for heading in lines[0]]
@@ -217,10 +216,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _least(column: Iterable[Text], most: int) -> int:
-    """Return the smallest width of a column, which is at most `most`.
-
-    If all words and parts of names in the column are shorter, it is the length of the longest.
-    """
+    """Return the length of the longest word or piece of a name in a column, at most `most`."""
     longest = max(len(part) for cell in column for part in (_parts(cell.plain) or [""]))
     return min(longest, most)
 

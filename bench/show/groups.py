@@ -21,8 +21,8 @@ KINDS = {
 }
 """The keys are benchmark functions, and the values are titles of groups in the printed table.
 
-The groups are printed in this order. `test_read` times a read of the data that a step reads, so
-reads and steps are in the same group.
+The groups are printed in this order. A read (`test_read`) is in the same group as a step over
+the same data, so that their times can be compared.
 """
 
 MISSING = (

@@ -54,6 +54,6 @@ class Script(click.Command):
     """A command of a developers' script that reports errors as ``descentbench`` does."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; report an error that the user can correct as one line of text."""
+        """Run the command. An error that the user can correct is reported in one line."""
         with reported():
             return super().invoke(ctx)

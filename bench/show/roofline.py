@@ -38,7 +38,8 @@ DEVICE_GRID = (
 are 1 GB or more in float32."""
 
 Data = tuple[int, int, str, str]
-"""Type of the tuple (rows, features, dtype, loss), which identifies a column of the tables."""
+"""Type of the tuple (rows, features, dtype, loss). The printed tables have a column for each of
+these tuples."""
 
 C = "C, OpenMP"
 """Name in the tables for the descent written in C."""
@@ -52,7 +53,9 @@ LABEL_WIDTH, SIZE_WIDTH = 14, 10
 
 @dataclass(frozen=True)
 class Limit:
-    """The times at one size that show how fast a step can be. None means "not measured".
+    """The time to read the data and the time of a step in C, at one size.
+
+    These times show how fast a step can be. None means "not measured".
 
     Attributes
     ----------
@@ -67,8 +70,8 @@ class Limit:
     failure : str
         Why the descent in C failed; "" if it did not fail.
     read_by : str
-        Name of the fastest method of reading, such as "compiled, 2 places": compiled code that
-        reads at two places of each thread's data alternately. Empty in older records.
+        Name of the fastest method of reading, such as "compiled, 2 places": in compiled code,
+        each thread reads alternately at two places of its data. Empty in older records.
     """
 
     rows: int
@@ -89,12 +92,12 @@ class Limit:
 
     @property
     def size(self) -> tuple[int, int, str]:
-        """The numbers of rows and features, and the dtype."""
+        """The tuple (rows, features, dtype)."""
         return self.rows, self.features, self.dtype
 
     @property
     def data(self) -> Data:
-        """The numbers of rows and features, the dtype and the loss."""
+        """The tuple (rows, features, dtype, loss)."""
         return *self.size, self.loss
 
     def as_dict(self) -> dict[str, Any]:
@@ -192,7 +195,7 @@ def roofline_table(results: list[Result], limits: list[Limit]) -> RenderableType
 
 @dataclass(frozen=True)
 class _Device:
-    """The tables of one device. A table has as many columns as fit into a line."""
+    """The tables of one device, each with as many columns as fit into the terminal."""
 
     results: list[Result]
     limits: list[Limit]
@@ -231,7 +234,7 @@ def best_by_library(results: list[Result]) -> dict[str, dict[Data, Result]]:
     """Return the fastest result of each library on each device, at each size.
 
     The result is a dict of dicts. The outer keys are names such as ``torch@cuda:0``, in the
-    order of the catalogue. The inner keys are sizes with dtype and loss.
+    order of the catalogue. The inner keys are (rows, features, dtype, loss).
     """
     best: dict[Name, dict[Data, Result]] = {}
     for result in results:

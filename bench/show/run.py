@@ -43,7 +43,7 @@ class RunPage:
 
     @cached_property
     def bounds(self) -> list[Limit]:
-        """The times of ``run --limit`` that show how fast a step can be, for every size.
+        """For every size, the time of a read and of a step in C, measured by ``run --limit``.
 
         The list is empty for a run without ``--limit``.
         """
@@ -51,7 +51,7 @@ class RunPage:
 
     @property
     def good(self) -> bool:
-        """Whether each case was measured with the right w, and no descent in C failed."""
+        """Whether every backend computed the right weights, and ``--limit`` had no failure."""
         right = all(result.verified for result in self.results)
         return right and not any(bound.failure for bound in self.bounds)
 

@@ -21,7 +21,7 @@ HEADINGS = (
 
 
 def results_table(results: list[Result]) -> RenderableType:
-    """Return a table for every size. The fastest step is first; failures are last."""
+    """Return a table for each size, with a line for each result in the given order."""
     tables: list[RenderableType] = []
     for _, group in groupby(results, key=lambda r: r.case.data):
         tables.append(_size_table(list(group)))

@@ -99,7 +99,7 @@ def number_text(value: float) -> str:
 def weights_text(w: Sequence[float]) -> str:
     """Return the first `MOST_SHOWN` weights as text.
 
-    If there are more weights, the text also has the number of all weights.
+    If there are more weights, the text ends with their number, such as "… (32 in all)".
     """
     text = ", ".join(map(number_text, w[:MOST_SHOWN]))
     return text if len(w) <= MOST_SHOWN else f"{text}, … ({len(w)} in all)"

@@ -1,9 +1,9 @@
 """Compare the times that several programs take to minimise the same loss over the same data.
 
 A method is a way to minimise the loss. A method has settings from coarse to fine, such as
-tolerances from 10⁻² to 10⁻⁸. The settings are tried in this order until a fit reaches the
-target: its loss is close enough to the minimum. Then fits with this setting are timed. The
-methods are timed alternately, so that a disturbance of the machine affects all methods.
+tolerances from 10⁻² to 10⁻⁸. The settings are tried in this order until the loss of a fit is
+close enough to the minimum. Then fits with this setting are timed. The methods are timed
+alternately, so that a disturbance of the machine affects all methods.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Entry:
     ----------
     method : Method
     setting : float
-        The coarsest setting that reached the target. If no setting reached the target, it is
-        the last setting that was tried.
+        The first of ``method.settings`` with which the loss of a fit is close enough to the
+        minimum. Without such a setting, the last setting that was tried.
     excess : float
         (loss − minimum) ÷ minimum, where the loss is that of the fit with `setting`. Infinity
         before the first fit.
@@ -135,7 +135,8 @@ def too_long(rehearsal: Method, factor: float, limit_s: float) -> str:
     factor : float
         Number of all rows ÷ number of rows of the part.
     limit_s : float
-        Longest acceptable time, in seconds, of a fit of all rows with the coarsest setting.
+        Longest acceptable time of a fit of all rows, in seconds. The fit has the first setting
+        of the method.
     """
     for _ in range(2):  # the first fit may also import and compile
         try:

@@ -20,11 +20,11 @@ BLOCK_BYTES = 8 << 20
 """Size in bytes of a float64 block of rows: 8 MiB, little compared with the data."""
 
 NEWTON_STEPS = 30
-"""Largest number of Newton steps; about eight steps are needed."""
+"""Limit for the number of Newton steps. About eight steps are usually enough."""
 
 GRADIENT = 1e-13
-"""Newton's method ends when the norm of the gradient is at most this fraction of its norm at
-the start, w = 0."""
+"""Newton's method ends when the norm of the gradient is at most this fraction of the
+gradient's norm at w = 0."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Minimum:
 
 
 def blocks(problem: Problem) -> Iterator[tuple[Float64, Float64]]:
-    """Yield (x, y) for each block of rows, in float64; the last column of x has ones."""
+    """Yield (x, y) in float64 for each block of rows, with a column of ones added to x."""
     size = max(1, BLOCK_BYTES // (8 * problem.features))
     x = problem.x.reshape(problem.rows, -1)
     for start in range(0, problem.rows, size):
@@ -63,7 +63,7 @@ def blocks(problem: Problem) -> Iterator[tuple[Float64, Float64]]:
 
 
 def minimum(problem: Problem) -> Minimum:
-    """Return the weights that minimise squared error or log_loss, and the loss at them."""
+    """Minimise squared error or log_loss; return the weights and the smallest loss."""
     if problem.loss == LOG_LOSS:
         return _newton(problem)
     width = problem.features + 1
@@ -77,7 +77,7 @@ def minimum(problem: Problem) -> Minimum:
 
 
 def log_loss(problem: Problem, w: Float64) -> float:
-    """Return the mean log_loss over all rows; the last value of `w` is the intercept."""
+    """Return the mean logistic loss over all rows; the last value of `w` is the intercept."""
     total = 0.0
     for x, y in blocks(problem):
         p = x @ w

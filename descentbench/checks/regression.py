@@ -29,21 +29,21 @@ from descentbench.checks.minimum import minimum
 from descentbench.fitting import fit
 
 LINEAR = ((1_000_000, 32), (10_000_000, 1))
-"""(rows, features) of each table for squared error."""
+"""(rows, features) of each data set that is fitted with squared error."""
 
 LOGISTIC = ((1_000_000, 32), (200_000, 300))
-"""(rows, features) of each table for log_loss."""
+"""(rows, features) of each data set that is fitted with log_loss."""
 
 OURS = ("numpy:gram", "numpy:blocked", "numba:parallel", "torch:analytic", "jax:loop")
 """Backends of descentbench that are timed: the default backend ``numpy:gram``, and each
 library's fastest loop on a CPU."""
 
 TOLERANCES = tuple(10.0**-k for k in range(2, 9))
-"""Tolerances to try, from coarse to fine: 10⁻² to 10⁻⁸."""
+"""Tolerances of an iterative method, in the order of the trials: 10⁻², 10⁻³, …, 10⁻⁸."""
 
 REHEARSAL = 20
-"""The time of a fit of all rows is estimated from a fit of a part of the rows. All rows are
-`REHEARSAL` times as many rows as this part."""
+"""Number of all rows ÷ number of rows in a rehearsal. A rehearsal is a fit of a part of the
+rows, to estimate the time of a fit of all rows."""
 
 STEPS = 20_000
 """Largest number of steps of a descent, and of iterations of a solver."""
@@ -71,7 +71,7 @@ def _ours(problem: Problem, backend: str, tolerance: float) -> Sequence[float]:
 
 
 def descents(problem: Problem) -> Iterator[Method]:
-    """Yield a method for each backend of descentbench that is timed and can run here."""
+    """Yield a `Method` for each backend in `OURS` that can run here."""
     here = {str(e.name) for e in catalogued(loss=problem.loss) if e.available}
     for backend in OURS:
         if backend in here:
@@ -80,7 +80,7 @@ def descents(problem: Problem) -> Iterator[Method]:
 
 
 def linear_models(problem: Problem) -> Iterator[Method]:
-    """Yield the methods of scikit-learn and SciPy for squared error."""
+    """Yield a `Method` for each solver of scikit-learn and SciPy for squared error."""
     from scipy.linalg import lstsq
     from sklearn.linear_model import LinearRegression, Ridge, SGDRegressor
 
@@ -115,7 +115,7 @@ def linear_models(problem: Problem) -> Iterator[Method]:
 
 
 def logistic_models(problem: Problem) -> Iterator[Method]:
-    """Yield the methods of scikit-learn for log_loss without a penalty.
+    """Yield solvers of scikit-learn for log_loss without a penalty, each as a `Method`.
 
     Each solver appears twice: with standardised columns, as in the fits of descentbench, and
     with the columns as they are.
@@ -160,8 +160,8 @@ def methods(problem: Problem, small: Problem, kind: str, limit_s: float) -> Iter
     """Yield all methods; slow iterative methods of scikit-learn are marked with `left_out`.
 
     A method is slow if a fit would take longer than `limit_s` seconds. This time is estimated
-    from a fit of the rows of `small`. The methods of descentbench are not run here, so that the
-    time of their first fit includes the import.
+    from a fit of `small`, a problem with fewer rows. The methods of descentbench are not run
+    here, so that the time of their first fit includes the import.
     """
     others, factor = KINDS[kind][2], problem.rows / small.rows
     yield from descents(problem)
@@ -174,8 +174,8 @@ KINDS: dict[str, tuple[Loss, Any, Callable[[Problem], Iterator[Method]]]] = {
     "linear": (SQUARED_ERROR, LINEAR, linear_models),
     "logistic": (LOG_LOSS, LOGISTIC, logistic_models),
 }
-"""The keys are kinds of regression. A value is a loss, the sizes of the tables, and a function
-that yields the methods of scikit-learn and SciPy."""
+"""The keys are kinds of regression. A value is a tuple of three items: the loss, the sizes of
+the data, and a function that yields the solvers of scikit-learn and SciPy."""
 
 
 @click.command()
