@@ -74,7 +74,7 @@ def fit(
         - ``numpy:gram`` for squared error, if there are at least as many steps as features;
         - ``numpy:blocked`` for squared error with fewer steps than features;
         - ``numpy:blocked`` for any other loss whose derivative is given (see `Loss.slope`);
-        - ``jax:loop`` for a loss without a given derivative, or ``torch`` if JAX is not installed.
+        - ``jax:loop`` for a loss without a derivative, or ``torch`` if JAX is not installed.
 
         `fit` never measures. The log says which backend was chosen.
     loss : str or object
@@ -87,10 +87,10 @@ def fit(
     steps : int
         Largest number of steps.
     tolerance : float, optional
-        Stop when the gradient's norm is at most `tolerance` times the norm of the first
-        gradient. It is checked at each report (see `every`), by default never.
+        Stop at a report (see `every`) if the gradient's norm is at most `tolerance` times the
+        norm of the first gradient. By default, the gradient is not checked.
     until_loss : float, optional
-        Stop when the loss at a report (see `every`) is at most this value.
+        Stop at a report (see `every`) if the loss is at most this value.
     every : int
         Number of steps between two reports. A report stores w and the loss in `FitResult.table`
         and takes one or two passes over the rows.
