@@ -44,9 +44,9 @@ These words have a special meaning in this package:
 - The *ladder* is the list of sizes (numbers of rows) to measure; a *rung* is one such size.
 - A model is *complete* if it can predict a total.
 - A backend is *live* if it is neither excluded nor failed.
-- A backend's *rival* is the backend with which it is compared. Of all totals, the rival's
-  total has the lowest upper bound.
-- *Regret* is the pick's total minus the lowest total. In `verification`, regret is the pick's
-  total divided by the lowest total.
+- The *rival* is the backend whose total has the lowest upper bound. The other backends are
+  compared with the rival.
+- *Regret* is the time lost with a wrong pick: the pick's total minus the lowest total. Only
+  `verification` divides the two totals instead.
 - *Hope* is an optimistic estimate of a total, for a backend with an unmeasured part.
 """

@@ -22,8 +22,8 @@ class Sample:
     Attributes
     ----------
     read_bytes_per_s : float or None
-        Throughput at which the same process read the step's data without computing. None if no
-        read was timed.
+        Bytes per second of a read without computing, timed in the process that timed the value.
+        None if no read was timed.
     """
 
     rows: int
@@ -32,9 +32,9 @@ class Sample:
 
 
 def by_rows(samples: Iterable[Sample]) -> tuple[Floats, list[list[float]]]:
-    """Return the k different numbers of rows, and a list of the values for each number.
+    """Group the samples: return the numbers of rows, and the list of values at each number.
 
-    The numbers of rows are ascending. The values of each list are ascending, too.
+    The numbers of rows and the values in each list are ascending.
     """
     groups: dict[int, list[float]] = {}
     for sample in sorted(samples, key=lambda s: (s.rows, s.value)):
@@ -65,13 +65,13 @@ class Curve:
     def through(cls, samples: Iterable[Sample], straight: float) -> Curve:
         """Fit a monotone curve to the median at each size, with the least relative error.
 
-        From `straight` rows on, a straight line replaces the medians. It always replaces the
-        median at the largest size, even if that size has fewer than `straight` rows.
+        At large sizes, a straight line replaces the medians. Large sizes have at least
+        `straight` rows. If there is no such size, only the largest size counts as large.
 
-        - The line starts at 0 rows with the latency of the work. The latency is the median at
-          the smallest size, but at most 90 % of the median at the largest size.
-        - The line's slope is the median of the seconds per row, over all measurements that the
-          line replaces.
+        - At 0 rows, the line has the value `latency`: the median at the smallest size, but at
+          most 90 % of the median at the largest size.
+        - The line's slope is the median of (seconds − latency) ÷ rows over all measurements at
+          large sizes.
         """
         rows, groups = by_rows(samples)
         counts = np.array([len(g) for g in groups])
@@ -138,7 +138,7 @@ class Curve:
 
 
 class Timed(Protocol):
-    """Interface of an object that predicts seconds from a number of rows."""
+    """Interface of an object that predicts the seconds of some work from a number of rows."""
 
     def at(self, rows: float) -> float:
         """Return the predicted seconds of the work for `rows` rows."""
@@ -182,8 +182,8 @@ class Overhead:
     def at(self, rows: float, base: float) -> float:
         """Return the overhead in seconds for `rows` rows.
 
-        - Between two measured sizes, the overhead is interpolated in proportion to the curve:
-          after half of the curve's rise, half of the overhead's change is reached.
+        - Between two measured sizes, the overhead is interpolated linearly as a function of
+          `base`.
         - Outside the measured sizes, a positive overhead is constant. A negative overhead comes
           from random errors, and is proportional to the curve.
 
@@ -213,8 +213,8 @@ class Overhead:
 
 
 SLOWEST_COPY = 1e9
-"""Lowest assumed throughput of copying data to a device, in bytes/s: 1 GB/s.
+"""Lower bound for the throughput of copying data to a device, in bytes/s: 1 GB/s.
 
-It is used as long as only the first copy in each process was timed. The first copy takes
+The bound is used if only the first copy in each process was timed. The first copy takes
 longer, because it also opens the device.
 """

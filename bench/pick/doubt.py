@@ -31,9 +31,9 @@ Repeated setups without a pause differed by less than a factor of two.
 def without_pauses(seen: Observations) -> Observations:
     """Return the observations without the setup times that include a pause of the process.
 
-    A time is left out under two conditions: it is more than twice the usual time (`LONG`), and
-    a pause of 0.1 s (`PAUSE_S`) explains the difference. The usual time is the median of the
-    times at the same number of rows (`statistics.median_low`).
+    A time is left out if it is more than twice the usual time (`LONG`), but at most 0.1 s
+    longer than the usual time (`PAUSE_S`). The usual time is the median of the times at the
+    same number of rows (`statistics.median_low`).
     """
     return replace(
         seen,
@@ -63,11 +63,11 @@ def extrapolated_s(model: CostModel, rows: float) -> float:
 
 
 def paused_s(model: CostModel, rows: float) -> float:
-    """Return how many seconds of a measured setup time may be pauses of the process.
+    """Return the most seconds that pauses of the process can have added to a setup time.
 
-    Only the setup with the number of rows nearest to `rows` counts. If this setup was repeated,
-    the result is 0, because `without_pauses` has removed the pauses. The result is also 0 if no
-    setup was measured.
+    Only the setup with the number of rows nearest to `rows` counts. The result is 0 if no setup
+    was measured. The result is also 0 if the nearest setup was measured several times, because
+    `without_pauses` has then left out the times with a pause.
     """
     seen = model.observations
     sizes = [s.rows for s in seen.place]

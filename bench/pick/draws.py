@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 DRAWS = 2000
-"""Number of random total times from which the interval of a total time is computed: 2000.
+"""Number of random values from which the interval of a predicted time is computed: 2000.
 
-With another seed, the ends of a 90 % interval then change by only about 3 %.
+With another seed, the ends of a 90 % interval change by only about 3 %.
 """
 
 
@@ -52,10 +52,9 @@ def student_t4(uniform: Floats) -> Floats:
 def errors_of(backend: str) -> Floats:
     """Return an array of shape (4, `DRAWS`) of random numbers for a backend.
 
-    The numbers follow Student's t distribution. The first row is for the import time, the
-    second for placing the data, the third for the first call and the last for a step. The cost
-    model multiplies each row by the relative error of this time. The seed is the backend's
-    name, so the numbers of two backends are independent.
+    The numbers follow Student's t distribution. The array's four rows are for four times of
+    the cost model: import, placing the data, first call and step. The seed is computed from the
+    backend's name, so two backends have independent numbers.
     """
     uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)
     draws = student_t4(uniform).reshape(4, DRAWS)

@@ -23,20 +23,19 @@ from bench.pick.throughput import IN_MEMORY
 from bench.results.record import Record
 
 DRIFT = 0.08
-"""Drift that is assumed before anything was measured: within minutes, all times change by 8 %.
+"""Drift that is assumed before anything was measured: a standard deviation of 8 %.
 
-The value is a standard deviation. A change of 13 % was seen on a shared machine.
+A change of 13 % within a few minutes was seen on a shared machine.
 """
 
 MOST = math.log(2)
-"""Largest change of a time in the estimate of the drift, as a logarithm: a factor of two.
+"""Logarithm of the largest change from which the drift is estimated: the logarithm of 2.
 
-Larger changes are reduced to a factor of two, because a pause of the process can cause them.
+Larger changes count as a factor of two, because a pause of the process can cause them.
 """
 
 SEED = crc32(b"drift")
-"""Seed of the random changes of all times. All backends use the same seed, because the load of
-the machine changes the times of all backends alike."""
+"""Seed of the random numbers from which `factors` is computed."""
 
 
 def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
@@ -66,7 +65,7 @@ def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
 
 
 def factors(drift: float) -> Floats:
-    """Return `DRAWS` random factors for the change of all times within minutes.
+    """Return `DRAWS` random factors by which the machine's load can multiply a time.
 
     `drift` is the relative standard deviation of the factors. All calls use the same random
     numbers, because the load of the machine changes the times of all backends alike.

@@ -10,15 +10,15 @@ from bench.results.case import BASELINES, Case
 SETUP, STEP = "test_setup.py", "test_step.py"
 """Benchmark files that child processes run.
 
-`SETUP` measures one setup, without code that an earlier process compiled. `STEP` times the
-steps of many benchmark cases.
+`SETUP` measures one setup, which includes compiling the code. `STEP` times the steps of many
+benchmark cases.
 """
 
 SECONDS = 0.1
 """Time in seconds for which the steps of each benchmark case are timed."""
 
 START_S = 1.0
-"""Assumed seconds to start a child process, as long as no child process has run."""
+"""Assumed seconds to start a library's first child process, without importing the library."""
 
 UNKNOWN_COMPILE_S = 2.5
 """Assumed seconds of a first step that was not measured: about the compile time of Numba."""
@@ -27,10 +27,10 @@ LIKELY_COMPILE_S = 0.5
 """Assumed seconds to compile a backend's code, if no backend of its library was measured."""
 
 SLOW_COMPILE_S = 10.0
-"""Assumed seconds of the first step of the techniques `SLOW`, if it was not measured."""
+"""Assumed seconds of a first step that was not measured, for the techniques in `SLOW`."""
 
 NOT_CACHED = ("jax",)
-"""Libraries that compile in every process again, and for every size again."""
+"""Libraries that compile their code anew in every process and for every number of rows."""
 
 SLOW = ("compile",)
 """Techniques that are known to compile for many seconds."""
@@ -68,7 +68,7 @@ def cost_s(known: Known, task: Task) -> float:
 
 
 def _work_s(known: Known, suite: str, texts: tuple[str, ...]) -> float:
-    """Return the estimated seconds of a child process after it has started."""
+    """Return the estimated duration of a child process in seconds, without its start."""
     cases = [case for text in texts if (case := Case.parse(text)).backend not in BASELINES]
     made = {case.size: case.bytes_per_step for case in cases}
     copied = {Case.parse(text).size for spent in known.spent for text in spent.cases}
@@ -98,7 +98,7 @@ def _setup_s(known: Known, case: Case) -> float:
 
 
 def _steps_s(known: Known, case: Case, *, compiled: bool) -> float:
-    """Return the estimated seconds to place the data, compile, and time the steps of `case`.
+    """Return the estimated seconds for a case: placing the data, compiling and timing steps.
 
     `compiled` is True if the process has compiled the backend before, for another size.
     """

@@ -42,7 +42,7 @@ The arguments are the task's name, the spent fraction of the budget, and the sta
 
 
 class Measure(Protocol):
-    """Interface of an object that measures a machine. The tests simulate a machine instead."""
+    """Interface of an object that measures a machine, or that simulates one in a test."""
 
     def run(self, task: Task, seconds: float) -> Outcome:
         """Run the child process of a task for at most `seconds` seconds; return its outcome."""
@@ -107,7 +107,7 @@ class Explorer:
     budget : float
         Longest time for measuring, in seconds.
     asked : dict
-        Options of the user that choose the backends; they are saved in the record.
+        The user's options that choose the backends, to be saved with the measurements.
     claim : callable
         Function that locks the store. It is called before the first measurement.
     measure : Measure, optional
@@ -115,7 +115,8 @@ class Explorer:
     save : bool
         Whether the record is written to the store.
     late : dict
-        The keys are the backends whose child process was stopped. The values are the reasons.
+        The keys are the backends whose child process was stopped at its time limit. The values
+        are the explanations that the answer shows.
     """
 
     setting: Setting
@@ -151,7 +152,7 @@ class Explorer:
 
     @property
     def records(self) -> list[Record]:
-        """The earlier records and the record of this pick."""
+        """The earlier records, followed by the record of this object's own measurements."""
         return [*self.earlier, self.record]
 
     def __enter__(self) -> Self:
@@ -202,7 +203,7 @@ class Explorer:
             self._save()
 
     def can_spend(self, seconds: float) -> bool:
-        """Return whether the next `seconds` seconds end before 110 % of the budget is spent."""
+        """Return whether measuring for `seconds` more stays within 110 % of the budget."""
         return self.left + OVERRUN * self.budget >= seconds
 
     def stage(self, task: Task) -> None:
@@ -217,7 +218,7 @@ class Explorer:
         self._save()
 
     def _begin(self) -> None:
-        """Lock the store and record the git revision, if nothing was measured so far."""
+        """Before the first measurement, lock the store and record the git revision."""
         if not self.known.spent:
             self.claim()
             self.record = replace(self.record, revision=revision())
@@ -231,10 +232,10 @@ class Explorer:
         self._learn(Spent(READ_CURVE.suite, (), self.measure.clock() - began))
 
     def _child(self, task: Task) -> None:
-        """Run the child process of a task and fit all models anew.
+        """Run the child process of a task, save its outcome, and fit all models anew.
 
-        The outcome is added to the record. If the child process exceeded its time limit, the
-        reason is noted in `late` or in the record.
+        A child process that is stopped at its time limit has no outcome. In this case,
+        `_give_up` saves a lower bound of the setup time, or `late` gets an explanation.
         """
         assert self.measure is not None  # noqa: S101 the explorer was entered
         self._begin()

@@ -64,10 +64,10 @@ Model = Callable[[str, Observations], CostModel]
 def _prepared(
     records: Sequence[Record], shape: tuple[int, str], regime: Regime
 ) -> tuple[dict[str, Observations], Model, MemoryThroughput]:
-    """Prepare the models that `fit` and `fit_named` make.
+    """Collect what `fit` and `fit_named` need to make cost models.
 
     Return the observations of each backend, a function that makes a backend's cost model from
-    them, and the throughput of memory.
+    its observations, and the throughput of memory.
     """
     memory = memory_throughput(records, regime.cache_bytes)
     steady = steady_observations(records, *shape, memory)

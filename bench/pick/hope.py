@@ -45,6 +45,6 @@ def hope_s(known: Known, name: str) -> float:
 
 
 def hopes(known: Known, name: str) -> Floats:
-    """Return `DRAWS` random total times in seconds, scattered around the result of `hope_s`."""
+    """Return `DRAWS` random total times in seconds, around the optimistic estimate `hope_s`."""
     error = STEPPED if known.models[name].observations.step else UNSEEN
     return np.asarray(hope_s(known, name) * np.exp(error * errors_of(name)[3]))

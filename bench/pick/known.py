@@ -24,7 +24,10 @@ from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.record import Record
 
 SURE = 0.8
-"""Lower bound for the next setup time: 80 % of the measured time. Repetitions differ less."""
+"""Lower bound for the next setup time: 80 % of the measured time.
+
+Repeated setups differed by less than 20 %.
+"""
 
 FASTER_A_ROW = 0.7
 """Lower bound for the time per row, for more rows than were measured.
@@ -36,14 +39,14 @@ processes.
 LONG_S = 1.5
 """A descent counts as long if it takes at least this many seconds, setup included.
 
-For a long descent, one process measures setup and steps. For a short descent, the setup is
-measured first, in a process of its own, because most of the total is setup.
+For a long descent, one process measures setup and steps. For a short descent, a separate
+process first measures only the setup, which takes most of the total time.
 """
 
 ROOM = 1.2
-"""Free memory that a measurement requires: 1.2 times its predicted peak memory.
+"""Smallest free memory for a measurement ÷ the measurement's predicted peak memory.
 
-Other processes can take memory while the measurement runs.
+A reserve of 20 % remains, because other processes can allocate memory at the same time.
 """
 
 ALL_THREADS_BYTES = 3_000_000
@@ -52,7 +55,7 @@ ALL_THREADS_BYTES = 3_000_000
 
 @dataclass(frozen=True)
 class Setting:
-    """The request, the backends and the machine of one pick.
+    """The request, the backends and the machine, for one run of ``pick``.
 
     Attributes
     ----------
@@ -62,11 +65,10 @@ class Setting:
     machine : mapping
         The machine's description, from `bench.host.machine.Machine.as_dict`.
     code : str
-        Version of the measuring code, from `bench.measure.version.code_version`.
+        Version of the code that measures, from `bench.measure.version.code_version`.
     threads : int
     host_bytes : int
-        Bytes of this host's memory that measuring may use. The request may be about a machine
-        with more memory.
+        Bytes of this host's memory that measurements are allowed to use.
     missing : mapping
         The keys are the backends that cannot run here. The values are the reasons.
     """
@@ -82,7 +84,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Spent:
-    """A child process of this pick: its benchmark file (`suite`), its cases, its duration."""
+    """A finished task: its benchmark file (`suite`), its cases, and its duration in seconds."""
 
     suite: str
     cases: tuple[str, ...]
@@ -106,10 +108,10 @@ class Known:
         Whether the read curve (the read speed at each size) was measured. If not, the system's
         report of the cache size is used.
     at_least : mapping
-        The keys are the backends whose setup was stopped. The values are lower bounds of their
-        setup times, in seconds.
+        The keys are the backends whose setup was stopped at its time limit. The values are
+        lower bounds of their setup times, in seconds.
     spent : tuple of Spent
-        The child processes of this pick, in order.
+        The tasks that were measured so far, in order.
     """
 
     setting: Setting
@@ -131,7 +133,10 @@ class Known:
         return IN_MEMORY * self.memory.cache_bytes
 
     def total(self, model: CostModel) -> Range:
-        """Return a backend's total time and its interval, at the usual speed of memory."""
+        """Return a backend's total time with its interval, if the machine's speed is steady.
+
+        The total time is the predicted time of the request's whole descent.
+        """
         return self._totals[model.backend]
 
     @cached_property
@@ -146,9 +151,9 @@ class Known:
     def rival(self, backend: str) -> CostModel | None:
         """Return the model of the backend with which the named backend is compared.
 
-        The result is the model whose total time has the lowest upper bound. A technique that
-        works for any loss is compared only with other such techniques, because the answer also
-        names the best of them. The result is None if no backend was measured completely.
+        The result is the model whose total time has the lowest upper bound. A `gram` technique
+        works only for squared error, so other techniques are not compared with it. The result
+        is None if no backend was measured completely.
         """
         rivals = [m for m in self.models.values() if m.complete]
         if not is_gram(backend):
@@ -184,24 +189,25 @@ class Known:
         return ""
 
     def paused_s(self, model: CostModel) -> float:
-        """Return how many seconds of a measured setup are possibly pauses of the process.
+        """Return the most seconds that pauses of the process can have added to a setup time.
 
         The result is 0 for a long descent, because pauses hardly change its total time.
         """
         return 0.0 if self.is_long else paused_s(model, self.request.rows)
 
     def extrapolated_s(self, model: CostModel) -> float:
-        """Return the seconds of the placing time that are extrapolated from fewer rows.
+        """Return the predicted seconds to place the rows beyond the largest measured size.
 
-        The result is 0 for a long descent, because placing hardly changes its total time.
+        Placing prepares the rows for a backend. The result is 0 for a long descent, because
+        placing hardly changes its total time.
         """
         return 0.0 if self.is_long else extrapolated_s(model, self.request.rows)
 
     @cached_property
     def is_long(self) -> bool:
-        """Whether the descent takes `LONG_S` seconds or more with the fastest loop so far.
+        """Whether the descent takes `LONG_S` seconds or more with the fastest measured backend.
 
-        Every technique except `gram` is a loop. Without a measured loop, the result is False.
+        The `gram` techniques do not count. False if no other backend was measured yet.
         """
         loops = (total.median for name, total in self._totals.items() if not is_gram(name))
         return min(loops, default=0.0) >= LONG_S
@@ -215,10 +221,11 @@ class Known:
         return SURE * max(measured, self.at_least.get(model.backend, 0.0))
 
     def _least_steps_s(self, model: CostModel) -> float:
-        """Return a lower bound of the time of all steps in seconds; 0 if none was measured.
+        """Return a lower bound of the time in seconds of all steps of the request's descent.
 
-        If the request has more rows than were measured, a row is assumed to take at least 70 %
-        (`FASTER_A_ROW`) of the measured time per row.
+        The result is 0 if no step was measured. If the request has more rows than were
+        measured, each row is assumed to take at least 70 % of the measured time per row
+        (`FASTER_A_ROW`).
         """
         if not model.observations.step:
             return 0.0
@@ -239,10 +246,10 @@ class Known:
         ]
 
     def groups(self) -> Iterable[list[CostModel]]:
-        """Yield the list of all models to compare, then the list without `gram` techniques.
+        """Yield the models to compare: first with the `gram` techniques, then without them.
 
-        The models are complete and not excluded. If the lists would be equal, or if the request
-        has ``loop_only``, only the second list is yielded.
+        The models can predict a total, and their backends can still be the fastest. Only the
+        second list is yielded if there are no `gram` techniques, or with ``--loop-only``.
         """
         complete = [self.models[name] for name in self.live if self.models[name].complete]
         loops = [m for m in complete if not is_gram(m.backend)]
@@ -281,7 +288,7 @@ class Known:
         return sum(suite == s.suite and case in s.cases for s in self.spent)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return the backends whose total time cannot be predicted, each with the reason."""
+        """Return the backends without a predicted total (keys) and the reasons (values)."""
         reasons = dict(self.setting.missing)
         for name, model in self.models.items():
             if not model.complete:
@@ -305,7 +312,7 @@ def know(
     budget: float = math.inf,
     spent: Sequence[Spent] = (),
 ) -> Known:
-    """Compute the state of a pick from the records."""
+    """Fit all models to the measurements in `records`; return the new state."""
     request = setting.request
     shape = request.features, request.dtype
     regime = Regime.of(records, setting.machine)

@@ -17,14 +17,16 @@ LEAST_MEMORY_BYTES = 32_000_000
 """Smallest data size, in bytes, at which the list of sizes to measure may end: 32 MB."""
 
 FAR = 3
-"""One more size is measured if the request's data are 3 times as large as the size before it.
+"""The list of sizes ends at 3 times `end_bytes` if the request has at least so much data.
 
-The size before it has `end_bytes` of data, of which a cache can hold up to a quarter. The
-additional size is 3 times as large.
+For smaller requests, the list ends at `end_bytes`.
 """
 
 BYTES_A_SECOND = 1.5e8
-"""Estimated speed of generating data and computing the reference result, in bytes/s."""
+"""Bytes of data that are estimated to be prepared in one second: 150 MB.
+
+The data are generated, and the reference result is computed.
+"""
 
 DATA_SHARE = 0.3
 """A size is left out if generating its data would take more than 30 % of the time budget."""
@@ -46,9 +48,9 @@ def half_decades() -> Iterator[int]:
 def sizes(known: Known) -> list[int]:
     """Return the numbers of rows to measure, ascending.
 
-    - The sizes are 100, 300, 1000, 3000 and so on. The last one is the first size whose data
-      are too large for the caches. If the request's data are far larger (`FAR`), one more size
-      follows.
+    - The sizes are 100, 300, 1000, 3000 and so on, up to the first size whose data are too
+      large for the caches. If the request has far more data than that (`FAR`), a larger size
+      is added.
     - The request's number of rows is added.
     - Sizes are left out if their data may exceed the memory, or if generating the data would
       take too much of the budget (`DATA_SHARE`).
@@ -69,10 +71,9 @@ def sizes(known: Known) -> list[int]:
 
 
 def end_bytes(known: Known) -> int:
-    """Return the data size in bytes at which the ladder ends.
+    """Return the data size in bytes at which the list of sizes to measure ends.
 
-    The first size with at least this much data is the largest one of the ladder. Its data are
-    read from memory, because they do not fit in the caches.
+    Data of this size are read from memory, because they do not fit in the caches.
     """
     return max(LEAST_MEMORY_BYTES, known.regime_bytes)
 
@@ -93,9 +94,8 @@ def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
 
     - For a short descent, the large size is the result of `scout`.
     - For a long descent, the large size is the smallest size in `ladder` whose data do not fit
-      in the caches. Sizes with more rows than the request are left out, and sizes whose data
-      take too long to generate (`FIRST_SHARE`). If no size is left, the large size is the
-      result of `scout`.
+      in the caches. It has at most as many rows as the request, and its data are generated
+      quickly enough (`FIRST_SHARE`). If there is no such size, the result of `scout` is used.
     - The small size has at most a thirtieth of the large size's rows. If there is no such size,
       only the large size is returned.
     """

@@ -1,8 +1,9 @@
-"""List the tasks that measure one or more backends of every library briefly.
+"""List the tasks that measure every library for the first time.
 
-A backend is excluded if the lower bound of its total time exceeds the upper bound of another
-backend's total time. This method is called successive elimination (Even-Dar, Mannor and
-Mansour, J. Mach. Learn. Res. 7, 2006).
+Backends that are excluded meanwhile are left out (`bench.pick.known`). A backend is excluded if
+the lower bound of its total time exceeds the upper bound of another backend's total time. This
+algorithm is called successive elimination (Even-Dar, Mannor and Mansour, J. Mach. Learn. Res.
+7, 2006).
 """
 
 from __future__ import annotations
@@ -104,9 +105,8 @@ def _setups(
 ) -> Iterator[Task]:
     """Yield a task for each backend of `names` whose setup must be measured.
 
-    The setup is measured with the number of rows from `ladder.scout`, unless a similar number
-    of rows was measured before. With `again`, a setup that was stopped once is tried a second
-    time.
+    A backend is left out if its setup was measured with a similar number of rows before. With
+    `again`, a setup that was stopped once is tried a second time.
     """
     rows = ladder.scout(known, rungs)
     for name in names:
@@ -121,11 +121,11 @@ def _setups(
 def _steps(
     known: Known, names: Iterable[str], rungs: list[int], *, before_setup: bool = False
 ) -> Iterator[Task]:
-    """Yield at most one task, which times steps with two numbers of rows.
+    """Yield at most one task, which measures step times with two numbers of rows.
 
-    `ladder.first_sizes` returns these two numbers. The task covers the backends of `names`
-    whose steps were timed with neither of them. It leaves out backends without a measured
-    setup, unless the parameter `before_setup` is True.
+    `ladder.first_sizes` returns these two numbers. Backends whose steps were measured with one
+    of these numbers are left out. Unless `before_setup` is True, backends without a measured
+    setup are left out, too.
     """
     sizes = ladder.first_sizes(known, rungs, long=known.is_long)
     cases = []
@@ -140,10 +140,7 @@ def _steps(
 
 
 def stepped(known: Known, name: str, rows: int) -> int:
-    """Return how many processes timed a backend's steps with `rows` rows.
-
-    The number includes processes of this pick that were stopped before they had a result.
-    """
+    """Return how many processes timed a backend's steps with `rows` rows, or began to."""
     done = sum(s.rows == rows for s in known.models[name].observations.step)
     return max(done, known.tries(STEP, str(case_of(known, name, rows))))
 
@@ -151,8 +148,8 @@ def stepped(known: Known, name: str, rows: int) -> int:
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
     """Return whether the setup of a backend was measured well enough.
 
-    - If a process measured only this setup, its number of rows must differ from the number of
-      `ladder.scout` by at most a factor of 10 (`ALIKE`).
+    - If a process measured only this setup, it is enough if the number of rows was similar to
+      the result of `ladder.scout`, up to a factor of 10 (`ALIKE`).
     - If a process also measured steps or other backends, its setup is enough only if the
       request's data certainly fit in memory. Otherwise, the peak memory of the backend alone
       must be measured, too.
@@ -179,8 +176,7 @@ def setup_task(known: Known, name: str, rows: int) -> Task:
 def step_task(known: Known, cases: Sequence[Case]) -> Task:
     """Return one task that times the steps of all cases, from the smallest size to the largest.
 
-    On the CPU, the task also times reading the data without computing, if they have at least
-    1 MiB.
+    On the CPU, the task also times how fast data of at least 1 MiB are read without computing.
     """
     rows: list[str] = []
     for data in sorted({case.data for case in cases}):

@@ -4,19 +4,19 @@ The total time of a descent is import + place + first call + K · step. These fo
 predicted from measurements with the user's number of features and dtype:
 
 - **step(n)** is a curve through the measured times that never falls. For data in memory, it is
-  a fixed time plus a time per row. The times of steps over data in memory are first converted
-  to the machine's usual speed of memory (`bench.pick.throughput`). A step of `gram` reads no
-  rows and takes the same time for any n.
-- **place(n)** is the time to bring the data into the form that the backend needs. It is the
-  time with an open device, plus the time to open the device.
-- **first call(n)** is the time of one step plus the time to compile.
+  a fixed time plus a time per row. Times that were measured while memory was unusually fast or
+  slow are corrected first (`bench.pick.throughput`). A step of `gram` reads no rows and takes
+  the same time for any n.
+- **place(n)** is the time to open the device and to bring the data into the form that the
+  backend needs.
+- **first call(n)** is the time of a first step before the K steps. It compiles the code.
 - **memory(n)** is the peak memory. Straight lines connect the measured peaks. Beyond the
   measured sizes, each row adds a fixed number of bytes.
 
 Equal work takes different times in two processes. The error of each part is estimated from
-these differences. The interval of a total time is computed from random draws
-(`bench.pick.draws`) of these errors, of the speed of memory, and of the change of all times
-within minutes (`bench.pick.drift`).
+these differences. The interval of a total time is computed from random numbers
+(`bench.pick.draws`). They stand for these errors, for the changing speed of memory, and for the
+changing load of the machine (`bench.pick.drift`).
 
 The report's calculator (``bench/report/calculator.js``) repeats these computations from
 `CostModel.as_dict`. Change both files together.
@@ -50,10 +50,10 @@ The first backend of a process starts threads and loads code that the others sha
 """
 
 FARTHEST = 2.0
-"""Largest distance that increases the error of a predicted setup time: a factor of 100 in rows.
+"""Distance from the nearest measured size at which the error of a setup time stops growing.
 
-The distance is the decimal logarithm of the predicted number of rows ÷ the nearest measured
-number. Farther predictions have the same error.
+The distance is the decimal logarithm of the ratio of two numbers of rows, so 2 stands for 100
+times as many rows.
 """
 
 
@@ -75,13 +75,13 @@ class CostModel:
     spreads : Spreads
         How much the times of equal work differ between processes, see `machine_spreads`.
     states : tuple of float
-        Times to read a byte from memory, as multiples of the usual time, all equally likely.
-        They describe how the speed of memory changes. Empty if no reads were timed.
+        Times to read a byte from memory, as multiples of the average time. Each value is
+        equally likely. Empty if no reads were timed.
     curve : tuple of tuple
         The read curve: pairs of data size in bytes and throughput in bytes/s. Empty if it was
         not measured.
     drift : float
-        Relative change of all times within minutes, see `bench.pick.drift`.
+        Relative change of all times with the load of the machine, see `bench.pick.drift`.
     """
 
     backend: str
@@ -100,7 +100,7 @@ class CostModel:
 
     @property
     def complete(self) -> bool:
-        """Whether step, placing and first call were measured, and no measurement failed."""
+        """Whether a total can be predicted: its parts were measured, and no case failed."""
         seen = self.observations
         return bool(seen.step and seen.place and seen.first_call) and not seen.failure
 
@@ -169,15 +169,14 @@ class CostModel:
     def at_usual_throughput(self) -> CostModel:
         """A copy of this model that assumes that the speed of the machine never changes.
 
-        In the copy, `states` is empty and `drift` is 0. Its intervals are narrower: further
-        measurements do not reduce the uncertainty that comes from a changing speed.
+        In the copy, `states` is empty and `drift` is 0, so its intervals are narrower.
         """
         return replace(self, states=(), drift=0.0)
 
     def _slowed(self, rows: float) -> Floats | float:
-        """Return `DRAWS` random factors of a step's time, for fast and slow memory.
+        """Return `DRAWS` random factors by which the speed of memory changes a step's time.
 
-        If `states` is empty, the result is the number 1.
+        The result is 1 if no reads from memory were timed, so that `states` is empty.
         """
         if not self.states:
             return 1.0
@@ -243,11 +242,11 @@ class CostModel:
         )
 
     def total(self, rows: float, iterations: float) -> Range:
-        """Return the total time of a descent and its interval, in seconds."""
+        """Return the predicted total time of a descent in seconds, with its 90 % interval."""
         return range_of(self.total_s(rows, iterations), self.totals(rows, iterations))
 
     def step(self, rows: float) -> Range:
-        """Return the time of a step and its interval, in seconds."""
+        """Return the predicted time of a step in seconds, with its 90 % interval."""
         seconds = self.step_s(rows)
         sigma = self._step_error(rows)
         draws = seconds * self._slowed(rows) * np.exp(sigma * self._draws[3])
@@ -256,8 +255,8 @@ class CostModel:
     def peak_bytes(self, rows: float) -> float | None:
         """Return the peak memory in bytes; None if no peak was measured.
 
-        The peak on the CPU is the memory of the whole process. The peak on another device is
-        the memory that the process allocated on this device.
+        For a backend on the CPU, this is the memory of the whole process. For a backend on a
+        GPU, this is the memory that the process allocated on the GPU.
         """
         return None if self._peaks is None else self._peaks.at(rows)
 
@@ -277,12 +276,12 @@ class CostModel:
 
     @property
     def _one_step(self) -> float:
-        """Typical relative difference of one process's step time from the mean."""
+        """Typical relative difference between one process's step time and that of others."""
         return self._spreads.step * narrowing(self._spreads.step_count)
 
     @property
     def _one_setup(self) -> float:
-        """Typical relative difference of one process's setup time from the mean."""
+        """Typical relative difference between one process's setup time and that of others."""
         spread = self._spreads.setup * narrowing(self._spreads.setup_count)
         return math.hypot(spread, SHARED if self.observations.shared else 0.0)
 

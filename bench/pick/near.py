@@ -20,10 +20,10 @@ With 8 MB of data, backends use all threads and the same compiled code as for la
 """
 
 NEAR = 10
-"""Largest ratio between two numbers of rows that are near to each other: 10.
+"""Largest ratio between the request's number of rows and a measured number that is near: 10.
 
-Times at a much smaller or larger size say little, because latency limits small steps and memory
-limits large steps.
+Beyond this ratio, a measured step time predicts little, because latency limits small steps and
+memory limits large steps.
 """
 
 
@@ -40,15 +40,15 @@ def steps_near(model: CostModel, rows: float) -> bool:
     """Return whether a step was measured at a size near the number of rows `rows`.
 
     - A measured number of rows is near if it lies between `rows` ÷ 10 and 10 · `rows`.
-    - If the data of `rows` rows exceed 8 MB (`SCOUT_BYTES`), smaller sizes are near, too: all
-      measured data of at least 0.8 MB.
+    - If `rows` rows have more than 8 MB of data (`SCOUT_BYTES`), the lower limit is 0.8 MB of
+      data instead of `rows` ÷ 10.
     """
     least = min(rows, SCOUT_BYTES // _row_bytes(model)) / NEAR
     return any(least <= s.rows <= NEAR * rows for s in model.observations.step)
 
 
 def setup_near(model: CostModel, rows: float) -> bool:
-    """Return whether a setup was measured with at most 10 times as many rows as `rows`.
+    """Return whether a setup was measured with at most 10 · `rows` rows.
 
     A setup with fewer rows is always near, because most of a setup's time does not depend on
     the number of rows. A setup with far more rows is not near, because a setup includes the
@@ -58,13 +58,12 @@ def setup_near(model: CostModel, rows: float) -> bool:
 
 
 def near_only(model: CostModel, rows: int) -> CostModel:
-    """Return a copy of the model without the measurements that are far from `rows` rows.
+    """Return a copy of the model that predicts nothing from far smaller or larger data.
 
-    - If no step was measured near `rows` rows (`steps_near`), all step times are left out.
-    - If no setup was measured near `rows` rows (`setup_near`), all setup times are left out.
+    - The copy has no step times if none was measured near `rows` rows (`steps_near`).
+    - The copy has no setup times if none was measured near `rows` rows (`setup_near`).
 
-    A prediction from far smaller or larger data is unreliable. It could exclude the fastest
-    backend from the pick.
+    An unreliable prediction could exclude the fastest backend.
     """
     seen = model.observations
     if not steps_near(model, rows):

@@ -74,8 +74,8 @@ class Observations:
     ) -> Observations:
         """Return a copy with the step times that are expected at memory's usual speed.
 
-        A step time is changed only if the step reads its data from memory instead of a cache,
-        and if a read of memory was timed together with the step.
+        A step time is converted only if the step's data are too large for the caches, and if a
+        read of memory was timed together with the step.
         """
         steps, waiting = [], []
         for sample in self.step:
@@ -186,10 +186,9 @@ def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | Non
 def noises(
     records: Iterable[Record], features: int, dtype: str
 ) -> Iterator[Mapping[str, float]]:
-    """Yield the disturbances, such as other busy programs, of each child process.
+    """Yield a mapping for each child process: how much other programs disturbed the process.
 
-    Only child processes that measured a case with `features` features and this dtype are
-    included.
+    Child processes without a case of the given `features` and `dtype` are left out.
     """
     for record in records:
         for outcome in record.tasks.values():
@@ -217,7 +216,7 @@ def observations(
 ) -> dict[str, Observations]:
     """Return a dict with the observations of each backend.
 
-    Only measurements with `features` features and this dtype are used.
+    Only measurements with the given `features` and `dtype` are used.
     """
     records = list(records)
     imports = import_seconds(records)
@@ -275,10 +274,7 @@ def observations(
 def steady_observations(
     records: Iterable[Record], features: int, dtype: str, memory: MemoryThroughput
 ) -> dict[str, Observations]:
-    """Return a dict with the observations of each backend at memory's usual speed.
-
-    `Observations.at_usual_throughput` converts the measured step times.
-    """
+    """Return a dict with the observations of each backend, converted to usual memory speed."""
     found = observations(records, features, dtype)
     return {
         backend: seen.at_usual_throughput(memory, features, dtype)
@@ -301,7 +297,7 @@ def import_seconds(records: Iterable[Record]) -> dict[str, list[float]]:
 
 
 def age(stored: Iterable[Record], measured: Record) -> str:
-    """Return a remark about the age of the oldest stored measurement; empty if none is used."""
+    """Return a remark about the age of the oldest record in `stored`; empty without records."""
     created = [datetime.fromisoformat(record.created) for record in stored if record.tasks]
     if not created:
         return ""

@@ -146,7 +146,7 @@ def _lines(answer: Answer) -> list[list[str]]:
 def _cells(line: Candidate, *, at_most: bool) -> list[str]:
     """Return the cells of a backend's line in the table, except for the backend's name.
 
-    With `at_most`, the iterations in the column "pays from" are shown as upper bounds ("≤").
+    With `at_most`, the break-even number of iterations is shown as an upper bound ("≤").
     """
     assert line.total_s is not None  # noqa: S101 `_lines` passes only candidates with a total
     assert line.step_s is not None  # noqa: S101

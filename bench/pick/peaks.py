@@ -14,7 +14,7 @@ from bench.pick.curves import Sample, by_rows
 from bench.pick.draws import Floats
 
 CAUTION = 6
-"""Peak memory of a backend whose peak was not measured, as a multiple of its data."""
+"""Assumed peak memory of a backend as a multiple of its data, until a peak is measured."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class Peaks:
         Measured numbers of rows, and the peak in bytes at each number. Both arrays are
         ascending.
     a_row : float
-        Bytes by which the peak grows with each row, below the smallest and above the largest
-        measured number of rows.
+        Bytes by which the peak is assumed to grow with each row outside the measured sizes.
     """
 
     rows: Floats
@@ -41,13 +40,13 @@ class Peaks:
     def of(
         cls, backend: str, peaks: Sequence[Sample], added: Sequence[Sample], row_bytes: int
     ) -> Peaks:
-        """Fit the function to measured peaks.
+        """Fit the peak memory, as a function of the number of rows, to measured peaks.
 
         Parameters
         ----------
         backend : str
         peaks : sequence of Sample
-            Peaks in bytes of fresh processes; at least one.
+            Measured peaks in bytes, each from a fresh process; at least one.
         added : sequence of Sample
             Memory in bytes that the backend needed in addition to the data.
         row_bytes : int
@@ -74,5 +73,5 @@ class Peaks:
         return float(max(0.0, self.nbytes[end] + away * self.a_row))
 
     def points(self) -> dict[str, Any]:
-        """Return the fields `rows` and `nbytes` as lists, for the report's page."""
+        """Return the numbers of rows and the peaks in bytes as lists, for the HTML report."""
         return {"rows": self.rows.tolist(), "bytes": self.nbytes.tolist()}

@@ -135,9 +135,9 @@ def candidates(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the backends to choose from, and a dict of the backends that cannot run here.
 
-    The dict has the reason for each backend that cannot run. If `earlier` contains a pick with
-    the same options, both results are copied from it. Copying saves seconds, because a search
-    for backends imports every library.
+    The dict has the reason for each backend that cannot run. If a record in `earlier` has the
+    options of this pick, the list and the dict are copied from it. Copying saves seconds,
+    because a search for backends imports every library.
     """
     for record in earlier:
         before: dict[str, Any] = record.request.get("pick", {})
@@ -160,7 +160,7 @@ def candidates(
 
 
 def _explore(explorer: Explorer, report: Report) -> KeyboardInterrupt | None:
-    """Measure the backends; return the interrupt that ended this early, or None without one."""
+    """Measure the backends; return the interrupt if Ctrl-C ended the measurements, or None."""
 
     def tell(what: str, share: float, known: Known) -> None:
         report(what, share, so_far(known))
@@ -204,9 +204,9 @@ def _picked(explorer: Explorer, interrupt: KeyboardInterrupt | None) -> Picked:
 
 
 def _stages(explorer: Explorer, picked: Picked, question: Question, report: Report) -> Picked:
-    """Return the pick with the time on several machines and the result of ``--verify``.
+    """Add the last results to a pick: the time on several machines, and a verification.
 
-    Each of the two is computed only if it is needed. If Ctrl-C ends this function, the pick is
+    Each result is added only if it is needed. If Ctrl-C ends this function, the pick is
     returned with the results that are finished.
     """
     try:

@@ -1,7 +1,7 @@
 """Choose the next measurement from a pick's state and the time left.
 
-1. The first task measures the read curve (the read speed at each data size), if it is needed
-   and not in the store.
+1. The first task measures the read curve: the read speed at each data size. The task is left
+   out for small data, and if the curve was saved before.
 2. The next tasks measure every library briefly (`bench.pick.looks`).
 3. Each later task is the one that reduces the expected regret most per second
    (`bench.pick.worth`), until the answer is certain enough or the budget is spent.
@@ -39,47 +39,38 @@ The task runs in this process, without a child process.
 """
 
 PASSES = 12
-"""Largest number of times that the same step or the same setup is measured.
-
-Each measurement takes place in a new process.
-"""
+"""Largest number of processes that measure the same step or the same setup."""
 
 CERTAIN = 1.02
-"""Time limit of a setup ÷ the longest setup with which its backend can still be the fastest.
+"""Time limit of a setup, as a multiple of the longest setup that a fastest backend can have.
 
-With 1.02 instead of 1, rounding cannot hide that a stopped setup is too slow.
+A backend whose setup is stopped at this limit is excluded even with rounding errors.
 """
 
 SLACK = 3
-"""Additional time for a child process that measures a setup, for example to start Python.
-
-The additional time is 3 times as long as the shortest child process so far.
-"""
+"""Time limit for starting Python, as a multiple of the shortest child process so far."""
 
 CERTAIN_REGRET = 0.15
-"""Largest expected regret of a nearly certain pick, as a fraction of the pick's total.
+"""Expected regret up to which a pick counts as nearly certain, as a fraction of its total time.
 
-Regret is the time lost with a wrong pick: its total minus the lowest total. If a pick is nearly
-certain, the planner reserves time for backends that are not completely measured.
+Regret is the time lost with a wrong pick. If the pick is nearly certain, the planner reserves
+time for backends that are not completely measured.
 """
 
 SHARE = 0.2
 """Time limit of a backend's first setup, as a fraction of the budget.
 
-The limit applies only while another backend is not completely measured.
+The limit applies only while at least one other backend is not completely measured.
 """
 
 STEPS_SHARE = 0.3
-"""Time limit of a library's first steps, as a fraction of the budget.
+"""Time limit of the process that first times a library's steps, as a fraction of the budget.
 
 The limit applies only while the setup of another library is still unmeasured.
 """
 
 LEAST_SHARE_S = 8.0
-"""Shortest time limit of a first setup or of first steps, in seconds.
-
-This limit applies if `SHARE` or `STEPS_SHARE` of the budget is shorter.
-"""
+"""Smallest time limit, in seconds, that is computed from `SHARE` or `STEPS_SHARE`."""
 
 
 def next_task(known: Known, left: float) -> Task | None:
@@ -107,7 +98,7 @@ def next_task(known: Known, left: float) -> Task | None:
 
 
 def _read(known: Known) -> bool:
-    """Return whether this pick has measured the read curve (the read speed by data size)."""
+    """Return whether this run of ``pick`` has measured the read curve."""
     return any(s.suite == READ_CURVE.suite for s in known.spent)
 
 
@@ -136,8 +127,8 @@ def patience_s(known: Known, task: Task) -> float:
     Only a backend's first setup and a library's first steps have limits.
 
     - A first setup is stopped once it shows that its backend cannot be the fastest.
-    - While another backend is not completely measured, a first setup is also stopped after 20 %
-      of the budget (`SHARE`). Such a setup is later measured again without this second limit.
+    - While at least one other backend is not completely measured, a first setup is stopped
+      after 20 % of the budget (`SHARE`). It is later measured again without this limit.
     - For a library's first steps, see `_steps_patience_s`.
     """
     if not known.spent:
@@ -156,12 +147,10 @@ def patience_s(known: Known, task: Task) -> float:
 
 
 def _steps_patience_s(known: Known, task: Task) -> float:
-    """Return the time limit of a library's first steps, in seconds; infinity without a limit.
+    """Return the time limit, in seconds, of the process that first times a library's steps.
 
-    The limit leaves time for other libraries. On a busy machine, threads can wait for each
-    other, so that steps take 50 times as long. There is no limit if the setup of every other
-    library was measured. There is also no limit before a first backend is completely measured,
-    because ``pick`` has no answer until then.
+    The limit leaves time for other libraries. The result is infinity (no limit) if the setup of
+    every other library was measured, or if no backend is completely measured yet.
     """
     if not any(model.complete for model in known.models.values()):
         return math.inf
@@ -174,14 +163,15 @@ def _steps_patience_s(known: Known, task: Task) -> float:
 
 
 def start_s(known: Known) -> float:
-    """Return the seconds that a child process can take in addition to the setup's time."""
+    """Return the seconds that a child process may need to start before it measures a setup."""
     return SLACK * min((s.seconds for s in known.spent if s.cases), default=0.0)
 
 
 def _fresh_setup(known: Known, left: float) -> Task | None:
     """Return a task that sets up a picked backend in a fresh process, to measure its memory.
 
-    The picked backends are the best of all and the best other than `gram`. The result is None
+    There are up to two picked backends: the best one, and the best one without the `gram`
+    technique. The result is None
 
     - while a backend that can still be the fastest is not completely measured,
     - if the setups of the picked backends were measured in fresh processes before,
@@ -249,8 +239,8 @@ def _fitting(
 def _gain(gains: dict[str, float], task: Task) -> float:
     """Return the sum of the gains of all backends that a task measures.
 
-    A backend's gain is by how much the expected regret (the time lost with a wrong pick) would
-    shrink if the backend's total were known exactly.
+    The gain says how much the expected regret would shrink if the backend's total were known
+    exactly. Regret is the time lost with a wrong pick.
     """
     backends = {Case.parse(text).backend for text in task.cases} - {READ}
     return sum(gains.get(backend, 0.0) for backend in backends)
@@ -259,7 +249,7 @@ def _gain(gains: dict[str, float], task: Task) -> float:
 def _steps(
     known: Known, gains: dict[str, float], sizes: list[int]
 ) -> Iterator[tuple[Task, float]]:
-    """Yield pairs (task, gain) of tasks that time steps.
+    """Yield the tasks that measure step times once more, each as a pair (task, gain).
 
     A gain is how much the task reduces the expected regret (the time lost with a wrong pick).
     """
@@ -278,7 +268,7 @@ def _steps(
 
 
 def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float]]:
-    """Yield pairs (task, gain) of tasks that measure the setup of a backend once more.
+    """Yield the tasks that measure a setup once more, each as a pair (task, gain).
 
     A gain is how much the task reduces the expected regret (the time lost with a wrong pick).
     """
@@ -294,10 +284,7 @@ def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float
 
 
 def _contenders(known: Known, gains: dict[str, float]) -> list[str]:
-    """Return the backends that are worth measuring again.
-
-    These backends are completely measured, are not excluded, and have a positive gain.
-    """
+    """Return the completely measured backends whose repeated measurement can reduce the regret."""
     complete = (name for name in known.live if known.models[name].complete)
     return [name for name in complete if gains.get(name, 0.0) > 0]
 

@@ -13,7 +13,7 @@ from bench.show.console import console
 
 @contextmanager
 def shown(budget: float) -> Iterator[Report]:
-    """Show a progress bar while the context is open; yield the function that updates the bar.
+    """Show a progress bar in a ``with`` block; yield the function that updates the bar.
 
     Nothing is shown if stderr is not a terminal. `budget` is the time for measuring in seconds.
     """

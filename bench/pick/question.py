@@ -1,4 +1,4 @@
-"""Hold the user's question, and convert it to a request for this machine."""
+"""Hold the user's options for a pick, and convert them to a request for this machine."""
 
 from __future__ import annotations
 

@@ -22,10 +22,7 @@ from bench.pick.ties import choose, plainness
 from bench.results.case import SQUARED
 
 FEWEST_ROWS = 100
-"""Smallest number of rows at which the total times of the backends are compared.
-
-The comparison finds the numbers of rows from which another backend is the fastest.
-"""
+"""Smallest number of rows at which the total times of the backends are compared."""
 
 NOT_NEAR = "was not measured near this number of rows"
 """Reason shown for a backend that was measured, but at no size near the request's size.
@@ -49,7 +46,7 @@ class Request:
         The keys are devices, and ``cpu`` stands for the host. The values are the bytes of
         memory that can be used on each device.
     loop_only : bool
-        Whether to leave out techniques that work only for squared error.
+        Whether to recommend only loop techniques, which work for any loss.
     loss : str
         Name of the loss.
     """
@@ -82,14 +79,14 @@ class Candidate:
     fits : bool or None
         Whether `needs_bytes` of memory are available.
     break_even_iterations : float or None
-        Number of iterations from which the backend is faster than the backend
-        `Answer.plainest`, see `break_even`.
+        Smallest number of iterations with which the backend is faster than the simplest
+        backend (`Answer.plainest`), see `break_even`.
     bandwidth_fraction : float or None
         Throughput of a step, as a fraction of the throughput of reading the same bytes without
         computing, see `bench.pick.shares`.
     lower_bound : bool
-        True if `step_s` and `total_s` are only lower bounds: the request's data are read from
-        memory, but the backend was excluded after steps over smaller data in a cache.
+        Whether `step_s` and `total_s` are only lower bounds. This is the case if the backend
+        was excluded after steps with data in a cache, which is faster than memory.
     largest_rows : int
         Largest number of rows at which a step was measured.
     """
@@ -112,7 +109,7 @@ class Candidate:
 
     @property
     def least_squares_only(self) -> bool:
-        """Whether the backend of this line works only for squared error."""
+        """Whether the backend works only for squared error."""
         return Name.parse(self.backend).least_squares_only
 
     def as_dict(self) -> dict[str, Any]:
@@ -163,14 +160,14 @@ class Answer:
     loop_tied : tuple of str
         Backends that cannot be told apart from `loop_pick`.
     fits : bool
-        Whether the memory is enough for `pick`. If False, no measured backend is known to fit
-        in the memory.
+        Whether the device of `pick` has enough memory for it. If False, no measured backend
+        is known to fit in its device's memory.
     candidates : tuple of Candidate
         All backends: first those with a known total by ascending total, then those with only a
         lower bound, then those without predicted times.
     plainest : str
-        The backend with the simplest technique, usually ``numpy``. Its steps and setup are the
-        baseline of `Candidate.break_even_iterations`. Empty if there are no predicted times.
+        The backend with the simplest technique, usually ``numpy``. The break-even iterations
+        of all candidates refer to this backend. Empty if there are no predicted times.
     """
 
     request: Request

@@ -1,4 +1,4 @@
-"""Find the data size from which data are read from memory instead of a cache.
+"""Find the smallest size of data that are read from memory instead of a cache.
 
 This size follows from the read curve: the measured read speed for each data size
 (`bench.measure.read_curve`). Until the curve is measured, the size follows from the cache size
@@ -47,6 +47,6 @@ class Regime:
 
     @classmethod
     def shown(cls, outcome: Outcome) -> Regime:
-        """Return the cache size from a measured read curve (read speed by data size)."""
+        """Return the cache size that a measured read curve shows, together with this curve."""
         curve: Sequence[tuple[int, float]] = curve_of(outcome)
         return cls(flat_from(curve) // IN_MEMORY, tuple(curve))

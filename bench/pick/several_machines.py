@@ -4,9 +4,9 @@ All machines hold equal shares of the rows and compute with the same backend. In
 machines add up their gradient sums (an all-reduce). This addition is called the exchange. The
 time of a step is the time for one share of the rows plus the time of the exchange.
 
-The exchange is measured between two processes of this machine. In a ring of k machines,
-the exchange takes k − 1 times as long as between two, because it sends 2 (k − 1) messages one
-after another (Patarasuk & Yuan, J. Parallel Distrib. Comput. 69, 2009).
+The exchange is measured between two processes of this machine. Two machines send 2 messages one
+after another, and a ring of k machines sends 2 (k − 1) messages (Patarasuk & Yuan, J. Parallel
+Distrib. Comput. 69, 2009). So the exchange of k machines takes k − 1 times as long.
 """
 
 from __future__ import annotations
@@ -43,13 +43,16 @@ The exchange takes the same time with every backend.
 """
 
 SMALL_ROWS = 1000
-"""Rows of the measured steps: so few that exchanging gradients takes nearly all of the time."""
+"""Number of rows with which the exchange of gradient sums between two workers is measured.
+
+With so few rows, the exchange takes nearly all of a step's time.
+"""
 
 LONG = 10.0
 """Time of a descent, in seconds, above which the time on several machines is predicted, too."""
 
 STAGE_S = 8.0
-"""Estimated seconds to start two worker processes and to time how they exchange gradients."""
+"""Estimated seconds to start two worker processes and to measure their gradient exchange."""
 
 MOST_MACHINES = 1 << 20
 """Largest number of machines that is tried: 2²⁰, about a million."""
@@ -57,11 +60,11 @@ MOST_MACHINES = 1 << 20
 
 @dataclass(frozen=True)
 class Share:
-    """Predictions for one number of machines.
+    """Predicted times and memory for a given number of machines.
 
     `rows` and `needs_bytes` are the rows and the memory of each machine. `exchange_s` is the
-    time in seconds in which the machines add up their gradient sums in a step. `step_s` is the
-    time of a step, exchange included. `total_s` is the time of the whole descent in seconds.
+    part of each step, in seconds, in which the machines add up their gradient sums. `step_s` is
+    the time of a step, exchange included. `total_s` is the time of the whole descent.
     """
 
     machines: int
@@ -120,7 +123,7 @@ def installed() -> bool:
 
 
 def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
-    """Return whether to predict the time on several machines.
+    """Return whether the answer needs the predicted time on several machines.
 
     This is the case if the data exceed one machine's memory (`fits` is False), or if the
     descent takes longer than `LONG` seconds.
@@ -129,9 +132,9 @@ def wanted(model: CostModel, request: Request, *, fits: bool) -> bool:
 
 
 def missing_s(known: Known, records: Sequence[Record]) -> float:
-    """Return the estimated seconds to time how two workers exchange their gradient sums.
+    """Return the seconds to reserve for measuring the gradient exchange of two workers.
 
-    The result is 0 if this measurement is not needed or not possible.
+    The result is 0 if this measurement is not needed, not possible, or already made.
     """
     if exchange_s(records, known.request) is not None or not installed():
         return 0.0
@@ -183,7 +186,7 @@ def across(model: CostModel, request: Request, exchange: float) -> Machines | No
     Returns
     -------
     Machines or None
-        None if no backend runs the model's library on several machines.
+        None if there is no distributed backend for the model's library.
     """
     backend = over_workers(model.backend)
     if backend is None:
@@ -243,7 +246,7 @@ def _pays_from(model: CostModel, request: Request, exchange: float) -> float | N
 
 
 def in_words(machines: Machines, request: Request) -> list[str]:
-    """Return sentences about the time on several machines, and about what was assumed."""
+    """Return sentences for the user: the time on several machines, and its assumptions."""
     from bench.pick.sentences import rounded
     from bench.show.text import byte_count, count, duration, plural, seconds
 
