@@ -284,7 +284,7 @@ def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float
 
 
 def _contenders(known: Known, gains: dict[str, float]) -> list[str]:
-    """Return the completely measured backends whose repeated measurement can reduce the regret."""
+    """Return the completely measured backends that are worth measuring again."""
     complete = (name for name in known.live if known.models[name].complete)
     return [name for name in complete if gains.get(name, 0.0) > 0]
 

@@ -1,4 +1,4 @@
-"""Compare the time of a step with the time of reading the same bytes without computing."""
+"""Compare the throughput of a step with that of a plain read, which computes nothing."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def shares(known: Known, records: Iterable[Record]) -> dict[str, float | None]:
     """Return a dict with the quotient of two throughputs for each backend.
 
     The quotient is the throughput of a step ÷ the throughput of a plain read, which reads the
-    same bytes without computing.
+    step's data without computing.
 
     - For rows in the CPU's memory, the quotient is computed from the predicted step time and
       the average read speed of memory. It is None if the backend was timed only with data in a
       cache.
-    - For all other rows, the quotient was measured at a similar size (`near_shares`). It is
-      None if no size is near enough.
+    - For rows in a cache or on a GPU, the quotient was measured at a similar number of rows
+      (`near_shares`). It is None if no similar number was measured.
 
     Two kinds of backends are left out: backends that read no rows in a step (`gram`), and
     backends whose total time cannot be predicted.
@@ -56,9 +56,9 @@ def near_shares(
 ) -> dict[str, float]:
     """Return a dict with the measured quotient of two throughputs for each backend.
 
-    The quotient is the throughput of a step ÷ the throughput of a plain read of the same bytes.
-    It comes from the measured size that is nearest to `rows` rows. Sizes that differ from
-    `rows` by more than a factor of 3 (`AT_MOST`) are ignored.
+    The quotient is the throughput of a step ÷ the throughput of a plain read, both in bytes/s.
+    It comes from the nearest measured size between `rows` ÷ 3 and 3 · `rows` (`AT_MOST`).
+    Backends that were not measured in this range are left out.
     """
     nearest: dict[str, tuple[float, float]] = {}
     for record in records:

@@ -34,7 +34,8 @@ class Spreads:
     step, setup : float
         Standard deviation of step times and of setup times, as a fraction of the time.
     step_count, setup_count : int
-        Degrees of freedom of the estimates `step` and `setup`, including `PRIOR_COUNT`.
+        Degrees of freedom of `step` and of `setup`. They include 4 degrees (`PRIOR_COUNT`) for
+        the values that are assumed before anything was measured.
     """
 
     step: float = STEP_SPREAD
@@ -65,8 +66,8 @@ def narrowing(count: int) -> float:
     """Return an interval's width with `count` degrees of freedom ÷ its width with 4 degrees.
 
     The widths come from Student's t distribution. The result is 1 for 4 degrees of freedom, and
-    approaches 0.77 for many. The random errors of the cost model have 4 degrees of freedom, so
-    they are multiplied by this result (Gelman et al., Bayesian Data Analysis, 3.2).
+    approaches 0.77 for many. The cost model draws random errors with 4 degrees of freedom. It
+    multiplies the errors by this result (Gelman et al., Bayesian Data Analysis, 3.2).
     """
     upper = (1 + COVERAGE) / 2
     return float(student_t.ppf(upper, count) / student_t.ppf(upper, PRIOR_COUNT))
@@ -82,7 +83,7 @@ def machine_spreads(observations: Iterable[Observations]) -> Spreads:
 
 
 def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
-    """Return the spreads of step and setup times, estimated from `observations`.
+    """Return how much equal step times and equal setup times differ between processes.
 
     With few observations, the result is close to the spreads in `prior`.
     """
@@ -101,8 +102,8 @@ def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
 def _pooled(groups: Iterable[Sequence[float]], prior: float) -> tuple[float, int]:
     """Return the standard deviation of the values' logarithms, and its degrees of freedom.
 
-    Each value is compared only with the mean of its group. `prior` counts like `PRIOR_COUNT`
-    measurements (Gelman et al., Bayesian Data Analysis, 2.6).
+    Each value is compared only with the mean of its group. `prior` is an assumed standard
+    deviation with the weight of 4 values (Gelman et al., Bayesian Data Analysis, 2.6).
     """
     squares, count = PRIOR_COUNT * prior**2, PRIOR_COUNT
     for group in sorted(map(list, groups)):  # a sum's last digit depends on its order

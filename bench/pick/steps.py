@@ -1,4 +1,4 @@
-"""Predict the time of a backend's step from the number of rows, and the prediction's error."""
+"""Predict the time of a backend's step, and estimate the error of this prediction."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from bench.pick.throughput import IN_MEMORY
 from bench.pick.uncached import ONE_PASS, PLAIN, SEVERAL_PASSES, Reads, Uncached
 
 BETWEEN = 0.15
-"""Relative error of a predicted step time, for a factor of 10 between two sizes: 15 %.
+"""Relative error of a step time with 10 times more or fewer rows than were measured: 15 %.
 
-The two sizes are the predicted number of rows and the nearest measured number of rows. Beyond
-the largest measured size, `BEYOND` or `BEYOND_IN_CACHE` is used instead.
+Beyond the largest measured size, `BEYOND` or `BEYOND_IN_CACHE` is used instead.
 """
 
 BEYOND, BEYOND_IN_CACHE = 0.08, 0.5
-"""Relative errors of a predicted step time, for each factor of 10 beyond the measured sizes.
+"""Relative errors of a step time with 10 times as many rows as were measured: 8 % and 50 %.
 
 - `BEYOND` is used if steps were measured with data larger than the caches. The step time then
   grows linearly with the number of rows.
-- `BEYOND` is also used on the CPU if the read curve (the read speed at each data size) was
-  measured, except for `gram`.
-- `BEYOND_IN_CACHE` is used in all other cases, because the speed of memory is unknown.
+- `BEYOND` is also used for loop techniques on the CPU if the read curve (the read speed at each
+  data size) was measured. The curve shows how much slower memory is than a cache.
+- `BEYOND_IN_CACHE` is used in all other cases.
 """
 
 TEMPORARIES = ("numpy", "torch")
@@ -69,8 +68,8 @@ class Steps:
         Relative error of a predicted step time, for each factor of 10 beyond the largest
         measured number of rows.
     uncached : Uncached or None
-        Time to add to `curve` because memory is slower than a cache, if all measured data fit
-        in a cache. None if this time is not needed or unknown.
+        Additional time of a step with data in memory, which is slower than a cache. None if
+        the time is unknown, or if steps with data in memory were measured.
     """
 
     curve: Curve
@@ -89,7 +88,7 @@ class Steps:
         read_curve: Sequence[tuple[int, float]],
         waiting: float = 0.0,
     ) -> Steps:
-        """Fit the step time as a function of the number of rows to measured step times.
+        """Predict step times for any number of rows from measured step times.
 
         Parameters
         ----------
@@ -129,14 +128,14 @@ class Steps:
         return self.curve.at(rows) + (self.uncached.beyond(rows) if self.uncached else 0.0)
 
     def distance(self, rows: float, more: int = 0) -> tuple[int, float]:
-        """Return the number of measurements nearest to `rows` rows, and the resulting error.
+        """Return how often the nearest size was measured, and the error due to its distance.
 
         Parameters
         ----------
         rows : float
         more : int
-            Number of rows of an assumed further measurement, to see how much it would reduce
-            the error; 0 for none.
+            Number of rows of one imagined measurement, which counts like a real measurement. 0
+            stands for no imagined measurement.
 
         Returns
         -------

@@ -26,10 +26,10 @@ the cache holds at most a quarter of the data.
 """
 
 STATES = 20
-"""Number of values that represent all measured speeds of memory; each is equally likely."""
+"""Number of equally likely values that represent the measured speeds of memory: 20."""
 
 WORTH_TELLING = 1.25
-"""Ratio of memory's fast to its slow throughput, above which the answer mentions both."""
+"""Smallest ratio of fast to slow memory throughput that ``pick`` mentions in its answer."""
 
 OUTLIERS = 0.1
 """Fraction of the reads to ignore at each end: the fastest 10 % and the slowest 10 %.
@@ -38,7 +38,10 @@ The usual throughput is computed from all other reads.
 """
 
 SEED = crc32(b"memory")
-"""Seed of the random speeds of memory. All backends use this seed, as they share the memory."""
+"""Seed of the random numbers with which `drawn` selects a speed of memory.
+
+All backends use this seed, because they share the memory.
+"""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class MemoryThroughput:
     cache_bytes : int
         Cache size in bytes that this process can really use, see `bench.pick.regime`.
     bytes_per_s : tuple of float
-        Throughput of memory during each read in bytes/s, ascending. It is the bytes that do not
-        fit in the cache, divided by the time of the whole read.
+        Throughputs of the reads in bytes/s, in ascending order. A throughput is the number of
+        bytes that do not fit in the cache, divided by the time of the read.
     """
 
     cache_bytes: int
@@ -70,11 +73,11 @@ class MemoryThroughput:
         )
 
     def holds(self, nbytes: int) -> bool:
-        """Return whether data of `nbytes` bytes are read from memory instead of a cache."""
+        """Return whether data of `nbytes` bytes are held in memory, not in a cache."""
         return nbytes >= IN_MEMORY * self.cache_bytes
 
     def _beyond_cache(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the throughput of a read; bytes that fit in the cache are not counted."""
+        """Return the throughput of a read, without the bytes that fit in the cache."""
         return bytes_per_s * (1 - self.cache_bytes / nbytes)
 
     @cached_property
@@ -92,17 +95,17 @@ class MemoryThroughput:
 
     @property
     def slow(self) -> float:
-        """Throughput when memory is slow, in bytes/s: the second slowest value of `states`."""
+        """Throughput when memory is slow, in bytes/s: 7.5 % of the reads are slower."""
         return self.usual / self.states[-2]
 
     @property
     def fast(self) -> float:
-        """Throughput when memory is fast, in bytes/s: the second fastest value of `states`."""
+        """Throughput when memory is fast, in bytes/s: 7.5 % of the reads are faster."""
         return self.usual / self.states[1]
 
     @property
     def changes(self) -> bool:
-        """Whether memory's throughput varies so much that the answer mentions this."""
+        """Whether memory's throughput varies by more than a quarter (`WORTH_TELLING`)."""
         return bool(self.states) and self.fast > WORTH_TELLING * self.slow
 
     def usual_read_s(self, nbytes: int) -> float:
@@ -113,15 +116,15 @@ class MemoryThroughput:
         return (nbytes - self.cache_bytes) * self._usual_s
 
     def slowness(self, nbytes: int, bytes_per_s: float) -> float:
-        """Return the time of a read, divided by its time at memory's usual throughput."""
+        """Return the time of a read ÷ the time that it takes at memory's usual throughput."""
         return 1 / (self._beyond_cache(nbytes, bytes_per_s) * self._usual_s)
 
     @cached_property
     def states(self) -> tuple[float, ...]:
-        """Typical times of a read ÷ the time of the read at memory's usual throughput.
+        """Times to read a byte from memory, as multiples of the usual time.
 
-        The `STATES` values are ascending and equally likely. The tuple is empty if no reads
-        from memory were timed.
+        The tuple has 20 values (`STATES`), ascending and equally likely. It is empty if no
+        reads from memory were timed.
         """
         if not self.bytes_per_s:
             return ()
@@ -133,15 +136,15 @@ class MemoryThroughput:
     ) -> tuple[float, float]:
         """Convert a step's time to the time that it takes at memory's usual throughput.
 
-        Only the time in which the step waits for memory is converted. This time is as long as a
-        plain read of the step's bytes.
+        Only the time in which the step waits for memory is converted. The step is assumed to
+        wait as long as it takes to read its data without computing.
 
         Returns
         -------
         seconds : float
             Time of the step at the usual throughput.
         waiting : float
-            Fraction of this time in which the step waits for memory.
+            Fraction of `seconds` in which the step waits for memory.
         """
         waiting = min(1.0, nbytes / step_s / read_bytes_per_s)
         reading = step_s * waiting / self.slowness(nbytes, read_bytes_per_s)
@@ -150,5 +153,5 @@ class MemoryThroughput:
 
 
 def drawn(states: tuple[float, ...], uniform: Floats) -> Floats:
-    """Return a random value of `states` for each random number in (0, 1) in `uniform`."""
+    """Select an element of `states` with each random number between 0 and 1 in `uniform`."""
     return np.asarray(states, dtype=np.float64).take((uniform * len(states)).astype(int))

@@ -1,7 +1,7 @@
 """Choose the fastest backend, or a plainer backend that cannot be told apart from it.
 
-The fastest backend has the lowest expected total time. A backend is plainer if it works for
-more losses, uses no special technique, or runs on the CPU (`plainness`).
+The fastest backend has the lowest expected total time. `plainness` says which of two backends
+is plainer: for example, ``numpy`` is plainer than ``numpy:blocked``.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ from bench.pick.draws import COVERAGE, bounded
 from bench.pick.model import CostModel
 
 TIE = 1.05
-"""Largest expected total of a picked backend, as a multiple of the lowest expected total.
-
-So a plainer backend is picked only if it is at most 5 % slower than the fastest backend.
-"""
+"""Largest expected total of the picked backend, as a multiple of the lowest expected total."""
 
 
 def plainness(backend: str) -> tuple[bool, bool, bool]:
@@ -43,10 +40,11 @@ def choose(
     The cost model of each backend gives many random values of its total (`CostModel.totals`).
 
     - The fastest backend has the lowest mean of these values.
-    - The values of two backends are compared in pairs. A backend ties with the fastest backend
-      if its value is the larger one in less than 90 % of the pairs (`COVERAGE`).
-    - Of the fastest backend and its ties, the backends whose mean is at most 5 % above the
-      lowest mean (`TIE`) can be picked. The pick is the plainest of them (`plainness`).
+    - The values of each other backend are paired with the values of the fastest backend. The
+      two backends tie if the other backend is slower in less than 90 % of the pairs
+      (`COVERAGE`).
+    - The pick is the plainest backend (`plainness`) that ties with the fastest backend and
+      whose mean is at most 5 % above the lowest mean (`TIE`). The fastest backend also counts.
 
     Returns
     -------

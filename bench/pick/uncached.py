@@ -1,8 +1,8 @@
 """Predict the time of a step with data in memory, from steps with small data in a cache.
 
 The read curve (the measured read speed at each data size) shows how much longer it takes to
-read a byte from memory than from a cache. The additional time of a step also depends on how
-often the step reads its data.
+read a byte from memory than from a cache. The additional time of a step is proportional to the
+number of times that the step reads its data.
 """
 
 from __future__ import annotations
@@ -29,21 +29,20 @@ class Reads(NamedTuple):
 ONE_PASS = Reads(1.2, 3.2)
 """Number of times that a step reads its data, if it works on blocks that fit in a cache.
 
-The measured numbers were 1 to 2. The interval of a prediction goes up to 3.2 reads.
+The measured numbers were 1 to 2.
 """
 
 SEVERAL_PASSES = Reads(3.2, 9.0)
 """Number of times that a step reads its data, if each matrix product reads all rows anew.
 
-The measured numbers were 2 to 5, for JAX with 2 to 200 features. The interval of a prediction
-goes from about 1 read to 9 reads.
+The measured numbers were 2 to 5, for JAX with 2 to 200 features.
 """
 
 PLAIN = Reads(4.0, 12.0)
 """Number of times that a step reads its data, if the step allocates temporary arrays.
 
-Plain NumPy transfers as many bytes as 4 reads of the data. The interval of a prediction goes up
-to 12 reads, because the page faults of large temporary arrays take as long as several reads.
+Plain NumPy transfers as many bytes as 4 reads of the data. The upper limit is 12 reads, because
+page faults of large temporary arrays take as long as several reads.
 """
 
 
@@ -54,8 +53,9 @@ class Uncached:
     Attributes
     ----------
     bend : float
-        Number of rows beyond which each further row takes longer: the rows that fit in the
-        cache, or the largest measured number of rows if that is larger.
+        Number of rows beyond which each further row takes longer. It is the number of rows that
+        fit in the cache. It is larger if a larger number of rows was measured, because measured
+        times need no correction.
     more : float
         Additional seconds of each row beyond `bend`, because memory is slower than the cache.
     error : float
@@ -107,12 +107,13 @@ class Uncached:
         return cls(max(cache_rows, float(largest)), reads.usual * more, error)
 
     def beyond(self, rows: float) -> float:
-        """Return how many seconds longer a step with `rows` rows takes because of memory."""
+        """Return how many seconds longer a step takes than if all its rows were in a cache."""
         return self.more * max(0.0, rows - self.bend)
 
     def error_at(self, rows: float) -> float:
         """Return the relative error of the predicted time of a step with `rows` rows.
 
-        The error comes from the rows that do not fit in the cache. It is 0 up to `bend` rows.
+        The error comes from the rows that do not fit in the cache. The result is 0 if `rows` is
+        at most `bend`.
         """
         return self.error * max(0.0, 1 - self.bend / rows)

@@ -39,7 +39,10 @@ WORST_MEDIAN = 1.05
 """Largest median regret (the pick's total ÷ the lowest total) that passes the check."""
 
 BYTES_A_SECOND = 1e7
-"""Largest data size in bytes for each second of the budget: 60 s allow 600 MB of data."""
+"""Largest data of ``--verify``, in bytes per second of the time budget.
+
+A time budget of 60 s allows 600 MB of data.
+"""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """Results of ``--verify``: predicted and measured totals, picks, and peak memory."""
+    """Results of ``--verify``: comparisons of totals, of picks, and of peak memory."""
 
     predictions: tuple[Prediction, ...]
     outcomes: tuple[Outcome, ...]
@@ -88,7 +91,7 @@ class Check:
 
     @property
     def regret(self) -> float:
-        """Median of the picks' regrets. A regret is the pick's total ÷ the lowest total."""
+        """Median over all picks of the total of the pick ÷ the total of the fastest backend."""
         return median(o.regret for o in self.outcomes)
 
     @property
@@ -113,7 +116,7 @@ class Check:
         }
 
     def page(self) -> RenderableType:
-        """Return a summary, a table of the picks, and a table of each backend's errors."""
+        """Return a summary, a table of the picks, and a table of the prediction errors."""
         from rich.console import Group
         from rich.text import Text
 
@@ -149,7 +152,11 @@ class Check:
         return table
 
     def errors(self) -> list[list[str]]:
-        """Return the table of errors: one line with five cells for each backend."""
+        """Return a table of each backend's prediction errors, with one list of cells per line.
+
+        The cells are the backend, the number of totals, the median error, the largest error,
+        and the fraction of totals within their intervals.
+        """
         from bench.show.text import percent
 
         found = []
@@ -176,7 +183,7 @@ class Check:
 
 
 def plain_table(*headings: str) -> Columns:
-    """Return an empty table; columns of backends are aligned left, numbers right."""
+    """Return a table with headings but no lines; backends are aligned left, numbers right."""
     from bench.show.console import Columns
 
     words = [i for i, h in enumerate(headings) if h in ("backend", "pick", "best")]
@@ -184,7 +191,7 @@ def plain_table(*headings: str) -> Columns:
 
 
 def measured_total(result: Result, iterations: int) -> float | None:
-    """Return the measured seconds of setup and all steps; None if a part has no result."""
+    """Return the total time of setup and steps in seconds; None if a time was not measured."""
     if result.step_s is None or result.place_s is None or result.first_call_s is None:
         return None
     setup = (result.import_s or 0.0) + result.place_s + result.first_call_s
@@ -194,7 +201,7 @@ def measured_total(result: Result, iterations: int) -> float | None:
 def hold(
     models: Iterable[CostModel], results: Sequence[Result], iterations: Iterable[int]
 ) -> list[Prediction]:
-    """Return a prediction for each measured total, from the cost model of the same backend."""
+    """Predict each measured total with its backend's cost model; return the predictions."""
     found = []
     for model in models:
         if not model.complete:
@@ -219,7 +226,7 @@ def hold(
 def judge(
     pick: str, rows: int, features: int, iterations: int, results: Sequence[Result]
 ) -> Outcome | None:
-    """Compare a pick with the fastest measured backend; None if the pick has no result."""
+    """Compare the picked backend with the fastest one; None if the pick was not measured."""
     totals = {
         r.backend: total
         for r in results
@@ -255,8 +262,8 @@ def verify(
 ) -> Check | None:
     """Measure backends at the numbers of rows in `sizes`; compare the results with predictions.
 
-    All backends whose total can be predicted are measured. The fastest of them is compared with
-    the pick. The result is None if no pick could be measured.
+    All backends whose total time can be predicted are measured. At each size, the fastest of
+    them is compared with the picked backend. The result is None if no pick could be measured.
     """
     request = known.request
     models = [m for m in known.models.values() if m.complete]

@@ -1,12 +1,12 @@
 """Compute the value of a further measurement: by how much it reduces the expected regret.
 
-The regret of a pick is its total minus the lowest total. The totals are not known exactly, so
-the cost models give random values of them. The expected regret is the mean regret over these
-values. A measurement of a backend reduces the error of its total. This reduces the expected
-regret.
+The regret of a pick is its total time minus the lowest total time. The total times are
+uncertain, so the cost models draw random values of each total time. The expected regret is the
+mean regret over these draws. A measurement makes a total time less uncertain, which reduces the
+expected regret.
 
-The next child process is the one with the highest value per second. This rule is the expected
-improvement of Jones, Schonlau and Welch (J. Global Optim. 13, 1998) per unit of cost, as in the
+The next child process is the one with the highest value per second. The value is computed as in
+the expected improvement of Jones, Schonlau and Welch (J. Global Optim. 13, 1998) and in the
 knowledge gradient of Frazier, Powell and Dayanik (SIAM J. Control Optim. 47, 2008).
 """
 
@@ -25,17 +25,17 @@ from bench.pick.model import CostModel
 from bench.pick.ties import choose
 
 REGRET, REGRET_FROM_STORE = 0.003, 0.02
-"""Largest expected regret of a pick that is certain enough, as a fraction of the pick's total.
+"""Expected regret at which no further measurement is needed, as a fraction of the total time.
 
-`REGRET` is used after new measurements. `REGRET_FROM_STORE` is used if all measurements come
-from the store of earlier results.
+Regret is the time lost with a wrong pick. `REGRET` is used after new measurements.
+`REGRET_FROM_STORE` is used if all measurements come from the store of earlier results.
 """
 
 REGRET_CLEAR = 0.001
-"""Expected regret, as a fraction of the pick's total, up to which wide intervals are accepted.
+"""Expected regret up to which the interval of the pick's total time can have any width.
 
-This limit is used if all measurements come from the store of earlier results, and if the setup
-of each picked backend was measured.
+The constant is a fraction of the total time. It is used if all measurements come from the store
+of earlier results, and if the setup of the picked backend was measured.
 """
 
 DECIDED, WIDEST = 0.15, 0.4
@@ -46,10 +46,9 @@ With a wider interval, the pick is not certain enough. `DECIDED` is used after n
 """
 
 NARROW = 0.05
-"""Weight of a narrower interval in the value of measuring the picked backend.
+"""Additional value of measuring the picked backend, as a fraction of its interval's half-width.
 
-A measurement of the picked backend also narrows the interval of its total. The half-width of
-this interval, multiplied by the weight, is added to the value of the measurement.
+A measurement of the picked backend also narrows the interval of its total time.
 """
 
 
@@ -80,9 +79,10 @@ class Worth:
 
 
 def worth(known: Known) -> Worth:
-    """Compute how much a measurement of each backend would reduce the expected regret.
+    """Compute the value of measuring each backend: by how much the expected regret would fall.
 
-    At least one cost model must be complete, which means that it can predict a total.
+    Regret is the time lost with a wrong pick. At least one cost model must be complete, which
+    means that it can predict a total time.
     """
     n, k = known.request.rows, known.request.iterations
     picks, regrets, spreads = [], [0.0], [0.0]
@@ -115,9 +115,9 @@ def worth(known: Known) -> Worth:
 
 
 def _doubt_s(known: Known, model: CostModel) -> float:
-    """Return by how many seconds a backend's setup time can be too long.
+    """Return by how many seconds a backend's setup time is possibly overestimated.
 
-    The system may have paused the process, and the time of placing the data may be extrapolated
+    A measured time can contain pauses, and the time of placing the data can be extrapolated
     from fewer rows. See `bench.pick.doubt`.
     """
     largest, *_ = ladder.near(ladder.sizes(known), known.request.rows, 1)
@@ -126,17 +126,17 @@ def _doubt_s(known: Known, model: CostModel) -> float:
 
 
 def removed(model: CostModel, known: Known, *, step: int = 0, setup: int = 0) -> float:
-    """Return the fraction by which one more measurement reduces the variance of a total.
+    """Return the fraction by which one more measurement reduces the variance of a total time.
 
-    The total is that of the request.
+    The total time is the predicted time of the request's whole descent.
 
     Parameters
     ----------
     model : CostModel
     known : Known
     step, setup : int
-        Number of rows of one more measured step (`step`) or of one more measured setup
-        (`setup`); 0 if nothing is measured.
+        Number of rows of the additional measurement of a step, or of a setup. 0 stands for no
+        additional measurement of this kind.
     """
     before = sum(_variances(model, known, 0, 0))
     after = sum(_variances(model, known, step, setup))
