@@ -44,7 +44,7 @@ process first measures only the setup, which takes most of the total time.
 """
 
 ROOM = 1.2
-"""Smallest free memory for a measurement ÷ the measurement's predicted peak memory.
+"""Free memory that a measurement requires, as a multiple of its predicted peak memory.
 
 A reserve of 20 % remains, because other processes can allocate memory at the same time.
 """
@@ -133,9 +133,9 @@ class Known:
         return IN_MEMORY * self.memory.cache_bytes
 
     def total(self, model: CostModel) -> Range:
-        """Return a backend's total time with its interval, if the machine's speed is steady.
+        """Return the predicted time of the whole descent with a backend, and its 90 % interval.
 
-        The total time is the predicted time of the request's whole descent.
+        The speed of the machine is assumed to be steady.
         """
         return self._totals[model.backend]
 

@@ -148,7 +148,7 @@ def stepped(known: Known, name: str, rows: int) -> int:
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
     """Return whether the setup of a backend was measured well enough.
 
-    - If a process measured only this setup, it is enough if the number of rows was similar to
+    - A process that measured only this setup is enough if its number of rows was similar to
       the result of `ladder.scout`, up to a factor of 10 (`ALIKE`).
     - If a process also measured steps or other backends, its setup is enough only if the
       request's data certainly fit in memory. Otherwise, the peak memory of the backend alone

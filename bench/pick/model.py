@@ -9,14 +9,14 @@ predicted from measurements with the user's number of features and dtype:
   the same time for any n.
 - **place(n)** is the time to open the device and to bring the data into the form that the
   backend needs.
-- **first call(n)** is the time of a first step before the K steps. It compiles the code.
+- **first call(n)** is the time of a first step, which compiles the code, before the K steps.
 - **memory(n)** is the peak memory. Straight lines connect the measured peaks. Beyond the
   measured sizes, each row adds a fixed number of bytes.
 
 Equal work takes different times in two processes. The error of each part is estimated from
 these differences. The interval of a total time is computed from random numbers
-(`bench.pick.draws`). They stand for these errors, for the changing speed of memory, and for the
-changing load of the machine (`bench.pick.drift`).
+(`bench.pick.draws`). The numbers stand for these errors, for the changing speed of memory, and
+for the changing load of the machine (`bench.pick.drift`).
 
 The report's calculator (``bench/report/calculator.js``) repeats these computations from
 `CostModel.as_dict`. Change both files together.
@@ -255,8 +255,8 @@ class CostModel:
     def peak_bytes(self, rows: float) -> float | None:
         """Return the peak memory in bytes; None if no peak was measured.
 
-        For a backend on the CPU, this is the memory of the whole process. For a backend on a
-        GPU, this is the memory that the process allocated on the GPU.
+        For a backend on the CPU, the peak is the memory of the whole process. For a backend on
+        a GPU, the peak is the memory that the process allocated on the GPU.
         """
         return None if self._peaks is None else self._peaks.at(rows)
 

@@ -58,7 +58,7 @@ def setup_near(model: CostModel, rows: float) -> bool:
 
 
 def near_only(model: CostModel, rows: int) -> CostModel:
-    """Return a copy of the model that predicts nothing from far smaller or larger data.
+    """Return a copy of the model that predicts nothing from distant measurements alone.
 
     - The copy has no step times if none was measured near `rows` rows (`steps_near`).
     - The copy has no setup times if none was measured near `rows` rows (`setup_near`).

@@ -42,9 +42,9 @@ PASSES = 12
 """Largest number of processes that measure the same step or the same setup."""
 
 CERTAIN = 1.02
-"""Time limit of a setup, as a multiple of the longest setup that a fastest backend can have.
+"""Time limit of a setup ÷ the longest setup time that the fastest backend can have.
 
-A backend whose setup is stopped at this limit is excluded even with rounding errors.
+A backend whose setup reaches this limit cannot be the fastest, even with rounding errors.
 """
 
 SLACK = 3

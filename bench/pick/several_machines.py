@@ -6,7 +6,7 @@ time of a step is the time for one share of the rows plus the time of the exchan
 
 The exchange is measured between two processes of this machine. Two machines send 2 messages one
 after another, and a ring of k machines sends 2 (k − 1) messages (Patarasuk & Yuan, J. Parallel
-Distrib. Comput. 69, 2009). So the exchange of k machines takes k − 1 times as long.
+Distrib. Comput. 69, 2009). So k machines take k − 1 times as long as two machines.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Check:
 
     @property
     def regret(self) -> float:
-        """Median over all picks of the total of the pick ÷ the total of the fastest backend."""
+        """Median regret of the picks: the total time of a pick ÷ the lowest total time."""
         return median(o.regret for o in self.outcomes)
 
     @property

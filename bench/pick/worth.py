@@ -46,7 +46,7 @@ With a wider interval, the pick is not certain enough. `DECIDED` is used after n
 """
 
 NARROW = 0.05
-"""Additional value of measuring the picked backend, as a fraction of its interval's half-width.
+"""Additional value of measuring the picked backend: 5 % of the half-width of its interval.
 
 A measurement of the picked backend also narrows the interval of its total time.
 """
