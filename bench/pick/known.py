@@ -24,10 +24,7 @@ from bench.pick.throughput import IN_MEMORY, MemoryThroughput
 from bench.results.record import Record
 
 SURE = 0.8
-"""Lower bound for the next setup time: 80 % of the measured time.
-
-Repeated setups differed by less than 20 %.
-"""
+"""Lower bound for the next setup time: 80 % of the time that was measured before."""
 
 FASTER_A_ROW = 0.7
 """Lower bound for the time per row, for more rows than were measured.
@@ -133,10 +130,7 @@ class Known:
         return IN_MEMORY * self.memory.cache_bytes
 
     def total(self, model: CostModel) -> Range:
-        """Return the predicted time of the whole descent with a backend, and its 90 % interval.
-
-        The speed of the machine is assumed to be steady.
-        """
+        """Return the predicted time of the descent with a backend, and its 90 % interval."""
         return self._totals[model.backend]
 
     @cached_property
@@ -223,9 +217,8 @@ class Known:
     def _least_steps_s(self, model: CostModel) -> float:
         """Return a lower bound of the time in seconds of all steps of the request's descent.
 
-        The result is 0 if no step was measured. If the request has more rows than were
-        measured, each row is assumed to take at least 70 % of the measured time per row
-        (`FASTER_A_ROW`).
+        The result is 0 if no step was measured. Beyond the measured sizes, a row is assumed to
+        take at least 70 % (`FASTER_A_ROW`) of the measured time per row.
         """
         if not model.observations.step:
             return 0.0

@@ -39,10 +39,7 @@ WORST_MEDIAN = 1.05
 """Largest median regret (the pick's total ÷ the lowest total) that passes the check."""
 
 BYTES_A_SECOND = 1e7
-"""Largest data of ``--verify``, in bytes per second of the time budget.
-
-A time budget of 60 s allows 600 MB of data.
-"""
+"""Largest data of ``--verify`` in bytes, for each second of the time budget: 10 MB."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +149,7 @@ class Check:
         return table
 
     def errors(self) -> list[list[str]]:
-        """Return a table of each backend's prediction errors, with one list of cells per line.
-
-        The cells are the backend, the number of totals, the median error, the largest error,
-        and the fraction of totals within their intervals.
-        """
+        """Return the cells of the table of prediction errors: one list for each backend."""
         from bench.show.text import percent
 
         found = []
