@@ -246,7 +246,8 @@ def markdown(check: Check, loss: str) -> str:
         for o in check.outcomes
     ]
     headings = ["rows", "features", "iterations", "pick", "fastest", "regret"]
-    errors = ["backend", "total times", "median error", "worst error", "in their intervals"]
+    errors = ["backend", "number of total times", "median error", "worst error"]
+    errors += ["inside the predicted interval"]
     parts = [said, markdown_text(headings, picks), markdown_text(errors, check.errors())]
     return "\n" + "\n\n".join(part.strip() for part in parts) + "\n"
 
