@@ -13,10 +13,11 @@ from backends.names import Name, libraries
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return a technique's devices; each value is "", or why the device is unusable.
+    """Return a dictionary whose keys are the devices of a technique.
 
-    Only the technique `torch` can use a GPU on each worker. The device ``cuda:0`` is listed if
-    this machine has a GPU, or if the workers can be on other machines.
+    The value is "" for a usable device, and otherwise the reason why the device is unusable.
+    Only the technique `torch` can use GPUs. The device ``cuda:0`` is listed if this machine has
+    a GPU, or if the workers can be on other machines.
     """
     kernel = libraries()[technique or "numpy"]
     try:

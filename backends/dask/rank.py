@@ -71,16 +71,16 @@ class Rank:
         return find_spec("torch") is not None
 
     def listen(self, address: str) -> tuple[str, int]:
-        """Open a server through which the actors find each other; return its host and port."""
+        """Open a server through which all `Rank` actors connect; return its host and port."""
         host = urlsplit(address).hostname or "127.0.0.1"
         self.store = _distributed().TCPStore(host, 0, is_master=True, wait_for_workers=False)
         return host, self.store.port
 
     def join(self, host: str, port: int, address: str) -> None:
-        """Connect to the actors on all other workers, and wait until all are connected.
+        """Connect to the `Rank` actors on all other workers, and wait until all are connected.
 
-        PyTorch's default process group is not used, because other code in this process can have
-        created it already.
+        The actors form a new PyTorch process group, because the default group can already
+        exist.
         """
         distributed, wait = _distributed(), timedelta(seconds=REDUCE_SECONDS)
         store = self.store or distributed.TCPStore(host, port, is_master=False, timeout=wait)
@@ -110,12 +110,12 @@ class Rank:
         return w
 
     def gradient(self, w: ArrayLike) -> Weights:
-        """Return the unscaled gradient ``xᵀ·slope`` over the rows of this worker."""
+        """Return ``xᵀ·slope`` over this worker's rows, not divided by the number of rows."""
         bound_here(self.threads)
         return self.descent.gradient(w)
 
     def sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return the unscaled gradient and the summed loss over the rows of this worker."""
+        """Return the result of `gradient`, and the summed loss of this worker's rows."""
         own_rows = self.share.stop - self.share.start
         return self.gradient(w), self.descent.loss(w) * own_rows
 

@@ -37,13 +37,13 @@ they are read again in every step."""
 
 
 FIRST_STEPS = 50
-"""Number of steps in the first call to the actors on the workers; the call also shows how long
-a step takes. Later calls take as many steps as fit in `CHECKPOINT_SECONDS`."""
+"""Number of steps in the first call to the workers. The duration of this call shows how long a
+step takes. Later calls take as many steps as fit in `CHECKPOINT_SECONDS`."""
 
 
 CHECKPOINT_SECONDS = 5.0
-"""Approximate duration in seconds of a call to the actors on the workers. At the end of a call,
-the actors return w. If a worker is lost during a call, the steps of this call are repeated."""
+"""Approximate duration in seconds of a call to the workers. At the end of a call, the workers
+return w. If a worker is lost during a call, the steps of this call are repeated."""
 
 
 LOSSES = 3
@@ -62,7 +62,7 @@ class Ranks:
     """
 
     kernel: ClassVar[str]
-    """Name of the backend that computes the gradient of a worker's rows."""
+    """Name of the backend that each worker uses, such as ``numpy:blocked``."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         self.source, self.learning_rate = source_of(problem), learning_rate
@@ -90,7 +90,7 @@ class Ranks:
         return self._persist(partial(self._sums, w))[1] / self.source.rows
 
     def _persist(self, work: Callable[[], Result]) -> Result:
-        """Return ``work()``; if a worker is lost, divide the rows again and repeat the call.
+        """Return ``work()``; if a worker is lost, divide the rows anew and try again.
 
         Raises
         ------
@@ -153,12 +153,12 @@ class Ranks:
         return w
 
     def _sums(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return the unscaled gradient and the sum of the losses over all rows."""
+        """Return the sums of the ranks' gradients and losses over all rows."""
         parts = self._all(self.ranks, lambda rank: rank.sums(w))
         return np.sum([part[0] for part in parts], axis=0), float(sum(p[1] for p in parts))
 
     def _all(self, ranks: Mapping[Worker, Any], call: Callable[[Any], Any]) -> list[Any]:
-        """Call ``call(rank)`` for each actor in `ranks`, and wait for the list of results."""
+        """Call ``call(rank)`` for each rank (a Dask actor); return the list of results."""
         try:
             calls = {address: call(rank) for address, rank in ranks.items()}
         except RuntimeError as error:  # Dask raises it for an actor that is known to be lost

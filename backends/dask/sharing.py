@@ -10,16 +10,17 @@ from backends.rows.source import Source
 
 
 def source_of(rows: Problem | Source) -> Source:
-    """Return the rows as a `Source`; the rows of a `Problem` become a source in memory."""
+    """Return `rows` if it is a `Source`; convert a `Problem` to a `Source` in memory."""
     if isinstance(rows, Source):
         return rows
     return InMemory.of(rows)
 
 
 def share_of(source: Source, start: int, stop: int) -> Share:
-    """Return the rows from `start` to before `stop` as the `Share` of one worker.
+    """Return the rows `start` to ``stop − 1`` as the `Share` of one worker.
 
-    If the source is in memory, the share holds only these rows.
+    If the source is in memory, the share contains only these rows. Otherwise the share contains
+    the whole source, from which the worker loads its rows.
     """
     if isinstance(source, InMemory):
         part = InMemory.of(source.load(start, stop))
@@ -29,9 +30,9 @@ def share_of(source: Source, start: int, stop: int) -> Share:
 
 @dataclass(frozen=True, eq=False)
 class Share:
-    """The rows of one worker: the rows of a source from `start` to before `stop`.
+    """The rows of one worker: the rows `start` to ``stop − 1`` of a source.
 
-    `rows` is the number of rows of all workers together.
+    The field `rows` is the number of rows of all workers together.
     """
 
     source: Source

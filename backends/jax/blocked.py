@@ -61,21 +61,21 @@ Share = tuple[Data, jax.Array]
 
 
 class OfShare(NamedTuple):
-    """Two compiled functions of a loss; each function sums over the rows of one thread."""
+    """Compiled functions that sum a loss and its gradient over the rows of one thread."""
 
     gradient: Callable[..., jax.Array]
-    """``gradient(w, share, rows, transposed=…)`` returns the gradient of the sum of the losses
-    in `share`, the rows of one thread. The gradient is divided by `rows`, the number of rows of
-    all threads. `transposed` says whether the blocks are transposed."""
+    """``gradient(w, share, rows, transposed=…)`` returns the gradient of the summed loss of one
+    thread, divided by `rows`. `share` holds the thread's rows in blocks, and `rows` is the
+    number of rows of all threads. If `transposed` is true, the blocks are transposed."""
     loss: Callable[..., jax.Array]
-    """``loss(w, share, rows, transposed=…)`` returns the sum of the losses of the first `rows`
-    rows in `share`, the rows of one thread. All later rows are padding. `transposed` says
-    whether the blocks are transposed."""
+    """``loss(w, share, rows, transposed=…)`` returns the summed loss of the first `rows` rows
+    in `share`. Later rows in `share` are padding. If `transposed` is true, the blocks in
+    `share` are transposed."""
 
 
 @cache
 def compiled(loss: Loss) -> OfShare:
-    """Return two compiled functions of a loss, which sum over the rows of one thread."""
+    """Return the compiled functions `gradient` and `loss` of `OfShare` for a loss."""
     gradient_of_mean, values = gradient_of(loss), values_of(loss)
 
     @partial(jax.jit, static_argnames="transposed")
@@ -126,8 +126,9 @@ def in_shares(
 ) -> list[tuple[Array | tuple[Array], Array]]:
     """Divide the rows into one `Share` for each thread; all shares have the same size.
 
-    The last shares are filled up with rows of zeros. If `transposed` is None, blocks of at most
-    `MOST_TRANSPOSED` features are transposed.
+    A share consists of blocks of rows, and the last shares are filled up with rows of zeros.
+    `transposed` says whether the blocks are transposed. By default, the blocks are transposed
+    if X has at most `MOST_TRANSPOSED` features.
     """
     n, d, itemsize = problem.rows, problem.features, problem.x.itemsize
     if transposed is None:
@@ -152,9 +153,9 @@ def in_shares(
 
 
 def by_column(x: Array, blocks: int, rows: int) -> Array:
-    """Return a copy of x of shape (n, d) as aligned blocks of shape (blocks, d, rows).
+    """Copy x of shape (n, d) to an aligned array of shape (blocks, d, rows).
 
-    The last block is filled up with zeros.
+    The end of the array is filled up with zeros.
     """
     n, d = x.shape
     whole = n // rows
@@ -209,7 +210,7 @@ class Blocked(PerStep):
         return placed
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that prepares some of the rows, so that a step can be timed."""
+        """Return a function that lays out some of the rows for a step that `tuning` times."""
         count = tuning.trial_rows(problem, tuning.TRIAL_BYTES)
         x, y = problem.x[:count], problem.y[:count]
         some = Problem(x, y, known_finite=True, loss=problem.loss)
@@ -247,7 +248,7 @@ class Blocked(PerStep):
         return self._sums(w, self.shares, self.transposed)
 
     def _sums(self, w: Weights, shares: list[Share], transposed: bool) -> Weights:
-        """Return the gradient of the mean loss, with the sums of all threads added up."""
+        """Return the gradient of the mean loss over all rows; each thread computes a part."""
         gradient = self.of_share.gradient
 
         def mine(share: Share) -> Weights:

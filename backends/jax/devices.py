@@ -29,8 +29,8 @@ def named_devices() -> dict[str, jax.Device]:
 def devices(technique: str) -> Mapping[str, str]:
     """Return a dictionary whose keys are the devices that a technique can use.
 
-    Each value is "": there is no reason against the device. The technique `jax:blocked` can use
-    only CPUs.
+    Every value is "", which means that the device is usable. The technique `jax:blocked` can
+    use only CPUs.
     """
     found = named_devices()
     return {k: "" for k, d in found.items() if technique != "blocked" or d.platform == "cpu"}

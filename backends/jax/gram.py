@@ -25,12 +25,13 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 LINE_ROWS = 1 << 19
-"""Largest number of rows in a block of data with one feature. Blocks are large, because calling
-XLA takes as long as summing 2¹⁶ rows."""
+"""Largest number of rows in a block, for data with one feature. Small blocks would be slow,
+because one call of XLA takes as long as summing 2¹⁶ rows."""
 
 
 GRAM_BYTES = 1 << 22
-"""Size in bytes of the float64 copy of a block, for data with several features: 4 MiB."""
+"""Size of a block of rows in bytes after its conversion to float64, for data with two or more
+features: 4 MiB."""
 
 
 @jax.jit
@@ -90,7 +91,7 @@ def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
 
 
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
-    """Return data with one feature in blocks of equal size.
+    """Divide data with one feature into blocks of equal size.
 
     The number of rows in a block is a power of two, from 512 to 2¹⁹. JAX does not copy a block
     whose address is a multiple of `ALIGNMENT`. If possible, the blocks therefore begin at such
@@ -111,8 +112,8 @@ def gram_loop(
 ) -> jax.Array:
     """Return w after `steps` steps ``w ← w − rate·(XᵀX·w − Xᵀy)``.
 
-    `rate` is the learning rate times 2/n, where n is the number of rows. `unrolled` is the
-    number of steps in one iteration of the compiled loop.
+    `rate` is the learning rate times 2/n, where n is the number of rows. Each iteration of the
+    compiled loop takes `unrolled` steps.
     """
     return repeat(lambda w: w - rate * (xtx @ w - xty), w, steps, unrolled)
 

@@ -31,18 +31,18 @@ Data = jax.Array | tuple[jax.Array, ...]
 - blocks of rows: one array of shape (blocks, rows, d)
 - a single block: one array of shape (rows, d)
 - columns: a tuple of d arrays of shape (n,)
-- lanes (groups of rows with a sum of their own), from `in_lanes`: a tuple of d arrays of shape
-  (ROWS_PER_LANE, lanes)
+- lanes (groups of `ROWS_PER_LANE` rows): a tuple of d arrays of shape (ROWS_PER_LANE, number of
+  lanes)
 """
 
 
 def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
-    """Return the predictions ``x·w`` in the data's dtype; x has a layout of `Data`.
+    """Return the predictions ``x·w`` in the data's dtype; `Data` lists the layouts of x.
 
     If `transposed` is true, x is a single block of shape (d, rows).
 
-    If x consists of several blocks, each block is multiplied by its own copy of w. When JAX
-    differentiates the loss, JAX then adds the gradients of the blocks in float64. With a single
+    If x consists of several blocks, each block is multiplied by its own copy of w. JAX then
+    derives one gradient for each copy of w, and adds these gradients in float64. With a single
     copy of w, JAX would add the gradients of all rows in the data's dtype. The fifth digit of
     the sum would then be wrong at 10⁶ float32 rows.
     """
@@ -57,7 +57,7 @@ def predictions(w: jax.Array, x: Data, transposed: bool = False) -> jax.Array:
 
 
 def values_of(loss: Loss) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Return a function that computes the loss of each row from predictions and targets."""
+    """Return a function that computes each row's loss from its prediction and its target."""
     if loss == SQUARED_ERROR:
         return lambda prediction, y: (prediction - y) ** 2
     return lambda prediction, y: loss.value(jnp, prediction, y)
@@ -136,9 +136,8 @@ def at_boundary(values: Array) -> Array:
 
 
 ROWS_PER_LANE = 4
-"""Number of rows in a lane, a group of rows with a sum of its own. XLA's loop over the lanes
-reads every row of a lane from a different place in memory. More rows would make the loop
-slower."""
+"""Number of rows in a lane (a group of rows that are summed separately). The rows of a lane are
+far apart in memory, so a loop over lanes with more rows would be slower."""
 
 
 HALVINGS = 4
@@ -148,13 +147,13 @@ operation would compile more slowly."""
 
 
 LANES_BYTES = 1 << 25
-"""Largest size in bytes of the sums of all lanes: 32 MiB. With larger sums, lanes are not
-faster, because the sums do not stay in a cache."""
+"""Largest size in bytes of the gradients of all lanes: 32 MiB. Each lane (a group of rows) has
+one gradient. Larger gradients would not stay in a cache."""
 
 
 FEW_LANES = 1000
-"""Largest number of lanes whose sums XLA adds up one after the other, which takes 1 µs in
-total. A larger number of lanes is first reduced by halvings."""
+"""Largest number of lanes (groups of rows) whose gradients are added one after the other. These
+additions take 1 µs in total. Gradients of more lanes are first added in pairs."""
 
 
 def fit_lanes(problem: Problem) -> bool:
@@ -166,8 +165,8 @@ def fit_lanes(problem: Problem) -> bool:
 def in_lanes(problem: Problem) -> tuple[tuple[Array, ...], Array]:
     """Return X as a tuple of columns, and y; each array has the shape (ROWS_PER_LANE, lanes).
 
-    A lane is a group of rows with a sum of its own. Rows of zeros are added at the end, so that
-    `over_lanes` can divide the number of lanes by 16 without remainder as often as necessary.
+    A lane is a group of rows that are summed separately. Rows of zeros are added at the end, so
+    that the number of lanes can be halved until at most `FEW_LANES` lanes are left.
     """
     lanes, multiple = -(-problem.rows // ROWS_PER_LANE), 1
     while lanes > FEW_LANES:
@@ -190,13 +189,13 @@ def over_lanes(
 ) -> jax.Array:
     """Return the gradient over all rows, for x and y in the layout that `in_lanes` returns.
 
-    ``gradient(w, x, y, rows)`` returns one gradient for each lane; `rows` is the number of all
-    rows. Every lane has its own copy of w. Groups of 16 gradients are added, again and again,
-    until at most `FEW_LANES` gradients are left. The remaining gradients are added in the dtype
-    of w.
+    A lane is a group of rows. The function ``gradient(w, x, y, rows)`` returns one gradient for
+    each lane, and `rows` is the number of rows of all lanes. The gradients are added in pairs
+    until at most `FEW_LANES` gradients are left. These gradients are then added in the dtype of
+    w.
 
-    All work before the last sum is element-wise, because XLA vectorises element-wise work and
-    divides it among threads. XLA does neither for a sum of n values.
+    Additions in pairs are fast, because XLA vectorises element-wise work and divides it among
+    threads.
     """
     copies = jnp.broadcast_to(w[:, None].astype(y.dtype), (len(w), y.shape[1]))
     row_of = partial(lax.index_in_dim, keepdims=False)

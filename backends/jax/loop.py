@@ -1,4 +1,4 @@
-"""JAX's techniques `jax`, a compiled step, and `jax:loop`, a compiled loop of steps."""
+"""Descend with JAX: `jax` compiles one step, and `jax:loop` compiles a loop of steps."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ set."""
 def compiler_options(loss: Loss, platform: str) -> dict[str, bool]:
     """Return XLA's options for the steps of a loss on a platform, such as ``cpu``.
 
-    From JAX 0.11 on, no option is set, because XLA raises an error if it does not know an
-    option.
+    From JAX 0.11 on, no option is set, because later versions of XLA can lack the option.
     """
     quick = loss == SQUARED_ERROR and platform == "cpu" and jax.__version_info__ < (0, 11)
     return QUICK_COMPILATION if quick else {}
@@ -99,10 +98,11 @@ class Compiled(NamedTuple):
     """``step(w, x, y, rows, learning_rate)`` takes one step and returns the new w."""
     loop: Callable[..., jax.Array]
     """``loop(w, x, y, rows, learning_rate, steps, unrolled=…)`` takes `steps` steps and returns
-    the last w. `unrolled` is the number of steps in one iteration of the compiled loop."""
+    the last w. Each iteration of the compiled loop takes `unrolled` steps."""
     gradient: Gradient
     loss: Callable[..., jax.Array]
-    """``loss(w, x, y, rows)`` returns the sum of the loss over the rows."""
+    """``loss(w, x, y, rows)`` returns the summed loss of the first `rows` rows. Later rows are
+    padding."""
 
 
 @cache
@@ -170,14 +170,11 @@ class Loop(PerStep):
     def layout(self, problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
         """Return X and y in the layout of the compiled functions.
 
-        On a CPU, the rows are divided into lanes (groups of rows with a sum of their own) if
+        On a CPU, the rows are divided into lanes (groups of rows that are summed separately) if
         both of these conditions hold:
 
         - The sums of all lanes fit in a cache.
         - The data have one feature, or they have two features and the loss is squared error.
-
-        With two features and another loss, lanes would be slower than columns, because XLA
-        would compute the slope twice.
         """
         most = 2 if problem.loss == SQUARED_ERROR else 1
         lanes = problem.features <= most and fit_lanes(problem)

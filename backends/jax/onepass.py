@@ -44,18 +44,19 @@ class Compiled(NamedTuple):
     """The compiled functions of a loss; each function is compiled at its first call."""
 
     loop: Callable[..., jax.Array]
-    """``loop(w, x, y, scale, steps, rows=…, unrolled=…)`` takes `steps` steps
-    ``w ← w − scale·gradient`` and returns the last w. `rows` is the number of rows without
-    padding. `unrolled` is the number of steps in one iteration of the compiled loop."""
+    """``loop(w, x, y, scale, steps, rows=…, unrolled=…)`` subtracts ``scale·gradient`` from w
+    in each of `steps` steps, and returns the last w. `rows` is the number of rows without
+    padding. Each iteration of the compiled loop takes `unrolled` steps."""
     gradient: Callable[..., jax.Array]
-    """``gradient(w, x, y, rows=…)`` returns the unscaled gradient ``xᵀ·slope``."""
+    """``gradient(w, x, y, rows=…)`` returns ``xᵀ·slope``, not divided by the number of rows."""
     loss: Callable[..., jax.Array]
-    """``loss(w, x, y, rows=…)`` returns the sum of the loss over the rows."""
+    """``loss(w, x, y, rows=…)`` returns the summed loss of the first `rows` rows. Later rows
+    are padding."""
 
 
 @cache
 def compiled(loss: Loss, processors: int) -> Compiled:
-    """Return the compiled functions of a loss for a GPU with `processors` multiprocessors."""
+    """Return a `Compiled` for a loss and for a GPU with `processors` multiprocessors."""
     from backends.onepass import kernel  # imports Triton
 
     values = values_of(loss)

@@ -101,11 +101,11 @@ def _folded(builder, value, least):
 
 
 def _paired(builder, first, second):
-    """Combine two vectors to one, with half as many lanes for each sum.
+    """Combine two vectors, each with one or more sums, to one vector.
 
     The parameters and the result are pairs: a vector, and the indices of the sums that it
-    holds. Neighbouring lanes of each vector are added. If every lane is already a finished sum,
-    the lanes of the two vectors are only joined.
+    holds. Neighbouring lanes, which belong to the same sum, are added. If each sum has only one
+    lane, the result is the lanes of the first vector, followed by the lanes of the second.
     """
     (a, held_a), (b, held_b) = first, second
     lanes = a.type.count
@@ -118,7 +118,7 @@ def _paired(builder, first, second):
 
 @intrinsic
 def add_sums(_, totals, vectors):
-    """Add the sum of each vector's lanes to its float64 total; return the tuple of totals."""
+    """Add all lanes of vector k to ``totals[k]``, a float64 number; return the new totals."""
     number = vectors.dtype.dtype
 
     def emit(context, builder, total, vector):
@@ -130,7 +130,7 @@ def add_sums(_, totals, vectors):
 
 @intrinsic
 def add_to_array(_, array, values):
-    """Add the values of a tuple to the first numbers of a float64 array."""
+    """Add item k of the tuple `values` to ``array[k]``; the array is float64."""
 
     def generate(context, builder, signature, arguments):
         number = context.get_value_type(types.float64)

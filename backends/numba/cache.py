@@ -29,9 +29,9 @@ FOLDER = Path(__file__).parent
 SOURCES = hashlib.sha256(
     b"\0".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))
 ).hexdigest()[:16]
-"""Hash of all files of this package. The name of every `KnownType` contains this hash. After an
-edit of any file, Numba therefore compiles all functions with a `Known` argument again. Without
-the hash, Numba would only notice an edit in the file of the function that Python calls."""
+"""Hash of all files of this package, a part of the key of each `Known` (constants for compiled
+functions). After an edit of any file, Numba therefore compiles every function with a `Known`
+argument again."""
 
 
 def provide_folder() -> None:
@@ -75,7 +75,7 @@ class Known:
 
 
 class KnownType(types.Type):
-    """The Numba type of a `Known` argument. Numba's cache stores only the name of this type."""
+    """The Numba type of a `Known` argument; the type's name contains the argument's key."""
 
     def __init__(self, key: str) -> None:
         self.known_key = key
@@ -114,7 +114,7 @@ def _attribute(context, builder, known, _value, name):
 
 
 PACKAGE = Known("package")
-"""Argument without attributes, whose type contains the hash of this package's files. Numba
-therefore compiles a function with this argument again after an edit of the package."""
+"""Argument that makes Numba compile a function again after an edit of this package. The
+argument holds no constants, but its type contains the hash `SOURCES`."""
 
 provide_folder()

@@ -46,7 +46,7 @@ class _Format:
 
     @property
     def bias(self) -> int:
-        """Return the number that the format adds to an exponent before storing the exponent."""
+        """Return the exponent bias: 127 for float32, 1023 for float64."""
         return (1 << (self.bits - self.mantissa - 2)) - 1
 
     @property
@@ -113,9 +113,9 @@ def _bound(builder, x, lowest, highest):
 def _reduced(builder, x, offset):
     """Split x into ``n·ln 2 + r`` with an integer n and |r| ≤ ½ ln 2.
 
-    Returns three values: r, the value of ``(eʳ − 1 − r)/r²``, and an integer with
-    ``n + offset`` in its low bits. To round x/ln 2 to n, 1.5·2ᵐ is added, where m is the number
-    of fraction bits. The low bits of this sum then hold n.
+    Returns three values: r, the value of ``(eʳ − 1 − r)/r²``, and an integer whose low bits
+    hold n plus the parameter `offset`. To round x/ln 2 to n, 1.5·2ᵐ is added, where m is the
+    number of fraction bits. The low bits of this sum then hold n.
     """
     form, kind = _format(x.type), x.type
     high, low = form.ln2
@@ -137,8 +137,8 @@ def _power_of_two(builder, exponent, kind):
 def exp(builder, x):
     """Return eˣ; results below the smallest normal number are correct, too.
 
-    With ``x = n·ln 2 + r``, the result is eʳ·2ⁿ. eʳ is multiplied by two powers of two whose
-    product is 2ⁿ, because 2ⁿ itself can be too large or too small for the format.
+    With ``x = n·ln 2 + r``, the result is eʳ·2ⁿ. Because 2ⁿ can be too large or too small for
+    the format, eʳ is multiplied by 2ᵏ and then by 2ⁿ⁻ᵏ, with k near n/2.
     """
     form = _format(x.type)
     x = _bound(builder, x, form.lowest, form.highest)
@@ -167,8 +167,8 @@ def tanh(builder, x):
 def log(builder, x):
     """Return log x: −∞ for x = 0, and NaN for x < 0.
 
-    x is split into 2ⁿ·(1 + f) with 1 + f between √½ and √2. Then, as in fdlibm,
-    log(1 + f) = f − ½f² + s·(½f² + R(s²)) with s = f/(2 + f) and the polynomial R.
+    x is written as the product 2ⁿ·(1 + f), with 1 + f between √½ and √2. The logarithm of 1 + f
+    is f − ½f² + s·(½f² + R(s²)), with s = f/(2 + f) and a polynomial R.
     """
     form, kind, integers = _format(x.type), x.type, _integers(x.type)
     shift = constant(integers, form.mantissa)
@@ -200,16 +200,16 @@ def log(builder, x):
 
 
 def _bits(form, value):
-    """Return the bits of a positive number in the format `form`, rounded towards zero."""
+    """Return the bits of a positive number in the floating-point format `form`."""
     fraction, exponent = math.frexp(value)
     significand = int(fraction * 2 ** (form.mantissa + 1))
     return ((exponent - 2 + form.bias) << form.mantissa) + significand
 
 
 def _edges(builder, x, value):
-    """Return log x, where `value` is log x for a positive finite number x.
+    """Return `value`, the logarithm of x, if x is positive and finite.
 
-    For other x, log x is ∞ if x is ∞, −∞ if x is 0, and NaN if x is negative or NaN.
+    Otherwise return ∞ if x is ∞, −∞ if x is 0, and NaN if x is negative or NaN.
     """
     kind = x.type
     infinity, zero = constant(kind, math.inf), constant(kind, 0)

@@ -18,16 +18,16 @@ INDEX, PLACE, BYTE = ir.IntType(32), ir.IntType(64), ir.IntType(8)
 
 
 class Vector(types.Type):
-    """The type of a vector of float32 or float64 numbers, or of a mask with as many lanes."""
+    """The Numba type of a SIMD vector of numbers, or of a mask (true or false in each lane)."""
 
     def __init__(self, dtype: types.Type, lanes: int, mask: bool = False) -> None:
         self.dtype, self.lanes, self.mask = dtype, lanes, mask
         super().__init__(name=f"{'Mask' if mask else 'Vector'}({dtype}, {lanes})")
 
     def as_mask(self, mask: bool = True) -> Vector:
-        """Return the type of a mask with as many lanes as this vector.
+        """Return the type of a mask with as many lanes as this type.
 
-        With ``mask=False``, return the type of a vector of numbers instead.
+        If `mask` is false, return the type of a vector of numbers with as many lanes.
         """
         return Vector(self.dtype, self.lanes, mask)
 
@@ -94,10 +94,10 @@ def fma(builder, a, b, c):
 
 
 def shuffle(builder, a, lanes, b=None):
-    """Return a vector that consists of the lanes whose numbers are in the list `lanes`.
+    """Return a vector that consists of lanes of the vectors `a` and `b`.
 
-    If `a` has n lanes, the lanes of `a` have the numbers 0 to n − 1. The lanes of `b` have the
-    numbers from n on.
+    `lanes` is a list of lane numbers. The n lanes of `a` have the numbers 0 to n − 1, and the
+    lanes of `b` have the numbers from n on.
     """
     mask = ir.Constant(ir.VectorType(INDEX, len(lanes)), list(lanes))
     return builder.shuffle_vector(a, b or ir.Constant(a.type, ir.Undefined), mask)

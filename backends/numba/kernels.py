@@ -46,11 +46,10 @@ from backends.numba.vectors import (
 )
 
 LINE_ROWS = 8192
-"""Number of rows in a block if a SIMD vector holds one feature of several rows."""
+"""Number of rows in a block in `feature_sums`. The sums of a block are in the data's dtype."""
 
 BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
-"""Smallest size in bytes and smallest number of rows of a block, for rows with many features. A
-block reaches both limits."""
+"""Minimum size in bytes and minimum number of rows of a block, for data with many features."""
 
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 """Optimisations that the compiler is allowed to use for plain sums. Unlike with
@@ -59,11 +58,12 @@ VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
 
 @njit(forceinline=True)
 def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
-    """Add the gradient of consecutive rows, one for each lane, to `sums`; return the sums.
+    """Add the gradient of consecutive rows to `sums`, and return the new sums.
 
-    `i` is the number of the first row. `columns` is None if X is stored row by row. Otherwise
-    it is the distance between two columns, counted in array elements. `keep` is the number of
-    rows to add, or None for as many rows as there are lanes.
+    Each lane of a SIMD vector holds one row. `i` is the number of the first row. `columns` is
+    None if X is stored row by row. Otherwise `columns` is the distance between two columns in
+    array elements. `keep` is the number of rows to add, or None for as many rows as there are
+    lanes.
     """
     if columns is None:
         xs = load_features(flat, i, ws, keep)
@@ -76,7 +76,7 @@ def add_lanes(slope, flat, columns, y, ws, sums, i, keep):
 
 @njit(forceinline=True)
 def ask_ahead(loop, flat, columns, y, ws, i):
-    """Prefetch the cache lines of consecutive rows, one row for each lane of a vector.
+    """Prefetch consecutive rows, as many rows as a SIMD vector has lanes.
 
     `i` is the number of the first row.
     """
@@ -117,7 +117,7 @@ def feature_sums(loop, slope, ahead, flat, columns, y, w):
 def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
     """Add the gradient of short rows to `sums`; each row fits in one SIMD vector.
 
-    The vectors with w and with the sums stay in registers.
+    w and the sums stay in registers.
     """
     none = zero_vector(flat, loop.vector_bytes)
     ws, g = load(w, 0, none, None), load(sums, 0, none, None)
@@ -209,7 +209,7 @@ def _add_block(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 
 @njit
 def add_rows(loop, slope, ahead, x, y, w, total):
-    """Add the gradient of x of shape (n, d) to `total`, block by block.
+    """Add the gradient to `total`, block by block; x has the shape (n, d).
 
     Only whole vectors are read, so the last vector of a row can reach into the next row. The
     numbers of the next row are multiplied by weights of zero. The last rows are added one by
@@ -263,7 +263,7 @@ def _add_gradient(loop, slope, ahead, x, y, w, total):
 
 
 def add_columns(loop, slope, ahead, x, y, w, total):
-    """Add the gradient of x of shape (blocks, d, rows) to `total`.
+    """Add the gradient to `total`; x has the shape (blocks, d, rows).
 
     Each block contains all features of consecutive rows, stored by column. The last block can
     have fewer rows than the other blocks.

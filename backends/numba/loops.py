@@ -17,12 +17,11 @@ the features are moved to separate vectors in registers. With more features, but
 `MOST_COLUMNS`, X is stored by column."""
 
 FAR_BYTES = 6 << 20
-"""Smallest size in bytes per thread of data that are assumed to be in memory, not in a
-cache."""
+"""Limit in bytes per thread: larger data are assumed to be in memory, not in a cache."""
 
 SHARED_BYTES = range(1 << 20, 1 << 24)
-"""Sizes, in bytes per thread, of data that can be in the cache that all cores share. These
-limits are for data with one feature."""
+"""Sizes of data with one feature, in bytes per thread: from 1 to 16 MiB. Data of these sizes
+can be in the cache that all cores share."""
 
 LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
 """Row sizes in bytes, for data that are read from memory. From `LONG_BYTES` on, the loop
@@ -30,19 +29,18 @@ LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
 `ABREAST` can be faster than `STREAMS`."""
 
 TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
-"""Size of a trial's data in bytes per thread, and number of steps in a trial. 32 MB are more
-than the caches hold. With smaller data, a trial takes more steps, so that it reads as many
-bytes."""
+"""Largest size in bytes per thread of the data with which a loop is timed, and number of steps
+with data of this size. 32 MiB are more than the caches hold. With smaller data, more steps are
+taken, so that a loop always reads 128 MiB per thread."""
 
 TRIALS, LEVEL = 8, 0.95
-"""Limits for replacing the usual loop with the other loop. Each loop is timed in `TRIALS`
-rounds. The other loop is chosen if it was faster in at least `TRIALS` − 1 rounds, and if the
-first quartile of its times is less than 95 % (`LEVEL`) of the usual loop's. The first quartile
-is used, because two threads share a processor in some rounds."""
+"""If `candidates` returns two loops, both loops are timed `TRIALS` times. The second loop is
+chosen if two conditions hold: it was faster at least `TRIALS` − 1 times, and the first quartile
+of its times is less than 95 % (`LEVEL`) of the same quartile for the first loop."""
 
 
 class Loop(Known):
-    """A loop over rows, described by numbers that are constants for the compiler.
+    """A loop over rows; its parameters, except for `ahead`, are constants for the compiler.
 
     Parameters
     ----------
@@ -57,8 +55,7 @@ class Loop(Known):
         Number of consecutive rows that each iteration reads from a range, if a SIMD vector
         holds numbers of a single row.
     ahead : int
-        Prefetch distance in cache lines; 0 for no prefetch. The distance is not a constant for
-        the compiler.
+        Prefetch distance in cache lines; 0 for no prefetch.
     whole_rows : bool
         Whether one SIMD vector holds a whole row.
     far : bool
@@ -96,18 +93,20 @@ class Loop(Known):
 
 
 LINE, LINE_ASKING = Loop(256), Loop(256, ahead=32)
-"""Loops for one feature, without and with a prefetch. The prefetch can help if the data are in
-the cache that all cores share. The SIMD vectors are long, because a long vector acts as an
-unrolled loop."""
+"""Loops for one feature: `LINE` without a prefetch, and `LINE_ASKING` with a prefetch. The
+prefetch can help if the data are in the cache that all cores share. The SIMD vectors have 256
+bytes, more than a register, so that the compiler unrolls the loops."""
 
 FEW = {d: Loop(64, d, places=2, ahead=32) for d in range(2, MOST_FEW + 1)}
 COLUMNS = {d: Loop(64, d, ahead=16) for d in range(MOST_FEW + 1, MOST_COLUMNS + 1)}
+"""Loops for data with few features. The keys of `FEW` and `COLUMNS` are numbers of features."""
+
 SHORT = {
     64: Loop(64, places=2, rows=4, ahead=64, whole_rows=True),
     128: Loop(128, places=2, rows=2, ahead=64, whole_rows=True),
 }
-"""Loops for short rows. The keys of `FEW` and `COLUMNS` are numbers of features. A loop in
-`SHORT` is for rows of at most as many bytes as its key."""
+"""Loops for short rows: `SHORT[64]` for rows of at most 64 bytes, and `SHORT[128]` for rows of
+65 to 128 bytes."""
 
 STREAMS = Loop(32, places=4)
 """The usual loop for long rows. Each iteration reads one row from each of four ranges of rows,
@@ -115,9 +114,12 @@ and the hardware prefetches each range. SIMD vectors have 32 bytes, because most
 64 bytes from unaligned rows would touch two cache lines."""
 
 PAIRS = Loop(64, places=2, rows=2, ahead=64)
+"""Loop for long rows in memory, with a prefetch. Each iteration sums two rows from each of two
+ranges of rows."""
+
 ABREAST = Loop(64, rows=8, ahead=128, far=True)
-"""Loops for long rows in memory, with a prefetch. In each iteration, `PAIRS` sums two rows from
-each of two ranges of rows, and `ABREAST` sums eight consecutive rows."""
+"""Loop for very long rows in memory, with a prefetch. Each iteration sums eight consecutive
+rows."""
 
 
 def candidates(x: Array, y: Array, threads: int) -> tuple[Loop, ...]:

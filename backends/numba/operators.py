@@ -24,15 +24,15 @@ CONTRACT = ("contract", "nsz")
 product and a sum in one instruction, and can ignore the sign of a zero."""
 
 MOST_POWER = 8
-"""Largest exponent in ``vector ** exponent``. A power is computed as a product, which would
-lose digits for larger exponents."""
+"""Largest exponent in ``vector ** exponent``. With larger exponents, a power computed as a
+product would lose digits."""
 
 
 def _common(kinds):
-    """Return the only vector type among the types `kinds` of the operands.
+    """Return the vector type among `kinds`, the types of the operands.
 
-    Return None if there are several vector types or none, or if another operand is not a
-    number.
+    Return None if there is not exactly one vector type, or if an operand is neither a vector
+    nor a number.
     """
     vectors = {kind for kind in kinds if isinstance(kind, Vector)}
     others = [kind for kind in kinds if not isinstance(kind, (Vector, types.Number))]
@@ -40,7 +40,7 @@ def _common(kinds):
 
 
 def _lanes(context, builder, value, kind, vector):
-    """Return `value` if it is a vector, or a vector with the number `value` in every lane."""
+    """Return a vector unchanged; turn a number into a vector with the number in every lane."""
     if isinstance(kind, Vector):
         return value
     number = context.cast(builder, value, kind, vector.dtype)

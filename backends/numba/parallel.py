@@ -79,8 +79,7 @@ def fill_columns(x, columns, features, package):
     """Copy x to `columns` of shape (blocks, d, rows), where each block is stored by column.
 
     The last block can be partly filled. `features` is a tuple with d items, so that the
-    compiler knows the number of features. The compiled code can then load whole vectors of rows
-    and separate the features in registers.
+    compiler knows the number of features.
     """
     width, rows = len(features), columns.shape[2]
     for b in range(len(columns)):
@@ -93,7 +92,10 @@ def fill_columns(x, columns, features, package):
 
 
 def in_columns(x: Array) -> Array:
-    """Return a copy of x of shape (n, d) in blocks stored by column: (blocks, d, rows)."""
+    """Copy x of shape (n, d) to blocks that are stored by column.
+
+    The result has the shape (blocks, d, rows).
+    """
     n, d = x.shape
     rows = min(COLUMN_ROWS, n)
     columns = np.empty((-(-n // rows), d, rows), x.dtype)
@@ -104,8 +106,8 @@ def in_columns(x: Array) -> Array:
 class Parallel(Plain):
     """The technique `numba:parallel`: each thread reads and sums a range of rows once per step.
 
-    - At most eight features: a SIMD vector holds one feature of many rows. Two to four features
-      are separated in registers. Five to eight features are stored by column.
+    - At most eight features: a SIMD vector holds one feature of many rows. X is stored by
+      column if it has more than four features.
     - More features: a SIMD vector holds numbers of a single row.
     - Small data: one thread sums all rows.
 
@@ -126,7 +128,7 @@ class Parallel(Plain):
 
     @cached_property
     def loop(self) -> Loop:
-        """The compiled loop over the rows. Its first use can start a trial of two loops."""
+        """The compiled loop over the rows; its first use can time two loops."""
 
         def trial(x: Array, y: Array, steps: int, loop: Loop) -> object:
             return descend(x, y, np.zeros(self.x.shape[1]), 0.0, steps, 1, loop, self.slope)

@@ -25,7 +25,10 @@ def descent(x, y, w, rate, steps, slope):
 
 @njit(cache=True, nogil=True)
 def sums(x, y, w, slope):
-    """Return ``Σ slope(xᵢ·w, yᵢ)·xᵢ``, float64 of shape (d,)."""
+    """Return the gradient ``Σ slope(xᵢ·w, yᵢ)·xᵢ`` in float64.
+
+    `slope` is the derivative of a row's loss with respect to the prediction.
+    """
     n, d = x.shape
     gradient = np.zeros(d)
     for i in range(n):
@@ -40,7 +43,7 @@ def sums(x, y, w, slope):
 
 @njit(cache=True, nogil=True)
 def mean(x, y, w, value):
-    """Return ``mean(value(x·w, y))``, summed in float64."""
+    """Return the mean loss of all rows in float64; `value` computes the loss of a row."""
     n, d = x.shape
     total = 0.0
     for i in range(n):
@@ -52,7 +55,7 @@ def mean(x, y, w, value):
 
 
 class Plain:
-    """The technique `numba`: one thread sums row by row in float64."""
+    """The technique `numba`: one thread computes the gradient row by row, in float64."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         x = np.ascontiguousarray(problem.x).reshape(problem.rows, problem.features)

@@ -24,12 +24,12 @@ from backends.numba.vectors import spread
 
 
 class Pointwise(Known):
-    """A loss's value or slope, a function ``(xp, p, y)``, for compiled loops.
+    """The function `value` or `slope` of a loss, as an argument of compiled loops.
 
-    The function is plain Python that runs on NumPy arrays, on numbers and on vectors. Numba's
-    disk cache finds compiled code by a key. This key contains a hash of the function and of all
-    values that the function uses. The cache therefore never returns the code of another
-    function.
+    Its parameters are a module such as NumPy, the predictions and the targets. The function is
+    plain Python that runs on NumPy arrays, on numbers and on vectors. Numba's disk cache finds
+    compiled code by a key, which contains a hash of the function and of all values that the
+    function uses.
     """
 
     def __init__(self, function: Function) -> None:
@@ -39,7 +39,7 @@ class Pointwise(Known):
 
 
 def fingerprint(value: object) -> object:
-    """Return the dependencies of a function's result: its code and every value that it uses.
+    """Return a description of a function: its code and every value that the code uses.
 
     The values are closure variables, defaults, and globals, including other functions. A module
     is described by its name and the text of its file. A function that Numba compiled is treated
@@ -137,7 +137,7 @@ def failure(function: Function, kind: types.Type = types.float64) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """Return the line of a compiler's error message that names the cause."""
+    """Shorten a compiler's error message to the line that tells the cause of the error."""
     text = re.sub(r"\x1b\[\d*m", "", str(error))
     text = re.sub(r"Function\(<(?:ufunc|(?:built-in )?function) '?(\w+)[^)]*\)", r"\1", text)
     lines = [line.strip() for line in text.splitlines()]

@@ -45,7 +45,7 @@ def sum_integers(_, vectors):
 
 @njit(cache=True, nogil=True)
 def _sum_of(way, values, passes, ahead):
-    """Sum int32 values `passes` times, as `sum_of` describes it."""
+    """Do the work of `sum_of` in compiled code."""
     none = zero_vector(values, VECTOR_BYTES)
     lanes, sums = lanes_of(none), repeat(none, way.places)
     ahead *= LINE_BYTES // values.itemsize
@@ -70,8 +70,8 @@ def sum_of(values: NDArray[Any], places: int, passes: int, ahead: int = AHEAD_LI
 
     The array is divided into `places` ranges, which are read at the same time. `ahead` is the
     prefetch distance in cache lines. With 0, nothing is prefetched, which can be faster for
-    data in a cache. `values_read` returns how many values are read. The interpreter's lock is
-    released.
+    data in a cache. The function `values_read` returns how many values are read. The
+    interpreter's lock is released.
     """
     return int(_sum_of(_WAYS[places], values, passes, ahead))
 
@@ -79,8 +79,8 @@ def sum_of(values: NDArray[Any], places: int, passes: int, ahead: int = AHEAD_LI
 def values_read(count: int, places: int) -> int:
     """Return how many values `sum_of` reads in one pass over an array of `count` values.
 
-    `sum_of` leaves out values at the end of the array that do not fill a whole SIMD vector in
-    each of the `places` ranges.
+    `sum_of` divides the array into `places` ranges of whole SIMD vectors. The values that are
+    left over at the end of the array are not read.
     """
     together = places * VECTOR_BYTES // 4
     return count // together * together

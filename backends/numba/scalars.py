@@ -1,8 +1,8 @@
 """The functions that a loss can use, for single numbers in compiled loops.
 
 Compiled loops pass this module as `xp` to a loss if the prediction and the target are single
-numbers. All functions except for `where` and `clip` are NumPy's. Numba's own versions of
-`where` and `clip` are made for arrays.
+numbers. This module defines `where` and `clip`, because Numba's own versions are made for
+arrays. All other functions are NumPy's.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -28,5 +28,5 @@ def clip(x, lowest, highest):
 
 
 def __getattr__(name: str) -> Any:
-    """Return NumPy's function of this name."""
+    """Return NumPy's function for a name that this module does not define."""
     return getattr(np, name)

@@ -1,14 +1,13 @@
 """SIMD vectors, and tuples of vectors, for loops that Numba compiles.
 
-A `Vector` holds several numbers of one dtype. LLVM divides it among as many registers as it
-needs, so a long vector acts as an unrolled loop.
+A `Vector` holds several numbers of one dtype. LLVM divides a long vector among several
+registers, as in an unrolled loop.
 
 Most functions also accept a tuple of vectors, or a tuple of places (indices into an array), and
-emit code for each item. A tuple's length is part of its type. A loop over rows is therefore
-written once, and Numba compiles it for tuples of any length.
+emit code for each item. Numba compiles a function separately for each length of a tuple.
 
-No function checks the bounds of an array. A prefetch beyond the array's end is allowed, because
-the processor ignores addresses that do not exist.
+No function checks the bounds of an array. Only `prefetch` accepts indices beyond the end of an
+array, because the processor ignores addresses that do not exist.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -63,10 +62,11 @@ def load(_, array, index, like, keep):
 
 @intrinsic
 def load_features(_, array, row, like, keep):
-    """Return a tuple of vectors, each with one feature of several consecutive rows.
+    """Return a tuple of vectors; each vector holds one feature of several consecutive rows.
 
-    `like` is a tuple with one vector for each feature, of the same type as the result. `keep`
-    is the number of rows to load, or None for all rows. Lanes that are not loaded are zeros.
+    `like` is a tuple with one vector for each feature, of the same type as the result. Each
+    lane holds one row. If `keep` is a number, only the first `keep` lanes are loaded, and the
+    other lanes are zeros.
     """
     count, masked = like.count, not isinstance(keep, types.NoneType)
 
@@ -102,7 +102,7 @@ def load_places(_, array, places):
 
 @intrinsic
 def store(_, array, index, vector):
-    """Write a vector to an array; its first lane goes to ``array[index]``."""
+    """Write a vector's lanes to consecutive items of an array, from ``array[index]`` on."""
 
     def generate(context, builder, signature, arguments):
         value, at, what = arguments
@@ -141,10 +141,10 @@ def prefetch(_, array, places, like, far):
 
 @intrinsic(prefer_literal=True)
 def spaced(_, first, apart, places, rows):
-    """Return a tuple of indices: `rows` consecutive indices in each of `places` ranges.
+    """Return a tuple of indices, which has ``places · rows`` items.
 
-    The ranges begin at `first`, ``first + apart``, ``first + 2·apart`` and so on. `places` and
-    `rows` are literals, which the compiler knows.
+    There are `places` ranges. They begin at the index `first`, at ``first + apart``, and so on.
+    The tuple contains the first `rows` indices of each range.
     """
     made = types.UniTuple(types.intp, places.literal_value * rows.literal_value)
 
@@ -160,19 +160,19 @@ def spaced(_, first, apart, places, rows):
 
 @intrinsic
 def plus(_, places, offset):
-    """Return each index in `places` plus `offset`."""
+    """Add `offset` to each index in `places`, and return the new indices."""
     return each_item([places, offset], types.intp, lambda _, builder, a, b: builder.add(a, b))
 
 
 @intrinsic
 def times(_, places, factor):
-    """Return each index in `places` times `factor`."""
+    """Multiply each index in `places` by `factor`, and return the new indices."""
     return each_item([places, factor], types.intp, lambda _, builder, a, b: builder.mul(a, b))
 
 
 @intrinsic(prefer_literal=True)
 def zero_vector(_, array, size):
-    """Return a vector of zeros that is `size` bytes long and has the dtype of `array`."""
+    """Return a vector of zeros with the dtype of `array` and a length of `size` bytes."""
     vector = Vector(array.dtype, size.literal_value * 8 // array.dtype.bitwidth)
     return vector(array, size), lambda context, *_: ir.Constant(
         context.get_value_type(vector), None
@@ -214,7 +214,10 @@ def spread(_, value, like):
 
 @intrinsic
 def spread_lanes(_, vector, like):
-    """Return a tuple of vectors like `like`; vector k has lane k of `vector` in all lanes."""
+    """Return a tuple of vectors; all lanes of vector k hold the value of lane k of `vector`.
+
+    The vectors of the tuple have the type of the parameter `like`.
+    """
     made = types.UniTuple(like, vector.lanes)
 
     def generate(context, builder, signature, arguments):
@@ -226,7 +229,10 @@ def spread_lanes(_, vector, like):
 
 @intrinsic
 def spread_array(_, array, like):
-    """Return a tuple of the type of `like`; vector k has ``array[k]`` in all lanes."""
+    """Return a tuple of vectors; all lanes of vector k hold ``array[k]``.
+
+    The tuple has the type of the parameter `like`.
+    """
 
     def generate(context, builder, signature, arguments):
         kind, number = context.get_value_type(like.dtype), context.get_value_type(array.dtype)

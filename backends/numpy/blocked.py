@@ -26,8 +26,8 @@ stored by column. With more features, the layouts are timed only for data that a
 cache (`backends.longrows`)."""
 
 MULTIPLE = 64
-"""If each thread has only one block, the number of rows in a block is a multiple of this
-number. All blocks are then equally aligned in memory."""
+"""If the rows are divided into one block for each thread, the number of rows in a block is
+rounded up to a multiple of this number."""
 
 
 class Blocks:
@@ -64,7 +64,7 @@ class Blocks:
         self.shares = [(blocks[i::threads], np.empty(longest, x.dtype)) for i in range(threads)]
 
     def gradient(self, w: Weights) -> Weights:
-        """Return the unscaled gradient ``xᵀ·slope`` over all rows."""
+        """Return ``xᵀ·slope`` over all rows, not divided by the number of rows."""
         cast = w.astype(self.x.dtype)
         if len(self.shares) == 1:  # building lists in `in_threads` takes 20 % of a small step
             return self.sums(cast, self.shares[0])
@@ -72,7 +72,7 @@ class Blocks:
         return total
 
     def sums(self, w: Array, share: tuple[list[slice], Array]) -> Weights:
-        """Return the unscaled gradient ``xᵀ·slope`` over the blocks of a share.
+        """Return ``xᵀ·slope`` over the blocks of a share.
 
         A share is a pair: the list of a thread's blocks, and a buffer for the predictions of
         one block.
@@ -110,28 +110,25 @@ def _columns(x: Array, blocks: list[slice], threads: int) -> dict[int, Array]:
 class Blocked(Plain):
     """Descent with a gradient derived by hand, over blocks of rows that stay in a cache.
 
-    Each thread sums a part of the blocks. Products use ``dot``, because it always releases the
-    interpreter's lock; ``matmul`` does so only if it writes 500 values or more. BLAS uses one
-    thread per call, because several BLAS threads would mostly wait for each other if a block is
-    small.
+    Each thread sums a part of the blocks. Products use ``dot``, because ``matmul`` keeps the
+    interpreter's lock if a product has fewer than 500 values. BLAS uses one thread per call.
 
-    By default, data with few features are stored by column, because products with short rows
-    are slow. Data with rows of 256 bytes to 2 kB are also stored by column if they are larger
-    than a cache (`backends.longrows`).
+    By default, X is stored by column in two cases: X has at most `MOST_COLUMNS` features, or X
+    is larger than a cache and has rows of 256 bytes to 2 kB (`backends.longrows`).
     """
 
     BLOCK_BYTES, COLUMN_BYTES = 1 << 20, 1 << 21
     """Default sizes in bytes of a block of X, which fits in a second-level cache.
-    `COLUMN_BYTES` is the default if long rows are stored by column (`backends.longrows`). It is
-    larger than `BLOCK_BYTES`, so that the columns of a block are longer."""
+    `COLUMN_BYTES` is for data for which `backends.longrows` chooses storage by column. The
+    columns of a larger block are longer."""
 
     SLOPE_BYTES = 1 << 18
     """Largest default size in bytes of a block's predictions, for losses other than squared
-    error. Several passes over the predictions compute the slopes, so they have to stay in a
+    error. The predictions are read several times, so the predictions have to stay in a
     second-level cache."""
 
     MOST_COLUMNS = 16
-    """Largest number of features for which X is stored by column by default."""
+    """Largest number of features for which the default layout of X is by column."""
 
     SERIAL_BYTES = 6 << 20
     """Data size in bytes below which one thread is used by default, because waking another
@@ -174,7 +171,7 @@ class Blocked(Plain):
         return Blocks(x, y, in_place(self.row_loss), rows, choice["threads"], by_column)
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that prepares some of the rows, so that a step can be timed."""
+        """Return a function that lays out some of the rows for a step that `tuning` times."""
         count = longrows.trial_rows(problem)
         w = np.full(problem.features, 1e-3)
 

@@ -16,21 +16,20 @@ FEW_COLUMNS = 8
 """Largest number of features for which `gram_of` multiplies column by column."""
 
 PIECE_ROWS = 256
-"""Number of rows in a piece. `line_gram_of` sums each piece in the data's dtype. With so few
-rows, the rounding errors stay near the dtype's precision."""
+"""Number of rows in a piece. `line_gram_of` sums each piece in the data's dtype. Longer pieces
+would have larger rounding errors."""
 
 BLOCK_PIECES = 1 << 10
-"""Number of pieces that `line_gram_of` sums in one call of NumPy. Together, these pieces have
-2¹⁸ rows (1 MB of float32)."""
+"""Number of pieces, each of `PIECE_ROWS` rows, that `line_gram_of` sums in one call of NumPy.
+Together, these pieces have 2¹⁸ rows (1 MB of float32)."""
 
 
 def gram_of(x: Array, y: Array) -> Array:
-    """Return the float64 matrix ``aᵀ·a``, where a is x with y as an additional last column.
+    """Return the float64 matrix ``AᵀA``, where A is x with y as an additional last column.
 
     x has the shape (n, d), and the result has the shape (d + 1, d + 1). With at most
-    `FEW_COLUMNS` features, each column of a is multiplied by itself and by the columns before
-    it. With one feature, this is three times as fast as BLAS's product of matrices, which is
-    made for large matrices.
+    `FEW_COLUMNS` features, each column of A is multiplied by itself and by the columns before
+    it. With one feature, these products are three times as fast as BLAS's product of matrices.
     """
     n, d = x.shape
     if d > FEW_COLUMNS:
@@ -47,8 +46,8 @@ def gram_of(x: Array, y: Array) -> Array:
 def line_gram_of(x: Array, y: Array) -> Array:
     """Return the result of `gram_of` for x of shape (n,), without copying x to float64.
 
-    Each call of ``vecdot`` sums `BLOCK_PIECES` pieces of `PIECE_ROWS` rows in the data's dtype.
-    The sums of the pieces are then added in float64. A call sums many pieces, because threads
+    A piece has `PIECE_ROWS` rows, and is summed in the data's dtype. The sums of the pieces are
+    then added in float64. One call of ``vecdot`` sums many pieces separately, because threads
     wait for the interpreter's lock between two calls.
     """
     count = len(y) // PIECE_ROWS

@@ -16,8 +16,8 @@ Slopes = Callable[[Array, Array], Array]
 the prediction. The predictions p, the targets y and the result have the shape (n,)."""
 
 BRANCHING_SIZE = 1 << 12
-"""Smallest number of values for which `where` uses bit masks instead of ``np.where``. Masks
-take 0.5 ns a value; ``np.where`` takes 3.6 ns if the conditions are random."""
+"""Smallest number of values for which `where` uses bit masks instead of ``np.where``. Bit masks
+take 0.5 ns per value. If the conditions are random, ``np.where`` takes 3.6 ns per value."""
 
 _INTEGERS = {4: np.int32, 8: np.int64}
 
@@ -49,8 +49,8 @@ XP = SimpleNamespace(
     maximum=np.maximum,
     clip=np.clip,
 )
-"""Functions that the slope of a loss uses as `xp` for a block of rows. For whole arrays, ``np``
-is used instead, because the temporary arrays of `where` would be large."""
+"""Namespace that is passed as `xp` to the function `slope` of a loss, for a block of rows. Its
+functions are NumPy's, except for `where`."""
 
 
 def slopes_of(loss: Loss, xp: Any = np) -> Slopes:

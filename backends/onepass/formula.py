@@ -16,12 +16,12 @@ from backends.errors import BackendError
 from backends.losses import Loss
 
 LARGEST_POWER = 8
-"""Largest exponent of ``**`` in a slope. A power is written as a product in the Triton
-function, for example ``p * p * p`` for ``p**3``."""
+"""Largest exponent of ``**`` in the slope of a loss. A power is written as a product in the
+Triton function, for example ``p * p * p`` for ``p**3``."""
 
 
 class Symbol:
-    """A value in the Triton function: for each row a number, or true or false (a mask)."""
+    """A variable of the Triton function that is being written: a number, or true or false."""
 
     def __init__(self, formula: Formula, name: str, mask: bool = False) -> None:
         self.formula, self.name, self.mask = formula, name, mask
@@ -104,7 +104,7 @@ class Formula:
         return Symbol(self, name, mask)
 
     def text(self, value: Any) -> str:
-        """Return the Triton code of an operand: the name of a symbol, or a number in full."""
+        """Return the Triton code of an operand: the name of a symbol, or a literal number."""
         if isinstance(value, Symbol):
             return value.number
         number = float(value)

@@ -1,9 +1,9 @@
 """A Triton kernel that reads X once per step.
 
-A library's products read X twice: first for ``x·w``, then for ``xᵀ·slope``. The kernel consists
-of programs that run at the same time. A program loads some rows (a tile) into registers, and
-uses the tile for both products. At the end, it writes d float64 sums over all its tiles. The
-caller adds up the sums of all programs.
+A library's products read X twice: first for ``x·w``, then for ``xᵀ·slope``. Many instances of
+the kernel run at the same time; Triton calls an instance a program. A program loads some rows
+(a tile) into registers, and uses the tile for both products. At the end, the program writes one
+float64 sum for each feature. The caller adds up the sums of all programs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from backends.onepass.formula import source_of
 
 TILE_BYTES, WARPS = 1 << 14, 4
 """Size in bytes of a tile of x, and number of warps per program (instance of the kernel). The
-registers of a program have to hold a tile and its sums, which are as large as a tile."""
+registers of a program have to hold a tile and an array of sums of the same size."""
 
 STAGES = 3
 """Number of tiles that a program (instance of the kernel) has in progress: it sums one tile and
@@ -31,8 +31,7 @@ PROGRAMS = 2
 """Largest number of programs (instances of the kernel) per multiprocessor."""
 
 MOST_COLUMNS = 16
-"""Largest number of features for which X is stored by column. If X is stored by column, one
-instruction loads several values."""
+"""Largest number of features for which X is stored by column."""
 
 UNIT = 16
 """Each column begins at a multiple of this number of elements, so that Triton can load several
@@ -97,7 +96,8 @@ class Plan(NamedTuple):
     programs: int
     """Number of programs (instances of the kernel). Each program writes one row of `sums`."""
     column_units: int
-    """Distance in memory between two columns of x, in units of ``UNIT`` elements."""
+    """Distance in elements between neighbouring columns of x, divided by the constant
+    ``UNIT``."""
     constants: dict[str, Any]
     """The constants of `add_tiles` by name."""
 
@@ -109,9 +109,10 @@ def plan(
     itemsize: int,
     processors: int,
 ) -> Plan:
-    """Return the plan for x with `shape` and `strides` (in elements) on a GPU.
+    """Return the launch parameters of the kernel `add_tiles` for an array x on a GPU.
 
-    `processors` is the GPU's number of multiprocessors.
+    `shape` and `strides` (in elements) describe x. `processors` is the GPU's number of
+    multiprocessors.
     """
     (rows, features), (row_stride, column_stride) = shape, strides
     columns = triton.next_power_of_2(features)

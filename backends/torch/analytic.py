@@ -33,18 +33,14 @@ TRIED_COLUMNS = 64
 are timed only for data that are larger than a cache (`backends.longrows`)."""
 
 BY_ROW, BY_COLUMN, COPIED = range(3)
-"""Ways to store a chunk. `BY_ROW`: the rows as they are. `BY_COLUMN`: a copy stored by column.
-`COPIED`: the rows as they are, but each step first copies them to a buffer in the cache."""
+"""Ways to store a chunk of rows: `BY_ROW` stores X by row, and `BY_COLUMN` stores X by column.
+`COPIED` also stores X by row, and each step copies the chunk to a buffer in the cache."""
 
 Part = TypeVar("Part", Tensor, float)
 
 
 class Chunk(NamedTuple):
-    """A chunk of rows, its transposed view, and a buffer for its predictions.
-
-    The view is made only once, because making a view takes about as long as a matrix product
-    with a few rows.
-    """
+    """A chunk of rows, its transposed view, and a buffer for its predictions."""
 
     x: Tensor
     across: Tensor
@@ -53,19 +49,19 @@ class Chunk(NamedTuple):
     p: Tensor
     """Buffer for the predictions. All chunks of a thread use the same buffer."""
     copied_from: Tensor | None
-    """The chunk's rows if `x` is a buffer to which every step copies them; otherwise None."""
+    """If `x` is a buffer, the rows that every step copies to this buffer; otherwise None."""
 
 
 class Sums:
-    """The rows in chunks, and the unscaled gradient ``xᵀ·slope`` over all chunks.
+    """The rows in chunks, and the sum ``xᵀ·slope`` over all chunks.
 
     The slope of a row is the derivative of the row's loss with respect to the row's prediction.
 
     Parameters
     ----------
     shares : list of Chunks
-        One list of chunks for each Python thread. If there is only one list, PyTorch divides
-        each call among its own threads.
+        For each Python thread, the list of its chunks. If there is only one thread, PyTorch
+        divides each call among its own threads.
     slopes : callable, optional
         ``slopes(p, y)`` returns the slope of each row; None for squared error.
     copied : bool
@@ -97,7 +93,10 @@ class Sums:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Turn autograd off; with several Python threads, give PyTorch one thread in each."""
+        """Turn autograd off during a ``with`` statement.
+
+        If there are several Python threads, PyTorch uses a single thread in each of them.
+        """
         with torch.inference_mode(), torch_alone() if len(self.shares) > 1 else nullcontext():
             yield
 
@@ -107,7 +106,7 @@ class Sums:
             w.sub_(self.of(w), alpha=scale)
 
     def of(self, w: Tensor) -> Tensor:
-        """Return `sign` times the unscaled gradient ``xᵀ·slope`` over all rows.
+        """Return `sign` times ``xᵀ·slope`` over all rows, not divided by the number of rows.
 
         The result is float64 if a thread sums several chunks. Otherwise the result has the
         data's dtype.
@@ -188,9 +187,10 @@ class Analytic(Autograd):
 
     - For one feature and squared error, one Python thread calls PyTorch, which divides each
       call among its own threads. In all other cases, several Python threads sum chunks.
-    - Data with few features are stored by column, because products with short rows are slow.
-    - If the rows are long and the data are larger than a cache, the rows are stored by column,
-      or every step copies them to the cache (`backends.longrows`).
+    - Data with at most `MOST_COLUMNS` features are stored by column, because products with
+      short rows are slow.
+    - If the rows are long and X is larger than a cache, `backends.longrows` chooses one of two
+      layouts: X is stored by column, or every step copies the chunks to a cache.
 
     Other layouts, chunk sizes and threads are used if they were faster when `backends.tuning`
     timed them. On a GPU, the rows are a single chunk.
@@ -202,15 +202,15 @@ class Analytic(Autograd):
 
     SLOPE_ROWS = 1 << 15
     """Default number of rows in a chunk for data with one feature and a loss other than squared
-    error. It is smaller than `LINE_ROWS`, because PyTorch reads the predictions several
-    times."""
+    error. A small chunk keeps the predictions, which PyTorch reads several times, in a
+    cache."""
 
     CHUNK_BYTES = 1 << 21
     """Default size in bytes of a chunk of X for data with several features. The chunk fits in a
     second-level cache."""
 
     MOST_COLUMNS = 16
-    """Largest number of features for which X is stored by column by default."""
+    """Largest number of features for which the default layout of X is by column."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)
@@ -247,7 +247,7 @@ class Analytic(Autograd):
         }
 
     def _sums(self, count: int, choice: tuning.Choice) -> Sums:
-        """Return the `Sums` of the first `count` rows, with the layout and size in `choice`."""
+        """Return the `Sums` of the first `count` rows, with the layout in `choice`."""
         x, y = self.x[:count], self.y[:count]
         a_row = x.itemsize * (x.shape[1] if x.ndim > 1 else 1)
         rows = max(64, choice["chunk_bytes"] // a_row)
@@ -259,7 +259,7 @@ class Analytic(Autograd):
         return kind(shares, self.slopes, copied=choice["layout"] == COPIED)
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that prepares some of the rows, so that a step can be timed."""
+        """Return a function that lays out some of the rows for a step that `tuning` times."""
         count = longrows.trial_rows(problem)
         w = torch.full((problem.features,), 1e-3, dtype=torch.float64)
 

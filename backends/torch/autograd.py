@@ -17,8 +17,8 @@ from backends.torch.namespace import values_of
 def predictions(w: Tensor, x: Tensor) -> Tensor:
     """Return ``x·w`` in the data's dtype.
 
-    w is float64 and is converted to the data's dtype here. Autograd converts the gradient back,
-    so the gradient is float64.
+    w is a float64 tensor. This function converts w to the data's dtype, and autograd converts
+    the gradient to float64.
     """
     w = w.to(x.dtype)
     return x * w if x.ndim == 1 else x @ w

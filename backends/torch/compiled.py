@@ -1,4 +1,4 @@
-"""Descend with steps that ``torch.compile`` has compiled, including autograd's gradient."""
+"""Descend with steps that ``torch.compile`` compiles; autograd derives the gradient."""
 
 from __future__ import annotations
 
@@ -24,21 +24,20 @@ PLAIN_HEADERS = {"cpp_cache_precompile_headers": False}
 """Compiler setting: do not precompile the C++ headers.
 
 Precompiling takes 6 to 7 s and saves about 2 s for each kernel, but a descent has only one or
-two kernels. PyTorch stores precompiled headers outside its cache folder. A benchmark that
-empties the cache folder would therefore not measure a complete first call.
+two kernels.
 """
 
 TRUSTED_VECTORS = {"cpp.vec_isa_ok": True}
 """Compiler setting: use the same vector instructions as PyTorch's own kernels.
 
 Without this setting, PyTorch compiles two or three test programs to find out which instructions
-work. Its choice is the same as with this setting, but the test programs take two thirds of the
-first call's time.
+work. PyTorch's choice is the same with and without the setting, but the test programs take two
+thirds of the compilation time.
 """
 
 
 def settings() -> dict[str, Any]:
-    """Return the settings of this module, except those that the installed PyTorch lacks."""
+    """Return the compiler settings above, if the installed PyTorch supports them."""
     from torch._inductor import config, list_options  # takes a second
 
     found: dict[str, Any] = dict(PLAIN_HEADERS)
@@ -71,9 +70,9 @@ def mean_loss(
 ) -> Tensor:
     """Return the mean of a loss, written in the form that PyTorch compiles best.
 
-    This form uses element-wise products and sums, because the compiler makes one loop of them.
-    On a GPU with several features, a matrix product is used instead, because it is 5 to 40
-    times as fast as this loop.
+    For data with several features on a GPU, the predictions are a matrix product. In all other
+    cases, the predictions are element-wise products and sums, which the compiler turns into one
+    loop. On a GPU, the matrix product is 5 to 40 times as fast as this loop.
     """
     if x.is_cuda and x.ndim > 1:
         return values(predictions(w, x), y).mean()
@@ -112,7 +111,7 @@ def compiled_step(
 
 
 class Compiled(Autograd):
-    """Descent with steps that ``torch.compile`` has compiled, including autograd's gradient.
+    """Descent with steps that ``torch.compile`` compiles; autograd derives the gradient.
 
     On the CPU, X is stored by column if it has at most `MOST_COLUMNS` features.
     """

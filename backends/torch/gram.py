@@ -18,12 +18,12 @@ FEW_COLUMNS = 8
 
 
 def gram_of(x: Tensor, y: Tensor, scratch: Tensor) -> Tensor:
-    """Return the matrix ``aᵀ·a``, where a is x with y as an additional last column.
+    """Return the matrix ``AᵀA``, where A is x with y as an additional last column.
 
     x has the shape (n, d), and the result has the shape (d + 1, d + 1). `scratch` is a buffer
     for n·(d + 1) values, and the result has the dtype of this buffer. With at most
-    `FEW_COLUMNS` features, each column of a is multiplied by itself and by the columns before
-    it. With one feature, this is four times as fast as a product of matrices.
+    `FEW_COLUMNS` features, each column of A is multiplied by itself and by the columns before
+    it. With one feature, these products are four times as fast as a product of matrices.
     """
     n, d = x.shape
     products = scratch.new_empty((d + 1, d + 1))
@@ -50,12 +50,12 @@ class Gram(ProblemGram):
     """
 
     LINE_BYTES = 1 << 22
-    """Size in bytes of the float64 copy of a chunk of rows, on the CPU and with at most
-    `FEW_COLUMNS` features."""
+    """Size of a chunk in bytes after its conversion to float64, for data with at most
+    `FEW_COLUMNS` features on the CPU."""
 
     CHUNK_BYTES = 1 << 20
-    """Size in bytes of the float64 copy of a chunk of rows, on the CPU and with more than
-    `FEW_COLUMNS` features."""
+    """Size of a chunk in bytes after its conversion to float64, for data with more than
+    `FEW_COLUMNS` features on the CPU."""
 
     CUDA_ROWS = 1 << 20
     """Number of rows in a chunk on a GPU: enough to keep the GPU busy. The float64 copy of a

@@ -66,16 +66,15 @@ class Recorded:
 class Graph(Autograd):
     """Descent with a compiled step that is recorded as a CUDA graph.
 
-    X is stored by column if it has at most `MOST_COLUMNS` features. One instruction then loads
-    several values.
+    X is stored by column if it has at most `MOST_COLUMNS` features.
     """
 
     MOST_COLUMNS = 16
     """Largest number of features for which X is stored by column."""
 
     PART_ROWS = 1 << 22
-    """Number of rows that are copied to the GPU at a time. Only these rows are in the GPU's
-    memory twice, by row and by column."""
+    """Number of rows that are copied to the GPU at a time, and are then stored by column. With
+    small parts, little additional memory is needed."""
 
     def __init__(self, problem: Problem, learning_rate: float, device: str) -> None:
         super().__init__(problem, learning_rate, device)

@@ -76,8 +76,8 @@ XP = {
     )
     for dtype in (torch.float32, torch.float64)
 }
-"""For each dtype, the functions that a loss's value uses as `xp`. Autograd can differentiate
-them, and ``torch.compile`` can compile them."""
+"""For each dtype, the namespace that is passed as `xp` to the function `value` of a loss.
+Autograd can differentiate its functions, and ``torch.compile`` can compile them."""
 
 
 Pointwise = Callable[[Tensor, Tensor], Tensor]
@@ -90,7 +90,7 @@ def _squares(prediction: Tensor, y: Tensor) -> Tensor:
 
 
 def values_of(loss: Loss) -> Pointwise:
-    """Return a function for the loss of each row, written so that autograd is fast."""
+    """Return a function that computes each row's loss, in a form that is fast with autograd."""
     if loss == SQUARED_ERROR:  # `square` subtracts once, and its gradient is one product
         return _squares
     value = loss.value
@@ -126,8 +126,9 @@ def _selected(dtype: torch.dtype) -> Callable[[Any, Any, Any], Any]:
 SLOPE_XP = {
     dtype: SimpleNamespace(**vars(xp) | {"where": _selected(dtype)}) for dtype, xp in XP.items()
 }
-"""For each dtype, the functions that a loss's slope uses as `xp`. They are the functions in
-`XP`, except for `where`, which is faster here but cannot be differentiated by autograd."""
+"""For each dtype, the namespace that is passed as `xp` to the function `slope` of a loss. Its
+functions are those in `XP`, except for a faster `where`, which autograd cannot
+differentiate."""
 
 
 IN_PLACE: dict[Loss, Pointwise] = {
@@ -135,8 +136,8 @@ IN_PLACE: dict[Loss, Pointwise] = {
     HUBER: lambda prediction, y: prediction.sub_(y).clamp_(-1.0, 1.0),
     POISSON: lambda prediction, y: prediction.exp_().sub_(y),
 }
-"""For some losses, a fast function ``slopes(p, y)`` that overwrites the predictions p with the
-slopes, the derivatives of the loss with respect to the predictions."""
+"""A dictionary with a fast function ``slopes(p, y)`` for some losses. The function overwrites
+the predictions p with the slopes. A slope is the derivative of the loss with respect to p."""
 
 
 def slopes_of(loss: Loss) -> Pointwise:

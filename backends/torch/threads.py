@@ -16,7 +16,7 @@ def single_threaded(count: int) -> Threads:
     """Return `count` Python threads, in each of which PyTorch uses one thread.
 
     ``torch.set_num_threads`` changes the number for the calling thread and for all threads that
-    start later. After all threads have started, the old number is therefore restored.
+    start later. This function therefore restores the old number before it returns.
     """
     before, all_started = torch.get_num_threads(), Barrier(count + 1)
 
