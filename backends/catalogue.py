@@ -175,8 +175,8 @@ def unavailable(patterns: Iterable[str], loss: Loss = SQUARED_ERROR) -> dict[str
 def check_installed(library: Library) -> None:
     """Check that a library is installed and safe to import in this process.
 
-    If a variable that matches `Library.risky` is set, a child process imports the library as a
-    test.
+    Some environment variables can end the process that imports the library. If one of these
+    variables (`Library.risky`) is set, a child process first imports the library.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def check(name: Name, loss: Loss = SQUARED_ERROR) -> Name:
     MissingLibraryError
         The library is not installed or does not start.
     DeviceError
-        The technique has no such device on this machine.
+        This machine does not have the device, or the technique does not support it.
     BackendError
         The device exists, but the backend cannot run on it or does not work for the loss.
     """

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _FATAL = re.compile(r"F\d{4} \S+ +\d+ \S+\] (.*)")
-"""Pattern of the log line that XLA writes before it ends the process. Group 1 is the
-message."""
+"""Pattern of the line that the XLA library logs when a fatal error ends the process. Group 1 is
+the error message."""
 
 
 def answer(

@@ -1,4 +1,7 @@
-"""Store the parameter values that were chosen for each kind of data in a file of the user."""
+"""Read and write ``tuning.json``, which holds the fastest parameter values for a kind of data.
+
+The file is in the user's cache folder. `backends.tuning` measures the values.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ LOCK_SECONDS = 2.0
 
 
 def _path() -> Path:
-    """Return the path of the file with all stored choices."""
+    """Return the path of ``tuning.json``."""
     folder = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(folder) if folder else Path.home() / ".cache") / "descentbench" / "tuning.json"
 
 
 def stored() -> dict[str, dict[str, int]]:
-    """Return the stored choices, or an empty dict if the file is missing or damaged."""
+    """Return the content of ``tuning.json``, or {} if the file is missing or damaged."""
     try:
         found = json.loads(_path().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, RuntimeError):
@@ -30,7 +33,7 @@ def stored() -> dict[str, dict[str, int]]:
 
 
 def store(kind: str, choice: dict[str, int]) -> None:
-    """Store a choice in the file, for other processes. Errors of the file are ignored."""
+    """Write `choice` under the key `kind` to ``tuning.json``. Errors are ignored."""
     with suppress(OSError, RuntimeError):
         path = _path()
         text = json.dumps(stored() | {kind: choice}, indent=1, sort_keys=True)
@@ -43,10 +46,10 @@ def store(kind: str, choice: dict[str, int]) -> None:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Hold a file lock, so that two processes do not measure at the same time.
+    """Hold a file lock, so that two processes do not time parameter values at the same time.
 
-    If the system has no file locks, or the lock is not free within `LOCK_SECONDS`, the block
-    runs without the lock. This is safe, because the file is always replaced as a whole.
+    If the lock cannot be obtained within `LOCK_SECONDS`, the ``with`` block runs without it.
+    The timings are then less exact, but ``tuning.json`` is not damaged.
     """
     try:
         import fcntl

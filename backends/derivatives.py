@@ -23,20 +23,19 @@ Pointwise = Callable[[Any, Any, Any], Any]
 and y are the targets."""
 
 PREDICTIONS = (-3.17, -1.71, -0.83, -0.29, 0.13, 0.59, 1.37, 2.41, 4.03)
-"""Predictions at which a loss is checked. The differences between these predictions and the
-`TARGETS` are not round numbers. At a round difference, such as 0 or 1, a loss can have a kink.
-"""
+"""Predictions at which a loss is checked. No difference between a prediction and a target in
+`TARGETS` is a round number, because the derivative of a loss can jump at 0 or 1."""
 
 TARGETS = (0.0, 1.0, 2.0, 0.5, -1.0, -2.5)
 """Targets at which a loss is checked; targets that the loss does not accept are left out."""
 
 STEP = 1e-5
-"""Step in the prediction for the finite differences that approximate the slope of a loss. The
-truncation error of a difference is less than 1e-10 times the third derivative of the loss."""
+"""The number h in ``(value(p + h) − value(p − h)) / 2h``, which approximates the derivative of
+a loss. The truncation error is less than 1e-10 times the third derivative."""
 
 WIDE_STEP = 1e-3
-"""Step in the prediction for the finite differences that approximate the second derivative of a
-loss. Rounding changes the approximated derivative by about 1e-9."""
+"""The number h in ``(value(p + h) + value(p − h) − 2·value(p)) / h²``, which approximates the
+second derivative of a loss. Rounding changes the result by about 1e-9."""
 
 TOLERANCE = 1e-4
 """Largest accepted error of a slope or curvature. The error is relative if the slope or
@@ -44,7 +43,7 @@ curvature is above 1, and absolute otherwise."""
 
 
 class Stated(Protocol):
-    """The fields that `check_derivatives` reads. A `backends.losses.Loss` has these fields."""
+    """The fields of a `backends.losses.Loss` that `check_derivatives` reads."""
 
     @property
     def name(self) -> str: ...
@@ -68,8 +67,8 @@ def check_derivatives(loss: Stated) -> None:
     Raises
     ------
     ProblemError
-        The slope is not the derivative of the value, or a second derivative of the value
-        exceeds the curvature. The error names the prediction, the target and both numbers.
+        The slope is not the derivative of the value. Or the value has a second derivative
+        above `loss.curvature`, which must be an upper bound.
     """
     p, y = _points(loss)
     with np.errstate(all="ignore"):

@@ -23,26 +23,26 @@ Sums = tuple[Weights, float]
 """``Xᵀ(y − X·w)`` of shape (d,), and the number ``Σ(y − X·w)²``, both in float64."""
 
 LEAST_SHARE = 1e-8
-"""Limit below which `GramDescent` computes a loss from the rows and not from XᵀX and Xᵀy. The
-limit is a fraction of the sum of the absolute values of the added terms. Rounding errors are
-about 1e-14 of this sum, so a loss above the limit has at least five correct digits."""
+"""Limit for a loss that `GramDescent` computes as a sum of terms from XᵀX and Xᵀy, relative to
+the sum of the terms' absolute values. A loss below the limit is computed from the rows instead.
+Rounding errors are about 1e-14, so a loss above the limit has at least five correct digits."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
-"""The limit in place of `LEAST_SHARE` for data with a single feature in float32. NumPy adds
-parts of these data in float32, and rounding errors of up to 6e-9 of the sum were measured. A
-loss above the limit has about five correct digits."""
+"""Limit in place of `LEAST_SHARE` for float32 data with one feature. NumPy sums short pieces of
+these data in float32, so the rounding errors are larger: up to 6e-9 was measured. A loss above
+the limit has about five correct digits."""
 
 BLOCK_BYTES = 1 << 20
-"""Largest size in bytes of a float64 copy of rows. This size fits in a second-level cache."""
+"""Largest size in bytes of a copy of rows in float64: 1 MiB fits in a second-level cache."""
 
 
 class GramDescent(ABC):
     """A descent for squared error with the sums XᵀX, Xᵀy and yᵀy in place of the rows.
 
     The loss at w is computed from the sums, as a quadratic function of the difference between w
-    and a fixed point. The fixed point is 0 at first. If the terms of the quadratic function
-    almost cancel, the loss would have few correct digits. The loss is then computed from the
-    rows, and w becomes the new fixed point.
+    and a fixed point. The fixed point is 0 at first. Where the terms of the quadratic function
+    almost cancel, its result is inexact. In that case, the loss is computed from the rows, and
+    w becomes the new fixed point.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class GramDescent(ABC):
     rows : int
         Number of rows.
     dtype : str
-        The data's dtype. It decides between `LEAST_SHARE` and `LEAST_SHARE_OF_A_LINE`.
+        The data's dtype. The rounding errors of a loss depend on the dtype.
     """
 
     def __init__(self, moments: Moments, learning_rate: float, rows: int, dtype: str) -> None:
@@ -64,7 +64,7 @@ class GramDescent(ABC):
 
     @abstractmethod
     def residual_sums(self, w: Weights) -> Sums:
-        """Read all rows, and return ``Xᵀ(y − X·w)`` and ``Σ(y − X·w)²``."""
+        """Read all rows, and return ``Xᵀ(y − X·w)`` and ``Σ(y − X·w)²`` for the weights `w`."""
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
         w = np.array(w, dtype=np.float64)
@@ -97,9 +97,9 @@ class GramDescent(ABC):
         return squares / self.count
 
     def _expanded(self, w: Weights) -> tuple[float, float]:
-        """Compute ``Σ(y − X·w)²`` from XᵀX and from the `Sums` at the fixed point.
+        """Return ``Σ(y − X·w)²``, and the sum of its terms' absolute values.
 
-        Returns the result, and the sum of the absolute values of the terms that were added.
+        Both are computed from XᵀX and from the `Sums` at the fixed point (see the class).
         """
         point, (slope, squares) = self._about
         apart = w - point
@@ -123,7 +123,7 @@ def residual_sums(x: Array, y: Array, w: Weights) -> Sums:
 
 
 class ProblemGram(GramDescent):
-    """A `GramDescent` for a problem in memory. Small losses are computed from its rows."""
+    """A `GramDescent` for a problem whose rows are in memory."""
 
     def __init__(self, problem: Problem, learning_rate: float, moments: Moments) -> None:
         super().__init__(moments, learning_rate, problem.rows, problem.dtype)

@@ -1,8 +1,8 @@
 """The interface that every backend implements.
 
-A technique is a class that is listed in a `Library`. The class has the signature of `Place`,
-and its objects have the methods of `Descent`. No base class is needed. mypy checks the types,
-and ``tests/support/contract.py`` checks the behaviour.
+A technique is a class that is listed in a `Library`. `Place` describes the parameters of its
+constructor, and `Descent` the methods of its objects. No base class is needed. mypy checks the
+types, and ``tests/support/contract.py`` checks the behaviour.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 class Descent(Protocol):
     """A problem on a device, ready for steps of gradient descent.
 
-    X, y and products with X or y have the data's dtype. w is float64 in all methods and between
-    steps, because a float32 w would stop changing when the steps become small. All backends use
-    these dtypes, so that all backends do the same work.
+    X, y and products with X or y have the data's dtype. The weights w are always float64,
+    because float32 weights would stop changing when the steps become small.
     """
 
     def run(self, w: ArrayLike, steps: int) -> Weights:
@@ -57,9 +56,9 @@ class Backend(Protocol):
         ...
 
     def place(self, problem: Problem, learning_rate: float) -> Descent:
-        """Copy the problem to the device in the technique's layout.
+        """Copy the problem's rows to the backend's device, and return a descent over them.
 
-        Returns when the transfer has finished. The problem is not modified.
+        The method returns when the transfer has finished. The problem is not modified.
         """
         ...
 
@@ -72,6 +71,6 @@ Place = Callable[["Problem", float, str], Descent]
 """Type of a technique: a class or function with parameters ``(problem, learning_rate, device)``
 whose result is a `Descent`.
 
-Set the attribute ``reads_pairs = True`` on a technique that processes interleaved (x, y) pairs
-as fast as two separate arrays. Files with one feature are then given to the technique without
-copying x and y to two arrays."""
+Set the attribute ``reads_pairs = True`` on a technique that reads one array of (x, y) pairs as
+fast as it reads two arrays x and y. The rows of a file with one feature are then not copied to
+two arrays."""

@@ -55,8 +55,8 @@ class Loss:
         ``value(xp, p, y)`` returns the loss of each row. Backends with autograd use this
         function.
     slope : callable, optional
-        ``slope(xp, p, y)`` returns the derivative of the value with respect to p, divided by
-        `scale`. Backends with a hand-written gradient need this function.
+        ``slope(xp, p, y)`` returns ``(∂value/∂p) / scale``. Backends with a hand-written
+        gradient need this function.
     scale : float
         Constant factor that `slope` leaves out. Backends multiply the sum over the rows by this
         factor, which is faster than multiplying each row.
@@ -85,8 +85,8 @@ class Loss:
     def check(self, y: Floats, first_row: int = 0) -> None:
         """Raise ProblemError, which names the row, if the loss does not accept a target.
 
-        `y` can be a part of the data: `first_row` is the number of rows before this part. The
-        first row of the data is row 1.
+        If `y` is a part of the data, the parameter `first_row` is the number of rows before
+        this part. The error counts rows from 1.
         """
         if self.accepts is None:
             return
@@ -152,7 +152,7 @@ def _binary_targets(z: Floats, u: Floats) -> Floats:
 
 
 def _count_targets(z: Floats, u: Floats) -> Floats:
-    """Return the quantile u of the Poisson distribution with mean exp(z/2), for each row.
+    """Return a random count from the Poisson distribution with mean exp(z/2), for each row.
 
     `Loss.targets` describes z and u.
     """
@@ -224,7 +224,7 @@ def find(text: str) -> Loss:
 
 @dataclass(frozen=True)
 class _Own(Loss):
-    """A user's own loss. It is pickled as the text of its file."""
+    """A user's own loss from a Python file. Pickling stores the text of this file."""
 
     source: bytes = b""
     file: str = ""
@@ -260,7 +260,7 @@ def _from_source(source: bytes, file: str, name: str) -> Loss:
 
 
 class _Functions:
-    """NumPy's versions of `FUNCTIONS`, passed as `xp`; any other name raises ProblemError."""
+    """NumPy's versions of `FUNCTIONS`. Access to any other attribute raises ProblemError."""
 
     def __init__(self, called: str) -> None:
         self._called = called
@@ -277,8 +277,8 @@ def check_own(loss: Loss, called: str) -> None:
     Raises
     ------
     ProblemError
-        The loss cannot be evaluated, or calls a function that is not in `FUNCTIONS`. The error
-        is also raised if the slope or the curvature is wrong (see `check_derivatives`).
+        The loss cannot be evaluated, or calls a function that is not in `FUNCTIONS`. Or its
+        slope or curvature does not fit its value (see `check_derivatives`).
     """
     xp = _Functions(called)
 

@@ -28,8 +28,8 @@ class Library:
     name : str
         The library's part of a backend's name.
     module : str
-        The module that is imported before the module of a technique. It can import the library,
-        and can define four functions:
+        Name of the main Python module for this library. The main module is imported before the
+        modules of the techniques. It can define four functions:
 
         - ``devices(technique)`` returns a dict. The keys are names of devices. A value is "" if
           the device can be used, and otherwise the reason why it cannot be used. Without this
@@ -40,8 +40,8 @@ class Library:
         - ``refusal(technique, loss)`` returns why a technique cannot run a user's loss, or "".
     techniques : mapping of str to str
         The class of each technique: ``"module:Class"``, or ``"Class"`` for a class in `module`.
-        The default technique has the empty name. Each class has the signature
-        `interface.Place`.
+        The default technique has the empty name. `interface.Place` describes the parameters of
+        each class.
     needs : str
         Import name of the library; by default `name`.
     install : str
@@ -53,8 +53,8 @@ class Library:
         Environment variables that can end the process, or make it hang, when the library
         starts. If one of these is set, the library is first started in a child process.
     distributed : bool
-        Whether the backends run in other processes and accept a `Source` in place of a
-        `Problem`.
+        If true, the backends run in other processes. They accept rows that are not in memory
+        (a `Source`) in place of a `Problem`.
     caches : tuple of str
         Environment variables that name the folders for compiled code. To time a first call, new
         folders are used, so that the code of an earlier process is not found.

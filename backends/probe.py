@@ -2,8 +2,8 @@
 
 Some environment variables make a library end the process in which it starts, or hang for
 minutes. If such a variable is set, the library is first started in a child process. If the
-library does not start there, more child processes start it with one or all of the variables
-left out. The results show which variable is the cause.
+library does not start in this process, another child process leaves out all of the library's
+variables. Further child processes leave out one variable each, to find the cause.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ TIMEOUT_SECONDS = 60.0
 was measured."""
 
 PASSED = "DESCENTBENCH_STARTED_WITH"
-"""Environment variable that records which libraries started in a child process. Each line is a
-JSON object with a library's name and the environment variables with which the library started.
-Child processes inherit the record and do not test these libraries again."""
+"""Environment variable that lists the libraries which passed the test in a child process. Each
+line is a JSON object with a library's name and the environment variables of the test. Child
+processes inherit the list and do not test these libraries again."""
 
 _CODE = """
 import importlib, json, sys
@@ -42,12 +42,15 @@ else:
 
 
 def check_first(library: Library) -> None:
-    """Start a library in a child process if a variable that matches `Library.risky` is set.
+    """Test in a child process that a library starts.
+
+    The test is left out if none of the environment variables in `Library.risky` is set.
 
     Raises
     ------
     MissingLibraryError
-        The library does not start there. The error names the reason and the variable.
+        The library does not start in the child process. The error names the reason and the
+        variable.
     """
     risky = _set_here(library.risky)
     settings = json.dumps({library.name: risky}, sort_keys=True)
@@ -75,11 +78,12 @@ def failure(library: Library, reason: str, what: str = "start") -> MissingLibrar
 def cause(library: Library, reason: str) -> list[str]:
     """Return the environment variables that keep the library from starting.
 
-    Only variables that match `Library.variables` are tested. The result contains:
+    Only variables whose names match a pattern in `Library.variables` are tested. The result
+    contains:
 
     - one variable, if the library starts when only this variable is left out;
-    - all variables, if the library starts only when more than one variable is left out;
-    - nothing, if the library does not start even when all variables are left out.
+    - all tested variables, if the library starts only when several of them are left out;
+    - nothing, if the library does not start even when all of them are left out.
     """
     names = [*_set_here(library.variables)]
     if not names or started_without(library, tuple(names)):

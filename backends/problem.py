@@ -16,14 +16,14 @@ from backends.reference import Reference
 Array = NDArray[np.floating[Any]]
 
 DTYPES = ("float32", "float64")
-"""The dtypes that data may have."""
+"""The dtypes that data can have."""
 
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 """Largest `backends.reference.relative_error` of the weights w in a correct result, by the
 dtype of the data."""
 
 MOST_BYTES = 1 << 63
-"""Upper limit of a data size in bytes: files and memory have no addresses beyond it."""
+"""Upper limit of a data size in bytes: memory addresses and file positions have 63 bits."""
 
 _CHECK_ROWS = 1 << 20
 """Number of rows that are checked for NaN and infinity at a time. The result of this check
@@ -111,7 +111,7 @@ class Problem:
 
     @cached_property
     def reference(self) -> Reference:
-        """Results of exact formulas for squared error; see `backends.reference`."""
+        """The `Reference`, which computes exact results for squared error."""
         return Reference.of(self.x, self.y)
 
 
@@ -127,7 +127,7 @@ def make_problem(
     source: str = "arrays",
     loss: Loss = SQUARED_ERROR,
 ) -> Problem:
-    """Convert anything array-like to a `Problem` of the given dtype."""
+    """Convert x and y to arrays of the given dtype, and return a `Problem` with them."""
     try:
         arrays = np.asarray(x, dtype=dtype), np.asarray(y, dtype=dtype)
         return Problem(*arrays, source, loss=loss)
@@ -138,7 +138,7 @@ def make_problem(
 def check_finite(x: Array, y: Array, first_row: int = 0) -> None:
     """Raise ProblemError, which names the row, if a value is NaN or infinite.
 
-    `x` and `y` can be a part of the data: `first_row` is the number of rows before this part.
+    If `x` and `y` are a part of the data, `first_row` is the number of rows before this part.
     """
     for name, values in (("x", x), ("y", y)):
         _check_finite(name, values, first_row)

@@ -51,15 +51,15 @@ class Reference:
 
     @classmethod
     def of(cls, x: NDArray[np.floating], y: NDArray[np.floating]) -> Reference:
-        """Return the reference for `x` of shape (n,) or (n, d) and `y` of shape (n,)."""
+        """Return a `Reference` for `x` of shape (n,) or (n, d) and `y` of shape (n,)."""
         return cls.of_blocks(lambda: [(x, y)], len(y))
 
     @classmethod
     def of_blocks(cls, blocks: Callable[[], Iterable[Block]], rows: int) -> Reference:
-        """Return the reference for rows that come in blocks.
+        """Return a `Reference` for the rows in the blocks that ``blocks()`` returns.
 
-        `rows` is the total number of rows without padding. A block may also hold padding, which
-        is rows of zeros.
+        `rows` is the number of rows without padding. A block can end with padding, which is
+        rows of zeros.
         """
         gram: Float64 | float = 0.0
         moment: Float64 | float = 0.0
@@ -94,10 +94,10 @@ class Reference:
     def iterate(self, steps: int, learning_rate: float, w0: ArrayLike) -> Float64:
         """Return w after `steps` steps from `w0`, in closed form.
 
-        Let v be an eigenvector of ``XᵀX/n`` with eigenvalue λ. Along v, let w be the component
-        of the weights and c that of ``Xᵀy/n``. With the learning rate lr, a step is the affine
-        map ``w ← a·w + 2·lr·c`` with ``a = 1 − 2·lr·λ``. Therefore
-        ``w_k = aᵏ·w₀ + c·(1 − aᵏ)/λ``. For λ = 0, the last term is replaced by its limit,
+        Let v be an eigenvector of ``XᵀX/n`` with eigenvalue λ. The weights have the component u
+        along v, and ``Xᵀy/n`` has the component c. With the learning rate lr, a step replaces u
+        by ``a·u + 2·lr·c``, where ``a = 1 − 2·lr·λ``. Therefore k steps give
+        ``u_k = aᵏ·u₀ + c·(1 − aᵏ)/λ``. For λ = 0, the last term is replaced by its limit,
         ``2·lr·k·c``.
         """
         values, vectors = self._eigen

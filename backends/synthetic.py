@@ -1,4 +1,4 @@
-"""Synthetic data: points near the line y = 2x, or rows with several random features."""
+"""Make synthetic data: a feature x with targets near 2x, or several random features."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def generate(
     seed : int
         Seed of the noise, the features and the true w.
     start, stop : int
-        The first row and the row after the last one, counted from 0; all rows by default.
+        The first row and the row after the last one, counted from 0. By default, all rows are
+        returned.
     loss : Loss
         The problem's loss.
     """

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 
 def processors() -> int:
-    """Return the number of CPUs on which this process may run."""
+    """Return the number of CPUs on which this process can run."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -133,7 +133,7 @@ def bound_here(threads: int) -> None:
 
 @contextmanager
 def torch_alone() -> Iterator[None]:
-    """Inside the context, let PyTorch, if it is loaded, use no thread but the calling one."""
+    """If PyTorch is loaded, limit it to the calling thread inside the context."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     if torch:
@@ -147,9 +147,10 @@ def torch_alone() -> Iterator[None]:
 
 @contextmanager
 def one_each() -> Iterator[None]:
-    """Limit BLAS to one thread for each call inside the context, and PyTorch in this thread.
+    """Inside the context, let every call of BLAS use a single thread.
 
-    Other threads that call Numba or PyTorch must call ``bound_here(1)`` first.
+    The same holds for calls of PyTorch from this thread. Other threads that call Numba or
+    PyTorch must call ``bound_here(1)`` first.
     """
     with threadpool_limits(1), torch_alone():
         yield

@@ -1,9 +1,10 @@
 """Choose block sizes, layouts and numbers of threads by measurements on this machine.
 
 A technique lists the values to try for each parameter, such as ``block_bytes``. The first value
-of each list is the default. The values are timed once for each machine, library version and
-kind of data (`kind_of`). The fastest values are stored in a file and used until the library,
-the processor or the technique's code changes. The record of a run contains the chosen values.
+of each list is the default. The values are timed, and the fastest values are stored in a file.
+They are stored under a key that names the processor, the library's version, the technique's
+code and the kind of data (`kind_of`). If any of these changes, the values are timed again. The
+record of a run contains the chosen values.
 
 Nothing is timed if the environment variable ``DESCENTBENCH_TUNE`` is ``off`` or ``known``. With
 ``off``, the defaults are used. With ``known``, stored values are used, or the defaults if no
@@ -37,7 +38,7 @@ Ranges = Mapping[str, Sequence[int]]
 
 Trial = tuple[Callable[[], object], Callable[[], AbstractContextManager[object]]]
 """Two functions with which a `Choice` is timed. The first function takes one step of a descent.
-The second function returns a context. The context is entered before the steps are timed."""
+The second function returns a context manager. The steps are timed inside this context."""
 
 Place = Callable[[Choice], Trial]
 """A function ``place(choice)`` that prepares data for these values and returns a `Trial`."""
@@ -50,7 +51,8 @@ TRIAL_BYTES = 1 << 24
 """Largest size in bytes of the data for a timing: 16 MB, more than a core's private caches."""
 
 SECONDS = 0.25
-"""Time limit in seconds for all timings of a call of `choose`. Only the steps are counted."""
+"""Time limit in seconds for all timings of `_fastest`, and also for those of `_confirmed`. The
+time that the preparation of data takes is not counted."""
 
 ROUNDS = 5
 """Largest number of times that each value of a parameter is timed."""
@@ -60,7 +62,7 @@ TRIAL_SECONDS = 2e-3
 first step takes up to four times as long while sleeping threads wake up."""
 
 FEWEST = 3
-"""Smallest number of timings of a parameter's value after which the value can be chosen."""
+"""A value of a parameter can be chosen only if it was timed at least this many times."""
 
 LEVEL, HOPELESS = 0.95, 1.3
 """`LEVEL`: another value replaces a default value if its fastest time and its median time are
@@ -72,12 +74,15 @@ _here = threading.RLock()
 
 
 def setting() -> str:
-    """Return the value of the environment variable `VARIABLE`: ``on``, ``known`` or ``off``."""
+    """Return the environment variable ``DESCENTBENCH_TUNE``; its default is ``on``.
+
+    The other values, ``off`` and ``known``, are explained at the top of this module.
+    """
     return os.environ.get(VARIABLE, "on")
 
 
 def known_at_most() -> str:
-    """Return the setting if it is ``off``, otherwise ``known``, so that nothing is timed."""
+    """Return `setting`, but ``known`` in place of ``on``, so that no values are timed."""
     return "off" if setting() == "off" else "known"
 
 
@@ -110,7 +115,9 @@ def choose(
     again: Callable[[], None] = lambda: None,
     may_try: bool = True,
 ) -> Choice:
-    """Return the stored values for a kind of data. If there are none, time and store values.
+    """Return the stored parameter values for a kind of data.
+
+    If no values are stored, all values are timed, and the fastest are stored.
 
     Parameters
     ----------
@@ -182,11 +189,11 @@ def trial_rows(problem: Problem, nbytes: int) -> int:
 
 
 def timed(place: Place) -> tuple[Callable[[Choice], float], Callable[[], None]]:
-    """Return two functions: one measures a choice, the other makes it prepare new data.
+    """Return the functions `seconds` and `again`, the parameters of `choose`.
 
-    The first function returns the median time of a step for a choice, in seconds. Its first
-    call for a choice prepares the data. It also takes one step that is not timed, because this
-    step can compile code. The second function releases all prepared data.
+    ``seconds(choice)`` returns the median time of a step in seconds. The first call for a
+    choice prepares the data, and takes one step that is not timed because it can compile code.
+    ``again()`` releases all prepared data.
     """
 
     @cache
@@ -210,7 +217,7 @@ def timed(place: Place) -> tuple[Callable[[Choice], float], Callable[[], None]]:
 
 
 def _fitting(found: object, ranges: Ranges) -> Choice | None:
-    """Return a copy of a stored choice, or None if its values are not among the ranges."""
+    """Return a copy of a stored choice, or None if `ranges` does not list its values."""
     if not isinstance(found, dict) or found.keys() != ranges.keys():
         return None
     if not all(found[name] in values for name, values in ranges.items()):
@@ -219,15 +226,15 @@ def _fitting(found: object, ranges: Ranges) -> Choice | None:
 
 
 def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice, bool]:
-    """Time all values of one parameter, then those of the next, for at most `SECONDS`.
+    """Time the values of one parameter after another, for at most `SECONDS` in total.
 
     Returns
     -------
     choice : dict
         The fastest value of every parameter.
     settled : bool
-        Whether the default of every parameter was timed `FEWEST` times. On a busy machine, the
-        time can be used up earlier; the default is then kept.
+        Whether the default of every parameter was timed at least `FEWEST` times. A parameter
+        whose default was timed less often keeps its default.
     """
     best, left, settled = {name: values[0] for name, values in ranges.items()}, SECONDS, True
     for name, values in ranges.items():
@@ -250,7 +257,7 @@ def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice
 
 
 def _faster(times: list[float], usual: list[float]) -> bool:
-    """Return whether `times` are below `LEVEL` times the default's times, `usual`."""
+    """Return whether the timings `times` are clearly below the default's timings `usual`."""
     return all(of(times) < LEVEL * of(usual) for of in (min, median))
 
 
@@ -259,15 +266,15 @@ def _confirmed(
 ) -> tuple[Choice, bool]:
     """Time a choice and the defaults in turn; return the choice only if it is faster again.
 
-    The speed of a step also depends on where in memory the data lie. A choice that was faster
-    only because of its place in memory must not be stored.
+    In the first comparison, the choice can be faster only because its data had more favourable
+    addresses in memory.
 
     Returns
     -------
     choice : dict
         The choice or the defaults.
     settled : bool
-        Whether both had `FEWEST` timings within the time limit.
+        Whether the choice and the defaults were timed at least `FEWEST` times each.
     """
     times: list[tuple[float, float]] = []
     left = SECONDS
