@@ -128,7 +128,7 @@ class ArrowSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True, so that one thread reads in order and decodes each batch only once."""
+        """Return True: one thread reads all rows in order, and decodes each batch only once."""
         return True
 
     @property

@@ -24,8 +24,9 @@ and fit in the caches."""
 
 
 PADDING = 16
-"""Number of unused numbers after each column in `_copy`. Without this padding, the columns
-would compete for the same cache sets, and `_copy` would be three times slower."""
+"""Number of unused elements after each column of the buffer in `_copy`. Without these
+elements, the columns would compete for the same cache sets, and `_copy` would take three times
+as long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class Block:
         return min(len(self.y), self.stop - self.start)
 
     def problem(self) -> Problem:
-        """Return a `Problem` with the rows of the block, which shares the block's memory.
+        """Return a `Problem` with the arrays of the block, without a copy.
 
         The values are not checked. The attribute `Problem.single_pass` is true.
         """
@@ -76,11 +77,12 @@ class Block:
         return mean * len(self.y) - filling * each
 
     def fill(self, pieces: Iterable[Piece], last: int, stop: int) -> None:
-        """Copy rows up to row `last` of the source into the block, and add padding rows.
+        """Copy the rows in `pieces` into the block, and fill the rest with padding rows.
 
-        The numbers are converted to the block's dtype. A padding row has zeros as X, so it adds
-        nothing to a gradient. Its target is 0 for squared error. For other losses, its target
-        is copied from the last row of data, because the loss can be undefined for 0.
+        The parameter `last` is the position in the source after these rows. The numbers are
+        converted to the block's dtype. A padding row has zeros as X, so it adds nothing to a
+        gradient. Its target is 0 for squared error. For other losses, its target is copied from
+        the last row of data, because the loss can be undefined for 0.
 
         Raises
         ------
@@ -119,9 +121,9 @@ class Cutter:
         self.rest: Piece = [], np.empty(0)
 
     def take(self, rows: int) -> Iterator[Piece]:
-        """Yield pieces with the next `rows` rows, or fewer at the end of the data.
+        """Yield pieces that together hold the next `rows` rows.
 
-        A piece is valid until the next piece is requested.
+        At the end of the data, the pieces hold fewer rows. A piece is valid until the next piece is requested.
         """
         while rows:
             parts, y = self.rest
@@ -135,7 +137,7 @@ class Cutter:
             rows -= min(rows, len(y))
 
     def take_all(self, rows: int) -> list[Piece]:
-        """Return a list of pieces with the next `rows` rows.
+        """Return a list of pieces that together hold the next `rows` rows.
 
         The pieces must stay valid while other pieces are read (see `Source.in_order`).
         """
@@ -143,7 +145,7 @@ class Cutter:
 
 
 def _copy(parts: list[NDArray[Any]], into: Array, first_row: int) -> None:
-    """Copy the arrays of a piece's X side by side into `into`, and convert the numbers.
+    """Copy the arrays `parts` side by side into the array `into`, converted to its dtype.
 
     Columns are first converted one by one into a buffer that fits in the caches, and the buffer
     is then transposed. Writing each column directly into the rows would be far slower.

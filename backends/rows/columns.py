@@ -35,15 +35,16 @@ class Table:
         ``source(xs, y, dtype)`` returns the rows. xs are the names of X's columns, and y is the
         name of y's column.
     x : list of str, optional
-        Columns of X if the user names none. None stands for all columns except y and the
+        Default columns of X. If this field is None, the default is all columns except y and the
         columns in `hidden`.
     y : str, optional
-        Column of y if the user names none. None stands for the last column that is not in
-        `hidden`.
+        Default column of y. If this field is None, the default is the last column that is not
+        in `hidden`.
     hidden : dict
-        Columns that are used only if the user names them. The values say why.
+        Columns that are used only if the user names them. The keys are the names of these
+        columns, and the values are the reasons.
     notes : list of str
-        Assumptions about the file. `source` can add to the list.
+        Assumptions about the file. A call of the function `source` can add further notes.
     ask : str
         Message that asks the user to name the columns, if the file has no clear default
         columns. Otherwise "".
@@ -89,7 +90,7 @@ def choose(
     Raises
     ------
     ProblemError
-        The file does not have a column, or has two columns of that name, or the user named a
+        A chosen column does not exist, or two columns have its name, or the user named the
         column twice.
     """
     names = table.names
@@ -144,8 +145,8 @@ def find_all(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
     Raises
     ------
     ProblemError
-        The file does not have a column, or has two columns of that name, or `wanted` contains a
-        column twice. The error lists all columns that do not exist.
+        A column in `wanted` does not exist, or two columns have its name, or `wanted` contains
+        the column twice. The error lists all columns that do not exist.
     """
     plain = {_plain(name) for name in names}
     missing = [name for name in wanted if _plain(name) not in plain]

@@ -18,8 +18,7 @@ from backends.rows.source import Source
 
 CHUNK_ROWS = 1 << 16
 """Number of rows in a chunk. `Complete` stores the number of complete rows up to the end of
-each chunk. To find a range of complete rows, `Complete` reads at most one chunk before the
-range."""
+each chunk, so it can start to read at the chunk in which a requested range begins."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,7 +34,7 @@ def load(
     dtype: str = "float32",
     reading: Reading | None = None,
 ) -> Problem:
-    """Read columns of a file into memory; the parameters are those of `open_source`."""
+    """Read columns of a file into memory; `open_source` describes the parameters."""
     path = Path(path)
     with named_errors(path):
         return open_source(path, x, y, dtype, reading).load()
@@ -107,8 +107,8 @@ def open_features(
 ) -> tuple[Source, tuple[str, ...]]:
     """Open the feature columns of a file for predictions. The file needs no target.
 
-    A source must have a y, so y is a copy of the first feature column. The parameters are
-    those of `open_source`.
+    The y of the result has no meaning: it is a copy of the first feature. The function
+    `open_source` describes the parameters.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def _only_errors(path: Path) -> Iterator[None]:
 
 
 def _with_all_values(source: Source, reading: Reading) -> tuple[Source, list[str]]:
-    """Leave out the rows with missing values if `reading.na` is "drop".
+    """If `reading.na` is "drop", leave out the rows with missing values; otherwise do nothing.
 
     Returns the source, and a list with a note on the number of rows that were left out. The
     list is empty if no rows were left out.

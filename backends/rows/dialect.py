@@ -1,4 +1,4 @@
-"""The dialect of a text file: delimiter, decimal point, header, comments."""
+"""Determine the dialect of a text file: delimiter, decimal point, header, comments."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from backends.errors import ProblemError
 from backends.rows.reading import Numbers, Reading
 
 SAMPLE_RECORDS = 50
-"""Number of rows from which the dialect is determined. Few columns are empty in all of them."""
+"""Number of rows at the start of a text file from which the file's dialect is determined."""
 
 SAMPLE_LINES = 200
-"""Largest number of lines from which the dialect is determined. Rows can have several lines."""
+"""Largest number of lines for finding the dialect. A quoted cell can contain line breaks."""
 
 SPACES = " "
 """Delimiter that stands for any run of spaces and tabs."""
@@ -175,7 +175,7 @@ def find_dialect(lines: Iterable[str], reading: Reading, default: str) -> Dialec
 
 
 def _sample(split: Lines, *, cut: bool) -> list[Record]:
-    """Return at most `SAMPLE_RECORDS` records; if `cut`, without an incomplete last record."""
+    """Return the first records. If `cut` is true, an incomplete last record is left out."""
     records: list[Record] = []
     try:
         records.extend(islice(split.records(), SAMPLE_RECORDS))
@@ -233,7 +233,7 @@ def _with_names(
     reading: Reading,
     notes: list[str],
 ) -> Dialect:
-    """Return the dialect with the names of the columns."""
+    """Determine the names of the columns, and return the complete dialect."""
     first, rest = records[0], records[1:]
     before_first = [text for line, text in split.comments if line < first.line]
     commented = _commented_names(before_first, first, split.delimiter, numbers)
@@ -275,7 +275,7 @@ def _commented_names(
 def _is_header(
     first: Record, rest: list[Record], numbers: Numbers, said: bool | None
 ) -> tuple[bool, list[str]]:
-    """Return whether the first record is a header, and notes to the user if this is unclear."""
+    """Return whether the first record is a header, and a list of notes to the user."""
     if said is not None:
         return said, []
     kinds = [numbers.kind(cell) for cell in first.cells]
@@ -298,7 +298,7 @@ def _is_header(
 def _numeric_header(
     first: Record, rest: list[Record], kinds: Sequence[str]
 ) -> tuple[bool, list[str]]:
-    """Return whether a first line of numbers is a header, and notes if this is unclear."""
+    """Return the results of `_is_header` for a first record that holds only numbers."""
     if rest and _is_quoted(first) and not _is_quoted(rest[0]):
         return True, []
     cells = [cell.strip() for cell in first.cells]

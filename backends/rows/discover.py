@@ -84,9 +84,9 @@ def discover(path: Path) -> list[Found]:
 
 
 def _without_notes(found: list[Found]) -> list[Found]:
-    """Return the files sorted by name, without .txt and .dat files if there are others.
+    """Return the files sorted by name, without .txt and .dat files that are probably notes.
 
-    Text files beside data files are usually notes about the data.
+    If all files have these two suffixes, no file is left out.
     """
     plain = [file for file in found if file.path.suffix.lower() not in (".txt", ".dat")]
     return sorted(plain or found, key=lambda file: file.path)
@@ -98,7 +98,8 @@ def _of_one_format(found: list[Found]) -> list[Found]:
     Raises
     ------
     ProblemError
-        The files differ in their formats, or in the columns that the names of folders add.
+        The files have different formats, or are in folders that add different columns. For
+        example, a folder ``year=2024`` adds a column year.
     """
     first = found[0]
     for file in found:

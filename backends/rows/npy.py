@@ -38,9 +38,10 @@ windows are evenly spaced over the file. A file of up to 32 MB is searched as a 
 def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
     """Open an array of rows × columns, or a structured array.
 
-    The columns of a structured array have the names of its fields. All other columns are named
-    by their positions: ``"0"``, ``"1"``, … A one-dimensional array without fields is a single
-    column. It is accepted only if `may_be_1d` is true, for a file with only x or only y.
+    A structured array has one column for each field, with the field's name. The columns of any
+    other array are named by their positions: ``"0"``, ``"1"``, … A one-dimensional array
+    without fields is a single column. It is accepted only if `may_be_1d` is true, for a file
+    with only x or only y.
     """
     data = open_memmap(path, mode="r")
     fields = data.dtype.names
@@ -80,7 +81,7 @@ def npy_table(path: Path, *, may_be_1d: bool = False) -> Table:
 def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
     """Yield a note for each column with integers that float32 cannot represent exactly.
 
-    Only `SAMPLE_WINDOWS` windows of the file are searched.
+    A large file is searched only in part (see `SAMPLE_WINDOWS`).
     """
     dtype = source.layout.dtype
     kinds = [dtype] if dtype.names is None else [dtype[name] for name in dtype.names]
@@ -102,7 +103,7 @@ def _inexact(source: NpySource, names: list[str]) -> Iterator[str]:
 
 
 def rounds(values: NDArray[Any]) -> bool:
-    """Return whether float32 cannot represent at least one of the integers in `values`."""
+    """Return whether a conversion to float32 changes any of the integers in `values`."""
     if not len(values) or max(values.max(), -float(values.min())) <= EXACT_FLOAT32:
         return False
     return bool((values.astype(np.float32).astype(np.float64) != values).any())
@@ -160,11 +161,11 @@ class NpySource(Source):
         return f"{self.path.name}: '{self.y}' from {listing([str(j) for j in self.x])}"
 
     def joined(self) -> Joined | None:
-        """Return rows in which y is one more feature, or None if this is impossible.
+        """Return the rows with y as an additional feature (see `Joined`), if possible.
 
-        Such rows are read faster, because the file's bytes are used without a conversion. This
-        is possible if every column belongs to X or y, and the file stores the rows one after
-        the other in the requested dtype.
+        These rows are read faster, because the file's bytes are used as they are. If a column
+        is neither in X nor y, or the file does not store row after row in the requested dtype,
+        the result is None.
         """
         layout, all_columns = self.layout, tuple(range(self.layout.columns))
         as_wanted = layout.by_row and layout.dtype == self.dtype
@@ -190,7 +191,7 @@ class NpySource(Source):
 
     @contextmanager
     def opened(self) -> Iterator[RawIOBase]:
-        """Open the file; raise ProblemError if its header has changed."""
+        """Open the file; raise ProblemError if its header differs from `Layout.header`."""
         with named_errors(self.path), self.path.open("rb", buffering=0) as file:
             if file.read(len(self.layout.header)) != self.layout.header:
                 raise ProblemError(
@@ -259,7 +260,7 @@ class NpyRecords(NpySource):
     """Rows of a structured array, in which every column is a field."""
 
     def joined(self) -> None:
-        """Return None: the fields can have different dtypes, so they need a conversion."""
+        """Return None: `Joined` rows are not possible, because fields can differ in dtype."""
 
     @property
     def names(self) -> tuple[str, ...]:

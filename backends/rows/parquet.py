@@ -195,7 +195,7 @@ class ParquetSource(Source):
 
     @property
     def in_order(self) -> bool:
-        """Return True, so that one thread reads in order and decodes each row group once."""
+        """Return True: one thread reads all rows in order, and decodes each row group once."""
         return True
 
     @property
@@ -238,10 +238,11 @@ class ParquetSource(Source):
 
 
 def _runs(metadata: Any, first: int, start: int, stop: int) -> Iterator[tuple[int, list[int]]]:
-    """Yield lists of row groups of a file that are memory-mapped at the same time.
+    """Divide the row groups with rows `start` to `stop` into lists, and yield the lists.
 
-    The lists together contain rows `start` to `stop`. Each list comes with the position of its
-    first row. Positions count the rows of all files; `first` is the position of this file.
+    The row groups of a list are memory-mapped at the same time. Each list comes with the
+    position of its first row. Positions count the rows of all files. The parameter `first` is
+    the position of this file's first row.
     """
     run: list[int] = []
     held, at, begins = 0, first, first

@@ -1,4 +1,4 @@
-"""Reading the cells of a data file: options that a user may set, and numbers in text."""
+"""Reading the cells of a data file: options that a user can set, and numbers in text."""
 
 from __future__ import annotations
 
@@ -140,9 +140,9 @@ class Numbers:
         return "value" if _VALUE.fullmatch(text) else "text"
 
     def remedy(self, cell: str) -> str:
-        """Return the end of an error message: options with which the cell could be read.
+        """Return the end of the error message for a cell that is not read as a number.
 
-        The text is empty if no option would help.
+        The text names options with which the cell can be read. It is "" if no option helps.
         """
         text = cell.strip()
         if text.lower() in MISSING:

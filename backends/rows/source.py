@@ -31,8 +31,7 @@ BLOCK_BYTES = 4 << 20
 the backend reads it. It is also large enough that the overhead per block is small."""
 
 RUN = 4
-"""Number of consecutive blocks that a thread reads before it closes the file. With more blocks,
-the file is opened less often."""
+"""Number of consecutive blocks that a thread reads each time it opens the file."""
 
 
 Result = TypeVar("Result")
@@ -97,9 +96,8 @@ class Source(ABC):
     def in_order(self) -> bool:
         """Return whether one thread should read all rows in order.
 
-        If true, the arrays that `pieces` yields are never overwritten. If false, reading the
-        rows in another order costs no more, but the arrays of a piece can be overwritten when
-        the next piece is requested.
+        If true, the arrays that `pieces` yields are never overwritten. If false, the arrays of
+        a piece can be overwritten when the next piece is requested.
         """
         return False
 
@@ -122,7 +120,7 @@ class Source(ABC):
             yield block
 
     def joined(self) -> Joined | None:
-        """Return rows in which y is one more feature, or None if the class has no such rows."""
+        """Return the rows with y as an additional feature (`Joined`), or None if impossible."""
         return None
 
     def with_loss(self, loss: Loss) -> Self:
@@ -141,7 +139,7 @@ class Source(ABC):
 
     @cached_property
     def reference(self) -> Reference:
-        """Results of exact formulas for squared error; see `backends.reference`."""
+        """The `Reference`, which computes exact results for squared error."""
 
         def checked() -> Iterator[tuple[Array, Array]]:
             for block in self.blocks():
@@ -178,7 +176,8 @@ class Source(ABC):
             block's arrays are overwritten.
         block_bytes : int
             Largest size of X and y in a block, in bytes. ``threads + 1`` blocks are in memory.
-            If `in_order` is true, up to `run` times as many rows are read in advance.
+            If the property `in_order` is true, the rows for up to ``(threads + 1)·run`` blocks
+            are also in memory.
         start, stop : int
             The first row, and the row after the last one. By default, all rows are read.
         threads : int, optional
@@ -217,9 +216,10 @@ class Source(ABC):
         return self._each(runs, work, start, stop, threads)
 
     def _rows_a_block(self, block_bytes: int, start: int, stop: int) -> int:
-        """Return the number of rows per block, for the fewest blocks of at most `block_bytes`.
+        """Return the number of rows per block.
 
-        A block has at least one row, even if the row exceeds `block_bytes`.
+        The rows are divided into as few blocks as possible, and no block exceeds `block_bytes`.
+        A row that alone exceeds `block_bytes` is a block of its own.
         """
         most = max(1, block_bytes // step_bytes(1, self.features, self.dtype))
         count = -(-(stop - start) // most)
@@ -265,7 +265,7 @@ class Source(ABC):
         return Problem(x, y, self.source, known_finite=True, loss=self.loss)
 
     def sample(self, most: int, stretches: int = 20) -> Problem:
-        """Return a sample of `most` rows or fewer: ranges evenly spaced over the source."""
+        """Return at most `most` rows: several ranges of rows, evenly spaced over the source."""
         if self.rows <= most:
             return self.load()
         length = max(1, most // stretches)
@@ -277,7 +277,7 @@ class Source(ABC):
 
 @dataclass(frozen=True)
 class Joined:
-    """Rows for squared error in which y is one more feature, and the target is zero.
+    """Rows with y as an additional feature and zero as the target, for squared error only.
 
     The weight of the feature y is −1, so the prediction for a row is the residual ``x·w − y``.
     A gradient over these rows therefore contains the gradient with respect to w. X and y need
@@ -304,7 +304,7 @@ class Joined:
         return joined
 
     def gradient(self, sums: Weights) -> Weights:
-        """Return ``Xᵀ(X·w − y)``: the d values for X's features in the gradient `sums`."""
+        """Return ``Xᵀ(X·w − y)``: the gradient `sums` for these rows, without y's value."""
         return sums[self.x]
 
     def moments(self, gram: Weights) -> tuple[Weights, Weights, float]:
@@ -314,5 +314,5 @@ class Joined:
 
 
 def most_threads() -> int:
-    """Return the number of processors, but at least two, so that reading and work overlap."""
+    """Return the number of processors, but at least 2: one thread reads, another computes."""
     return max(2, processors())

@@ -1,12 +1,12 @@
 """A descent for data that do not fit in memory: every step reads the rows again from the file.
 
 Several threads read one block of rows each, and let the backend compute the gradient of the
-block. The gradients are added. A block is still in the caches when the backend reads it. With a
-``gram`` technique, the file is read only once per descent, to compute XᵀX and Xᵀy.
+block. The gradients are added. A block is so small that it stays in the caches until its
+gradient is computed. With a ``gram`` technique, the file is read only once per descent, to
+compute XᵀX and Xᵀy.
 
-The backend's library uses one thread for each block, if the library has such a setting. More
-threads would wait for each other, because the blocks are small. OpenMP's threads would also
-occupy processors that the reading threads need.
+The backend's library computes the gradient of a block in a single thread, if it has such a
+setting. Several threads would mostly wait for each other, because the blocks are small.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from backends.rows.source import BLOCK_BYTES, RUN, Joined, Result, Source, most_
 from backends.threads import bound_here, one_each
 
 IN_MEMORY = 4
-"""Upper bound of the memory that a backend needs, as a multiple of the size of X and y.
-Backends with autograd need the most memory."""
+"""Upper bound of the memory for X, y and a backend's temporary arrays, relative to the size of
+X and y. Backends with autograd need the most memory."""
 
 BLOCKS_A_THREAD = 4 + RUN
-"""Memory per thread, as a number of blocks. The thread's block and a backend's temporary arrays
-need 4 blocks, and rows that are decoded in advance need `RUN` blocks."""
+"""Memory per thread, as a multiple of the size of a block: 4 for the thread's block and the
+backend's temporary arrays, and `RUN` for rows that are decoded in advance."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""Memory that does not depend on the number of threads, as a number of blocks. Results that are
-not yet added need 1 block, and rows that are being read need `RUN` blocks."""
+"""Memory that all threads share, as a multiple of the size of a block: 1 for the blocks'
+gradients that are not added yet, and `RUN` for rows that are being read."""
 
 SMALLEST_BLOCK = 1 << 20
 """Smallest block size in bytes. For a smaller block, giving the block to the backend would take
@@ -123,7 +123,7 @@ class Bounded:
         return self.backend.name
 
     def place(self, problem: Problem | Source, learning_rate: float) -> Descent:
-        """Return a descent over the rows. Workers of a cluster read a source themselves."""
+        """Return a descent over the rows of a problem or a source."""
         if isinstance(problem, Problem):
             return self.backend.place(problem, learning_rate)
         if Name.parse(self.name).distributed:
@@ -147,7 +147,7 @@ class SourceBackend(Backend, Protocol):
 
 @dataclass(eq=False)
 class _Blockwise:
-    """A base class that gives a backend one block of rows after another.
+    """Base class of the descents that give their backend one block of rows after another.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ class _Blockwise:
     block_bytes : int
         Largest size of X and y in a block, in bytes.
     start, stop : int
-        The first row of the source and the row after the last one; all rows by default.
+        The first row, and the row after the last one. By default, all rows are used.
     threads : int, optional
         Number of threads that read rows; by default the result of `most_threads`.
     """
@@ -237,7 +237,7 @@ class Streamed(_Blockwise):
         return self._look(w)[1]
 
     def seconds_a_pass(self, most_blocks: int = 4) -> float:
-        """Estimate the time in seconds for all rows, by timing a few blocks after a warm-up."""
+        """Estimate how many seconds a step takes, by timing a step with a few of the blocks."""
         w = np.zeros(self.source.features)
         row_bytes = step_bytes(1, self.source.features, self.source.dtype)
         rows = max(1, self.block_bytes // row_bytes) * (self.threads or most_threads())
@@ -251,7 +251,7 @@ class Streamed(_Blockwise):
         return (time.perf_counter() - began) / some.rows * self.rows
 
     def _look(self, w: ArrayLike) -> tuple[Weights, float]:
-        """Return the result of `gradient` and the loss at `w`; store both for the next step."""
+        """Return and store the gradient and the loss for the weights `w`."""
         w = np.array(w, dtype=np.float64)
         seen = self._seen(w)
         if seen is None:
@@ -265,7 +265,7 @@ class Streamed(_Blockwise):
         return self._looked[1:]
 
     def _sums(self, w: Weights, *, with_loss: bool = False) -> tuple[Weights, float]:
-        """Read all rows; return the result of `gradient`, and the loss (0 if not wanted)."""
+        """Read all rows; return the gradient, and the loss (0 if `with_loss` is false)."""
         weights = self._joined.weights(w) if self._joined else w
 
         def sums(block: Block) -> tuple[Weights, float]:

@@ -26,12 +26,12 @@ Column = NDArray[Any]
 """A column of shape (n,). For an ``.npz`` file, it can be an array of shape (n, d)."""
 
 _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
-"""Names that suggest that an array of an ``.npz`` file is y. By default, the last array is y.
-If another array has one of these names, the user must say which array is y."""
+"""Usual names of the targets in an ``.npz`` file. By default, y is the last array of the file.
+If another array has one of these names, y is unclear, and the user must name y."""
 
 _LARGEST = 1e20
-"""Limit for the warning about integers that float32 cannot represent exactly. A column with
-values above the limit holds floats, not integers, so there is no warning."""
+"""Limit for the warning about integers that float32 cannot represent exactly. All 64-bit
+integers are below this limit, so a column with larger values holds floats."""
 
 _BLOCK_ROWS = 4096
 """Number of rows copied at a time: 4096 rows of 32 float32 columns take 512 kB."""
@@ -118,7 +118,7 @@ def _usual(
 
 
 def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the arrays in an ``.npz`` file by name; skip damaged arrays."""
+    """Return each array's name and shape in an ``.npz`` file; leave out damaged arrays."""
     shapes = {}
     with _archive(path) as arrays:
         for name in arrays.files:
@@ -182,10 +182,9 @@ def _check(name: str, values: Column, *, may_be_wide: bool) -> None:
 
 
 def _stack(columns: Sequence[Column], dtype: str) -> Array:
-    """Copy the columns, block by block, to a new array in which they stand side by side.
+    """Copy the columns side by side into a new array, `_BLOCK_ROWS` rows at a time.
 
-    The rows of a block stay in the caches while one column after another is copied into the
-    block. This is faster for strided columns of a wide file.
+    These rows of the new array stay in the caches until all columns are copied.
     """
     rows = len(columns[0])
     out: Array = np.empty((rows, len(columns)), dtype)

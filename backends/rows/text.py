@@ -65,7 +65,7 @@ class TextFile:
     def read(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], list[str]]:
         """Return the columns whose names are in `wanted`, as float64, and a list of notes.
 
-        There is one note if comments among the rows were left out.
+        There is one note if comment lines among the rows were left out.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class TextFile:
     def _read_records(self, wanted: Sequence[str]) -> tuple[dict[str, NDArray[Any]], int]:
         """Read row after row in Python, so that an error can name the line.
 
-        Return the columns, and the number of comments among the rows.
+        Return the columns, and the number of comment lines among the rows.
         """
         dialect = self.dialect
         at = [dialect.names.index(name) for name in wanted]
@@ -117,10 +117,9 @@ class TextFile:
     def _numbers(
         self, row: int, record: Record, names: Sequence[str], at: Sequence[int]
     ) -> list[float]:
-        """Return the numbers in some of the cells of a row.
+        """Return the numbers in the cells of a row at the positions `at`.
 
-        `at` are the positions of these cells. `names` are the names of their columns, for error
-        messages.
+        The parameter `names` contains the names of the columns, for error messages.
         """
         cells, width = record.cells, len(self.dialect.names)
         if len(cells) != width:
@@ -195,7 +194,7 @@ class TextFile:
     def _read_with_numpy(
         self, wanted: Sequence[str]
     ) -> tuple[dict[str, NDArray[Any]], int] | None:
-        """Read plain numbers with NumPy; return None if NumPy cannot read the file."""
+        """Read the columns with NumPy; return None if NumPy cannot read the file."""
         dialect = self.dialect
         if dialect.delimiter == SPACES or dialect.numbers != PLAIN:
             return None
