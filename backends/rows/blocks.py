@@ -123,7 +123,8 @@ class Cutter:
     def take(self, rows: int) -> Iterator[Piece]:
         """Yield pieces that together hold the next `rows` rows.
 
-        At the end of the data, the pieces hold fewer rows. A piece is valid until the next piece is requested.
+        At the end of the data, the pieces hold fewer rows. A piece is valid until the next
+        piece is requested.
         """
         while rows:
             parts, y = self.rest
