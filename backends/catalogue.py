@@ -195,8 +195,7 @@ def load(library: Library, module: str = "") -> ModuleType:
     Raises
     ------
     MissingLibraryError
-        The library is not installed or does not start. The error names the cause and the
-        remedy.
+        The library is not installed or does not start.
     """
     check_installed(library)
     try:
@@ -214,8 +213,7 @@ def devices(library: Library, technique: str = "") -> Mapping[str, str]:
     Raises
     ------
     MissingLibraryError
-        The library is not installed or does not start. The error names the cause and the
-        remedy.
+        The library is not installed or does not start.
     """
     listed = getattr(load(library), "devices", None)
     if listed is None:

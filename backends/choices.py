@@ -1,6 +1,6 @@
 """Read and write ``tuning.json``, which holds the fastest parameter values for a kind of data.
 
-The file is in the user's cache folder. `backends.tuning` measures the values.
+The file is in the user's cache folder.
 """
 
 from __future__ import annotations

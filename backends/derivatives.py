@@ -2,8 +2,7 @@
 
 The slope is the derivative of the value with respect to the prediction. The curvature is the
 largest second derivative. A wrong slope gives wrong weights. A curvature that is too small
-gives a learning rate at which the descent diverges. The check evaluates the value in float64 at
-a few predictions and targets.
+gives a learning rate at which the descent diverges.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Gradient descent for squared error with XᵀX and Xᵀy in place of the rows.
 
 Each library only computes XᵀX, Xᵀy and yᵀy. This module takes the steps, which cost O(d²) each
-for d features, and computes the loss. A library has its own loop of steps only if that loop was
-measured to be faster.
+for d features, and computes the loss.
 """
 
 from __future__ import annotations

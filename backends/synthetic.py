@@ -43,8 +43,7 @@ def generate(
     seed : int
         Seed of the noise, the features and the true w.
     start, stop : int
-        The first row and the row after the last one, counted from 0. By default, all rows are
-        returned.
+        The first row and the row after the last one, counted from 0; all rows by default.
     loss : Loss
         The problem's loss.
     """

@@ -74,10 +74,7 @@ _here = threading.RLock()
 
 
 def setting() -> str:
-    """Return the environment variable ``DESCENTBENCH_TUNE``; its default is ``on``.
-
-    The other values, ``off`` and ``known``, are explained at the top of this module.
-    """
+    """Return the environment variable `VARIABLE`: ``on`` (default), ``known`` or ``off``."""
     return os.environ.get(VARIABLE, "on")
 
 

@@ -41,8 +41,7 @@ class Table:
         Default column of y. If this field is None, the default is the last column that is not
         in `hidden`.
     hidden : dict
-        Columns that are used only if the user names them. The keys are the names of these
-        columns, and the values are the reasons.
+        Columns that are used only if the user names them, each with the reason.
     notes : list of str
         Assumptions about the file. A call of the function `source` can add further notes.
     ask : str

@@ -150,8 +150,7 @@ def _only_errors(path: Path) -> Iterator[None]:
 def _with_all_values(source: Source, reading: Reading) -> tuple[Source, list[str]]:
     """If `reading.na` is "drop", leave out the rows with missing values; otherwise do nothing.
 
-    Returns the source, and a list with a note on the number of rows that were left out. The
-    list is empty if no rows were left out.
+    Returns the source, and a list. If rows were left out, the list contains a note.
     """
     if reading.na != "drop":
         return source, []

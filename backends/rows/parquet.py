@@ -41,8 +41,7 @@ class Part:
     ----------
     path : Path
     constants : dict
-        Values of additional columns. For example, a file in a folder ``year=2024`` has a column
-        year, whose value is 2024 in all rows.
+        Values of additional columns, such as 2024 for a file in the folder ``year=2024``.
     """
 
     path: Path

@@ -43,8 +43,7 @@ def text_table(path: Path, reading: Reading, constants: Mapping[str, str]) -> Ta
     Parameters
     ----------
     constants : mapping
-        Values of additional columns. For example, a file in a folder ``year=2024`` has a column
-        year, whose value is 2024 in all rows.
+        Values of additional columns, such as 2024 for a file in the folder ``year=2024``.
     """
     file = TextFile.open(path, reading)
     notes = list(file.dialect.notes)
