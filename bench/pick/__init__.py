@@ -30,14 +30,14 @@ The other modules have these tasks:
 Four classes hold the state:
 
 - `question.Question` holds all options of the user.
-- `recommend.Request` holds the descent and the memory that may be used.
+- `recommend.Request` holds the descent and the available memory.
 - `known.Setting` holds a request, the backends and the machine.
 - `known.Known` holds a setting and the models that were fitted so far.
 
 These words have a special meaning in this package:
 
 - *Placing* the data makes the rows ready for a backend. The *first call* is the first step,
-  which may compile code. The *setup* is import, placing and first call.
+  which often compiles code. The *setup* is import, placing and first call.
 - A *total* is the time of a whole descent: setup and all steps.
 - *Draws* are random values of a total, made from the estimated errors of its parts.
 - A *loop* is a technique that reads the rows in every step: every technique except `gram`.

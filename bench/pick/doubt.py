@@ -1,4 +1,4 @@
-"""Estimate by how many seconds a setup time may be too long.
+"""Estimate by how many seconds a setup time is possibly overestimated.
 
 A measured setup time can contain a pause of the process. A predicted setup time can be too long
 because it is extrapolated from fewer rows. The possible error is subtracted from the setup time

@@ -26,12 +26,12 @@ from bench.results.case import READ, Case
 from bench.results.record import Outcome, Record
 
 OVERRUN = 0.1
-"""Time by which a child process may exceed the time budget, as a fraction of the budget."""
+"""Time by which a child process can exceed the time budget, as a fraction of the budget."""
 
 LEAST_S = 2.0
 """Smallest time limit of a child process, in seconds.
 
-A child process may run for this time even if less of the pick's time budget is left.
+A child process is allowed this time even if less of the pick's time budget is left.
 """
 
 Report = Callable[[str, float, Known], None]
@@ -289,7 +289,7 @@ class Explorer:
             self.record.save(self.path)
 
     def unmeasured(self) -> dict[str, str]:
-        """Return the backends whose total time cannot be predicted, each with the reason."""
+        """Return the backends without a predicted total (keys) and the reasons (values)."""
         reasons = self.known.unmeasured()
         return reasons | {b: why for b, why in self.late.items() if self._lacks(b)}
 

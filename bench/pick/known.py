@@ -1,6 +1,6 @@
 """Hold the state of a pick at one moment: the models, and which backends are excluded.
 
-`know` computes this state from the records, and computes it anew after every measurement.
+`know` computes this state from the saved measurements, anew after every measurement.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Known:
-    """The models, the memory throughput and the child processes of a pick so far.
+    """The models, the memory throughput and the finished tasks of a pick so far.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ class Known:
         return found
 
     def _why_not(self, model: CostModel, rival: CostModel) -> str:
-        """Return why a backend is certainly slower than `rival`, or "" if it may be faster."""
+        """Return why a backend is certainly slower than `rival`, or "" if it can be faster."""
         most = self.total(rival).high
         if model.complete:
             low = self.total(model).low - self.paused_s(model) - self.extrapolated_s(model)
@@ -254,14 +254,14 @@ class Known:
         return step_bytes(rows, self.request.features, self.request.dtype)
 
     def memory_of(self, device: str) -> int:
-        """Return how many bytes of a device's memory a measurement on this machine may use."""
+        """Return how many bytes of a device's memory a measurement is allowed to use."""
         memory = self.request.memory_bytes
         if device in memory.keys() - {"cpu"}:
             return memory[device]
         return min(memory["cpu"], self.setting.host_bytes)
 
     def may_exceed_memory(self, backend: str) -> bool:
-        """Return whether the request's data may exceed the memory of the backend's device."""
+        """Return whether the request's data can exceed the memory of the backend's device."""
         memory = self.request.memory_bytes
         most = memory.get(Name.parse(backend).device, memory["cpu"])
         return CAUTION * self.request.data_bytes > most

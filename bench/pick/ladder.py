@@ -1,4 +1,4 @@
-"""Choose the numbers of rows that a pick may measure, such as 100, 300, 1000, 3000.
+"""Choose the numbers of rows that a pick can measure, such as 100, 300, 1000, 3000.
 
 This list of sizes is called the ladder. Each number of rows in it is a rung.
 """
@@ -14,7 +14,7 @@ from bench.pick.near import SCOUT_BYTES
 from bench.pick.peaks import CAUTION
 
 LEAST_MEMORY_BYTES = 32_000_000
-"""Smallest data size, in bytes, at which the list of sizes to measure may end: 32 MB."""
+"""Smallest data size, in bytes, at which the list of sizes to measure can end: 32 MB."""
 
 FAR = 3
 """The list of sizes ends at 3 times `end_bytes` if the request has at least so much data.
@@ -52,7 +52,7 @@ def sizes(known: Known) -> list[int]:
       large for the caches. If the request has far more data than that (`FAR`), a larger size
       is added.
     - The request's number of rows is added.
-    - Sizes are left out if their data may exceed the memory, or if generating the data would
+    - Sizes are left out if their data can exceed the memory, or if generating the data would
       take too much of the budget (`DATA_SHARE`).
     - If no size is left, the result contains only the request's number of rows.
     """

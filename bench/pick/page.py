@@ -86,8 +86,7 @@ def whole_page(picked: Picked, said: Sequence[str]) -> RenderableType:
 def answer_page(answer: Answer, remarks: Sequence[str]) -> RenderableType:
     """Return the answer: a sentence with the recommendation, remarks, and a table of backends.
 
-    Below the table, the answer lists the numbers of rows from which another backend is the
-    fastest.
+    Below the table, the answer lists the numbers of rows at which the fastest backend changes.
     """
     parts: list[RenderableType] = [Text(sentence(answer), "bold"), Text()]
     parts += [*map(Text, remarks), *([Text()] if remarks else []), _table(answer)]

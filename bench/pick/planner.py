@@ -2,7 +2,7 @@
 
 1. The first task measures the read curve: the read speed at each data size. The task is left
    out for small data, and if the curve was saved before.
-2. The next tasks measure every library briefly (`bench.pick.looks`).
+2. The next tasks give every library a short first measurement (`bench.pick.looks`).
 3. Each later task is the one that reduces the expected regret most per second
    (`bench.pick.worth`), until the answer is certain enough or the budget is spent.
 
@@ -163,7 +163,7 @@ def _steps_patience_s(known: Known, task: Task) -> float:
 
 
 def start_s(known: Known) -> float:
-    """Return the seconds that a child process may need to start before it measures a setup."""
+    """Return the seconds that a child process is allowed before it measures a setup."""
     return SLACK * min((s.seconds for s in known.spent if s.cases), default=0.0)
 
 
@@ -227,8 +227,8 @@ def _fitting(
 ) -> Iterator[tuple[float, Task]]:
     """Yield (gain per second, task) for each task that takes at most `most` seconds.
 
-    The pairs in `options` are (task, gain). A gain is how much the task reduces the expected
-    regret (the time lost with a wrong pick).
+    The pairs in `options` are (task, gain). The gain is the expected reduction of the regret,
+    which is the time lost with a wrong pick.
     """
     for task, gain in options:
         cost = cost_s(known, task)
@@ -251,7 +251,7 @@ def _steps(
 ) -> Iterator[tuple[Task, float]]:
     """Yield the tasks that measure step times once more, each as a pair (task, gain).
 
-    A gain is how much the task reduces the expected regret (the time lost with a wrong pick).
+    The gain is the expected reduction of the regret, which is the time lost with a wrong pick.
     """
     for family in looks.families(_contenders(known, gains)):
         for n in sizes:
@@ -270,7 +270,7 @@ def _steps(
 def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float]]:
     """Yield the tasks that measure a setup once more, each as a pair (task, gain).
 
-    A gain is how much the task reduces the expected regret (the time lost with a wrong pick).
+    The gain is the expected reduction of the regret, which is the time lost with a wrong pick.
     """
     rungs, rows = ladder.sizes(known), known.request.rows
     for name in _contenders(known, gains):

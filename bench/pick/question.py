@@ -28,7 +28,7 @@ class Question:
     loop_only : bool
         Whether to leave out techniques that work only for least squares.
     memory : int or None
-        Bytes of memory that may be used; None for all free memory.
+        Bytes of memory that the backend is allowed to use; None for all free memory.
     budget : float
         Longest time for measuring, in seconds.
     fresh : bool

@@ -79,8 +79,8 @@ class Candidate:
     fits : bool or None
         Whether `needs_bytes` of memory are available.
     break_even_iterations : float or None
-        Smallest number of iterations with which the backend is faster than the simplest
-        backend (`Answer.plainest`), see `break_even`.
+        Number of iterations above which the backend is faster than the simplest backend
+        (`Answer.plainest`), see `break_even`.
     bandwidth_fraction : float or None
         Throughput of a step, as a fraction of the throughput of reading the same bytes without
         computing, see `bench.pick.shares`.
@@ -273,7 +273,7 @@ def _line(
 
 
 def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None:
-    """Return the number of iterations from which `model` is faster than `simplest`.
+    """Return the number of iterations above which `model` is faster than `simplest`.
 
     - 0 if `model` is always faster.
     - None if `model` is never faster.
@@ -288,7 +288,7 @@ def break_even(model: CostModel, simplest: CostModel, rows: int) -> float | None
 
 
 def crossovers(models: Sequence[CostModel], request: Request) -> tuple[Crossover, ...]:
-    """Return the ascending numbers of rows from which another backend is the fastest.
+    """Return the numbers of rows at which the fastest backend changes, in ascending order.
 
     The search covers the sizes from `FEWEST_ROWS` to the request's number of rows.
     """

@@ -13,7 +13,7 @@ from bench.results.record import Record
 from bench.results.summary import read_fraction
 
 AT_MOST = 3
-"""Largest ratio of two similar sizes: a measured and the requested number of rows.
+"""Largest ratio between the requested number of rows and a similar measured number of rows.
 
 A pick measures 100, 300, 1000, 3000 and so on rows, so neighbouring sizes have about this
 ratio.

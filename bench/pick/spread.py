@@ -27,7 +27,7 @@ PRIOR_COUNT = 4
 
 @dataclass(frozen=True)
 class Spreads:
-    """Spreads of step and setup times between processes.
+    """Spreads: how much step times and setup times differ between processes.
 
     Attributes
     ----------
