@@ -113,11 +113,7 @@ def tell(name: str) -> None:
 
 
 def _step_and_look(library: Library) -> dict[str, Any]:
-    """Compute a gradient step on the first usable device; return facts about the library.
-
-    The returned dict contains the version, the usable devices and the thread pools. For each
-    device that cannot be used, the dict contains the reason under "unusable".
-    """
+    """Compute a gradient step on the first usable device; return facts about the library."""
     technique = "parallel" if "parallel" in library.techniques else ""
     listed = devices(library, technique)
     usable = [device for device, reason in listed.items() if not reason]

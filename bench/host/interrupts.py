@@ -58,9 +58,8 @@ def interruptible() -> Iterator[None]:
 def _none_is_lost() -> Iterator[None]:
     """Raise a KeyboardInterrupt again if Python has ignored it.
 
-    Python ignores an exception in ``__del__`` or in the callback of a weak reference: it prints
-    "Exception ignored" and continues the program. Every import runs such a callback, so Ctrl-C
-    during an import can be lost. The signal is then sent again.
+    Python ignores exceptions in ``__del__`` and in the callback of a weak reference. Every
+    import runs such a callback, so Ctrl-C during an import can be lost.
     """
     before = sys.unraisablehook
 

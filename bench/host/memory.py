@@ -50,9 +50,8 @@ def settle(root: Path = ROOT) -> int | None:
 def keep_no_blocks() -> None:
     """Make glibc give freed blocks of `BLOCK_BYTES` or more back to the system immediately.
 
-    By default, glibc can keep freed blocks of up to 32 MB, which the peak memory then includes
-    (see M_MMAP_THRESHOLD in mallopt(3)). Call this function after all timings, because it makes
-    new blocks slower.
+    By default, glibc can keep freed blocks of up to 32 MB, which the peak memory then includes.
+    Call this function after all timings, because new blocks become slower.
     """
     with contextlib.suppress(OSError, AttributeError):  # only glibc has this function
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES)
@@ -73,9 +72,7 @@ def provide(nbytes: int, root: Path = ROOT) -> bool:
     Returns
     -------
     bool
-        True if the memory was touched and `reset_peak` then succeeded. Nothing is touched if
-        the kernel cannot reset its record of the peak memory, or if `nbytes` is less than a
-        page.
+        True if the memory was touched, and the kernel's record of the peak memory was reset.
     """
     nbytes = min(nbytes, available_bytes() // 2)
     if nbytes < mmap.PAGESIZE or not reset_peak(root):

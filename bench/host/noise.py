@@ -1,7 +1,7 @@
 """Read from counters of the operating system whether a measurement was disturbed.
 
 A timing is longer if other programs use the processors, if a CPU quota stops the process, or if
-the machine swaps. The timing alone does not show the cause.
+the machine swaps.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ _credited_s: list[float] = []
 def credit(seconds: float) -> None:
     """Count processor time of a descendant, in seconds, as time of this process.
 
-    This is needed while the descendant or its parent still runs, because the kernel adds a
-    child's time to its parent only after the child's end.
+    The kernel adds the time of a child to its parent only after the child's end.
     """
     _credited_s.append(seconds)
 

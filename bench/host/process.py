@@ -1,6 +1,6 @@
 """Run child processes and make sure that they end, together with their own children.
 
-A child is killed at its time limit. It is also killed when this process ends or is killed.
+A child is killed at its time limit, and when this process ends or is killed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Print text in any encoding, and end quietly if nobody reads the output any more.
 
 The encoding of a terminal or file can lack characters: ASCII and Latin-1 lack → and ≈. Similar
-text is then printed, such as -> and ~, because a table that took minutes to measure must not be
-lost. A command whose output goes to a closed pipe (``| head``) ends without a message.
+text is then printed, such as -> and ~. A command whose output goes to a closed pipe (``| head``)
+ends without a message.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ def prepared() -> Iterator[None]:
 def _flush(reported: bool = False) -> None:
     """Write buffered text now, so that a full disk is reported before Python's exit.
 
-    If `reported` is true, the command has already printed an error. A full disk then causes no
-    second message.
+    If `reported` is true, a full disk causes no message, because the command has already
+    printed an error.
     """
     try:
         sys.stdout.flush()

@@ -30,8 +30,7 @@ socket, and says whether the process measures first or second. Example: ``5 firs
 PAUSE_S = 0.01
 """Pause in seconds after a round, before this process lets the other process continue: 10 ms.
 
-In this time, the OpenMP threads of this process stop spinning on the processors. Spinning
-threads would slow the other process.
+In this time, the OpenMP threads of this process stop using the processors.
 """
 
 ALONE = "alone"
@@ -150,9 +149,8 @@ class Alternation:
 def start_on(number: int) -> None:
     """Move the calling thread to another processor before a round.
 
-    The system can move the thread again during the round. If two alternating processes call
-    this function before each round, both use the same processors in the same order. Otherwise,
-    one process could stay on a slower processor.
+    If two alternating processes call this function before each round, both use the same
+    processors in the same order, and neither process stays on a slower processor.
 
     Parameters
     ----------

@@ -8,9 +8,8 @@ data. A `Reader` therefore tries these ways and uses the fastest:
 - if Numba is installed, compiled loops that read from one, two or four places of a slice in
   turn, with and without a prefetch.
 
-A `Reader` reads the data many times in a row, because a single pass also wakes the threads and
-refills the caches. One pass over 80 MB read 29–35 GB/s. Twelve passes read 40–56 GB/s, and so
-did the steps of a descent.
+A `Reader` reads the data many times in a row, so that starting the threads takes only a small
+part of the time.
 """
 
 from __future__ import annotations
@@ -193,8 +192,7 @@ def compiled() -> dict[str, Way]:
 def ways(nbytes: int) -> dict[str, Way]:
     """Return the ways of reading that a `Reader` tries for an array of `nbytes` bytes, by name.
 
-    For arrays below `SMALLEST_BYTES`, no loop is compiled. Steps over such small data are not
-    compared with the read bandwidth.
+    For arrays below `SMALLEST_BYTES`, no loop is compiled.
     """
     return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 
@@ -294,8 +292,8 @@ class Reader:
     def bytes_per_s(self) -> float:
         """Read all arrays `passes` times and return the bytes per second.
 
-        An untimed read comes first. During this read, threads of an earlier step stop spinning
-        on the processors. While they spin, a read takes twice as long.
+        An untimed read comes first. During this read, the threads of an earlier step stop using
+        the processors.
         """
         warm_up(self)
         return self._try(self._work)

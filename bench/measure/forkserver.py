@@ -92,8 +92,7 @@ def _leave(status: int) -> NoReturn:
 def _let_go() -> None:
     """Release the data of the case just measured, and make later garbage collections fast.
 
-    After this call, the garbage collector skips all objects that exist now. Visiting the
-    objects of PyTorch's compiler would take a quarter of a second.
+    After this call, the garbage collector skips all objects that exist now.
     """
     from bench.measure.opened import forget
 

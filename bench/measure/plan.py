@@ -124,7 +124,7 @@ class Plan:
         """Return the task that measures the setup of a case.
 
         If no other case of the backend has more rows, the task also measures how much memory
-        the backend needs besides the data. This measurement is enough for all sizes.
+        the backend needs besides the data.
         """
         kind = (case.backend, case.features, case.dtype, case.loss)
         most = max(

@@ -2,9 +2,8 @@
 
 Data in a cache are read faster than data in memory. For data much larger than the caches, the
 speed no longer depends on the size: the curve is flat. The size at which the curve becomes flat
-shows how much cache this machine can really use. The cache size that the system reports can be
-too large. For example, a virtual machine can report a cache of 480 MB that it shares with other
-virtual machines.
+shows how much cache this machine can really use. A virtual machine often reports a larger
+cache, which it shares with other virtual machines.
 """
 
 from __future__ import annotations

@@ -41,9 +41,8 @@ No backend reaches this limit, because 10⁹ steps take longer than `ROUND_SECON
 MOST_READS = 15
 """Largest number of plain reads of the data that are timed for a case, each before a round.
 
-The throughput of a round is divided by the throughput of the read before it. On a shared
-machine, the memory's throughput can change between the read and the round. Therefore the median
-of several such ratios is used.
+The throughput of a round is divided by the throughput of the read before the round. The median
+of several such ratios is used, because other programs can slow a read or a round.
 """
 
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 30

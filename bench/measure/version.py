@@ -25,8 +25,7 @@ SOURCES = (
 )
 """Patterns of the files that a timing depends on.
 
-Most patterns match whole packages, so that no file is forgotten. Files that only evaluate or
-show timings are left out.
+Files that only evaluate or show timings are left out.
 """
 
 
