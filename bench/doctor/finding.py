@@ -19,8 +19,8 @@ class Finding:
     found : str
         What the check found.
     level : {"good", "note", "bad"}
-        "good": there is no problem. "note": this may distort measurements, or an optional
-        feature is missing. "bad": this distorts or prevents measurements now.
+        "good": there is no problem. "note": measurements can be distorted, or an optional
+        feature is missing. "bad": measurements are distorted or impossible.
     mend : str
         What the user can do about the finding; empty if there is nothing to do.
     """

@@ -18,7 +18,7 @@ NAME = ".lock"
 
 @contextmanager
 def hold(store: Path) -> Iterator[None]:
-    """Lock the results folder `store` for this run; the kernel unlocks it at the process's end.
+    """Lock the results folder `store` until the ``with`` block or the process ends.
 
     Raises
     ------

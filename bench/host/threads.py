@@ -79,9 +79,9 @@ def _default(cpus: int) -> int:
 def apply(threads: int | None = None) -> int:
     """Limit each library's threads in this process and its children; return the limit.
 
-    The function sets environment variables. JAX ignores them and starts a thread for each CPU
-    that the process may use, so the function also limits the process to `threads` CPUs. A later
-    call can therefore lower the limit, but not raise it.
+    The function sets environment variables. JAX ignores these variables and starts a thread for
+    each CPU that the process may use, so the function also limits the process to `threads`
+    CPUs. A later call can lower the limit, but not raise it.
 
     Parameters
     ----------

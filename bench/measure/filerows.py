@@ -37,7 +37,7 @@ class FileRows:
         the array y.
     memory_bytes : int
         Memory limit of a child process in bytes. Rows that do not fit are streamed: each step
-        reads them again from the file.
+        reads the rows again.
     how : dict
         Options of `backends.rows.reading.Reading` that differ from the defaults.
     """

@@ -54,7 +54,7 @@ The estimate is only needed if the loss does not define its `curvature`."""
 NEAR = 2.0
 """Largest absolute prediction for which the slope and curvature of a loss are estimated.
 
-A timed descent starts with predictions between −1 and 1. Its learning rate is so small that
+A timed descent starts with predictions between −1 and 1. The learning rate is so small that
 all predictions stay between −2 and 2.
 """
 
@@ -101,7 +101,7 @@ class Iterated:
     Parameters
     ----------
     rows : Problem or Source
-        Rows of the descent; this object holds only a weak reference to them.
+        Rows of the descent; this object holds only a weak reference to the rows.
     """
 
     def __init__(self, rows: Problem | Source) -> None:

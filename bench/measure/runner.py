@@ -203,7 +203,7 @@ def side_by_side(
     started, ended : callable
         ``started(task)`` is called before a task runs, and ``ended(task)`` afterwards.
     unclear : callable, optional
-        Function that returns the cases to measure again; see `Unclear`. It must be given if
+        Function that returns the cases to measure again; see `Unclear`. Needed if
         `Plan.more` is not 0.
     complete : callable, optional
         Function that is called after the last task of each stage; see `Complete`.

@@ -34,8 +34,8 @@ VARIABLE = "DESCENTBENCH_SHARED"
 """Name of the environment variable that holds the path of the folder with shared data."""
 
 MEMORY = Path("/dev/shm")  # noqa: S108 a file system in memory, made for this purpose
-"""File system for the folder with shared data. It lies in memory, because writing to a disk
-would disturb the measurements."""
+"""File system for the folder with shared data. The file system lies in memory, because writing
+to a disk would disturb the measurements."""
 
 LEAST_BYTES = 1 << 23
 """Smallest size of shared data in bytes: 8 MiB.
@@ -156,7 +156,7 @@ def place(folder: Path, data: Data) -> Path:
 def write(folder: Path, data: Data) -> None:
     """Generate X and y, and write them to files in a new folder.
 
-    The sums XᵀX and Xᵀy are also written to this folder. The check of w needs these sums.
+    The sums XᵀX and Xᵀy, which the check of w needs, are also written to this folder.
     """
     rows, features, dtype, loss = data
     folder.mkdir()
