@@ -1,8 +1,8 @@
 """Print text in any encoding, and end quietly if nobody reads the output any more.
 
 The encoding of a terminal or file can lack characters: ASCII and Latin-1 lack → and ≈. Similar
-text is then printed, such as -> and ~. A command whose output goes to a closed pipe (``| head``)
-ends without a message.
+text is then printed, such as -> and ~. A command whose output goes to a closed pipe ends
+without a message.
 """
 
 from __future__ import annotations
