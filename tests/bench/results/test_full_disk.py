@@ -13,12 +13,20 @@ from pathlib import Path
 import pytest
 
 from bench.host.files import StoreError
+from bench.host.threads import ASKED
 from bench.results.record import Record
 from tests.support.command import descentbench
 from tests.support.records import record
 from tests.support.runs import SMALL, chosen
 
 Mount = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def _all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove a limit on threads that an earlier test set; a run would print a line about it."""
+    for name in ASKED:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
