@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
             sys.exit(CLOSED_PIPE)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; report an error that the user can correct as one line of text."""
+        """Run the command. An error that the user can correct is reported in one line."""
         with reported():
             return super().invoke(ctx)
 

@@ -92,8 +92,8 @@ def beside(
     """Return a reader of the data, so that reads are timed alternately with the steps.
 
     A step takes at least as long as a read of its data. A disturbance of the machine affects
-    both steps and reads. For a GPU, the reader reads the GPU's memory. The result is None if
-    the data are small or streamed, or if another process measures alternately with this one.
+    both steps and reads. For a GPU, the reader reads the GPU's memory. The result is None for
+    small or streamed data, and if another process measures alternately with this process.
     """
     if not (isinstance(problem, Problem) and sampling.alternation.alone):
         return None

@@ -172,9 +172,7 @@ def _converted(
 ) -> Array:
     """Convert an array of Python objects to the dtype `to`.
 
-    NumPy makes an array of objects from a table with columns of several types. An error message
-    about a value names the column. If the value is text or None, the message also names the
-    row.
+    NumPy makes an array of objects from a table with columns of several types.
     """
     converted = np.empty(values.shape, to)
     columns = values.reshape(len(values), -1)

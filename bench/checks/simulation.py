@@ -76,8 +76,7 @@ class Game:
         For each recommended backend, the fraction of simulated total times that lie in the
         predicted interval.
     spread : float
-        Half of the width of the predicted interval, divided by the predicted time, for
-        `loop_pick`.
+        Half of the predicted interval's width ÷ the predicted time, for `loop_pick`.
     beyond : float
         log₁₀(requested number of rows ÷ largest number of rows with which `loop_pick` was
         measured). 1 means ten times more rows.

@@ -100,7 +100,7 @@ and the second function reads the file once."""
 def streaming(kind: str, source: Source, folder: Path) -> Finding:
     """Time a step over a file and a read of the same file alternately, and compare the times.
 
-    The file was just written. Step and read therefore find it in the system's file cache.
+    The file was just written, so it is in the system's file cache.
     """
     write, read = FORMATS[kind]
     path = write(folder, source)

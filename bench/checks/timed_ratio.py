@@ -12,12 +12,8 @@ ROUNDS = 9
 """Smallest number of rounds. A round times each of the two compared functions once."""
 
 ROUNDS_S = 15.0
-"""Shortest duration of a comparison, in seconds.
-
-On a shared machine, two cores sometimes do only the work of one core for some seconds. Then
-only a function that uses both cores gets slower. A comparison must therefore last longer than
-such a phase.
-"""
+"""Shortest duration of a comparison, in seconds. A shared machine sometimes provides fewer
+cores for some seconds; a comparison must last longer."""
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,8 @@ def plain_rank(
 ) -> None:
     """Run one of `count` processes that descend together without Dask.
 
-    Each process computes the gradient of its rows. In each step, the processes add up their
-    gradients with PyTorch. The process receives numbers of steps from `orders`, and sends w
-    back after these steps. It ends when it receives 0.
+    In each step, each process computes the gradient of its rows, and PyTorch adds up the
+    gradients. The process receives numbers of steps from `orders`; the number 0 ends it.
     """
     import torch
     from torch import distributed as dist
@@ -156,8 +155,8 @@ def dask_ranks(count: int, kernel: str, source: Source) -> Iterator[Callable[[in
 def overhead() -> Iterator[Finding]:
     """Compare a step of two Dask workers with a step of two processes without Dask.
 
-    There are two comparisons. First, the Dask workers add up their gradients with PyTorch. Then
-    the Dask client adds up the gradients of the workers.
+    In the first comparison, the Dask workers add up their gradients with PyTorch. In the
+    second, the Dask client adds them up.
     """
     with workers(2), plain_ranks(2, "numpy:blocked", SMALL) as plain:
         descent: Any = open_backend("dask:numpy").place(SMALL.load(), LEARNING_RATE)
@@ -192,8 +191,8 @@ def weak_scaling(
     """Compare steps of two workers with steps of one worker that has half of the rows.
 
     There are two comparisons: with Dask workers, and with processes that do not use Dask. For
-    Dask workers, the step time of one worker ÷ the step time of two workers must be at least
-    `least`. None means that there is no limit.
+    Dask workers, `least` is the smallest allowed ratio: step time of one worker ÷ step time of
+    two workers.
     """
     steps = 20
     what = f"{kernel}, {2 * rows:g} × {features} on 2 {{}} against half the rows on 1"

@@ -103,8 +103,8 @@ def _size(result: Result) -> tuple[int, str, int]:
 def sentences(found: Sequence[Best]) -> list[str]:
     """Return three sentences about the fastest backends.
 
-    The sentences give their names, their speed-up over plain NumPy, and their share of the read
-    bandwidth.
+    The sentences give the names of these backends, the speed-up over plain NumPy, and the share
+    of the read bandwidth.
     """
     if not found:
         return ["No step was timed on this machine: run 'descentbench run' there."]
