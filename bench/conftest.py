@@ -263,7 +263,7 @@ def pytest_benchmark_group_stats(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print lines above the table that say what the times mean, and which times are missing."""
+    """Print lines above the table: what the times mean, and which times are missing."""
     if config.getoption("benchmark_only") and not is_child(config):
         terminalreporter.ensure_newline()
         for line in ("", *MISSING):

@@ -25,8 +25,8 @@ Result = TypeVar("Result")
 def scaling_of(problem: Problem, *, intercept: bool, standardize: bool) -> Scaling | None:
     """Return the map from the columns of the data to the columns that the descent reads.
 
-    None means that the descent reads the data as they are. This is the result if `intercept`
-    and `standardize` are both False.
+    If `intercept` and `standardize` are both False, the result is None, and the descent reads
+    the data as they are.
     """
     if not intercept and not standardize:
         return None

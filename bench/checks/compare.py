@@ -52,7 +52,7 @@ class Repeat:
     flagged : tuple of Comparison
         Cases that `compare` called faster or slower. All of these verdicts are wrong.
     slowed : str
-        Backend whose step times in the second run were then multiplied by `SLOWER`.
+        Backend whose step times in the second run were multiplied by `SLOWER`.
     found : tuple of Comparison
         Cases that `compare` called faster or slower after this multiplication.
     """

@@ -18,7 +18,7 @@ ON_CPU = ("numba:parallel", "numpy:blocked")
 ON_GPU = ("torch:analytic", "jax:loop")
 """``nox -s gpu`` measures the backends `ON_CPU` on the CPU and the backends `ON_GPU` on a GPU.
 
-They are the fastest backends that read the rows in every step.
+On each device, these backends are the fastest of those that read the rows in every step.
 """
 
 FIRST = "analytic or loop"

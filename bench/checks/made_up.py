@@ -202,7 +202,7 @@ class MadeUp:
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
-        """Return `value` × a random factor; `spread` is the deviation of its logarithm."""
+        """Return `value` × a random factor whose logarithm has the deviation `spread`."""
         return float(value * np.exp(spread * self.rng.standard_normal()))
 
     def drifted(self, value: float, spread: float) -> float:

@@ -56,7 +56,7 @@ compared with the interval that `pick` predicted."""
 OVERRUN = 0.1
 """Time by which `pick` can exceed its budget, as a fraction of the budget.
 
-It can also exceed the budget by the import time of the library that takes longest to import.
+`pick` can also exceed the budget by the import time of the library that imports slowest.
 """
 
 

@@ -23,7 +23,7 @@ def byte_count(value: float | None, digits: int = 3) -> str:
 
 
 def figures(value: float, digits: int) -> str:
-    """Return a number with `digits` significant digits, but never cut its whole part.
+    """Return a number with `digits` significant digits, or more to show its whole part.
 
     With 3 digits, the results look like 0.0123, 1.23 and 12345.
     """

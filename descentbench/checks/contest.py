@@ -59,8 +59,7 @@ class Entry:
         The first of ``method.settings`` with which the loss of a fit is close enough to the
         minimum. Without such a setting, the last setting that was tried.
     excess : float
-        (loss − minimum) ÷ minimum, where the loss is that of the fit with `setting`. Infinity
-        before the first fit.
+        (loss of the fit with `setting` − minimum) ÷ minimum; infinity before the first fit.
     first_s : float
         Time of the method's first fit in seconds, with imports and compilation; 0 before the
         first fit.
@@ -103,8 +102,7 @@ def calibrated(
     target : float
         Largest value of `excess` that is close enough.
     limit_s : float
-        The search ends when the fits without success have together taken more than this many
-        seconds.
+        The search ends after this many seconds of unsuccessful fits.
     """
     entry, in_vain = Entry(method, problem=method.left_out), 0.0
     if entry.problem:
