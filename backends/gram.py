@@ -24,12 +24,12 @@ Sums = tuple[Weights, float]
 LEAST_SHARE = 1e-8
 """Limit for a loss that `GramDescent` computes as a sum of terms from XᵀX and Xᵀy, relative to
 the sum of the terms' absolute values. A loss below the limit is computed from the rows instead.
-Rounding errors are about 1e-14, so a loss above the limit has at least five correct digits."""
+Relative rounding errors are about 1e-14, so a loss above the limit has five correct digits."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
 """Limit in place of `LEAST_SHARE` for float32 data with one feature. NumPy sums short pieces of
-these data in float32, so the rounding errors are larger: up to 6e-9 was measured. A loss above
-the limit has about five correct digits."""
+these data in float32, so relative rounding errors reach 6e-9. A loss above the limit has about
+five correct digits."""
 
 BLOCK_BYTES = 1 << 20
 """Largest size in bytes of a copy of rows in float64: 1 MiB fits in a second-level cache."""
@@ -40,7 +40,7 @@ class GramDescent(ABC):
 
     The loss at w is computed from the sums, as a quadratic function of the difference between w
     and a fixed point. The fixed point is 0 at first. Where the terms of the quadratic function
-    almost cancel, its result is inexact. In that case, the loss is computed from the rows, and
+    almost cancel, the result is inexact. In that case, the loss is computed from the rows, and
     w becomes the new fixed point.
 
     Parameters

@@ -1,8 +1,8 @@
 """The interface that every backend implements.
 
 A technique is a class that is listed in a `Library`. `Place` describes the parameters of its
-constructor, and `Descent` the methods of its objects. No base class is needed. mypy checks the
-types, and ``tests/support/contract.py`` checks the behaviour.
+constructor, and `Descent` describes the methods of its objects. No base class is needed. mypy
+checks the types, and ``tests/support/contract.py`` checks the behaviour.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ class Library:
         Environment variables that can end the process, or make it hang, when the library
         starts. If one of these is set, the library is first started in a child process.
     distributed : bool
-        If true, the backends run in other processes. They accept rows that are not in memory
-        (a `Source`) in place of a `Problem`.
+        If true, the backends run in other processes. These backends accept rows that are not in
+        memory (a `Source`) in place of a `Problem`.
     caches : tuple of str
         Environment variables that name the folders for compiled code. To time a first call, new
         folders are used, so that the code of an earlier process is not found.

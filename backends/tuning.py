@@ -2,9 +2,9 @@
 
 A technique lists the values to try for each parameter, such as ``block_bytes``. The first value
 of each list is the default. The values are timed, and the fastest values are stored in a file.
-They are stored under a key that names the processor, the library's version, the technique's
-code and the kind of data (`kind_of`). If any of these changes, the values are timed again. The
-record of a run contains the chosen values.
+The key of stored values names the processor, the library's version, the technique's code and
+the kind of data (`kind_of`). If the key changes, values are timed again. The record of a run
+contains the chosen values.
 
 Nothing is timed if the environment variable ``DESCENTBENCH_TUNE`` is ``off`` or ``known``. With
 ``off``, the defaults are used. With ``known``, stored values are used, or the defaults if no
@@ -189,7 +189,7 @@ def timed(place: Place) -> tuple[Callable[[Choice], float], Callable[[], None]]:
     """Return the functions `seconds` and `again`, the parameters of `choose`.
 
     ``seconds(choice)`` returns the median time of a step in seconds. The first call for a
-    choice prepares the data, and takes one step that is not timed because it can compile code.
+    choice prepares the data, and takes one untimed step, which can compile code.
     ``again()`` releases all prepared data.
     """
 
@@ -263,8 +263,8 @@ def _confirmed(
 ) -> tuple[Choice, bool]:
     """Time a choice and the defaults in turn; return the choice only if it is faster again.
 
-    In the first comparison, the choice can be faster only because its data had more favourable
-    addresses in memory.
+    One comparison is not enough, because the speed of a step also depends on the addresses of
+    the data in memory.
 
     Returns
     -------
