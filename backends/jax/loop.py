@@ -29,9 +29,9 @@ from backends.problem import Array, Problem
 
 QUICK_COMPILATION = {"xla_cpu_use_fusion_emitters": False}
 """Option that selects XLA's older code generator for CPUs. For squared error, the older
-generator compiles a step in two thirds of the time, and the step is equally fast. For other
-losses and in `jax:blocked`, a step would take up to six times as long, so the option is not
-set."""
+generator needs two thirds of the newer generator's compilation time, and the compiled steps are
+equally fast. For other losses and in `jax:blocked`, a step would take up to six times as long,
+so the option is not set."""
 
 
 def compiler_options(loss: Loss, platform: str) -> dict[str, bool]:

@@ -52,8 +52,8 @@ BLOCK_BYTES, BLOCK_ROWS = 1 << 18, 512
 """Minimum size in bytes and minimum number of rows of a block, for data with many features."""
 
 VECTORISE = {"reassoc", "contract", "arcp", "nsz"}
-"""Optimisations that the compiler is allowed to use for plain sums. Unlike with
-``fastmath=True``, the numbers can be NaN or infinite."""
+"""Optimisations that the compiler is allowed to use for plain sums. The numbers can be NaN or
+infinite, which ``fastmath=True`` would not allow."""
 
 
 @njit(forceinline=True)

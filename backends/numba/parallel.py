@@ -25,8 +25,8 @@ SERIAL_BYTES = 1 << 18
 microseconds."""
 
 COLUMN_ROWS = 8192 - 32
-"""Number of rows in a block that is stored by column. It is not a power of two, because the
-columns would otherwise compete for the same cache lines."""
+"""Number of rows in a block that is stored by column. This number is not a power of two,
+because the columns would otherwise compete for the same cache lines."""
 
 LINE_NUMBERS = LINE_BYTES // 8
 """Number of float64 values in a cache line. Each thread's array of sums is padded to a multiple

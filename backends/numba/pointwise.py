@@ -26,10 +26,9 @@ from backends.numba.vectors import spread
 class Pointwise(Known):
     """The function `value` or `slope` of a loss, as an argument of compiled loops.
 
-    Its parameters are a module such as NumPy, the predictions and the targets. The function is
-    plain Python that runs on NumPy arrays, on numbers and on vectors. Numba's disk cache finds
-    compiled code by a key, which contains a hash of the function and of all values that the
-    function uses.
+    The function is plain Python with three parameters: a module such as NumPy, the predictions
+    and the targets. Numba's disk cache finds compiled code by a key, which contains a hash of
+    the function and of all values that the function uses.
     """
 
     def __init__(self, function: Function) -> None:

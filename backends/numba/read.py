@@ -16,8 +16,8 @@ from backends.numba.emit import LINE_BYTES, call, each_item, item_of
 from backends.numba.vectors import lanes_of, load, plus, prefetch, repeat, spaced, zero_vector
 
 VECTOR_BYTES = 256
-"""Size in bytes of the SIMD vectors that are read. It is larger than a register, so that the
-compiler unrolls the loop."""
+"""Size in bytes of the SIMD vectors that are read. A vector is larger than a register, so that
+the compiler unrolls the loop."""
 
 AHEAD_LINES = 32
 """Default prefetch distance in cache lines, as in the loops for one feature."""

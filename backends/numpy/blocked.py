@@ -119,8 +119,8 @@ class Blocked(Plain):
 
     BLOCK_BYTES, COLUMN_BYTES = 1 << 20, 1 << 21
     """Default sizes in bytes of a block of X, which fits in a second-level cache.
-    `COLUMN_BYTES` is for data for which `backends.longrows` chooses storage by column. The
-    columns of a larger block are longer."""
+    `COLUMN_BYTES` is for data for which `backends.longrows` chooses storage by column. With
+    this larger size, the columns of a block are longer."""
 
     SLOPE_BYTES = 1 << 18
     """Largest default size in bytes of a block's predictions, for losses other than squared

@@ -56,9 +56,9 @@ def add_tiles(  # type: ignore[no-untyped-def]
 ):
     """Write this program's part of ``xᵀ·slope`` as one row of `sums`.
 
-    With 8 programs, program 0 sums tiles 0, 8, 16 and so on. The columns of x are
-    ``column_units · UNIT`` elements apart. jax-triton requires this order of the arguments:
-    inputs, outputs, constants.
+    A program is an instance of this kernel. With 8 programs, program 0 sums the tiles (groups
+    of rows) 0, 8, 16 and so on. The columns of x are ``column_units · UNIT`` elements apart.
+    jax-triton requires this order of the arguments: inputs, outputs, constants.
     """
     column = tl.arange(0, COLUMNS)
     w = tl.load(w + column, mask=column < FEATURES, other=0.0).to(x.dtype.element_ty)

@@ -59,7 +59,7 @@ bytes). Without the offset, the columns would compete for the same cache lines."
 
 
 def in_columns(x: Tensor) -> Tensor:
-    """Return a copy of x of shape (n, d) as an array of columns, of shape (d, n)."""
+    """Copy x of shape (n, d) to an array of columns of shape (d, n)."""
     n, d = x.shape
     apart = -(-n * x.itemsize // COLUMN_BYTES) * COLUMN_BYTES + COLUMN_OFFSET
     return x.new_empty(d, apart // x.itemsize)[:, :n].copy_(x.T)

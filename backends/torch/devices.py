@@ -12,7 +12,10 @@ from backends.onepass import reason_against
 
 
 def devices(technique: str) -> Mapping[str, str]:
-    """Return a technique's devices; each value is "", or why the device is unusable."""
+    """Return a dictionary whose keys are the devices of a technique.
+
+    The value is "" for a usable device, and otherwise the reason why the device is unusable.
+    """
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if technique == "graph":
         return dict.fromkeys(cuda, "") or {"cuda:0": "no CUDA device"}

@@ -136,8 +136,8 @@ IN_PLACE: dict[Loss, Pointwise] = {
     HUBER: lambda prediction, y: prediction.sub_(y).clamp_(-1.0, 1.0),
     POISSON: lambda prediction, y: prediction.exp_().sub_(y),
 }
-"""A dictionary with a fast function ``slopes(p, y)`` for some losses. The function overwrites
-the predictions p with the slopes. A slope is the derivative of the loss with respect to p."""
+"""For some losses, a fast function ``slopes(p, y)`` that overwrites the predictions p with the
+slopes. A slope is the derivative of the loss with respect to p."""
 
 
 def slopes_of(loss: Loss) -> Pointwise:
