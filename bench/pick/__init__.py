@@ -5,7 +5,7 @@
 1. `observations` reads earlier measurements. `pipeline.candidates` lists the backends.
 2. `fitting` fits a cost model (`model`) to each backend. `known` keeps the models and excludes
    the backends that cannot be the fastest.
-3. `planner` chooses the next task. The first tasks (`looks`) measure every library briefly.
+3. `planner` chooses the next task. The first tasks (`looks`) are short measurements of every library.
    After that, each task is the one that is expected to improve the pick most (`worth`) per
    second of measuring (`expense`).
 4. `explorer` runs the task and saves its outcome. Steps 2 to 4 repeat until the answer is
@@ -46,7 +46,7 @@ These words have a special meaning in this package:
 - A backend is *live* if it is neither excluded nor failed.
 - The *rival* is the backend whose total has the lowest upper bound. The other backends are
   compared with the rival.
-- *Regret* is the time lost with a wrong pick: the pick's total minus the lowest total. Only
-  `verification` divides the two totals instead.
+- *Regret* is the time lost with a wrong pick: the pick's total minus the lowest total. In
+  `verification`, the pick's total is divided by the lowest total instead.
 - *Hope* is an optimistic estimate of a total, for a backend with an unmeasured part.
 """

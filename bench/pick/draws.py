@@ -25,8 +25,7 @@ With another seed, the ends of a 90 % interval change by only about 3 %.
 def uniforms(seed: int, count: int) -> Floats:
     """Return `count` numbers in (0, 1) from the generator Mulberry32.
 
-    Mulberry32 sends a counter through an integer hash. The generator is not
-    cryptographically secure.
+    Mulberry32 sends a counter through an integer hash. It is not cryptographically secure.
     """
     a = np.uint32(seed) + np.arange(1, count + 1, dtype=np.uint32) * np.uint32(0x6D2B79F5)
     t = (a ^ (a >> 15)) * (a | 1)

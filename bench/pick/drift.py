@@ -41,10 +41,9 @@ SEED = crc32(b"drift")
 def drift_of(records: Iterable[Record], cache_bytes: int) -> float:
     """Return how much the times of the same work differ between records.
 
-    The result is the standard deviation, as a fraction of the time. `DRIFT` counts as much as a
-    few measurements, so the result is close to `DRIFT` if there are few records. Steps over
-    data in memory are left out, because `bench.pick.throughput` estimates the changing speed of
-    memory separately.
+    The result is the standard deviation, as a fraction of the time. It is close to `DRIFT` if
+    there are few records. Steps over data in memory are left out, because
+    `bench.pick.throughput` estimates the changing speed of memory separately.
     """
     seen: dict[tuple[str, str], list[float]] = defaultdict(list)
     for record in records:

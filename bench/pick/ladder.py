@@ -17,7 +17,7 @@ LEAST_MEMORY_BYTES = 32_000_000
 """Smallest data size, in bytes, at which the list of sizes to measure can end: 32 MB."""
 
 FAR = 3
-"""The list of sizes ends at 3 times `end_bytes` if the request has at least so much data.
+"""The list of sizes ends at 3 · `end_bytes` if the request's data have at least this size.
 
 For smaller requests, the list ends at `end_bytes`.
 """
@@ -49,8 +49,8 @@ def sizes(known: Known) -> list[int]:
     """Return the numbers of rows to measure, ascending.
 
     - The sizes are 100, 300, 1000, 3000 and so on, up to the first size whose data are too
-      large for the caches. If the request has far more data than that (`FAR`), a larger size
-      is added.
+      large for the caches. If the request has far more data than this size (`FAR`), a larger
+      size is added.
     - The request's number of rows is added.
     - Sizes are left out if their data can exceed the memory, or if generating the data would
       take too much of the budget (`DATA_SHARE`).

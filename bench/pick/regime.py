@@ -38,8 +38,7 @@ class Regime:
     def of(cls, records: Iterable[Record], machine: Mapping[str, Any]) -> Regime:
         """Return the cache size that follows from the newest read curve in the records.
 
-        The read curve is the measured read speed for each data size. If there is no read curve,
-        the cache size in the machine's description is used.
+        If there is no read curve, the cache size in the machine's description is used.
         """
         found = [record.tasks[TASK] for record in records if TASK in record.tasks]
         measured = [outcome for outcome in found if curve_of(outcome)]

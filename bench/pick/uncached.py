@@ -53,9 +53,8 @@ class Uncached:
     Attributes
     ----------
     bend : float
-        Number of rows beyond which each further row takes longer. It is the number of rows that
-        fit in the cache. It is larger if a larger number of rows was measured, because measured
-        times need no correction.
+        Number of rows beyond which each further row takes longer: the number of rows that fit
+        in the cache or the largest measured number of rows, whichever is larger.
     more : float
         Additional seconds of each row beyond `bend`, because memory is slower than the cache.
     error : float
