@@ -5,9 +5,9 @@
 1. `observations` reads earlier measurements. `pipeline.candidates` lists the backends.
 2. `fitting` fits a cost model (`model`) to each backend. `known` keeps the models and excludes
    the backends that cannot be the fastest.
-3. `planner` chooses the next task. The first tasks (`looks`) measure each library once.
-   After that, each task is the one that is expected to improve the pick most (`worth`) per
-   second of measuring (`expense`).
+3. `planner` chooses the next task. `looks` lists the first tasks of each library. After these
+   tasks, each task is the one that is expected to improve the pick most (`worth`) per second
+   of measuring (`expense`).
 4. `explorer` runs the task and saves its outcome. Steps 2 to 4 repeat until the answer is
    certain enough or the budget is spent.
 5. `recommend` chooses the backend and collects the figures of the answer.
