@@ -93,9 +93,8 @@ def cut(x: Array, y: Array, rows: int) -> list[tuple[Array, Array]]:
 def line_blocks(x: Array, y: Array) -> list[tuple[Array, Array]]:
     """Divide data with one feature into blocks of equal size.
 
-    The number of rows in a block is a power of two, from 512 to 2¹⁹. JAX does not copy a block
-    whose address is a multiple of `ALIGNMENT`. If possible, the blocks therefore begin at such
-    addresses. The rows before and after these blocks are copied.
+    The number of rows in a block is a power of two, from 512 to 2¹⁹. If possible, the address
+    of a block is a multiple of `ALIGNMENT`, so that JAX does not copy the block.
     """
     n, rows = len(y), min(LINE_ROWS, max(LANES, 1 << (len(y) - 1).bit_length()))
     first, other = (-v.ctypes.data % ALIGNMENT // v.itemsize for v in (x, y))

@@ -61,9 +61,8 @@ class Known:
     """Constants for the compiler, passed to a compiled function as an argument.
 
     The parameter `key` is a text that identifies the constants. Numba compiles a function
-    separately for each key. In the compiled code, the attributes are constants. The compiler
-    can therefore unroll a loop whose number of iterations is an attribute, and leave out a
-    branch that is never taken.
+    separately for each key. In the compiled code, the attributes are constants, so the compiler
+    can unroll loops and leave out branches.
     """
 
     by_key: ClassVar[dict[str, Known]] = {}

@@ -137,10 +137,9 @@ def add_short_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
 def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
     """Add the gradient of long rows to `sums`; each row fills many SIMD vectors.
 
-    Each iteration adds `loop.rows` rows from each of `loop.places` ranges. Loading w and the
-    sums once serves all these rows. If `loop.asks` is true, the next rows of each range are
-    prefetched in the meantime: the first half of their cache lines during the predictions, and
-    the second half during the sums.
+    Each iteration adds `loop.rows` rows from each of `loop.places` ranges. If `loop.asks` is
+    true, the next rows of each range are prefetched in the meantime: the first half of their
+    cache lines during the predictions, and the second half during the sums.
     """
     none = zero_vector(flat, loop.vector_bytes)
     lanes, ahead = lanes_of(none), ahead * LINE_BYTES // w.itemsize

@@ -284,8 +284,7 @@ class Analytic(Autograd):
 def by_column(chunks: Chunks) -> Chunks:
     """Return copies of the chunks in which each column of x is contiguous.
 
-    NumPy allocates one array for all copies. On Linux, the array is in huge memory pages, so it
-    is read 1.03 to 1.1 times as fast as PyTorch's own memory.
+    NumPy allocates one array for all copies, because NumPy uses huge memory pages on Linux.
     """
     sizes = [x.numel() for x, _ in chunks]
     room = torch.from_numpy(np.empty(sum(sizes), chunks[0][0].numpy().dtype))
