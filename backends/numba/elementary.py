@@ -114,8 +114,8 @@ def _reduced(builder, x, offset):
     """Split x into ``n·ln 2 + r`` with an integer n and |r| ≤ ½ ln 2.
 
     Returns three values: r, the value of ``(eʳ − 1 − r)/r²``, and an integer whose low bits
-    hold n plus the parameter `offset`. To round x/ln 2 to n, 1.5·2ᵐ is added, where m is the
-    number of fraction bits. The low bits of this sum then hold n.
+    hold n plus the parameter `offset`. To round x/ln 2 to n, ``1.5·2**m`` is added, where m is
+    the number of fraction bits. The low bits of this sum then hold n.
     """
     form, kind = _format(x.type), x.type
     high, low = form.ln2
