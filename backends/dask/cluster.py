@@ -33,8 +33,7 @@ SCHEDULER, WORKERS, MEMORY = (
 )
 
 ANY_PORT = "127.0.0.1:0"
-"""Address of the scheduler's dashboard. Port 0 means any free port, because Dask warns if its
-default port is in use."""
+"""Address of the scheduler's dashboard. Port 0 means any free port."""
 
 QUIET = {
     "distributed.admin.system-monitor.interval": "10s",

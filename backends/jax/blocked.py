@@ -75,7 +75,7 @@ class OfShare(NamedTuple):
 
 @cache
 def compiled(loss: Loss) -> OfShare:
-    """Return the compiled functions `gradient` and `loss` of `OfShare` for a loss."""
+    """Return an `OfShare` for a loss, such as squared error."""
     gradient_of_mean, values = gradient_of(loss), values_of(loss)
 
     @partial(jax.jit, static_argnames="transposed")
@@ -210,7 +210,7 @@ class Blocked(PerStep):
         return placed
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that lays out some of the rows for a step that `tuning` times."""
+        """Return a function that prepares some of the rows, so that steps can be timed."""
         count = tuning.trial_rows(problem, tuning.TRIAL_BYTES)
         x, y = problem.x[:count], problem.y[:count]
         some = Problem(x, y, known_finite=True, loss=problem.loss)

@@ -25,8 +25,8 @@ from backends.problem import Array, Problem
 from backends.threads import in_threads, processors
 
 LINE_ROWS = 1 << 19
-"""Largest number of rows in a block, for data with one feature. Small blocks would be slow,
-because one call of XLA takes as long as summing 2¹⁶ rows."""
+"""Largest number of rows in a block, for data with one feature. Blocks are large, because
+calling XLA for a block costs the time of summing 2¹⁶ rows."""
 
 
 GRAM_BYTES = 1 << 22

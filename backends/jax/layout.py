@@ -90,7 +90,11 @@ def filled_up(x: Array, y: Array, rows: int) -> tuple[Array, Array]:
 
 
 def laid_out(problem: Problem) -> tuple[Array | tuple[Array, ...], Array]:
-    """Return X and y: at most `MOST_COLUMNS` features as columns, more features as blocks."""
+    """Return X and y in the layout for the problem's number of features.
+
+    With at most `MOST_COLUMNS` features, X is a tuple of columns. With more features, X and y
+    are divided into blocks of rows.
+    """
     x, y = problem.x, problem.y
     if problem.features > MOST_COLUMNS:
         return in_blocks(x, y)
@@ -136,8 +140,8 @@ def at_boundary(values: Array) -> Array:
 
 
 ROWS_PER_LANE = 4
-"""Number of rows in a lane (a group of rows that are summed separately). The rows of a lane are
-far apart in memory, so a loop over lanes with more rows would be slower."""
+"""Number of rows in a lane (a group of rows that are summed separately). With more rows in a
+lane, a step would be slower."""
 
 
 HALVINGS = 4
@@ -166,7 +170,7 @@ def in_lanes(problem: Problem) -> tuple[tuple[Array, ...], Array]:
     """Return X as a tuple of columns, and y; each array has the shape (ROWS_PER_LANE, lanes).
 
     A lane is a group of rows that are summed separately. Rows of zeros are added at the end, so
-    that the number of lanes can be halved until at most `FEW_LANES` lanes are left.
+    that `over_lanes` can add the lanes in pairs.
     """
     lanes, multiple = -(-problem.rows // ROWS_PER_LANE), 1
     while lanes > FEW_LANES:

@@ -37,7 +37,7 @@ so the option is not set."""
 def compiler_options(loss: Loss, platform: str) -> dict[str, bool]:
     """Return XLA's options for the steps of a loss on a platform, such as ``cpu``.
 
-    From JAX 0.11 on, no option is set, because later versions of XLA can lack the option.
+    With JAX 0.11 or later, the result is an empty dictionary.
     """
     quick = loss == SQUARED_ERROR and platform == "cpu" and jax.__version_info__ < (0, 11)
     return QUICK_COMPILATION if quick else {}

@@ -104,8 +104,8 @@ def _paired(builder, first, second):
     """Combine two vectors, each with one or more sums, to one vector.
 
     The parameters and the result are pairs: a vector, and the indices of the sums that it
-    holds. Neighbouring lanes, which belong to the same sum, are added. If each sum has only one
-    lane, the result is the lanes of the first vector, followed by the lanes of the second.
+    holds. Neighbouring lanes of the same sum are added. If each lane is a separate sum, the
+    second vector is appended to the first vector.
     """
     (a, held_a), (b, held_b) = first, second
     lanes = a.type.count

@@ -29,9 +29,9 @@ FOLDER = Path(__file__).parent
 SOURCES = hashlib.sha256(
     b"\0".join(path.read_bytes() for path in sorted(FOLDER.glob("*.py")))
 ).hexdigest()[:16]
-"""Hash of all files of this package, a part of the key of each `Known` (constants for compiled
-functions). After an edit of any file, Numba therefore compiles every function with a `Known`
-argument again."""
+"""Hash of all Python files of this package. Each `Known` object (constants for compiled
+functions) contains this hash. After an edit of any file, Numba therefore compiles every
+function with a `Known` argument again."""
 
 
 def provide_folder() -> None:
@@ -114,6 +114,6 @@ def _attribute(context, builder, known, _value, name):
 
 PACKAGE = Known("package")
 """Argument that makes Numba compile a function again after an edit of this package. The
-argument holds no constants, but its type contains the hash `SOURCES`."""
+argument's type contains the hash `SOURCES`."""
 
 provide_folder()

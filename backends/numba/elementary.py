@@ -115,7 +115,7 @@ def _reduced(builder, x, offset):
 
     Returns three values: r, the value of ``(eʳ − 1 − r)/r²``, and an integer whose low bits
     hold n plus the parameter `offset`. To round x/ln 2 to n, ``1.5·2**m`` is added, where m is
-    the number of fraction bits. The low bits of this sum then hold n.
+    the number of fraction bits.
     """
     form, kind = _format(x.type), x.type
     high, low = form.ln2
@@ -220,7 +220,7 @@ def _edges(builder, x, value):
 
 
 def log1p(builder, x):
-    """Return log(1 + x), computed as log u + (x − (u − 1))/u with the rounded sum u = 1 + x."""
+    """Return log(1 + x), with a correction for the rounding error of 1 + x."""
     kind, one = x.type, constant(x.type, 1)
     u = builder.fadd(x, one)
     missing = builder.fsub(x, builder.fsub(u, one))

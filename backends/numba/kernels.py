@@ -138,8 +138,7 @@ def add_long_rows(loop, slope, ahead, flat, d, y, w, sums, start, stop, apart):
     """Add the gradient of long rows to `sums`; each row fills many SIMD vectors.
 
     Each iteration adds `loop.rows` rows from each of `loop.places` ranges. If `loop.asks` is
-    true, the next rows of each range are prefetched in the meantime: the first half of their
-    cache lines during the predictions, and the second half during the sums.
+    true, each iteration also prefetches rows for a later iteration.
     """
     none = zero_vector(flat, loop.vector_bytes)
     lanes, ahead = lanes_of(none), ahead * LINE_BYTES // w.itemsize

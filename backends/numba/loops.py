@@ -29,9 +29,9 @@ LONG_BYTES, VERY_LONG_BYTES = 512, 4 << 10
 `ABREAST` can be faster than `STREAMS`."""
 
 TRIED_BYTES, TRIED_STEPS = 1 << 25, 4
-"""Largest size in bytes per thread of the data with which a loop is timed, and number of steps
-with data of this size. 32 MiB are more than the caches hold. With smaller data, more steps are
-taken, so that a loop always reads about 128 MiB per thread."""
+"""A loop is timed with `TRIED_BYTES` bytes of data per thread, in `TRIED_STEPS` steps. 32 MiB
+are more than the caches hold. With smaller data, more steps are taken, so that a loop
+always reads about 128 MiB per thread."""
 
 TRIALS, LEVEL = 8, 0.95
 """If `candidates` returns two loops, both loops are timed `TRIALS` times. The second loop is

@@ -128,7 +128,7 @@ class Parallel(Plain):
 
     @cached_property
     def loop(self) -> Loop:
-        """The compiled loop over the rows; its first use can time two loops."""
+        """The loop over the rows that `fastest` chooses for the data."""
 
         def trial(x: Array, y: Array, steps: int, loop: Loop) -> object:
             return descend(x, y, np.zeros(self.x.shape[1]), 0.0, steps, 1, loop, self.slope)

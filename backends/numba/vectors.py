@@ -36,7 +36,7 @@ from backends.numba.emit import (
 )
 
 EXAMPLE = Vector(types.float32, 16)
-"""A vector type to test with. A function that compiles for it compiles for all vectors."""
+"""Vector type for testing whether Numba can compile a function for SIMD vectors."""
 
 
 @intrinsic

@@ -42,8 +42,8 @@ class Blocks:
         ``slopes(p, y)`` returns the slope of each row, the derivative of the row's loss with
         respect to the prediction p. The function is allowed to overwrite p.
     rows : int
-        Largest number of rows in a block. Blocks have fewer rows if there would otherwise be
-        fewer blocks than threads.
+        Largest number of rows in a block. Blocks of small data have fewer rows, so that
+        more threads get a block.
     threads : int
         Number of threads.
     by_column : bool
@@ -171,7 +171,7 @@ class Blocked(Plain):
         return Blocks(x, y, in_place(self.row_loss), rows, choice["threads"], by_column)
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that lays out some of the rows for a step that `tuning` times."""
+        """Return a function that prepares some of the rows, so that steps can be timed."""
         count = longrows.trial_rows(problem)
         w = np.full(problem.features, 1e-3)
 

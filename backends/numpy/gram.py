@@ -47,8 +47,8 @@ def line_gram_of(x: Array, y: Array) -> Array:
     """Return the result of `gram_of` for x of shape (n,), without copying x to float64.
 
     A piece has `PIECE_ROWS` rows, and is summed in the data's dtype. The sums of the pieces are
-    then added in float64. One call of ``vecdot`` sums many pieces separately, because threads
-    wait for the interpreter's lock between two calls.
+    then added in float64. Each call of ``vecdot`` sums many pieces, so that threads
+    seldom wait for the interpreter's lock.
     """
     count = len(y) // PIECE_ROWS
     whole = count * PIECE_ROWS

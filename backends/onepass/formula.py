@@ -126,7 +126,7 @@ class Formula:
 
     @property
     def namespace(self) -> SimpleNamespace:
-        """The functions that a slope uses as `xp`; each call adds a line to the Triton code."""
+        """The namespace `xp` for a slope; ``xp.exp(p)``, for example, adds a line of code."""
 
         def of_one(function: str) -> Callable[[Any], Symbol]:
             return lambda value: self.call(function, value)

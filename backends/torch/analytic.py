@@ -189,8 +189,8 @@ class Analytic(Autograd):
       call among its own threads. In all other cases, several Python threads sum chunks.
     - Data with at most `MOST_COLUMNS` features are stored by column, because products with
       short rows are slow.
-    - If the rows are long and X is larger than a cache, `backends.longrows` chooses one of two
-      layouts: X is stored by column, or every step copies the chunks to a cache.
+    - If the rows are long and X is larger than a cache, `backends.longrows` decides whether X
+      is stored by column, or whether every step copies the chunks to a cache.
 
     Other layouts, chunk sizes and threads are used if they were faster when `backends.tuning`
     timed them. On a GPU, the rows are a single chunk.
@@ -259,7 +259,7 @@ class Analytic(Autograd):
         return kind(shares, self.slopes, copied=choice["layout"] == COPIED)
 
     def _trial(self, problem: Problem) -> tuning.Place:
-        """Return a function that lays out some of the rows for a step that `tuning` times."""
+        """Return a function that prepares some of the rows, so that steps can be timed."""
         count = longrows.trial_rows(problem)
         w = torch.full((problem.features,), 1e-3, dtype=torch.float64)
 
@@ -284,7 +284,7 @@ class Analytic(Autograd):
 def by_column(chunks: Chunks) -> Chunks:
     """Return copies of the chunks in which each column of x is contiguous.
 
-    NumPy allocates one array for all copies, because NumPy uses huge memory pages on Linux.
+    NumPy, not PyTorch, allocates the copies, because NumPy uses huge memory pages on Linux.
     """
     sizes = [x.numel() for x, _ in chunks]
     room = torch.from_numpy(np.empty(sum(sizes), chunks[0][0].numpy().dtype))

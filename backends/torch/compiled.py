@@ -37,7 +37,7 @@ thirds of the compilation time.
 
 
 def settings() -> dict[str, Any]:
-    """Return the compiler settings above, if the installed PyTorch supports them."""
+    """Return `PLAIN_HEADERS` and `TRUSTED_VECTORS`, if PyTorch supports these settings."""
     from torch._inductor import config, list_options  # takes a second
 
     found: dict[str, Any] = dict(PLAIN_HEADERS)
