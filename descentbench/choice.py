@@ -41,7 +41,7 @@ def backend_for(
     ----------
     rows, steps : int
     features : sequence of int
-        Numbers of features of stored measurements to look for, the best match first. The first
+        Numbers of features. Stored measurements with the first number are preferred. The first
         number includes the intercept, which costs as much as a feature.
     dtype : {"float32", "float64"}
     loss : Loss

@@ -120,7 +120,7 @@ def check(
     Parameters
     ----------
     numbers : range
-        Numbers of the repeats. Successive repeats make different backends slower.
+        Numbers of the repeats, such as ``range(1, 21)``.
     pair : callable
         Function that measures the same code in two runs and returns both records.
     say : callable

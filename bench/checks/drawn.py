@@ -70,7 +70,7 @@ def draw_machine(rng: np.random.Generator, budget: float, *, gpu: bool) -> MadeU
 def read_again(machine: MadeUp, features: int) -> None:
     """Make each step of the backends in `SEPARATE_PRODUCTS` read the data once more.
 
-    With a single feature, nothing changes, because these backends then read the rows once.
+    With a single feature, the simulated machine is not changed.
     """
     for name in SEPARATE_PRODUCTS if features > 1 else ():
         of = machine.costs[name]
@@ -80,7 +80,8 @@ def read_again(machine: MadeUp, features: int) -> None:
 def disturb(machine: MadeUp, rng: np.random.Generator) -> None:
     """Make a simulated machine harder to predict.
 
-    Some setups then include a pause. Some techniques then copy data only up to a size limit.
+    Some setups then include a pause. Some techniques copy small data, but use large data
+    without a copy.
     """
     machine.pauses = log_uniform(rng, 0.002, 0.05)
     for name, of in machine.costs.items():

@@ -3,8 +3,8 @@
 The cost models are fitted to measurements of at most 30 million rows. One run measures all
 sizes alternately, because the memory throughput of a shared machine changes from run to run.
 
-The throughput can also change within this run. A second comparison therefore converts the step
-times over 300 million rows to the memory throughput that was usual at the smaller sizes.
+The throughput can also change within this run. A second comparison therefore removes the
+effect of this change from the step times.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ class Extrapolation:
     predictions : tuple of Prediction
         Predicted total times, each with the measured total time.
     at_one_throughput : tuple of Prediction
-        Predicted total times, each with a corrected measured time. The correction removes the
-        change of the memory throughput between the small sizes and `ROWS` rows.
+        Predicted total times, each with the measured total time. The measured times are
+        corrected for changes of the memory throughput during the run.
     parts : tuple of Part
         Times of the parts of each descent, such as the import and a step.
     slowness : tuple of tuple
-        Pairs of a backend and a ratio. A ratio of 1.2 means that reading memory took 1.2 times
-        as long at the time of the steps over `ROWS` rows as at the time of the smaller sizes.
+        Pairs of a backend and a ratio. A ratio of 1.2 means that a read of memory took 1.2
+        times its usual time while the steps over `ROWS` rows were measured.
     """
 
     predictions: tuple[Prediction, ...]

@@ -64,8 +64,7 @@ def run(*arguments: str) -> list[str]:
 def tests(*arguments: str) -> list[str]:
     """Return the arguments with which Python runs tests with pytest.
 
-    Pytest stops at the first failure, because a command that reaches its time limit is not
-    reported as failed.
+    Pytest stops at the first failure.
     """
     return ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *arguments]
 

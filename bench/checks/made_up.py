@@ -120,7 +120,7 @@ class MadeUp:
 
     @property
     def machine(self) -> dict[str, Any]:
-        """Description of the machine, with the keys of a record's description."""
+        """Description of the simulated machine, in the format of `Record.machine`."""
         return {
             "cpu": "made up",
             "cpus": 4,
@@ -137,7 +137,7 @@ class MadeUp:
 
     @property
     def usual(self) -> float:
-        """Mean time of a read from memory ÷ the time of the read in the memory's fast state."""
+        """Mean factor for read times: the mean of 1 (fast memory) and `slow` (slow memory)."""
         return (1 + self.slow) / 2
 
     def read_s(self, nbytes: float, state: float) -> float:
@@ -169,7 +169,7 @@ class MadeUp:
         return nbytes / of.placing if nbytes <= of.copied_bytes else 0.0
 
     def total_s(self, case: Case, iterations: int) -> float:
-        """Return the seconds of setup and steps without random noise, at the mean read time."""
+        """Return the seconds of a descent with its setup, computed without random noise."""
         of = self.costs[case.backend]
         steps = (iterations + 1) * self.step_s(case, self.usual)
         return of.import_s + self.place_s(case) + of.compile_s + steps
@@ -198,7 +198,7 @@ class MadeUp:
         self.slowness = self.noisy(1.0, self.drift)
 
     def state(self) -> float:
-        """Return the present read time ÷ the read time in the memory's fast state."""
+        """Return the factor for read times: 1 while memory is fast, `slow` while it is slow."""
         return self.slow if int(np.searchsorted(self.turns, self.now)) % 2 else 1.0
 
     def noisy(self, value: float, spread: float) -> float:
@@ -299,7 +299,7 @@ class MadeUp:
         return Measurement("step", row, samples, 1, info)
 
     def _first(self, case: Case, compiling: float, state: float) -> dict[str, float]:
-        """Return the seconds of import (if needed), placing and first call before the steps."""
+        """Return the seconds of each part of the setup: {"place": 0.1, "first_call": 0.5}."""
         of = self.costs[case.backend]
         paid = 1.0 if self.alone else self.rng.uniform(PAID, 1.0)
         self.alone = False

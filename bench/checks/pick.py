@@ -5,8 +5,7 @@ of iterations. It then measures every backend at these sizes, in one run that al
 the backends. Finally, it compares each recommended backend with the fastest backend. The tables
 are printed as Markdown, as in docs/pick.md.
 
-The last part, `bench.checks.extrapolation`, compares predicted with measured times for ten
-times more rows than the cost models were fitted to.
+The last part, `bench.checks.extrapolation`, checks predicted times for 300 million rows.
 """
 
 from __future__ import annotations

@@ -27,14 +27,14 @@ from bench.results.case import Case
 from bench.show.mistake import Mistake, Script
 
 ROWS = 20_000_000
-"""Default number of rows: 160 MB of data, more than the caches of most machines hold."""
+"""Default number of rows. Their data, 160 MB, are larger than the caches of most machines."""
 
 BACKENDS = ("numpy:blocked", "numba:parallel")
 """Backends that use the given arrays without a copy."""
 
 WITHIN = 1.05
-"""Largest allowed ratio: time of a step over data copied from shared memory ÷ time of a step
-over data that the process generated itself."""
+"""Largest allowed slowdown: with data copied from shared memory, a step takes at most 1.05
+times as long as with data that the process generated itself."""
 
 STEPS = 3
 """Number of steps that are timed together."""

@@ -46,7 +46,7 @@ class Finding:
     def ratio(self) -> float:
         """Median over all rounds of the ratio of the two functions' times.
 
-        The ratio is `other` ÷ `mine` if `least` is true, and `mine` ÷ `other` otherwise.
+        The attribute `least` says which function's time is the divisor.
         """
         pairs = zip(self.mine, self.other, strict=True)
         return median(o / m if self.least else m / o for m, o in pairs)

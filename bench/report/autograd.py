@@ -60,7 +60,7 @@ def draw(record: Record, path: Path) -> Path:
 
 
 def _panel(axes: Axes, size: Size, losses: list[str], libraries: list[str]) -> None:
-    """Draw the step times at one size; a line joins the times of a library for a loss."""
+    """Draw the step times at one size, in a horizontal strip for each loss and library."""
     look = styles(size.steps)
     height = len(libraries) + 1
     for k, loss in enumerate(losses):

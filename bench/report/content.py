@@ -31,7 +31,7 @@ TYPICAL_ITERATIONS = 100, 10_000
 """Numbers of iterations for which the page shows recommended backends."""
 
 TYPICAL_SHAPES = 2
-"""Number of shapes of each loss in the page's table of recommended backends. A shape is a
+"""For each loss, the page recommends backends for at most this many shapes. A shape is a
 number of features with a dtype."""
 
 
@@ -121,8 +121,7 @@ def _model(model: CostModel) -> dict[str, Any]:
 def typical(source: Source) -> Iterator[Answer]:
     """Yield a recommendation for each of `TYPICAL_ROWS` with each of `TYPICAL_ITERATIONS`.
 
-    For each loss, only the two combinations of features and dtype with the fewest features are
-    included.
+    For each loss, only the first `TYPICAL_SHAPES` keys of `source.models` are used.
     """
     of_loss: dict[str, int] = {}
     for shape, models in source.models.items():

@@ -225,7 +225,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of step times, with a line of points for each data size.
+    """A picture of step times. The points of one data size lie on one horizontal line.
 
     The points of a line show the times of the fastest backend, of plain NumPy, and of reading
     the data once. `left_out` is the number of sizes that are not shown.
@@ -237,10 +237,10 @@ class Picture:
 
 
 def picture(found: Sequence[Best]) -> Picture:
-    """Return a picture of the step times, with a line of points for each data size.
+    """Return a picture of the step times in `found`.
 
-    With more than `MOST_SIZES` sizes, some are left out: always a size with the most common
-    number of features, so that the rare numbers of features stay in the picture.
+    At most `MOST_SIZES` sizes are shown. Sizes with the most common number of
+    features are left out first.
     """
     shown = list(found)
     while len(shown) > MOST_SIZES:  # drop a size of the commonest feature count

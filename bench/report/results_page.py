@@ -39,7 +39,7 @@ BEGIN, END = "<!-- made by nox -s results: begin -->", "<!-- end -->"
 """Lines in a page before and after the text that ``nox -s results`` replaces."""
 
 SECOND = "log_loss"
-"""Loss whose times README's second table shows: the most common loss for classification."""
+"""Loss in README's second table: the most common loss for classification."""
 
 PICTURES = ("scaling", "map")
 """Figures of ``descentbench plot`` that the documentation shows."""

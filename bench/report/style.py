@@ -19,7 +19,8 @@ OTHERS = ("#B97F00", "#3F97CF", "#8C6D31", "#7F7F7F")
 
 MARKS = (("circle", "o"), ("square", "s"), ("diamond", "D"), ("triangle", "^"), ("cross", "X"))
 """Marks that tell the techniques of a library apart; a circle stands for a name without a
-technique, such as ``numpy``. Each mark is given as in the HTML report and as in matplotlib."""
+technique, such as ``numpy``. Each pair has a mark's name in the HTML report and its name
+in matplotlib."""
 
 DASHES = (
     ("", "-"),

@@ -26,8 +26,8 @@ NARROWEST = 24
 width has room for the longest number with its heading."""
 
 SHORTEST_NAME = 12
-"""A column of names can be narrowed to this many characters or to its longest piece of a name,
-whichever is smaller. Names are split into pieces at ``:`` and ``@``."""
+"""Smallest width of a column of names, in characters. Names are split at ``:`` and ``@``; if
+all pieces are shorter than this width, the column can become narrower."""
 
 SHORTEST_TEXT = 24
 """A column of sentences can be narrowed to this many characters or to its longest word,
@@ -216,7 +216,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _least(column: Iterable[Text], most: int) -> int:
-    """Return the length of the longest word or piece of a name in a column, at most `most`."""
+    """Return the length of a column's longest part (see `_parts`), or `most` if smaller."""
     longest = max(len(part) for cell in column for part in (_parts(cell.plain) or [""]))
     return min(longest, most)
 

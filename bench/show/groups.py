@@ -42,7 +42,7 @@ def title(function: str, rows: int, features: int, dtype: str, loss: str = SQUAR
 
 
 def power(value: int) -> str:
-    """Return a number as text: 10,000 and higher powers of ten as 10⁴, others as 1,234."""
+    """Return a number as text: 1234 becomes ``1,234``, and 1000000 becomes ``10⁶``."""
     digits = str(value)
     if value >= 10_000 and digits.rstrip("0") == "1":
         return "10" + str(len(digits) - 1).translate(SUPERSCRIPTS)

@@ -23,9 +23,10 @@ def byte_count(value: float | None, digits: int = 3) -> str:
 
 
 def figures(value: float, digits: int) -> str:
-    """Return a number with `digits` significant digits, or more to show its whole part.
+    """Return a number with `digits` significant digits.
 
-    With 3 digits, the results look like 0.0123, 1.23 and 12345.
+    All digits before the decimal point are kept. With 3 digits, the results look like 0.0123,
+    1.23 and 12345.
     """
     text = f"{value:.{digits}g}"
     return f"{value:.0f}" if "e+" in text else text

@@ -136,8 +136,7 @@ def too_long(rehearsal: Method, factor: float, limit_s: float) -> str:
     factor : float
         Number of all rows ÷ number of rows of the part.
     limit_s : float
-        Longest acceptable time of a fit of all rows, in seconds. The fit has the first setting
-        of the method.
+        Longest acceptable time of a fit of all rows, in seconds.
     """
     for _ in range(2):  # the first fit may also import and compile
         try:
