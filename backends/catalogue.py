@@ -190,7 +190,7 @@ def check_installed(library: Library) -> None:
 
 
 def load(library: Library, module: str = "") -> ModuleType:
-    """Import and return a module of a library, by default the module that the library names.
+    """Import and return a module of a library, by default ``library.module``.
 
     Raises
     ------

@@ -22,8 +22,8 @@ Pointwise = Callable[[Any, Any, Any], Any]
 and y are the targets."""
 
 PREDICTIONS = (-3.17, -1.71, -0.83, -0.29, 0.13, 0.59, 1.37, 2.41, 4.03)
-"""Predictions at which a loss is checked. No difference between a prediction and a target in
-`TARGETS` is a round number, because the derivative of a loss can jump at 0 or 1."""
+"""Predictions at which a loss is checked. A prediction minus a target in `TARGETS` is never
+0 or ±1, where the derivative of a loss can jump."""
 
 TARGETS = (0.0, 1.0, 2.0, 0.5, -1.0, -2.5)
 """Targets at which a loss is checked; targets that the loss does not accept are left out."""

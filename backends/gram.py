@@ -22,14 +22,13 @@ Sums = tuple[Weights, float]
 """``Xᵀ(y − X·w)`` of shape (d,), and the number ``Σ(y − X·w)²``, both in float64."""
 
 LEAST_SHARE = 1e-8
-"""Limit for a loss that `GramDescent` computes as a sum of terms from XᵀX and Xᵀy, relative to
-the sum of the terms' absolute values. A loss below the limit is computed from the rows instead.
-Relative rounding errors are about 1e-14, so a loss above the limit has five correct digits."""
+"""Limit below which `GramDescent` computes a loss from the rows instead of XᵀX and Xᵀy. The
+loss from XᵀX and Xᵀy is a sum of positive and negative terms. The limit is a fraction of the
+sum of these terms' absolute values. At the limit, the loss has about five correct digits."""
 
 LEAST_SHARE_OF_A_LINE = 5e-4
-"""Limit in place of `LEAST_SHARE` for float32 data with one feature. NumPy sums short pieces of
-these data in float32, so relative rounding errors reach 6e-9. A loss above the limit has about
-five correct digits."""
+"""Limit in place of `LEAST_SHARE` for float32 data with one feature. This limit is
+higher than `LEAST_SHARE`, because NumPy sums short pieces of these data in float32."""
 
 BLOCK_BYTES = 1 << 20
 """Largest size in bytes of a copy of rows in float64: 1 MiB fits in a second-level cache."""
@@ -96,9 +95,10 @@ class GramDescent(ABC):
         return squares / self.count
 
     def _expanded(self, w: Weights) -> tuple[float, float]:
-        """Return ``Σ(y − X·w)²``, and the sum of its terms' absolute values.
+        """Compute ``Σ(y − X·w)²`` from XᵀX and the fixed point's `Sums` (see the class).
 
-        Both are computed from XᵀX and from the `Sums` at the fixed point (see the class).
+        The result is a sum of positive and negative terms. The sum of these terms' absolute
+        values is also returned.
         """
         point, (slope, squares) = self._about
         apart = w - point

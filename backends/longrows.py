@@ -18,14 +18,14 @@ FAR_BYTES = 1 << 25
 """Data of this size in bytes or more are assumed to be larger than the caches: 32 MiB."""
 
 COLUMN_BYTES = 1 << 11
-"""Size in bytes of the longest rows that are stored column by column by default: 2 KiB."""
+"""Row size in bytes up to which data are stored column by column by default: 2 KiB."""
 
 TRIAL_BYTES = 1 << 26
 """Largest size in bytes of the data with which a layout is timed: 64 MiB."""
 
 
 def are_far(problem: Problem) -> bool:
-    """Return whether each row reaches `LONG_BYTES`, and all rows together `FAR_BYTES`."""
+    """Return whether a row has at least `LONG_BYTES` and the data have at least `FAR_BYTES`."""
     return _row_bytes(problem) >= LONG_BYTES and problem.bytes_per_step >= FAR_BYTES
 
 
@@ -37,8 +37,8 @@ def usually_by_column(problem: Problem) -> bool:
 def trial_rows(problem: Problem) -> int:
     """Return the number of rows with which each layout is timed.
 
-    These rows together take about 16 MiB. If `are_far` is true, these rows take a quarter of
-    the size of all rows, but at least 16 MiB and at most 64 MiB.
+    These rows together take about 16 MiB. For long rows in data that are larger than the caches
+    (`are_far`), a quarter of the data is timed instead, limited to 16–64 MiB.
     """
     nbytes = tuning.TRIAL_BYTES
     if are_far(problem):

@@ -154,7 +154,7 @@ def _binary_targets(z: Floats, u: Floats) -> Floats:
 def _count_targets(z: Floats, u: Floats) -> Floats:
     """Return a random count from the Poisson distribution with mean exp(z/2), for each row.
 
-    `Loss.targets` describes z and u.
+    `Loss.targets` describes the parameters `z` and `u`.
     """
     rate = np.exp(np.clip(z, -4.0, 4.0) / 2)
     term = np.exp(-rate)

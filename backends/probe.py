@@ -2,8 +2,8 @@
 
 Some environment variables make a library end the process in which it starts, or hang for
 minutes. If such a variable is set, the library is first started in a child process. If the
-library does not start in this process, another child process leaves out all of the library's
-variables. Further child processes leave out one variable each, to find the cause.
+start fails, a second child process starts the library without any of the library's variables.
+Further child processes leave out one variable each, to find the cause.
 """
 
 from __future__ import annotations

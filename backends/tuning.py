@@ -41,7 +41,8 @@ Trial = tuple[Callable[[], object], Callable[[], AbstractContextManager[object]]
 The second function returns a context manager. The steps are timed inside this context."""
 
 Place = Callable[[Choice], Trial]
-"""A function ``place(choice)`` that prepares data for these values and returns a `Trial`."""
+"""A function ``place(choice)`` that prepares data for the values in `choice`, and returns a
+`Trial`."""
 
 LEAST_BYTES = 1 << 20
 """Smallest size in bytes of data for which parameters are tuned. With smaller data, a step
@@ -51,8 +52,8 @@ TRIAL_BYTES = 1 << 24
 """Largest size in bytes of the data for a timing: 16 MB, more than a core's private caches."""
 
 SECONDS = 0.25
-"""Time limit in seconds for all timings of `_fastest`, and also for those of `_confirmed`. The
-time that the preparation of data takes is not counted."""
+"""Time limit in seconds for all timings in one call of `_fastest` or `_confirmed`. The time
+that the preparation of data takes is not counted."""
 
 ROUNDS = 5
 """Largest number of times that each value of a parameter is timed."""
@@ -65,9 +66,9 @@ FEWEST = 3
 """A value of a parameter can be chosen only if it was timed at least this many times."""
 
 LEVEL, HOPELESS = 0.95, 1.3
-"""`LEVEL`: another value replaces a default value if its fastest time and its median time are
-less than 95 % of the default's fastest time and median time. `HOPELESS`: another value is not
-timed again if its fastest time exceeds 1.3 times the fastest time of all values."""
+"""`LEVEL`: a default value is replaced by a value that takes less than 95 % of the default's
+time. The fastest timings and the median timings must both show this. `HOPELESS`: another value
+is not timed again if its fastest time exceeds 1.3 times the fastest time of all values."""
 
 _known: dict[str, Choice] = {}
 _here = threading.RLock()
@@ -79,7 +80,7 @@ def setting() -> str:
 
 
 def known_at_most() -> str:
-    """Return `setting`, but ``known`` in place of ``on``, so that no values are timed."""
+    """Return ``off`` if `setting` returns ``off``, and otherwise ``known``."""
     return "off" if setting() == "off" else "known"
 
 
@@ -126,8 +127,8 @@ def choose(
     seconds : callable
         ``seconds(choice)`` returns the time of a step with the values in `choice`.
     again : callable
-        ``again()`` makes `seconds` prepare new data. It is called before the fastest values are
-        compared with the defaults once more.
+        ``again()`` makes `seconds` prepare new data. The fastest values are timed again with
+        these data.
     may_try : bool
         If false, nothing is timed. If no values are stored, the defaults are returned.
     """
@@ -186,7 +187,7 @@ def trial_rows(problem: Problem, nbytes: int) -> int:
 
 
 def timed(place: Place) -> tuple[Callable[[Choice], float], Callable[[], None]]:
-    """Return the functions `seconds` and `again`, the parameters of `choose`.
+    """Return two functions, which `choose` takes as its parameters `seconds` and `again`.
 
     ``seconds(choice)`` returns the median time of a step in seconds. The first call for a
     choice prepares the data, and takes one untimed step, which can compile code.
@@ -223,7 +224,7 @@ def _fitting(found: object, ranges: Ranges) -> Choice | None:
 
 
 def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice, bool]:
-    """Time the values of one parameter after another, for at most `SECONDS` in total.
+    """Find the fastest value of each parameter by timings that end after `SECONDS` in total.
 
     Returns
     -------

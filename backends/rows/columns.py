@@ -164,7 +164,7 @@ def find_all(wanted: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """Return the form of a name in which names are compared: stripped, composed accents."""
+    """Return a name without surrounding white space, in the Unicode form NFC."""
     return unicodedata.normalize("NFC", name.strip())
 
 

@@ -17,8 +17,8 @@ from backends.rows.made import InMemory
 from backends.rows.source import Source
 
 CHUNK_ROWS = 1 << 16
-"""Number of rows in a chunk. `Complete` stores the number of complete rows up to the end of
-each chunk, so it can start to read at the chunk in which a requested range begins."""
+"""Number of rows in a chunk. `Complete` counts the rows without missing values in each
+chunk, so that it can skip the chunks before a requested range."""
 
 
 @dataclass(frozen=True, eq=False)

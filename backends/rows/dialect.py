@@ -16,7 +16,7 @@ SAMPLE_RECORDS = 50
 """Number of rows at the start of a text file from which the file's dialect is determined."""
 
 SAMPLE_LINES = 200
-"""Largest number of lines for finding the dialect. A quoted cell can contain line breaks."""
+"""Largest number of lines from which a file's dialect is determined."""
 
 SPACES = " "
 """Delimiter that stands for any run of spaces and tabs."""
@@ -60,7 +60,7 @@ class Dialect:
     header : bool
         Whether a line of the file contains the names.
     before : int
-        Number of lines up to the header's end; 0 without a header or if it is a comment.
+        Number of lines up to the header's end; 0 if the header is missing or is a comment.
     notes : tuple of str
         Assumptions about the file, one line each.
     """

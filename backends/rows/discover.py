@@ -86,7 +86,7 @@ def discover(path: Path) -> list[Found]:
 def _without_notes(found: list[Found]) -> list[Found]:
     """Return the files sorted by name, without .txt and .dat files that are probably notes.
 
-    If all files have these two suffixes, no file is left out.
+    If every file is a .txt or .dat file, no file is left out.
     """
     plain = [file for file in found if file.path.suffix.lower() not in (".txt", ".dat")]
     return sorted(plain or found, key=lambda file: file.path)

@@ -52,7 +52,7 @@ class InMemory(Source):
         return cls(*size, problem, loss=problem.loss)
 
     def with_loss(self, loss: Loss) -> Self:
-        """Check the targets for another loss, and return the rows with this loss."""
+        """Return the rows with the loss `loss`; raise ProblemError if it rejects a target."""
         try:
             loss.check(self.problem.y)
         except ProblemError as error:

@@ -163,9 +163,9 @@ class NpySource(Source):
     def joined(self) -> Joined | None:
         """Return the rows with y as an additional feature (see `Joined`), if possible.
 
-        These rows are read faster, because the file's bytes are used as they are. If a column
-        is neither in X nor y, or the file does not store row after row in the requested dtype,
-        the result is None.
+        These rows are read faster, because the file's bytes are used as they are. The file must
+        be stored by row in the requested dtype, and every column must be in X or y. For other
+        files, the result is None.
         """
         layout, all_columns = self.layout, tuple(range(self.layout.columns))
         as_wanted = layout.by_row and layout.dtype == self.dtype
@@ -220,7 +220,7 @@ class NpyRows(NpySource):
     """Rows with all columns of the file as features, and zeros as y."""
 
     def joined(self) -> None:
-        """Return None, because `NpySource.joined` has already made y a feature."""
+        """Return None, because the features of these rows already include y."""
 
     def pieces(self, start: int, stop: int) -> Iterator[Piece]:
         for parts, _ in super().pieces(start, stop):

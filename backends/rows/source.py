@@ -298,13 +298,13 @@ class Joined:
     y: int
 
     def weights(self, w: Weights) -> Weights:
-        """Return the d + 1 weights for these rows: w for the features in X, and −1 for y."""
+        """Return `w` with −1 inserted for the feature y: a prediction is then ``x·w − y``."""
         joined = np.full(len(w) + 1, -1.0)
         joined[self.x] = w
         return joined
 
     def gradient(self, sums: Weights) -> Weights:
-        """Return ``Xᵀ(X·w − y)``: the gradient `sums` for these rows, without y's value."""
+        """Return the gradient `sums` without the value for the feature y."""
         return sums[self.x]
 
     def moments(self, gram: Weights) -> tuple[Weights, Weights, float]:

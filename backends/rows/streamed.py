@@ -6,7 +6,7 @@ gradient is computed. With a ``gram`` technique, the file is read only once per 
 compute XᵀX and Xᵀy.
 
 The backend's library computes the gradient of a block in a single thread, if it has such a
-setting. Several threads would mostly wait for each other, because the blocks are small.
+setting.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ IN_MEMORY = 4
 X and y. Backends with autograd need the most memory."""
 
 BLOCKS_A_THREAD = 4 + RUN
-"""Memory per thread, as a multiple of the size of a block: 4 for the thread's block and the
-backend's temporary arrays, and `RUN` for rows that are decoded in advance."""
+"""Memory per thread, counted in blocks. The thread's block and the backend's temporary arrays
+take 4 blocks. Rows that are decoded in advance take `RUN` blocks."""
 
 BLOCKS_BESIDE = 1 + RUN
-"""Memory that all threads share, as a multiple of the size of a block: 1 for the blocks'
-gradients that are not added yet, and `RUN` for rows that are being read."""
+"""Memory that all threads share, counted in blocks. Gradients that are not added yet take 1
+block. Rows that are being read take `RUN` blocks."""
 
 SMALLEST_BLOCK = 1 << 20
 """Smallest block size in bytes. For a smaller block, giving the block to the backend would take

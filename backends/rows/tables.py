@@ -30,8 +30,8 @@ _TARGETS = ("target", "targets", "label", "labels", "response", "outcome")
 If another array has one of these names, y is unclear, and the user must name y."""
 
 _LARGEST = 1e20
-"""Limit for the warning about integers that float32 cannot represent exactly. All 64-bit
-integers are below this limit, so a column with larger values holds floats."""
+"""Limit for the warning about integers that float32 cannot represent exactly. A column with
+a larger value causes no warning, because the column holds floats."""
 
 _BLOCK_ROWS = 4096
 """Number of rows copied at a time: 4096 rows of 32 float32 columns take 512 kB."""
@@ -147,7 +147,7 @@ def _in_memory(
     *,
     drop: bool,
 ) -> InMemory:
-    """Return the columns as rows in memory.
+    """Return a source in memory whose X and y are copied from the columns.
 
     A NaN is an error. If `drop` is true, a NaN is accepted, because its row is dropped later.
     """
