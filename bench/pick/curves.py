@@ -122,8 +122,8 @@ class Curve:
         Parameters
         ----------
         straight : float
-            Number of rows from which the data count as read from memory. The cache then holds
-            only a small part of the rows, and the curve is a straight line.
+            Smallest number of rows at which the curve is a straight line. The cache then holds
+            only a small part of the rows.
         cache_rows : float
             Number of rows that the cache keeps between two steps.
         waiting : float
@@ -184,14 +184,14 @@ class Overhead:
 
         - Between two measured sizes, the overhead is interpolated linearly as a function of
           `base`.
-        - Outside the measured sizes, a positive overhead is constant. A negative overhead comes
-          from random errors, and is proportional to the curve.
+        - Outside the measured sizes, a positive overhead is constant. A negative overhead is
+          proportional to `base`.
 
         Parameters
         ----------
         rows : float
         base : float
-            Seconds of the curve at `rows` rows.
+            Time in seconds that the curve predicts for `rows` rows.
         """
         i = int(np.searchsorted(self.rows, rows))
         if i in (0, len(self.rows)):

@@ -31,9 +31,9 @@ Repeated setups without a pause differed by less than a factor of two.
 def without_pauses(seen: Observations) -> Observations:
     """Return the observations without the setup times that include a pause of the process.
 
-    A time is left out if it is more than twice the usual time (`LONG`), but at most 0.1 s
-    longer than the usual time (`PAUSE_S`). The usual time is the median of the times at the
-    same number of rows (`statistics.median_low`).
+    A time is left out if it is more than twice the usual time (`LONG`). It is kept if it is
+    more than 0.1 s above the usual time, because no pause is that long (`PAUSE_S`). The usual
+    time is the median of the times at the same number of rows (`statistics.median_low`).
     """
     return replace(
         seen,
@@ -63,7 +63,7 @@ def extrapolated_s(model: CostModel, rows: float) -> float:
 
 
 def paused_s(model: CostModel, rows: float) -> float:
-    """Return the most seconds that pauses of the process can have added to a setup time.
+    """Return an upper limit for the seconds that pauses of a process added to a setup time.
 
     Only the setup with the number of rows nearest to `rows` counts. The result is 0 if no setup
     was measured. The result is also 0 if the nearest setup was measured several times, because

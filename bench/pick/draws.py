@@ -51,8 +51,8 @@ def student_t4(uniform: Floats) -> Floats:
 def errors_of(backend: str) -> Floats:
     """Return an array of shape (4, `DRAWS`) of random numbers for a backend.
 
-    The numbers follow Student's t distribution. The array's four rows are for four times of
-    the cost model: import, placing the data, first call and step. The seed is computed from the
+    The numbers follow Student's t distribution. Each of the array's rows is for one part of the
+    total time: import, placing the data, first call and steps. The seed is computed from the
     backend's name, so two backends have independent numbers.
     """
     uniform = uniforms(crc32(backend.encode()), 4 * DRAWS)

@@ -29,7 +29,7 @@ A change of 13 % within a few minutes was seen on a shared machine.
 """
 
 MOST = math.log(2)
-"""Logarithm of the largest change from which the drift is estimated: the logarithm of 2.
+"""Largest change of a time that `drift_of` counts in full: a factor of two, as a logarithm.
 
 Larger changes count as a factor of two, because a pause of the process can cause them.
 """

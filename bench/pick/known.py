@@ -27,7 +27,7 @@ SURE = 0.8
 """Lower bound for the next setup time: 80 % of the time that was measured before."""
 
 FASTER_A_ROW = 0.7
-"""Lower bound for the time per row, for more rows than were measured.
+"""Lower bound for the time per row beyond the largest measured size.
 
 It is 70 % of the measured time per row, because equal work takes different times in different
 processes.
@@ -126,7 +126,7 @@ class Known:
 
     @property
     def regime_bytes(self) -> int:
-        """Data size in bytes from which data count as read from memory, not from a cache."""
+        """Smallest size, in bytes, of data that are read from memory instead of a cache."""
         return IN_MEMORY * self.memory.cache_bytes
 
     def total(self, model: CostModel) -> Range:
@@ -183,7 +183,7 @@ class Known:
         return ""
 
     def paused_s(self, model: CostModel) -> float:
-        """Return the most seconds that pauses of the process can have added to a setup time.
+        """Return an upper limit for the seconds that pauses of a process added to a setup time.
 
         The result is 0 for a long descent, because pauses hardly change its total time.
         """
@@ -201,7 +201,7 @@ class Known:
     def is_long(self) -> bool:
         """Whether the descent takes `LONG_S` seconds or more with the fastest measured backend.
 
-        The `gram` techniques do not count. False if no other backend was measured yet.
+        The `gram` techniques do not count. False if only `gram` techniques were measured.
         """
         loops = (total.median for name, total in self._totals.items() if not is_gram(name))
         return min(loops, default=0.0) >= LONG_S
@@ -241,8 +241,8 @@ class Known:
     def groups(self) -> Iterable[list[CostModel]]:
         """Yield the models to compare: first with the `gram` techniques, then without them.
 
-        The models can predict a total, and their backends can still be the fastest. Only the
-        second list is yielded if there are no `gram` techniques, or with ``--loop-only``.
+        Incompletely measured and excluded backends are left out. Only the second list is
+        yielded if there are no `gram` techniques, or with ``--loop-only``.
         """
         complete = [self.models[name] for name in self.live if self.models[name].complete]
         loops = [m for m in complete if not is_gram(m.backend)]

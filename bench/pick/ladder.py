@@ -14,18 +14,18 @@ from bench.pick.near import SCOUT_BYTES
 from bench.pick.peaks import CAUTION
 
 LEAST_MEMORY_BYTES = 32_000_000
-"""Smallest data size, in bytes, at which the list of sizes to measure can end: 32 MB."""
+"""Lower limit of `end_bytes`, the data size at which the list of sizes ends: 32 MB."""
 
 FAR = 3
-"""The list of sizes ends at 3 · `end_bytes` if the request's data have at least this size.
+"""A request with at least 3 · `end_bytes` bytes of data makes the list of sizes longer.
 
-For smaller requests, the list ends at `end_bytes`.
+The list then ends at 3 · `end_bytes`. For smaller requests, the list ends at `end_bytes`.
 """
 
 BYTES_A_SECOND = 1.5e8
 """Bytes of data that are estimated to be prepared in one second: 150 MB.
 
-The data are generated, and the reference result is computed.
+Preparing data means to generate them and to compute the reference result.
 """
 
 DATA_SHARE = 0.3
@@ -94,8 +94,9 @@ def first_sizes(known: Known, ladder: list[int], *, long: bool) -> list[int]:
 
     - For a short descent, the large size is the result of `scout`.
     - For a long descent, the large size is the smallest size in `ladder` whose data do not fit
-      in the caches. It has at most as many rows as the request, and its data are generated
-      quickly enough (`FIRST_SHARE`). If there is no such size, the result of `scout` is used.
+      in the caches. It must also have at most as many rows as the request, and data that are
+      generated quickly enough (`FIRST_SHARE`). If there is no such size, the result of `scout`
+      is used.
     - The small size has at most a thirtieth of the large size's rows. If there is no such size,
       only the large size is returned.
     """

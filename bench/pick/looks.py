@@ -74,8 +74,8 @@ def first(known: Known) -> Iterator[Task]:
 def rest(known: Known, *, alone: bool = False) -> Iterator[Task]:
     """Yield the tasks that measure the missing setup and step times of backends.
 
-    A task that times steps covers all backends of a library whose measurements are incomplete.
-    With `alone`, each task covers only one backend.
+    One task measures the steps of all incompletely measured backends of a library. With
+    `alone`, each task covers only one backend.
     """
     rungs = ladder.sizes(known)
     lacking = [n for n in known.live if not known.models[n].complete]
@@ -148,9 +148,9 @@ def stepped(known: Known, name: str, rows: int) -> int:
 def set_up(known: Known, model: CostModel, rungs: list[int]) -> bool:
     """Return whether the setup of a backend was measured well enough.
 
-    - A process that measured only this setup is enough if its number of rows was similar to
-      the result of `ladder.scout`, up to a factor of 10 (`ALIKE`).
-    - If a process also measured steps or other backends, its setup is enough only if the
+    - A setup that had its own process counts if its number of rows differs from the result of
+      `ladder.scout` by at most a factor of 10 (`ALIKE`).
+    - A setup in a process that also measured steps or other backends counts only if the
       request's data certainly fit in memory. Otherwise, the peak memory of the backend alone
       must be measured, too.
     """
@@ -168,7 +168,7 @@ def case_of(known: Known, name: str, rows: int) -> Case:
 
 
 def setup_task(known: Known, name: str, rows: int) -> Task:
-    """Return the task that measures a setup, without code that an earlier process compiled."""
+    """Return a task that measures a setup and compiles all code anew."""
     case = str(case_of(known, name, rows))
     return Task(_unused(known, f"set-up {case}"), SETUP, (case,), cold=True)
 

@@ -50,7 +50,7 @@ The first backend of a process starts threads and loads code that the others sha
 """
 
 FARTHEST = 2.0
-"""Distance from the nearest measured size at which the error of a setup time stops growing.
+"""The error of a setup time grows up to this distance from the nearest measured size.
 
 The distance is the decimal logarithm of the ratio of two numbers of rows, so 2 stands for 100
 times as many rows.
@@ -176,7 +176,7 @@ class CostModel:
     def _slowed(self, rows: float) -> Floats | float:
         """Return `DRAWS` random factors by which the speed of memory changes a step's time.
 
-        The result is 1 if no reads from memory were timed, so that `states` is empty.
+        If no reads from memory were timed, the result is the number 1.
         """
         if not self.states:
             return 1.0

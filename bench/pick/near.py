@@ -20,7 +20,7 @@ With 8 MB of data, backends use all threads and the same compiled code as for la
 """
 
 NEAR = 10
-"""Largest ratio between the request's number of rows and a measured number that is near: 10.
+"""Two numbers of rows are near if they differ by at most a factor of 10.
 
 Beyond this ratio, a measured step time predicts little, because latency limits small steps and
 memory limits large steps.
@@ -40,8 +40,8 @@ def steps_near(model: CostModel, rows: float) -> bool:
     """Return whether a step was measured at a size near the number of rows `rows`.
 
     - A measured number of rows is near if it lies between `rows` ÷ 10 and 10 · `rows`.
-    - If `rows` rows have more than 8 MB of data (`SCOUT_BYTES`), the lower limit is 0.8 MB of
-      data instead of `rows` ÷ 10.
+    - For data of more than 8 MB (`SCOUT_BYTES`), the lower limit is the number of rows that
+      have 0.8 MB of data.
     """
     least = min(rows, SCOUT_BYTES // _row_bytes(model)) / NEAR
     return any(least <= s.rows <= NEAR * rows for s in model.observations.step)
@@ -58,7 +58,7 @@ def setup_near(model: CostModel, rows: float) -> bool:
 
 
 def near_only(model: CostModel, rows: int) -> CostModel:
-    """Return a copy of the model that predicts nothing from distant measurements alone.
+    """Return a copy of the model without times that were measured only at distant sizes.
 
     - The copy has no step times if none was measured near `rows` rows (`steps_near`).
     - The copy has no setup times if none was measured near `rows` rows (`setup_near`).

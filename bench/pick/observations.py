@@ -186,7 +186,7 @@ def _read_beside(case: Case, step: Measurement, outcome: Outcome) -> float | Non
 def noises(
     records: Iterable[Record], features: int, dtype: str
 ) -> Iterator[Mapping[str, float]]:
-    """Yield a mapping for each child process: how much other programs disturbed the process.
+    """Yield how much other programs disturbed each child process (`Outcome.noise`).
 
     Child processes without a case of the given `features` and `dtype` are left out.
     """

@@ -29,7 +29,8 @@ class Peaks:
         Measured numbers of rows, and the peak in bytes at each number. Both arrays are
         ascending.
     a_row : float
-        Bytes by which the peak is assumed to grow with each row outside the measured sizes.
+        Assumed growth of the peak in bytes per row, below the smallest and above the largest
+        measured number of rows.
     """
 
     rows: Floats

@@ -135,8 +135,8 @@ def candidates(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the backends to choose from, and a dict of the backends that cannot run here.
 
-    The dict has the reason for each backend that cannot run. If a record in `earlier` has the
-    options of this pick, the list and the dict are copied from it. Copying saves seconds,
+    The dict has the reason for each backend that cannot run. If an earlier pick had the
+    same options, the list and the dict are copied from its record. Copying saves seconds,
     because a search for backends imports every library.
     """
     for record in earlier:

@@ -42,19 +42,18 @@ PASSES = 12
 """Largest number of processes that measure the same step or the same setup."""
 
 CERTAIN = 1.02
-"""Time limit of a setup ÷ the longest setup time that the fastest backend can have.
+"""Safety factor in the time limit of a setup: 2 % for rounding errors.
 
-A backend whose setup reaches this limit cannot be the fastest, even with rounding errors.
+A backend whose setup reaches this limit cannot be the fastest.
 """
 
 SLACK = 3
-"""Time limit for starting Python, as a multiple of the shortest child process so far."""
+"""Time limit for starting Python, as a multiple of the shortest child process's duration."""
 
 CERTAIN_REGRET = 0.15
 """Expected regret up to which a pick counts as nearly certain, as a fraction of its total time.
 
-Regret is the time lost with a wrong pick. If the pick is nearly certain, the planner reserves
-time for backends that are not completely measured.
+Regret is the time lost with a wrong pick. `_most_valuable` uses this limit.
 """
 
 SHARE = 0.2
@@ -64,7 +63,7 @@ The limit applies only while at least one other backend is not completely measur
 """
 
 STEPS_SHARE = 0.3
-"""Time limit of the process that first times a library's steps, as a fraction of the budget.
+"""Time limit of the first measurement of a library's steps, as a fraction of the budget.
 
 The limit applies only while the setup of another library is still unmeasured.
 """
@@ -163,7 +162,7 @@ def _steps_patience_s(known: Known, task: Task) -> float:
 
 
 def start_s(known: Known) -> float:
-    """Return the seconds that a child process is allowed before it measures a setup."""
+    """Return how many seconds a time limit allows for the start of a child process."""
     return SLACK * min((s.seconds for s in known.spent if s.cases), default=0.0)
 
 
@@ -268,7 +267,7 @@ def _steps(
 
 
 def _setups(known: Known, gains: dict[str, float]) -> Iterator[tuple[Task, float]]:
-    """Yield the tasks that measure a setup once more, each as a pair (task, gain).
+    """Yield pairs (task, gain). Each task measures the setup of one backend once more.
 
     The gain is the expected reduction of the regret, which is the time lost with a wrong pick.
     """

@@ -12,10 +12,10 @@ from bench.pick.ties import TIE, plainness
 from bench.show.text import byte_count, count, data_text, duration, plural, times
 
 MARGIN = 0.95
-"""Largest step time of a backend that pays off later, as a fraction of the pick's step time.
+"""Upper limit for the step time of an alternative, as a fraction of the pick's step time.
 
-A backend pays off later if it is slower than the pick for the requested iterations, but faster
-for many more iterations.
+The alternative is slower than the pick for the requested iterations, but faster for many more
+iterations.
 """
 
 

@@ -46,8 +46,8 @@ class Spreads:
     def of(self, seen: Observations) -> Spreads:
         """Return the spreads of one backend from its measurements `seen`.
 
-        This object has the spreads of all backends together. If the backend has few
-        measurements, the result is close to these spreads.
+        If the backend has few measurements, the result is close to the spreads in `self`,
+        which were estimated from all backends.
         """
         own = spreads_of([seen], self)
         return Spreads(
@@ -83,7 +83,7 @@ def machine_spreads(observations: Iterable[Observations]) -> Spreads:
 
 
 def spreads_of(observations: Iterable[Observations], prior: Spreads) -> Spreads:
-    """Return how much equal step times and equal setup times differ between processes.
+    """Return how much the time of a step or a setup differs between processes.
 
     With few observations, the result is close to the spreads in `prior`.
     """

@@ -15,7 +15,7 @@ from bench.pick.throughput import IN_MEMORY
 from bench.pick.uncached import ONE_PASS, PLAIN, SEVERAL_PASSES, Reads, Uncached
 
 BETWEEN = 0.15
-"""Relative error of a step time with 10 times more or fewer rows than were measured: 15 %.
+"""Relative error of a time that is predicted from a 10 times larger or smaller size: 15 %.
 
 Beyond the largest measured size, `BEYOND` or `BEYOND_IN_CACHE` is used instead.
 """
@@ -65,8 +65,8 @@ class Steps:
     memory_rows : float
         Smallest number of rows whose data are read from memory instead of a cache.
     beyond : float
-        Relative error of a predicted step time, for each factor of 10 beyond the largest
-        measured number of rows.
+        Relative error of the step time at 10 times the largest measured number of rows. At 100
+        times this number, the error is twice as large.
     uncached : Uncached or None
         Additional time of a step with data in memory, which is slower than a cache. None if
         the time is unknown, or if steps with data in memory were measured.

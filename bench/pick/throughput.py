@@ -40,7 +40,7 @@ The usual throughput is computed from all other reads.
 SEED = crc32(b"memory")
 """Seed of the random numbers with which `drawn` selects a speed of memory.
 
-All backends use this seed, because they share the memory.
+All backends use this seed, so all of them get the same random speeds.
 """
 
 
@@ -100,7 +100,7 @@ class MemoryThroughput:
 
     @property
     def fast(self) -> float:
-        """Throughput when memory is fast, in bytes/s: 7.5 % of the reads are faster."""
+        """Throughput in bytes/s that only the fastest 7.5 % of the reads exceed."""
         return self.usual / self.states[1]
 
     @property
@@ -153,5 +153,5 @@ class MemoryThroughput:
 
 
 def drawn(states: tuple[float, ...], uniform: Floats) -> Floats:
-    """Select an element of `states` with each random number between 0 and 1 in `uniform`."""
+    """Return one element of `states` for each random number in `uniform` (from 0 to 1)."""
     return np.asarray(states, dtype=np.float64).take((uniform * len(states)).astype(int))

@@ -15,7 +15,7 @@ from bench.pick.draws import COVERAGE, bounded
 from bench.pick.model import CostModel
 
 TIE = 1.05
-"""Largest expected total of the picked backend, as a multiple of the lowest expected total."""
+"""Upper limit for the pick's expected total, as a multiple of the lowest expected total."""
 
 
 def plainness(backend: str) -> tuple[bool, bool, bool]:
@@ -44,7 +44,7 @@ def choose(
       two backends tie if the other backend is slower in less than 90 % of the pairs
       (`COVERAGE`).
     - The pick is the plainest backend (`plainness`) that ties with the fastest backend and
-      whose mean is at most 5 % above the lowest mean (`TIE`). The fastest backend also counts.
+      whose mean is at most 5 % above the lowest mean (`TIE`), or the fastest backend itself.
 
     Returns
     -------

@@ -41,8 +41,8 @@ The measured numbers were 2 to 5, for JAX with 2 to 200 features.
 PLAIN = Reads(4.0, 12.0)
 """Number of times that a step reads its data, if the step allocates temporary arrays.
 
-Plain NumPy transfers as many bytes as 4 reads of the data. The upper limit is 12 reads, because
-page faults of large temporary arrays take as long as several reads.
+Plain NumPy transfers as many bytes as 4 reads of the data. A step can take as long as 12 reads,
+because large temporary arrays cause page faults.
 """
 
 
@@ -53,8 +53,8 @@ class Uncached:
     Attributes
     ----------
     bend : float
-        Number of rows beyond which each further row takes longer: the number of rows that fit
-        in the cache or the largest measured number of rows, whichever is larger.
+        Number of rows beyond which each further row takes longer. It is the larger of two
+        numbers: the rows that fit in the cache, and the largest measured number of rows.
     more : float
         Additional seconds of each row beyond `bend`, because memory is slower than the cache.
     error : float
@@ -75,7 +75,7 @@ class Uncached:
         curve: Sequence[tuple[int, float]],
         reads: Reads = ONE_PASS,
     ) -> Uncached | None:
-        """Compute by how much a step takes longer if its rows are read from memory.
+        """Compute the additional time of a step whose rows do not fit in a cache.
 
         The result is None if there is no read curve.
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bench.show.console import Columns
 
 HELD_OUT = 3
-"""Number of sizes at which ``--verify`` measures all backends; none was measured before."""
+"""Number of new, unmeasured sizes at which ``--verify`` measures all backends."""
 
 PASSES = 3
 """Number of times that ``--verify`` measures each backend at each size."""
@@ -39,7 +39,7 @@ WORST_MEDIAN = 1.05
 """Largest median regret (the pick's total ÷ the lowest total) that passes the check."""
 
 BYTES_A_SECOND = 1e7
-"""Largest data of ``--verify`` in bytes, for each second of the time budget: 10 MB."""
+"""Size limit for the data of ``--verify``: 10 MB for each second of the time budget."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,7 @@ def judge(
 
 
 def held_out_sizes(known: Known) -> list[int]:
-    """Return random numbers of rows that were not measured; equal requests give equal numbers.
+    """Choose unmeasured numbers of rows at random; equal requests get equal numbers.
 
     The numbers' logarithms are distributed uniformly, up to the limits of memory and budget.
     """

@@ -32,21 +32,22 @@ Regret is the time lost with a wrong pick. `REGRET` is used after new measuremen
 """
 
 REGRET_CLEAR = 0.001
-"""Expected regret up to which the interval of the pick's total time can have any width.
+"""Largest expected regret at which the uncertainty of the pick's total time is ignored.
 
 The constant is a fraction of the total time. It is used if all measurements come from the store
 of earlier results, and if the setup of the picked backend was measured.
 """
 
 DECIDED, WIDEST = 0.15, 0.4
-"""Largest half-width of the interval of a pick's total, as a fraction of the total.
+"""Largest accepted uncertainty of the pick's total time, as a fraction of the total time.
 
-With a wider interval, the pick is not certain enough. `DECIDED` is used after new measurements.
-`WIDEST` is used if all measurements come from the store of earlier results.
+The uncertainty is half the width of the 90 % interval of the total time. `DECIDED` is used
+after new measurements. `WIDEST` is used if all measurements come from the store of earlier
+results.
 """
 
 NARROW = 0.05
-"""Additional value of measuring the picked backend: 5 % of the half-width of its interval.
+"""Fraction of `Worth.spread` that is added to the gain of measuring the picked backend.
 
 A measurement of the picked backend also narrows the interval of its total time.
 """
@@ -68,8 +69,8 @@ class Worth:
         Half-width of the interval of a pick's total, as a fraction of the total. With two
         picks, this is the larger of two values.
     gains : dict
-        The keys are backends. The values say how much the expected regret would shrink if the
-        backend's total were known exactly, as a fraction of the pick's total.
+        The keys are backends. The values are fractions of the pick's total: how much the
+        expected regret would fall if the backend's total were known exactly.
     """
 
     picks: tuple[str, ...]
