@@ -31,12 +31,12 @@ LOSS = pytest.StashKey[Loss]()
 CASE_FIXTURES = ("case", "baseline", "native")
 
 QUICK_SIZES = ((100, 1), (10_000, 1), (1_000_000, 1))
-"""Default sizes, as pairs of rows and features: 0.8 kB, 80 kB and 8 MB of float32 data."""
+"""Default sizes, as pairs (rows, features). The data have 0.8 kB, 80 kB and 8 MB in float32."""
 
 BEST = {"numpy": "blocked", "numba": "parallel", "torch": "analytic", "jax": "loop"}
-"""The keys are libraries. A value is the technique that is measured by default, in addition to
-the backend without a technique, such as ``numpy``. Each of the techniques compiles within a
-second."""
+"""The keys are libraries. For each library, two backends are measured by default: one without a
+technique, such as ``numpy``, and one with the technique in the value, such as
+``numpy:blocked``. Each technique compiles within a second."""
 
 QUICK_TESTS = ("test_step", "test_place", "test_first_call")
 """Benchmarks that run by default. They time a step, the placing of the data in the backend's
@@ -175,8 +175,8 @@ def _case(item: pytest.Item) -> Case:
 def sampling(pytestconfig: pytest.Config) -> Sampling:
     """Return the settings of the timings.
 
-    If another process measures alternately, the fixture waits until this process is allowed to
-    measure.
+    If this process and another process measure alternately, the fixture waits until this
+    process is allowed to measure.
     """
     return Sampling(
         pytestconfig.stash[THREADS],

@@ -1,8 +1,8 @@
 """Time a whole descent, from arrays to w.
 
 The time is given in seconds, and as a multiple of the time to read the data once. Most backends
-read the rows in every step and take 100 steps. `gram` techniques read the rows only once, so
-they take 1000 steps.
+read the rows in every step and take 100 steps. `gram` techniques read the rows only once and
+take 1000 steps.
 """
 
 from __future__ import annotations

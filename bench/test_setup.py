@@ -68,7 +68,7 @@ def test_import(benchmark: BenchmarkFixture, case: Case) -> None:
 
 
 def test_place(benchmark: BenchmarkFixture, case: Case, stage: Stage) -> None:
-    """Time opening the device, and placing the data there in the layout of the technique."""
+    """Measure the time to open the device and to place the data in the technique's layout."""
     problem = data_of(case)
     rate = usual_rate(problem)
     if isinstance(problem, Problem):  # otherwise the rows are streamed

@@ -105,7 +105,7 @@ def beside(
 
 
 def test_read(benchmark: BenchmarkFixture, baseline: Case, sampling: Sampling) -> None:
-    """Measure the time in which all threads only read the data of a step."""
+    """Measure how long all threads take to read the data of a step without computing."""
     data = data_of(baseline)
     if isinstance(data, Problem):
         reader = Reader.of(data, sampling.threads)

@@ -9,8 +9,8 @@ from bench.measure.read_curve import Curve, flat_from, read_curve, sizes
 from bench.show.text import byte_count
 
 SEEN_THROUGH = 2.0
-"""Ratio of two sizes: 2. The reported cache size is doubted if it is at least twice as large as
-the smallest data that are read from memory instead of a cache."""
+"""Ratio of two sizes: 2. If data of n bytes are already read from memory instead of a cache, a
+reported cache size of 2·n bytes or more is considered wrong."""
 
 
 def measured_caches() -> Finding:

@@ -126,7 +126,7 @@ def descend(
     on_epoch : callable, optional
         Function that is called with each evaluation, including the evaluation at the start.
     automatic : str
-        Option that error messages recommend for a safe rate, such as ``--lr auto``, or "".
+        Option that error messages recommend for a safe rate, such as ``--lr auto``.
 
     Raises
     ------

@@ -35,16 +35,16 @@ ENOUGH = 1e-3
 """A fit is finished if its loss is at most 0.1 % above the minimum."""
 
 NEGLIGIBLE = 1e-6
-"""Allowance in addition to `ENOUGH`, as a fraction of (loss at w = 0) − minimum. It matters if
-the minimum is 0, because 0.1 % of 0 is 0."""
+"""A fit is finished if its loss − minimum is at most `ENOUGH` · minimum plus this fraction of
+(loss at w = 0) − minimum. The second term matters if the minimum is 0."""
 
 MOST_STEPS = 1 << 60
 """`Quadratic.steps` returns None if a fit needs more than this number of steps."""
 
 EXACT_BYTES = 1 << 28
 """For data up to this size in bytes, one more pass computes the squared error at the minimum. A
-pass takes at most a second. For larger data, the excess is computed from XᵀX, and the minimum
-is the loss of the fit minus the excess."""
+pass takes at most a second. For larger data, the minimum is the fit's loss minus the excess,
+which is computed from XᵀX."""
 
 EPS = float(np.finfo(np.float64).eps)
 """Machine epsilon of float64."""
@@ -175,7 +175,7 @@ class Quadratic:
         return high
 
     def standardized(self, apart: Weights, *, intercept: bool) -> tuple[Quadratic, Weights]:
-        """Convert the loss and the vector `apart` to the weights of standardised columns.
+        """Return the loss and the vector `apart` for data with standardised columns.
 
         Parameters
         ----------
@@ -244,7 +244,10 @@ def excess(
 
 @dataclass(frozen=True, eq=False)
 class _Minimum:
-    """The loss near its minimum, the minimum's weights, the fit's excess, and the method."""
+    """The minimum of a loss.
+
+    `w` are the weights at the minimum, and `absolute` is the fit's loss minus the minimum.
+    """
 
     quadratic: Quadratic
     w: Weights

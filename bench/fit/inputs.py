@@ -88,7 +88,7 @@ def room_bytes(memory: int | None) -> int:
 
 
 def streaming_text(streamed: Streamed, steps: int) -> str:
-    """Return a message: how long a descent takes to read all rows again in every step."""
+    """Return a message: how long a descent takes if every step reads all rows again."""
     a_pass = streamed.seconds_a_pass()
     squared = streamed.source.loss == SQUARED_ERROR
     passes = steps + 1  # each evaluation but the last shares a pass with the next step

@@ -66,7 +66,7 @@ RESPONSES = {
 predicts the probability that y is 1, and poisson predicts the expected count."""
 
 LINEAR = Response("prediction", lambda p: p)
-"""How predictions are computed for all other losses: the prediction is x·w + intercept."""
+"""The prediction for losses that are not in `RESPONSES`: x·w + intercept."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backends.rows.source import Source
 
 MOST_PASSES = 30
-"""Largest number of passes over the rows in a search for the minimum; 5 to 10 usually do."""
+"""Largest number of passes over the rows in a search for the minimum; 5 to 10 are usual."""
 
 MOST_WORK = 5e7
 """Largest number of multiplications in a pass over the rows. For larger data, `minimise`
@@ -37,7 +37,7 @@ loss."""
 
 LITTLE = 1e-2
 """A step that does not lower the loss is repeated with at least this damping. While the
-damping is larger, the steps are short, and the search does not end.
+damping is above `LITTLE`, the search continues, because its steps are short.
 
 Damping adds ``damping · c · XᵀX/n`` to the Hessian. c is `loss.curvature`, or 1 if the loss
 does not state its curvature.

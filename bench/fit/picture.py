@@ -36,8 +36,8 @@ def check(path: Path) -> None:
     MissingLibraryError
         Matplotlib is not installed.
     PlotError
-        The path is a folder, its folder is missing or not writable, or its suffix names no
-        format for pictures.
+        Matplotlib cannot write the format of the suffix, `path` is a folder, or the parent
+        folder is missing or not writable.
     """
     need("matplotlib.figure", "a plot")
     from matplotlib.figure import Figure

@@ -25,7 +25,7 @@ PARQUET = (".parquet", ".pq")
 CSV = (".csv",)
 
 Columns = Mapping[str, Weights]
-"""Some consecutive rows of the output: a mapping from column names to arrays of values."""
+"""A part of the output: a mapping from column names to the values in consecutive rows."""
 
 
 class OutputError(DescentbenchError):

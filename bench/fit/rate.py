@@ -26,8 +26,8 @@ SQUARED_ERROR_CURVATURE = 2.0
 eigenvalue of ``XᵀX/n``."""
 
 ROUNDING = 1e-12
-"""The gradient is a difference of two terms. If this difference is below this fraction of the
-terms, it counts as 0, because it can be a rounding error of float64."""
+"""The gradient is a difference of two terms. A difference below 1e-12 times the terms
+counts as 0, because it can be a rounding error of float64."""
 
 
 AUTOMATIC = "--lr auto"
@@ -42,7 +42,7 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
     """Return the learning rate 1/L, with which every descent converges.
 
     L is the loss's largest second derivative times the largest eigenvalue of ``XᵀX/n``. Every
-    rate below 2/L is stable. `number` is an example for error messages: an option and a rate.
+    rate below 2/L is stable. Error messages recommend the text `number`, an option with a rate.
 
     Raises
     ------
@@ -78,10 +78,10 @@ def check_rate(
 ) -> None:
     """Raise DivergenceError if a descent from `w0` diverges, even if its loss falls at first.
 
-    Each step multiplies the part of w − w* along an eigenvector of XᵀX by 1 − rate·c. c is the
-    curvature along the eigenvector, and w* are the weights at the minimum. If c is above
-    2/rate, the part grows in every step, even if the loss falls for a long time. If w0 − w* has
-    no such part, the descent does not diverge, and no error is raised.
+    w* are the weights at the minimum. Along an eigenvector of XᵀX with the curvature c, each
+    step multiplies w − w* by 1 − rate·c. If c is above 2/rate, this part of w − w* grows in
+    every step, even if the loss falls for a long time. If w0 − w* has no such part, the descent
+    does not diverge, and no error is raised.
 
     Raises
     ------

@@ -19,8 +19,8 @@ ENDS = (signal.SIGTERM, signal.SIGHUP)
 sends SIGHUP."""
 
 AGAIN_S = 0.01
-"""Delay in seconds before `_again` sends a signal: 10 ms. By then, the code that lost the
-signal has usually ended."""
+"""Delay in seconds before `_again` sends a signal: 10 ms. A finaliser that ignored the
+signal usually ends within this time."""
 
 
 class Terminated(KeyboardInterrupt):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def cpu_count(root: Path = ROOT) -> int:
-    """Return how many CPUs both the CPU affinity and the CPU quota allow to this process."""
+    """Return how many CPUs this process can use: the smaller of CPU affinity and quota."""
     return int(min(len(affinity()), cpu_quota(root)))
 
 

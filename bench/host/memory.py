@@ -72,7 +72,7 @@ def provide(nbytes: int, root: Path = ROOT) -> bool:
     Returns
     -------
     bool
-        True if the memory was touched, and the kernel's record of the peak memory was reset.
+        False if no memory was touched, or the kernel's record of the peak memory was not reset.
     """
     nbytes = min(nbytes, available_bytes() // 2)
     if nbytes < mmap.PAGESIZE or not reset_peak(root):

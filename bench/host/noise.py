@@ -32,7 +32,7 @@ used."""
 
 
 _credited_s: list[float] = []
-"""Processor time in seconds from each call of `credit`."""
+"""Processor times in seconds that were passed to `credit`."""
 
 
 def credit(seconds: float) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 ERRORS = "descentbench"
-"""Name of the error handler that prints → as -> if the encoding has no →, for example."""
+"""Name of the error handler for characters that an encoding lacks: → becomes ->."""
 
 ASCII = "descentbench_ascii"
 """Name of a copy of the ASCII codec.

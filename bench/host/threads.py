@@ -1,4 +1,4 @@
-"""Set one number of threads for every library.
+"""Set the same number of threads for every library.
 
 Libraries read the number from environment variables when they are imported. The variables must
 therefore be set before NumPy is imported, and this module imports no array library.

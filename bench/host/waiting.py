@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.host.procfs import ROOT, read
 
 MUCH = 0.5
-"""A warm-up ends when the waiting times of its threads add up to less than this: 0.5 s per
+"""A warm-up ends when its threads together wait for a processor for less than 0.5 s in each
 second."""
 
 LONGEST_S = 0.25
@@ -48,7 +48,7 @@ class Waiting:
         """Return the sum of the threads' waiting times for a processor, in seconds per second.
 
         With 4 threads, the result is between 0 and 4; None if unknown. The waiting time of
-        threads that have ended is not counted. A negative result becomes 0.
+        threads that have ended is not counted.
         """
         after, seconds = waited_s(self.root), time.perf_counter() - self.began
         if self.before is None or after is None:

@@ -33,8 +33,8 @@ from bench.host.waiting import warm_up
 from bench.results.case import SMALLEST_BYTES
 
 TRIALS, FEWER_TRIALS = 5, 2
-"""How many times a way of reading is tried: usually 5 times, but 2 times for data so large that
-a `Reader` reads them only once. All ways read such large data at nearly the same speed."""
+"""Number of trials of each way of reading: 5, or 2 for large data (`Reader.passes` is 1). All
+ways read large data at nearly the same speed."""
 
 _TRIAL_BYTES = 1 << 28
 """Approximate number of bytes read in one trial: 256 MiB. Reading them takes milliseconds, much
@@ -90,7 +90,7 @@ class Reduction:
 
     @classmethod
     def of(cls, reduce: Callable[..., object], *values: Values, passes: int) -> Reduction:
-        """Return a `Part` that reads each value `passes` times in one call of `reduce`."""
+        """Return a `Part` that makes `passes` passes over the values, in one call of NumPy."""
         # A stride of 0 repeats the values inside one NumPy call.
         repeated = tuple(np.broadcast_to(v, (passes, *v.shape)) for v in values)
         return cls(reduce, repeated, np.empty(repeated[0].shape[:-1], values[0].dtype))
@@ -111,7 +111,7 @@ def sums(values: Values, passes: int) -> Reduction:
 
 
 def largest(values: Values, passes: int) -> Reduction:
-    """Return a `Part` that reads the values by looking for their largest byte."""
+    """Return a `Part` that reads the values by computing the maximum of all bytes."""
     return Reduction.of(np.maximum.reduce, values.view(np.uint8), passes=passes)
 
 
@@ -156,7 +156,7 @@ class Compiled:
 
     @classmethod
     def of(cls, places: int, ahead: int, values: Values, passes: int) -> Compiled:
-        """Return a `Compiled` that reads `values`, one thread's slice, as 4-byte integers."""
+        """Return a `Compiled` that reads the slice `values` as 4-byte integers."""
         return cls(values.view(np.int32), places, ahead, passes)
 
 
@@ -192,7 +192,7 @@ def compiled() -> dict[str, Way]:
 def ways(nbytes: int) -> dict[str, Way]:
     """Return the ways of reading that a `Reader` tries for an array of `nbytes` bytes, by name.
 
-    For arrays below `SMALLEST_BYTES`, no loop is compiled.
+    The compiled ways are left out if `nbytes` is below `SMALLEST_BYTES`.
     """
     return REDUCTIONS if nbytes < SMALLEST_BYTES else compiled() | REDUCTIONS
 

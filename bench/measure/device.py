@@ -26,8 +26,8 @@ _TRIALS = 3
 """How many times each way of reading is timed before the fastest way is chosen."""
 
 Way = Callable[[int], int]
-"""A way of reading: ``way(times)`` reads the bytes at least `times` times, waits for the
-device, and returns the number of reads."""
+"""A way of reading: ``way(times)`` reads the bytes repeatedly, waits for the device, and
+returns the number of reads, which is `times` or more."""
 
 
 class DeviceReader:

@@ -87,7 +87,7 @@ class FileRows:
         return not fits(source, 0, source.rows, self.memory_bytes)
 
     def backend(self, name: str) -> SourceBackend:
-        """Return the backend `name`, limited to the free part of `memory_bytes`."""
+        """Return the backend `name` with a memory limit: `memory_bytes` − the used memory."""
         return Bounded(open_backend(name), self.memory_bytes - rss_bytes())
 
 

@@ -40,11 +40,11 @@ BLOCK_BYTES = 1 << 20
 """Size in bytes of the float64 copy of a block of rows: 1 MiB fits a second-level cache."""
 
 SECONDS = 1.0
-"""Approximate time limit in seconds for computing the correct w after a timed round."""
+"""Approximate time limit in seconds for computing the correct result w of a timed round."""
 
 FEWEST_STEPS = 4
-"""Smallest value of `Iterated.most_steps`, even if computing the correct w after 4 steps takes
-longer than `SECONDS`. With 10⁸ rows, 4 steps take a few seconds."""
+"""Smallest value of `Iterated.most_steps`: 4 steps. With 10⁸ rows, 4 steps take a few seconds,
+which is longer than `SECONDS`."""
 
 SAMPLE_ROWS = 4096
 """Number of rows in the sample that estimates the slope and the curvature of a loss.
@@ -197,7 +197,7 @@ class Iterated:
 
     @cached_property
     def start_scale(self) -> float:
-        """Largest weight at the start of a timed descent: at most 1.
+        """Largest weight at the start of a timed descent: 1 if the loss defines its curvature.
 
         If the loss defines no curvature, the weights are so small that all predictions at the
         start are between −1 and 1.

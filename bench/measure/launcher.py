@@ -151,8 +151,8 @@ class Launcher:
             Returns whether to continue waiting. After False, pytest is killed, and the result
             is None.
         fork : bool
-            Whether pytest runs in a fork of the process `name`. Measurements of setup times
-            need a fork, which has not imported a library such as JAX yet.
+            Whether pytest runs in a fork of the process `name`. Setup times are
+            measured in a fork, because a fork has not imported libraries such as JAX yet.
         """
         if name not in self.servers:
             self.servers[name] = Server(environment, self.folder / "server.log")

@@ -57,7 +57,7 @@ FLAT = 0.8
 at the largest size."""
 
 SECONDS = 4.0
-"""The array sizes are measured again only if less than this time in seconds has passed: 4 s.
+"""Time limit in seconds: 4 s after the start, no further pass over the array sizes begins.
 
 On a machine with slow memory, measuring every size once takes seconds.
 """

@@ -96,8 +96,8 @@ def shift(old: Measurement, new: Measurement) -> tuple[float, float]:
     rounds of a pair are slower, and their ratio stays about the same. The standard error is
     estimated from the distance of the quartiles, which is 1.35 σ in a normal distribution.
 
-    If the rounds did not alternate, the shift is median(log new) − median(log old). In this
-    case, 0 stands for the standard error, which is unknown.
+    If the rounds did not alternate, the shift is median(log new) − median(log old). The
+    standard error is then unknown, and 0 is returned instead.
     """
     a, b = np.log(old.seconds_per_step), np.log(new.seconds_per_step)
     if not (old.info.get("in_turn") and new.info.get("in_turn") and len(a) == len(b)):

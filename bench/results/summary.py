@@ -113,8 +113,8 @@ class Result:
     def spread(self) -> float:
         """Half the width of the step's confidence interval ÷ the step's time.
 
-        If there are too few samples, the value is infinite. If there is no time, the value is
-        0, so that the case does not count as unstable.
+        If there are too few samples, the value is infinite. If no time was measured, the
+        value is 0, so that the case does not count as unstable.
         """
         if self.step_s is None:
             return 0.0

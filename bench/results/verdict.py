@@ -147,10 +147,10 @@ def compare(old: Record, new: Record) -> list[Comparison]:
 
 
 def _doubted(comparison: Comparison, spread: float) -> Comparison:
-    """Replace the verdict by "can't tell" if the times vary more than they have changed.
+    """Replace the verdict by "can't tell" if `spread` exceeds both `UNSTABLE` and the change.
 
-    `spread` says how much the times vary, as a fraction of the time. If `spread` is at
-    most `UNSTABLE`, the verdict is kept.
+    `spread` says how much the times vary, as a fraction of the time. The change is
+    |new ÷ old − 1|.
     """
     change = abs((comparison.ratio or 1.0) - 1)
     if spread <= max(UNSTABLE, change):
@@ -172,7 +172,7 @@ def unclear(records: Sequence[Record]) -> set[Case]:
 
 
 def undecided(old: Record, new: Record) -> set[Case]:
-    """Return the cases whose time ratio new ÷ old is known less exactly than to ±5 % (`SAME`).
+    """Return the cases whose time ratio new ÷ old is uncertain by more than ±5 % (`SAME`).
 
     Only the width of the confidence interval matters, not the ratio.
     """
