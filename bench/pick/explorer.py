@@ -234,9 +234,9 @@ class Explorer:
     def _child(self, task: Task) -> None:
         """Run the child process of a task, save its outcome, and fit all models anew.
 
-        A child process that is stopped at its time limit has no outcome. If a setup exceeded
-        its own limit, `_give_up` saves a lower bound of the setup time. In all other cases, the
-        reason is saved in `late`.
+        A child process that is stopped at its time limit has no outcome. If a setup took
+        longer than `patience_s` allows, `_give_up` saves a lower bound of the setup time. In
+        all other cases, the reason is saved in `late`.
         """
         assert self.measure is not None  # noqa: S101 the explorer was entered
         self._begin()

@@ -43,8 +43,8 @@ def choose(
     - The values of each other backend are paired with the values of the fastest backend. The
       two backends tie if the other backend is slower in less than 90 % of the pairs
       (`COVERAGE`).
-    - The pick is the plainest backend (`plainness`) that ties with the fastest backend and
-      whose mean is at most 5 % above the lowest mean (`TIE`), or the fastest backend itself.
+    - The candidates are the fastest backend, and the backends that tie with it and have a mean
+      at most 5 % above the lowest mean (`TIE`). The pick is the plainest of them (`plainness`).
 
     Returns
     -------
