@@ -35,8 +35,8 @@ ENOUGH = 1e-3
 """A fit is finished if its loss is at most 0.1 % above the minimum."""
 
 NEGLIGIBLE = 1e-6
-"""A fit is finished if its loss − minimum is at most `ENOUGH` · minimum plus this fraction of
-(loss at w = 0) − minimum. The second term matters if the minimum is 0."""
+"""The excess is the loss minus the minimum. A fit is finished if its excess is at most
+`ENOUGH` · minimum + `NEGLIGIBLE` · (excess at w = 0)."""
 
 MOST_STEPS = 1 << 60
 """`Quadratic.steps` returns None if a fit needs more than this number of steps."""

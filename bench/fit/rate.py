@@ -26,8 +26,8 @@ SQUARED_ERROR_CURVATURE = 2.0
 eigenvalue of ``XᵀX/n``."""
 
 ROUNDING = 1e-12
-"""The gradient is a difference of two terms. A difference below 1e-12 times the terms
-counts as 0, because it can be a rounding error of float64."""
+"""The gradient is a difference of two terms. A difference below 1e-12 times the terms counts
+as 0, because it can be a rounding error of float64."""
 
 
 AUTOMATIC = "--lr auto"
@@ -79,9 +79,9 @@ def check_rate(
     """Raise DivergenceError if a descent from `w0` diverges, even if its loss falls at first.
 
     w* are the weights at the minimum. Along an eigenvector of XᵀX with the curvature c, each
-    step multiplies w − w* by 1 − rate·c. If c is above 2/rate, this part of w − w* grows in
-    every step, even if the loss falls for a long time. If w0 − w* has no such part, the descent
-    does not diverge, and no error is raised.
+    step multiplies w − w* by 1 − rate·c. If c is above 2/rate, w − w* grows along this
+    eigenvector, even if the loss falls for a long time. If w0 − w* is 0 along all these
+    eigenvectors, the descent does not diverge.
 
     Raises
     ------
