@@ -238,15 +238,15 @@ def markdown(check: Check, loss: str) -> str:
         f"**{loss}**: {best} of {len(check.outcomes)} picks were the fastest backend. The "
         f"median regret (total time ÷ shortest total time) is {check.regret:.2f}, the worst "
         f"{worst:.2f}. "
-        f"Of {len(check.predictions)} measured total times, {check.coverage:.0%} lie in their "
-        "predicted 90 % intervals."
+        f"{check.coverage:.0%} of the {len(check.predictions)} measured total times lie in "
+        "their predicted intervals."
     )
     picks = [
         [f"{o.rows:,}", str(o.features), f"{o.iterations:,}", o.pick, o.best, f"{o.regret:.2f}"]
         for o in check.outcomes
     ]
     headings = ["rows", "features", "iterations", "pick"]
-    headings += ["fastest (of all, or of all but gram)", "regret"]
+    headings += ["fastest of the compared backends", "regret"]
     errors = ["backend", "number of total times", "median error", "worst error"]
     errors += ["inside the predicted interval"]
     parts = [said, markdown_text(headings, picks), markdown_text(errors, check.errors())]

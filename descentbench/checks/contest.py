@@ -19,7 +19,7 @@ from bench.show.text import duration
 
 HEADINGS = (
     *("method", "time", "÷ fastest"),
-    *("first fit (largest tolerance)", "excess of the loss", "setting"),
+    *("first fit", "excess of the loss", "setting"),
 )
 """Headings of the table's columns. The "first fit" includes imports and compiling."""
 

@@ -107,7 +107,7 @@ def test_the_figures_are_markdown_for_the_document() -> None:
     assert "**log_loss**: 0 of 2 picks were the fastest backend" in text
     regret = "The median regret (total time ÷ shortest total time) is 1.02, the worst 1.04."
     assert regret in text
-    assert "Of 2 measured total times, 50% lie in their predicted 90 % intervals." in text
+    assert "50% of the 2 measured total times lie in their predicted intervals." in text
     assert "| 100 | 1 | 10 | numpy | numba | 1.04 |" in text
     assert "| numpy | 2 | 10% | 20% | 50% |" in text
 
