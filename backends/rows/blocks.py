@@ -65,9 +65,9 @@ class Block:
         return Problem(self.x, self.y, known_finite=True, single_pass=True, loss=self.loss)
 
     def losses(self, mean: float) -> float:
-        """Return the sum of the losses of the block's rows, without its padding rows.
+        """Return the sum of the losses of the block's rows, not counting the padding rows.
 
-        `mean` is the mean loss over all rows of the block, including the padding rows.
+        The parameter `mean` is a mean loss that counts the padding rows, too.
         """
         filling = len(self.y) - self.rows
         if not filling or self.loss == SQUARED_ERROR:  # the residual of a padding row is 0

@@ -95,7 +95,7 @@ class Sums:
     def running(self) -> Iterator[None]:
         """Turn autograd off during a ``with`` statement.
 
-        If there are several Python threads, PyTorch uses a single thread in each of them.
+        If several Python threads share the rows, also turn off PyTorch's own threads.
         """
         with torch.inference_mode(), torch_alone() if len(self.shares) > 1 else nullcontext():
             yield

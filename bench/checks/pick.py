@@ -144,7 +144,7 @@ def say(what: str, share: float) -> None:
 
 
 def check_picks(loss: str, threads: int, store: Path, budget: float) -> Check:
-    """Make all requests for a loss; compare the answers of `pick` with measured times."""
+    """Ask `pick` all questions of this check for one loss; compare its answers with timings."""
     from backends import catalogue
     from bench.measure.known_losses import named
     from bench.results.summary import summarise

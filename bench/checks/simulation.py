@@ -73,8 +73,8 @@ class Game:
         Time with `pick` ÷ time with the fastest backend, and time with `loop_pick` ÷ time with
         the fastest loop. These times are without random noise.
     covered : tuple of float
-        For each recommended backend, the fraction of simulated total times that lie in the
-        predicted interval.
+        For each recommended backend: the total time is drawn many times with random noise. The
+        value is the fraction of these times that lie in the interval that `pick` predicted.
     spread : float
         Half of the predicted interval's width ÷ the predicted time, for `loop_pick`.
     beyond : float
@@ -83,8 +83,8 @@ class Game:
     over_s : float
         Seconds by which `pick` took longer than allowed; 0 or less if it did not.
     unmeasured : tuple of str
-        Backends that were faster than a recommended backend, but neither fully measured nor
-        excluded.
+        Backends whose true time is below a recommended backend's time, although `pick` neither
+        measured them completely nor excluded them.
     """
 
     seed: int

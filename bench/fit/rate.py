@@ -42,7 +42,8 @@ def automatic_rate(problem: Problem | Source, number: str = "--learning-rate 0.0
     """Return the learning rate 1/L, with which every descent converges.
 
     L is the loss's largest second derivative times the largest eigenvalue of ``XᵀX/n``. Every
-    rate below 2/L is stable. Error messages recommend the text `number`, an option with a rate.
+    rate below 2/L is stable. `number` is used in error messages only, as an example of an
+    option that sets a rate.
 
     Raises
     ------

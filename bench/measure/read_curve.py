@@ -173,7 +173,7 @@ def _outcome(curve: Curve, threads: int) -> Outcome:
 
 
 def curve_of(outcome: Outcome) -> list[tuple[int, float]]:
-    """Return the read curve that is stored in the outcome of a task, by ascending size.
+    """Return the read curve of a task's outcome as pairs (size, seconds), smallest size first.
 
     The result is empty if the outcome has no curve.
     """

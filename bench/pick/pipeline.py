@@ -1,8 +1,8 @@
 """Run a whole pick, from the question to the answer.
 
-A pick reads earlier measurements, measures, and recommends a backend. Where needed, it also
-predicts the time on several machines. For ``--verify``, it compares its predictions with new
-measurements.
+A pick reads earlier measurements, measures, and recommends a backend. For a long descent, and
+for data that are too large, it also predicts how long several machines together would take. For
+``--verify``, it compares its predictions with new measurements.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ SLACK = 3
 """Time limit for starting Python, as a multiple of the shortest child process's duration."""
 
 CERTAIN_REGRET = 0.15
-"""Expected regret up to which a pick counts as nearly certain, as a fraction of its total time.
+"""A pick counts as nearly certain if its expected regret is at most 15 % of its total time.
 
 Regret is the time lost with a wrong pick. `_most_valuable` uses this limit.
 """

@@ -121,7 +121,7 @@ class MemoryThroughput:
 
     @cached_property
     def states(self) -> tuple[float, ...]:
-        """Times to read a byte from memory, as multiples of the usual time.
+        """Possible times to read a byte from memory, divided by the usual time to read it.
 
         The tuple has 20 values (`STATES`), ascending and equally likely. It is empty if no
         reads from memory were timed.

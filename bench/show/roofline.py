@@ -48,7 +48,7 @@ MOST_COLUMNS = 6
 """Largest number of sizes in one table: six sizes and their units fit into 80 characters."""
 
 LABEL_WIDTH, SIZE_WIDTH = 14, 10
-"""Widths in characters of the first column and of each other column, including spaces."""
+"""Width of the first column, and width of every further column. Both are in characters."""
 
 
 @dataclass(frozen=True)
