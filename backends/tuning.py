@@ -249,14 +249,10 @@ def _fastest(ranges: Ranges, seconds: Callable[[Choice], float]) -> tuple[Choice
         enough = {v: taken for v, taken in times.items() if len(taken) >= FEWEST}
         settled = settled and (len(values) == 1 or values[0] in enough)
         fastest = min(enough, key=lambda v: min(enough[v]), default=values[0])
-        if values[0] in enough and _faster(enough[fastest], enough[values[0]]):
+        usual = enough.get(values[0])
+        if usual and all(of(enough[fastest]) < LEVEL * of(usual) for of in (min, median)):
             best[name] = fastest
     return best, settled
-
-
-def _faster(times: list[float], usual: list[float]) -> bool:
-    """Return whether the timings `times` are clearly below the default's timings `usual`."""
-    return all(of(times) < LEVEL * of(usual) for of in (min, median))
 
 
 def _confirmed(
@@ -265,24 +261,11 @@ def _confirmed(
     """Time a choice and the defaults in turn; return the choice only if it is faster again.
 
     One comparison is not enough, because the speed of a step also depends on the addresses of
-    the data in memory.
-
-    Returns
-    -------
-    choice : dict
-        The choice or the defaults.
-    settled : bool
-        Whether the choice and the defaults were timed at least `FEWEST` times each.
+    the data in memory. `_fastest` says what is returned and when the result is settled.
     """
-    times: list[tuple[float, float]] = []
-    left = SECONDS
-    while len(times) < ROUNDS and left > 0:
-        times.append((seconds(usual), seconds(found)))
-        left -= sum(max(taken, TRIAL_SECONDS) for taken in times[-1])
-    if len(times) < FEWEST:
-        return usual, False
-    by_default, by_choice = map(list, zip(*times, strict=True))
-    return (found if _faster(by_choice, by_default) else usual), True
+    both = usual, found
+    best, settled = _fastest({"number": (0, 1)}, lambda one: seconds(both[one["number"]]))
+    return both[best["number"]], settled
 
 
 @cache

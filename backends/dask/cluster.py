@@ -137,8 +137,7 @@ def _connect_to(address: str) -> Client:
 
 def _embedded() -> LocalCluster:
     """Start workers on this machine; each worker is a process with its part of the CPUs."""
-    count = _whole(WORKERS, min(CPU_COUNT, MOST_WORKERS))
-    limit = _whole(MEMORY, 0) if MEMORY in os.environ else "auto"
+    count = _whole(WORKERS) or min(CPU_COUNT, MOST_WORKERS)
     threads = max(1, CPU_COUNT // count)
     logging.getLogger("distributed").setLevel(
         logging.CRITICAL
@@ -149,14 +148,16 @@ def _embedded() -> LocalCluster:
         return LocalCluster(
             n_workers=count,
             threads_per_worker=threads,
-            memory_limit=limit,
+            memory_limit=_whole(MEMORY) or "auto",
             dashboard_address=ANY_PORT,
         )
 
 
-def _whole(name: str, default: int) -> int:
-    """Return the positive whole number in an environment variable, or `default` if unset."""
-    text = os.environ.get(name, str(default))
+def _whole(name: str) -> int | None:
+    """Return the positive whole number in an environment variable; None if it is not set."""
+    text = os.environ.get(name)
+    if text is None:
+        return None
     if not (text.isdecimal() and int(text)):
         raise BackendError(f"{name}={text}: give a whole number of at least 1, or unset it")
     return int(text)

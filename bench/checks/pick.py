@@ -245,10 +245,9 @@ def markdown(check: Check, loss: str) -> str:
         [f"{o.rows:,}", str(o.features), f"{o.iterations:,}", o.pick, o.best, f"{o.regret:.2f}"]
         for o in check.outcomes
     ]
-    headings = ["rows", "features", "iterations", "pick"]
-    headings += ["fastest of the compared backends", "regret"]
-    errors = ["backend", "number of total times", "median error", "worst error"]
-    errors += ["inside the predicted interval"]
+    fastest, inside = "fastest of the compared backends", "inside the predicted interval"
+    headings = ["rows", "features", "iterations", "pick", fastest, "regret"]
+    errors = ["backend", "number of total times", "median error", "worst error", inside]
     parts = [said, markdown_text(headings, picks), markdown_text(errors, check.errors())]
     return "\n" + "\n\n".join(part.strip() for part in parts) + "\n"
 

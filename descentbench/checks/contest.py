@@ -17,10 +17,7 @@ from statistics import median
 from bench.show.formats import markdown_text
 from bench.show.text import duration
 
-HEADINGS = (
-    *("method", "time", "÷ fastest"),
-    *("first fit", "excess of the loss", "setting"),
-)
+HEADINGS = ("method", "time", "÷ fastest", "first fit", "excess of the loss", "setting")
 """Headings of the table's columns. The "first fit" includes imports and compiling."""
 
 
